@@ -1,0 +1,74 @@
+# Every target may be run at any time, and is quick when there is nothing to do. `make help` lists them.
+VENV ?= .venv
+PYTHON ?= python3
+TOOLS := .tools
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.roadstead-installed
+
+# Tests and the conformance target find crane and the conformance program here.
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check fmt protos bench conformance soak lock clean tools breaking
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make the virtual environment (VENV=.venv) with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "roadstead needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test]'
+	@touch $@
+
+run: install ## Install, and start everything on this machine
+	$(BIN)/roadstead up
+
+tools: ## Install the programs that tests drive (Debian packages as root, Go programs into .tools/bin)
+	@scripts/install-tools $(TOOLS)
+
+test: install tools ## Install what the tests need, and run them
+	$(BIN)/python -m pytest
+
+check: install ## Check format, lint, types, contracts, import rules and stubs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	@$(MAKE) --no-print-directory breaking
+	$(BIN)/lint-imports
+
+breaking: install ## Compare the contracts with those of the last release
+	@if [ -e protos/released.binpb ]; then \
+		$(BIN)/python protos/generate.py --third-party && $(BIN)/buf breaking --against protos/released.binpb; \
+	else \
+		echo "buf breaking: skipped, there is no protos/released.binpb: nothing has been released yet"; \
+	fi
+
+fmt: install ## Format code and contracts, and mend what can be mended
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/python protos/generate.py --third-party
+	$(BIN)/buf format --write
+
+protos: install ## Regenerate the Python stubs of the contracts
+	$(BIN)/python protos/generate.py
+
+bench: install ## Measure start-up, memory and throughput
+	$(BIN)/python -m bench
+
+conformance: install tools ## Run the OCI conformance program against a running registry
+	$(BIN)/python -m pytest -m conformance tests/conformance
+
+soak: install tools ## Run the long tests
+	$(BIN)/python -m pytest -m soak
+
+lock: install ## Write constraints.txt anew from the bounds in pyproject.toml
+	scripts/lock $(BIN)
+
+clean: ## Remove what was made, but not the virtual environment and the tools
+	rm -rf build dist results protos/third_party .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Who may do what, where: users, robots, projects, members, roles and tokens."""

@@ -1,0 +1,1 @@
+"""The rules of access; they know neither gRPC nor SQL."""

@@ -1,0 +1,1 @@
+"""Where authsvc keeps its rows: the only place in it that knows SQLAlchemy."""

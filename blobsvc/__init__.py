@@ -1,0 +1,1 @@
+"""The bytes: a content-addressed store and resumable uploads."""

@@ -1,0 +1,1 @@
+"""The rules of uploads, generations and placements; they know neither gRPC nor storage."""

@@ -1,0 +1,1 @@
+"""The roadstead command: up, serve, admin."""

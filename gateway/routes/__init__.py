@@ -1,0 +1,1 @@
+"""Routes written by hand: /v2, the token endpoint, health, and what two services answer together."""

@@ -1,0 +1,1 @@
+"""What is stored: repositories, artifacts, tags, references, blob links and quotas."""

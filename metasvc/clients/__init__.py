@@ -1,0 +1,1 @@
+"""Other services' stubs behind ports of metasvc's own."""

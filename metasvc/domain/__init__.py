@@ -1,0 +1,1 @@
+"""The rules of what is stored; they know neither gRPC nor SQL."""

@@ -1,0 +1,1 @@
+"""Where metasvc keeps its rows: the only place in it that knows SQLAlchemy."""
