@@ -4,6 +4,8 @@ PYTHON ?= python3
 TOOLS := .tools
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.roadstead-installed
+# What `make test` hands to pytest, for a part of the tests: make test PYTEST_ARGS="tests/unit -x"
+PYTEST_ARGS ?=
 
 # Tests and the conformance target find crane and the conformance program here.
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
@@ -29,7 +31,7 @@ tools: ## Install the programs that tests drive (Debian packages as root, Go pro
 	@scripts/install-tools $(TOOLS)
 
 test: install tools ## Install what the tests need, and run them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: install ## Check format, lint, types, contracts, import rules and stubs
 	$(BIN)/ruff format --check .

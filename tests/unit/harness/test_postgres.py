@@ -1,0 +1,76 @@
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.harness import postgres
+from tests.harness.postgres import Account, PostgresServer, PostgresStartError, _initialise, _start, binaries
+
+
+async def ask(url: str, statement: str) -> object:
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return (await connection.execute(text(statement))).scalar()
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture
+def stopped_data() -> Iterator[Path]:
+    account = Account.find()
+    root = Path(tempfile.mkdtemp(prefix="rs-pg-", dir="/tmp"))
+    os.chown(root, account.uid, account.gid)
+    _initialise(account, binaries(account), root / "data")
+    yield root / "data"
+    shutil.rmtree(root)
+
+
+async def test_a_database_is_empty_speaks_utf8_and_takes_200_connections(postgres_database: str) -> None:
+    tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert await ask(postgres_database, tables) == 0
+    assert await ask(postgres_database, "SHOW server_encoding") == "UTF8"
+    assert await ask(postgres_database, "SHOW max_connections") == "200"
+
+
+async def test_each_name_is_a_database_of_its_own_and_taken_only_once(postgres_url: Callable[[str], str]) -> None:
+    one, two = postgres_url("harness_one"), postgres_url("harness_two")
+    assert await ask(one, "SELECT current_database()") == "harness_one"
+    assert await ask(two, "SELECT current_database()") == "harness_two"
+    with pytest.raises(psycopg.errors.DuplicateDatabase):
+        postgres_url("harness_one")
+
+
+async def test_a_database_is_dropped_although_a_connection_is_still_open(postgres_server: PostgresServer) -> None:
+    url = make_url(postgres_server.create_database("harness_busy")).set(drivername="postgresql")
+    async with await psycopg.AsyncConnection.connect(url.render_as_string()) as connection:
+        postgres_server.drop_database("harness_busy")
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("SELECT 1")
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    account = Account.find()
+    with pytest.raises(PostgresStartError, match=r"does not exist|could not access|Permission denied"):
+        _start(account, binaries(account), tmp_path / "absent")
+
+
+async def test_a_port_that_somebody_took_in_between_is_replaced_by_another(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, stopped_data: Path
+) -> None:
+    ports = iter([postgres_server.port, postgres.free_port()])
+    monkeypatch.setattr(postgres, "free_port", lambda: next(ports))
+    account = Account.find()
+    process, port = _start(account, binaries(account), stopped_data)
+    try:
+        assert port != postgres_server.port
+        assert await ask(PostgresServer(port).url("postgres"), "SELECT 1") == 1
+    finally:
+        process.stop()
