@@ -41,7 +41,7 @@ check: install ## Check format, lint, types, contracts, import rules and stubs
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	@$(MAKE) --no-print-directory breaking
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 breaking: install ## Compare the contracts with those of the last release
 	@if [ -e protos/released.binpb ]; then \
