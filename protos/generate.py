@@ -6,6 +6,7 @@
 """
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,8 @@ GOOGLE = (
     "google/rpc/status.proto",
 )
 
+SERVICE = re.compile(r"^service\s+\w+", re.MULTILINE)
+
 PACKAGE_DOCSTRING = '"""Generated from the contracts in protos/roadstead by `make protos`: do not edit."""\n'
 
 
@@ -45,32 +48,35 @@ def copy_third_party() -> None:
         shutil.copyfile(source, target)
 
 
-def generate(output: Path) -> None:
-    """Writes stubs, their types and the package files below `output`, which then holds `roadstead/`.
-
-    Raises SystemExit when protoc refuses a contract; it has said why on stderr.
-    """
+def compile_contracts(contracts: list[Path], *outputs: str) -> None:
+    """Runs protoc over `contracts`. Raises SystemExit when it refuses one; it has said why on stderr."""
+    if not contracts:
+        return
     # protoc looks for its plugins in PATH, and the virtual environment need not be activated.
     scripts = Path(sys.executable).parent
-    contracts = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.glob("roadstead/**/*.proto"))
-    if contracts:
-        status = protoc.main(
-            [
-                "protoc",
-                f"--proto_path={PROTOS}",
-                f"--proto_path={THIRD_PARTY}",
-                f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",
-                f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
-                f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
-                f"--python_out={output}",
-                f"--grpc_python_out={output}",
-                f"--mypy_out=quiet:{output}",
-                f"--mypy_grpc_out=quiet:{output}",
-                *contracts,
-            ]
-        )
-        if status != 0:
-            raise SystemExit(status)
+    status = protoc.main(
+        [
+            "protoc",
+            f"--proto_path={PROTOS}",
+            f"--proto_path={THIRD_PARTY}",
+            f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",
+            f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+            *outputs,
+            *(str(path.relative_to(PROTOS)) for path in contracts),
+        ]
+    )
+    if status != 0:
+        raise SystemExit(status)
+
+
+def generate(output: Path) -> None:
+    """Writes stubs, their types and the package files below `output`, which then holds `roadstead/`."""
+    contracts = sorted(PROTOS.glob("roadstead/**/*.proto"))
+    services = [path for path in contracts if SERVICE.search(path.read_text())]
+    compile_contracts(contracts, f"--python_out={output}", f"--mypy_out=quiet:{output}")
+    # A file without a service would only give an empty module.
+    compile_contracts(services, f"--grpc_python_out={output}", f"--mypy_grpc_out=quiet:{output}")
     root = output / "roadstead"
     root.mkdir(exist_ok=True)
     for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
