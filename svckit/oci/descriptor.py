@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 MAX_MEDIA_TYPE_CHARACTERS = 255
 
-NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
-
 # Media types are served as Content-Type, and go into headers: printable ASCII and nothing else.
 _MEDIA_TYPE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 _FIELDS = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"})
 _PLATFORM_FIELDS = frozenset({"architecture", "os", "os.version", "os.features", "variant"})
+
+
+def no_annotations() -> Mapping[str, str]:
+    """Give a read-only mapping with nothing in it."""
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Descriptor:
     digest: Digest
     size: int
     urls: tuple[str, ...] = ()
-    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=no_annotations, hash=False)
     platform: Platform | None = None
     artifact_type: str = ""
     data: bytes | None = field(default=None, repr=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from svckit.oci.descriptor import NO_ANNOTATIONS
+from svckit.oci.descriptor import no_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _MAX_DEPTH = 32
 _MAX_INT_CHARACTERS = 20
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ class ImageConfig:
     variant: str = ""
     created: str = ""
     author: str = ""
-    labels: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
-    config: Mapping[str, object] = field(default=_NOTHING, hash=False)
+    labels: Mapping[str, str] = field(default_factory=no_annotations, hash=False)
+    config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     history: tuple[HistoryEntry, ...] = ()
 
 

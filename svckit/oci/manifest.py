@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from svckit.oci import media_types
-from svckit.oci.descriptor import NO_ANNOTATIONS, Descriptor, media_type_field, parse_descriptor
+from svckit.oci.descriptor import Descriptor, media_type_field, no_annotations, parse_descriptor
 from svckit.oci.document import MAX_INT64, list_field, load_object, refuse_case_variants, text_map_field
 from svckit.oci.errors import ManifestInvalidError, shown
 
@@ -52,7 +52,7 @@ class Manifest:
     index_blobs: tuple[Descriptor, ...] = ()
     subject: Descriptor | None = None
     declared_artifact_type: str = ""
-    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=no_annotations, hash=False)
 
     @property
     def artifact_type(self) -> str:
