@@ -1,0 +1,182 @@
+"""The exceptions that carry a reason."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Protocol
+
+from svckit.errors.reasons import REASONS, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """What is wrong with one field of a request.
+
+    Attributes:
+        field: path of the field in the request, as the contract names it: `page_size`, `project.name`.
+        description: what is wrong with it, for people.
+    """
+
+    field: str
+    description: str
+
+
+class DomainError(Exception):
+    """Something that a caller may be told: a reason from `REASONS`, in words, with what a program needs to go on.
+
+    Attributes:
+        reason: a key of `REASONS`.
+        entry: the record of that reason.
+        message: for people; the record's own text unless said otherwise. Everything in it reaches the caller, except
+            where `entry.hides_message`.
+        metadata: for programs, such as `scope` or `committed_size`. Never a secret.
+        retry_after_seconds: when to try again; None where that is no use.
+        violations: what is wrong with which field.
+    """
+
+    default_reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(
+        self,
+        reason: Reason | str | None = None,
+        message: str | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+        violations: Sequence[FieldViolation] = (),
+    ) -> None:
+        """Builds the error.
+
+        Raises:
+            KeyError: if there is no such reason.
+        """
+        key = self.default_reason if reason is None else reason
+        self.entry: Reason = key if isinstance(key, Reason) else REASONS[key]
+        self.reason: str = self.entry.name
+        self.message: str = message or self.entry.text
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
+        self.retry_after_seconds: float | None = (
+            self.entry.retry_after_seconds if retry_after_seconds is None else retry_after_seconds
+        )
+        self.violations: tuple[FieldViolation, ...] = tuple(violations)
+        super().__init__(self.message)
+
+    @property
+    def public_message(self) -> str:
+        """The text that may leave the service."""
+        return self.entry.text if self.entry.hides_message else self.message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.reason!r}, {self.message!r})"
+
+
+class NotFound(DomainError):  # noqa: N818 - reads as what it says: `raise NotFound("MANIFEST_UNKNOWN")`
+    """What is not there, or must look so to this caller."""
+
+    default_reason = "NOT_FOUND"
+
+
+class Denied(DomainError):  # noqa: N818 - as above
+    """The caller is known, and may not."""
+
+    default_reason = "FORBIDDEN"
+
+
+class Unauthenticated(DomainError):  # noqa: N818 - as above
+    """No credentials, or none that count here."""
+
+    default_reason = "UNAUTHORIZED"
+
+
+class Conflict(DomainError):  # noqa: N818 - as above
+    """It exists already, or another writer was first."""
+
+    default_reason = "CONFLICT"
+
+
+class Invalid(DomainError):  # noqa: N818 - as above
+    """The request is wrong in itself, whatever the state of things."""
+
+    default_reason = "BAD_REQUEST"
+
+
+class Precondition(DomainError):  # noqa: N818 - as above
+    """The request is right, and the state of things forbids it."""
+
+    default_reason = "PRECONDITION"
+
+
+class Unavailable(DomainError):  # noqa: N818 - as above
+    """Nothing wrong with the request: try again after `retry_after_seconds`."""
+
+    default_reason = "UNAVAILABLE"
+
+
+_CLASS_OF_CODE: Mapping[str, type[DomainError]] = {
+    "NOT_FOUND": NotFound,
+    "PERMISSION_DENIED": Denied,
+    "UNAUTHENTICATED": Unauthenticated,
+    "ALREADY_EXISTS": Conflict,
+    "ABORTED": Conflict,
+    "INVALID_ARGUMENT": Invalid,
+    "OUT_OF_RANGE": Invalid,
+    "FAILED_PRECONDITION": Precondition,
+    "UNAVAILABLE": Unavailable,
+}
+
+
+def error_for(
+    reason: Reason | str,
+    message: str | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    retry_after_seconds: float | None = None,
+    violations: Sequence[FieldViolation] = (),
+) -> DomainError:
+    """Builds the error for a reason that is only known at run time, as the subclass that fits its gRPC code.
+
+    So `except NotFound` catches what came over the wire as well as what was raised here.
+
+    Raises:
+        KeyError: if there is no such reason.
+    """
+    entry = reason if isinstance(reason, Reason) else REASONS[reason]
+    kind = _CLASS_OF_CODE.get(entry.grpc_code, DomainError)
+    return kind(
+        entry, message, metadata=metadata, retry_after_seconds=retry_after_seconds, violations=violations
+    )
+
+
+class OciError(Protocol):
+    """What `svckit.oci` raises (`OciFormatError`), named by its shape: that package is pure and knows no errors of ours."""
+
+    @property
+    def reason(self) -> str:
+        """A key of `REASONS`, such as `DIGEST_INVALID`."""
+
+    @property
+    def message(self) -> str:
+        """For people."""
+
+    @property
+    def detail(self) -> object:
+        """For programs: a mapping, a text, or nothing."""
+
+
+def from_oci_error(error: OciError) -> DomainError:
+    """Turns what `svckit.oci` refused into the error that a caller sees.
+
+    A mapping in `detail` becomes the metadata, any other value of it `metadata["detail"]`. A reason that the table does
+    not hold becomes BAD_REQUEST.
+    """
+    detail = error.detail
+    metadata: dict[str, str] = {}
+    if isinstance(detail, Mapping):
+        metadata = {str(key): str(value) for key, value in detail.items()}
+    elif detail not in (None, ""):
+        metadata = {"detail": str(detail)}
+    reason = error.reason if error.reason in REASONS else "BAD_REQUEST"
+    return error_for(reason, error.message, metadata=metadata)

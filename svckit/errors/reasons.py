@@ -1,0 +1,176 @@
+"""The table of public errors: one record for each reason that a caller may see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One public error, and how each of the protocols says it.
+
+    Attributes:
+        name: what gRPC callers match on (`ErrorInfo.reason`), the key in `REASONS`.
+        text: what a caller reads when nothing better is known.
+        http_status: the status under /v2 and /api/v2.0.
+        grpc_code: the name of the `grpc.StatusCode`. A name, so that this table needs no grpc.
+        rest_code: Harbor's code under /api/v2.0.
+        oci_code: the code under /v2 (distribution-spec, "Error Codes"; the spec allows others of the same form).
+        retry_after_seconds: how long to wait before the same request may succeed; None where repeating it is no use.
+        hides_message: the caller reads `text` whatever the error says of itself.
+    """
+
+    name: str
+    text: str
+    http_status: int
+    grpc_code: str
+    rest_code: str
+    oci_code: str
+    retry_after_seconds: float | None = None
+    hides_message: bool = False
+
+
+# Statuses under /v2 follow distribution's own table where the spec leaves a choice: MANIFEST_BLOB_UNKNOWN is 400 there.
+_TABLE = (
+    # The codes of the distribution spec.
+    Reason("BLOB_UNKNOWN", "blob unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UNKNOWN"),
+    Reason(
+        "BLOB_UPLOAD_INVALID", "blob upload invalid", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"
+    ),
+    Reason(
+        "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"
+    ),
+    Reason(
+        "DIGEST_INVALID",
+        "provided digest did not match uploaded content",
+        400,
+        "INVALID_ARGUMENT",
+        "DIGEST_INVALID",
+        "DIGEST_INVALID",
+    ),
+    Reason(
+        "MANIFEST_BLOB_UNKNOWN",
+        "manifest references a manifest or blob unknown to registry",
+        400,
+        "FAILED_PRECONDITION",
+        "BAD_REQUEST",
+        "MANIFEST_BLOB_UNKNOWN",
+    ),
+    Reason("MANIFEST_INVALID", "manifest invalid", 400, "INVALID_ARGUMENT", "MANIFEST_INVALID", "MANIFEST_INVALID"),
+    Reason("MANIFEST_UNKNOWN", "manifest unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "MANIFEST_UNKNOWN"),
+    Reason("NAME_INVALID", "invalid repository name", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "NAME_INVALID"),
+    Reason("NAME_UNKNOWN", "repository name not known to registry", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("TAG_INVALID", "invalid tag", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "TAG_INVALID"),
+    Reason(
+        "SIZE_INVALID",
+        "provided length did not match content length",
+        400,
+        "INVALID_ARGUMENT",
+        "BAD_REQUEST",
+        "SIZE_INVALID",
+    ),
+    Reason("UNAUTHORIZED", "authentication required", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
+    Reason(
+        "DENIED", "requested access to the resource is denied", 403, "PERMISSION_DENIED", "DENIED", "DENIED"
+    ),
+    Reason("UNSUPPORTED", "the operation is unsupported", 405, "UNIMPLEMENTED", "METHOD_NOT_ALLOWED", "UNSUPPORTED"),
+    Reason(
+        "TOOMANYREQUESTS",
+        "too many requests",
+        429,
+        "RESOURCE_EXHAUSTED",
+        "TOO_MANY_REQUEST",
+        "TOOMANYREQUESTS",
+        retry_after_seconds=1,
+    ),
+    # A valid registry token that lacks the right. UNAUTHENTICATED and 401, because another token may help: that is
+    # what makes docker, containerd and crane ask for one. metadata["scope"] says which.
+    Reason(
+        "INSUFFICIENT_SCOPE",
+        "the token does not grant access to this resource",
+        401,
+        "UNAUTHENTICATED",
+        "UNAUTHORIZED",
+        "UNAUTHORIZED",
+    ),
+    # The caller may know that the thing exists, and may not do this to it.
+    Reason("FORBIDDEN", "forbidden", 403, "PERMISSION_DENIED", "FORBIDDEN", "DENIED"),
+    # What is not there, or must look so to this caller.
+    Reason("NOT_FOUND", "not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("PROJECT_UNKNOWN", "project not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("USER_UNKNOWN", "user not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("MEMBER_UNKNOWN", "project member not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("ROBOT_UNKNOWN", "robot not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    # What the state of things forbids.
+    Reason("CONFLICT", "conflict", 409, "ALREADY_EXISTS", "CONFLICT", "CONFLICT"),
+    # Two writers raced; the one who lost asks where things stand and goes on from there.
+    Reason("UPLOAD_CONFLICT", "the upload is being written by another", 409, "ABORTED", "CONFLICT", "BLOB_UPLOAD_INVALID"),
+    Reason("PRECONDITION", "precondition failed", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
+    Reason(
+        "PROJECT_NOT_EMPTY", "the project is not empty", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"
+    ),
+    Reason(
+        "VIOLATE_FOREIGN_KEY_CONSTRAINT",
+        "the resource is still referred to",
+        412,
+        "FAILED_PRECONDITION",
+        "VIOLATE_FOREIGN_KEY_CONSTRAINT",
+        "PRECONDITION",
+    ),
+    Reason(
+        "PROJECTPOLICYVIOLATION",
+        "the project's policy forbids this",
+        412,
+        "FAILED_PRECONDITION",
+        "PROJECTPOLICYVIOLATION",
+        "PROJECTPOLICYVIOLATION",
+    ),
+    # Marked by a QuotaFailure on the wire, and never by a RetryInfo: waiting does not help. 403 because docker retries
+    # what is 5xx or 429.
+    Reason("QUOTA_EXCEEDED", "quota exceeded", 403, "RESOURCE_EXHAUSTED", "DENIED", "DENIED"),
+    # What the request itself has wrong.
+    Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
+    Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
+    # metadata["committed_size"] says where the upload stands.
+    Reason("RANGE_INVALID", "invalid content range", 416, "OUT_OF_RANGE", "BAD_REQUEST", "RANGE_INVALID"),
+    Reason("REQUEST_TIMEOUT", "the request body stalled", 408, "ABORTED", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),
+    Reason("MANIFEST_TOO_LARGE", "manifest too large", 413, "INVALID_ARGUMENT", "BAD_REQUEST", "MANIFEST_INVALID"),
+    Reason("REQUEST_TOO_LARGE", "request too large", 413, "INVALID_ARGUMENT", "BAD_REQUEST", "SIZE_INVALID"),
+    Reason("URI_TOO_LONG", "URI too long", 414, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
+    Reason(
+        "UNSUPPORTED_MEDIA_TYPE", "unsupported media type", 415, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"
+    ),
+    Reason(
+        "HEADERS_TOO_LARGE", "request header fields too large", 431, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"
+    ),
+    # Documents between services. An upload whose ticket has ended is, to an HTTP client, an upload that is not there:
+    # it begins a new one, where a 401 would make it fetch token after token.
+    Reason(
+        "TICKET_INVALID", "invalid upload ticket", 404, "UNAUTHENTICATED", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"
+    ),
+    Reason("RECEIPT_INVALID", "invalid receipt", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
+    Reason("GRANT_INVALID", "invalid grant", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
+    # What is ours. The texts of these hide what happened inside.
+    Reason(
+        "UNAVAILABLE",
+        "service unavailable",
+        503,
+        "UNAVAILABLE",
+        "UNKNOWN",
+        "UNAVAILABLE",
+        retry_after_seconds=1,
+    ),
+    Reason(
+        "OVERLOADED",
+        "too many requests in flight",
+        503,
+        "RESOURCE_EXHAUSTED",
+        "UNKNOWN",
+        "UNAVAILABLE",
+        retry_after_seconds=1,
+    ),
+    Reason("INTERNAL", "internal error", 500, "INTERNAL", "UNKNOWN", "UNKNOWN", hides_message=True),
+)
+
+REASONS: Mapping[str, Reason] = MappingProxyType({reason.name: reason for reason in _TABLE})
+"""Every reason by its name."""

@@ -1,0 +1,176 @@
+"""Logs: structlog, with what the standard library's loggers say routed into it, and secrets taken out of both."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Format = Literal["json", "console", "auto"]
+Level = Literal["debug", "info", "warning", "error"]
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being served, the same in every service it touches."""
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+"""The trace id of W3C's `traceparent`, where there is one."""
+
+_SECRET_NAMES = (
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "credential",
+    "credentials",
+    "cookie",
+    "ticket",
+    "receipt",
+    "grant",
+    "private_key",
+    "dsn",
+)
+# Whole words of a key: "new_password", "x-roadstead-service-token" and "Authorization" are secret, "grants_total" not.
+_SECRET_KEY = re.compile(rf"(?:^|[_\-.])(?:{'|'.join(_SECRET_NAMES)})$", re.IGNORECASE)
+# An upload's ticket travels in the query of its Location, so URLs are looked into as well.
+_SECRET_TEXT = (
+    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"), "[redacted]"),
+    (re.compile(r"\b(basic|bearer)(\s+)[A-Za-z0-9+/=._~-]{4,}", re.IGNORECASE), r"\1\2[redacted]"),
+    (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), r"\1:[redacted]@"),
+    (re.compile(r"\b(password|secret|token|ticket)=[^&\s\"']+", re.IGNORECASE), r"\1=[redacted]"),
+)
+_REDACTED = "[redacted]"
+_DEEPEST = 6
+
+_service = "-"
+
+
+def configure(service: str, level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the name of the setting
+    """Sends all logs of this process to one stream. May be called again; the last call counts.
+
+    Args:
+        service: stands in every line.
+        level: the least severe level that is written.
+        format: "json", one object on a line; "console", for people; "auto", console on a terminal and JSON elsewhere.
+        stream: standard error unless said otherwise.
+    """
+    global _service  # noqa: PLW0603 - a process logs as one service
+    _service = service
+    target = sys.stderr if stream is None else stream
+    console = format == "console" or (format == "auto" and target.isatty())
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=target.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_processors(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Tracebacks become text before the redaction, which looks into texts only.
+                structlog.processors.format_exc_info,
+                redact,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        # Only what an earlier call put here: a test's own capturing handler stays.
+        if getattr(old, "from_svckit", False):
+            root.removeHandler(old)
+    handler.from_svckit = True  # type: ignore[attr-defined]  # a mark of ours on a handler of ours
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    # These say at INFO what we say better, or once for each request.
+    for chatty in ("hypercorn.access", "httpx", "httpcore", "asyncio", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module. Cheap, and safe to call at import: it reads the configuration when it is first used."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+@contextmanager
+def request_context(request: str | None, trace: str | None = None) -> Iterator[None]:
+    """Puts the ids of a request into every line that is logged inside."""
+    request_token, trace_token = request_id.set(request), trace_id.set(trace)
+    try:
+        yield
+    finally:
+        request_id.reset(request_token)
+        trace_id.reset(trace_token)
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Takes secrets out of a log line: by the names of the keys, and by the look of the texts."""
+    for key in list(event):
+        event[key] = _REDACTED if _is_secret(key, event[key]) else _cleaned(event[key], 0)
+    return event
+
+
+def _is_secret(key: object, value: object) -> bool:
+    return (
+        isinstance(key, str)
+        and value is not None
+        and not isinstance(value, bool | int | float)
+        and _SECRET_KEY.search(key) is not None
+    )
+
+
+def _cleaned(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth < _DEEPEST:
+        if isinstance(value, Mapping):
+            return {
+                str(key): _REDACTED if _is_secret(key, item) else _cleaned(item, depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_cleaned(item, depth + 1) for item in value]
+    text = value if isinstance(value, str) else repr(value)
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.setdefault("service", _service)
+    for name, variable in (("request_id", request_id), ("trace_id", trace_id)):
+        value = variable.get()
+        if value is not None:
+            event.setdefault(name, value)
+    return event
+
+
+def _processors() -> list[Any]:
+    return [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        _add_context,
+    ]
+
+
+# At import, because loggers are made at import; nothing is written before `configure` but warnings, by the standard
+# library's last resort.
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        *_processors(),
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,199 @@
+"""The trust bundle: which public key belongs to which service.
+
+A folder with one JWKS file (RFC 7517) for each service, `<service>.jwks.json`. Whoever may write a file there says what
+keys that service has, so the folder belongs to whoever runs Roadstead. Nobody has to call anybody to verify a token.
+"""
+
+import base64
+import fcntl
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from svckit.durable import replace_file
+from svckit.keys import KeyPair, thumbprint
+from svckit.logging import get_logger
+
+_log = get_logger(__name__)
+
+_SUFFIX = ".jwks.json"
+_SERVICE = re.compile(r"[a-z][a-z0-9]{0,31}", re.ASCII)
+_MAXIMUM_FILE_BYTES = 256 * 1024
+_FILE_MODE = 0o644
+
+
+class TrustError(Exception):
+    """A trust bundle that cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key and whose it is.
+
+    Attributes:
+        service: the owner.
+        kid: the key's RFC 7638 thumbprint.
+        public_key: verifies what the owner signed.
+    """
+
+    service: str
+    kid: str
+    public_key: ec.EllipticCurvePublicKey
+
+
+class TrustBundle:
+    """The keys in a folder, read when first asked, when a kid is unknown, and when the last reading has grown old."""
+
+    # An unknown kid costs a reading of the folder, and anybody can send one: without this, a flood of forged tokens
+    # would be a flood of file reads.
+    REREAD_AT_MOST_EVERY_SECONDS = 1.0
+    # A key that was taken out of the folder is trusted for no longer than this.
+    REREAD_AT_LEAST_EVERY_SECONDS = 60.0
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Names the folder; nothing is read yet.
+
+        Args:
+            folder: with one `<service>.jwks.json` for each service; it need not exist before `publish`.
+            clock: seconds, monotonic.
+        """
+        self._folder = folder
+        self._clock = clock
+        self._keys: Mapping[str, TrustedKey] = {}
+        self._of_file: dict[str, list[TrustedKey]] = {}
+        self._read_time: float | None = None
+
+    def find(self, kid: str) -> TrustedKey | None:
+        """The key of that name, or None where nobody is trusted under it.
+
+        The files are few and small, and read a few times a minute at most, so this reads them in place.
+        """
+        if self._age_seconds() >= self.REREAD_AT_LEAST_EVERY_SECONDS:
+            self.reread()
+        key = self._keys.get(kid)
+        if key is None and self._age_seconds() >= self.REREAD_AT_MOST_EVERY_SECONDS:
+            self.reread()
+            key = self._keys.get(kid)
+        return key
+
+    def keys_of(self, service: str) -> list[TrustedKey]:
+        """All keys of a service, as last read, by kid."""
+        if self._read_time is None:
+            self.reread()
+        return sorted((key for key in self._keys.values() if key.service == service), key=lambda key: key.kid)
+
+    def reread(self) -> None:
+        """Reads the folder now. A file that cannot be read keeps what was last read from it, and is logged."""
+        self._read_time = self._clock()
+        present: dict[str, list[TrustedKey]] = {}
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            service = path.name.removesuffix(_SUFFIX)
+            if not _SERVICE.fullmatch(service):
+                continue
+            try:
+                present[service] = [_trusted_key(service, jwk) for jwk in _read_jwks(path)]
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                _log.warning("trust_file_unusable", path=str(path), error=str(error))
+                present[service] = self._of_file.get(service, [])
+        keys: dict[str, TrustedKey] = {}
+        for service_keys in present.values():
+            for key in service_keys:
+                # Two services with one key could sign in each other's name: whoever comes first by name keeps it.
+                owner = keys.setdefault(key.kid, key).service
+                if owner != key.service:
+                    _log.warning("trust_key_claimed_twice", kid=key.kid, owner=owner, refused=key.service)
+        self._of_file = present
+        self._keys = keys
+
+    def publish(self, service: str, keypair: KeyPair) -> None:
+        """Adds the public half to the service's file, and keeps the keys that are there: what they signed stays valid.
+
+        Raises:
+            TrustError: if the file cannot be written, or holds what is no JWKS.
+        """
+        self._rewrite(service, lambda keys: {**keys, keypair.kid: keypair.to_jwk()})
+
+    def retire(self, service: str, kid: str) -> None:
+        """Takes a key out of the service's file: what it signed is refused, here at once and elsewhere in a minute.
+
+        Raises:
+            TrustError: as `publish`.
+        """
+        self._rewrite(service, lambda keys: {name: jwk for name, jwk in keys.items() if name != kid})
+
+    def _rewrite(
+        self, service: str, change: Callable[[dict[str, dict[str, str]]], dict[str, dict[str, str]]]
+    ) -> None:
+        if not _SERVICE.fullmatch(service):
+            raise TrustError(f"{service!r} is no name of a service")
+        path = self._folder / f"{service}{_SUFFIX}"
+        try:
+            self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with self._locked():
+                before: dict[str, dict[str, str]] = {}
+                if path.exists():
+                    before = {key.kid: jwk for jwk in _read_jwks(path) for key in [_trusted_key(service, jwk)]}
+                after = change(before)
+                # Unchanged is left alone, so that a service can start on a folder that is mounted read-only.
+                if after != before or not path.exists():
+                    text = json.dumps({"keys": list(after.values())}, indent=2) + "\n"
+                    replace_file(path, text.encode(), mode=_FILE_MODE)
+        except OSError as error:
+            raise TrustError(f"cannot write {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise TrustError(f"{path} is no set of keys, and is left alone: {error}") from error
+        self.reread()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps two replicas of a service that start at once from dropping each other's key."""
+        with self._lock_file().open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _lock_file(self) -> Path:
+        path = self._folder / ".lock"
+        if not path.exists():
+            path.touch(mode=0o644)
+        return path
+
+    def _age_seconds(self) -> float:
+        return float("inf") if self._read_time is None else self._clock() - self._read_time
+
+
+def _read_jwks(path: Path) -> list[dict[str, str]]:
+    with path.open("rb") as file:
+        data = file.read(_MAXIMUM_FILE_BYTES + 1)
+    if len(data) > _MAXIMUM_FILE_BYTES:
+        raise ValueError("too large")
+    document = json.loads(data)
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(jwk, dict) for jwk in keys):
+        raise ValueError('no list named "keys"')
+    return keys
+
+
+def _trusted_key(service: str, jwk: Mapping[str, Any]) -> TrustedKey:
+    if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+        raise ValueError("a key is not of P-256")
+    x, y, kid = jwk.get("x"), jwk.get("y"), jwk.get("kid")
+    if not isinstance(x, str) or not isinstance(y, str):
+        raise ValueError("a key lacks a coordinate")
+    public_key = ec.EllipticCurvePublicNumbers(_number(x), _number(y), ec.SECP256R1()).public_key()
+    # A kid that is not the thumbprint could shadow another service's.
+    if kid != thumbprint(public_key):
+        raise ValueError("a kid is not the thumbprint of its key")
+    return TrustedKey(service=service, kid=kid, public_key=public_key)
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
