@@ -29,7 +29,7 @@ class Blob(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Digest of the bytes."""
-    generation: _builtins.str
+    generation: _builtins.int
     """Which upload of this digest it is; unique for the digest."""
     size_bytes: _builtins.int
     """Bytes."""
@@ -41,7 +41,7 @@ class Blob(_message.Message):
         self,
         *,
         digest: _builtins.str = ...,
-        generation: _builtins.str = ...,
+        generation: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...

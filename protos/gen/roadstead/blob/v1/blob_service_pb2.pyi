@@ -188,13 +188,13 @@ class DeleteBlobRequest(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Digest of the bytes."""
-    generation: _builtins.str
+    generation: _builtins.int
     """The generation."""
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
-        generation: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
