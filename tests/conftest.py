@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.harness.postgres"]
+pytest_plugins = ["tests.harness.postgres", "tests.harness.databases"]
 
 
 @pytest.hookimpl(tryfirst=True)

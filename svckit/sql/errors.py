@@ -1,0 +1,93 @@
+"""What goes wrong with a database, in words that callers understand."""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from svckit.errors import DomainError, Unavailable
+
+Result = TypeVar("Result")
+
+RETRY_AFTER_SECONDS = 1.0
+
+# SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+# Classes 08 connection exception, 53 insufficient resources, 58 system error; 57P0x: shut down, starting, dropped.
+_DOWN = ("08", "53", "58", "57P")
+_SQLITE_DOWN = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_SQLITE_PRIMARY_CODE = 0xFF  # https://www.sqlite.org/rescode.html: the rest of the number is the extended code
+
+_FIRST_PAUSE_SECONDS = 0.01
+
+
+class WriteConflictError(Unavailable):
+    """PostgreSQL undid this transaction because of another one; the same work may succeed when it is done again."""
+
+    def __init__(self) -> None:
+        super().__init__(message="the write met another one at the same place", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+class DatabaseInUseError(OSError):
+    """Another process has the database file open. Raised at the start; never on behalf of a caller."""
+
+
+@contextmanager
+def domain_errors() -> Iterator[None]:
+    """Turns what SQLAlchemy raises for a database in trouble into DomainErrors, with the original as the cause."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise overloaded() from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in _CONFLICTS:
+            raise WriteConflictError from error
+        if _is_down(error, state):
+            raise Unavailable(
+                message="the database does not answer", retry_after_seconds=RETRY_AFTER_SECONDS
+            ) from error
+        raise
+
+
+def overloaded() -> DomainError:
+    """The error for a unit that waited too long for a connection."""
+    return DomainError("OVERLOADED", "too many requests wait for the database", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _is_down(error: DBAPIError, state: str | None) -> bool:
+    if error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.Error):
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        return code is not None and code & _SQLITE_PRIMARY_CODE in _SQLITE_DOWN
+    if state is None:
+        # The server answers every statement that fails with a state. Without one, the server was not reached.
+        return isinstance(error, OperationalError)
+    return state.startswith(_DOWN)
+
+
+async def retry_conflicts(work: Callable[[], Awaitable[Result]], *, attempts: int = 5) -> Result:
+    """Does `work`, a whole writing unit from its beginning, again when it met a conflict, after a short random pause.
+
+    Raises WriteConflictError when the last attempt met one too.
+    """
+    for attempt in range(attempts - 1):
+        try:
+            return await work()
+        except WriteConflictError:
+            # Both sides of a deadlock are here; without chance in the pause they would meet again.
+            await asyncio.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
+    return await work()

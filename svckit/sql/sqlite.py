@@ -1,0 +1,293 @@
+"""SQLite: one process per file, one connection that writes, a few that read beside it (WAL)."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
+
+import aiosqlite
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from svckit.sql.database import Database, Dialect, WritingConnection
+from svckit.sql.errors import DatabaseInUseError, domain_errors, overloaded
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+MOST_READERS = 4
+
+_BUSY_SECONDS = 5.0
+_STATEMENTS_KEPT = 256
+_WRITER_CACHE_KIB = 8192
+_READER_CACHE_KIB = 4096
+# The write-ahead log is cut to this after a checkpoint; otherwise one large import would occupy the disk for ever.
+_LOG_KEPT_BYTES = 32 * 1024 * 1024
+
+
+class SqliteDatabase(Database):
+    """A database in a file of its own, locked against every other opener."""
+
+    dialect: ClassVar[Dialect] = "sqlite"
+
+    def __init__(self, lock: "FileLock", writer: AsyncEngine, readers: AsyncEngine, wait_seconds: float) -> None:
+        self._lock = lock
+        self._writer = writer
+        self._readers = readers
+        self._wait_seconds = wait_seconds
+        # Writers queue here, in the order of asking. Left to SQLite they would poll for the file, and starve each
+        # other, each of them holding a thread.
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def connect(cls, address: URL, *, pool_size: int, wait_seconds: float) -> "SqliteDatabase":
+        """Opens the file, and makes it when it is not there. See `Database.open`."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ValueError(f"SQLite 3.35 or newer is needed, this Python has {sqlite3.sqlite_version}")
+        path = _file(address)
+        lock = FileLock.take(path.with_name(path.name + ".lock"))
+        try:
+            # It may hold password hashes: made before SQLite would make it, so that only its owner reads it. The log
+            # and the index beside it get its mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            lock.release()
+            raise
+        writer = _engine(path, connections=1, wait_seconds=wait_seconds, query_only=False)
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        readers = _engine(
+            path, connections=max(1, min(pool_size, MOST_READERS)), wait_seconds=wait_seconds, query_only=True
+        )
+        database = cls(lock, writer, readers, wait_seconds)
+        try:
+            # The writer first: it turns a new file into one with a write-ahead log.
+            async with database.write(), database.read():
+                pass
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @asynccontextmanager
+    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+        """See `Database.read`. The connection refuses to write."""
+        with domain_errors():
+            async with AsyncConnection(self._readers) as conn:
+                if snapshot:
+                    await conn.exec_driver_sql("BEGIN")
+                yield conn
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """See `Database.write`."""
+        with domain_errors():
+            async with self._my_turn(), WritingConnection(self._writer) as conn:
+                await conn.begin()
+                yield conn
+
+    @asynccontextmanager
+    async def change_schema(self) -> AsyncIterator[AsyncConnection]:
+        """See `Database.change_schema`. Foreign keys are not enforced in it: check them before the commit."""
+        with domain_errors():
+            async with self._my_turn(), WritingConnection(self._writer) as conn:
+                # A table that is altered is copied and dropped, and the drop would take rows of other tables with it
+                # (https://www.sqlite.org/lang_altertable.html#otheralter). Within a transaction it cannot be said.
+                driver = (await conn.get_raw_connection()).driver_connection
+                await cast("_Connection", driver).run(sqlite3.Connection.execute, "PRAGMA foreign_keys=OFF")
+                try:
+                    await conn.begin()
+                    yield conn
+                finally:
+                    # The next writer gets a new connection, with foreign keys.
+                    await conn.invalidate()
+
+    async def close(self) -> None:
+        """See `Database.close`."""
+        try:
+            await self._readers.dispose()
+            # Last, so that SQLite folds the log into the file and removes it.
+            await self._writer.dispose()
+        finally:
+            self._lock.release()
+
+    @asynccontextmanager
+    async def _my_turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise overloaded() from error
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+
+class FileLock:
+    """A lock on a file that lasts until `release`, or until the process ends, however it ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> "FileLock":
+        """Takes the lock. Raises DatabaseInUseError when somebody has it, OSError when the file cannot be made."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Not lockf: closing any descriptor of a file drops the POSIX locks of the whole process on it.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            database = path.name.removesuffix(".lock")
+            raise DatabaseInUseError(
+                error.errno, f"{database} is open already (process {holder}); one process per database file", str(path)
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Gives the lock up. The file stays: removing it would let two processes lock two files of one name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _file(address: URL) -> Path:
+    if not address.database or address.database == ":memory:" or address.query:
+        raise ValueError("a SQLite database is a file: sqlite:////path/file.db")
+    # One lock whatever links lead to the file.
+    return Path(address.database).resolve()
+
+
+def _begin_immediate(conn: Connection) -> None:
+    # SQLAlchemy and sqlite3 begin a transaction at its first write, so that what was read before may be overwritten by
+    # others, and the update is lost (or fails with SQLITE_BUSY_SNAPSHOT).
+    conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bool) -> AsyncEngine:
+    def connect() -> sqlite3.Connection:
+        # isolation_level=None: sqlite3 begins nothing by itself. The cursor's thread is this one for good.
+        connection = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=_STATEMENTS_KEPT
+        )
+        cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
+        for pragma in (
+            "journal_mode=WAL",
+            # WAL's usual NORMAL loses the last commits at a power cut, and a 2xx must not be lost.
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"cache_size=-{cache}",
+            f"journal_size_limit={_LOG_KEPT_BYTES}",
+            "temp_store=MEMORY",
+            f"query_only={'ON' if query_only else 'OFF'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+        return connection
+
+    async def create() -> _Connection:
+        connection = _Connection(connect, iter_chunk_size=64)
+        connection.forget_thread()
+        return await connection  # type: ignore[return-value]  # its __await__ is typed for the parent
+
+    return create_async_engine(
+        "sqlite+aiosqlite:///" + str(path).replace("%", "%25"),
+        async_creator=create,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=wait_seconds,
+        pool_use_lifo=True,
+        hide_parameters=True,
+    )
+
+
+class _Connection(aiosqlite.Connection):
+    """An aiosqlite connection that takes one turn of its thread per statement, where there were four.
+
+    aiosqlite asks its thread to make a cursor, execute, fetch and close, one after the other, and each time costs more
+    than a short query does. It also keeps no result on the thread: a reader that is left waiting holds no snapshot.
+    """
+
+    def forget_thread(self) -> None:
+        """Lets the process end whatever the thread does, as SQLAlchemy does for connections that it makes itself."""
+        self._thread.daemon = True
+
+    async def run(self, work: Callable[Concatenate[sqlite3.Connection, Arguments], Result], *args: Any) -> Result:
+        """Calls `work(connection, *args)` on the connection's thread."""
+        result: Result = await self._execute(work, self._conn, *args)  # type: ignore[no-untyped-call]
+        return result
+
+    def cursor(self) -> "_Cursor":  # type: ignore[override]
+        """A cursor that costs nothing until it executes."""
+        return _Cursor(self)
+
+    async def commit(self) -> None:
+        """Commits when there is something to commit."""
+        if self.in_transaction:
+            await super().commit()
+
+    async def rollback(self) -> None:
+        """Rolls back when there is something to roll back. After every read the pool asks for it."""
+        if self.in_transaction:
+            await super().rollback()
+
+
+class _Cursor:
+    """The part of aiosqlite's cursor that SQLAlchemy uses, on results that were fetched whole."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._rows: list[Any] = []
+        self.description: Any = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self.arraysize = 1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "_Cursor":
+        await self._connection.run(self._execute, sql, parameters)
+        return self
+
+    async def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> "_Cursor":
+        await self._connection.run(self._executemany, sql, parameters)
+        return self
+
+    async def fetchone(self) -> Any:
+        return self._rows.pop(0) if self._rows else None
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        size = size or self.arraysize
+        taken, self._rows = self._rows[:size], self._rows[size:]
+        return taken
+
+    async def fetchall(self) -> list[Any]:
+        taken, self._rows = self._rows, []
+        return taken
+
+    async def close(self) -> None:
+        self._rows = []
+
+    def _execute(self, connection: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> None:
+        self._keep(connection.execute(sql, parameters))
+
+    def _executemany(self, connection: sqlite3.Connection, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self._keep(connection.executemany(sql, parameters))
+
+    def _keep(self, cursor: sqlite3.Cursor) -> None:
+        self.description = cursor.description
+        self._rows = cursor.fetchall() if cursor.description else []
+        self.rowcount = cursor.rowcount
+        self.lastrowid = cursor.lastrowid
+        cursor.close()

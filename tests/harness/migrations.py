@@ -1,0 +1,72 @@
+"""Holds a service's migrations against the tables that its store declares."""
+
+import re
+from types import ModuleType
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint, Connection, MetaData, inspect, text
+
+from svckit.sql.database import Database
+from svckit.sql.migrate import VERSION_TABLE, migrate, migration_folder
+
+
+def assert_head_is_newest(migrations: ModuleType) -> None:
+    """`HEAD` is the newest revision of the history, and the history has one end.
+
+    Without it a service would start on old tables: `migrate` looks no further than `HEAD`.
+    """
+    assert ScriptDirectory(str(migration_folder(migrations))).get_heads() == [migrations.HEAD]
+
+
+async def assert_migrations_match(
+    database: Database, migrations: ModuleType, metadata: MetaData, *, version_table: str = VERSION_TABLE
+) -> None:
+    """The migrations, run on an empty database, produce exactly the tables of `metadata`. Run it on both databases."""
+    assert_head_is_newest(migrations)
+    await migrate(database, migrations, version_table=version_table)
+    async with database.read() as conn:
+        differences = await conn.run_sync(_differences, metadata, version_table)
+    assert not differences, "the migrations and the tables differ:\n" + "\n".join(map(str, differences))
+
+
+def _differences(conn: Connection, metadata: MetaData, version_table: str) -> list[Any]:
+    differences: list[Any] = []
+    context = MigrationContext.configure(
+        conn, opts={"compare_type": True, "compare_server_default": True, "version_table": version_table}
+    )
+    differences += compare_metadata(context, metadata)
+    if not differences:
+        # These look into tables, which are known to be there only now.
+        differences += _checks_that_differ(conn, metadata)
+        if conn.dialect.name == "sqlite":
+            differences += _ids_given_twice(conn, metadata)
+    return differences
+
+
+def _checks_that_differ(conn: Connection, metadata: MetaData) -> list[str]:
+    # Alembic does not look at check constraints.
+    inspector = inspect(conn)
+    differences = []
+    for name, table in metadata.tables.items():
+        declared = {str(check.name) for check in table.constraints if isinstance(check, CheckConstraint)}
+        found = {str(check["name"]) for check in inspector.get_check_constraints(name)}
+        if declared != found:
+            differences.append(f"check constraints of {name}: declared {declared}, migrated {found}")
+    return differences
+
+
+def _ids_given_twice(conn: Connection, metadata: MetaData) -> list[str]:
+    # SQLite gives the id of a deleted newest row again, unless the table says AUTOINCREMENT.
+    differences = []
+    for name, table in metadata.tables.items():
+        if table.autoincrement_column is None:
+            continue
+        ddl = conn.scalar(text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name"), {"name": name})
+        if not re.search(r"\bAUTOINCREMENT\b", str(ddl)):
+            differences.append(f"the ids of {name} may be given twice: sqlite_autoincrement=True is missing")
+        if not table.dialect_options["sqlite"]["autoincrement"]:
+            differences.append(f"{name} is declared without sqlite_autoincrement=True")
+    return differences

@@ -1,0 +1,3 @@
+"""The history of the tables that the tests use."""
+
+HEAD = "0002"
