@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, whatever is killed when: written aside, synced, put in place, folder synced."""
+"""Small files that are whole or not there, whatever is killed when: written aside, synced, renamed, folder synced."""
 
 import os
 import tempfile

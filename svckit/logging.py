@@ -50,7 +50,7 @@ _DEEPEST = 6
 _service = "-"
 
 
-def configure(service: str, level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the name of the setting
+def configure(service: str, level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
     """Sends all logs of this process to one stream. May be called again; the last call counts.
 
     Args:

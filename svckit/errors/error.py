@@ -73,43 +73,43 @@ class DomainError(Exception):
         return f"{type(self).__name__}({self.reason!r}, {self.message!r})"
 
 
-class NotFound(DomainError):  # noqa: N818 - reads as what it says: `raise NotFound("MANIFEST_UNKNOWN")`
+class NotFound(DomainError):
     """What is not there, or must look so to this caller."""
 
     default_reason = "NOT_FOUND"
 
 
-class Denied(DomainError):  # noqa: N818 - as above
+class Denied(DomainError):
     """The caller is known, and may not."""
 
     default_reason = "FORBIDDEN"
 
 
-class Unauthenticated(DomainError):  # noqa: N818 - as above
+class Unauthenticated(DomainError):
     """No credentials, or none that count here."""
 
     default_reason = "UNAUTHORIZED"
 
 
-class Conflict(DomainError):  # noqa: N818 - as above
+class Conflict(DomainError):
     """It exists already, or another writer was first."""
 
     default_reason = "CONFLICT"
 
 
-class Invalid(DomainError):  # noqa: N818 - as above
+class Invalid(DomainError):
     """The request is wrong in itself, whatever the state of things."""
 
     default_reason = "BAD_REQUEST"
 
 
-class Precondition(DomainError):  # noqa: N818 - as above
+class Precondition(DomainError):
     """The request is right, and the state of things forbids it."""
 
     default_reason = "PRECONDITION"
 
 
-class Unavailable(DomainError):  # noqa: N818 - as above
+class Unavailable(DomainError):
     """Nothing wrong with the request: try again after `retry_after_seconds`."""
 
     default_reason = "UNAVAILABLE"
@@ -145,13 +145,11 @@ def error_for(
     """
     entry = reason if isinstance(reason, Reason) else REASONS[reason]
     kind = _CLASS_OF_CODE.get(entry.grpc_code, DomainError)
-    return kind(
-        entry, message, metadata=metadata, retry_after_seconds=retry_after_seconds, violations=violations
-    )
+    return kind(entry, message, metadata=metadata, retry_after_seconds=retry_after_seconds, violations=violations)
 
 
 class OciError(Protocol):
-    """What `svckit.oci` raises (`OciFormatError`), named by its shape: that package is pure and knows no errors of ours."""
+    """What `svckit.oci` raises (`OciFormatError`), named by its shape."""
 
     @property
     def reason(self) -> str:

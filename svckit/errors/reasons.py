@@ -34,9 +34,7 @@ class Reason:
 _TABLE = (
     # The codes of the distribution spec.
     Reason("BLOB_UNKNOWN", "blob unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UNKNOWN"),
-    Reason(
-        "BLOB_UPLOAD_INVALID", "blob upload invalid", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"
-    ),
+    Reason("BLOB_UPLOAD_INVALID", "blob upload invalid", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),
     Reason(
         "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"
     ),
@@ -70,9 +68,7 @@ _TABLE = (
         "SIZE_INVALID",
     ),
     Reason("UNAUTHORIZED", "authentication required", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
-    Reason(
-        "DENIED", "requested access to the resource is denied", 403, "PERMISSION_DENIED", "DENIED", "DENIED"
-    ),
+    Reason("DENIED", "requested access to the resource is denied", 403, "PERMISSION_DENIED", "DENIED", "DENIED"),
     Reason("UNSUPPORTED", "the operation is unsupported", 405, "UNIMPLEMENTED", "METHOD_NOT_ALLOWED", "UNSUPPORTED"),
     Reason(
         "TOOMANYREQUESTS",
@@ -104,11 +100,11 @@ _TABLE = (
     # What the state of things forbids.
     Reason("CONFLICT", "conflict", 409, "ALREADY_EXISTS", "CONFLICT", "CONFLICT"),
     # Two writers raced; the one who lost asks where things stand and goes on from there.
-    Reason("UPLOAD_CONFLICT", "the upload is being written by another", 409, "ABORTED", "CONFLICT", "BLOB_UPLOAD_INVALID"),
-    Reason("PRECONDITION", "precondition failed", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
     Reason(
-        "PROJECT_NOT_EMPTY", "the project is not empty", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"
+        "UPLOAD_CONFLICT", "the upload is being written by another", 409, "ABORTED", "CONFLICT", "BLOB_UPLOAD_INVALID"
     ),
+    Reason("PRECONDITION", "precondition failed", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
+    Reason("PROJECT_NOT_EMPTY", "the project is not empty", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
     Reason(
         "VIOLATE_FOREIGN_KEY_CONSTRAINT",
         "the resource is still referred to",
@@ -137,17 +133,13 @@ _TABLE = (
     Reason("MANIFEST_TOO_LARGE", "manifest too large", 413, "INVALID_ARGUMENT", "BAD_REQUEST", "MANIFEST_INVALID"),
     Reason("REQUEST_TOO_LARGE", "request too large", 413, "INVALID_ARGUMENT", "BAD_REQUEST", "SIZE_INVALID"),
     Reason("URI_TOO_LONG", "URI too long", 414, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
-    Reason(
-        "UNSUPPORTED_MEDIA_TYPE", "unsupported media type", 415, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"
-    ),
+    Reason("UNSUPPORTED_MEDIA_TYPE", "unsupported media type", 415, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     Reason(
         "HEADERS_TOO_LARGE", "request header fields too large", 431, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"
     ),
     # Documents between services. An upload whose ticket has ended is, to an HTTP client, an upload that is not there:
     # it begins a new one, where a 401 would make it fetch token after token.
-    Reason(
-        "TICKET_INVALID", "invalid upload ticket", 404, "UNAUTHENTICATED", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"
-    ),
+    Reason("TICKET_INVALID", "invalid upload ticket", 404, "UNAUTHENTICATED", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"),
     Reason("RECEIPT_INVALID", "invalid receipt", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
     Reason("GRANT_INVALID", "invalid grant", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
     # What is ours. The texts of these hide what happened inside.

@@ -83,7 +83,7 @@ class TokenVerifier:
     def _judge(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
         key = self._key_of(token, kind)
         try:
-            # The algorithm is ours and not the header's, so "none", or HS256 with a public key as its secret, has no way in.
+            # The algorithm is ours and not the header's: "none", or HS256 with a public key as secret, has no way in.
             payload = self._signatures.decode(token, key=key.public_key, algorithms=[ALGORITHM])
         except (jwt.PyJWTError, ValueError):
             _refuse(kind, "has a wrong signature")

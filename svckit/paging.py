@@ -1,0 +1,143 @@
+"""Page sizes, and the opaque tokens by which a list is continued (keyset order, google.aip.dev/158).
+
+A token holds the sort values of the last row that was shown. It gives no rights: what a caller may see is judged anew
+on each page. So it is not signed, only bound to the query that it continues, and what it holds is checked by type.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Self
+
+from svckit.errors import FieldViolation, Invalid
+
+KeysetValue = str | int | bool | datetime | None
+
+_VERSION = 1
+_MAXIMUM_TOKEN_CHARACTERS = 4096
+_MAXIMUM_INTEGER = 2**63 - 1
+_CHECK_BYTES = 9
+
+
+def clamp_page_size(requested: int, default: int, maximum: int) -> int:
+    """The number of rows to show: what was asked for, the default for 0, and never more than the maximum.
+
+    Raises:
+        Invalid: BAD_REQUEST, if it is negative.
+    """
+    if requested < 0:
+        raise Invalid(
+            message="page_size must not be negative",
+            violations=[FieldViolation(field="page_size", description="must be 0 (the default) or more")],
+        )
+    return min(requested or default, maximum)
+
+
+def query_fingerprint(*parts: object) -> str:
+    """What binds a token to its query: everything that decides which rows are listed, and in which order.
+
+    Args:
+        parts: strings, numbers, booleans, None, and lists or tuples of these: the parent, the filter, the sort.
+    """
+    text = json.dumps(parts, separators=(",", ":"), default=_refuse_part)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class PageToken:
+    """Where a list is continued.
+
+    Attributes:
+        values: of the columns that the list is sorted by, in the last row shown.
+    """
+
+    values: tuple[KeysetValue, ...]
+
+    def encode(self, fingerprint: str) -> str:
+        """The token as text, for the query of this fingerprint.
+
+        Raises:
+            TypeError: if a value is of a type that a token cannot hold.
+        """
+        body = _json([_VERSION, [_to_json(value) for value in self.values]])
+        return base64.urlsafe_b64encode(_check(fingerprint, body) + body).rstrip(b"=").decode("ascii")
+
+    @classmethod
+    def decode(cls, text: str, fingerprint: str, types: Sequence[type]) -> Self:
+        """Reads a token back.
+
+        Args:
+            text: what the caller sent; not empty.
+            fingerprint: of the query that it came with.
+            types: of the values, in order: str, int, bool, datetime. Each may be None as well.
+
+        Raises:
+            Invalid: INVALID_PAGE_TOKEN, if it was not given for this query, or was changed.
+        """
+        if len(text) > _MAXIMUM_TOKEN_CHARACTERS:
+            _refuse()
+        try:
+            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except (ValueError, binascii.Error):
+            _refuse()
+        check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
+        if check != _check(fingerprint, body):
+            _refuse()
+        # The check is no signature: who reads this can make one, so types are looked at before they meet a database.
+        try:
+            version, values = json.loads(body)
+        except (ValueError, TypeError, RecursionError):
+            _refuse()
+        if version != _VERSION or not isinstance(values, list) or len(values) != len(types):
+            _refuse()
+        return cls(values=tuple(_from_json(value, kind) for value, kind in zip(values, types, strict=True)))
+
+
+def _check(fingerprint: str, body: bytes) -> bytes:
+    return hashlib.sha256(fingerprint.encode() + b"\0" + body).digest()[:_CHECK_BYTES]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _to_json(value: KeysetValue) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if value is None or isinstance(value, str | bool):
+        return value
+    if type(value) is int and abs(value) <= _MAXIMUM_INTEGER:
+        return value
+    raise TypeError(f"a page token cannot hold {type(value).__name__}")
+
+
+def _from_json(value: object, kind: type) -> KeysetValue:
+    if value is None:
+        return None
+    if kind is datetime and isinstance(value, str):
+        try:
+            time = datetime.fromisoformat(value)
+        except ValueError:
+            _refuse()
+        return time if time.tzinfo is not None else _refuse()
+    # A bool is an int in Python, and not in a database.
+    if type(value) is not kind or (isinstance(value, int) and abs(value) > _MAXIMUM_INTEGER):
+        _refuse()
+    if isinstance(value, str | int):
+        return value
+    return _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise Invalid(
+        "INVALID_PAGE_TOKEN",
+        violations=[FieldViolation(field="page_token", description="was not given for this query")],
+    ) from None
+
+
+def _refuse_part(part: object) -> NoReturn:
+    raise TypeError(f"a fingerprint cannot hold {type(part).__name__}")

@@ -1,0 +1,266 @@
+"""Settings: one frozen, typed object for each service, read once at the start from a TOML file and the environment.
+
+The file has a section for each service, and `[common]` for what `ServiceSettings` itself names. A variable
+`ROADSTEAD_<SECTION>_<SETTING>` wins over the file (`ROADSTEAD_METASVC_DATABASE_URL`); settings inside a setting are
+reached by `__` (`ROADSTEAD_METASVC_RPC__MAX_IN_FLIGHT`). Lists are JSON, or separated by commas.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
+
+SECTIONS = ("common", "gateway", "authsvc", "metasvc", "blobsvc", "jobsvc", "worker")
+"""The sections that one file for all services may have."""
+
+_COMMON = "common"
+_NESTED = "__"
+_MAXIMUM_SHOWN_CHARACTERS = 80
+
+
+class SettingsError(Exception):
+    """Settings that a service cannot start with. The text names each one, its value, and what is allowed.
+
+    Attributes:
+        problems: one line for each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Takes one line for each problem."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+class ServiceSettings(BaseSettings):
+    """What every service has; each adds its own.
+
+    Built directly (`MetaSettings(database_url=…)`, as tests do) it reads neither file nor environment; `load` does.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        # A value may be a secret in the wrong place. What may be shown is shown by `load`.
+        hide_input_in_errors=True,
+        env_nested_delimiter=_NESTED,
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is logged."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """"auto": console on a terminal, JSON elsewhere."""
+    trust_dir: Path = Path("/var/lib/roadstead/trust")
+    """The folder of the trust bundle: one JWKS file for each service."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic passes these by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed: without a prefix, a setting `home` would be read from the variable HOME."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, path: Path | None, section: str) -> Self:
+        """Reads the settings of one service.
+
+        Args:
+            path: of the TOML file; None for none.
+            section: the service's name: the section of the file, and the middle of the variables' names.
+
+        Raises:
+            SettingsError: if the file cannot be read, or a value is wrong, missing, or none that the service knows.
+        """
+        from_file, problems = _read_file(path, section, cls) if path is not None else ({}, [])
+        from_environment, more_problems = _read_environment(section, cls)
+        problems += more_problems
+        try:
+            settings = cls(**_merged(from_file, from_environment))
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=True)
+            problems += [_explain(cls, section, path, from_environment, detail) for detail in details]
+            settings = None
+        if settings is None or problems:
+            # `from None`, here and below: a cause would print the values that are hidden here.
+            raise SettingsError(list(dict.fromkeys(problems))) from None
+        return settings
+
+
+class _Environment(EnvSettingsSource):
+    """The variables of one section."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        # A list of addresses is easier to write with commas; JSON stays possible, and is what nested things need.
+        if isinstance(value, str) and not value.lstrip().startswith(("[", "{")) and _is_list(field.annotation):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return json.loads(value)
+
+
+def _read_environment(section: str, cls: type[BaseSettings]) -> tuple[dict[str, Any], list[str]]:
+    prefix = f"ROADSTEAD_{section.upper()}_"
+    known = [f"{prefix}{name.upper()}" for name in cls.model_fields]
+    problems = [
+        f"{name}: no such setting{_nearest(name.upper(), known)}"
+        for name in sorted(os.environ)
+        if name.upper().startswith(prefix)
+        and not any(name.upper() == other or name.upper().startswith(other + _NESTED) for other in known)
+    ]
+    try:
+        values = _Environment(cls, env_prefix=prefix, env_nested_delimiter=_NESTED, case_sensitive=False)()
+    except SourceError as error:
+        return {}, [*problems, f"{prefix}…: {_without_values(error)}"]
+    return values, problems
+
+
+def _without_values(error: SourceError) -> str:
+    # Its text names the field; the cause, which holds the value, is left behind.
+    return str(error).split("\n", 1)[0] + " (lists are separated by commas, other structures are JSON)"
+
+
+def _read_file(path: Path, section: str, cls: type[BaseSettings]) -> tuple[dict[str, Any], list[str]]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([f"cannot read {path}: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path} is no TOML: {error}"]) from None
+    sections = sorted({*SECTIONS, section})
+    problems = []
+    for name, content in document.items():
+        if not isinstance(content, dict):
+            problems.append(f"{path}: {name} stands outside of a section; put it into [{section}] or [{_COMMON}]")
+        elif name not in sections:
+            problems.append(f"{path}: [{name}]: no such section{_nearest(name, sections)}")
+    common, own = document.get(_COMMON), document.get(section)
+    common = common if isinstance(common, dict) else {}
+    own = own if isinstance(own, dict) else {}
+    shared = list(ServiceSettings.model_fields)
+    for name in [name for name in common if name not in shared]:
+        hint = f": it belongs into [{section}]" if name in cls.model_fields else _nearest(name, shared)
+        problems.append(f"{path}: {_COMMON}.{name}: no such setting{hint}")
+        common = {key: value for key, value in common.items() if key != name}
+    return _merged(common, own), problems
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = _merged(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _explain(
+    cls: type[BaseModel],
+    section: str,
+    path: Path | None,
+    from_environment: Mapping[str, Any],
+    detail: ErrorDetails,
+) -> str:
+    """One line: where it stands, its value, what is wrong, what is allowed."""
+    location = detail["loc"]
+    name = ".".join([section, *(str(part) for part in location)])
+    parent, annotation = _walk(cls, location)
+    if detail["type"] == "extra_forbidden":
+        siblings = list(parent.model_fields) if parent is not None else []
+        return f"{name}: no such setting{_nearest(str(location[-1]), siblings)}"
+    if detail["type"] == "missing":
+        return f"{name}: is required; set it in [{section}] or as {_variable(section, location)}"
+    place = _variable(section, location) if _holds(from_environment, location) else (str(path) if path else "default")
+    message = detail["msg"].removeprefix("Value error, ")
+    allowed = _allowed(annotation)
+    # Texts of ours (validators) may quote the value, so a secret's is not shown either.
+    if _is_secret(annotation) or _within_secret(cls, location):
+        return f"{name}: the value (hidden, from {place}) is refused: {allowed or 'see the annotated configuration'}"
+    return f"{name}: {_shown(detail['input'])} (from {place}) is refused: {allowed or message}"
+
+
+def _walk(cls: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel] | None, Any]:
+    """The model that holds the setting at a location, and the setting's type."""
+    parent: type[BaseModel] | None = cls
+    annotation: Any = cls
+    for part in location:
+        model = _model_in(annotation)
+        if model is not None:
+            parent = model
+            field = model.model_fields.get(str(part))
+            annotation = field.annotation if field is not None else None
+        else:
+            annotation = next(iter(get_args(annotation)), None)
+    return parent, annotation
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _within_secret(cls: type[BaseModel], location: Sequence[int | str]) -> bool:
+    return any(_is_secret(_walk(cls, location[: end + 1])[1]) for end in range(len(location)))
+
+
+def _is_secret(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return any(_is_secret(field.annotation) for field in annotation.model_fields.values())
+    return any(_is_secret(argument) for argument in get_args(annotation))
+
+
+def _is_list(annotation: Any) -> bool:
+    candidates = (annotation, *get_args(annotation))
+    return any(
+        candidate in (list, tuple, set, frozenset, Sequence)
+        or get_origin(candidate) in (list, tuple, set, frozenset, Sequence)
+        for candidate in candidates
+    )
+
+
+def _allowed(annotation: Any) -> str | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if get_origin(candidate) is Literal:
+            return "allowed: " + ", ".join(str(value) for value in typing.get_args(candidate))
+    return None
+
+
+def _holds(values: Mapping[str, Any], location: Sequence[int | str]) -> bool:
+    here: Any = values
+    for part in location:
+        if isinstance(here, Mapping) and part in here:
+            here = here[part]
+        else:
+            # Positions in a list come from wherever the list does.
+            return isinstance(part, int) and isinstance(here, Sequence)
+    return True
+
+
+def _variable(section: str, location: Iterable[int | str]) -> str:
+    names = [str(part).upper() for part in location if isinstance(part, str)]
+    return f"ROADSTEAD_{section.upper()}_{_NESTED.join(names)}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAXIMUM_SHOWN_CHARACTERS else text[: _MAXIMUM_SHOWN_CHARACTERS - 1] + "…"
