@@ -11,10 +11,11 @@ PYTEST_ARGS ?=
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt protos bench conformance soak lock clean tools breaking
+.PHONY: help install run tools test check check-format check-lint check-types check-stubs check-contracts breaking \
+	check-imports fmt protos bench conformance soak lock clean
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make the virtual environment (VENV=.venv) with everything in it
 
@@ -33,14 +34,27 @@ tools: ## Install the programs that tests drive (Debian packages as root, Go pro
 test: install tools ## Install what the tests need, and run them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: install ## Check format, lint, types, contracts, import rules and stubs
+# Several targets, so that `make --keep-going check` shows everything that is wrong at once.
+check: check-format check-lint check-types check-stubs check-contracts breaking check-imports ## Check all that CI checks
+
+check-format: install ## Check the format of the code
 	$(BIN)/ruff format --check .
+
+check-lint: install ## Look for what reads badly or is likely wrong
 	$(BIN)/ruff check .
+
+check-types: install ## Check the types
 	$(BIN)/mypy
+
+check-stubs: install ## Check that the stubs are what the contracts say
 	$(BIN)/python protos/generate.py --check
+
+check-contracts: install ## Check the style and the format of the contracts
+	@$(BIN)/python protos/generate.py --third-party
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
-	@$(MAKE) --no-print-directory breaking
+
+check-imports: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo
 
 # A release writes the image: buf build protos -o protos/released.binpb. It is compared with an image, because buf counts the
