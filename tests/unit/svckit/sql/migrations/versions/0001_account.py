@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - Alembic loads it by its path
 """Accounts."""
 
 from typing import TYPE_CHECKING

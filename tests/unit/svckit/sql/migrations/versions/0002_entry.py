@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - Alembic loads it by its path
 """Entries, and when an account was seen."""
 
 from typing import TYPE_CHECKING
