@@ -62,7 +62,7 @@ class TokenSigner:
             lifetime_seconds: how long it lives; the kind's own unless said.
 
         Raises:
-            ValueError: if this service may not sign that kind, or neither the kind nor the caller says how long it lives.
+            ValueError: if this service may not sign that kind, or nobody says how long it lives.
         """
         if self.service not in claims.signers:
             raise ValueError(f"{self.service} does not sign {claims.typ}")
