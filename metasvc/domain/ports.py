@@ -1,0 +1,318 @@
+"""What the domain needs of the world: a store with units of work, authsvc, a clock.
+
+One role for each noun. Methods that are called `lock…` take row locks on PostgreSQL, in the order that
+`store/tables.py` gives; on SQLite a writing unit is alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from metasvc.domain.model import (
+        Artifact,
+        Blob,
+        Change,
+        Charge,
+        NeededBlob,
+        NewArtifact,
+        Project,
+        ProjectUsage,
+        Reference,
+        Referrer,
+        Repository,
+        ReviewKind,
+        ServedBlob,
+        StoredManifest,
+        Tag,
+        TagMove,
+    )
+    from svckit.tokens import Grant
+
+T = TypeVar("T")
+
+Clock = "Callable[[], datetime]"
+"""Gives the time, in UTC."""
+
+
+class ProjectRows(Protocol):
+    """The rows of projects."""
+
+    async def get(self, project_id: int) -> Project | None:
+        """Reads a project."""
+
+    async def add(self, project: Project) -> None:
+        """Makes the row if there is none of that id. A row of another id with that name gives the name up."""
+
+    async def lock_open(self, project_id: int) -> Project | None:
+        """Reads a project and keeps others from fencing it until this unit ends."""
+
+    async def fence(self, project_id: int, now: datetime) -> bool:
+        """Waits for everybody who holds the project open, then marks it as being deleted. False where there is none."""
+
+    async def reopen(self, project_id: int, now: datetime) -> None:
+        """Takes a fence away."""
+
+    async def remove(self, project_id: int) -> None:
+        """Deletes the row, and what is left of its charges."""
+
+    async def has_repository(self, project_id: int) -> bool:
+        """Tells whether it holds a repository."""
+
+    async def usages(self, project_ids: Sequence[int]) -> list[ProjectUsage]:
+        """Counts what these projects store; those without a row are left out."""
+
+    async def charge(self, project_id: int, charges: Iterable[Charge], now: datetime) -> None:
+        """Counts one more use of each of these digests, and charges the project for those that are new to it.
+
+        Raises:
+            DomainError: QUOTA_EXCEEDED, naming limit, usage and what was needed, all of them in bytes.
+        """
+
+    async def discharge(self, project_id: int, digests: Iterable[str], now: datetime) -> None:
+        """Counts one use less for each time that a digest is given; what has none left is no longer charged for."""
+
+
+class RepositoryRows(Protocol):
+    """The rows of repositories."""
+
+    async def get(self, project_id: int, name: str) -> Repository | None:
+        """Reads a repository by its full name, if it is that project's."""
+
+    async def lock_open(self, project_id: int, name: str) -> Repository | None:
+        """Reads a repository and keeps others from deleting it until this unit ends."""
+
+    async def ensure(self, project_id: int, name: str, now: datetime) -> Repository:
+        """As `lock_open`, making the repository where there is none.
+
+        Raises:
+            DomainError: CONFLICT; another project's repository has the name.
+        """
+
+    async def touch(self, repository_id: int, now: datetime) -> None:
+        """Sets when it was last pushed to."""
+
+    async def count_pulls(self, pulls: Mapping[int, int]) -> None:
+        """Adds to the pull counts of repositories, by id."""
+
+    async def catalog(self, start_after: str, limit: int) -> list[str]:
+        """The full names after one, sorted by their bytes."""
+
+
+class ArtifactRows(Protocol):
+    """The rows of artifacts, and what hangs on them."""
+
+    async def manifest_by_tag(
+        self, project_id: int, repository: str, tag: str, *, content: bool
+    ) -> StoredManifest | None:
+        """Finds what a tag names. One query."""
+
+    async def manifest_by_digest(
+        self, project_id: int, repository: str, digest: str, *, content: bool
+    ) -> StoredManifest | None:
+        """Finds a manifest by its digest. One query."""
+
+    async def get(self, repository_id: int, digest: str) -> Artifact | None:
+        """Reads an artifact by its digest."""
+
+    async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, Artifact]:
+        """Reads artifacts and keeps others from deleting them until this unit ends. Those that are missing are left out."""
+
+    async def lock_doomed(self, repository_id: int, digest: str) -> Artifact | None:
+        """Reads an artifact for deleting it, waiting for everybody who keeps it."""
+
+    async def add(
+        self,
+        artifact: NewArtifact,
+        content: bytes,
+        *,
+        references: Sequence[Reference],
+        blobs: Sequence[NeededBlob],
+        accessory_type: str,
+    ) -> Artifact:
+        """Writes an artifact, its bytes, and what it names. `accessory_type` counts where it has a subject.
+
+        Raises:
+            DomainError: UNAVAILABLE (to be done again); somebody wrote the same digest at this moment.
+        """
+
+    async def remove(self, artifact_id: int) -> None:
+        """Deletes an artifact, its bytes, its references, its tags, and its place among its subject's referrers."""
+
+    async def has_parent(self, artifact_id: int) -> bool:
+        """Tells whether an index names it as a child."""
+
+    async def children(self, artifact_id: int) -> list[Reference]:
+        """The children of an index, in its order."""
+
+    async def blob_digests(self, artifact_id: int) -> list[str]:
+        """The blobs that it needs."""
+
+    async def referrers(
+        self, project_id: int, repository: str, subject: str, artifact_type: str, after: int, limit: int
+    ) -> list[Referrer]:
+        """What refers to a subject, oldest first, after an artifact id. `artifact_type` '' means all. One query."""
+
+    async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
+        """The digests of what refers to a subject."""
+
+    async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
+        """Sets when artifacts were last pulled, by id."""
+
+
+class TagRows(Protocol):
+    """The rows of tags."""
+
+    async def names(self, project_id: int, repository: str, start_after: str, limit: int | None) -> list[str]:
+        """The names after one, sorted by their bytes; `limit` None means all."""
+
+    async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
+        """Reads tags and keeps others from moving them until this unit ends."""
+
+    async def on_artifact(self, artifact_id: int) -> list[Tag]:
+        """The tags of an artifact, by name, locked as `lock` does."""
+
+    async def put(self, repository_id: int, name: str, artifact_id: int, now: datetime, *, held: Tag | None) -> None:
+        """Moves a tag that `lock` found, or makes one that it did not find (`held` None).
+
+        Raises:
+            DomainError: UNAVAILABLE (to be done again); somebody made the tag at this moment.
+        """
+
+    async def remove(self, tag_ids: Iterable[int]) -> None:
+        """Deletes tags."""
+
+    async def touch_pulled(self, repository_id: int, pulls: Mapping[str, datetime]) -> None:
+        """Sets when tags were last pulled, by name."""
+
+
+class BlobRows(Protocol):
+    """The rows of blobs and their links."""
+
+    async def served(self, project_id: int, repository: str, digest: str) -> ServedBlob | None:
+        """Finds a blob that a repository serves, live. One query."""
+
+    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
+        """Tells whether one of these repositories, given as project id and full name, serves a blob, live."""
+
+    async def lock(self, digest: str) -> Blob | None:
+        """Reads a blob and keeps it from changing until this unit ends."""
+
+    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, Blob]:
+        """Reads blobs that a repository links, and keeps them from being condemned until this unit ends."""
+
+    async def settle(self, digest: str, generation: int, size: int, now: datetime) -> None:
+        """Decides which generation of a digest lives, now that another one has come, and locks its row.
+
+        A live one stays and the newcomer is queued as surplus; what is absent, condemned or quarantined adopts it.
+        """
+
+    async def is_linked(self, repository_id: int, digest: str) -> bool:
+        """Tells whether a repository links a blob."""
+
+    async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
+        """Links a blob; False where it was linked already."""
+
+    async def unlink(self, repository_id: int, digest: str) -> bool:
+        """Ends a link; False where there was none."""
+
+
+class ReviewRows(Protocol):
+    """The collector's queue."""
+
+    async def queue(
+        self, kind: ReviewKind, repository_id: int, digests: Iterable[str], due_time: datetime, reason: str
+    ) -> None:
+        """Queues digests, or pushes their date forward. `repository_id` is 0 for blobs."""
+
+    async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
+        """Pushes a blob's date forward where it is due before a moment."""
+
+
+class Unit(Protocol):
+    """A unit that reads."""
+
+    @property
+    def projects(self) -> ProjectRows:
+        """Projects."""
+
+    @property
+    def repositories(self) -> RepositoryRows:
+        """Repositories."""
+
+    @property
+    def artifacts(self) -> ArtifactRows:
+        """Artifacts."""
+
+    @property
+    def tags(self) -> TagRows:
+        """Tags."""
+
+    @property
+    def blobs(self) -> BlobRows:
+        """Blobs and links."""
+
+    @property
+    def reviews(self) -> ReviewRows:
+        """The collector's queue."""
+
+
+class UnitOfWork(Unit, Protocol):
+    """A unit that writes. Leaving it without a commit rolls back."""
+
+    def record(self, change: Change, move: TagMove | None = None) -> None:
+        """Adds to what the commit writes into the change log, and into the history of tags."""
+
+    async def commit(self) -> int | None:
+        """Numbers what was recorded, writes it, and commits: the order of revisions is the order of commits.
+
+        Returns the last revision; None where nothing was recorded.
+        """
+
+
+class Store(Protocol):
+    """Gives out units."""
+
+    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[Unit]:
+        """A unit that reads; with `snapshot` all of it sees one moment."""
+
+    def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit that writes. No other unit may be begun in it."""
+
+    async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Does a whole unit of work, from its beginning, and does it again where another one was in its way."""
+
+
+class ProjectDirectory(Protocol):
+    """authsvc's projects."""
+
+    async def initial_quota(self, project_id: int) -> tuple[str, int]:
+        """The project's name, and the quota that it begins with, in bytes (`NO_LIMIT` for none).
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN.
+        """
+
+    async def delete(self, project_id: int) -> None:
+        """Deletes a project; one that is gone, too."""
+
+
+class PullRights(Protocol):
+    """What the caller may pull."""
+
+    async def may_pull(self, repository: str) -> int | None:
+        """The id of the project through which the caller may pull from a repository; None where it may not."""
+
+    def named_repositories(self) -> Sequence[tuple[int, str]]:
+        """The repositories that the caller's own token lets it pull from, as project id and full name."""
+
+
+class GrantSigner(Protocol):
+    """Signs grants."""
+
+    def sign(self, grant: Grant) -> str:
+        """The token."""
