@@ -1,0 +1,334 @@
+"""Harbor's list parameters `q` and `sort`, read into frozen clauses (reference: Harbor's API conventions).
+
+`q` is a list of clauses separated by commas, all of which must hold:
+
+    name=nginx                      exactly this
+    name=~ngi                       holds this, in either case
+    creation_time=[2026-01-01T00:00:00~]   from … to, either end may be left out, both ends are included
+    tag={a b c}                     any of these
+    label=(1 2)                     all of these
+
+A value in double quotes may hold what would otherwise end it. `sort` is a list of keys, each turned round by a `-`.
+
+Which keys there are, and of what type, is the caller's to say. What is not understood is refused: a filter that is
+silently dropped shows rows that nobody asked for.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NoReturn
+from urllib.parse import unquote_plus
+
+from svckit.errors import FieldViolation, Invalid
+
+Value = str | int | bool | datetime | None
+"""A value of a clause, of the type that its key has. None is Harbor's `nil`: "without any"."""
+
+MAXIMUM_CHARACTERS = 4096
+"""A longer `q` or `sort` is refused."""
+MAXIMUM_CLAUSES = 32
+MAXIMUM_VALUES = 100
+"""Values in one list."""
+
+_MAXIMUM_NUMBER = 2**63 - 1
+
+
+class Form(Enum):
+    """The forms that a clause can have."""
+
+    EXACT = "exact"
+    FUZZY = "fuzzy"
+    RANGE = "range"
+    ANY_OF = "any of"
+    ALL_OF = "all of"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What may be asked of one key.
+
+    Attributes:
+        name: as the store knows it; several spellings may lead to one name.
+        value_type: of its values: str, int, bool or datetime.
+        forms: the forms it may be used in; unless said, those that make sense for a column of its type.
+        nullable: whether `k=nil` may be asked.
+    """
+
+    name: str
+    value_type: type[str] | type[int] | type[bool] | type[datetime] = str
+    forms: frozenset[Form] = frozenset()
+    nullable: bool = False
+
+    @property
+    def allowed_forms(self) -> frozenset[Form]:
+        """The forms it may be used in."""
+        return self.forms or _FORMS_OF_TYPE[self.value_type]
+
+
+_FORMS_OF_TYPE: Mapping[type, frozenset[Form]] = {
+    str: frozenset({Form.EXACT, Form.FUZZY, Form.ANY_OF}),
+    int: frozenset({Form.EXACT, Form.RANGE, Form.ANY_OF}),
+    bool: frozenset({Form.EXACT}),
+    datetime: frozenset({Form.EXACT, Form.RANGE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The key's value is this."""
+
+    key: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzzy:
+    """The key's value holds this text, in either case. Never empty."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The key's value lies between these, both included; None leaves an end open, and never both."""
+
+    key: str
+    minimum: int | datetime | None
+    maximum: int | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The key's value is one of these."""
+
+    key: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """The thing has all of these, where it can have several (tags, labels)."""
+
+    key: str
+    values: tuple[Value, ...]
+
+
+Clause = Exact | Fuzzy | Range | AnyOf | AllOf
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One key of a sort."""
+
+    key: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed `q`."""
+
+    clauses: tuple[Clause, ...] = field(default=())
+
+    def exact(self, key: str) -> Value:
+        """The value that the key must have exactly; None where nothing is said of it."""
+        for clause in self.clauses:
+            if isinstance(clause, Exact) and clause.key == key:
+                return clause.value
+        return None
+
+    def without(self, *keys: str) -> "Query":
+        """The clauses on all other keys."""
+        return Query(tuple(clause for clause in self.clauses if clause.key not in keys))
+
+
+def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
+    """Reads `q`.
+
+    Args:
+        text: as the client sent it; the empty text asks for everything.
+        keys: what may be asked, by the name that clients use. Names are compared without regard to case, since
+            Harbor's own clients write `ProjectID` and `project_id` alike.
+
+    Raises:
+        Invalid: BAD_REQUEST; an unknown key, a form that the key does not have, a value of the wrong type.
+    """
+    if len(text) > MAXIMUM_CHARACTERS:
+        _refuse("q", f"is longer than {MAXIMUM_CHARACTERS} characters")
+    # Harbor decodes it once more, so its clients may have encoded it twice.
+    decoded = unquote_plus(text) if "%" in text else text
+    if not decoded.strip():
+        return Query()
+    by_name = {name.lower(): key for name, key in keys.items()}
+    parts = _split(decoded, ",")
+    if len(parts) > MAXIMUM_CLAUSES:
+        _refuse("q", f"has more than {MAXIMUM_CLAUSES} clauses")
+    return Query(tuple(_clause(part, by_name) for part in parts))
+
+
+def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Order, ...]:
+    """Reads `sort`: `name,-creation_time`.
+
+    Args:
+        text: as the client sent it; the empty text says nothing.
+        keys: by what may be sorted; as a mapping, from the names that clients use to those of the store.
+
+    Raises:
+        Invalid: BAD_REQUEST; an unknown key, or one that is named twice.
+    """
+    if len(text) > MAXIMUM_CHARACTERS:
+        _refuse("sort", f"is longer than {MAXIMUM_CHARACTERS} characters")
+    names = keys if isinstance(keys, Mapping) else {name: name for name in keys}
+    orders: list[Order] = []
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        name = names.get(part.removeprefix("-"))
+        if name is None:
+            _refuse("sort", f"there is no sorting by {part.removeprefix('-')!a}; by: {', '.join(sorted(names))}")
+        if any(order.key == name for order in orders):
+            _refuse("sort", f"{name} is named twice")
+        orders.append(Order(name, descending=part.startswith("-")))
+    return tuple(orders)
+
+
+def _clause(part: str, keys: Mapping[str, Key]) -> Clause:
+    name, equals, pattern = part.partition("=")
+    name, pattern = name.strip(), pattern.strip()
+    if not equals or not name or not pattern:
+        _refuse("q", f"{part.strip()!a} is no clause of the form key=value")
+    key = keys.get(name.lower())
+    if key is None:
+        _refuse("q", f"there is no key {name!a}; there are: {', '.join(sorted(keys))}")
+    form, body = _form(name, pattern)
+    if form not in key.allowed_forms:
+        _refuse("q", f"{name} cannot be asked for in the form {form.value!r}")
+    return _BUILDERS[form](key, name, body)
+
+
+def _form(name: str, pattern: str) -> tuple[Form, str]:
+    """The form of a pattern, and what is inside its brackets."""
+    first, last = pattern[0], pattern[-1]
+    if first == "~":
+        return Form.FUZZY, pattern[1:]
+    for opening, closing, form in (("[", "]", Form.RANGE), ("{", "}", Form.ANY_OF), ("(", ")", Form.ALL_OF)):
+        if first == opening:
+            if last != closing or len(pattern) < 2:
+                _refuse("q", f"the value of {name} begins with {opening!r} and does not end with {closing!r}")
+            return form, pattern[1:-1]
+    return Form.EXACT, pattern
+
+
+def _exact(key: Key, name: str, body: str) -> Exact:
+    return Exact(key.name, _value(key, name, body))
+
+
+def _fuzzy(key: Key, name: str, body: str) -> Fuzzy:
+    text = _unquoted(body)
+    if not text:
+        _refuse("q", f"{name}=~ has no text to look for")
+    return Fuzzy(key.name, text)
+
+
+def _range(key: Key, name: str, body: str) -> Range:
+    ends = [end.strip() for end in body.split("~")]
+    if len(ends) != 2 or not any(ends):
+        _refuse("q", f"the range of {name} is not of the form [min~max]")
+    minimum, maximum = (_value(key, name, end) if end else None for end in ends)
+    # A key that has ranges is of numbers or times: _FORMS_OF_TYPE, and whoever says otherwise, is wrong.
+    if isinstance(minimum, str) or isinstance(maximum, str):
+        _refuse("q", f"{name} has no ranges")
+    return Range(key.name, minimum, maximum)
+
+
+def _any_of(key: Key, name: str, body: str) -> AnyOf:
+    return AnyOf(key.name, _values(key, name, body))
+
+
+def _all_of(key: Key, name: str, body: str) -> AllOf:
+    return AllOf(key.name, _values(key, name, body))
+
+
+_BUILDERS: Mapping[Form, Callable[[Key, str, str], Clause]] = {
+    Form.EXACT: _exact,
+    Form.FUZZY: _fuzzy,
+    Form.RANGE: _range,
+    Form.ANY_OF: _any_of,
+    Form.ALL_OF: _all_of,
+}
+
+
+def _values(key: Key, name: str, body: str) -> tuple[Value, ...]:
+    parts = [part for part in _split(body, " ") if part]
+    if not parts:
+        _refuse("q", f"the list of {name} is empty")
+    if len(parts) > MAXIMUM_VALUES:
+        _refuse("q", f"the list of {name} has more than {MAXIMUM_VALUES} values")
+    return tuple(_value(key, name, part) for part in parts)
+
+
+def _value(key: Key, name: str, text: str) -> Value:
+    if key.nullable and text == "nil":
+        return None
+    plain = _unquoted(text)
+    if key.value_type is bool:
+        # Harbor's clients write Go's spellings of a boolean.
+        match plain.lower():
+            case "true" | "1" | "t":
+                return True
+            case "false" | "0" | "f":
+                return False
+        _refuse("q", f"{name} is true or false, not {plain!a}")
+    if key.value_type is int:
+        return _number(name, plain)
+    if key.value_type is datetime:
+        return _time(name, plain)
+    return plain
+
+
+def _number(name: str, text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MAXIMUM_NUMBER))):
+        _refuse("q", f"{name} is a number, not {text!a}")
+    number = int(text)
+    if not -_MAXIMUM_NUMBER <= number <= _MAXIMUM_NUMBER:
+        _refuse("q", f"{name} is a number of 64 bits")
+    return number
+
+
+def _time(name: str, text: str) -> datetime:
+    # Harbor's form is 2006-01-02T15:04:05, in UTC; what ISO 8601 adds (a zone, fractions) does no harm. A "+" that was
+    # decoded to a space is not guessed back.
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        _refuse("q", f"{name} is a time such as 2026-01-31T12:00:00, not {text!a}")
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _unquoted(text: str) -> str:
+    stripped = text.strip()
+    if len(stripped) >= 2 and stripped[0] == stripped[-1] == '"':
+        return stripped[1:-1]
+    return stripped
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Splits at separators that are outside double quotes."""
+    parts: list[str] = [""]
+    quoted = False
+    for character in text:
+        if character == '"':
+            quoted = not quoted
+        if character == separator and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if quoted:
+        _refuse("q", "a double quote is not closed")
+    return parts
+
+
+def _refuse(field_name: str, description: str) -> NoReturn:
+    raise Invalid("BAD_REQUEST", f"{field_name}: {description}", violations=[FieldViolation(field_name, description)])
