@@ -177,12 +177,12 @@ def _begin_immediate(conn: Connection) -> None:
 
 def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bool) -> AsyncEngine:
     def connect() -> sqlite3.Connection:
-        # isolation_level=None: sqlite3 begins nothing by itself. The cursor's thread is this one for good.
+        # isolation_level=None: sqlite3 begins nothing by itself.
         connection = sqlite3.connect(
             path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=_STATEMENTS_KEPT
         )
         cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
-        for pragma in (
+        pragmas = (
             "journal_mode=WAL",
             # WAL's usual NORMAL loses the last commits at a power cut, and a 2xx must not be lost.
             "synchronous=FULL",
@@ -191,14 +191,19 @@ def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bo
             f"journal_size_limit={_LOG_KEPT_BYTES}",
             "temp_store=MEMORY",
             f"query_only={'ON' if query_only else 'OFF'}",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
+        )
+        try:
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}").close()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def create() -> _Connection:
         connection = _Connection(connect, iter_chunk_size=64)
-        connection.forget_thread()
-        return await connection  # type: ignore[return-value]  # its __await__ is typed for the parent
+        await connection.open()
+        return connection
 
     return create_async_engine(
         "sqlite+aiosqlite:///" + str(path).replace("%", "%25"),
@@ -218,9 +223,25 @@ class _Connection(aiosqlite.Connection):
     than a short query does. It also keeps no result on the thread: a reader that is left waiting holds no snapshot.
     """
 
-    def forget_thread(self) -> None:
-        """Lets the process end whatever the thread does, as SQLAlchemy does for connections that it makes itself."""
+    _end: asyncio.Future[Any] | None = None
+
+    async def open(self) -> None:
+        """Starts the thread and opens the file. Raises what sqlite3 raises."""
+        # The process may end whatever the thread does. SQLAlchemy says so too for connections that it makes itself.
         self._thread.daemon = True
+        try:
+            await self
+        except BaseException:
+            # aiosqlite told its thread to end and went on. The thread answers to this event loop, which may be closed
+            # by the time it does.
+            if self._end is not None:
+                await self._end
+            raise
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Tells the thread to close the file and end; the future is done when it has."""
+        self._end = super().stop()
+        return self._end
 
     async def run(self, work: Callable[Concatenate[sqlite3.Connection, Arguments], Result], *args: Any) -> Result:
         """Calls `work(connection, *args)` on the connection's thread."""

@@ -19,7 +19,8 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(current_setting('sea
 def upsert(conn: AsyncConnection, table: Table) -> "SqliteInsert | PostgresqlInsert":
     """An insert that knows `on_conflict_do_nothing` and `on_conflict_do_update` (and `excluded`), on both databases.
 
-    SQLAlchemy has an Insert of its own for each of them; what both take is spelled the same.
+    SQLAlchemy has an Insert of its own for each of them; what both take is spelled the same. Whether a
+    row was inserted is told by `.returning(…)`: the `rowcount` of an insert is -1 on PostgreSQL.
     """
     if conn.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql

@@ -113,7 +113,7 @@ async def test_a_copied_table_keeps_what_refers_to_it(
     (folder / "versions" / "0003_shorter.py").write_text(
         "import sqlalchemy as sa\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade(op):\n    with op.batch_alter_table('account', recreate='auto') as batch:\n"
-        "        batch.alter_column('name', type_=sa.String(32), existing_type=sa.String(64), existing_nullable=False)\n"
+        "        batch.alter_column('name', type_=sa.String(32), existing_type=sa.String(64))\n"
     )
     await migrate(database, _history("0003", str(folder)))
     async with database.write() as conn:

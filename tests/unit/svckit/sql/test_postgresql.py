@@ -106,13 +106,17 @@ async def test_a_server_that_went_away_is_unavailable_and_comes_back(postgres_da
     await road.open()
     through = address.set(port=road.port).render_as_string(hide_password=False)
     database = await Database.open(through, schema=SCHEMA, pool_size=3)
+
+    async def lose_the_server() -> None:
+        async with database.write() as conn:
+            await conn.execute(text("SELECT 1"))
+            await road.close()
+            await conn.execute(text("SELECT 1"))
+
     try:
         async with asyncio.timeout(20):
             with pytest.raises(DomainError) as caught:
-                async with database.write() as conn:
-                    await conn.execute(text("SELECT 1"))
-                    await road.close()
-                    await conn.execute(text("SELECT 1"))
+                await lose_the_server()
             assert caught.value.reason == "UNAVAILABLE"
             for unit in (database.read, database.write):
                 with pytest.raises(DomainError) as caught:
@@ -144,27 +148,41 @@ async def test_a_read_needs_no_transaction(bank: Database) -> None:
     assert state == "idle"
 
 
-async def _move(database: Database, source: str, target: str, met: asyncio.Barrier) -> None:
+class Meeting:
+    """Lets both transactions take their first lock before either asks for its second. Later ones just pass."""
+
+    def __init__(self) -> None:
+        self._came = 0
+        self._both = asyncio.Event()
+
+    async def wait(self) -> None:
+        self._came += 1
+        if self._came == 2:
+            self._both.set()
+        await self._both.wait()
+
+
+async def _move(database: Database, source: str, target: str, meeting: Meeting) -> None:
     async with database.write() as conn:
         await conn.execute(update(account).where(account.c.name == source).values(balance=account.c.balance - 1))
-        if not met.broken:
-            with suppress(asyncio.BrokenBarrierError):
-                await met.wait()
-                await met.abort()
+        await meeting.wait()
         await conn.execute(update(account).where(account.c.name == target).values(balance=account.c.balance + 1))
         await conn.commit()
 
 
 async def test_a_deadlock_is_a_conflict(bank: Database) -> None:
-    met = asyncio.Barrier(2)
-    outcomes = await asyncio.gather(_move(bank, "a", "b", met), _move(bank, "b", "a", met), return_exceptions=True)
+    meeting = Meeting()
+    outcomes = await asyncio.gather(
+        _move(bank, "a", "b", meeting), _move(bank, "b", "a", meeting), return_exceptions=True
+    )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "WriteConflictError"]
 
 
 async def test_work_that_met_a_conflict_is_done_again(bank: Database) -> None:
-    met = asyncio.Barrier(2)
+    meeting = Meeting()
     await asyncio.gather(
-        retry_conflicts(lambda: _move(bank, "a", "b", met)), retry_conflicts(lambda: _move(bank, "b", "a", met))
+        retry_conflicts(lambda: _move(bank, "a", "b", meeting)),
+        retry_conflicts(lambda: _move(bank, "b", "a", meeting)),
     )
     async with bank.read() as conn:
         assert (await conn.execute(select(account.c.balance))).scalars().all() == [0, 0]

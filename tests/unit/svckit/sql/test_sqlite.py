@@ -74,7 +74,7 @@ async def main():
         os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
-"""
+"""  # noqa: S608 - the path is our own
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
     await process.wait()
     database = await Database.open(f"sqlite:///{file}")

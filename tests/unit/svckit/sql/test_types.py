@@ -90,6 +90,7 @@ async def test_an_upsert_updates_what_is_there(bank: Database) -> None:
 
 async def test_an_insert_may_ignore_what_is_there(bank: Database) -> None:
     async with bank.write() as conn:
-        statement = upsert(conn, account).values(name="a", balance=9).on_conflict_do_nothing()
-        assert (await conn.execute(statement)).rowcount == 0
-        assert await conn.scalar(select(account.c.balance)) == 0
+        for name, inserted in (("a", False), ("b", True)):
+            statement = upsert(conn, account).values(name=name, balance=9).on_conflict_do_nothing()
+            assert (await conn.scalar(statement.returning(account.c.id)) is not None) == inserted
+        assert await conn.scalar(select(account.c.balance).where(account.c.name == "a")) == 0

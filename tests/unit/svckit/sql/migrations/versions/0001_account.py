@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - Alembic loads it by its path
 """Accounts."""
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - Alembic loads it by its path
 """Entries, and when an account was seen."""
 
 from typing import TYPE_CHECKING
