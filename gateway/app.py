@@ -1,0 +1,171 @@
+"""The app: what every request meets before and after its route.
+
+Routes come in two kinds. The hot ones (/v2, the token service, /api/v2.0) are *surfaces*: they are found by the path's
+prefix and called straight away, without Quart's contexts, signals and sessions. The rest are Quart's blueprints. Both
+answer through `gateway.wire.connection`. `gateway.server.build_app` says which surfaces and blueprints there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from quart import Blueprint, Quart, Request
+from quart.wrappers import Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from gateway.config import GatewaySettings, networks
+from gateway.wire.answer import Answer
+from gateway.wire.connection import HttpConnection
+from gateway.wire.errors import error_for_path
+from gateway.wire.measure import HttpMetrics
+from gateway.wire.origin import OriginReader
+from gateway.wire.request import GatewayRequest
+from svckit.errors import DomainError, error_for
+from svckit.logging import get_logger
+
+log = get_logger(__name__)
+
+_ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""A full house must still be able to say that it is one."""
+
+Handler = Callable[[GatewayRequest], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A tree of paths that one handler serves by a router of its own.
+
+    Attributes:
+        prefix: "/v2" serves /v2 and all below it.
+        handler: answers a request; what it raises as a DomainError is answered in the form that belongs to the path.
+    """
+
+    prefix: str
+    handler: Handler
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is in this tree."""
+        return path.startswith(self.prefix) and (len(path) == len(self.prefix) or path[len(self.prefix)] == "/")
+
+
+class Gateway(Quart):
+    """Quart, with connections of our own and a short way to the surfaces."""
+
+    asgi_http_class = HttpConnection
+    request_class: type[Request] = GatewayRequest
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        surfaces: Sequence[Surface],
+        blueprints: Sequence[Blueprint],
+        metrics: HttpMetrics,
+    ) -> None:
+        """Puts the app together; connects to nothing.
+
+        Args:
+            settings: the gateway's.
+            surfaces: the longest prefix that fits goes first.
+            blueprints: everything else.
+            metrics: counts what is served.
+        """
+        super().__init__("gateway", static_folder=None, template_folder=None)
+        self.settings = settings
+        self.idle_body_seconds = settings.limits.idle_body_seconds
+        self.metrics = metrics
+        self.origins = OriginReader(networks(settings.trusted_proxies))
+        self._limits = settings.limits
+        self.in_flight = 0
+        metrics.in_flight.set_function(lambda: self.in_flight)
+        # Quart's own limits are for forms. Bodies that a route reads whole have this one; blobs have none.
+        self.config["MAX_CONTENT_LENGTH"] = settings.limits.json_bytes
+        self.config["BODY_TIMEOUT"] = None
+        self.config["RESPONSE_TIMEOUT"] = None
+        self.url_map.merge_slashes = False
+        self.url_map.strict_slashes = False
+        self._surfaces = tuple(sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True))
+        for blueprint in blueprints:
+            self.register_blueprint(blueprint)
+
+    async def answer(self, request: GatewayRequest) -> Answer | Response | WerkzeugResponse:
+        """Answers one request.
+
+        Raises:
+            ClientGone: nobody is left to be answered.
+        """
+        path = request.raw_target
+        if self.in_flight > self._limits.requests_in_flight and path not in _ALWAYS_SERVED:
+            return error_for_path(path, error_for("OVERLOADED"))
+        try:
+            self._refuse_excess(request)
+            for surface in self._surfaces:
+                if surface.holds(path):
+                    return await surface.handler(request)
+            return await self.handle_request(request)
+        except DomainError as error:
+            if error.reason == "INTERNAL":
+                log.exception("internal error", route=request.route)
+            return error_for_path(path, error)
+
+    def fault(self, request: GatewayRequest, error: Exception) -> Answer:
+        """The answer to a fault of ours; its text stays here."""
+        log.error("unhandled error", route=request.route, exc_info=error)
+        return error_for_path(request.raw_target, error_for("INTERNAL"))
+
+    def finished(self, request: GatewayRequest, status: int, sent_bytes: int, seconds: float) -> None:
+        """Logs and counts a request. Without its query: uploads carry their ticket there."""
+        received_bytes = request.body.received_bytes
+        self.metrics.observe(request.route, request.method, status, seconds, received_bytes, sent_bytes)
+        log.info(
+            "request",
+            method=request.method,
+            path=request.raw_target,
+            route=request.route,
+            status=status,
+            sent_bytes=sent_bytes,
+            received_bytes=received_bytes,
+            milliseconds=round(seconds * 1000, 1),
+            client=request.reached(self.origins).client_address,
+        )
+
+    def _refuse_excess(self, request: GatewayRequest) -> None:
+        limits = self._limits
+        query: bytes = request.query_string
+        if len(query) > limits.query_bytes:
+            raise error_for("URI_TOO_LONG", f"the query has {len(query)} bytes; {limits.query_bytes} are the most")
+        fields = list(request.scope["headers"])
+        size = len(request.raw_target) + len(query) + sum(len(name) + len(value) + 4 for name, value in fields)
+        if len(fields) > limits.header_count or size > limits.header_bytes:
+            raise error_for("HEADERS_TOO_LARGE")
+        if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
+            # Two lengths of one body: the way in which one request is smuggled past a proxy inside another.
+            raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding exclude each other")
+
+    async def handle_exception(self, error: Exception) -> Response:
+        """Lets errors out to `answer` and `fault`, which know their form."""
+        raise error
+
+    async def handle_user_exception(self, error: Exception) -> Response:
+        """As above: a blueprint's error handlers are not used here."""
+        if isinstance(error, HTTPException):
+            raise _domain_error(error)
+        raise error
+
+
+def _domain_error(error: HTTPException) -> DomainError:
+    match error.code:
+        case 404 | 308 | 301:
+            return error_for("NOT_FOUND")
+        case 405 if isinstance(error, MethodNotAllowed):
+            return error_for("UNSUPPORTED", metadata={"allow": ", ".join(sorted(error.valid_methods or ()))})
+        case 408:
+            return error_for("REQUEST_TIMEOUT")
+        case 413:
+            return error_for("REQUEST_TOO_LARGE")
+        case 415:
+            return error_for("UNSUPPORTED_MEDIA_TYPE")
+        case code if code is not None and 400 <= code < 500:
+            return error_for("BAD_REQUEST")
+    return error_for("INTERNAL")

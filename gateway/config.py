@@ -1,0 +1,116 @@
+"""Settings of the gateway: section `[gateway]`, variables `ROADSTEAD_GATEWAY_…`."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from svckit.settings import ServiceSettings
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
+
+SECTION = "gateway"
+
+_MEBIBYTE = 1024 * 1024
+
+
+class Limits(BaseModel):
+    """How much one request, and all of them together, may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    manifest_bytes: int = Field(default=4 * _MEBIBYTE, ge=4 * _MEBIBYTE, le=15 * _MEBIBYTE)
+    """The largest manifest. The distribution spec asks for 4 MiB; one gRPC message carries 16 MiB with its envelope."""
+    json_bytes: int = Field(default=_MEBIBYTE, ge=1024)
+    """The largest body under /api/v2.0."""
+    header_bytes: int = Field(default=32 * 1024, ge=4096)
+    """Request line and headers together; a registry token alone may have 16 KiB."""
+    header_count: int = Field(default=100, ge=20)
+    """The most header fields."""
+    query_bytes: int = Field(default=16 * 1024, ge=4096)
+    """The longest query. An upload's ticket and a hundred tags of full length fit in."""
+    tags_per_manifest: int = Field(default=100, ge=10, le=100)
+    """The most `tag=` in one manifest PUT (the distribution spec asks for ten); 414 beyond."""
+    ranges: int = Field(default=1000, ge=1)
+    """The most ranges in one GET; podman's zstd:chunked asks for hundreds. Beyond, the whole blob is sent."""
+    requests_in_flight: int = Field(default=1000, ge=1)
+    """The most requests that one process serves at once; 503 beyond."""
+    idle_body_seconds: float = Field(default=60.0, gt=0)
+    """How long a body, in either direction, may stand still before the connection is given up. There is no other limit."""
+    request_seconds: float = Field(default=30.0, gt=0)
+    """How long the services may take for a request that moves no blob."""
+    commit_seconds: float = Field(default=600.0, gt=0)
+    """How long the end of an upload may take: blobsvc may have to read back what it hashed before a restart."""
+    keep_alive_seconds: float = Field(default=75.0, gt=0)
+    """How long a connection may be idle between requests, and how long a client may take over its headers."""
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """How long requests under way, downloads among them, may go on after SIGTERM."""
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway needs."""
+
+    listen: tuple[str, ...] = ("127.0.0.1:8080",)
+    """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent has bound."""
+    key_file: Path = Path("/var/lib/roadstead/keys/gateway.pem")
+    """The gateway's key pair, which signs its service tokens. Made when it is absent."""
+    authsvc: str = "unix:/run/roadstead/auth.sock"
+    """Address of authsvc. `metasvc` and `blobsvc` likewise."""
+    metasvc: str = "unix:/run/roadstead/meta.sock"
+    """Address of metasvc."""
+    blobsvc: str = "unix:/run/roadstead/blob.sock"
+    """Address of blobsvc."""
+    external_url: str = ""
+    """How clients reach this registry, such as `https://registry.example.com`. Empty: as each client says in `Host`."""
+    token_service: str = DEFAULT_REGISTRY_AUDIENCE
+    """The name of the token service in challenges, and the audience of registry tokens."""
+    token_path: str = "/service/token"  # noqa: S105 - a path
+    """Where the token service is."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed, such as `10.0.0.0/8`."""
+    metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """From where /metrics may be read; elsewhere it is not there."""
+    tls_certificate_file: Path | None = None
+    """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
+    tls_key_file: Path | None = None
+    """PEM key."""
+    limits: Limits = Limits()
+    """What is refused for its size."""
+
+    @field_validator("external_url")
+    @classmethod
+    def _check_external_url(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+            raise ValueError("allowed: http://HOST[:PORT] or https://HOST[:PORT], without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("token_path")
+    @classmethod
+    def _check_token_path(cls, value: str) -> str:
+        if not value.startswith("/") or value.startswith(("/v2", "/api/")) or any(c in value for c in '?#"\\ '):
+            raise ValueError("allowed: an absolute path outside of /v2 and /api, such as /service/token")
+        return value
+
+    @field_validator("trusted_proxies", "metrics_networks")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file are set together, or not at all")
+        return self
+
+
+def networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Parses networks that the settings have checked."""
+    return tuple(ip_network(text) for text in texts)

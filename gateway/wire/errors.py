@@ -1,0 +1,56 @@
+"""Errors as HTTP: the one place where a reason becomes a status and a body.
+
+Under /v2 the body and its codes are the distribution spec's, under /api/v2.0 they are Harbor's; both read
+`{"errors": [{"code": …, "message": …}]}`. The table is `svckit.errors.REASONS`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+from gateway.wire.answer import JSON, Answer
+from svckit.errors import DomainError
+
+API_VERSION_HEADER = ("Docker-Distribution-Api-Version", "registry/2.0")
+
+
+def oci_error(error: DomainError) -> Answer:
+    """The error as the distribution spec writes it, for /v2 and the token service.
+
+    A 401 needs its challenge: the caller adds it, since it depends on the route (`gateway.wire.challenge`).
+    """
+    entry: dict[str, object] = {"code": error.entry.oci_code, "message": error.public_message}
+    if error.metadata and not error.entry.hides_message:
+        entry["detail"] = dict(error.metadata)
+    return _answer(error, entry)
+
+
+def rest_error(error: DomainError) -> Answer:
+    """The error as Harbor writes it, for /api/v2.0. No challenge on a 401: a browser would open its own dialogue."""
+    message = error.public_message
+    if error.violations and not error.entry.hides_message:
+        message += ": " + "; ".join(f"{violation.field}: {violation.description}" for violation in error.violations)
+    return _answer(error, {"code": error.entry.rest_code, "message": message})
+
+
+def error_for_path(path: str, error: DomainError) -> Answer:
+    """The error in the form that belongs to a path, for what goes wrong before a route is found."""
+    if path == "/v2" or path.startswith("/v2/"):
+        answer = oci_error(error)
+        answer.headers.append(API_VERSION_HEADER)
+        return answer
+    return rest_error(error)
+
+
+def _answer(error: DomainError, entry: dict[str, object]) -> Answer:
+    body = json.dumps({"errors": [entry]}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    headers = [("Content-Type", JSON)]
+    status = error.entry.http_status
+    if status == 405 and "allow" in error.metadata:
+        headers.append(("Allow", error.metadata["allow"]))
+    if error.retry_after_seconds is not None:
+        headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after_seconds)))))
+    elif status in {429, 503}:
+        headers.append(("Retry-After", "1"))
+    return Answer(status, headers, body)

@@ -1,0 +1,42 @@
+"""What is counted of HTTP."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class HttpMetrics:
+    """Counts requests by route, never by path: the number of series stays what the routers know."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Adds its metrics to a registry."""
+        labels = ("route", "method")
+        self._requests = Counter(
+            "http_requests", "HTTP requests, by status; 499: the client had gone", (*labels, "code"), registry=registry
+        )
+        self._seconds = Histogram(
+            "http_request_seconds",
+            "Seconds from the head of a request to the end of its answer",
+            labels,
+            buckets=_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self._received = Counter("http_received_bytes", "Bytes of request bodies", labels, registry=registry)
+        self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
+        self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)
+
+    def observe(
+        self, route: str, method: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
+    ) -> None:
+        """Counts one finished request."""
+        # A client may send any word as a method.
+        method = method if method in _METHODS else "other"
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(seconds)
+        if received_bytes:
+            self._received.labels(route, method).inc(received_bytes)
+        if sent_bytes:
+            self._sent.labels(route, method).inc(sent_bytes)

@@ -1,0 +1,124 @@
+"""The request as the routes see it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from quart import Request
+from werkzeug.datastructures import Headers
+
+from gateway.wire.body import StreamedBody
+from gateway.wire.credentials import Basic, Bearer, parse_authorization
+from gateway.wire.origin import Origin, OriginReader
+from svckit.access.call import Call
+from svckit.errors import error_for
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class GatewayRequest(Request):
+    """A request with what the gateway needs to know of it.
+
+    Attributes:
+        body: pulled as it is read.
+        raw_target: the path as the client wrote it, percent-encoded, without the query.
+        request_id: the client's own where it is sane, else a new one.
+        traceparent: W3C trace context, where it is well formed.
+        route: the name of the route that serves it, for metrics and logs; set by the router.
+    """
+
+    body_class = StreamedBody
+    body: StreamedBody
+
+    def __init__(
+        self, method: str, scheme: str, path: str, query: bytes, headers: Headers, *rest: Any, **named: Any
+    ) -> None:
+        """As Quart builds it."""
+        super().__init__(method, scheme, path, query, headers, *rest, **named)
+        raw: bytes = self.scope.get("raw_path") or path.encode("utf-8")
+        target = raw.decode("latin-1")
+        self.raw_target = target if target.startswith("/") or target == "*" else urlsplit(target).path
+        self.request_id = _request_id(headers.get("X-Request-Id", ""))
+        self.traceparent, self.trace_id = _trace(headers.get("Traceparent", ""))
+        self.route = "unmatched"
+        self._origin: Origin | None = None
+        self._authorization: tuple[Basic | Bearer | None] | None = None
+
+    @property
+    def credentials(self) -> Basic | Bearer | None:
+        """What the Authorization header holds; None without one.
+
+        Raises:
+            Unauthenticated: it is malformed.
+        """
+        if self._authorization is None:
+            self._authorization = (parse_authorization(self.headers.getlist("Authorization")),)
+        return self._authorization[0]
+
+    @property
+    def peer_address(self) -> str | None:
+        """The address that the connection comes from; None for a unix socket."""
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+    def reached(self, reader: OriginReader) -> Origin:
+        """Where it comes from, and how the client names this registry."""
+        if self._origin is None:
+            headers = self.headers
+            self._origin = reader.read(
+                self.peer_address,
+                self.scheme,
+                headers.get("Host", ""),
+                headers.getlist("X-Forwarded-For"),
+                headers.get("X-Forwarded-Proto", ""),
+                headers.get("X-Forwarded-Host", ""),
+            )
+        return self._origin
+
+    def call(self, token: str | None, deadline: float | None) -> Call:
+        """The call that the services see: the caller's token unchanged, the request id, the trace.
+
+        Args:
+            token: the caller's own token; None for none.
+            deadline: `time.monotonic()` at which unary calls give up; None for none.
+        """
+        return Call(
+            f"{self.method} {self.route}",
+            token=token,
+            request_id=self.request_id,
+            traceparent=self.traceparent,
+            deadline=deadline,
+        )
+
+
+def decode_path(raw: str) -> str:
+    """Decodes a percent-encoded path once.
+
+    Raises:
+        DomainError: BAD_REQUEST for a broken escape, text that is no UTF-8, or control characters, NUL among them.
+    """
+    if _BAD_ESCAPE.search(raw):
+        raise error_for("BAD_REQUEST", "the path has a broken percent-encoding")
+    try:
+        text = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise error_for("BAD_REQUEST", "the path is not UTF-8") from None
+    if _CONTROL.search(text):
+        raise error_for("BAD_REQUEST", "the path holds control characters")
+    return text
+
+
+def _request_id(given: str) -> str:
+    # It goes into logs and gRPC metadata, so what else it might hold is not taken over.
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _trace(given: str) -> tuple[str | None, str | None]:
+    match = _TRACEPARENT.fullmatch(given)
+    return (given, match[1]) if match else (None, None)
