@@ -156,7 +156,7 @@ async def test_an_aborted_call_gives_the_caller_the_same_error() -> None:
         await abort(context, sent, "metasvc")
 
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(refuse)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("s.S", {"M": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

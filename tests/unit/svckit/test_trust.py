@@ -1,0 +1,209 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svckit.keys import KeyPair
+from svckit.trust import TrustBundle, TrustError
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "trust"
+
+
+def write(folder: Path, service: str, keys: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{service}.jwks.json").write_text(json.dumps({"keys": keys}))
+
+
+def published_kids(folder: Path, service: str) -> list[str]:
+    document = json.loads((folder / f"{service}.jwks.json").read_text())
+    return [jwk["kid"] for jwk in document["keys"]]
+
+
+def test_what_one_service_publishes_all_find(folder: Path) -> None:
+    auth, meta = KeyPair.generate(), KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", auth)
+    TrustBundle(folder).publish("metasvc", meta)
+    bundle = TrustBundle(folder)
+    for service, keypair in (("authsvc", auth), ("metasvc", meta)):
+        key = bundle.find(keypair.kid)
+        assert key is not None
+        assert (key.service, key.kid) == (service, keypair.kid)
+        assert key.public_key.public_numbers() == keypair.public_key.public_numbers()
+
+
+def test_a_file_holds_public_halves_only_and_all_may_read_it(folder: Path) -> None:
+    TrustBundle(folder).publish("authsvc", KeyPair.generate())
+    path = folder / "authsvc.jwks.json"
+    assert path.stat().st_mode & 0o777 == 0o644
+    [jwk] = json.loads(path.read_text())["keys"]
+    assert set(jwk) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+
+
+def test_a_new_key_stands_beside_the_old_one_until_that_is_retired(folder: Path) -> None:
+    bundle, old, new = TrustBundle(folder), KeyPair.generate(), KeyPair.generate()
+    bundle.publish("authsvc", old)
+    bundle.publish("authsvc", new)
+    assert {key.kid for key in bundle.keys_of("authsvc")} == {old.kid, new.kid}
+    bundle.retire("authsvc", old.kid)
+    assert bundle.find(old.kid) is None
+    assert published_kids(folder, "authsvc") == [new.kid]
+
+
+def test_publishing_again_writes_nothing(folder: Path) -> None:
+    bundle, keypair = TrustBundle(folder), KeyPair.generate()
+    bundle.publish("authsvc", keypair)
+    before = (folder / "authsvc.jwks.json").stat()
+    bundle.publish("authsvc", keypair)
+    after = (folder / "authsvc.jwks.json").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_replicas_that_publish_at_once_lose_no_key(folder: Path) -> None:
+    keypairs = [KeyPair.generate() for _ in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda keypair: TrustBundle(folder).publish("authsvc", keypair), keypairs))
+    assert set(published_kids(folder, "authsvc")) == {keypair.kid for keypair in keypairs}
+
+
+def test_an_unknown_kid_makes_the_folder_be_read_again_once_a_second_at_most(folder: Path, clock: Clock) -> None:
+    bundle, late = TrustBundle(folder, clock), KeyPair.generate()
+    assert bundle.find(late.kid) is None
+    TrustBundle(folder).publish("authsvc", late)
+    clock.time += 0.9
+    assert bundle.find(late.kid) is None
+    clock.time += 0.1
+    assert bundle.find(late.kid) is not None
+
+
+def test_a_flood_of_forged_kids_does_not_become_a_flood_of_readings(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = TrustBundle(folder, clock)
+    readings = 0
+    reread = TrustBundle.reread
+
+    def counted(self: TrustBundle) -> None:
+        nonlocal readings
+        readings += 1
+        reread(self)
+
+    monkeypatch.setattr(TrustBundle, "reread", counted)
+    for number in range(1000):
+        bundle.find(f"forged-{number}")
+    assert readings == 1
+
+
+def test_a_key_that_is_taken_out_is_trusted_for_a_minute_at_most(folder: Path, clock: Clock) -> None:
+    keypair = KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", keypair)
+    bundle = TrustBundle(folder, clock)
+    assert bundle.find(keypair.kid) is not None
+    TrustBundle(folder).retire("authsvc", keypair.kid)
+    clock.time += 59
+    assert bundle.find(keypair.kid) is not None
+    clock.time += 1
+    assert bundle.find(keypair.kid) is None
+
+
+def test_a_folder_that_goes_takes_its_keys_with_it(folder: Path) -> None:
+    bundle, keypair = TrustBundle(folder), KeyPair.generate()
+    bundle.publish("authsvc", keypair)
+    (folder / "authsvc.jwks.json").unlink()
+    bundle.reread()
+    assert bundle.find(keypair.kid) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"keys": {}}', '{"keys": [5]}', '{"keys": [{}]}', "\xff", "x" * 300_000]
+)
+def test_a_broken_file_keeps_what_was_last_read_from_it_and_harms_no_other(folder: Path, content: str) -> None:
+    bundle, auth, meta = TrustBundle(folder), KeyPair.generate(), KeyPair.generate()
+    bundle.publish("authsvc", auth)
+    bundle.publish("metasvc", meta)
+    (folder / "authsvc.jwks.json").write_text(content, encoding="latin-1")
+    bundle.reread()
+    assert bundle.find(auth.kid) is not None
+    assert bundle.find(meta.kid) is not None
+    assert TrustBundle(folder).find(auth.kid) is None
+
+
+def test_a_broken_file_is_not_written_over(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "authsvc.jwks.json").write_text("{")
+    with pytest.raises(TrustError, match="left alone"):
+        TrustBundle(folder).publish("authsvc", KeyPair.generate())
+    assert (folder / "authsvc.jwks.json").read_text() == "{"
+
+
+def test_a_kid_that_is_not_the_thumbprint_is_refused(folder: Path) -> None:
+    victim, attacker = KeyPair.generate(), KeyPair.generate()
+    write(folder, "authsvc", [victim.to_jwk()])
+    write(folder, "aardvark", [attacker.to_jwk() | {"kid": victim.kid}])
+    key = TrustBundle(folder).find(victim.kid)
+    assert key is not None
+    assert key.service == "authsvc"
+
+
+def test_a_key_that_two_services_claim_has_one_owner(folder: Path) -> None:
+    keypair = KeyPair.generate()
+    write(folder, "authsvc", [keypair.to_jwk()])
+    write(folder, "metasvc", [keypair.to_jwk()])
+    key = TrustBundle(folder).find(keypair.kid)
+    assert key is not None
+    assert key.service == "authsvc"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kty": "RSA"},
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"crv": "P-384"},
+        {"x": 5},
+        {"x": "AAAA"},
+        {"x": "ü"},
+        {"y": None},
+    ],
+)
+def test_what_is_no_point_of_p256_is_no_key(folder: Path, changes: dict[str, Any]) -> None:
+    keypair = KeyPair.generate()
+    write(folder, "authsvc", [keypair.to_jwk() | changes])
+    assert TrustBundle(folder).find(keypair.kid) is None
+
+
+@pytest.mark.parametrize("name", ["README.md", "authsvc.json", ".authsvc.jwks.json.tmp", "Auth-Svc.jwks.json", ".lock"])
+def test_other_files_in_the_folder_are_not_read(folder: Path, name: str) -> None:
+    keypair = KeyPair.generate()
+    folder.mkdir()
+    (folder / name).write_text(json.dumps({"keys": [keypair.to_jwk()]}))
+    assert TrustBundle(folder).find(keypair.kid) is None
+
+
+@pytest.mark.parametrize("service", ["", "../authsvc", "Auth", "a/b", "a\n"])
+def test_a_name_that_is_no_service_cannot_publish(folder: Path, service: str) -> None:
+    with pytest.raises(TrustError, match="no name of a service"):
+        TrustBundle(folder).publish(service, KeyPair.generate())
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrustError, match="cannot write"):
+        TrustBundle(tmp_path / "file" / "trust").publish("authsvc", KeyPair.generate())
