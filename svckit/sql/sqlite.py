@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -50,6 +51,8 @@ class SqliteDatabase(Database):
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ValueError(f"SQLite 3.35 or newer is needed, this Python has {sqlite3.sqlite_version}")
         path = _file(address)
+        # At DEBUG aiosqlite writes down the parameters of every statement, and password hashes are among them.
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)
         lock = FileLock.take(path.with_name(path.name + ".lock"))
         try:
             # It may hold password hashes: made before SQLite would make it, so that only its owner reads it. The log

@@ -1,6 +1,7 @@
 """Units of work on both databases: nothing is lost, nothing stays by accident, readers do not wait."""
 
 import asyncio
+import logging
 
 import pytest
 from sqlalchemy import select, text, update
@@ -247,6 +248,17 @@ async def test_a_wrong_url_is_refused_without_being_repeated(url: str) -> None:
 async def test_a_schema_that_would_need_quotes_is_refused() -> None:
     with pytest.raises(ValueError, match="schema"):
         await Database.open("postgresql://localhost/x", schema="x -c y")
+
+
+async def test_parameters_appear_in_no_log_and_no_error(bank: Database, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    row = {"name": "s3cret", "balance": 0}
+    with pytest.raises(IntegrityError) as caught:
+        async with bank.write() as conn:
+            await conn.execute(account.insert(), [row, row])
+    # PostgreSQL repeats the value in its detail, which is of the error's cause and not of a log of ours.
+    assert "s3cret" not in str(caught.value).replace("Key (name)=(s3cret) already exists", "")
+    assert "s3cret" not in caplog.text
 
 
 async def test_closing_twice_is_no_error(database: Database) -> None:
