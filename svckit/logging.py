@@ -40,7 +40,15 @@ _SECRET_KEY = re.compile(rf"(?:^|[_\-.])(?:{'|'.join(_SECRET_NAMES)})$", re.IGNO
 # An upload's ticket travels in the query of its Location, so URLs are looked into as well.
 _SECRET_TEXT = (
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"), "[redacted]"),
-    (re.compile(r"\b(basic|bearer)(\s+)[A-Za-z0-9+/=._~-]{4,}", re.IGNORECASE), r"\1\2[redacted]"),
+    # A header as text or as a tuple; and what looks like a credential without its header. Shorter words after "basic"
+    # and "bearer" are prose.
+    (
+        re.compile(
+            r"(authorization['\"]?\s*[:=,]\s*(?:b(?=['\"]))?['\"]?(?:(?:basic|bearer)\s+)?)[^\s'\",]+", re.IGNORECASE
+        ),
+        r"\1[redacted]",
+    ),
+    (re.compile(r"\b(basic|bearer)(\s+)(?!realm=)[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE), r"\1\2[redacted]"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), r"\1:[redacted]@"),
     (re.compile(r"\b(password|secret|token|ticket)=[^&\s\"']+", re.IGNORECASE), r"\1=[redacted]"),
 )
@@ -116,6 +124,13 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def scrub(text: str) -> str:
+    """A text without what looks like a secret in it: tokens, credentials, passwords in URLs."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def _is_secret(key: object, value: object) -> bool:
     return (
         isinstance(key, str)
@@ -128,18 +143,15 @@ def _is_secret(key: object, value: object) -> bool:
 def _cleaned(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    if depth < _DEEPEST:
-        if isinstance(value, Mapping):
-            return {
-                str(key): _REDACTED if _is_secret(key, item) else _cleaned(item, depth + 1)
-                for key, item in value.items()
-            }
-        if isinstance(value, list | tuple | set | frozenset):
-            return [_cleaned(item, depth + 1) for item in value]
-    text = value if isinstance(value, str) else repr(value)
-    for pattern, replacement in _SECRET_TEXT:
-        text = pattern.sub(replacement, text)
-    return text
+    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth == _DEEPEST:
+        return "…"  # and not its repr, which would show what secret keys hold
+    if isinstance(value, Mapping):
+        return {
+            str(key): _REDACTED if _is_secret(key, item) else _cleaned(item, depth + 1) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_cleaned(item, depth + 1) for item in value]
+    return scrub(value if isinstance(value, str) else repr(value))
 
 
 def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

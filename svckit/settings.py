@@ -20,6 +20,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from svckit.logging import scrub
+
 SECTIONS = ("common", "gateway", "authsvc", "metasvc", "blobsvc", "jobsvc", "worker")
 """The sections that one file for all services may have."""
 
@@ -182,12 +184,12 @@ def _explain(
     if detail["type"] == "missing":
         return f"{name}: is required; set it in [{section}] or as {_variable(section, location)}"
     place = _variable(section, location) if _holds(from_environment, location) else (str(path) if path else "default")
-    message = detail["msg"].removeprefix("Value error, ")
-    allowed = _allowed(annotation)
-    # Texts of ours (validators) may quote the value, so a secret's is not shown either.
-    if _is_secret(annotation) or _within_secret(cls, location):
-        return f"{name}: the value (hidden, from {place}) is refused: {allowed or 'see the annotated configuration'}"
-    return f"{name}: {_shown(detail['input'])} (from {place}) is refused: {allowed or message}"
+    message = _allowed(annotation) or detail["msg"].removeprefix("Value error, ")
+    if _holds_secret(cls, location):
+        # Validators of ours may quote the value in what they say; pydantic's own texts do not.
+        told = "" if detail["type"] in ("value_error", "assertion_error") else f": {message}"
+        return f"{name}: the value (hidden, from {place}) is refused{told}"
+    return f"{name}: {_shown(detail['input'])} (from {place}) is refused: {message}"
 
 
 def _walk(cls: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel] | None, Any]:
@@ -212,16 +214,21 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _within_secret(cls: type[BaseModel], location: Sequence[int | str]) -> bool:
-    return any(_is_secret(_walk(cls, location[: end + 1])[1]) for end in range(len(location)))
+def _holds_secret(cls: type[BaseModel], location: Sequence[int | str]) -> bool:
+    """Whether what was given at a location is a secret, part of one, or something that should have had one inside."""
+    annotations = [_walk(cls, location[: end + 1])[1] for end in range(len(location))]
+    return any(_is_secret(annotation, inside=False) for annotation in annotations) or any(
+        _is_secret(annotation, inside=True) for annotation in annotations[-1:]
+    )
 
 
-def _is_secret(annotation: Any) -> bool:
+def _is_secret(annotation: Any, *, inside: bool) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, SecretStr | SecretBytes):
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return any(_is_secret(field.annotation) for field in annotation.model_fields.values())
-    return any(_is_secret(argument) for argument in get_args(annotation))
+        fields = annotation.model_fields.values() if inside else ()
+        return any(_is_secret(field.annotation, inside=True) for field in fields)
+    return any(_is_secret(argument, inside=inside) for argument in get_args(annotation))
 
 
 def _is_list(annotation: Any) -> bool:
@@ -262,5 +269,5 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = scrub(repr(value))
     return text if len(text) <= _MAXIMUM_SHOWN_CHARACTERS else text[: _MAXIMUM_SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,218 @@
+import io
+import json
+import logging as stdlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from svckit import logging
+from svckit.logging import configure, get_logger, request_context
+
+JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyOjcifQ.c2lnbmF0dXJl"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = stdlib.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    stream = io.StringIO()
+    configure("metasvc", "debug", "json", stream)
+    return stream
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_that_says_who_when_and_what(stream: io.StringIO) -> None:
+    get_logger("metasvc.domain.tag").info("tag_moved", tag="1.0", count=3)
+    [line] = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "tag_moved",
+        "level": "info",
+        "logger": "metasvc.domain.tag",
+        "service": "metasvc",
+        "tag": "1.0",
+        "count": 3,
+    }
+
+
+def test_what_libraries_log_comes_out_the_same_way(stream: io.StringIO) -> None:
+    stdlib.getLogger("sqlalchemy.pool").warning("pool of %d is full", 5)
+    [line] = lines(stream)
+    assert (line["event"], line["level"], line["logger"], line["service"]) == (
+        "pool of 5 is full",
+        "warning",
+        "sqlalchemy.pool",
+        "metasvc",
+    )
+
+
+def test_the_ids_of_a_request_stand_in_each_of_its_lines_and_in_no_other(stream: io.StringIO) -> None:
+    log = get_logger("a")
+    with request_context("r-1", "t-1"):
+        log.info("inside")
+        stdlib.getLogger("b").info("inside")
+        with request_context("r-2"):
+            log.info("deeper")
+    log.info("outside")
+    assert [(line.get("request_id"), line.get("trace_id")) for line in lines(stream)] == [
+        ("r-1", "t-1"),
+        ("r-1", "t-1"),
+        ("r-2", None),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "new_password",
+        "Authorization",
+        "authorization",
+        "x-roadstead-service-token",
+        "token",
+        "access_token",
+        "client_secret",
+        "ticket",
+        "upload_ticket",
+        "receipt",
+        "grant",
+        "cookie",
+        "set-cookie",
+        "credentials",
+        "private_key",
+    ],
+)
+def test_what_a_secret_is_called_hides_it(stream: io.StringIO, key: str) -> None:
+    get_logger("a").info("event", **{key: "s3cr3t", "nested": {"deep": [{key: b"s3cr3t"}]}})
+    assert "s3cr3t" not in stream.getvalue()
+    assert lines(stream)[0][key] == "[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (JWT, "[redacted]"),
+        (f"bad header {JWT}, sorry", "bad header [redacted], sorry"),
+        (f"/v2/p/r/blobs/uploads/1?_state={JWT}&x=1", "/v2/p/r/blobs/uploads/1?_state=[redacted]&x=1"),
+        ("Basic YWRtaW46SGFyYm9y", "Basic [redacted]"),
+        ("basic YWRtaW46SGFyYm9y", "basic [redacted]"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
+        ("postgresql://road:s3cr3t@db/meta", "postgresql://road:[redacted]@db/meta"),
+        ("GET /c?token=s3cr3t&a=1", "GET /c?token=[redacted]&a=1"),
+        ("sha256:" + "a" * 64, "sha256:" + "a" * 64),
+        ("basic auth is off", "basic auth is off"),
+        ("authorization: Basic YTpi", "authorization: Basic [redacted]"),
+        ("(b'authorization', b'Basic YTpi')", "(b'authorization', b'Basic [redacted]')"),
+        ('Bearer realm="https://a/service/token"', 'Bearer realm="https://a/service/token"'),
+        ("http://127.0.0.1:8080/v2/", "http://127.0.0.1:8080/v2/"),
+        ("user@example.org", "user@example.org"),
+    ],
+)
+def test_what_a_secret_looks_like_hides_it_wherever_it_stands(stream: io.StringIO, text: str, shown: str) -> None:
+    get_logger("a").info(text, value=text, nested=[text, {"k": (text,)}])
+    stdlib.getLogger("b").info("%s", text)
+    first, second = lines(stream)
+    assert (first["event"], first["value"], first["nested"]) == (shown, shown, [shown, {"k": [shown]}])
+    assert second["event"] == shown
+
+
+def test_a_traceback_is_kept_without_its_secrets(stream: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError(f"cannot read {JWT}")
+
+    try:
+        fail()
+    except ValueError:
+        get_logger("a").exception("failed")
+        stdlib.getLogger("b").exception("failed")
+    assert JWT not in stream.getvalue()
+    for line in lines(stream):
+        assert "ValueError: cannot read [redacted]" in line["exception"]
+        assert "in fail" in line["exception"]
+
+
+def test_the_repr_of_an_object_is_looked_into(stream: io.StringIO) -> None:
+    class Holder:
+        def __repr__(self) -> str:
+            return f"Holder({JWT})"
+
+    get_logger("a").info("event", holder=Holder(), raw=JWT.encode())
+    assert JWT not in stream.getvalue()
+
+
+def test_what_cannot_be_a_secret_stays(stream: io.StringIO) -> None:
+    get_logger("a").info("event", tokens_total=5, grants=["pull"], token=None, grant=True, tokenizer="x", secret=3)
+    [line] = lines(stream)
+    assert (line["tokens_total"], line["grants"], line["token"], line["grant"]) == (5, ["pull"], None, True)
+    assert line["tokenizer"] == "x"
+
+
+def test_a_structure_that_contains_itself_ends(stream: io.StringIO) -> None:
+    loop: dict[str, Any] = {"password": "s3cr3t"}
+    loop["self"] = loop
+    get_logger("a").info("event", loop=loop)
+    assert len(lines(stream)) == 1
+    assert "s3cr3t" not in stream.getvalue()
+
+
+def test_the_level_counts_for_both_kinds_of_logger() -> None:
+    stream = io.StringIO()
+    configure("metasvc", "warning", "json", stream)
+    for log in (get_logger("a"), stdlib.getLogger("b")):
+        log.info("quiet")
+        log.warning("loud")
+    assert [line["event"] for line in lines(stream)] == ["loud", "loud"]
+
+
+def test_configuring_again_takes_the_place_of_what_was() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    log = get_logger("a")
+    configure("one", "info", "json", first)
+    log.info("event")
+    configure("two", "info", "json", second)
+    log.info("event")
+    assert [line["service"] for line in lines(first)] == ["one"]
+    assert [line["service"] for line in lines(second)] == ["two"]
+
+
+def test_auto_is_for_people_on_a_terminal_and_json_elsewhere() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    configure("metasvc", "info", "auto", terminal)
+    get_logger("a").info("event", password="s3cr3t")
+    configure("metasvc", "info", "auto", pipe)
+    get_logger("a").info("event", password="s3cr3t")
+    assert not terminal.getvalue().startswith("{")
+    assert "event" in terminal.getvalue()
+    assert "s3cr3t" not in terminal.getvalue() + pipe.getvalue()
+    assert lines(pipe)[0]["event"] == "event"
+
+
+def test_console_without_a_terminal_has_no_colours() -> None:
+    stream = io.StringIO()
+    configure("metasvc", "info", "console", stream)
+    get_logger("a").info("event", a=1)
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_ids_are_none_outside_of_a_request() -> None:
+    assert logging.request_id.get() is None
+    assert logging.trace_id.get() is None
