@@ -59,7 +59,7 @@ class KeyPair:
         except (ValueError, TypeError) as error:
             raise ValueError("not an unencrypted PEM private key") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("not an elliptic curve key")  # noqa: TRY004 - the bytes are wrong, not the type of the argument
+            raise ValueError("not an elliptic curve key")
         return cls(key)
 
     def to_pem(self) -> bytes:
@@ -149,7 +149,7 @@ def _refuse_what_others_read(path: Path, status: os.stat_result) -> None:
 
 def _required_members(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
     if not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError(f"the curve is {key.curve.name}, not P-256")  # noqa: TRY004 - a key on another curve is a wrong value
+        raise ValueError(f"the curve is {key.curve.name}, not P-256")
     numbers = key.public_numbers()
     return {
         "crv": "P-256",

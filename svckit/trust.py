@@ -185,7 +185,7 @@ def _trusted_key(service: str, jwk: Mapping[str, Any]) -> TrustedKey:
         raise ValueError("a key is not of P-256")
     x, y, kid = jwk.get("x"), jwk.get("y"), jwk.get("kid")
     if not isinstance(x, str) or not isinstance(y, str):
-        raise ValueError("a key lacks a coordinate")  # noqa: TRY004 - of the file, not of an argument
+        raise ValueError("a key lacks a coordinate")
     public_key = ec.EllipticCurvePublicNumbers(_number(x), _number(y), ec.SECP256R1()).public_key()
     # A kid that is not the thumbprint could shadow another service's.
     if kid != thumbprint(public_key):
