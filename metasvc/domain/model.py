@@ -118,6 +118,15 @@ class Artifact(NewArtifact):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptArtifact:
+    """An artifact that stays for as long as the unit of work lasts."""
+
+    id: int
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredManifest:
     """A manifest as it is pulled; `content` is None where only the head was asked for."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Blob,
         Change,
         Charge,
+        KeptArtifact,
         NeededBlob,
         NewArtifact,
         Project,
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
         Tag,
         TagMove,
     )
-    from svckit.tokens import Grant
 
 T = TypeVar("T")
 
-Clock = "Callable[[], datetime]"
-"""Gives the time, in UTC."""
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> datetime:
+        """Now, in UTC."""
 
 
 class ProjectRows(Protocol):
@@ -51,14 +55,14 @@ class ProjectRows(Protocol):
     async def lock_open(self, project_id: int) -> Project | None:
         """Reads a project and keeps others from fencing it until this unit ends."""
 
-    async def fence(self, project_id: int, now: datetime) -> bool:
-        """Waits for everybody who holds the project open, then marks it as being deleted. False where there is none."""
+    async def lock_closed(self, project_id: int) -> Project | None:
+        """Reads a project once nobody holds it open, and keeps everybody from opening it until this unit ends."""
 
-    async def reopen(self, project_id: int, now: datetime) -> None:
-        """Takes a fence away."""
+    async def fence(self, project_id: int, now: datetime) -> None:
+        """Marks a project as being deleted: nothing more is linked or put."""
 
     async def remove(self, project_id: int) -> None:
-        """Deletes the row, and what is left of its charges."""
+        """Deletes the row of a project that holds nothing."""
 
     async def has_repository(self, project_id: int) -> bool:
         """Tells whether it holds a repository."""
@@ -119,8 +123,8 @@ class ArtifactRows(Protocol):
     async def get(self, repository_id: int, digest: str) -> Artifact | None:
         """Reads an artifact by its digest."""
 
-    async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, Artifact]:
-        """Reads artifacts and keeps others from deleting them until this unit ends. Those that are missing are left out."""
+    async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, KeptArtifact]:
+        """Finds artifacts and keeps others from deleting them until this unit ends. What is missing is left out."""
 
     async def lock_doomed(self, repository_id: int, digest: str) -> Artifact | None:
         """Reads an artifact for deleting it, waiting for everybody who keeps it."""
@@ -199,20 +203,29 @@ class BlobRows(Protocol):
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
         """Tells whether one of these repositories, given as project id and full name, serves a blob, live."""
 
-    async def lock(self, digest: str) -> Blob | None:
-        """Reads a blob and keeps it from changing until this unit ends."""
+    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
+        """Finds the live ones of the blobs that a repository links, with their sizes.
 
-    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, Blob]:
-        """Reads blobs that a repository links, and keeps them from being condemned until this unit ends."""
-
-    async def settle(self, digest: str, generation: int, size: int, now: datetime) -> None:
-        """Decides which generation of a digest lives, now that another one has come, and locks its row.
-
-        A live one stays and the newcomer is queued as surplus; what is absent, condemned or quarantined adopts it.
+        Keeps others from condemning them until this unit ends.
         """
 
-    async def is_linked(self, repository_id: int, digest: str) -> bool:
-        """Tells whether a repository links a blob."""
+    async def lock_live(self, digest: str) -> Blob | None:
+        """Reads a blob, if it is live, and keeps others from condemning it until this unit ends."""
+
+    async def lock_any(self, digest: str) -> Blob | None:
+        """Reads a blob whatever its state, and keeps everybody from changing it until this unit ends."""
+
+    async def add(self, blob: Blob, now: datetime) -> bool:
+        """Makes a row; False where somebody else has made one."""
+
+    async def adopt(self, blob: Blob, now: datetime) -> None:
+        """Gives a row that `lock_any` found another generation, and life."""
+
+    async def add_surplus(self, digest: str, generation: int, now: datetime) -> None:
+        """Queues a generation for deletion; once, however often it is asked for."""
+
+    async def remove_surplus(self, digest: str, generation: int) -> None:
+        """Takes a generation off that queue."""
 
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
         """Links a blob; False where it was linked already."""
@@ -290,7 +303,7 @@ class Store(Protocol):
 class ProjectDirectory(Protocol):
     """authsvc's projects."""
 
-    async def initial_quota(self, project_id: int) -> tuple[str, int]:
+    async def look_up(self, project_id: int) -> tuple[str, int]:
         """The project's name, and the quota that it begins with, in bytes (`NO_LIMIT` for none).
 
         Raises:
@@ -304,15 +317,9 @@ class ProjectDirectory(Protocol):
 class PullRights(Protocol):
     """What the caller may pull."""
 
-    async def may_pull(self, repository: str) -> int | None:
-        """The id of the project through which the caller may pull from a repository; None where it may not."""
+    async def sources(self, repository: str | None) -> Sequence[tuple[int, str]]:
+        """The repositories that a mount may come from, as project id and full name; none where the caller may pull none.
 
-    def named_repositories(self) -> Sequence[tuple[int, str]]:
-        """The repositories that the caller's own token lets it pull from, as project id and full name."""
-
-
-class GrantSigner(Protocol):
-    """Signs grants."""
-
-    def sign(self, grant: Grant) -> str:
-        """The token."""
+        Args:
+            repository: the full name of the one that is meant; None for all that the caller's own token names.
+        """

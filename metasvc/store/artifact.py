@@ -1,0 +1,347 @@
+"""Artifacts: their rows, their bytes, what they name and what names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import LargeBinary, bindparam, delete, exists, insert, null, select, type_coerce, update
+
+from metasvc.domain.model import Artifact, KeptArtifact, Reference, Referrer, StoredManifest
+from metasvc.store.tables import (
+    artifact,
+    artifact_accessory,
+    artifact_blob,
+    artifact_reference,
+    manifest,
+    repository,
+    tag,
+)
+from svckit.sql.errors import WriteConflictError
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from metasvc.domain.model import NeededBlob, NewArtifact
+
+_ID = bindparam("artifact_id")
+_IN_REPOSITORY = artifact.c.repository_id == bindparam("repository_id")
+_NAMED_REPOSITORY = (
+    repository.c.name == bindparam("repository"),
+    repository.c.project_id == bindparam("project_id"),
+)
+
+_HEAD_COLUMNS = (
+    artifact.c.id,
+    artifact.c.repository_id,
+    artifact.c.digest,
+    artifact.c.manifest_media_type,
+    artifact.c.manifest_size,
+)
+_NO_CONTENT = type_coerce(null(), LargeBinary).label("content")
+# A pull, by tag or by digest, with the bytes or without: one query each, by unique indexes all the way.
+_IN_NAMED = artifact.join(repository, repository.c.id == artifact.c.repository_id)
+_HEAD_BY_DIGEST = (
+    select(*_HEAD_COLUMNS, _NO_CONTENT)
+    .select_from(_IN_NAMED)
+    .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
+)
+_BY_DIGEST = (
+    select(*_HEAD_COLUMNS, manifest.c.content)
+    .select_from(_IN_NAMED.join(manifest, manifest.c.artifact_id == artifact.c.id))
+    .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
+)
+_TAGGED = repository.join(tag, tag.c.repository_id == repository.c.id).join(artifact, artifact.c.id == tag.c.artifact_id)
+_HEAD_BY_TAG = (
+    select(*_HEAD_COLUMNS, _NO_CONTENT).select_from(_TAGGED).where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
+)
+_BY_TAG = (
+    select(*_HEAD_COLUMNS, manifest.c.content)
+    .select_from(_TAGGED.join(manifest, manifest.c.artifact_id == artifact.c.id))
+    .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
+)
+_GET = select(artifact).where(_IN_REPOSITORY, artifact.c.digest == bindparam("digest"))
+_LOCK_DOOMED = _GET.with_for_update()
+# FOR KEY SHARE: a delete waits for it, and a pull's date does not.
+_LOCK_KEPT = (
+    select(artifact.c.id, artifact.c.digest, artifact.c.size)
+    .where(_IN_REPOSITORY, artifact.c.digest.in_(bindparam("digests", expanding=True)))
+    .order_by(artifact.c.digest)
+    .with_for_update(read=True, key_share=True)
+)
+_ADD_MANIFEST = insert(manifest)
+_ADD_REFERENCES = insert(artifact_reference)
+_ADD_BLOBS = insert(artifact_blob)
+_ADD_ACCESSORY = insert(artifact_accessory)
+_REMOVE = delete(artifact).where(artifact.c.id == _ID)
+_REMOVE_TAGS = delete(tag).where(tag.c.artifact_id == _ID)
+_HAS_PARENT = select(exists().where(artifact_reference.c.child_id == _ID))
+_CHILDREN = (
+    select(artifact_reference)
+    .where(artifact_reference.c.parent_id == _ID)
+    .order_by(artifact_reference.c.position)
+)
+_BLOB_DIGESTS = select(artifact_blob.c.digest).where(artifact_blob.c.artifact_id == _ID).order_by(artifact_blob.c.digest)
+_REFERRERS = (
+    select(
+        artifact.c.id,
+        artifact.c.manifest_media_type,
+        artifact.c.digest,
+        artifact.c.manifest_size,
+        artifact.c.artifact_type,
+        artifact.c.annotations,
+    )
+    .select_from(
+        repository.join(artifact_accessory, artifact_accessory.c.repository_id == repository.c.id).join(
+            artifact, artifact.c.id == artifact_accessory.c.artifact_id
+        )
+    )
+    .where(
+        *_NAMED_REPOSITORY,
+        artifact_accessory.c.subject_digest == bindparam("subject"),
+        artifact_accessory.c.artifact_id > bindparam("after"),
+    )
+    .order_by(artifact_accessory.c.artifact_id)
+    .limit(bindparam("most"))
+)
+_REFERRERS_OF_TYPE = _REFERRERS.where(artifact.c.artifact_type == bindparam("artifact_type"))
+_REFERRER_DIGESTS = (
+    select(artifact.c.digest)
+    .join(artifact_accessory, artifact_accessory.c.artifact_id == artifact.c.id)
+    .where(
+        artifact_accessory.c.repository_id == bindparam("repository_id"),
+        artifact_accessory.c.subject_digest == bindparam("subject"),
+    )
+    .order_by(artifact.c.digest)
+)
+_PULLED = update(artifact).where(artifact.c.id == _ID).values(pull_time=bindparam("pulled"))
+
+
+class SqlArtifacts:
+    """See `domain.ports.ArtifactRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def manifest_by_tag(
+        self, project_id: int, repository: str, tag: str, *, content: bool
+    ) -> StoredManifest | None:
+        """See the port."""
+        values = {"project_id": project_id, "repository": repository, "tag": tag}
+        return await self._manifest(_BY_TAG if content else _HEAD_BY_TAG, values)
+
+    async def manifest_by_digest(
+        self, project_id: int, repository: str, digest: str, *, content: bool
+    ) -> StoredManifest | None:
+        """See the port."""
+        values = {"project_id": project_id, "repository": repository, "digest": digest}
+        return await self._manifest(_BY_DIGEST if content else _HEAD_BY_DIGEST, values)
+
+    async def _manifest(self, query: Select[Any], values: Mapping[str, object]) -> StoredManifest | None:
+        row = (await self._conn.execute(query, values)).one_or_none()
+        if row is None:
+            return None
+        return StoredManifest(
+            artifact_id=row.id,
+            repository_id=row.repository_id,
+            digest=row.digest,
+            media_type=row.manifest_media_type,
+            size=row.manifest_size,
+            content=row.content,
+        )
+
+    async def get(self, repository_id: int, digest: str) -> Artifact | None:
+        """See the port."""
+        row = (await self._conn.execute(_GET, {"repository_id": repository_id, "digest": digest})).one_or_none()
+        return None if row is None else to_artifact(row)
+
+    async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, KeptArtifact]:
+        """See the port."""
+        wanted = sorted(set(digests))
+        if not wanted:
+            return {}
+        rows = await self._conn.execute(_LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
+        return {row.digest: KeptArtifact(row.id, row.digest, row.size) for row in rows}
+
+    async def lock_doomed(self, repository_id: int, digest: str) -> Artifact | None:
+        """See the port."""
+        result = await self._conn.execute(_LOCK_DOOMED, {"repository_id": repository_id, "digest": digest})
+        row = result.one_or_none()
+        return None if row is None else to_artifact(row)
+
+    async def add(
+        self,
+        new: NewArtifact,
+        content: bytes,
+        *,
+        references: Sequence[Reference],
+        blobs: Sequence[NeededBlob],
+        accessory_type: str,
+    ) -> Artifact:
+        """See the port."""
+        row = (
+            await self._conn.execute(
+                upsert(self._conn, artifact)
+                .on_conflict_do_nothing(index_elements=[artifact.c.repository_id, artifact.c.digest])
+                .returning(artifact),
+                {
+                    "project_id": new.project_id,
+                    "repository_id": new.repository_id,
+                    "repository_name": new.repository_name,
+                    "digest": new.digest,
+                    "media_type": new.media_type,
+                    "manifest_media_type": new.manifest_media_type,
+                    "artifact_type": new.artifact_type,
+                    "type": new.type,
+                    "size": new.size,
+                    "manifest_size": new.manifest_size,
+                    "subject_digest": new.subject_digest,
+                    "config_digest": new.config_digest,
+                    "push_time": new.push_time,
+                    "pull_time": new.pull_time,
+                    "extra_attrs": dict(new.extra_attrs),
+                    "annotations": dict(new.annotations),
+                },
+            )
+        ).one_or_none()
+        if row is None:
+            # Put by another since it was looked for: what was decided on its absence has to be decided again.
+            raise WriteConflictError
+        made = to_artifact(row)
+        await self._conn.execute(_ADD_MANIFEST, {"artifact_id": made.id, "content": content})
+        if references:
+            await self._conn.execute(_ADD_REFERENCES, _reference_rows(made.id, references))
+        if blobs:
+            await self._conn.execute(_ADD_BLOBS, _blob_rows(made, blobs))
+        if made.subject_digest:
+            await self._conn.execute(
+                _ADD_ACCESSORY,
+                {
+                    "artifact_id": made.id,
+                    "repository_id": made.repository_id,
+                    "subject_digest": made.subject_digest,
+                    "type": accessory_type,
+                    "create_time": made.push_time,
+                },
+            )
+        return made
+
+    async def remove(self, artifact_id: int) -> None:
+        """See the port. The rest goes by ON DELETE CASCADE."""
+        await self._conn.execute(_REMOVE_TAGS, {"artifact_id": artifact_id})
+        await self._conn.execute(_REMOVE, {"artifact_id": artifact_id})
+
+    async def has_parent(self, artifact_id: int) -> bool:
+        """See the port."""
+        return bool(await self._conn.scalar(_HAS_PARENT, {"artifact_id": artifact_id}))
+
+    async def children(self, artifact_id: int) -> list[Reference]:
+        """See the port."""
+        rows = await self._conn.execute(_CHILDREN, {"artifact_id": artifact_id})
+        return [
+            Reference(
+                child_id=row.child_id,
+                child_digest=row.child_digest,
+                platform=row.platform,
+                annotations=row.annotations,
+                urls=tuple(row.urls),
+            )
+            for row in rows
+        ]
+
+    async def blob_digests(self, artifact_id: int) -> list[str]:
+        """See the port."""
+        return list(await self._conn.scalars(_BLOB_DIGESTS, {"artifact_id": artifact_id}))
+
+    async def referrers(
+        self, project_id: int, repository: str, subject: str, artifact_type: str, after: int, limit: int
+    ) -> list[Referrer]:
+        """See the port."""
+        values = {
+            "project_id": project_id,
+            "repository": repository,
+            "subject": subject,
+            "after": after,
+            "most": limit,
+        }
+        if artifact_type:
+            rows = await self._conn.execute(_REFERRERS_OF_TYPE, {**values, "artifact_type": artifact_type})
+        else:
+            rows = await self._conn.execute(_REFERRERS, values)
+        return [
+            Referrer(
+                artifact_id=row.id,
+                media_type=row.manifest_media_type,
+                digest=row.digest,
+                size=row.manifest_size,
+                artifact_type=row.artifact_type,
+                annotations=row.annotations,
+            )
+            for row in rows
+        ]
+
+    async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
+        """See the port."""
+        values = {"repository_id": repository_id, "subject": subject}
+        return list(await self._conn.scalars(_REFERRER_DIGESTS, values))
+
+    async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
+        """See the port."""
+        if pulls:
+            await self._conn.execute(_PULLED, [{"artifact_id": key, "pulled": pulls[key]} for key in sorted(pulls)])
+
+
+def _reference_rows(parent_id: int, references: Sequence[Reference]) -> list[dict[str, object]]:
+    return [
+        {
+            "parent_id": parent_id,
+            "position": position,
+            "child_id": reference.child_id,
+            "child_digest": reference.child_digest,
+            "platform": None if reference.platform is None else dict(reference.platform),
+            "annotations": dict(reference.annotations),
+            "urls": list(reference.urls),
+        }
+        for position, reference in enumerate(references)
+    ]
+
+
+def _blob_rows(made: Artifact, blobs: Sequence[NeededBlob]) -> list[dict[str, object]]:
+    return [
+        {
+            "artifact_id": made.id,
+            "digest": blob.digest,
+            "repository_id": made.repository_id,
+            "media_type": blob.media_type,
+            "size": blob.size,
+        }
+        for blob in blobs
+    ]
+
+
+def to_artifact(row: Row[Any]) -> Artifact:
+    """Reads a row of the artifact table."""
+    return Artifact(
+        id=row.id,
+        project_id=row.project_id,
+        repository_id=row.repository_id,
+        repository_name=row.repository_name,
+        digest=row.digest,
+        media_type=row.media_type,
+        manifest_media_type=row.manifest_media_type,
+        artifact_type=row.artifact_type,
+        type=row.type,
+        size=row.size,
+        manifest_size=row.manifest_size,
+        subject_digest=row.subject_digest,
+        config_digest=row.config_digest,
+        push_time=row.push_time,
+        pull_time=row.pull_time,
+        extra_attrs=row.extra_attrs,
+        annotations=row.annotations,
+    )

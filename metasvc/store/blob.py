@@ -1,0 +1,165 @@
+"""Blobs, and which repository serves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
+
+from metasvc.domain.model import Blob, BlobState, ServedBlob
+from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, surplus
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_DIGEST = bindparam("of_digest")
+
+_MEDIA_TYPE = (
+    select(func.min(artifact_blob.c.media_type))
+    .where(artifact_blob.c.repository_id == repository_blob.c.repository_id, artifact_blob.c.digest == blob.c.digest)
+    .correlate(repository_blob, blob)
+    .scalar_subquery()
+)
+_LINKED = repository_blob.join(blob, blob.c.digest == repository_blob.c.digest)
+_SERVED = (
+    select(blob.c.digest, blob.c.generation, blob.c.size, func.coalesce(_MEDIA_TYPE, "").label("media_type"))
+    .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
+    .where(
+        repository.c.name == bindparam("repository"),
+        repository.c.project_id == bindparam("project_id"),
+        repository_blob.c.digest == _DIGEST,
+        blob.c.state == BlobState.LIVE.value,
+    )
+)
+_SERVED_BY_ANY = (
+    select(blob.c.digest)
+    .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
+    .where(
+        repository_blob.c.digest == _DIGEST,
+        blob.c.state == BlobState.LIVE.value,
+        tuple_(repository.c.project_id, repository.c.name).in_(bindparam("repositories", expanding=True)),
+    )
+    .limit(1)
+)
+_ANY = select(blob).where(blob.c.digest == _DIGEST)
+_LOCK_ANY = _ANY.with_for_update()
+_LOCK_LIVE = _ANY.where(blob.c.state == BlobState.LIVE.value).with_for_update(read=True)
+_LOCK_LINKED = (
+    select(blob.c.digest, blob.c.size)
+    .select_from(_LINKED)
+    .where(
+        repository_blob.c.repository_id == bindparam("repository_id"),
+        repository_blob.c.digest.in_(bindparam("digests", expanding=True)),
+        blob.c.state == BlobState.LIVE.value,
+    )
+    .order_by(blob.c.digest)
+    .with_for_update(read=True, of=blob)
+)
+_ADOPT = (
+    update(blob)
+    .where(blob.c.digest == _DIGEST)
+    .values(
+        generation=bindparam("new_generation"),
+        size=bindparam("new_size"),
+        state=BlobState.LIVE.value,
+        update_time=bindparam("now"),
+    )
+)
+_UNLINK = delete(repository_blob).where(
+    repository_blob.c.repository_id == bindparam("in_repository"), repository_blob.c.digest == _DIGEST
+)
+_REMOVE_SURPLUS = delete(surplus).where(surplus.c.digest == _DIGEST, surplus.c.generation == bindparam("of_generation"))
+
+
+class SqlBlobs:
+    """See `domain.ports.BlobRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def served(self, project_id: int, repository: str, digest: str) -> ServedBlob | None:
+        """See the port."""
+        result = await self._conn.execute(
+            _SERVED, {"project_id": project_id, "repository": repository, "of_digest": digest}
+        )
+        row = result.one_or_none()
+        return None if row is None else ServedBlob(row.digest, row.generation, row.size, row.media_type)
+
+    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
+        """See the port."""
+        if not repositories:
+            return False
+        values = {"of_digest": digest, "repositories": list(repositories)}
+        return await self._conn.scalar(_SERVED_BY_ANY, values) is not None
+
+    async def lock_live(self, digest: str) -> Blob | None:
+        """See the port."""
+        return _blob((await self._conn.execute(_LOCK_LIVE, {"of_digest": digest})).one_or_none())
+
+    async def lock_any(self, digest: str) -> Blob | None:
+        """See the port."""
+        return _blob((await self._conn.execute(_LOCK_ANY, {"of_digest": digest})).one_or_none())
+
+    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
+        """See the port."""
+        wanted = sorted(set(digests))
+        if not wanted:
+            return {}
+        rows = await self._conn.execute(_LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
+        return {row.digest: row.size for row in rows}
+
+    async def add(self, new: Blob, now: datetime) -> bool:
+        """See the port."""
+        insert = upsert(self._conn, blob).on_conflict_do_nothing(index_elements=[blob.c.digest])
+        made = await self._conn.scalar(
+            insert.returning(blob.c.digest),
+            {
+                "digest": new.digest,
+                "generation": new.generation,
+                "size": new.size,
+                "state": new.state.value,
+                "create_time": now,
+                "update_time": now,
+            },
+        )
+        return made is not None
+
+    async def adopt(self, new: Blob, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(
+            _ADOPT, {"of_digest": new.digest, "new_generation": new.generation, "new_size": new.size, "now": now}
+        )
+
+    async def add_surplus(self, digest: str, generation: int, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(
+            upsert(self._conn, surplus).on_conflict_do_nothing(),
+            {"digest": digest, "generation": generation, "create_time": now},
+        )
+
+    async def remove_surplus(self, digest: str, generation: int) -> None:
+        """See the port."""
+        await self._conn.execute(_REMOVE_SURPLUS, {"of_digest": digest, "of_generation": generation})
+
+    async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
+        """See the port."""
+        made = await self._conn.scalar(
+            upsert(self._conn, repository_blob).on_conflict_do_nothing().returning(repository_blob.c.digest),
+            {"repository_id": repository_id, "digest": digest, "create_time": now},
+        )
+        return made is not None
+
+    async def unlink(self, repository_id: int, digest: str) -> bool:
+        """See the port."""
+        result = await self._conn.execute(_UNLINK, {"in_repository": repository_id, "of_digest": digest})
+        return result.rowcount > 0
+
+
+def _blob(row: Row[Any] | None) -> Blob | None:
+    return None if row is None else Blob(row.digest, row.generation, row.size, BlobState(row.state))

@@ -1,0 +1,210 @@
+"""Projects: their rows, fences, and what they are charged for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, exists, func, select, update
+
+from metasvc.domain.model import NO_LIMIT, Project, ProjectState, ProjectUsage
+from metasvc.store.tables import project, project_blob, repository
+from svckit.errors import DomainError
+from svckit.sql.errors import WriteConflictError
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from metasvc.domain.model import Charge
+
+_ID = bindparam("project_id")
+_DIGESTS = bindparam("digests", expanding=True)
+
+_GET = select(project).where(project.c.id == _ID)
+# FOR KEY SHARE: a fence waits for it, and a change of the usage does not.
+_LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
+_LOCK_CLOSED = _GET.with_for_update()
+_FENCE = update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
+_REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
+_REMOVE = delete(project).where(project.c.id == _ID)
+_HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
+# What was deleted gives its name up; "#" stands in no name, so nothing can meet it.
+_GIVE_UP_NAME = (
+    update(project)
+    .where(project.c.name == bindparam("taken_name"), project.c.id != _ID)
+    .values(name=func.concat("#", project.c.id, "#", project.c.name))
+)
+_REPOSITORIES = select(repository.c.project_id, func.count().label("repositories")).group_by(repository.c.project_id)
+
+_USED = project.c.used_bytes
+# One statement decides and charges, on the row as it is at that moment: exact under any concurrency.
+_CHARGE = (
+    update(project)
+    .where(
+        project.c.id == _ID,
+        (project.c.quota_bytes == NO_LIMIT) | (_USED + bindparam("size") <= project.c.quota_bytes),
+    )
+    .values(used_bytes=_USED + bindparam("size"), update_time=bindparam("now"))
+)
+_DISCHARGE = (
+    update(project)
+    .where(project.c.id == _ID)
+    .values(used_bytes=_USED - bindparam("size"), update_time=bindparam("now"))
+)
+_LOCK_CHARGES = (
+    select(project_blob.c.digest, project_blob.c.count, project_blob.c.size)
+    .where(project_blob.c.project_id == _ID, project_blob.c.digest.in_(_DIGESTS))
+    .order_by(project_blob.c.digest)
+    .with_for_update()
+)
+_COUNT_DOWN = (
+    update(project_blob)
+    .where(project_blob.c.project_id == bindparam("in_project"), project_blob.c.digest == bindparam("of_digest"))
+    .values(count=project_blob.c.count - bindparam("uses"))
+)
+_REMOVE_CHARGE = delete(project_blob).where(
+    project_blob.c.project_id == bindparam("in_project"), project_blob.c.digest == bindparam("of_digest")
+)
+
+
+class SqlProjects:
+    """See `domain.ports.ProjectRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def get(self, project_id: int) -> Project | None:
+        """See the port."""
+        return _project((await self._conn.execute(_GET, {"project_id": project_id})).one_or_none())
+
+    async def add(self, row: Project) -> None:
+        """See the port."""
+        await self._conn.execute(_GIVE_UP_NAME, {"taken_name": row.name, "project_id": row.id})
+        statement = upsert(self._conn, project).on_conflict_do_nothing()
+        await self._conn.execute(
+            statement,
+            {
+                "id": row.id,
+                "name": row.name,
+                "state": row.state.value,
+                "quota_bytes": row.quota_bytes,
+                "used_bytes": row.used_bytes,
+                "create_time": row.create_time,
+                "update_time": row.update_time,
+            },
+        )
+
+    async def lock_open(self, project_id: int) -> Project | None:
+        """See the port."""
+        return _project((await self._conn.execute(_LOCK_OPEN, {"project_id": project_id})).one_or_none())
+
+    async def lock_closed(self, project_id: int) -> Project | None:
+        """See the port."""
+        return _project((await self._conn.execute(_LOCK_CLOSED, {"project_id": project_id})).one_or_none())
+
+    async def fence(self, project_id: int, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(_FENCE, {"project_id": project_id, "now": now})
+
+    async def remove(self, project_id: int) -> None:
+        """See the port."""
+        await self._conn.execute(_REMOVE_CHARGES, {"project_id": project_id})
+        await self._conn.execute(_REMOVE, {"project_id": project_id})
+
+    async def has_repository(self, project_id: int) -> bool:
+        """See the port."""
+        return bool(await self._conn.scalar(_HAS_REPOSITORY, {"project_id": project_id}))
+
+    async def usages(self, project_ids: Sequence[int]) -> list[ProjectUsage]:
+        """See the port."""
+        counted = _REPOSITORIES.where(repository.c.project_id.in_(project_ids)).subquery()
+        rows = await self._conn.execute(
+            select(
+                project.c.id,
+                func.coalesce(counted.c.repositories, 0).label("repositories"),
+                project.c.used_bytes,
+                project.c.quota_bytes,
+            )
+            .outerjoin(counted, counted.c.project_id == project.c.id)
+            .where(project.c.id.in_(project_ids))
+            .order_by(project.c.id)
+        )
+        return [ProjectUsage(row.id, row.repositories, row.used_bytes, row.quota_bytes) for row in rows]
+
+    async def charge(self, project_id: int, charges: Iterable[Charge], now: datetime) -> None:
+        """See the port."""
+        insert = upsert(self._conn, project_blob)
+        count_up = insert.on_conflict_do_update(
+            index_elements=[project_blob.c.project_id, project_blob.c.digest],
+            set_={"count": project_blob.c.count + 1},
+        ).returning(project_blob.c.count)
+        needed = 0
+        for charge in sorted(charges, key=lambda charge: charge.digest):
+            row = {"project_id": project_id, "digest": charge.digest, "count": 1, "size": charge.size}
+            # Whoever charges the same digest at the same time waits here, and finds a count of 2.
+            if await self._conn.scalar(count_up, row) == 1:
+                needed += charge.size
+        if needed == 0:
+            return
+        result = await self._conn.execute(_CHARGE, {"project_id": project_id, "size": needed, "now": now})
+        if result.rowcount == 0:
+            await self._refuse(project_id, needed)
+
+    async def discharge(self, project_id: int, digests: Iterable[str], now: datetime) -> None:
+        """See the port."""
+        uses = Counter(digests)
+        if not uses:
+            return
+        held = await self._conn.execute(_LOCK_CHARGES, {"project_id": project_id, "digests": sorted(uses)})
+        freed = 0
+        fewer = []
+        gone = []
+        for row in held:
+            key = {"in_project": project_id, "of_digest": row.digest}
+            if row.count > uses[row.digest]:
+                fewer.append({**key, "uses": uses[row.digest]})
+            else:
+                gone.append(key)
+                freed += row.size
+        if fewer:
+            await self._conn.execute(_COUNT_DOWN, fewer)
+        if gone:
+            await self._conn.execute(_REMOVE_CHARGE, gone)
+        if freed:
+            await self._conn.execute(_DISCHARGE, {"project_id": project_id, "size": freed, "now": now})
+
+    async def _refuse(self, project_id: int, needed: int) -> None:
+        row = await self.get(project_id)
+        if row is None:
+            # The project went away under a lock that should have kept it: do it again, and hear so.
+            raise WriteConflictError
+        raise DomainError(
+            "QUOTA_EXCEEDED",
+            f"the project's quota of {row.quota_bytes} bytes would be exceeded: "
+            f"{row.used_bytes} are used, and {needed} more are needed",
+            metadata={
+                "limit_bytes": str(row.quota_bytes),
+                "used_bytes": str(row.used_bytes),
+                "needed_bytes": str(needed),
+            },
+        )
+
+
+def _project(row: Row[Any] | None) -> Project | None:
+    if row is None:
+        return None
+    return Project(
+        id=row.id,
+        name=row.name,
+        state=ProjectState(row.state),
+        quota_bytes=row.quota_bytes,
+        used_bytes=row.used_bytes,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )

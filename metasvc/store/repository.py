@@ -1,0 +1,115 @@
+"""Repositories."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, select, update
+
+from metasvc.domain.model import Repository
+from metasvc.store.tables import repository
+from svckit.errors import Conflict
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+# Pushes into one repository would otherwise wait for each other's commits, only to write the same second again.
+TOUCH_EVERY = timedelta(seconds=1)
+
+_GET = select(repository).where(
+    repository.c.name == bindparam("name"), repository.c.project_id == bindparam("project_id")
+)
+# FOR KEY SHARE: a delete waits for it, and other pushes do not.
+_LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
+_TOUCH = (
+    update(repository)
+    .where(repository.c.id == bindparam("repository_id"), repository.c.update_time < bindparam("before"))
+    .values(update_time=bindparam("now"))
+)
+_COUNT_PULLS = (
+    update(repository)
+    .where(repository.c.id == bindparam("repository_id"))
+    .values(pull_count=repository.c.pull_count + bindparam("pulls"))
+)
+_CATALOG = (
+    select(repository.c.name)
+    .where(repository.c.name > bindparam("start_after"))
+    .order_by(repository.c.name)
+    .limit(bindparam("most"))
+)
+
+
+class SqlRepositories:
+    """See `domain.ports.RepositoryRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def get(self, project_id: int, name: str) -> Repository | None:
+        """See the port."""
+        return to_repository((await self._conn.execute(_GET, {"project_id": project_id, "name": name})).one_or_none())
+
+    async def lock_open(self, project_id: int, name: str) -> Repository | None:
+        """See the port."""
+        result = await self._conn.execute(_LOCK_OPEN, {"project_id": project_id, "name": name})
+        return to_repository(result.one_or_none())
+
+    async def ensure(self, project_id: int, name: str, now: datetime) -> Repository:
+        """See the port."""
+        found = await self.lock_open(project_id, name)
+        if found is not None:
+            return found
+        # Waits for whoever makes the same one at this moment, and finds it then.
+        await self._conn.execute(
+            upsert(self._conn, repository).on_conflict_do_nothing(index_elements=[repository.c.name]),
+            {
+                "name": name,
+                "project_id": project_id,
+                "description": "",
+                "pull_count": 0,
+                "create_time": now,
+                "update_time": now,
+            },
+        )
+        made = await self.lock_open(project_id, name)
+        if made is None:
+            raise Conflict("CONFLICT", f"repository {name} belongs to a project that was deleted")
+        return made
+
+    async def touch(self, repository_id: int, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(_TOUCH, {"repository_id": repository_id, "now": now, "before": now - TOUCH_EVERY})
+
+    async def count_pulls(self, pulls: Mapping[int, int]) -> None:
+        """See the port."""
+        if pulls:
+            await self._conn.execute(
+                _COUNT_PULLS, [{"repository_id": key, "pulls": pulls[key]} for key in sorted(pulls)]
+            )
+
+    async def catalog(self, start_after: str, limit: int) -> list[str]:
+        """See the port."""
+        result = await self._conn.scalars(_CATALOG, {"start_after": start_after, "most": limit})
+        return list(result)
+
+
+def to_repository(row: Row[Any] | None) -> Repository | None:
+    """Reads a row of the repository table."""
+    if row is None:
+        return None
+    return Repository(
+        id=row.id,
+        project_id=row.project_id,
+        name=row.name,
+        description=row.description,
+        pull_count=row.pull_count,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )

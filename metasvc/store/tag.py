@@ -1,0 +1,126 @@
+"""Tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, delete, select, update
+
+from metasvc.domain.model import Tag
+from metasvc.store.tables import artifact, repository, tag
+from svckit.sql.errors import WriteConflictError
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_NAMES = (
+    select(tag.c.name)
+    .join(repository, repository.c.id == tag.c.repository_id)
+    .where(
+        repository.c.name == bindparam("repository"),
+        repository.c.project_id == bindparam("project_id"),
+        tag.c.name > bindparam("start_after"),
+    )
+    .order_by(tag.c.name)
+)
+_SOME_NAMES = _NAMES.limit(bindparam("most"))
+
+TAGS = select(tag, artifact.c.digest).join(artifact, artifact.c.id == tag.c.artifact_id)
+"""Tags with the digests of what they name; `to_tag` reads the rows."""
+
+_LOCK = (
+    TAGS.where(tag.c.repository_id == bindparam("repository_id"), tag.c.name.in_(bindparam("names", expanding=True)))
+    .order_by(tag.c.name)
+    .with_for_update(of=tag)
+)
+_ON_ARTIFACT = (
+    TAGS.where(tag.c.artifact_id == bindparam("artifact_id")).order_by(tag.c.name).with_for_update(of=tag)
+)
+_MOVE = (
+    update(tag)
+    .where(tag.c.id == bindparam("tag_id"))
+    .values(artifact_id=bindparam("target"), push_time=bindparam("now"))
+)
+_REMOVE = delete(tag).where(tag.c.id.in_(bindparam("ids", expanding=True)))
+_PULLED = (
+    update(tag)
+    .where(tag.c.repository_id == bindparam("in_repository"), tag.c.name == bindparam("tag_name"))
+    .values(pull_time=bindparam("pulled"))
+)
+
+
+class SqlTags:
+    """See `domain.ports.TagRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def names(self, project_id: int, repository: str, start_after: str, limit: int | None) -> list[str]:
+        """See the port."""
+        values = {"project_id": project_id, "repository": repository, "start_after": start_after}
+        if limit is None:
+            return list(await self._conn.scalars(_NAMES, values))
+        return list(await self._conn.scalars(_SOME_NAMES, {**values, "most": limit}))
+
+    async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
+        """See the port."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        rows = await self._conn.execute(_LOCK, {"repository_id": repository_id, "names": wanted})
+        return {row.name: to_tag(row) for row in rows}
+
+    async def on_artifact(self, artifact_id: int) -> list[Tag]:
+        """See the port."""
+        return [to_tag(row) for row in await self._conn.execute(_ON_ARTIFACT, {"artifact_id": artifact_id})]
+
+    async def put(self, repository_id: int, name: str, artifact_id: int, now: datetime, *, held: Tag | None) -> None:
+        """See the port."""
+        if held is not None:
+            await self._conn.execute(_MOVE, {"tag_id": held.id, "target": artifact_id, "now": now})
+            return
+        made = await self._conn.scalar(
+            upsert(self._conn, tag)
+            .on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name])
+            .returning(tag.c.id),
+            {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
+        )
+        if made is None:
+            # Made by another since `lock` looked: what was decided on its absence has to be decided again.
+            raise WriteConflictError
+
+    async def remove(self, tag_ids: Iterable[int]) -> None:
+        """See the port."""
+        ids = list(tag_ids)
+        if ids:
+            await self._conn.execute(_REMOVE, {"ids": ids})
+
+    async def touch_pulled(self, repository_id: int, pulls: Mapping[str, datetime]) -> None:
+        """See the port."""
+        if pulls:
+            await self._conn.execute(
+                _PULLED,
+                [
+                    {"in_repository": repository_id, "tag_name": name, "pulled": pulls[name]}
+                    for name in sorted(pulls)
+                ],
+            )
+
+
+def to_tag(row: Row[Any]) -> Tag:
+    """Reads a row of `TAGS`."""
+    return Tag(
+        id=row.id,
+        repository_id=row.repository_id,
+        artifact_id=row.artifact_id,
+        name=row.name,
+        digest=row.digest,
+        push_time=row.push_time,
+        pull_time=row.pull_time,
+    )
