@@ -95,8 +95,8 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
     handler.from_svckit = True  # type: ignore[attr-defined]  # a mark of ours on a handler of ours
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # These say at INFO what we say better, or once for each request; aiosqlite and hpack show at DEBUG the parameters of
-    # statements and the headers of requests, password hashes and tokens among them.
+    # These say at INFO what we say better, or once for each request. aiosqlite and hpack show at DEBUG the parameters
+    # of statements and the headers of requests, password hashes and tokens among them.
     for chatty in ("hypercorn.access", "httpx", "httpcore", "asyncio", "alembic", "aiosqlite", "hpack"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 

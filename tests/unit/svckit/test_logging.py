@@ -216,3 +216,12 @@ def test_console_without_a_terminal_has_no_colours() -> None:
 def test_ids_are_none_outside_of_a_request() -> None:
     assert logging.request_id.get() is None
     assert logging.trace_id.get() is None
+
+
+@pytest.mark.parametrize("name", ["aiosqlite", "hpack", "httpx"])
+def test_libraries_that_show_parameters_and_headers_are_quiet_even_when_debugging(
+    stream: io.StringIO, name: str
+) -> None:
+    stdlib.getLogger(name).debug("INSERT INTO user (password_hash) VALUES (%r)", "x")
+    stdlib.getLogger(name).warning("trouble")
+    assert [line["event"] for line in lines(stream)] == ["trouble"]
