@@ -318,7 +318,7 @@ class PullRights(Protocol):
     """What the caller may pull."""
 
     async def sources(self, repository: str | None) -> Sequence[tuple[int, str]]:
-        """The repositories that a mount may come from, as project id and full name; none where the caller may pull none.
+        """The repositories that a mount may come from, by project id and full name; none where none may be pulled.
 
         Args:
             repository: the full name of the one that is meant; None for all that the caller's own token names.

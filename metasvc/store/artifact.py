@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import LargeBinary, bindparam, delete, exists, insert, null, select, type_coerce, update
+from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, exists, insert, null, select, type_coerce, update
 
 from metasvc.domain.model import Artifact, KeptArtifact, Reference, Referrer, StoredManifest
 from metasvc.store.tables import (
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from metasvc.domain.model import NeededBlob, NewArtifact
 
-_ID = bindparam("artifact_id")
+_ID: BindParameter[int] = bindparam("artifact_id")
 _IN_REPOSITORY = artifact.c.repository_id == bindparam("repository_id")
 _NAMED_REPOSITORY = (
     repository.c.name == bindparam("repository"),
@@ -56,7 +56,9 @@ _BY_DIGEST = (
     .select_from(_IN_NAMED.join(manifest, manifest.c.artifact_id == artifact.c.id))
     .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
 )
-_TAGGED = repository.join(tag, tag.c.repository_id == repository.c.id).join(artifact, artifact.c.id == tag.c.artifact_id)
+_TAGGED = repository.join(tag, tag.c.repository_id == repository.c.id).join(
+    artifact, artifact.c.id == tag.c.artifact_id
+)
 _HEAD_BY_TAG = (
     select(*_HEAD_COLUMNS, _NO_CONTENT).select_from(_TAGGED).where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
 )
@@ -82,11 +84,11 @@ _REMOVE = delete(artifact).where(artifact.c.id == _ID)
 _REMOVE_TAGS = delete(tag).where(tag.c.artifact_id == _ID)
 _HAS_PARENT = select(exists().where(artifact_reference.c.child_id == _ID))
 _CHILDREN = (
-    select(artifact_reference)
-    .where(artifact_reference.c.parent_id == _ID)
-    .order_by(artifact_reference.c.position)
+    select(artifact_reference).where(artifact_reference.c.parent_id == _ID).order_by(artifact_reference.c.position)
 )
-_BLOB_DIGESTS = select(artifact_blob.c.digest).where(artifact_blob.c.artifact_id == _ID).order_by(artifact_blob.c.digest)
+_BLOB_DIGESTS = (
+    select(artifact_blob.c.digest).where(artifact_blob.c.artifact_id == _ID).order_by(artifact_blob.c.digest)
+)
 _REFERRERS = (
     select(
         artifact.c.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, func, select, tuple_, update
+from sqlalchemy import BindParameter, bindparam, delete, func, select, tuple_, update
 
 from metasvc.domain.model import Blob, BlobState, ServedBlob
 from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, surplus
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-_DIGEST = bindparam("of_digest")
+_DIGEST: BindParameter[str] = bindparam("of_digest")
 
 _MEDIA_TYPE = (
     select(func.min(artifact_blob.c.media_type))

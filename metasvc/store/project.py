@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import BindParameter, bindparam, delete, exists, func, select, update
 
 from metasvc.domain.model import NO_LIMIT, Project, ProjectState, ProjectUsage
 from metasvc.store.tables import project, project_blob, repository
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
     from metasvc.domain.model import Charge
 
-_ID = bindparam("project_id")
-_DIGESTS = bindparam("digests", expanding=True)
+_ID: BindParameter[int] = bindparam("project_id")
+_DIGESTS: BindParameter[str] = bindparam("digests", expanding=True)
 
 _GET = select(project).where(project.c.id == _ID)
 # FOR KEY SHARE: a fence waits for it, and a change of the usage does not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
 _LOCK_CLOSED = _GET.with_for_update()
-_FENCE = update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
+_FENCE = (
+    update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
+)
 _REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
 _REMOVE = delete(project).where(project.c.id == _ID)
 _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
@@ -58,7 +60,7 @@ _DISCHARGE = (
     .values(used_bytes=_USED - bindparam("size"), update_time=bindparam("now"))
 )
 _LOCK_CHARGES = (
-    select(project_blob.c.digest, project_blob.c.count, project_blob.c.size)
+    select(project_blob.c.digest, project_blob.c.count.label("uses"), project_blob.c.size)
     .where(project_blob.c.project_id == _ID, project_blob.c.digest.in_(_DIGESTS))
     .order_by(project_blob.c.digest)
     .with_for_update()
@@ -167,7 +169,7 @@ class SqlProjects:
         gone = []
         for row in held:
             key = {"in_project": project_id, "of_digest": row.digest}
-            if row.count > uses[row.digest]:
+            if row.uses > uses[row.digest]:
                 fewer.append({**key, "uses": uses[row.digest]})
             else:
                 gone.append(key)

@@ -1,10 +1,12 @@
 """The tables of metasvc.
 
-`store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of their own.
+`store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of their
+own.
 
 Rows are locked in one order by every write, so that no two writes wait for each other: project, repository, artifacts
-(by digest), tags (by name), blobs (by digest), project_blob (by digest), the project's usage, the change log. The project
-row is first taken FOR KEY SHARE, which a change of its usage does not wait for, and a fence (FOR UPDATE) does.
+(by digest), tags (by name), blobs (by digest), reviews, the date of the repository, project_blob (by digest), the
+project's usage, the change log. The rows of project and repository are first taken FOR KEY SHARE, which a change of
+usage or date does not wait for, and a fence or a delete (FOR UPDATE) does.
 """
 
 from sqlalchemy import (
@@ -110,7 +112,13 @@ artifact = Table(
 manifest = Table(
     "manifest",
     metadata,
-    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column(
+        "artifact_id",
+        BigInteger,
+        ForeignKey("artifact.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("content", LargeBinary, nullable=False),
 )
 

@@ -39,9 +39,7 @@ _LOCK = (
     .order_by(tag.c.name)
     .with_for_update(of=tag)
 )
-_ON_ARTIFACT = (
-    TAGS.where(tag.c.artifact_id == bindparam("artifact_id")).order_by(tag.c.name).with_for_update(of=tag)
-)
+_ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id")).order_by(tag.c.name).with_for_update(of=tag)
 _MOVE = (
     update(tag)
     .where(tag.c.id == bindparam("tag_id"))
@@ -106,10 +104,7 @@ class SqlTags:
         if pulls:
             await self._conn.execute(
                 _PULLED,
-                [
-                    {"in_repository": repository_id, "tag_name": name, "pulled": pulls[name]}
-                    for name in sorted(pulls)
-                ],
+                [{"in_repository": repository_id, "tag_name": name, "pulled": pulls[name]} for name in sorted(pulls)],
             )
 
 

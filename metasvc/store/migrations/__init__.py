@@ -1,0 +1,3 @@
+"""The history of metasvc's tables."""
+
+HEAD = "0001"

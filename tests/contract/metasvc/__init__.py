@@ -1,0 +1,1 @@
+"""What metasvc's stores promise, on SQLite and on PostgreSQL."""
