@@ -1,0 +1,162 @@
+"""One method's rule, made ready to be held against every call of the method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from svckit.access.judgement import (
+    judge_authenticated,
+    judge_project,
+    judge_self,
+    judge_service,
+    judge_system,
+    refuse_without_identity,
+)
+from svckit.access.principal import Principal
+from svckit.access.rules import (
+    AuthenticatedRule,
+    FilteredRule,
+    HolderRule,
+    ProjectRule,
+    PublicRule,
+    RowRule,
+    SelfRule,
+    ServiceRule,
+    SystemRule,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from svckit.access.call import Call, DocumentReader
+    from svckit.access.checker import AccessChecker
+    from svckit.access.rules import Rule
+    from svckit.tokens import Grant, Receipt, UploadTicket
+    from svckit.tokens.verifier import TokenVerifier
+
+    Admit = Callable[[Call, Message | None], Awaitable[None]]
+
+
+class Gate:
+    """What a method demands. Built once for each method, so that a call costs one function of its own kind.
+
+    Attributes:
+        rule: what the contract says.
+        admit: holds a call and its request (None where requests are streamed) against the rule; raises DomainError.
+        ignores_bad_tokens: whether a bad token in the call's `authorization` is as good as none. For `public` and
+            `holder`: an upload goes on by its ticket when the token that began it has expired.
+        ends_checked: whether a call must not end well unless `Call.checked` has come true.
+        row_right: for the `Call`, see there.
+        read_document: likewise.
+    """
+
+    __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule")
+
+    def __init__(self, rule: Rule, checker: AccessChecker, verifier: TokenVerifier) -> None:
+        """Prepares the rule of one method."""
+        self.rule = rule
+        self.ignores_bad_tokens = isinstance(rule, PublicRule | HolderRule)
+        self.ends_checked = isinstance(rule, RowRule | HolderRule)
+        self.row_right = (rule.resource, rule.action) if isinstance(rule, RowRule) else None
+        self.read_document = _document_reader(rule, verifier)
+        self.admit = _admission(rule, checker)
+
+
+def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | None:
+    if not isinstance(rule, HolderRule):
+        return None
+    kind = rule.document
+
+    def read(document: str) -> UploadTicket | Receipt | Grant:
+        return verifier.verify(document, kind)
+
+    return read
+
+
+def _admission(rule: Rule, checker: AccessChecker) -> Admit:
+    """The function that admits a call under the rule: chosen here, once, rather than at every call."""
+    match rule:
+        case PublicRule() | RowRule():
+            return _admit_anybody
+        case FilteredRule():
+            return _admit_unless_narrowed
+        case AuthenticatedRule():
+            return _admit_identities
+        case ServiceRule():
+            return _service_admission(rule)
+        case ProjectRule():
+            return _project_admission(rule, checker)
+        case SystemRule():
+            return _system_admission(rule, checker)
+        case SelfRule():
+            return _self_admission(rule, checker)
+        case HolderRule():
+            return _holder_admission(rule)
+
+
+async def _admit_anybody(_call: Call, _request: Message | None) -> None:
+    pass
+
+
+async def _admit_unless_narrowed(call: Call, _request: Message | None) -> None:
+    # Narrowed to some repositories, a registry token must not show what else its owner may see.
+    if call.principal.registry is not None:
+        refuse_without_identity(call.principal)
+
+
+async def _admit_identities(call: Call, _request: Message | None) -> None:
+    judge_authenticated(call.principal)
+
+
+def _service_admission(rule: ServiceRule) -> Admit:
+    async def admit(call: Call, _request: Message | None) -> None:
+        judge_service(call, rule.callers)
+        if call.token is None and call.caller_service is not None:
+            # Only here does a service act for itself; elsewhere it passes on what nobody in particular asks.
+            call.principal = Principal.of_service(call.caller_service)
+
+    return admit
+
+
+def _project_admission(rule: ProjectRule, checker: AccessChecker) -> Admit:
+    resource, action, read = rule.resource, rule.action, rule.read
+
+    async def admit(call: Call, request: Message | None) -> None:
+        call.project = await judge_project(checker, call, read(_given(request)), resource, action)
+
+    return admit
+
+
+def _system_admission(rule: SystemRule, checker: AccessChecker) -> Admit:
+    async def admit(call: Call, _request: Message | None) -> None:
+        await judge_system(checker, call, rule.resource, rule.action)
+
+    return admit
+
+
+def _self_admission(rule: SelfRule, checker: AccessChecker) -> Admit:
+    read = rule.read
+
+    async def admit(call: Call, request: Message | None) -> None:
+        await judge_self(checker, call, None if read is None else read(_given(request)))
+
+    return admit
+
+
+def _holder_admission(rule: HolderRule) -> Admit:
+    read = rule.read
+    if read is None:
+        return _admit_anybody
+
+    async def admit(call: Call, request: Message | None) -> None:
+        call.present(read(_given(request)))
+
+    return admit
+
+
+def _given(request: Message | None) -> Message:
+    if request is None:
+        raise TypeError("a rule that reads the request met a call that streams its requests")
+    return request

@@ -1,0 +1,55 @@
+"""Who is calling."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from svckit.tokens import IdentityToken, RegistryToken
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of an RPC, as its own token says.
+
+    Attributes:
+        kind: "service" is a service that acts for itself under a `service` rule; a service that passes on a person's
+            call is not the principal (`Call.caller_service` names it).
+        subject: "user:7", "robot:12", "anonymous" or "service:metasvc".
+        id: the user's or the robot's id; None for the other kinds.
+        name: as they log in; the service's name; empty where only a registry token is known.
+        is_admin: what the identity token said when it was made, up to five minutes ago: enough to phrase an answer,
+            never enough to permit anything. `Call.check_system` asks how things are now.
+        registry: the registry token, where the caller came with one.
+        identity: the identity token, where the caller came with one.
+    """
+
+    kind: Literal["anonymous", "user", "robot", "service"]
+    subject: str
+    id: int | None = None
+    name: str = ""
+    is_admin: bool = False
+    registry: RegistryToken | None = field(default=None, repr=False)
+    identity: IdentityToken | None = field(default=None, repr=False)
+
+    @classmethod
+    def of_identity(cls, token: IdentityToken) -> Self:
+        """The user or robot that an identity token names."""
+        return cls(token.kind, token.subject, token.id, token.name, token.is_admin, identity=token)
+
+    @classmethod
+    def of_registry(cls, token: RegistryToken) -> Self:
+        """Whom a registry token was made for: a user, a robot, or nobody in particular."""
+        kind, _, number = token.subject.partition(":")
+        if kind == "user":
+            return cls("user", token.subject, int(number), registry=token)
+        if kind == "robot":
+            return cls("robot", token.subject, int(number), registry=token)
+        return cls("anonymous", "anonymous", registry=token)
+
+    @classmethod
+    def of_service(cls, name: str) -> Self:
+        """A service that acts for itself."""
+        return cls("service", f"service:{name}", name=name)
+
+
+ANONYMOUS = Principal("anonymous", "anonymous")
+"""A caller without a token, or with one that a `public` or `holder` rule has ignored."""

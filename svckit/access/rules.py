@@ -1,0 +1,231 @@
+"""The access rules as the contracts declare them, read from the descriptors once, when a method is registered.
+
+What a contract cannot mean (a rule without a kind, a path that names no field) is refused here, so that a server with
+a wrong contract does not start. What is read is plain data, with functions that pick the field out of a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from roadstead.access.v1 import project_ref_pb2, rule_pb2
+from svckit.access.checker import ProjectKey
+from svckit.errors import FieldViolation, Invalid
+from svckit.tokens import Grant, Receipt, UploadTicket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor
+    from google.protobuf.message import Message
+
+Document = type[UploadTicket] | type[Receipt] | type[Grant]
+
+_PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
+_DOCUMENTS: dict[int, Document] = {
+    rule_pb2.AccessRule.DOCUMENT_UPLOAD_TICKET: UploadTicket,
+    rule_pb2.AccessRule.DOCUMENT_RECEIPT: Receipt,
+    rule_pb2.AccessRule.DOCUMENT_GRANT: Grant,
+}
+_INTEGERS = frozenset(
+    {FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_UINT32}
+)
+
+
+class RuleError(ValueError):
+    """A method whose rule is missing or cannot be meant; the text names both."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicRule:
+    """Anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatedRule:
+    """Whoever has an identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredRule:
+    """Anybody, for what they may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRule:
+    """The services `callers`."""
+
+    callers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRule:
+    """Who holds the permission in the project that `read` finds in the request, or raises Invalid for."""
+
+    resource: str
+    action: str
+    read: Callable[[Message], ProjectKey] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRule:
+    """Who holds the permission on the system level."""
+
+    resource: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """Who holds the permission in a project that the domain finds."""
+
+    resource: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelfRule:
+    """The user whose id `read` finds in the request, or an administrator; the caller itself where `read` is None."""
+
+    read: Callable[[Message], int] | None = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRule:
+    """Who holds the document that `read` finds in the request; where `read` is None it comes in a stream."""
+
+    document: Document
+    read: Callable[[Message], str] | None = field(repr=False, compare=False)
+
+
+Rule = (
+    PublicRule
+    | AuthenticatedRule
+    | ServiceRule
+    | ProjectRule
+    | SystemRule
+    | RowRule
+    | SelfRule
+    | FilteredRule
+    | HolderRule
+)
+
+
+def read_rule(method: MethodDescriptor) -> Rule:
+    """Reads the rule that the contract declares for a method.
+
+    Raises:
+        RuleError: if there is none, or it cannot be meant.
+    """
+    options = method.GetOptions()
+    if not options.HasExtension(rule_pb2.rule):
+        raise RuleError(f"{method.full_name} declares no access rule")
+    declared = options.Extensions[rule_pb2.rule]
+    match declared.WhichOneof("kind"):
+        case "public":
+            return PublicRule()
+        case "authenticated":
+            return AuthenticatedRule()
+        case "filtered":
+            return FilteredRule()
+        case "service":
+            if not declared.service.callers:
+                raise RuleError(f"{method.full_name}: a service rule that names no service")
+            return ServiceRule(frozenset(declared.service.callers))
+        case "project":
+            resource, action = _right(method, declared.project.resource, declared.project.action)
+            return ProjectRule(resource, action, _project_reader(method, declared.project.field))
+        case "system":
+            return SystemRule(*_right(method, declared.system.resource, declared.system.action))
+        case "row":
+            return RowRule(*_right(method, declared.row.resource, declared.row.action))
+        case "self":
+            path = declared.self.field
+            return SelfRule(_user_reader(method, path) if path else None)
+        case "holder":
+            return _holder_rule(method, declared.holder)
+        case _:
+            raise RuleError(f"{method.full_name}: an access rule of no kind")
+
+
+def _right(method: MethodDescriptor, resource: str, action: str) -> tuple[str, str]:
+    if not resource or not action:
+        raise RuleError(f"{method.full_name}: a rule without resource or action")
+    return resource, action
+
+
+def _holder_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Holder) -> HolderRule:
+    document = _DOCUMENTS.get(declared.document)
+    if document is None:
+        raise RuleError(f"{method.full_name}: a holder rule that names no document")
+    if not declared.field:
+        if not method.client_streaming:
+            raise RuleError(f"{method.full_name}: a holder rule that names no field of its request")
+        return HolderRule(document, None)
+    last = _field_at(method, declared.field)
+    if last.type != FieldDescriptor.TYPE_STRING:
+        raise RuleError(f"{method.full_name}: {declared.field} is no string, so it holds no document")
+    return HolderRule(document, attrgetter(declared.field))
+
+
+def _project_reader(method: MethodDescriptor, path: str) -> Callable[[Message], ProjectKey]:
+    last = _field_at(method, path)
+    pick = attrgetter(path)
+    if last.type == FieldDescriptor.TYPE_STRING:
+
+        def of_repository(request: Message) -> ProjectKey:
+            repository: str = pick(request)
+            project, slash, rest = repository.partition("/")
+            if not (project and slash and rest):
+                raise Invalid(
+                    "NAME_INVALID",
+                    "a repository is named <project>/<name>",
+                    violations=(FieldViolation(path, "a repository name, <project>/<name>"),),
+                )
+            return ProjectKey(name=project, repository=repository)
+
+        return of_repository
+    if last.message_type is not None and last.message_type.full_name == _PROJECT_REF:
+
+        def of_reference(request: Message) -> ProjectKey:
+            reference: project_ref_pb2.ProjectRef = pick(request)
+            named_by = reference.WhichOneof("ref")
+            if named_by == "id" and reference.id > 0:
+                return ProjectKey(id=reference.id)
+            if named_by == "name" and reference.name:
+                return ProjectKey(name=reference.name)
+            raise Invalid(
+                message="a project is named by its id or its name",
+                violations=(FieldViolation(path, "the id or the name of a project"),),
+            )
+
+        return of_reference
+    raise RuleError(f"{method.full_name}: {path} is neither a ProjectRef nor a repository's name")
+
+
+def _user_reader(method: MethodDescriptor, path: str) -> Callable[[Message], int]:
+    if _field_at(method, path).type not in _INTEGERS:
+        raise RuleError(f"{method.full_name}: {path} is no number, so it is no user's id")
+    return attrgetter(path)
+
+
+def _field_at(method: MethodDescriptor, path: str) -> FieldDescriptor:
+    """The field that a dotted path leads to, none of it repeated."""
+    if method.client_streaming:
+        raise RuleError(f"{method.full_name}: a rule cannot name a request field where requests are streamed")
+    message: Descriptor | None = method.input_type
+    found: FieldDescriptor | None = None
+    for name in path.split("."):
+        found = None if message is None else message.fields_by_name.get(name)
+        if found is None:
+            raise RuleError(f"{method.full_name}: {method.input_type.full_name} has no field {path!r}")
+        if found.is_repeated:
+            raise RuleError(f"{method.full_name}: {path} is repeated")
+        message = found.message_type
+    if found is None:
+        raise RuleError(f"{method.full_name}: an access rule with an empty path")
+    return found

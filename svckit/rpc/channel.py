@@ -1,0 +1,266 @@
+"""Channels to other services.
+
+    channel = open_channel("unix:/run/roadstead/authsvc.sock", service_tokens=tokens)
+    stub = UserServiceStub(channel)
+    try:
+        answer = await stub.GetUser(request)
+    except NotFound:
+        ...
+
+What a service means to say arrives as it was raised there: **every call of such a channel raises `DomainError`**, on
+`await`, in `async for`, and on `write`; never `grpc.aio.AioRpcError`. Nothing has to be translated at the call site,
+and nothing can be forgotten there. A call also takes along the caller's token, the request id and the trace of the
+current `Call` (`svckit.access.call`), the token of the service that we are, and a deadline: the current call's, and 15
+seconds at most. Streams, and the methods named in `slow`, have none; whoever reads them watches for idleness.
+
+Done by a channel of ours around gRPC's, and not by interceptors: grpc.aio runs each call with interceptors in a task of
+its own, which costs a third of a millisecond's call again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import grpc
+import grpc.aio
+
+from svckit.rpc.address import parse_address
+from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from svckit.rpc.forwarding import Forwarding
+from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
+from svckit.rpc.tls import TlsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from types import TracebackType
+
+    from svckit.tokens.signer import ServiceTokenSource
+
+DEFAULT_TIMEOUT_SECONDS: Final = 15.0
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
+    # A service that restarts is back within a second or two; gRPC's own waits grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Finds out about a server that vanished without a word. Servers allow one in 10 s (svckit.rpc.server).
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def open_channel(
+    target: str,
+    *,
+    service_tokens: ServiceTokenSource | None = None,
+    tls: TlsSettings | None = None,
+    idempotent: Collection[str] = (),
+    slow: Collection[str] = (),
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    wait_for_ready: bool = True,
+    forward_caller: bool = True,
+) -> RpcChannel:
+    """Opens a channel; it connects with the first call. To be called in the event loop that uses it, after any fork.
+
+    Args:
+        target: "unix:/path" or "host:port".
+        service_tokens: says who we are; None for a client that is no service.
+        tls: how TCP is spoken; plain text to loopback only unless said otherwise.
+        idempotent: methods that are repeated, up to four times within their deadline, when a server is UNAVAILABLE:
+            "roadstead.auth.v1.UserService/GetUser", or "roadstead.auth.v1.AccessService" for all of one.
+        slow: methods without a deadline of their own, because they hash or copy: named likewise, each in full.
+        timeout_seconds: how long other unary calls may take at most.
+        wait_for_ready: whether calls that have a deadline wait for a server that is not there yet until it passes,
+            rather than fail at once: services start and restart in any order. Calls without one never do.
+        forward_caller: whether the caller's own token goes along.
+
+    Raises:
+        AddressError: if the target is neither form.
+        TlsError: if it would be spoken to in plain text though it is not on this machine, or a file cannot be read.
+    """
+    address = parse_address(target)
+    options: list[tuple[str, Any]] = list(_OPTIONS)
+    if idempotent:
+        options.append(("grpc.service_config", _retries(idempotent)))
+    settings = TlsSettings() if tls is None else tls
+    credentials = settings.channel_credentials(address)
+    if credentials is None:
+        channel = grpc.aio.insecure_channel(str(address), options=options)
+    else:
+        if settings.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", settings.server_name))
+        channel = grpc.aio.secure_channel(str(address), credentials, options=options)
+    return RpcChannel(
+        channel,
+        Forwarding(service_tokens, forward_caller=forward_caller),
+        slow=frozenset(f"/{name.removeprefix('/')}" for name in slow),
+        timeout_seconds=timeout_seconds,
+        wait_for_ready=wait_for_ready,
+    )
+
+
+def _retries(idempotent: Collection[str]) -> str:
+    """The service config (gRFC A6) that repeats calls of these methods. It ends with the deadline of the call."""
+    names = []
+    for name in sorted(idempotent):
+        service, _, method = name.removeprefix("/").partition("/")
+        names.append({"service": service, "method": method} if method else {"service": service})
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        # Only what says that nobody has seen the call, or that whoever saw it cannot go on.
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+
+
+class RpcChannel(grpc.aio.Channel):
+    """A channel as `open_channel` makes it: what a generated stub takes."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        forwarding: Forwarding,
+        *,
+        slow: frozenset[str] = frozenset(),
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        wait_for_ready: bool = True,
+    ) -> None:
+        """Wraps a channel of gRPC's; the arguments are those of `open_channel`."""
+        self._channel = channel
+        self._forwarding = forwarding
+        self._slow = slow
+        self._timeout_seconds = timeout_seconds
+        self._wait_for_ready = wait_for_ready
+
+    def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> _UnaryUnary:
+        """One request, one answer."""
+        longest = None if method in self._slow else self._timeout_seconds
+        multicallable = self._channel.unary_unary(method, *args, **kwargs)
+        return _UnaryUnary(multicallable, self._forwarding, longest, wait_for_ready=self._wait_for_ready)
+
+    def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> _UnaryStream:
+        """One request, many answers."""
+        return _UnaryStream(self._channel.unary_stream(method, *args, **kwargs), self._forwarding)
+
+    def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> _StreamUnary:
+        """Many requests, one answer."""
+        return _StreamUnary(self._channel.stream_unary(method, *args, **kwargs), self._forwarding)
+
+    def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> _StreamStream:
+        """Many requests, many answers."""
+        return _StreamStream(self._channel.stream_stream(method, *args, **kwargs), self._forwarding)
+
+    async def close(self, grace: float | None = None) -> None:
+        """Closes the channel; calls in flight get `grace` seconds."""
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The state of the connection."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Returns when the state is another one."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Returns when there is a connection."""
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> Self:
+        """The channel; it is closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        """Closes the channel."""
+        await self.close()
+
+
+class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    def __init__(
+        self, multicallable: Any, forwarding: Forwarding, longest_seconds: float | None, *, wait_for_ready: bool
+    ) -> None:
+        self._multicallable = multicallable
+        self._forwarding = forwarding
+        self._longest_seconds = longest_seconds
+        self._wait_for_ready = wait_for_ready
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] | None = None,
+        wait_for_ready: bool | None = None,
+        **others: Any,
+    ) -> UnaryUnaryCall[Any, Any]:
+        longest = self._longest_seconds if timeout is None else timeout
+        limit = None if longest is None else self._forwarding.timeout_seconds(longest)
+        if wait_for_ready is None:
+            wait_for_ready = self._wait_for_ready and limit is not None
+        return UnaryUnaryCall(
+            self._multicallable(
+                request,
+                timeout=limit,
+                metadata=self._forwarding.metadata(metadata),
+                wait_for_ready=wait_for_ready,
+                **others,
+            )
+        )
+
+
+class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
+    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
+        self._multicallable = multicallable
+        self._forwarding = forwarding
+
+    def __call__(
+        self, request: Any, *, metadata: Iterable[tuple[str, str | bytes]] | None = None, **others: Any
+    ) -> UnaryStreamCall[Any, Any]:
+        return UnaryStreamCall(self._multicallable(request, metadata=self._forwarding.metadata(metadata), **others))
+
+
+class _StreamUnary(grpc.aio.StreamUnaryMultiCallable[Any, Any]):
+    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
+        self._multicallable = multicallable
+        self._forwarding = forwarding
+
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] | None = None,
+        *others: Any,
+        **more: Any,
+    ) -> StreamUnaryCall[Any, Any]:
+        source = None if request_iterator is None else RequestSource(request_iterator)
+        carried = self._forwarding.metadata(metadata)
+        return StreamUnaryCall(self._multicallable(source, timeout, carried, *others, **more), source)
+
+
+class _StreamStream(grpc.aio.StreamStreamMultiCallable[Any, Any]):
+    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
+        self._multicallable = multicallable
+        self._forwarding = forwarding
+
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] | None = None,
+        *others: Any,
+        **more: Any,
+    ) -> StreamStreamCall[Any, Any]:
+        source = None if request_iterator is None else RequestSource(request_iterator)
+        carried = self._forwarding.metadata(metadata)
+        return StreamStreamCall(self._multicallable(source, timeout, carried, *others, **more), source)

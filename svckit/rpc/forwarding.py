@@ -1,0 +1,55 @@
+"""What a call takes along to the next service: whose it is, which it is, who passes it on, and until when."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from svckit.access.call import current_call_or_none
+from svckit.rpc.arrival import AUTHORIZATION, REQUEST_ID, SERVICE_TOKEN, TRACEPARENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from svckit.tokens.signer import ServiceTokenSource
+
+    Metadata = tuple[tuple[str, str | bytes], ...]
+
+# A call that is out of time goes out all the same, and comes back as DEADLINE_EXCEEDED: one way to fail, not two.
+_SHORTEST_SECONDS = 0.001
+
+
+class Forwarding:
+    """Makes the metadata and the time-out of the calls that one channel sends."""
+
+    __slots__ = ("_forward_caller", "_service_tokens")
+
+    def __init__(self, service_tokens: ServiceTokenSource | None, *, forward_caller: bool) -> None:
+        """Takes who we are (None for nobody: a client outside), and whether the caller's token goes along."""
+        self._service_tokens = service_tokens
+        self._forward_caller = forward_caller
+
+    def metadata(self, explicit: Iterable[tuple[str, str | bytes]] | None) -> Metadata:
+        """The metadata of one call; what is given explicitly wins."""
+        given = () if explicit is None else tuple(explicit)
+        names = {key for key, _ in given}
+        carried: list[tuple[str, str | bytes]] = []
+        if self._service_tokens is not None and SERVICE_TOKEN not in names:
+            carried.append((SERVICE_TOKEN, self._service_tokens.current()))
+        call = current_call_or_none()
+        if call is not None:
+            if self._forward_caller and call.token is not None and AUTHORIZATION not in names:
+                carried.append((AUTHORIZATION, f"Bearer {call.token}"))
+            if call.request_id and REQUEST_ID not in names:
+                carried.append((REQUEST_ID, call.request_id))
+            if call.traceparent is not None and TRACEPARENT not in names:
+                carried.append((TRACEPARENT, call.traceparent))
+        return (*given, *carried)
+
+    @staticmethod
+    def timeout_seconds(longest_seconds: float) -> float:
+        """How long the next call may take: no longer than `longest_seconds`, and than its own caller waits."""
+        call = current_call_or_none()
+        if call is None or call.deadline is None:
+            return longest_seconds
+        return min(longest_seconds, max(call.deadline - time.monotonic(), _SHORTEST_SECONDS))

@@ -1,0 +1,255 @@
+"""What happens to every call around its handler, in one pass.
+
+    count it in → say who calls → read the request → hold it against the rule → handler → was it checked? → answer
+                        and whatever goes wrong → one place that turns it into a status
+                        and at the end, whatever happened → count it out, metrics, log
+
+One pass rather than five nested interceptors: gRPC runs interceptors anew for each call, and this is on the path of
+every manifest and blob. All that depends on the method only is worked out when the method is registered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from svckit.access.call import Call
+from svckit.errors import DomainError, Invalid, error_for
+from svckit.errors.status import abort
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from svckit.access.gate import Gate
+    from svckit.metrics import Metrics
+    from svckit.rpc.arrival import Arrivals
+    from svckit.rpc.inflight import InFlight
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    # Runs the servicer's method on a request and answers the caller.
+    Behavior = Callable[[Call, Any, Context], Awaitable[bytes | None]]
+
+T = TypeVar("T")
+
+_log = get_logger(__name__)
+_LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
+
+
+class Surroundings:
+    """What all methods of one server share.
+
+    Attributes:
+        service: whose server it is; in the domain of every error.
+        arrivals: makes calls.
+        in_flight: counts them.
+        metrics: counts them for Prometheus.
+        access_log: the level at which each is logged; None for not at all.
+    """
+
+    __slots__ = ("access_log", "arrivals", "in_flight", "metrics", "service")
+
+    def __init__(
+        self,
+        service: str,
+        arrivals: Arrivals,
+        in_flight: InFlight,
+        metrics: Metrics,
+        access_log: Literal["off", "debug", "info"],
+    ) -> None:
+        """Puts them together."""
+        self.service = service
+        self.arrivals = arrivals
+        self.in_flight = in_flight
+        self.metrics = metrics
+        self.access_log = _LEVELS[access_log]
+
+
+class HandledMethod:
+    """One method with its gate, ready to be registered."""
+
+    __slots__ = ("_behavior", "_gate", "_name", "_original", "_parse", "_surroundings")
+
+    def __init__(self, name: str, gate: Gate, original: grpc.RpcMethodHandler[Any, Any], around: Surroundings) -> None:
+        """Wraps the handler that the generated code made for a servicer's method.
+
+        Args:
+            name: "/roadstead.meta.v1.TagService/GetTag".
+            gate: of its rule.
+            original: as generated.
+            around: of the server.
+
+        Raises:
+            TypeError: if the servicer's method is not asynchronous; where answers are streamed, not an asynchronous
+                generator. (One that writes to the context could answer before it has checked.)
+        """
+        self._name = name
+        self._gate = gate
+        self._original = original
+        self._surroundings = around
+        self._parse = _parser(original)
+        self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
+
+    def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
+        """The handler to register instead of the original.
+
+        It takes and gives bytes where it can, so that a request that cannot be read and an answer that cannot be
+        written are errors like others: gRPC would send their texts to the caller.
+        """
+        streams_requests = self._original.request_streaming
+        make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
+
+        # gRPC asks `iscoroutinefunction` of it, so a plain function and not a method of this object's class.
+        async def handle(incoming: Any, context: Context) -> bytes | None:
+            return await self._handle(incoming, context)
+
+        return make(handle, request_deserializer=self._parse if streams_requests else None, response_serializer=None)
+
+    async def _handle(self, incoming: Any, context: Context) -> bytes | None:
+        around, gate = self._surroundings, self._gate
+        began = time.perf_counter()
+        call, authorization, service_token = around.arrivals.receive(self._name, gate, context)
+        code = "OK"
+        counted = False
+        try:
+            around.in_flight.enter()
+            counted = True
+            around.arrivals.authenticate(call, gate, authorization, service_token)
+            if self._original.request_streaming:
+                request = incoming
+                await gate.admit(call, None)
+            else:
+                request = self._parse(incoming)
+                await gate.admit(call, request)
+            return await self._behavior(call, request, context)
+        except asyncio.CancelledError as error:
+            if _is_cancelling():
+                code = "DEADLINE_EXCEEDED" if _has_passed(call.deadline) else "CANCELLED"
+                raise
+            # Something that the handler waited for was cancelled, and not the call: gRPC would leave it hanging.
+            code = "INTERNAL"
+            await self._fail(call, context, error_for("INTERNAL"), error)
+        except grpc.aio.BaseError:
+            # The handler has aborted by itself, or the client is gone. gRPC deals with both.
+            code = _code_of(context)
+            raise
+        except Exception as error:
+            told = error if isinstance(error, DomainError) else error_for("INTERNAL")
+            code = told.entry.grpc_code
+            await self._fail(call, context, told, error)
+        finally:
+            if counted:
+                around.in_flight.leave()
+            self._account(call, code, time.perf_counter() - began)
+
+    def _single_answer(self) -> Behavior:
+        original = self._original
+        behavior: Any = original.stream_unary if original.request_streaming else original.unary_unary
+        serialize = _required(original.response_serializer)
+        if not inspect.iscoroutinefunction(behavior):
+            raise TypeError(f"{self._name}: its servicer's method must be async")
+
+        async def answer(call: Call, request: Any, context: Context) -> bytes | None:
+            response = await behavior(request, context)
+            self._conclude(call)
+            return serialize(response)
+
+        return answer
+
+    def _streamed_answer(self) -> Behavior:
+        original = self._original
+        behavior: Any = original.stream_stream if original.request_streaming else original.unary_stream
+        serialize = _required(original.response_serializer)
+        if not inspect.isasyncgenfunction(behavior):
+            raise TypeError(f"{self._name}: its servicer's method must be an async generator")
+
+        async def answer(call: Call, request: Any, context: Context) -> bytes | None:
+            # Closed whatever happens: the handler's own `finally` must not wait for the garbage collector.
+            async with aclosing(behavior(request, context)) as messages:
+                async for message in messages:
+                    # Before the first message goes out, and before each further one: it costs nothing.
+                    self._conclude(call)
+                    await context.write(serialize(message))
+            self._conclude(call)
+            return None
+
+        return answer
+
+    def _conclude(self, call: Call) -> None:
+        """Lets nothing out of a call whose rule left a check to the domain, and whose domain made none."""
+        if self._gate.ends_checked and not call.checked:
+            raise error_for(
+                "INTERNAL", f"{self._name} answered without the check that its rule ({self._gate.rule}) demands"
+            )
+
+    async def _fail(self, call: Call, context: Context, told: DomainError, cause: BaseException) -> NoReturn:
+        """Ends the call with `told`; what stands behind an internal error goes to the log, and nowhere else."""
+        if told.reason == "INTERNAL":
+            _log.error("rpc_failed", method=self._name, subject=call.principal.subject, exc_info=cause)
+        await abort(context, told, self._surroundings.service)
+
+    def _account(self, call: Call, code: str, seconds: float) -> None:
+        self._surroundings.metrics.observe_rpc(self._name, code, seconds)
+        level = self._surroundings.access_log
+        if level is not None and _log.isEnabledFor(level):
+            _log.log(
+                level,
+                "rpc",
+                method=self._name,
+                code=code,
+                milliseconds=round(seconds * 1000, 2),
+                subject=call.principal.subject,
+                caller_service=call.caller_service,
+            )
+
+
+_MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _parser(original: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Message]:
+    deserialize = _required(original.request_deserializer)
+
+    def parse(data: bytes) -> Message:
+        try:
+            request: Message = deserialize(data)
+        except DecodeError as error:
+            raise Invalid(message="the request is not of the contract's type") from error
+        return request
+
+    return parse
+
+
+def _required(function: Callable[[Any], T] | None) -> Callable[[Any], T]:
+    """The generated code always gives one; gRPC's types allow for others."""
+    if function is None:
+        raise TypeError("a method without a message type")
+    return function
+
+
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _has_passed(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def _code_of(context: Context) -> str:
+    # None while nobody has set it, whatever its type says.
+    code: grpc.StatusCode | None = context.code()
+    return "CANCELLED" if code is None else code.name

@@ -1,0 +1,81 @@
+"""gRPC's own health service (grpc.health.v1): NOT_SERVING until the server says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_Response = health_pb2.HealthCheckResponse
+# A load balancer watches for as long as it lives; this many are far more than there are balancers.
+_MAXIMUM_WATCHES = 100
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Says whether the server, and each service on it, is serving. All of them are, or none.
+
+    Unlike the servicer that comes with grpcio-health-checking, it ends its watches when the server drains: theirs go on
+    for ever, and a drain would wait for them in vain.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        """Takes the full names of the services; the server as a whole goes by the empty name."""
+        self._services = frozenset(services) | {""}
+        self._serving = False
+        self._ending = False
+        self._changed = asyncio.Event()
+        self._watches = 0
+
+    def set_serving(self, *, serving: bool) -> None:
+        """Says so from now on, and to who watches."""
+        self._serving = serving and not self._ending
+        self._tell()
+
+    def end(self) -> None:
+        """Says NOT_SERVING for good, and ends the watches."""
+        self._ending = True
+        self.set_serving(serving=False)
+
+    async def Check(  # noqa: N802 - gRPC's name
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> health_pb2.HealthCheckResponse:
+        """The status now; NOT_FOUND for a service that is not here."""
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        return _Response(status=self._status(request.service))
+
+    async def Watch(  # noqa: N802 - gRPC's name
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """The status now, and again whenever it changes."""
+        if self._watches >= _MAXIMUM_WATCHES:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watches")
+        self._watches += 1
+        try:
+            told = None
+            while True:
+                changed, status = self._changed, self._status(request.service)
+                if status != told:
+                    yield _Response(status=status)
+                    told = status
+                if self._ending:
+                    return
+                await changed.wait()
+        finally:
+            self._watches -= 1
+
+    def _status(self, service: str) -> int:
+        if service not in self._services:
+            return _Response.SERVICE_UNKNOWN
+        return _Response.SERVING if self._serving else _Response.NOT_SERVING
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -1,0 +1,238 @@
+"""The gRPC server of a service, as its `server.py` wires it.
+
+    server = RpcServer("metasvc", settings.rpc, verifier=verifier, checker=checker, metrics=metrics)
+    server.add(add_TagServiceServicer_to_server, TagServicer(...))
+    await serve_until_signal(server)  # svckit.rpc.lifetime
+
+A server that has been given a method without an access rule never starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from svckit.access.authenticate import BOTH_KINDS, Authenticator
+from svckit.access.checker import NoPermissions
+from svckit.access.gate import Gate
+from svckit.access.rules import read_rule
+from svckit.logging import get_logger
+from svckit.rpc.address import parse_address
+from svckit.rpc.arrival import Arrivals
+from svckit.rpc.handling import HandledMethod, Surroundings
+from svckit.rpc.health import HEALTH_SERVICE, Health
+from svckit.rpc.inflight import InFlight
+from svckit.rpc.listening import Bindings
+from svckit.rpc.shield import settle_shielded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from svckit.access.authenticate import CallerToken
+    from svckit.access.checker import AccessChecker
+    from svckit.metrics import Metrics
+    from svckit.rpc.address import Address
+    from svckit.rpc.settings import RpcServerSettings
+    from svckit.tokens.verifier import TokenVerifier
+
+S = TypeVar("S")
+
+MAXIMUM_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Both ways. gRPC's own 4 MiB is less than the largest manifest."""
+MAXIMUM_METADATA_BYTES = 64 * 1024
+"""Two tokens of 16 KiB and what comes with them. gRPC's own 8 KiB is less than a token for forty repositories."""
+
+# These two carry no rule of ours, since their contracts are not ours. They are public on purpose: a health check has no
+# credentials, and reflection is switched on only where the contracts are no secret. Neither counts as in flight, so
+# that a server that is full is not taken for one that is dead.
+_DECLARED_PUBLIC = frozenset({HEALTH_SERVICE, reflection.SERVICE_NAME})
+
+_OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
+    # Below the soft limit nothing is refused at random, above the hard one everything is.
+    ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
+    # Two servers could share a port, and each would get half of the calls.
+    ("grpc.so_reuseport", 0),
+    # Calls that have arrived and that Python has not picked up yet. Above the soft limit (1000) gRPC cancels some at
+    # random, above the hard one (3000) all, with a status that no client retries. Our own cap answers properly.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # Finds out about a peer that vanished without a word while it was streaming.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # What our channels ask for (svckit.rpc.channel), with room; more often counts as abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+# After the grace, cancelled handlers get this long to clean up before whatever they use is closed.
+_CLEAN_UP_SECONDS = 5.0
+_SHIELDED_SECONDS = 30.0
+
+_log = get_logger(__name__)
+
+
+class RpcServer:
+    """Serves the methods of some contracts, each behind the rule that its contract declares.
+
+    Attributes:
+        service: the service's name: the domain of its errors.
+        addresses: where it listens, once it has started; ports as they came to be.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        settings: RpcServerSettings,
+        *,
+        verifier: TokenVerifier,
+        metrics: Metrics,
+        checker: AccessChecker | None = None,
+        caller_tokens: Sequence[CallerToken] = BOTH_KINDS,
+    ) -> None:
+        """Prepares a server; it is bound and started by `start`.
+
+        Args:
+            service: as above.
+            settings: where it listens, and how much it takes on.
+            verifier: of tokens and documents.
+            metrics: counts its calls.
+            checker: who knows what a caller may do; None where registry tokens and documents say it all.
+            caller_tokens: the kinds of token that callers may come with.
+        """
+        self.service = service
+        self.addresses: tuple[Address, ...] = ()
+        self._settings = settings
+        self._verifier = verifier
+        self._checker: AccessChecker = NoPermissions() if checker is None else checker
+        self._in_flight = InFlight(settings.max_in_flight)
+        self._surroundings = Surroundings(
+            service,
+            Arrivals(Authenticator(verifier, caller_tokens), self._checker),
+            self._in_flight,
+            metrics,
+            settings.access_log,
+        )
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._services: list[str] = []
+        self._bindings = Bindings()
+        self._server: grpc.aio.Server | None = None
+        self._health: Health | None = None
+
+    def add(self, add_to_server: Callable[[S, Any], None], servicer: S) -> None:
+        """Registers a servicer by its generated `add_…Servicer_to_server`.
+
+        Raises:
+            RuleError: if a method's contract declares no rule, or one that cannot be meant.
+            TypeError: if a method of the servicer is not asynchronous.
+        """
+        registrar = _Registrar()
+        add_to_server(servicer, registrar)
+        for service, handlers in registrar.services.items():
+            methods = descriptor_pool.Default().FindServiceByName(service).methods_by_name
+            for method, original in handlers.items():
+                name = f"/{service}/{method}"
+                gate = Gate(read_rule(methods[method]), self._checker, self._verifier)
+                self._handlers[name] = HandledMethod(name, gate, original, self._surroundings).handler()
+            self._services.append(service)
+
+    async def start(self) -> None:
+        """Binds all addresses and answers calls, with health NOT_SERVING until `set_serving`.
+
+        Raises:
+            ListenError: if an address is taken or cannot be used.
+            TlsError: if TCP beyond this machine would be plain text, or a file of TLS cannot be read.
+        """
+        self._health = Health(self._services)
+        self._add_declared_public(health_pb2_grpc.add_HealthServicer_to_server, self._health)
+        if self._settings.reflection:
+            names = [*self._services, HEALTH_SERVICE, reflection.SERVICE_NAME]
+            servicer = reflection.aio.ReflectionServicer(service_names=names)
+            self._add_declared_public(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
+        server = grpc.aio.server(options=list(_OPTIONS))
+        # One handler with one table. (Registering methods with gRPC instead would make every call wait on a set of one
+        # future for each method.)
+        server.add_generic_rpc_handlers((_Table(self._handlers),))
+        try:
+            for text in self._settings.listen:
+                self._bindings.bind(server, parse_address(text), self._settings.tls)
+            await server.start()
+        except BaseException:
+            self._bindings.release()
+            raise
+        self._server = server
+        self.addresses = tuple(self._bindings.addresses)
+        _log.info("rpc_listening", addresses=[str(address) for address in self.addresses])
+
+    def set_serving(self, *, serving: bool = True) -> None:
+        """Tells health checks that the server has what it needs, or that it has lost it."""
+        if self._health is not None:
+            self._health.set_serving(serving=serving)
+
+    async def wait_until_stopped(self) -> None:
+        """Returns when the server has stopped; raises what stopped it, if it was not asked to."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    async def drain(self, grace_seconds: float | None = None) -> None:
+        """Stops: NOT_SERVING, no new calls, those in flight may end, then they are cancelled.
+
+        Work that is shielded (`svckit.rpc.shield`) is waited for. May be called again with a shorter grace, which then
+        holds. A server that has not started is left alone.
+
+        Args:
+            grace_seconds: how long calls may go on; the setting `drain_seconds` unless said.
+        """
+        if self._server is None or self._health is None:
+            return
+        self._health.end()
+        await self._server.stop(self._settings.drain_seconds if grace_seconds is None else grace_seconds)
+        try:
+            async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                await self._in_flight.wait_until_idle()
+        except TimeoutError:
+            _log.error("handlers_ignore_cancellation", calls=self._in_flight.count)
+        if left := await settle_shielded(_SHIELDED_SECONDS):
+            _log.error("shielded_work_abandoned", tasks=left)
+        self._bindings.release()
+
+    def _add_declared_public(self, add_to_server: Callable[[S, Any], None], servicer: S) -> None:
+        registrar = _Registrar()
+        add_to_server(servicer, registrar)
+        for service, handlers in registrar.services.items():
+            if service not in _DECLARED_PUBLIC:
+                raise ValueError(f"{service} is not declared public")
+            for method, handler in handlers.items():
+                self._handlers[f"/{service}/{method}"] = handler
+
+
+class _Registrar:
+    """Stands in for a server in the generated `add_…` functions, and keeps what they register."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Mapping[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """The same methods in another form; the other call says all."""
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        self.services[service_name] = method_handlers
+
+
+class _Table(grpc.GenericRpcHandler):
+    """Finds a method by its full name."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        return self._handlers.get(handler_call_details.method)

@@ -1,0 +1,35 @@
+"""Settings of an RPC server: a part of each service's own settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from svckit.rpc.address import parse_address
+from svckit.rpc.tls import TlsSettings
+
+
+def _is_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+class RpcServerSettings(BaseModel):
+    """Where a server listens, and how much it takes on at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: Annotated[tuple[Annotated[str, AfterValidator(_is_address)], ...], Field(min_length=1)]
+    """"unix:/path" (107 bytes at most; mode 0600) and "host:port" (0 lets the system choose), one or more."""
+    tls: TlsSettings = TlsSettings()
+    """For the TCP addresses among them."""
+    max_in_flight: Annotated[int, Field(ge=1)] = 256
+    """RPCs that are served at once; one more is told to come again. Below the size of what they wait for, such as the
+    database pool, or callers wait there instead, without being told."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 20.0
+    """How long calls in flight may go on once the server stops."""
+    access_log: Literal["off", "debug", "info"] = "debug"
+    """The level at which each finished RPC is logged."""
+    reflection: bool = False
+    """Whether clients may ask for the contracts (grpcurl); for development."""
