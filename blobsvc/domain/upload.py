@@ -1,0 +1,242 @@
+"""Resumable uploads: what they are, and what a caller may do with one."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from blobsvc.domain.generation import Generation
+from svckit.errors import Invalid, NotFound
+from svckit.oci.digest import Digest
+from svckit.tokens import Receipt, UploadTicket
+from svckit.tokens.signer import TokenSigner
+
+if TYPE_CHECKING:
+    from blobsvc.domain.ports import UploadWriter
+
+MAXIMUM_CHUNK_BYTES = 4 * 1024 * 1024
+"""The most that one message of WriteUpload may carry, so that a stream costs a bounded amount of memory."""
+
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UploadId:
+    """The id of an upload: 32 hex digits, all of them random. It is safe as the name of a folder.
+
+    Raises:
+        ValueError: it is not that.
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if _UPLOAD_ID.fullmatch(self.value) is None:
+            raise ValueError("an upload id has 32 lower-case hex digits")
+
+    @classmethod
+    def new(cls) -> Self:
+        """An id that nobody can guess."""
+        return cls(secrets.token_hex(16))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class UploadOwner:
+    """For whom an upload was begun.
+
+    Attributes:
+        repository: the full name, as the access check accepted it.
+        project_id: the project of that name then.
+        subject: who began it: "user:7", "robot:12".
+    """
+
+    repository: str
+    project_id: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as it began. None of this changes; how many bytes it has is asked of the store.
+
+    Attributes:
+        id: its id.
+        owner: for whom it was begun.
+        algorithm: that the bytes are hashed by as they come.
+        generation: that its bytes will have once it is finished. It is chosen at the start, so that whoever repeats a
+            finish after a crash looks for the same one.
+        start_time: when it began.
+    """
+
+    id: UploadId
+    owner: UploadOwner
+    algorithm: str
+    generation: Generation
+    start_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLifetimes:
+    """How long sessions live.
+
+    Attributes:
+        total_seconds: from the start, whatever is written.
+        idle_seconds: since the last byte.
+        receipt_seconds: how long a finish can be repeated: as long as its receipt lives.
+    """
+
+    total_seconds: int
+    idle_seconds: int
+    receipt_seconds: int = Receipt.lifetime_seconds or 3600
+
+    @property
+    def ticket_seconds(self) -> int:
+        """A ticket outlives its session by the time in which a finish may be repeated.
+
+        Until then the owner of a session that has ended hears that the upload is unknown, and not that the ticket is
+        bad.
+        """
+        return self.total_seconds + self.receipt_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class StartedUpload:
+    """What the caller of a start is told.
+
+    Attributes:
+        upload: the upload.
+        ticket: the signed ticket. A secret.
+        expire_time: when the session ends if nothing is written.
+    """
+
+    upload: Upload
+    ticket: str
+    expire_time: datetime
+
+    def __repr__(self) -> str:
+        return f"StartedUpload(upload={self.upload!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedUpload:
+    """What the caller of a finish is told.
+
+    Attributes:
+        receipt: the signed receipt. A secret.
+        size_bytes: of the blob.
+    """
+
+    receipt: str
+    size_bytes: int
+
+    def __repr__(self) -> str:
+        return f"FinishedUpload(size_bytes={self.size_bytes})"
+
+
+async def start_upload(
+    uploads: "UploadWriter", signer: TokenSigner, lifetimes: UploadLifetimes, owner: UploadOwner, algorithm: str
+) -> StartedUpload:
+    """Begin an upload and sign its ticket.
+
+    Raises:
+        DomainError: UNAVAILABLE, the store cannot take it.
+    """
+    upload = await uploads.start(owner, algorithm)
+    ticket = signer.sign(
+        UploadTicket(
+            subject=owner.subject,
+            upload_id=str(upload.id),
+            repository=owner.repository,
+            project_id=owner.project_id,
+        ),
+        lifetime_seconds=lifetimes.ticket_seconds,
+    )
+    idle = timedelta(seconds=min(lifetimes.idle_seconds, lifetimes.total_seconds))
+    return StartedUpload(upload=upload, ticket=ticket.text, expire_time=datetime.now(UTC) + idle)
+
+
+async def write_upload(
+    uploads: "UploadWriter", ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
+) -> int:
+    """Append bytes, and give the committed size: what survives a crash.
+
+    What was appended before `chunks` raises stays.
+
+    Args:
+        repository: that the caller names; empty to leave it to the ticket.
+        offset: where the bytes belong; None for wherever the upload ends.
+        chunks: of 4 MiB at most.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another one is writing;
+            BAD_REQUEST, a chunk is too large; UNAVAILABLE, the store is full.
+    """
+    async with uploads.open(_upload_of(ticket, repository), offset) as appender:
+        async for data in chunks:
+            if len(data) > MAXIMUM_CHUNK_BYTES:
+                raise Invalid("BAD_REQUEST", f"a message carries {MAXIMUM_CHUNK_BYTES} bytes at most")
+            await appender.append(data)
+        return await appender.commit()
+
+
+async def upload_status(uploads: "UploadWriter", ticket: UploadTicket, repository: str) -> int:
+    """Give the committed size.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN, also once it is finished.
+    """
+    return await uploads.status(_upload_of(ticket, repository))
+
+
+async def finish_upload(
+    uploads: "UploadWriter",
+    signer: TokenSigner,
+    ticket: UploadTicket,
+    repository: str,
+    digest: Digest,
+    expected_size_bytes: int | None,
+) -> FinishedUpload:
+    """Verify the bytes, store them as a new generation, and sign a receipt.
+
+    A repeat signs a new receipt for the same generation.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session lives; DIGEST_INVALID, and it has ended;
+            UPLOAD_CONFLICT, another one is still writing; UNAVAILABLE.
+    """
+    blob = await uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
+    receipt = signer.sign(
+        Receipt(
+            subject=ticket.subject,
+            repository=ticket.repository,
+            project_id=ticket.project_id,
+            digest=str(blob.digest),
+            generation=blob.generation.number,
+            size=blob.size_bytes,
+        )
+    )
+    return FinishedUpload(receipt=receipt.text, size_bytes=blob.size_bytes)
+
+
+async def cancel_upload(uploads: "UploadWriter", ticket: UploadTicket, repository: str) -> None:
+    """End an upload and forget its bytes.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another one is still writing.
+    """
+    await uploads.cancel(_upload_of(ticket, repository))
+
+
+def _upload_of(ticket: UploadTicket, repository: str) -> UploadId:
+    # Distribution, too, treats a session under another repository as one that does not exist.
+    if repository and repository != ticket.repository:
+        raise NotFound("BLOB_UPLOAD_UNKNOWN")
+    try:
+        return UploadId(ticket.upload_id)
+    except ValueError:
+        raise NotFound("BLOB_UPLOAD_UNKNOWN") from None

@@ -1,0 +1,5 @@
+"""Bytes in a file system."""
+
+from blobsvc.store.filesystem.store import FileStore
+
+__all__ = ["FileStore"]

@@ -1,0 +1,157 @@
+"""Lists, deletes and expires what a file system holds (`domain.ports.BlobAdmin`)."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob
+from blobsvc.domain.generation import Generation
+from blobsvc.domain.upload import UploadId
+from blobsvc.store.filesystem.commit import stat_blob_file
+from blobsvc.store.filesystem.failures import disk_failures
+from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.session import data_path, modified_time, record_path, remove_session
+from blobsvc.store.filesystem.threads import BlockingPool
+from blobsvc.store.filesystem.uploads import FileUploads
+from svckit.durable import sync_folder
+from svckit.oci.digest import ALGORITHMS, Digest
+from svckit.oci.errors import DigestInvalidError
+
+# How many files one page looks at: where a filter leaves out nearly all of them, the answer is a short page and not a
+# call that takes minutes.
+_EXAMINED_PER_PAGE = 10_000
+
+
+class FileBlobAdmin:
+    """The administration of one store."""
+
+    def __init__(self, layout: Layout, pool: BlockingPool, uploads: FileUploads) -> None:
+        """Builds it.
+
+        Args:
+            layout: where things lie.
+            pool: for what blocks.
+            uploads: of the same store.
+        """
+        self._layout = layout
+        self._pool = pool
+        self._uploads = uploads
+
+    async def list(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> BlobPage:
+        """As the port says."""
+        with disk_failures():
+            return await self._pool.run(_page, self._layout, after, limit, finished_before)
+
+    async def delete(self, key: BlobKey) -> None:
+        """As the port says."""
+        with disk_failures():
+            await self._pool.run(_delete, self._layout, key)
+
+    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+        """As the port says."""
+        with disk_failures():
+            due = await self._pool.run(_due, self._layout, started_before, idle_since, finished_before)
+        ended = 0
+        for upload_id in due:
+            ended += await self._uploads.expire(upload_id, started_before=started_before, idle_since=idle_since)
+        return ended
+
+
+def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> BlobPage:
+    blobs: list[StoredBlob] = []
+    last = after
+    for examined, key in enumerate(_keys(layout, after)):
+        if len(blobs) == limit or examined == _EXAMINED_PER_PAGE:
+            return BlobPage(tuple(blobs), last)
+        last = key
+        blob = stat_blob_file(layout.blob(key), key)
+        if blob is not None and (finished_before is None or blob.create_time < finished_before):
+            blobs.append(blob)
+    return BlobPage(tuple(blobs), None)
+
+
+def _keys(layout: Layout, after: BlobKey | None) -> Iterator[BlobKey]:
+    """All keys after one, in order. Whatever else lies there (somebody's copy, `lost+found`) is passed over."""
+    for algorithm in sorted(ALGORITHMS):
+        if after is not None and algorithm < after.digest.algorithm:
+            continue
+        from_hex = after.digest.hex if after is not None and algorithm == after.digest.algorithm else ""
+        root = layout.blobs / algorithm
+        for prefix in _names(root):
+            if prefix < from_hex[:2]:
+                continue
+            for digits in _names(root / prefix):
+                if digits < from_hex or not digits.startswith(prefix):
+                    continue
+                yield from (
+                    key for key in _generations(root / prefix / digits, algorithm) if after is None or key > after
+                )
+
+
+def _generations(folder: Path, algorithm: str) -> Iterator[BlobKey]:
+    try:
+        digest = Digest(algorithm, folder.name)
+    except DigestInvalidError:
+        return
+    for name in _names(folder):
+        try:
+            yield BlobKey(digest, Generation.parse(name))
+        except ValueError:
+            continue
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        # A delete was quicker.
+        return []
+
+
+def _delete(layout: Layout, key: BlobKey) -> None:
+    path = layout.blob(key)
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    remaining = path.parent
+    try:
+        # It fails on a folder that holds another generation, and a commit that finds it gone makes it again.
+        remaining.rmdir()
+        remaining = remaining.parent
+    except OSError:
+        pass
+    sync_folder(remaining)
+
+
+def _due(layout: Layout, started_before: datetime, idle_since: datetime, finished_before: datetime) -> list[UploadId]:
+    """The sessions that may have to end. Leaves of finished ones, and of starts that a crash cut short, are removed.
+
+    The times of files are enough to find them; whoever ends one looks again under its lock.
+    """
+    due = []
+    for name in _names(layout.uploads):
+        try:
+            upload_id = UploadId(name)
+        except ValueError:
+            continue
+        folder = layout.upload(upload_id)
+        last_write = _time_of(data_path(folder))
+        if last_write is None:
+            ended = _time_of(folder)
+            if ended is not None and ended < finished_before:
+                remove_session(folder)
+            continue
+        start = _time_of(record_path(folder))
+        if last_write < idle_since or start is None or start < started_before:
+            due.append(upload_id)
+    return due
+
+
+def _time_of(path: Path) -> datetime | None:
+    try:
+        return modified_time(path.lstat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,122 @@
+"""Finished blobs in a file system (`domain.ports.BlobReader`)."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Self
+
+from blobsvc.domain.blob import BlobKey, StoredBlob, checked_range
+from blobsvc.domain.ports import OpenedBlob
+from blobsvc.store.filesystem.commit import stat_blob_file
+from blobsvc.store.filesystem.failures import disk_failures
+from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.metrics import StoreMetrics
+from blobsvc.store.filesystem.session import modified_time
+from blobsvc.store.filesystem.threads import BlockingPool
+from svckit.errors import NotFound
+from svckit.logging import get_logger
+
+_log = get_logger(__name__)
+
+_LARGEST_CHUNK_BYTES = 1024 * 1024
+_SMALLEST_CHUNK_BYTES = 64 * 1024
+# What the chunks of all streams may take together: with many streams, each one's chunks get smaller. A chunk is held
+# by who reads ahead, by who sends, and once more as the message that is sent.
+_ALL_CHUNKS_BYTES = 24 * 1024 * 1024
+
+
+class FileBlobs:
+    """Blobs of one store."""
+
+    def __init__(self, layout: Layout, pool: BlockingPool, metrics: StoreMetrics) -> None:
+        """Builds it.
+
+        Args:
+            layout: where things lie.
+            pool: for what blocks.
+            metrics: what is counted.
+        """
+        self._layout = layout
+        self._pool = pool
+        self._metrics = metrics
+        self._streams = 0
+
+    async def stat(self, key: BlobKey) -> StoredBlob:
+        """As the port says."""
+        with disk_failures():
+            blob = await self._pool.run(stat_blob_file, self._layout.blob(key), key)
+        if blob is None:
+            raise NotFound("BLOB_UNKNOWN")
+        return blob
+
+    @asynccontextmanager
+    async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
+        """As the port says."""
+        with disk_failures():
+            file = await self._pool.acquire(partial(_BlobFile.open, self._layout, key), _BlobFile.close)
+        self._streams += 1
+        try:
+            part = checked_range(file.blob.size_bytes, offset, limit)
+            async with aclosing(self._chunks(file, part)) as chunks:
+                yield OpenedBlob(blob=file.blob, chunks=chunks)
+        finally:
+            self._streams -= 1
+            # In a thread, because it waits for one that may still be reading.
+            await asyncio.shield(self._pool.run(file.close))
+
+    async def _chunks(self, file: "_BlobFile", part: range) -> AsyncGenerator[bytes, None]:
+        position = part.start
+        ahead = self._read(file, position, part)
+        try:
+            while ahead is not None:
+                with disk_failures():
+                    data = await ahead
+                if not data:
+                    _log.error("blob_cut_short", digest=str(file.blob.digest), generation=str(file.blob.generation))
+                    raise NotFound("BLOB_UNKNOWN", "the stored bytes end too early")
+                position += len(data)
+                ahead = self._read(file, position, part)
+                self._metrics.bytes_out.inc(len(data))
+                yield data
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    def _read(self, file: "_BlobFile", position: int, part: range) -> "asyncio.Future[bytes] | None":
+        """Begin to read the next chunk, so that it is there when the one before has been sent."""
+        if position >= part.stop:
+            return None
+        share = _ALL_CHUNKS_BYTES // max(self._streams, 1)
+        size = min(max(share, _SMALLEST_CHUNK_BYTES), _LARGEST_CHUNK_BYTES, part.stop - position)
+        return self._pool.run(file.read, position, size)
+
+
+class _BlobFile:
+    """An open file of a blob. One thread at a time; `close` waits for the one that reads."""
+
+    def __init__(self, descriptor: int, blob: StoredBlob) -> None:
+        self.blob = blob
+        self._descriptor = descriptor
+        self._turn = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, layout: Layout, key: BlobKey) -> Self:
+        try:
+            descriptor = os.open(layout.blob(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound("BLOB_UNKNOWN") from None
+        status = os.fstat(descriptor)
+        return cls(descriptor, StoredBlob(key, status.st_size, modified_time(status)))
+
+    def read(self, position: int, size: int) -> bytes:
+        with self._turn:
+            return b"" if self._closed else os.pread(self._descriptor, size, position)
+
+    def close(self) -> None:
+        with self._turn:
+            self._closed = True
+            os.close(self._descriptor)

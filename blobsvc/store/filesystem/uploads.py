@@ -1,0 +1,202 @@
+"""Uploads in a file system (`domain.ports.UploadWriter`)."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from blobsvc.domain.blob import BlobKey, StoredBlob
+from blobsvc.domain.generation import GenerationClock
+from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from blobsvc.store.filesystem.appender import FileAppender
+from blobsvc.store.filesystem.commit import finished_blob, store_as_blob
+from blobsvc.store.filesystem.failures import disk_failures
+from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.metrics import StoreMetrics
+from blobsvc.store.filesystem.session import (
+    HeldSession,
+    Progress,
+    SyncFailedError,
+    create_session,
+    durable_size,
+    remove_session,
+)
+from blobsvc.store.filesystem.threads import BlockingPool
+from svckit.errors import Conflict, Invalid, NotFound, Unavailable
+from svckit.logging import get_logger
+from svckit.oci.digest import Digest
+
+_log = get_logger(__name__)
+
+# Bytes that are hashed in one turn of a thread, so that a large upload that is hashed anew lets others in between.
+_HASH_TURN_BYTES = 16 * 1024 * 1024
+# How long finishing and cancelling wait for a writer whose stream has just broken and is being wound up, or for a
+# finish that an impatient client repeats. The lock may be held by another process, so there is no event to wait for.
+_PATIENCE_SECONDS = 10.0
+_RETRY_SECONDS = 0.02
+
+
+class FileUploads:
+    """Uploads of one store."""
+
+    def __init__(
+        self, layout: Layout, pool: BlockingPool, metrics: StoreMetrics, *, remembered_uploads: int = 1024
+    ) -> None:
+        """Builds it.
+
+        Args:
+            layout: where things lie.
+            pool: for what blocks.
+            metrics: what is counted.
+            remembered_uploads: of how many sessions the running hash is kept between two calls; what is forgotten is
+                read again when the upload is finished.
+        """
+        self._layout = layout
+        self._pool = pool
+        self._metrics = metrics
+        self._generations = GenerationClock()
+        self._remembered_uploads = remembered_uploads
+        self._progress: OrderedDict[UploadId, Progress] = OrderedDict()
+
+    async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
+        """As the port says. Durable from the first committed byte on."""
+        upload = Upload(
+            id=UploadId.new(),
+            owner=owner,
+            algorithm=algorithm,
+            generation=self._generations.next(),
+            start_time=datetime.now(UTC),
+        )
+        with disk_failures():
+            await self._pool.run(create_session, self._layout.upload(upload.id), upload)
+        self._remember(upload.id, Progress.of(upload))
+        return upload
+
+    @asynccontextmanager
+    async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileAppender]:
+        """As the port says."""
+        async with self._held(upload_id, patience_seconds=0) as session:
+            if offset is not None and offset != session.size_bytes:
+                with disk_failures():
+                    committed = await self._pool.run(session.sync)
+                raise Invalid(
+                    "RANGE_INVALID",
+                    f"the upload ends at {committed}, not at {offset}",
+                    metadata={"committed_size": str(committed)},
+                )
+            appender = FileAppender(session, self._pool)
+            try:
+                yield appender
+            finally:
+                await asyncio.shield(asyncio.ensure_future(appender.settle()))
+
+    async def status(self, upload_id: UploadId) -> int:
+        """As the port says. While somebody writes, it is what has been written so far."""
+        try:
+            with disk_failures():
+                return await self._pool.run(durable_size, self._layout.upload(upload_id))
+        except SyncFailedError:
+            async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS):
+                raise
+
+    async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
+        """As the port says. Cancelling it in the middle leaves the session as it was, or a finished blob."""
+        try:
+            async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS) as session:
+                return await self._finish(session, digest, expected_size_bytes)
+        except NotFound:
+            # Finished before, perhaps by a process that died before it could say so.
+            with disk_failures():
+                blob = await self._pool.run(finished_blob, self._layout, upload_id, digest)
+            if blob is None:
+                raise
+            return blob
+
+    async def cancel(self, upload_id: UploadId) -> None:
+        """As the port says."""
+        async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS) as session:
+            await self._end(session, "cancelled")
+
+    async def expire(self, upload_id: UploadId, *, started_before: datetime, idle_since: datetime) -> bool:
+        """End a session if it has lived too long and nobody holds it; tell whether it was ended."""
+        try:
+            async with self._held(upload_id, patience_seconds=0) as session:
+                upload = session.progress.upload
+                with disk_failures():
+                    last_write = await self._pool.run(session.last_write)
+                if upload.start_time >= started_before and last_write >= idle_since:
+                    return False
+                await self._end(session, "expired")
+                return True
+        except (Conflict, NotFound):
+            return False
+
+    async def _finish(self, session: HeldSession, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
+        began = time.perf_counter()
+        if expected_size_bytes is not None and expected_size_bytes != session.size_bytes:
+            raise Invalid(
+                "SIZE_INVALID",
+                f"the upload has {session.size_bytes} bytes, not {expected_size_bytes}",
+                metadata={"committed_size": str(session.size_bytes)},
+            )
+        with disk_failures():
+            found = await self._hash(session, digest.algorithm)
+        if found != digest:
+            # Nothing can be appended that would make these bytes right, so they are not kept.
+            await self._end(session, "mismatched")
+            raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest), "computed": str(found)})
+        key = BlobKey(digest, session.progress.upload.generation)
+        with disk_failures():
+            blob = await self._pool.run(store_as_blob, self._layout, session, key)
+        self._progress.pop(session.progress.upload.id, None)
+        self._metrics.uploads_ended.labels("finished").inc()
+        self._metrics.finish_seconds.observe(time.perf_counter() - began)
+        return blob
+
+    async def _hash(self, session: HeldSession, algorithm: str) -> Digest:
+        while True:
+            digest = await self._pool.run(session.hash_more, algorithm, _HASH_TURN_BYTES)
+            if digest is not None:
+                return digest
+
+    async def _end(self, session: HeldSession, how: str) -> None:
+        with disk_failures():
+            await self._pool.run(remove_session, session.folder)
+        self._progress.pop(session.progress.upload.id, None)
+        self._metrics.uploads_ended.labels(how).inc()
+
+    @asynccontextmanager
+    async def _held(self, upload_id: UploadId, *, patience_seconds: float) -> AsyncIterator[HeldSession]:
+        session = await self._take(upload_id, patience_seconds)
+        self._remember(upload_id, session.progress)
+        with self._metrics.uploads_held.track_inprogress():
+            try:
+                yield session
+            except SyncFailedError as error:
+                _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
+                await self._end(session, "failed")
+                raise Unavailable(message="the blob store could not keep the upload; begin it again") from error
+            finally:
+                await asyncio.shield(self._pool.run(session.release))
+
+    async def _take(self, upload_id: UploadId, patience_seconds: float) -> HeldSession:
+        folder = self._layout.upload(upload_id)
+        give_up = time.monotonic() + patience_seconds
+        while True:
+            take = partial(HeldSession.take, folder, self._progress.get(upload_id), self._metrics)
+            try:
+                with disk_failures():
+                    return await self._pool.acquire(take, HeldSession.release)
+            except Conflict:
+                if time.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _remember(self, upload_id: UploadId, progress: Progress) -> None:
+        self._progress[upload_id] = progress
+        self._progress.move_to_end(upload_id)
+        while len(self._progress) > self._remembered_uploads:
+            self._progress.popitem(last=False)

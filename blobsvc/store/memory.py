@@ -1,0 +1,205 @@
+"""Bytes in memory, for tests and for trying things out. It behaves as the file-system store does, and forgets all."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob, checked_range
+from blobsvc.domain.generation import GenerationClock
+from blobsvc.domain.ports import OpenedBlob
+from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from svckit.errors import Conflict, Invalid, NotFound
+from svckit.oci.digest import Digest
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass
+class _Session:
+    upload: Upload
+    last_write: datetime
+    data: bytearray = field(default_factory=bytearray)
+    held: bool = False
+    finished_as: StoredBlob | None = None
+
+
+class MemoryStore:
+    """Bytes in memory.
+
+    Attributes:
+        uploads: takes uploads.
+        blobs: reads blobs.
+        admin: lists, deletes, expires.
+    """
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        sessions: dict[UploadId, _Session] = {}
+        stored: dict[BlobKey, tuple[StoredBlob, bytes]] = {}
+        self.uploads = MemoryUploads(sessions, stored)
+        self.blobs = MemoryBlobs(stored)
+        self.admin = MemoryBlobAdmin(sessions, stored)
+
+
+class MemoryAppender:
+    """`domain.ports.UploadAppender`."""
+
+    def __init__(self, session: _Session) -> None:
+        """Appends to a session that is held."""
+        self._session = session
+
+    async def append(self, data: bytes) -> None:
+        """As the port says."""
+        self._session.data += data
+        self._session.last_write = datetime.now(UTC)
+
+    async def commit(self) -> int:
+        """As the port says."""
+        return len(self._session.data)
+
+
+class MemoryUploads:
+    """`domain.ports.UploadWriter`."""
+
+    def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
+        """Shares what it works on with the other roles of its store."""
+        self._sessions = sessions
+        self._stored = stored
+        self._generations = GenerationClock()
+
+    async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
+        """As the port says."""
+        start_time = datetime.now(UTC)
+        upload = Upload(UploadId.new(), owner, algorithm, self._generations.next(), start_time)
+        self._sessions[upload.id] = _Session(upload, last_write=start_time)
+        return upload
+
+    @asynccontextmanager
+    async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[MemoryAppender]:
+        """As the port says."""
+        session = self._free(upload_id)
+        size_bytes = len(session.data)
+        if offset is not None and offset != size_bytes:
+            raise Invalid(
+                "RANGE_INVALID",
+                f"the upload ends at {size_bytes}, not at {offset}",
+                metadata={"committed_size": str(size_bytes)},
+            )
+        session.held = True
+        try:
+            yield MemoryAppender(session)
+        finally:
+            session.held = False
+
+    async def status(self, upload_id: UploadId) -> int:
+        """As the port says."""
+        return len(self._living(upload_id).data)
+
+    async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
+        """As the port says."""
+        before = self._sessions.get(upload_id)
+        if before is not None and before.finished_as is not None:
+            if before.finished_as.digest != digest or before.finished_as.key not in self._stored:
+                raise NotFound("BLOB_UPLOAD_UNKNOWN")
+            return before.finished_as
+        session = self._free(upload_id)
+        size_bytes = len(session.data)
+        if expected_size_bytes is not None and expected_size_bytes != size_bytes:
+            raise Invalid(
+                "SIZE_INVALID",
+                f"the upload has {size_bytes} bytes, not {expected_size_bytes}",
+                metadata={"committed_size": str(size_bytes)},
+            )
+        if not digest.matches(session.data):
+            del self._sessions[upload_id]
+            raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest)})
+        blob = StoredBlob(BlobKey(digest, session.upload.generation), size_bytes, datetime.now(UTC))
+        self._stored[blob.key] = blob, bytes(session.data)
+        session.finished_as = blob
+        session.data.clear()
+        return blob
+
+    async def cancel(self, upload_id: UploadId) -> None:
+        """As the port says."""
+        self._free(upload_id)
+        del self._sessions[upload_id]
+
+    def _living(self, upload_id: UploadId) -> _Session:
+        session = self._sessions.get(upload_id)
+        if session is None or session.finished_as is not None:
+            raise NotFound("BLOB_UPLOAD_UNKNOWN")
+        return session
+
+    def _free(self, upload_id: UploadId) -> _Session:
+        session = self._living(upload_id)
+        if session.held:
+            raise Conflict("UPLOAD_CONFLICT")
+        return session
+
+
+class MemoryBlobs:
+    """`domain.ports.BlobReader`."""
+
+    def __init__(self, stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
+        """Shares what it works on with the other roles of its store."""
+        self._stored = stored
+
+    async def stat(self, key: BlobKey) -> StoredBlob:
+        """As the port says."""
+        return self._found(key)[0]
+
+    @asynccontextmanager
+    async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
+        """As the port says."""
+        blob, data = self._found(key)
+        yield OpenedBlob(blob, _chunks(data, checked_range(blob.size_bytes, offset, limit)))
+
+    def _found(self, key: BlobKey) -> tuple[StoredBlob, bytes]:
+        found = self._stored.get(key)
+        if found is None:
+            raise NotFound("BLOB_UNKNOWN")
+        return found
+
+
+class MemoryBlobAdmin:
+    """`domain.ports.BlobAdmin`."""
+
+    def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
+        """Shares what it works on with the other roles of its store."""
+        self._sessions = sessions
+        self._stored = stored
+
+    async def list(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> BlobPage:
+        """As the port says."""
+        found = [
+            self._stored[key][0]
+            for key in sorted(self._stored)
+            if (after is None or key > after)
+            and (finished_before is None or self._stored[key][0].create_time < finished_before)
+        ]
+        page = tuple(found[:limit])
+        return BlobPage(page, page[-1].key if len(found) > limit else None)
+
+    async def delete(self, key: BlobKey) -> None:
+        """As the port says."""
+        self._stored.pop(key, None)
+
+    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+        """As the port says."""
+        ended = 0
+        for upload_id, session in list(self._sessions.items()):
+            if session.finished_as is not None:
+                if session.finished_as.create_time < finished_before:
+                    del self._sessions[upload_id]
+            elif not session.held and (session.upload.start_time < started_before or session.last_write < idle_since):
+                del self._sessions[upload_id]
+                ended += 1
+        return ended
+
+
+async def _chunks(data: bytes, part: range) -> AsyncIterator[bytes]:
+    for position in range(part.start, part.stop, _CHUNK_BYTES):
+        yield data[position : min(position + _CHUNK_BYTES, part.stop)]
