@@ -14,7 +14,7 @@ from svckit.tokens import Receipt, UploadTicket
 from svckit.tokens.signer import TokenSigner
 
 if TYPE_CHECKING:
-    from blobsvc.domain.ports import UploadWriter
+    from blobsvc.domain.ports import BlobAdmin, UploadWriter
 
 MAXIMUM_CHUNK_BYTES = 4 * 1024 * 1024
 """The most that one message of WriteUpload may carry, so that a stream costs a bounded amount of memory."""
@@ -230,6 +230,19 @@ async def cancel_upload(uploads: "UploadWriter", ticket: UploadTicket, repositor
         DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another one is still writing.
     """
     await uploads.cancel(_upload_of(ticket, repository))
+
+
+async def expire_uploads(admin: "BlobAdmin", lifetimes: UploadLifetimes, now: datetime) -> int:
+    """End the sessions that have lived too long, and give their number.
+
+    Raises:
+        DomainError: UNAVAILABLE.
+    """
+    return await admin.expire_uploads(
+        started_before=now - timedelta(seconds=lifetimes.total_seconds),
+        idle_since=now - timedelta(seconds=lifetimes.idle_seconds),
+        finished_before=now - timedelta(seconds=lifetimes.receipt_seconds),
+    )
 
 
 def _upload_of(ticket: UploadTicket, repository: str) -> UploadId:

@@ -1,0 +1,40 @@
+"""Settings of blobsvc: section `[blobsvc]`, variables `ROADSTEAD_BLOBSVC_…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from svckit.rpc.settings import RpcServerSettings
+from svckit.settings import ServiceSettings
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
+
+SECTION = "blobsvc"
+
+_DAY_SECONDS = 24 * 60 * 60
+
+
+class BlobSettings(ServiceSettings):
+    """What blobsvc needs."""
+
+    rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/blob.sock",))
+    """Where it listens, and how much it takes on."""
+    key_file: Path = Path("/var/lib/roadstead/keys/blobsvc.pem")
+    """Its key pair, which signs tickets and receipts. Made when it is absent. Replicas share one."""
+    data_dir: Path = Path("/var/lib/roadstead/blobsvc")
+    """The folder of the blobs. Replicas share it, on a file system that has flock and an atomic rename."""
+    token_service: str = DEFAULT_REGISTRY_AUDIENCE
+    """The audience of registry tokens: the name of the token service."""
+    upload_expiry_seconds: int = Field(default=7 * _DAY_SECONDS, ge=60)
+    """How long an upload may take in all."""
+    upload_idle_seconds: int = Field(default=_DAY_SECONDS, ge=60)
+    """How long an upload may rest between two writes."""
+    upload_sweep_seconds: float = Field(default=600.0, gt=0)
+    """How often uploads that have lived too long are looked for."""
+    stream_idle_seconds: float = Field(default=300.0, gt=0)
+    """How long a writer may stand still within one stream before it loses the upload's lock."""
+    reading_threads: int = Field(default=8, ge=1, le=64)
+    """How many threads read blobs."""
+    writing_threads: int = Field(default=8, ge=1, le=64)
+    """How many threads write, hash and sync uploads."""

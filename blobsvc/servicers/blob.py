@@ -1,0 +1,62 @@
+"""BlobService."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from blobsvc import convert
+from blobsvc.domain.blob import read_blob, stat_blob
+from blobsvc.domain.ports import BlobAdmin, BlobReader
+from roadstead.blob.v1 import blob_service_pb2_grpc
+from roadstead.blob.v1.blob_service_pb2 import (
+    DeleteBlobRequest,
+    DeleteBlobResponse,
+    ListBlobsRequest,
+    ListBlobsResponse,
+    ReadBlobRequest,
+    ReadBlobResponse,
+    StatBlobRequest,
+    StatBlobResponse,
+)
+from svckit.access.call import current_call
+from svckit.errors import error_for
+from svckit.tokens import Grant
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
+    """Serves finished blobs from any store."""
+
+    def __init__(self, blobs: BlobReader, admin: BlobAdmin) -> None:
+        """Builds it on two roles of one store."""
+        self._blobs = blobs
+        self._admin = admin
+
+    async def ReadBlob(self, request: ReadBlobRequest, context: Context) -> AsyncIterator[ReadBlobResponse]:
+        async with read_blob(self._blobs, _grant(), request.offset, request.limit) as chunks:
+            async for data in chunks:
+                yield ReadBlobResponse(data=data)
+
+    async def StatBlob(self, request: StatBlobRequest, context: Context) -> StatBlobResponse:
+        return StatBlobResponse(blob=convert.blob(await stat_blob(self._blobs, _grant())))
+
+    async def ListBlobs(self, request: ListBlobsRequest, context: Context) -> ListBlobsResponse:
+        found = await self._admin.list(
+            after=convert.page_start(request),
+            limit=convert.page_size(request),
+            finished_before=convert.finished_before(request),
+        )
+        return convert.page(found, request)
+
+    async def DeleteBlob(self, request: DeleteBlobRequest, context: Context) -> DeleteBlobResponse:
+        await self._admin.delete(convert.blob_key(request))
+        return DeleteBlobResponse()
+
+
+def _grant() -> Grant:
+    grant = current_call().grant
+    if grant is None:
+        raise error_for("INTERNAL", "a call was admitted without its grant")
+    return grant

@@ -1,0 +1,132 @@
+"""UploadService."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from blobsvc import convert
+from blobsvc.domain.ports import UploadWriter
+from blobsvc.domain.upload import (
+    UploadLifetimes,
+    UploadOwner,
+    cancel_upload,
+    finish_upload,
+    start_upload,
+    upload_status,
+    write_upload,
+)
+from roadstead.blob.v1 import upload_service_pb2_grpc
+from roadstead.blob.v1.upload_service_pb2 import (
+    CancelUploadRequest,
+    CancelUploadResponse,
+    FinishUploadRequest,
+    FinishUploadResponse,
+    GetUploadStatusRequest,
+    GetUploadStatusResponse,
+    StartUploadRequest,
+    StartUploadResponse,
+    WriteUploadRequest,
+    WriteUploadResponse,
+)
+from svckit.access.call import current_call
+from svckit.errors import Invalid, error_for
+from svckit.tokens import UploadTicket
+from svckit.tokens.signer import TokenSigner
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
+    """Serves uploads from any store."""
+
+    def __init__(
+        self, uploads: UploadWriter, signer: TokenSigner, lifetimes: UploadLifetimes, *, stream_idle_seconds: float
+    ) -> None:
+        """Builds it.
+
+        Args:
+            uploads: of the store.
+            signer: of tickets and receipts.
+            lifetimes: of sessions.
+            stream_idle_seconds: how long a writer may stand still; it holds the upload's lock meanwhile.
+        """
+        self._uploads = uploads
+        self._signer = signer
+        self._lifetimes = lifetimes
+        self._stream_idle_seconds = stream_idle_seconds
+
+    async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
+        algorithm = convert.algorithm(request.digest_algorithm)
+        started = await start_upload(self._uploads, self._signer, self._lifetimes, _owner(request), algorithm)
+        return convert.started(started)
+
+    async def WriteUpload(
+        self, request_iterator: AsyncIterator[WriteUploadRequest], context: Context
+    ) -> WriteUploadResponse:
+        messages = self._messages(request_iterator)
+        header = await _header(messages)
+        current_call().present(header.ticket)
+        offset = header.offset if header.HasField("offset") else None
+        committed = await write_upload(self._uploads, _ticket(), header.repository, offset, _data(messages))
+        return WriteUploadResponse(committed_size_bytes=committed)
+
+    async def GetUploadStatus(self, request: GetUploadStatusRequest, context: Context) -> GetUploadStatusResponse:
+        committed = await upload_status(self._uploads, _ticket(), request.repository)
+        return GetUploadStatusResponse(committed_size_bytes=committed)
+
+    async def FinishUpload(self, request: FinishUploadRequest, context: Context) -> FinishUploadResponse:
+        digest = convert.digest(request.digest)
+        size = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
+        finished = await finish_upload(self._uploads, self._signer, _ticket(), request.repository, digest, size)
+        return convert.finished(finished)
+
+    async def CancelUpload(self, request: CancelUploadRequest, context: Context) -> CancelUploadResponse:
+        await cancel_upload(self._uploads, _ticket(), request.repository)
+        return CancelUploadResponse()
+
+    async def _messages(self, incoming: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[WriteUploadRequest]:
+        """The messages of a stream, for as long as it does not stand still."""
+        messages = aiter(incoming)
+        while True:
+            try:
+                async with asyncio.timeout(self._stream_idle_seconds):
+                    message = await anext(messages)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise error_for("REQUEST_TIMEOUT") from None
+            yield message
+
+
+async def _header(messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
+    first = await anext(messages, None)
+    if first is None or not first.HasField("header"):
+        raise Invalid(message="a stream of WriteUpload begins with its header")
+    return first.header
+
+
+async def _data(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
+    async for message in messages:
+        if not message.HasField("data"):
+            raise Invalid(message="after the header of WriteUpload comes data")
+        yield message.data
+
+
+def _owner(request: StartUploadRequest) -> UploadOwner:
+    call = current_call()
+    if call.project is None:
+        raise error_for("INTERNAL", "StartUpload was admitted without a project")
+    return UploadOwner(
+        repository=str(convert.repository(request.repository)),
+        project_id=call.project.id,
+        subject=call.principal.subject,
+    )
+
+
+def _ticket() -> UploadTicket:
+    ticket = current_call().ticket
+    if ticket is None:
+        raise error_for("INTERNAL", "a call was admitted without its ticket")
+    return ticket
