@@ -66,11 +66,14 @@ repository = Table(
     Column("id", BigIntKey, primary_key=True),
     # In full, such as "library/nginx".
     Column("name", ByteOrdered, nullable=False, unique=True),
-    Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False, index=True),
+    Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False),
     Column("description", Text, nullable=False),
     Column("pull_count", BigInteger, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
+    # The order in which people are shown them: of one project, and of all.
+    Index(None, "project_id", "create_time", "id"),
+    Index(None, "create_time", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -127,11 +130,12 @@ tag = Table(
     metadata,
     Column("id", BigIntKey, primary_key=True),
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
-    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False),
     Column("name", ByteOrdered, nullable=False),
     Column("push_time", UtcDateTime, nullable=False),
     Column("pull_time", UtcDateTime),
     UniqueConstraint("repository_id", "name"),
+    Index(None, "artifact_id", "push_time", "id"),
     sqlite_autoincrement=True,
 )
 

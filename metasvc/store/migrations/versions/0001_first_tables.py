@@ -88,7 +88,10 @@ def upgrade(op: Operations) -> None:
         sa.UniqueConstraint("name", name=op.f("uq_repository_name")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_repository_project_id"), "repository", ["project_id"], unique=False)
+    op.create_index(op.f("ix_repository_create_time_id"), "repository", ["create_time", "id"], unique=False)
+    op.create_index(
+        op.f("ix_repository_project_id_create_time_id"), "repository", ["project_id", "create_time", "id"], unique=False
+    )
     op.create_table(
         "artifact",
         sa.Column("id", BigIntKey, nullable=False),
@@ -225,4 +228,4 @@ def upgrade(op: Operations) -> None:
         sa.UniqueConstraint("repository_id", "name", name=op.f("uq_tag_repository_id_name")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_tag_artifact_id"), "tag", ["artifact_id"], unique=False)
+    op.create_index(op.f("ix_tag_artifact_id_push_time_id"), "tag", ["artifact_id", "push_time", "id"], unique=False)
