@@ -1,0 +1,139 @@
+"""What a caller may do, as the store says at this moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from authsvc.domain.caller import Identity, identify
+from authsvc.domain.permission import CREATE_PROJECT, SYSTEM_ADMINISTRATOR_ROLE, Permission
+from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision
+from svckit.errors import FieldViolation, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from authsvc.domain.caller import Caller
+    from authsvc.domain.ports import Clock, Store
+
+ProjectCreators = Literal["everyone", "adminonly"]
+"""Harbor's setting `project_creation_restriction`: which users may create projects."""
+
+_PROJECT_SCOPE = "/project/"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPermission:
+    """A permission, with the resource named as Harbor does where it stands by itself: "/project/1/repository"."""
+
+    resource: str
+    action: str
+
+
+async def check_project_access(
+    store: Store,
+    clock: Clock,
+    identity: Identity | None,
+    project_id: int | None,
+    project_name: str | None,
+    permission: Permission,
+) -> ProjectDecision:
+    """Whether the caller holds a permission in a project that is named by id or by name.
+
+    Raises:
+        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+    """
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        found = await unit.roles.in_project(caller, project_id, project_name, permission)
+    if found is None or not found.visible:
+        return NOT_VISIBLE
+    return ProjectDecision(found.allowed, visible=True, project_id=found.project_id, project_name=found.project_name)
+
+
+async def check_system_access(
+    store: Store,
+    clock: Clock,
+    identity: Identity | None,
+    permission: Permission,
+    project_creators: ProjectCreators,
+) -> bool:
+    """Whether the caller holds a permission on the system level.
+
+    Raises:
+        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+    """
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        if caller.is_administrator:
+            return await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission)
+    return permission in _system_permissions(caller, project_creators)
+
+
+async def accessible_projects(
+    store: Store, clock: Clock, identity: Identity | None, permission: Permission
+) -> AccessibleProjects:
+    """The projects in which the caller holds a permission.
+
+    Raises:
+        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+    """
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        if caller.is_administrator and await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission):
+            return AccessibleProjects(all=True)
+        return AccessibleProjects(all=False, project_ids=await unit.roles.project_ids(caller, permission))
+
+
+async def list_permissions(
+    store: Store, clock: Clock, identity: Identity, scope: str, *, relative: bool, project_creators: ProjectCreators
+) -> list[HeldPermission]:
+    """What the caller may do in the project that the scope names ("/project/1", "/project/library"), or, where it is
+    empty, on the system level; sorted.
+
+    With `relative` the scope is left out of the resources. The project itself is "/project/1", and "" when relative.
+
+    Raises:
+        DomainError: BAD_REQUEST, another scope; PROJECT_UNKNOWN, also for a project that the caller may not see;
+            UNAUTHORIZED.
+    """  # noqa: D205 - one sentence
+    prefix = ""
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        if not scope:
+            permissions = _system_permissions(caller, project_creators)
+            if caller.is_administrator:
+                permissions |= await unit.roles.permissions(SYSTEM_ADMINISTRATOR_ROLE)
+        else:
+            project_id, project_name = _project_of(scope)
+            found = await unit.roles.in_project(caller, project_id, project_name, Permission("project", "read"))
+            if found is None or not found.visible:
+                raise NotFound("PROJECT_UNKNOWN")
+            permissions = await unit.roles.held(caller, found.project_id)
+            prefix = "" if relative else f"{_PROJECT_SCOPE}{found.project_id}"
+    in_project = bool(scope)
+    return [
+        HeldPermission(_named(permission.resource, prefix, in_project=in_project), permission.action)
+        for permission in sorted(permissions)
+    ]
+
+
+def _named(resource: str, prefix: str, *, in_project: bool) -> str:
+    if in_project and resource == "project":
+        return prefix
+    return f"{prefix}/{resource}" if prefix else resource
+
+
+def _system_permissions(caller: Caller, project_creators: ProjectCreators) -> frozenset[Permission]:
+    """What a caller who is no administrator may do on the system level."""
+    if caller.kind == "user" and project_creators == "everyone":
+        return frozenset({CREATE_PROJECT})
+    return frozenset()
+
+
+def _project_of(scope: str) -> tuple[int | None, str | None]:
+    name = scope.removeprefix(_PROJECT_SCOPE).rstrip("/")
+    if not scope.startswith(_PROJECT_SCOPE) or not name or "/" in name:
+        description = "is /project/<id> or /project/<name>, or empty"
+        raise Invalid(message=f"scope {description}", violations=[FieldViolation("scope", description)])
+    if name.isascii() and name.isdigit() and len(name) <= 18:
+        return int(name), None
+    return None, name

@@ -1,0 +1,75 @@
+"""The first start: the user `admin` and the public project `library`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from authsvc.domain.password import MINIMUM_CHARACTERS
+from authsvc.domain.permission import PROJECT_ADMIN_ROLE
+from authsvc.domain.project import NO_LIMIT
+from authsvc.domain.robot_secret import KEY_BYTES
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from authsvc.domain.ports import Clock, Hasher, Store
+
+_log = get_logger(__name__)
+
+FIRST_USER = "admin"
+FIRST_PROJECT = "library"
+
+
+class BootstrapError(Exception):
+    """The first start lacks what it needs. Its text is for whoever starts the service."""
+
+
+async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: Callable[[], str | None]) -> bytes:
+    """Makes what the first start must make, once for an installation however many replicas start at once.
+
+    Args:
+        store: of authsvc.
+        hasher: of passwords.
+        clock: the time.
+        admin_password: gives the password of `admin`; only asked on the first start. None where nobody has set one.
+
+    Returns:
+        The key of robots' secrets, the same for all replicas.
+
+    Raises:
+        BootstrapError: it is the first start, and there is no password, or one that is too short.
+    """
+    async with store.read() as unit:
+        key = await unit.installation.robot_secret_key()
+    if key is not None:
+        return key
+    password = admin_password()
+    if not password:
+        raise BootstrapError(
+            "the first start needs a password for admin: set ROADSTEAD_ADMIN_PASSWORD, or "
+            "authsvc.initial_admin_password_file to a file that holds it"
+        )
+    if len(password) < MINIMUM_CHARACTERS:
+        raise BootstrapError(f"the password for admin has {MINIMUM_CHARACTERS} characters at least")
+    password_hash = await hasher.hash(password)
+
+    async def work() -> bytes:
+        now = clock()
+        async with store.write() as unit:
+            await unit.installation.lock()
+            # Asked again: another replica may have been first while this one hashed.
+            found = await unit.installation.robot_secret_key()
+            if found is not None:
+                return found
+            made = secrets.token_bytes(KEY_BYTES)
+            await unit.installation.add(made, now)
+            user_id = await unit.installation.add_first_user(FIRST_USER, password_hash, now)
+            project_id = await unit.installation.add_first_project(FIRST_PROJECT, user_id, NO_LIMIT, now)
+            await unit.members.add(project_id, user_id, PROJECT_ADMIN_ROLE, now)
+            await unit.commit()
+        _log.info("installation_made", username=FIRST_USER, project=FIRST_PROJECT)
+        return made
+
+    return await store.repeat(work)

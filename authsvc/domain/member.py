@@ -1,0 +1,203 @@
+"""Who has which role in which project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from authsvc.domain.caller import Caller, Identity, identify
+from authsvc.domain.listing import ListRequest, Page, list_page
+from authsvc.domain.permission import Role, lacking
+from authsvc.domain.request import claim_request, remember_request
+from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.logging import get_logger
+from svckit.query import Exact, Fuzzy
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from authsvc.domain.ports import Clock, Store, Unit, UnitOfWork
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user's role in a project.
+
+    Attributes:
+        id: of the membership.
+        project_id: the project's.
+        user_id: the user's.
+        username: the user's.
+        role_id: Harbor's id of the role.
+        role_name: Harbor's name of it.
+        create_time: when the user became a member.
+    """
+
+    id: int
+    project_id: int
+    user_id: int
+    username: str
+    role_id: int
+    role_name: str
+    create_time: datetime
+
+
+async def create_member(
+    store: Store,
+    clock: Clock,
+    identity: Identity,
+    project_id: int,
+    role_id: int,
+    *,
+    user_id: int = 0,
+    username: str = "",
+    request_id: str = "",
+) -> Member:
+    """Gives a user, named by id or by name, a role. Whether the caller may make members is judged before.
+
+    Raises:
+        DomainError: USER_UNKNOWN; CONFLICT, it is a member already; BAD_REQUEST, there is no such role, or no user is
+            named; FORBIDDEN, the role holds what the caller does not.
+    """
+
+    async def work() -> Member:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            earlier = await claim_request(unit, caller, "member", request_id)
+            if earlier is not None:
+                member = await unit.members.get(project_id, earlier)
+                if member is None:
+                    raise Conflict(message="this request_id was used for another member")
+                return member
+            role = await _assignable(unit, role_id)
+            await _check_grant(unit, caller, project_id, role)
+            member_user_id = await _find_user(unit, user_id, username)
+            member_id = await unit.members.add(project_id, member_user_id, role_id, now)
+            if member_id is None:
+                raise Conflict(message="the user is a member already")
+            await remember_request(unit, caller, "member", request_id, member_id, now)
+            member = await _existing(unit, project_id, member_id)
+            await unit.commit()
+        _log.info(
+            "member_created",
+            project_id=project_id,
+            user_id=member_user_id,
+            role=role.name,
+            actor=caller.subject,
+        )
+        return member
+
+    return await store.repeat(work)
+
+
+async def get_member(store: Store, project_id: int, member_id: int) -> Member:
+    """Reads a membership.
+
+    Raises:
+        DomainError: MEMBER_UNKNOWN.
+    """
+    async with store.read() as unit:
+        return await _existing(unit, project_id, member_id)
+
+
+async def list_members(store: Store, project_id: int, request: ListRequest, name: str) -> Page[Member]:
+    """Lists a project's members by name; `name` is a part of it.
+
+    Raises:
+        DomainError: INVALID_PAGE_TOKEN.
+    """
+    clauses = (Exact("project_id", project_id), *((Fuzzy("username", name),) if name else ()))
+    async with store.read() as unit:
+        return await list_page(
+            request,
+            "members",
+            clauses,
+            (),
+            ("username",),
+            unit.members.page,
+            unit.members.count,
+            scope=(project_id, name),
+        )
+
+
+async def update_member(
+    store: Store, clock: Clock, identity: Identity, project_id: int, member_id: int, role_id: int
+) -> Member:
+    """Changes a member's role. Whether the caller may change members is judged before.
+
+    Raises:
+        DomainError: MEMBER_UNKNOWN; BAD_REQUEST, there is no such role; FORBIDDEN, it holds what the caller does not.
+    """
+
+    async def work() -> Member:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            await _existing(unit, project_id, member_id)
+            role = await _assignable(unit, role_id)
+            await _check_grant(unit, caller, project_id, role)
+            await unit.members.set_role(project_id, member_id, role_id)
+            member = await _existing(unit, project_id, member_id)
+            await unit.commit()
+        _log.info(
+            "member_changed",
+            project_id=project_id,
+            user_id=member.user_id,
+            role=role.name,
+            actor=caller.subject,
+        )
+        return member
+
+    return await store.repeat(work)
+
+
+async def delete_member(store: Store, clock: Clock, identity: Identity, project_id: int, member_id: int) -> None:
+    """Ends a membership. Whether the caller may is judged before.
+
+    Raises:
+        DomainError: MEMBER_UNKNOWN.
+    """
+
+    async def work() -> None:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            member = await _existing(unit, project_id, member_id)
+            await unit.members.remove(project_id, member_id)
+            await unit.commit()
+        _log.info("member_deleted", project_id=project_id, user_id=member.user_id, actor=caller.subject)
+
+    await store.repeat(work)
+
+
+async def _assignable(unit: UnitOfWork, role_id: int) -> Role:
+    role = await unit.roles.get(role_id)
+    if role is None or not role.is_assignable:
+        raise Invalid(message="there is no such role", violations=[FieldViolation("role_id", "is no role's")])
+    return role
+
+
+async def _check_grant(unit: UnitOfWork, caller: Caller, project_id: int, role: Role) -> None:
+    if lacking(await unit.roles.held(caller, project_id), await unit.roles.permissions(role.id)):
+        raise Denied(message=f"the role {role.name} holds more than you do")
+
+
+async def _find_user(unit: UnitOfWork, user_id: int, username: str) -> int:
+    if not user_id and not username:
+        raise Invalid(
+            message="member_user names no user", violations=[FieldViolation("member_user", "has neither id nor name")]
+        )
+    user = await unit.users.get(user_id) if user_id else await unit.users.by_name(username)
+    if user is None or (username and user.username != username):
+        raise NotFound("USER_UNKNOWN")
+    return user.id
+
+
+async def _existing(unit: Unit, project_id: int, member_id: int) -> Member:
+    member = await unit.members.get(project_id, member_id)
+    if member is None:
+        raise NotFound("MEMBER_UNKNOWN")
+    return member

@@ -1,0 +1,383 @@
+"""Local users."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from authsvc.domain.caller import Caller, Identity, identify
+from authsvc.domain.listing import ListRequest, list_page
+from authsvc.domain.password import check_new_password
+from authsvc.domain.request import claim_request, remember_request
+from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
+from svckit.logging import get_logger
+from svckit.query import Key, parse_query, parse_sort
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from authsvc.domain.listing import Page
+    from authsvc.domain.login import Login
+    from authsvc.domain.ports import Clock, Hasher, Store, Unit, UnitOfWork
+
+_log = get_logger(__name__)
+
+MAXIMUM_NAME_CHARACTERS = 255
+MAXIMUM_COMMENT_CHARACTERS = 1024
+
+# Harbor's list, and the colon: HTTP Basic ends the name there, so such a user could never log in.
+_NOT_IN_NAMES = frozenset(',"~#%$:')
+_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
+
+_QUERY_KEYS = {"username": Key("username"), "email": Key("email")}
+_SORT_KEYS = {"username": "username", "creation_time": "create_time", "user_id": "id", "id": "id"}
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who can log in.
+
+    Attributes:
+        id: never given to another user.
+        username: as they log in.
+        email: empty where unknown.
+        realname: for people to read.
+        comment: free text.
+        is_administrator: a system administrator.
+        disabled: may not log in.
+        create_time: when it was created; `update_time` when it was last changed.
+    """
+
+    id: int
+    username: str
+    email: str
+    realname: str
+    comment: str
+    is_administrator: bool
+    disabled: bool
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be created.
+
+    Raises:
+        DomainError: BAD_REQUEST; a field breaks its rule.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    email: str = ""
+    realname: str = ""
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        check_username(self.username)
+        check_new_password(self.password, "password")
+        check_profile(self.email, self.realname, self.comment)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChange:
+    """What to change of a profile; None leaves as it is.
+
+    Raises:
+        DomainError: BAD_REQUEST; a field breaks its rule.
+    """
+
+    email: str | None = None
+    realname: str | None = None
+    comment: str | None = None
+
+    def __post_init__(self) -> None:
+        check_profile(self.email or "", self.realname or "", self.comment or "")
+
+
+def check_username(username: str) -> None:
+    """Holds a login name against the rule: 1 to 255 characters, none of `,"~#%$:`, no control characters.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    if not 1 <= len(username) <= MAXIMUM_NAME_CHARACTERS:
+        _refuse("username", f"has 1 to {MAXIMUM_NAME_CHARACTERS} characters")
+    if username != username.strip() or any(
+        character in _NOT_IN_NAMES or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        for character in username
+    ):
+        forbidden = "".join(sorted(_NOT_IN_NAMES))
+        _refuse("username", f"has none of {forbidden}, no control characters, and no space at its ends")
+
+
+def check_profile(email: str, realname: str, comment: str) -> None:
+    """Holds the fields of a profile against their rules; empty is right for each.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    if email and (len(email) > MAXIMUM_NAME_CHARACTERS or not _EMAIL.fullmatch(email) or not email.isprintable()):
+        _refuse("email", "is no mail address")
+    if len(realname) > MAXIMUM_NAME_CHARACTERS or "\0" in realname:
+        _refuse("realname", f"has {MAXIMUM_NAME_CHARACTERS} characters at most")
+    if len(comment) > MAXIMUM_COMMENT_CHARACTERS or "\0" in comment:
+        _refuse("comment", f"has {MAXIMUM_COMMENT_CHARACTERS} characters at most")
+
+
+async def create_user(
+    store: Store,
+    hasher: Hasher,
+    clock: Clock,
+    identity: Identity,
+    new: NewUser,
+    *,
+    request_id: str = "",
+    robot_name_prefix: str,
+) -> User:
+    """Creates a user. A repeat with the same `request_id` answers with the user that the first one created.
+
+    Raises:
+        DomainError: BAD_REQUEST, a name that robots have; CONFLICT, the name or the mail address is taken;
+            UNAUTHORIZED, the caller is disabled or gone.
+    """
+    if new.username.startswith(robot_name_prefix):
+        _refuse("username", f"begins with {robot_name_prefix}, as the names of robots do")
+    # Before the unit begins: nobody else could write while this one hashes.
+    password_hash = await hasher.hash(new.password)
+
+    async def work() -> User:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            earlier = await claim_request(unit, caller, "user", request_id)
+            if earlier is not None:
+                user = await unit.users.get(earlier)
+                if user is None or user.username != new.username:
+                    raise Conflict(message="this request_id was used for another user")
+                return user
+            user_id = await unit.users.add(
+                username=new.username,
+                email=new.email,
+                realname=new.realname,
+                comment=new.comment,
+                password_hash=password_hash,
+                is_administrator=False,
+                now=now,
+            )
+            if user_id is None:
+                raise Conflict(message="the username or the mail address is taken")
+            await remember_request(unit, caller, "user", request_id, user_id, now)
+            user = await _existing(unit, user_id)
+            await unit.commit()
+        _log.info("user_created", user_id=user_id, username=new.username, actor=caller.subject)
+        return user
+
+    return await store.repeat(work)
+
+
+async def get_user(store: Store, clock: Clock, identity: Identity, user_id: int) -> User:
+    """Reads a user: itself, or any for an administrator.
+
+    Raises:
+        DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED.
+    """
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        _check_self(caller, user_id)
+        user = await unit.users.get(user_id)
+    if user is None:
+        raise NotFound("USER_UNKNOWN")
+    return user
+
+
+async def get_current(store: Store, clock: Clock, identity: Identity) -> User:
+    """Reads the user who calls. A robot appears as a user with the robot's id and full name, as in Harbor.
+
+    Raises:
+        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+    """
+    now = clock()
+    async with store.read() as unit:
+        caller = await identify(unit, identity, now)
+        if caller.kind == "robot":
+            robot = await unit.robots.get(caller.id)
+            created = now if robot is None else robot.create_time
+            updated = now if robot is None else robot.update_time
+            return User(caller.id, caller.name, "", "", "", False, False, created, updated)  # noqa: FBT003 - the flags of a user
+        return await _existing(unit, caller.id)
+
+
+async def list_users(store: Store, request: ListRequest) -> Page[User]:
+    """Lists users, by name unless `sort` says otherwise.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    query = parse_query(request.q, _QUERY_KEYS)
+    orders = parse_sort(request.sort, _SORT_KEYS)
+    async with store.read() as unit:
+        return await list_page(
+            request, "users", query.clauses, orders, ("username",), unit.users.page, unit.users.count
+        )
+
+
+async def update_user(store: Store, clock: Clock, identity: Identity, user_id: int, change: ProfileChange) -> User:
+    """Changes a profile: one's own, or any for an administrator.
+
+    Raises:
+        DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED; CONFLICT, the mail address is taken.
+    """
+
+    async def work() -> User:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            _check_self(caller, user_id)
+            # Told apart from a conflict: both change no row.
+            await _existing(unit, user_id)
+            if not await unit.users.update_profile(user_id, change.email, change.realname, change.comment, now):
+                raise Conflict(message="the mail address is taken")
+            user = await _existing(unit, user_id)
+            await unit.commit()
+        _log.info("user_profile_changed", user_id=user_id, actor=caller.subject)
+        return user
+
+    return await store.repeat(work)
+
+
+async def set_disabled(store: Store, clock: Clock, identity: Identity, user_id: int, *, disabled: bool) -> User:
+    """Lets a user in or keeps it out.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator, or the caller itself.
+    """
+
+    async def work() -> User:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            if disabled:
+                if caller.user_id == user_id:
+                    raise Precondition(message="you cannot disable yourself")
+                await _keep_an_administrator(unit, user_id)
+            await unit.users.set_disabled(user_id, disabled, now)
+            user = await _existing(unit, user_id)
+            await unit.commit()
+        _log.info("user_disabled" if disabled else "user_enabled", user_id=user_id, actor=caller.subject)
+        return user
+
+    return await store.repeat(work)
+
+
+async def set_administrator(
+    store: Store, clock: Clock, identity: Identity, user_id: int, *, administrator: bool
+) -> User:
+    """Gives or takes the right of a system administrator.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator.
+    """
+
+    async def work() -> User:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            if not administrator:
+                await _keep_an_administrator(unit, user_id)
+            await unit.users.set_administrator(user_id, administrator, now)
+            user = await _existing(unit, user_id)
+            await unit.commit()
+        _log.info("user_administrator_set", user_id=user_id, administrator=administrator, actor=caller.subject)
+        return user
+
+    return await store.repeat(work)
+
+
+async def change_password(
+    store: Store,
+    hasher: Hasher,
+    login: Login,
+    clock: Clock,
+    identity: Identity,
+    user_id: int,
+    old_password: str,
+    new_password: str,
+    address: str,
+) -> None:
+    """Changes a password: the user's own with the old one, another user's as an administrator without.
+
+    Raises:
+        DomainError: BAD_REQUEST, the new one breaks the rule or is the old one; FORBIDDEN, the old one is wrong, or
+            the caller may not; USER_UNKNOWN; TOOMANYREQUESTS as a log-in.
+    """
+    check_new_password(new_password, "new_password")
+    async with store.read() as unit:
+        caller = await identify(unit, identity, clock())
+        _check_self(caller, user_id)
+        user = await unit.users.get(user_id)
+    if user is None:
+        raise NotFound("USER_UNKNOWN")
+    if caller.user_id == user_id:
+        # Whoever holds a token for five minutes must not be able to keep the account for good.
+        if not await login.confirms(caller, old_password, address):
+            raise Denied(message="the old password is wrong")
+        if new_password == old_password:
+            _refuse("new_password", "is the old one")
+    password_hash = await hasher.hash(new_password)
+
+    async def work() -> None:
+        now = clock()
+        async with store.write() as unit:
+            if not await unit.users.set_password(user_id, password_hash, now):
+                raise NotFound("USER_UNKNOWN")
+            await unit.commit()
+
+    await store.repeat(work)
+    _log.info("user_password_changed", user_id=user_id, actor=caller.subject)
+
+
+async def delete_user(store: Store, clock: Clock, identity: Identity, user_id: int) -> None:
+    """Deletes a user and its memberships. Its projects stay, without an owner; its name may be given again.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the caller itself or the last administrator.
+    """
+
+    async def work() -> None:
+        now = clock()
+        async with store.write() as unit:
+            caller = await identify(unit, identity, now)
+            if caller.user_id == user_id:
+                raise Precondition(message="you cannot delete yourself")
+            await _keep_an_administrator(unit, user_id)
+            if not await unit.users.remove(user_id):
+                raise NotFound("USER_UNKNOWN")
+            await unit.commit()
+        _log.info("user_deleted", user_id=user_id, actor=caller.subject)
+
+    await store.repeat(work)
+
+
+async def _keep_an_administrator(unit: UnitOfWork, user_id: int) -> None:
+    # Locked, because two administrators may be about to take each other's right at this moment.
+    if await unit.users.lock_administrators() == [user_id]:
+        raise Precondition(message="this is the last administrator")
+
+
+async def _existing(unit: Unit, user_id: int) -> User:
+    user = await unit.users.get(user_id)
+    if user is None:
+        raise NotFound("USER_UNKNOWN")
+    return user
+
+
+def _check_self(caller: Caller, user_id: int) -> None:
+    if not (caller.is_administrator or caller.user_id == user_id):
+        raise Denied
+
+
+def _refuse(name: str, description: str) -> NoReturn:
+    raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
