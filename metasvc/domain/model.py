@@ -195,12 +195,18 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class ServedBlob:
-    """A blob that a repository serves; `media_type` is what a manifest there calls it, or ''."""
+    """A blob that a repository serves.
+
+    Attributes:
+        media_type: what a manifest of that repository calls it; '' where none names it.
+        review_due_time: when the collector is to look at it; None where it is not queued.
+    """
 
     digest: str
     generation: int
     size: int
     media_type: str
+    review_due_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import BindParameter, bindparam, delete, func, select, tuple_, update
 
-from metasvc.domain.model import Blob, BlobState, ServedBlob
-from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, surplus
+from metasvc.domain.model import Blob, BlobState, ReviewKind, ServedBlob
+from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review, surplus
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
@@ -28,8 +28,21 @@ _MEDIA_TYPE = (
 )
 _LINKED = repository_blob.join(blob, blob.c.digest == repository_blob.c.digest)
 _SERVED = (
-    select(blob.c.digest, blob.c.generation, blob.c.size, func.coalesce(_MEDIA_TYPE, "").label("media_type"))
-    .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
+    select(
+        blob.c.digest,
+        blob.c.generation,
+        blob.c.size,
+        func.coalesce(_MEDIA_TYPE, "").label("media_type"),
+        review.c.due_time,
+    )
+    .select_from(
+        _LINKED.join(repository, repository.c.id == repository_blob.c.repository_id).outerjoin(
+            review,
+            (review.c.kind == ReviewKind.BLOB.value)
+            & (review.c.digest == blob.c.digest)
+            & (review.c.repository_id == 0),
+        )
+    )
     .where(
         repository.c.name == bindparam("repository"),
         repository.c.project_id == bindparam("project_id"),
@@ -89,7 +102,7 @@ class SqlBlobs:
             _SERVED, {"project_id": project_id, "repository": repository, "of_digest": digest}
         )
         row = result.one_or_none()
-        return None if row is None else ServedBlob(row.digest, row.generation, row.size, row.media_type)
+        return None if row is None else ServedBlob(row.digest, row.generation, row.size, row.media_type, row.due_time)
 
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
         """See the port."""

@@ -1,0 +1,66 @@
+"""What Harbor calls an artifact, and an accessory: decided by media types alone.
+
+From Harbor's processors (src/controller/artifact/processor) and its accessory models (src/pkg/accessory/model).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from svckit.oci import media_types
+
+if TYPE_CHECKING:
+    from svckit.oci.manifest import Manifest
+
+IMAGE = "IMAGE"
+UNKNOWN = "UNKNOWN"
+
+_BY_TYPE = {
+    "application/vnd.cncf.helm.config.v1+json": "CHART",
+    "application/vnd.cnab.config.v1+json": "CNAB",
+    "application/vnd.cnab.manifest.v1": "CNAB",
+    "application/vnd.wasm.config.v1+json": "WASM",
+    "application/vnd.goharbor.harbor.sbom.v1": "SBOM",
+    "application/vnd.cncf.model.config.v1+json": "CNAI",
+    "application/vnd.cncf.model.manifest.v1+json": "CNAI",
+}
+# Harbor's rule for what it does not know: application/vnd.<org>.<type>.config.<version>.
+_CONFIG_TYPE = re.compile(r"application/vnd\.[^.]+\.(?P<type>.+)\.config\.[^.]+")
+
+_SIGNATURE_COSIGN = "signature.cosign"
+_ACCESSORY_BY_TYPE = {
+    "application/vnd.cncf.notary.signature": "signature.notation",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": _SIGNATURE_COSIGN,
+    "application/vnd.dev.cosign.simplesigning.v1+json": _SIGNATURE_COSIGN,
+    "application/vnd.dev.sigstore.bundle.v0.3+json": _SIGNATURE_COSIGN,
+    "application/vnd.goharbor.harbor.sbom.v1": "sbom.harbor",
+    "application/vnd.nydus.image.config.v1+json": "accelerator.nydus",
+}
+
+
+def artifact_kind(manifest: Manifest) -> str:
+    """Name Harbor's type of an artifact: IMAGE, CHART, …, or UNKNOWN."""
+    if manifest.config is None:
+        declared = manifest.declared_artifact_type
+        return IMAGE if not declared else _kind_of(declared)
+    if media_types.is_image_config(manifest.config.media_type) and not manifest.declared_artifact_type:
+        return IMAGE
+    for media_type in (manifest.config.media_type, manifest.declared_artifact_type):
+        kind = _kind_of(media_type)
+        if kind != UNKNOWN:
+            return kind
+    return IMAGE if media_types.is_image_config(manifest.config.media_type) else UNKNOWN
+
+
+def _kind_of(media_type: str) -> str:
+    known = _BY_TYPE.get(media_type)
+    if known is not None:
+        return known
+    matched = _CONFIG_TYPE.fullmatch(media_type)
+    return UNKNOWN if matched is None else matched["type"].upper()
+
+
+def accessory_kind(manifest: Manifest) -> str:
+    """Name Harbor's type of an artifact that has a subject."""
+    return _ACCESSORY_BY_TYPE.get(manifest.artifact_type, "subject.accessory")

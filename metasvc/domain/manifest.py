@@ -1,0 +1,315 @@
+"""Manifests, as clients push, pull and delete them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from metasvc.domain.artifact_type import accessory_kind
+from metasvc.domain.model import Change, Charge
+from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
+from metasvc.domain.project import in_project
+from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
+from metasvc.domain.tag import point_tag, record_tag_delete
+from svckit.errors import FieldViolation, Invalid, NotFound, Precondition, from_oci_error
+from svckit.oci.digest import Digest
+from svckit.oci.errors import OciFormatError
+from svckit.oci.manifest import Manifest, parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from metasvc.domain.model import KeptArtifact, Repository, StoredManifest, Tag
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+    from metasvc.domain.review import ReviewPolicy
+    from svckit.oci.reference import Reference as OciReference
+    from svckit.oci.reference import Tag as TagName
+
+MAX_TAGS = 100
+ANY = "*"
+
+# Hashing and reading a larger one would hold up every other request for more than a millisecond.
+_INLINE_BYTES = 64 * 1024
+# An error travels in HTTP/2 headers, which have a limit.
+_MISSING_NAMED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPush:
+    """What is pushed, and under which conditions.
+
+    Attributes:
+        project_id: of the repository.
+        repository: its full name.
+        reference: a tag, or the digest of the content.
+        media_type: the Content-Type; may be empty.
+        content: as it came.
+        tags: more tags to move; only with a digest.
+        if_match: digests one of which each tag must point at, or `ANY`; empty for no condition.
+        if_none_match: digests none of which any tag may point at, or `ANY`; empty for no condition.
+        actor: who pushes.
+    """
+
+    project_id: int
+    repository: str
+    reference: OciReference
+    media_type: str
+    content: bytes = field(repr=False)
+    tags: tuple[TagName, ...] = ()
+    if_match: tuple[str, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What became of a push."""
+
+    digest: str
+    tags: tuple[str, ...]
+    subject_digest: str
+    existed: bool
+
+
+async def resolve_manifest(
+    store: Store, *, project_id: int, repository: str, reference: OciReference, content: bool
+) -> StoredManifest:
+    """Finds the manifest that a tag or digest names, with its bytes or without. One query.
+
+    Raises:
+        DomainError: MANIFEST_UNKNOWN.
+    """
+    async with store.read() as unit:
+        if reference.tag is not None:
+            found = await unit.artifacts.manifest_by_tag(project_id, repository, reference.tag.name, content=content)
+        else:
+            digest = str(reference.digest)
+            found = await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=content)
+    if found is None:
+        raise unknown_manifest(reference)
+    return found
+
+
+async def put_manifest(
+    store: Store,
+    directory: ProjectDirectory,
+    policy: ReviewPolicy,
+    clock: Clock,
+    push: ManifestPush,
+    *,
+    max_bytes: int,
+) -> PushedManifest:
+    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+
+    Everything that it names has to be in the repository, but for foreign layers and the subject. Repeating it does no
+    harm: the first push decides when it was pushed, and as what media type.
+
+    Raises:
+        DomainError: MANIFEST_TOO_LARGE, MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN (with what is
+            missing), PRECONDITION, QUOTA_EXCEEDED, PROJECT_UNKNOWN, or BAD_REQUEST for tags beside a tag.
+    """
+    names = _tag_names(push)
+    if len(push.content) > max_bytes:
+        raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {len(push.content)} bytes, {max_bytes} are allowed")
+    if len(push.content) > _INLINE_BYTES:
+        digest, manifest = await asyncio.to_thread(_read, push)
+    else:
+        digest, manifest = _read(push)
+
+    async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
+        repository = await unit.repositories.ensure(push.project_id, push.repository, now)
+        children = [str(child.digest) for child in manifest.manifests]
+        kept = await unit.artifacts.lock_kept(repository.id, [*children, digest])
+        held = await unit.tags.lock(repository.id, names)
+        _check_conditions(push, names, held, digest if digest in kept else None)
+        present = await unit.blobs.lock_linked(repository.id, (str(blob.digest) for blob in manifest.blobs_required))
+        _check_references(manifest, kept, present)
+        existed = digest in kept
+        if existed:
+            artifact_id = kept[digest].id
+        else:
+            artifact = new_artifact(repository, digest, push.content, manifest, kept, present, now)
+            made = await unit.artifacts.add(
+                artifact,
+                push.content,
+                references=references(manifest, kept),
+                blobs=needed_blobs(manifest, present),
+                accessory_type=accessory_kind(manifest),
+            )
+            artifact_id = made.id
+            unit.record(Change("manifest_put", push.project_id, repository.name, digest, digest, push.actor, now))
+        moved = [
+            name
+            for name in names
+            if await point_tag(
+                unit,
+                repository,
+                name,
+                held=held.get(name),
+                artifact_id=artifact_id,
+                digest=digest,
+                actor=push.actor,
+                now=now,
+            )
+        ]
+        left = {held[name].digest for name in moved if name in held}
+        await review_manifests(unit, repository.id, left, policy, now, ReviewReason.UNTAGGED)
+        if not existed:
+            await review_manifests(unit, repository.id, [digest], policy, now, ReviewReason.PUSHED)
+        if moved or not existed:
+            await unit.repositories.touch(repository.id, now)
+        if not existed:
+            await unit.projects.charge(push.project_id, [Charge(digest, len(push.content))], now)
+        await unit.commit()
+        subject = "" if manifest.subject is None else str(manifest.subject.digest)
+        return PushedManifest(digest, tuple(names), subject, existed)
+
+    return await in_project(store, directory, clock, push.project_id, work)
+
+
+async def delete_manifest(
+    store: Store,
+    policy: ReviewPolicy,
+    clock: Clock,
+    *,
+    project_id: int,
+    repository: str,
+    reference: OciReference,
+    actor: str,
+) -> None:
+    """Deletes a manifest with its tags, named by digest; or one tag, and the manifest stays.
+
+    Raises:
+        DomainError: MANIFEST_UNKNOWN, or PRECONDITION while an index names the manifest: deleting it would break what
+            others pull by the index (Harbor refuses as well).
+    """
+
+    async def attempt() -> None:
+        async with store.write() as unit:
+            now = clock()
+            held = await unit.repositories.lock_open(project_id, repository)
+            if held is None:
+                raise unknown_manifest(reference)
+            if reference.tag is not None:
+                await _delete_tag(unit, policy, held, reference, actor, now)
+            elif not await delete_artifact(unit, policy, held, str(reference.digest), actor, now):
+                raise unknown_manifest(reference)
+            await unit.repositories.touch(held.id, now)
+            await unit.commit()
+
+    await store.repeat(attempt)
+
+
+async def _delete_tag(
+    unit: UnitOfWork,
+    policy: ReviewPolicy,
+    repository: Repository,
+    reference: OciReference,
+    actor: str,
+    now: datetime,
+) -> None:
+    name = str(reference)
+    tag = (await unit.tags.lock(repository.id, [name])).get(name)
+    if tag is None:
+        raise unknown_manifest(reference)
+    await unit.tags.remove([tag.id])
+    record_tag_delete(unit, repository, tag, actor, now)
+    await review_manifests(unit, repository.id, [tag.digest], policy, now, ReviewReason.UNTAGGED)
+
+
+async def delete_artifact(
+    unit: UnitOfWork, policy: ReviewPolicy, repository: Repository, digest: str, actor: str, now: datetime
+) -> bool:
+    """Deletes an artifact with its tags, and queues for review what it named and what named it. Does not commit.
+
+    The links of its blobs stay until the collector has looked: a push that was told of them may be under way.
+
+    Returns:
+        False where there is no such artifact.
+
+    Raises:
+        DomainError: PRECONDITION; an index names it.
+    """
+    artifact = await unit.artifacts.lock_doomed(repository.id, digest)
+    if artifact is None:
+        return False
+    # In a statement of its own, after the lock: an index that named it before is seen now, and none can come later.
+    if await unit.artifacts.has_parent(artifact.id):
+        raise Precondition("PRECONDITION", f"an index names {digest}: delete the index first")
+    tags = await unit.tags.on_artifact(artifact.id)
+    blobs = await unit.artifacts.blob_digests(artifact.id)
+    children = {child.child_digest for child in await unit.artifacts.children(artifact.id)}
+    referrers = await unit.artifacts.referrer_digests(repository.id, digest)
+    await unit.artifacts.remove(artifact.id)
+    for tag in tags:
+        record_tag_delete(unit, repository, tag, actor, now)
+    unit.record(Change("manifest_delete", repository.project_id, repository.name, digest, digest, actor, now))
+    await review_blobs(unit, blobs, policy, now, ReviewReason.MANIFEST_DELETED)
+    await review_manifests(unit, repository.id, children, policy, now, ReviewReason.PARENT_DELETED)
+    await review_manifests(unit, repository.id, referrers, policy, now, ReviewReason.SUBJECT_DELETED)
+    await unit.projects.discharge(repository.project_id, [digest], now)
+    return True
+
+
+def unknown_manifest(reference: OciReference) -> NotFound:
+    """The error for a tag or digest that names nothing."""
+    return NotFound("MANIFEST_UNKNOWN", f"manifest {reference} is not known", metadata={"reference": str(reference)})
+
+
+def _tag_names(push: ManifestPush) -> list[str]:
+    if push.reference.tag is not None:
+        if push.tags:
+            raise Invalid(violations=[FieldViolation("tags", "only with a digest as the reference")])
+        return [push.reference.tag.name]
+    if len(push.tags) > MAX_TAGS:
+        raise Invalid(violations=[FieldViolation("tags", f"{len(push.tags)} are more than {MAX_TAGS}")])
+    return list(dict.fromkeys(tag.name for tag in push.tags))
+
+
+def _read(push: ManifestPush) -> tuple[str, Manifest]:
+    try:
+        named = push.reference.digest
+        digest = Digest.of(push.content) if named is None else Digest.of(push.content, named.algorithm)
+        if named is not None and named != digest:
+            raise Invalid(
+                "DIGEST_INVALID", f"the content has digest {digest}, not {named}", metadata={"digest": str(digest)}
+            )
+        return str(digest), parse_manifest(push.content, push.media_type or None)
+    except OciFormatError as error:
+        raise from_oci_error(error) from error
+
+
+def _check_conditions(push: ManifestPush, names: Sequence[str], held: Mapping[str, Tag], own: str | None) -> None:
+    """Compare what the tags point at with what the caller expects (RFC 9110, "If-Match", "If-None-Match").
+
+    Without a tag the manifest itself is meant, by its digest.
+    """
+    current: list[str | None] = [held[name].digest if name in held else None for name in names] if names else [own]
+    for digest in current:
+        if push.if_match and (digest is None or (ANY not in push.if_match and digest not in push.if_match)):
+            raise Precondition("PRECONDITION", _mismatch("If-Match", digest), metadata={"current": digest or ""})
+        if push.if_none_match and digest is not None and (ANY in push.if_none_match or digest in push.if_none_match):
+            raise Precondition("PRECONDITION", _mismatch("If-None-Match", digest), metadata={"current": digest})
+
+
+def _mismatch(condition: str, digest: str | None) -> str:
+    found = "the reference does not exist" if digest is None else f"the reference points at {digest}"
+    return f"{condition} does not hold: {found}"
+
+
+def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]) -> None:
+    """Refuse a manifest that names what is not here. What it says of sizes is its own affair, as in distribution."""
+    missing = [str(child.digest) for child in manifest.manifests if str(child.digest) not in kept]
+    missing += [str(blob.digest) for blob in manifest.blobs_required if str(blob.digest) not in present]
+    if missing:
+        missing = list(dict.fromkeys(missing))
+        shown = missing[:_MISSING_NAMED]
+        raise Precondition(
+            "MANIFEST_BLOB_UNKNOWN",
+            f"the manifest names {len(missing)} that this repository does not hold: {', '.join(shown[:3])}"
+            + (", …" if len(missing) > len(shown[:3]) else ""),
+            metadata={"digest": shown[0], "missing_count": str(len(missing))},
+            violations=[FieldViolation("content", digest) for digest in shown],
+        )

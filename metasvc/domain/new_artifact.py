@@ -1,0 +1,120 @@
+"""What a pushed manifest becomes: the artifact's row, its children, and the blobs that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metasvc.domain.artifact_type import artifact_kind
+from metasvc.domain.model import NeededBlob, NewArtifact, Reference
+from svckit.oci import media_types
+from svckit.oci.image_config import parse_image_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from metasvc.domain.model import KeptArtifact, Repository
+    from svckit.oci.manifest import Manifest
+
+_MAX_INT64 = 2**63 - 1
+
+
+def new_artifact(
+    repository: Repository,
+    digest: str,
+    content: bytes,
+    manifest: Manifest,
+    kept: Mapping[str, KeptArtifact],
+    present: Mapping[str, int],
+    now: datetime,
+) -> NewArtifact:
+    """Describe the artifact of a manifest.
+
+    Args:
+        repository: it was pushed to.
+        digest: of the content.
+        content: as it came.
+        manifest: what the content says.
+        kept: its children, by digest.
+        present: the sizes of its blobs, by digest.
+        now: when it was pushed.
+    """
+    return NewArtifact(
+        project_id=repository.project_id,
+        repository_id=repository.id,
+        repository_name=repository.name,
+        digest=digest,
+        media_type=manifest.media_type if manifest.config is None else manifest.config.media_type,
+        manifest_media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type,
+        type=artifact_kind(manifest),
+        size=_total_size(content, manifest, kept, present),
+        manifest_size=len(content),
+        subject_digest="" if manifest.subject is None else str(manifest.subject.digest),
+        config_digest="" if manifest.config is None else str(manifest.config.digest),
+        push_time=now,
+        extra_attrs=_extra_attributes(manifest),
+        annotations=manifest.annotations,
+    )
+
+
+def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Reference]:
+    """List the children of an index, in its order; `kept` has them by digest."""
+    listed = []
+    for child in manifest.manifests:
+        platform = child.platform
+        listed.append(
+            Reference(
+                child_id=kept[str(child.digest)].id,
+                child_digest=str(child.digest),
+                platform=None
+                if platform is None
+                else {
+                    "architecture": platform.architecture,
+                    "os": platform.os,
+                    "os_version": platform.os_version,
+                    "os_features": list(platform.os_features),
+                    "variant": platform.variant,
+                },
+                annotations=child.annotations,
+                urls=child.urls,
+            )
+        )
+    return listed
+
+
+def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededBlob]:
+    """List the blobs that have to be here, with the sizes that they have, and not those that the manifest tells."""
+    return [
+        NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)]) for blob in manifest.blobs_required
+    ]
+
+
+def _total_size(
+    content: bytes, manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]
+) -> int:
+    """Add up the manifest and all that it names; what is named twice counts once."""
+    children = {str(child.digest): kept[str(child.digest)].size for child in manifest.manifests}
+    blobs = {str(blob.digest): present[str(blob.digest)] for blob in manifest.blobs_required}
+    # Nobody has seen these bytes: the manifest's word is all there is.
+    elsewhere = {str(layer.digest): layer.size for layer in manifest.layers if layer.is_elsewhere}
+    total = len(content) + sum(children.values()) + sum(blobs.values()) + sum(elsewhere.values())
+    return min(total, _MAX_INT64)
+
+
+def _extra_attributes(manifest: Manifest) -> dict[str, object]:
+    """Say what the config says, as Harbor's extra_attrs: where its bytes are embedded, and so at hand."""
+    config = manifest.config
+    if config is None or config.data is None or not media_types.is_image_config(config.media_type):
+        return {}
+    image = parse_image_config(config.data)
+    if image is None:
+        return {}
+    said = {
+        "architecture": image.architecture,
+        "os": image.os,
+        "created": image.created,
+        "author": image.author,
+        "config": dict(image.config),
+    }
+    return {name: value for name, value in said.items() if value}

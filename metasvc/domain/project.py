@@ -1,0 +1,142 @@
+"""Projects: the row made at the first need, the fence, and the deletion that spans two services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from metasvc.domain.model import Change, Project, ProjectState
+from svckit.errors import DomainError, NotFound, Precondition
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from metasvc.domain.model import ProjectUsage
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+
+T = TypeVar("T")
+
+MAX_USAGES = 1000
+
+
+class _NoRowError(Exception):
+    """The project has no row yet."""
+
+
+async def in_project(
+    store: Store,
+    directory: ProjectDirectory,
+    clock: Clock,
+    project_id: int,
+    work: Callable[[UnitOfWork, datetime], Awaitable[T]],
+) -> T:
+    """Does a write in a project that is held open until the write has ended, making the project's row if need be.
+
+    Args:
+        store: where it is written.
+        directory: is asked where the project has no row; never within a unit of work.
+        clock: tells the time that `work` is given.
+        project_id: the project.
+        work: commits its unit itself. It may be done again from its beginning.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN; there is no such project, or it is being deleted. And what `work` raises.
+    """
+
+    async def attempt() -> T:
+        async with store.write() as unit:
+            row = await unit.projects.lock_open(project_id)
+            if row is None:
+                raise _NoRowError
+            if row.state is not ProjectState.ACTIVE:
+                raise NotFound("PROJECT_UNKNOWN", f"project {row.name} is being deleted")
+            return await work(unit, clock())
+
+    try:
+        return await store.repeat(attempt)
+    except _NoRowError:
+        await make_row(store, directory, clock, project_id)
+        return await store.repeat(attempt)
+
+
+async def make_row(store: Store, directory: ProjectDirectory, clock: Clock, project_id: int) -> Project:
+    """Makes the row of a project with its initial quota, or finds the one that is there.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN.
+    """
+    name, quota_bytes = await directory.look_up(project_id)
+
+    async def attempt() -> Project:
+        async with store.write() as unit:
+            now = clock()
+            await unit.projects.add(
+                Project(project_id, name, ProjectState.ACTIVE, quota_bytes, 0, create_time=now, update_time=now)
+            )
+            row = await unit.projects.get(project_id)
+            if row is None:
+                raise DomainError("INTERNAL", f"project {project_id} has no row after it was made")
+            await unit.commit()
+            return row
+
+    return await store.repeat(attempt)
+
+
+async def delete_project(store: Store, directory: ProjectDirectory, clock: Clock, project_id: int, actor: str) -> None:
+    """Deletes an empty project here and in authsvc. A repeat goes on where an earlier attempt ended.
+
+    The row is made first where there is none: a fence needs something to stand on, or a push that began before the
+    deletion could make the row after it.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN, or PROJECT_NOT_EMPTY; nothing is fenced then.
+    """
+
+    async def fence() -> bool:
+        async with store.write() as unit:
+            row = await unit.projects.lock_closed(project_id)
+            if row is None:
+                return False
+            if row.state is ProjectState.ACTIVE:
+                if await unit.projects.has_repository(project_id):
+                    raise Precondition("PROJECT_NOT_EMPTY", "the project holds repositories: delete them first")
+                await unit.projects.fence(project_id, clock())
+                await unit.commit()
+            return True
+
+    async def remove() -> None:
+        async with store.write() as unit:
+            row = await unit.projects.lock_closed(project_id)
+            if row is None:
+                return
+            await unit.projects.remove(project_id)
+            unit.record(Change("project_delete", project_id, "", row.name, "", actor, clock()))
+            await unit.commit()
+
+    if not await store.repeat(fence):
+        await make_row(store, directory, clock, project_id)
+        await store.repeat(fence)
+    # Between the two units, and in none of them: a transaction must not wait for another service. When this process
+    # ends here, the fence stays, and the next attempt finds it.
+    await directory.delete(project_id)
+    await store.repeat(remove)
+
+
+async def is_deletable(store: Store, project_id: int) -> bool:
+    """Tells whether a project could be deleted now."""
+    async with store.read() as unit:
+        return not await unit.projects.has_repository(project_id)
+
+
+async def list_usages(store: Store, project_ids: Sequence[int]) -> list[ProjectUsage]:
+    """Counts what projects store; those that were never used are left out.
+
+    Raises:
+        DomainError: BAD_REQUEST; more than a thousand at once.
+    """
+    if len(project_ids) > MAX_USAGES:
+        raise DomainError("BAD_REQUEST", f"{len(project_ids)} projects are more than {MAX_USAGES} at once")
+    if not project_ids:
+        return []
+    async with store.read() as unit:
+        return await unit.projects.usages(project_ids)
