@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ _VERSION = 1
 _MAXIMUM_TOKEN_CHARACTERS = 4096
 _MAXIMUM_INTEGER = 2**63 - 1
 _CHECK_BYTES = 9
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def clamp_page_size(requested: int, default: int, maximum: int) -> int:
@@ -121,15 +123,16 @@ def _from_json(value: object, kind: type) -> KeysetValue:
     if kind is datetime and isinstance(value, str):
         try:
             time = datetime.fromisoformat(value)
-        except ValueError:
+            return time.astimezone(UTC) if time.tzinfo is not None else _refuse()
+        except (ValueError, OverflowError):
             _refuse()
-        return time if time.tzinfo is not None else _refuse()
     # A bool is an int in Python, and not in a database.
     if type(value) is not kind or (isinstance(value, int) and abs(value) > _MAXIMUM_INTEGER):
         _refuse()
-    if isinstance(value, str | int):
-        return value
-    return _refuse()
+    if isinstance(value, str):
+        # U+0000 and lone surrogates can be written in JSON, and in no database.
+        return _refuse() if _UNSTORABLE.search(value) else value
+    return value if isinstance(value, int) else _refuse()
 
 
 def _refuse() -> NoReturn:

@@ -162,6 +162,9 @@ def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
     decoded = unquote_plus(text) if "%" in text else text
     if not decoded.strip():
         return Query()
+    if "\0" in decoded:
+        # No row holds one, and PostgreSQL refuses to look for it.
+        _refuse("q", "holds a character that is not allowed")
     by_name = {name.lower(): key for name, key in keys.items()}
     parts = _split(decoded, ",")
     if len(parts) > MAXIMUM_CLAUSES:
@@ -302,9 +305,10 @@ def _time(name: str, text: str) -> datetime:
     # decoded to a space is not guessed back.
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # OverflowError: a time of the year 1 or 9999 that in UTC lies in a year that there is not.
         _refuse("q", f"{name} is a time such as 2026-01-31T12:00:00, not {text!a}")
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _unquoted(text: str) -> str:

@@ -31,7 +31,7 @@ def forged(body: Any, fingerprint: str = QUERY) -> str:
     [
         (("nginx", 7), (str, int)),
         ((), ()),
-        (("ü\x00'\"; DROP TABLE", -1), (str, int)),
+        (("ü'\"; DROP TABLE", -1), (str, int)),
         ((2**63 - 1, True), (int, bool)),
         ((None, None), (str, datetime)),
         ((datetime(2026, 11, 24, 12, 30, 0, 123456, tzinfo=UTC), 0), (datetime, int)),
@@ -94,6 +94,8 @@ def test_garbage_is_refused(text: str) -> None:
         [1, ["nginx", 7.5]],
         [1, ["nginx", 2**63]],
         [1, ["nginx", {"a": 1}]],
+        [1, ["ng\0inx", 7]],
+        [1, ["ng\ud800inx", 7]],
         [2, ["nginx", 7]],
         [1],
         {"a": 1, "b": 2},
@@ -109,7 +111,7 @@ def test_a_forged_token_brings_no_wrong_type_to_the_database(body: Any) -> None:
     refused(forged(body))
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2026-01-01T00:00:00", "", 5])
+@pytest.mark.parametrize("value", ["yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+01:00", "", 5])
 def test_a_forged_time_is_a_moment_or_refused(value: Any) -> None:
     refused(forged([1, [value]]), types=(datetime,))
 
