@@ -1,0 +1,179 @@
+"""The command line. What a subcommand needs is imported when it is chosen, so that the supervisor stays small."""
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from ctl.data_dir import DataDir
+from ctl.errors import CommandError
+from ctl.listen import Address
+from ctl.service import SERVICES, serve
+
+_DESCRIPTION = """\
+An OCI and Docker registry with Harbor's management model.
+
+  roadstead up        everything on this machine, with nothing else installed
+  roadstead serve     one service, for production
+  roadstead admin     passwords and keys
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command, and returns its exit code: 0, 1 for what could not be done, 2 for what could not be meant."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except CommandError as error:
+        print(f"roadstead: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="roadstead", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"roadstead {version('roadstead')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_serve(commands)
+    _add_admin(commands)
+    return parser
+
+
+def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "up",
+        help="start everything on this machine",
+        description=(
+            "Starts all services as child processes and prints `ready http://HOST:PORT` when they serve. "
+            "The first start makes keys and the user admin, with the password in ROADSTEAD_ADMIN_PASSWORD or a random "
+            "one. Variables ROADSTEAD_<SERVICE>_<SETTING> reach the services. SIGTERM and Ctrl-C stop everything; "
+            "a second one does not wait."
+        ),
+    )
+    _add_data_dir(parser)
+    parser.add_argument(
+        "--http",
+        type=_address,
+        default=Address("127.0.0.1", 8080),
+        metavar="HOST:PORT",
+        help="where HTTP is served; port 0 for any that is free (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--grpc-port",
+        type=_grpc_port,
+        default=9401,
+        metavar="N",
+        help="the first of four loopback ports for gRPC callers: authsvc, metasvc, blobsvc, and one that is kept for "
+        "jobs; 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="processes of the gateway (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="the least severe level that is logged (default: %(default)s)",
+    )
+    parser.set_defaults(run=_up)
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="run one service in this process",
+        description=(
+            "Runs one service until SIGTERM or SIGINT. Its settings come from its section of the file and [common], "
+            "then from variables ROADSTEAD_<SERVICE>_<SETTING>; deploy/roadstead.toml lists them all."
+        ),
+    )
+    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.set_defaults(run=lambda options: serve(options.service, options.config))
+
+
+def _add_admin(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("admin", help="look after an installation of `roadstead up`")
+    tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
+    password = tasks.add_parser("password", help="print the password that the user admin got at the first start")
+    _add_data_dir(password)
+    password.set_defaults(run=_print_password)
+    change = tasks.add_parser(
+        "set-password",
+        help="give a user another password",
+        description=(
+            "Gives a user another password, while `roadstead up` runs. It is asked for on a terminal, "
+            "and read from standard input otherwise."
+        ),
+    )
+    change.add_argument("user")
+    _add_data_dir(change)
+    change.set_defaults(run=_set_password)
+    keys = tasks.add_parser("keys", help="list the public keys that tokens are verified with")
+    _add_data_dir(keys)
+    keys.set_defaults(run=_list_keys)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=lambda text: DataDir(Path(text).absolute()),
+        default=DataDir.default(),
+        metavar="DIR",
+        help=f"where everything lies (default: {DataDir.default().path})",
+    )
+
+
+def _up(options: argparse.Namespace) -> int:
+    from ctl.up import Options, up
+
+    return up(Options(options.data_dir, options.http, options.grpc_port, options.workers, options.log_level))
+
+
+def _print_password(options: argparse.Namespace) -> int:
+    from ctl.admin import print_password
+
+    return print_password(options.data_dir)
+
+
+def _set_password(options: argparse.Namespace) -> int:
+    from ctl.admin import set_password
+
+    return set_password(options.data_dir, options.user)
+
+
+def _list_keys(options: argparse.Namespace) -> int:
+    from ctl.admin import list_keys
+
+    return list_keys(options.data_dir)
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _grpc_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535 - 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port with three more above it")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""`roadstead admin`: what its owner does to an installation of `roadstead up`."""
+
+import asyncio
+import getpass
+import json
+import sys
+
+from ctl.data_dir import DataDir
+from ctl.errors import CommandError
+
+_ADMIN = "admin"
+
+
+def print_password(data_dir: DataDir) -> int:
+    """Prints the password of the user admin, as far as it is known here.
+
+    Raises:
+        CommandError: if there is none.
+    """
+    print(_kept_password(data_dir))
+    return 0
+
+
+def list_keys(data_dir: DataDir) -> int:
+    """Prints a line for each public key: the service, and the key's id.
+
+    Raises:
+        CommandError: if there are none, or a file cannot be read.
+    """
+    files = sorted(data_dir.trust.glob("*.jwks.json"))
+    if not files:
+        raise CommandError(f"there are no keys in {data_dir.trust}; the first `roadstead up` makes them")
+    for file in files:
+        try:
+            keys = json.loads(file.read_bytes())["keys"]
+            kids = [str(key["kid"]) for key in keys]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise CommandError(f"cannot read {file}: {error}") from error
+        for kid in kids:
+            print(f"{file.name.removesuffix('.jwks.json')} {kid}")
+    return 0
+
+
+def set_password(data_dir: DataDir, user: str) -> int:
+    """Gives a user another password, as the user admin, over authsvc's socket.
+
+    Raises:
+        CommandError: if `roadstead up` does not run, the user is unknown, or the password is refused.
+    """
+    if data_dir.holder() is None:
+        raise CommandError(f"`roadstead up` does not run on {data_dir.path}; start it first")
+    old = _kept_password(data_dir)
+    new = _ask_for_password(user)
+    asyncio.run(_set_password(data_dir, user, old, new))
+    if user == _ADMIN:
+        data_dir.keep_admin_password(new)
+    print(f"{user} has a new password", file=sys.stderr)
+    return 0
+
+
+async def _set_password(data_dir: DataDir, user: str, admin_password: str, new: str) -> None:
+    from roadstead.auth.v1.token_pb2 import Credentials
+    from roadstead.auth.v1.token_service_pb2 import CreateIdentityTokenRequest
+    from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
+    from roadstead.auth.v1.user_service_pb2 import ChangeUserPasswordRequest, ListUsersRequest
+    from roadstead.auth.v1.user_service_pb2_grpc import UserServiceStub
+    from svckit.errors import DomainError
+    from svckit.rpc.channel import open_channel
+
+    try:
+        async with open_channel(f"unix:{data_dir.sockets.readlink() / 'auth.sock'}") as channel:
+            credentials = Credentials(password=Credentials.Password(username=_ADMIN, secret=admin_password))
+            answer = await TokenServiceStub(channel).CreateIdentityToken(
+                CreateIdentityTokenRequest(credentials=credentials)
+            )
+            metadata = (("authorization", f"Bearer {answer.token}"),)
+            users = UserServiceStub(channel)
+            found = await users.ListUsers(ListUsersRequest(q=f"username={user}"), metadata=metadata)
+            if not found.users:
+                raise CommandError(f"there is no user {user}")
+            await users.ChangeUserPassword(
+                ChangeUserPasswordRequest(
+                    user_id=found.users[0].id,
+                    old_password=admin_password if user == _ADMIN else "",
+                    new_password=new,
+                ),
+                metadata=metadata,
+            )
+    except DomainError as error:
+        raise CommandError(f"authsvc refuses: {error}") from error
+
+
+def _kept_password(data_dir: DataDir) -> str:
+    try:
+        return data_dir.password_file.read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        raise CommandError(f"cannot read {data_dir.password_file}: {error.strerror}") from error
+
+
+def _ask_for_password(user: str) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass(f"New password of {user}: ")
+    if getpass.getpass("Once more: ") != password:
+        raise CommandError("the two are not the same")
+    return password

@@ -1,0 +1,217 @@
+"""The data directory of `roadstead up`: whose it is, whether this program understands it, and what lies where."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctl.errors import CommandError
+from svckit.durable import create_file, replace_file
+
+FORMAT = 1
+"""The layout that this program writes. It grows when an older program could do harm to what a newer one has written."""
+
+_LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its zero
+_LONGEST_SOCKET_NAME = "/meta.sock"
+_SOCKET_FOLDER_PREFIX = "rs-"
+# What may lie in a folder that is no data directory yet: our own lock, and what a file system puts there.
+_EMPTY = {"lock", "lost+found"}
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A data directory, and what lies where in it."""
+
+    path: Path
+
+    @classmethod
+    def default(cls) -> "DataDir":
+        """`roadstead` in the user's data folder (XDG base directory specification)."""
+        home = os.environ.get("XDG_DATA_HOME", "")
+        # The specification says that a relative path is to be ignored.
+        folder = Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
+        return cls(folder / "roadstead")
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the `roadstead up` that runs, whose process id it holds."""
+        return self.path / "lock"
+
+    @property
+    def format_file(self) -> Path:
+        """Holds the number of the layout."""
+        return self.path / "format"
+
+    @property
+    def password_file(self) -> Path:
+        """Holds the password that the user admin got at the first start."""
+        return self.path / "admin-password"
+
+    @property
+    def config_file(self) -> Path:
+        """The settings that `roadstead up` gave to the services, all in one file."""
+        return self.path / "config" / "services.toml"
+
+    @property
+    def trust(self) -> Path:
+        """The trust bundle."""
+        return self.path / "trust"
+
+    @property
+    def sockets(self) -> Path:
+        """Leads to the folder of the unix sockets while `roadstead up` runs."""
+        return self.path / "run"
+
+    def key_file(self, service: str) -> Path:
+        """The key pair of a service."""
+        return self.path / "keys" / f"{service}.pem"
+
+    def service_dir(self, service: str) -> Path:
+        """What a service keeps."""
+        return self.path / service
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Makes the directory when it is not there, and keeps everybody else out while inside.
+
+        Raises:
+            CommandError: if another `roadstead up` has it, a newer program has written it, it holds something else, or
+                it cannot be used.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not inherited by the children: whoever holds the lock is the supervisor itself.
+            descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CommandError(f"cannot use the data directory {self.path}: {error.strerror}") from error
+        try:
+            self._lock(descriptor)
+            self._check_format()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def holder(self) -> int | None:
+        """The process id of the `roadstead up` that runs on this directory, or None."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _number(os.read(descriptor, 32))
+        finally:
+            os.close(descriptor)
+        return None
+
+    def admin_password(self) -> tuple[str, bool]:
+        """The first password of the user admin, and whether it was made up just now.
+
+        It is `ROADSTEAD_ADMIN_PASSWORD`, or random, and is kept from then on: a start that was cut short before the
+        user was made goes on with the same one.
+        """
+        try:
+            return self.password_file.read_text(encoding="utf-8").rstrip("\n"), False
+        except FileNotFoundError:
+            pass
+        given = os.environ.get("ROADSTEAD_ADMIN_PASSWORD", "")
+        password = given or _random_password()
+        create_file(self.password_file, f"{password}\n".encode(), mode=0o600)
+        return password, not given
+
+    def keep_admin_password(self, password: str) -> None:
+        """Writes down the password that the user admin has from now on."""
+        replace_file(self.password_file, f"{password}\n".encode(), mode=0o600)
+
+    @contextmanager
+    def socket_folder(self) -> Iterator[Path]:
+        """A new folder for unix sockets, for us alone, on a short path; removed at the end.
+
+        The data directory itself may lie too deep, or on a file system without sockets.
+        """
+        self._remove_old_sockets()
+        folder = _make_socket_folder()
+        try:
+            self.sockets.symlink_to(folder)
+            yield folder
+        finally:
+            self.sockets.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_old_sockets(self) -> None:
+        """What a supervisor that was killed has left. Only called under the lock."""
+        try:
+            folder = self.sockets.readlink()
+            status = os.lstat(folder)
+        except OSError:
+            self.sockets.unlink(missing_ok=True)
+            return
+        self.sockets.unlink()
+        # Others may write to /tmp: only what is ours and looks like it is touched.
+        ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+        if ours and folder.name.startswith(_SOCKET_FOLDER_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = _number(os.read(descriptor, 32))
+            whose = f"process {pid}" if pid is not None else "another process"
+            raise CommandError(
+                f"{whose} runs `roadstead up` on {self.path} already; stop it, or choose another --data-dir"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+    def _check_format(self) -> None:
+        try:
+            text = self.format_file.read_bytes()
+        except FileNotFoundError:
+            if {entry.name for entry in self.path.iterdir()} - _EMPTY:
+                raise CommandError(
+                    f"{self.path} holds something, but nothing of Roadstead's; choose an empty --data-dir"
+                ) from None
+            create_file(self.format_file, f"{FORMAT}\n".encode(), mode=0o600)
+            return
+        number = _number(text)
+        if number is None:
+            raise CommandError(f"{self.format_file} holds no number of a format")
+        if number > FORMAT:
+            raise CommandError(
+                f"{self.path} was written by a newer Roadstead (format {number}; this one knows {FORMAT}): upgrade it"
+            )
+
+
+def _number(text: bytes) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _random_password() -> str:
+    # Whatever the rule for passwords (an upper-case and a lower-case letter, and a digit), it is met; 128 bits beside.
+    return f"Rs1{secrets.token_urlsafe(16)}"
+
+
+def _make_socket_folder() -> Path:
+    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", tempfile.gettempdir()]  # noqa: S108 - mkdtemp makes it 0700
+    for candidate in candidates:
+        if not candidate.startswith("/"):
+            continue
+        try:
+            folder = tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=candidate)
+        except OSError:
+            continue
+        if len(os.fsencode(folder) + _LONGEST_SOCKET_NAME.encode()) <= _LONGEST_SOCKET_PATH_BYTES:
+            return Path(folder)
+        os.rmdir(folder)  # noqa: PTH106
+    raise CommandError("no folder has a path short enough for unix sockets; set XDG_RUNTIME_DIR to one")

@@ -1,0 +1,105 @@
+"""The addresses that `roadstead up` serves on: checked, or bound, before anything is started."""
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+
+from ctl.errors import CommandError
+
+GRPC_OFFSETS = {"authsvc": 0, "metasvc": 1, "blobsvc": 2}
+"""Which of the ports from N on is whose; the fourth is kept for the job service."""
+
+_LOOPBACK = "127.0.0.1"
+_BACKLOG = 1024
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where HTTP is served.
+
+    Attributes:
+        host: a name or an address, without brackets.
+        port: 0 for any that is free.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Reads `HOST:PORT` or `[IPV6]:PORT`.
+
+        Raises:
+            ValueError: if it is neither.
+        """
+        host, colon, port = text.rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        host = host[1:-1] if bracketed else host
+        if not colon or not host or (":" in host and not bracketed) or not (port.isascii() and port.isdigit()):
+            raise ValueError(f"{text!r} is not HOST:PORT")
+        if int(port) > _LAST_PORT:
+            raise ValueError(f"{port} is no port")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def bind_http(address: Address) -> tuple[socket.socket, Address]:
+    """Binds and listens. Clients that come before a gateway is up, or while one is started again, wait in the queue.
+
+    Returns:
+        the socket, and the address with the port that it got.
+
+    Raises:
+        CommandError: if the address is taken, or not of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise CommandError(f"cannot serve HTTP on {address}: {error.strerror}") from error
+    family, kind, protocol, _, place = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by each connection
+        listener.bind(place)
+        # At once: two sockets that are bound but do not listen may share a port, and the error would come too late.
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandError(_explain(f"HTTP on {address}", error, "choose another with --http HOST:PORT")) from error
+    return listener, Address(address.host, listener.getsockname()[1])
+
+
+def grpc_addresses(first_port: int) -> dict[str, str]:
+    """The loopback address of each service, from a port on; none for port 0.
+
+    Raises:
+        CommandError: if one of them is taken.
+    """
+    if first_port == 0:
+        return {}
+    addresses = {}
+    for service, offset in GRPC_OFFSETS.items():
+        port = first_port + offset
+        # The service binds it itself, later; this finds out in time to say so in clear words.
+        with socket.socket() as probe:
+            try:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((_LOOPBACK, port))
+                probe.listen(1)
+            except (OSError, OverflowError) as error:
+                advice = "choose others with --grpc-port N, or none with --grpc-port 0"
+                raise CommandError(_explain(f"gRPC of {service} on {_LOOPBACK}:{port}", error, advice)) from error
+        addresses[service] = f"{_LOOPBACK}:{port}"
+    return addresses
+
+
+def _explain(what: str, error: OSError | OverflowError, advice: str) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return f"cannot serve {what}: the port is taken by another program; {advice}"
+    return f"cannot serve {what}: {os.strerror(number) if number else error}; {advice}"
