@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from svckit.rpc.tls import TlsSettings
 from svckit.settings import ServiceSettings
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
@@ -39,7 +40,7 @@ class Limits(BaseModel):
     requests_in_flight: int = Field(default=1000, ge=1)
     """The most requests that one process serves at once; 503 beyond."""
     idle_body_seconds: float = Field(default=60.0, gt=0)
-    """How long a body, in either direction, may stand still before the connection is given up. There is no other limit."""
+    """How long a body, up or down, may stand still before the connection is given up; nothing else limits it."""
     request_seconds: float = Field(default=30.0, gt=0)
     """How long the services may take for a request that moves no blob."""
     commit_seconds: float = Field(default=600.0, gt=0)
@@ -54,7 +55,7 @@ class GatewaySettings(ServiceSettings):
     """What the gateway needs."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)
-    """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent has bound."""
+    """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent bound."""
     key_file: Path = Path("/var/lib/roadstead/keys/gateway.pem")
     """The gateway's key pair, which signs its service tokens. Made when it is absent."""
     authsvc: str = "unix:/run/roadstead/auth.sock"
@@ -63,6 +64,8 @@ class GatewaySettings(ServiceSettings):
     """Address of metasvc."""
     blobsvc: str = "unix:/run/roadstead/blob.sock"
     """Address of blobsvc."""
+    rpc_tls: TlsSettings = TlsSettings()
+    """How these are spoken to where they are not on a unix socket."""
     external_url: str = ""
     """How clients reach this registry, such as `https://registry.example.com`. Empty: as each client says in `Host`."""
     token_service: str = DEFAULT_REGISTRY_AUDIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -80,6 +81,11 @@ class GatewayRequest(Request):
                 headers.get("X-Forwarded-Host", ""),
             )
         return self._origin
+
+    @staticmethod
+    def deadline_in(seconds: float) -> float:
+        """`time.monotonic()` so many seconds from now."""
+        return time.monotonic() + seconds
 
     def call(self, token: str | None, deadline: float | None) -> Call:
         """The call that the services see: the caller's token unchanged, the request id, the trace.

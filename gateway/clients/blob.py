@@ -1,0 +1,122 @@
+"""Blobs: metasvc says which repository serves which, blobsvc has the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import grpc.aio
+
+from roadstead.blob.v1 import blob_service_pb2
+from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from roadstead.meta.v1 import blob_link_service_pb2 as pb
+from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
+from svckit.errors import error_for
+
+if TYPE_CHECKING:
+    from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
+    from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceAsyncStub
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedBlob:
+    """A blob that a repository serves.
+
+    Attributes:
+        grant: to read it; `repr` hides it.
+        size_bytes: of the blob.
+        media_type: that a manifest gives it; empty where none does.
+    """
+
+    grant: str = field(repr=False)
+    size_bytes: int
+    media_type: str
+
+
+class BlobClient:
+    """Finds, reads, links and unlinks blobs."""
+
+    def __init__(self, metasvc: grpc.aio.Channel, blobsvc: grpc.aio.Channel) -> None:
+        """Takes the channels to both."""
+        self._links: BlobLinkServiceAsyncStub = BlobLinkServiceStub(metasvc)
+        self._bytes: BlobServiceAsyncStub = BlobServiceStub(blobsvc)
+
+    async def resolve(self, repository: str, digest: str) -> ResolvedBlob:
+        """Finds a blob that a repository serves.
+
+        Raises:
+            DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
+        """
+        answer = await self._links.ResolveBlob(pb.ResolveBlobRequest(repository=repository, digest=digest))
+        return ResolvedBlob(answer.grant, answer.size_bytes, answer.media_type)
+
+    async def read(self, grant: str, offset: int, limit: int) -> AsyncIterator[bytes]:
+        """Reads `limit` bytes from `offset` on, about 1 MiB at once. The first are fetched before this returns.
+
+        So a refusal is known while another status can still be answered. The iterator must be closed.
+
+        Args:
+            grant: of `resolve`.
+            offset: the first byte.
+            limit: how many; more than 0.
+
+        Raises:
+            DomainError: GRANT_INVALID, BLOB_UNKNOWN, UNAVAILABLE. The iterator raises UNAVAILABLE where fewer come.
+        """
+        pieces = self._pieces(grant, offset, limit)
+        try:
+            first = await anext(pieces)
+        except BaseException:
+            await pieces.aclose()
+            raise
+        return _joined(first, pieces)
+
+    async def _pieces(self, grant: str, offset: int, limit: int) -> AsyncGenerator[bytes, None]:
+        call = self._bytes.ReadBlob(blob_service_pb2.ReadBlobRequest(grant=grant, offset=offset, limit=limit))
+        left = limit
+        async with aclosing(cast("AsyncGenerator[blob_service_pb2.ReadBlobResponse, None]", aiter(call))) as answers:
+            async for answer in answers:
+                left -= len(answer.data)
+                yield answer.data
+        if left != 0:
+            raise error_for("UNAVAILABLE", "the blob ended early")
+
+    async def link(self, repository: str, receipt: str) -> str:
+        """Links finished bytes to a repository; gives the digest.
+
+        Raises:
+            DomainError: QUOTA_EXCEEDED, RECEIPT_INVALID, NOT_FOUND.
+        """
+        answer = await self._links.LinkBlob(pb.LinkBlobRequest(receipt=receipt, repository=repository))
+        return answer.digest
+
+    async def mount(self, repository: str, digest: str, from_repository: str) -> bool:
+        """Links a blob that another repository serves; says whether it could.
+
+        Args:
+            repository: to link to.
+            digest: of the blob.
+            from_repository: that serves it; empty for any that the caller's token names.
+
+        Raises:
+            DomainError: INSUFFICIENT_SCOPE.
+        """
+        request = pb.MountBlobRequest(repository=repository, digest=digest, from_repository=from_repository)
+        return (await self._links.MountBlob(request)).mounted
+
+    async def unlink(self, repository: str, digest: str) -> None:
+        """Ends a link.
+
+        Raises:
+            DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED where switched off.
+        """
+        await self._links.UnlinkBlob(pb.UnlinkBlobRequest(repository=repository, digest=digest))
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece

@@ -1,0 +1,159 @@
+"""The channels to the three services, and the ports over them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.clients.blob import BlobClient
+from gateway.clients.manifest import ManifestClient
+from gateway.clients.referrer import ReferrerClient
+from gateway.clients.repository import RepositoryClient
+from gateway.clients.tag import TagClient
+from gateway.clients.token import TokenClient
+from gateway.clients.upload import UploadClient
+from svckit.errors import DomainError
+from svckit.rpc import TlsSettings, open_channel
+from svckit.tokens.signer import ServiceTokenSource
+
+# Repeating these does no harm (their contracts say so), so a service that restarts is not noticed by clients.
+_IDEMPOTENT: Mapping[str, tuple[str, ...]] = {
+    "authsvc": (
+        "roadstead.auth.v1.TokenService/CreateRegistryToken",
+        "roadstead.auth.v1.TokenService/CreateIdentityToken",
+    ),
+    "metasvc": (
+        "roadstead.meta.v1.BlobLinkService/LinkBlob",
+        "roadstead.meta.v1.BlobLinkService/MountBlob",
+        "roadstead.meta.v1.BlobLinkService/ResolveBlob",
+        "roadstead.meta.v1.ManifestService/PutManifest",
+        "roadstead.meta.v1.ManifestService/ResolveManifest",
+        "roadstead.meta.v1.ReferrerService/ListReferrers",
+        "roadstead.meta.v1.RepositoryService/ListCatalog",
+        "roadstead.meta.v1.TagService/ListTagNames",
+    ),
+    "blobsvc": (
+        "roadstead.blob.v1.BlobService/StatBlob",
+        "roadstead.blob.v1.UploadService/FinishUpload",
+        "roadstead.blob.v1.UploadService/GetUploadStatus",
+    ),
+}
+_HEALTH_TIMEOUT_SECONDS = 2.0
+_HEALTH_REMEMBERED_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """One channel to each service.
+
+    Attributes:
+        authsvc: its channel. `metasvc` and `blobsvc` likewise.
+    """
+
+    authsvc: grpc.aio.Channel
+    metasvc: grpc.aio.Channel
+    blobsvc: grpc.aio.Channel
+
+    @classmethod
+    def open(
+        cls, addresses: Mapping[str, str], service_tokens: ServiceTokenSource, tls: TlsSettings, timeout_seconds: float
+    ) -> Channels:
+        """Opens them. To be called in the event loop that uses them, after any fork; they connect when first used.
+
+        Args:
+            addresses: by the services' names.
+            service_tokens: say that the gateway calls.
+            tls: how TCP is spoken.
+            timeout_seconds: how long a unary call may take at most.
+
+        Raises:
+            AddressError: an address is none.
+            TlsError: one is not on this machine and would be spoken to in plain text.
+        """
+        return cls(
+            **{
+                service: open_channel(
+                    addresses[service],
+                    service_tokens=service_tokens,
+                    tls=tls,
+                    idempotent=idempotent,
+                    timeout_seconds=timeout_seconds,
+                )
+                for service, idempotent in _IDEMPOTENT.items()
+            }
+        )
+
+    async def close(self) -> None:
+        """Closes them."""
+        for channel in (self.authsvc, self.metasvc, self.blobsvc):
+            await channel.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes call.
+
+    Attributes:
+        tokens: authsvc's tokens.
+        manifests: metasvc's manifests; `blobs` its blob links together with blobsvc's bytes; `tags`, `referrers` and
+            `repositories` likewise.
+        uploads: blobsvc's uploads.
+    """
+
+    tokens: TokenClient
+    manifests: ManifestClient
+    blobs: BlobClient
+    uploads: UploadClient
+    tags: TagClient
+    referrers: ReferrerClient
+    repositories: RepositoryClient
+
+    @classmethod
+    def over(cls, channels: Channels) -> Services:
+        """The ports over some channels."""
+        return cls(
+            tokens=TokenClient(channels.authsvc),
+            manifests=ManifestClient(channels.metasvc),
+            blobs=BlobClient(channels.metasvc, channels.blobsvc),
+            uploads=UploadClient(channels.blobsvc),
+            tags=TagClient(channels.metasvc),
+            referrers=ReferrerClient(channels.metasvc),
+            repositories=RepositoryClient(channels.metasvc),
+        )
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether the services serve, asked of each at most once a second: probes come from everywhere."""
+
+    channels: Channels
+    _known: dict[str, bool] = field(default_factory=dict)
+    _asked_time: float = field(default=-1e9)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def check(self) -> Mapping[str, bool]:
+        """Each service, and whether it says SERVING."""
+        async with self._asking:
+            if time.monotonic() - self._asked_time >= _HEALTH_REMEMBERED_SECONDS:
+                names = ("authsvc", "metasvc", "blobsvc")
+                answers = await asyncio.gather(*(_serves(getattr(self.channels, name)) for name in names))
+                self._known = dict(zip(names, answers, strict=True))
+                self._asked_time = time.monotonic()
+            return self._known
+
+
+async def _serves(channel: grpc.aio.Channel) -> bool:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        answer = await stub.Check(
+            health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS, wait_for_ready=False
+        )
+    except (DomainError, grpc.aio.AioRpcError):
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

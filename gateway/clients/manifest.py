@@ -1,0 +1,100 @@
+"""metasvc's manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from roadstead.meta.v1 import manifest_service_pb2 as pb
+from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
+
+if TYPE_CHECKING:
+    from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceAsyncStub
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest as it was pushed.
+
+    Attributes:
+        digest: of the content.
+        media_type: as it was pushed.
+        size_bytes: of the content.
+        content: byte for byte; empty where only the head was asked for.
+    """
+
+    digest: str
+    media_type: str
+    size_bytes: int
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PutManifest:
+    """What became of a manifest.
+
+    Attributes:
+        digest: under which it is stored.
+        tags: that point at it now, as asked for.
+        subject_digest: of its subject; empty without one.
+    """
+
+    digest: str
+    tags: tuple[str, ...]
+    subject_digest: str
+
+
+class ManifestClient:
+    """Reads and writes manifests."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Takes the channel to metasvc."""
+        self._stub: ManifestServiceAsyncStub = ManifestServiceStub(channel)
+
+    async def resolve(self, repository: str, reference: str, *, omit_content: bool) -> StoredManifest:
+        """The manifest that a tag or digest names.
+
+        Raises:
+            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
+        """
+        request = pb.ResolveManifestRequest(repository=repository, reference=reference, omit_content=omit_content)
+        found = (await self._stub.ResolveManifest(request)).manifest
+        return StoredManifest(found.digest, found.media_type, found.size_bytes, found.content)
+
+    async def put(
+        self,
+        repository: str,
+        reference: str,
+        media_type: str,
+        content: bytes,
+        tags: Sequence[str],
+        if_match: Sequence[str],
+        if_none_match: Sequence[str],
+    ) -> PutManifest:
+        """Stores a manifest and moves its tags, all or nothing.
+
+        Raises:
+            DomainError: MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, DIGEST_INVALID, PRECONDITION, QUOTA_EXCEEDED, …
+        """
+        request = pb.PutManifestRequest(
+            repository=repository,
+            reference=reference,
+            media_type=media_type,
+            content=content,
+            tags=tags,
+            if_match=if_match,
+            if_none_match=if_none_match,
+        )
+        answer = await self._stub.PutManifest(request)
+        return PutManifest(answer.digest, tuple(answer.tags), answer.subject_digest)
+
+    async def delete(self, repository: str, reference: str) -> None:
+        """Deletes a manifest with its tags, or one tag.
+
+        Raises:
+            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED where switched off.
+        """
+        await self._stub.DeleteManifest(pb.DeleteManifestRequest(repository=repository, reference=reference))

@@ -1,0 +1,91 @@
+"""authsvc's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from gateway.wire.credentials import Basic
+from roadstead.auth.v1 import token_pb2, token_service_pb2
+from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
+
+if TYPE_CHECKING:
+    from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceAsyncStub
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token that authsvc has made.
+
+    Attributes:
+        text: the token; `repr` hides it.
+        expires_in_seconds: how long it lives.
+        issue_time: when it was made.
+    """
+
+    text: str = field(repr=False)
+    expires_in_seconds: int
+    issue_time: datetime
+
+
+class TokenClient:
+    """Asks authsvc for tokens."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Takes the channel to authsvc."""
+        self._stub: TokenServiceAsyncStub = TokenServiceStub(channel)
+
+    async def create_registry_token(
+        self,
+        credentials: Basic | None,
+        *,
+        service: str = "",
+        scopes: Sequence[str] = (),
+        account: str = "",
+        client_address: str = "",
+    ) -> IssuedToken:
+        """Makes a token for /v2: for whom the credentials name, else for the caller of the current call.
+
+        Args:
+            credentials: a name and its secret; None for none.
+            service: the token service that the client believes to speak to; empty for whichever this is.
+            scopes: Docker's, one each: "repository:library/nginx:pull,push".
+            account: Docker's hint.
+            client_address: whom wrong passwords slow down.
+
+        Raises:
+            DomainError: UNAUTHORIZED for wrong credentials; BAD_REQUEST for another service or malformed scopes;
+                TOOMANYREQUESTS after too many wrong ones.
+        """
+        request = token_service_pb2.CreateRegistryTokenRequest(
+            credentials=_credentials(credentials),
+            service=service,
+            scopes=scopes,
+            account=account,
+            client_address=client_address,
+        )
+        answer = await self._stub.CreateRegistryToken(request)
+        return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC))
+
+    async def create_identity_token(self, credentials: Basic, *, client_address: str = "") -> IssuedToken:
+        """Makes a token for /api/v2.0, which says who calls.
+
+        Raises:
+            DomainError: UNAUTHORIZED for wrong credentials, TOOMANYREQUESTS after too many.
+        """
+        request = token_service_pb2.CreateIdentityTokenRequest(
+            credentials=_credentials(credentials), client_address=client_address
+        )
+        answer = await self._stub.CreateIdentityToken(request)
+        return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC))
+
+
+def _credentials(basic: Basic | None) -> token_pb2.Credentials | None:
+    if basic is None:
+        return None
+    password = token_pb2.Credentials.Password(username=basic.username, secret=basic.secret)
+    return token_pb2.Credentials(password=password)

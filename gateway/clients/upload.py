@@ -1,0 +1,124 @@
+"""blobsvc's uploads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from roadstead.blob.v1 import upload_service_pb2 as pb
+from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+
+if TYPE_CHECKING:
+    from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
+
+
+@dataclass(frozen=True, slots=True)
+class StartedUpload:
+    """An upload session.
+
+    Attributes:
+        id: of the upload.
+        ticket: the right to go on with it; `repr` hides it.
+    """
+
+    id: str
+    ticket: str = field(repr=False)
+
+
+class UploadClient:
+    """Begins, writes, finishes and cancels uploads. The ticket is the right to all but the first."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Takes the channel to blobsvc."""
+        self._stub: UploadServiceAsyncStub = UploadServiceStub(channel)
+
+    async def start(self, repository: str, digest_algorithm: str) -> StartedUpload:
+        """Begins an upload.
+
+        Args:
+            repository: full name.
+            digest_algorithm: "sha256" or "sha512"; empty for the usual one.
+
+        Raises:
+            DomainError: INSUFFICIENT_SCOPE, DIGEST_INVALID for another algorithm.
+        """
+        request = pb.StartUploadRequest(repository=repository, digest_algorithm=digest_algorithm)
+        upload = (await self._stub.StartUpload(request)).upload
+        return StartedUpload(upload.id, upload.ticket)
+
+    async def write(self, ticket: str, repository: str, offset: int | None, chunks: AsyncIterator[bytes]) -> int:
+        """Appends bytes; gives the committed size.
+
+        When the source of the chunks fails, what came before is committed first, and then its error is raised.
+
+        Args:
+            ticket: of the upload.
+            repository: that the ticket must be for.
+            offset: where the bytes belong; None for the committed size.
+            chunks: about 1 MiB each, 4 MiB at most.
+
+        Raises:
+            DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.
+        """
+        header = pb.WriteUploadRequest.Header(ticket=ticket, repository=repository, offset=offset)
+        call = self._stub.WriteUpload()
+        broken: Exception | None = None
+        try:
+            await call.write(pb.WriteUploadRequest(header=header))
+            while True:
+                try:
+                    chunk = await anext(chunks, None)
+                except Exception as error:
+                    broken = error
+                    break
+                if chunk is None:
+                    break
+                await call.write(pb.WriteUploadRequest(data=chunk))
+            await call.done_writing()
+            committed = (await call).committed_size_bytes
+        finally:
+            if not call.done():
+                call.cancel()
+        if broken is not None:
+            raise broken
+        return committed
+
+    async def status(self, ticket: str, repository: str) -> int:
+        """The committed size.
+
+        Raises:
+            DomainError: BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.
+        """
+        answer = await self._stub.GetUploadStatus(pb.GetUploadStatusRequest(ticket=ticket, repository=repository))
+        return answer.committed_size_bytes
+
+    async def finish(
+        self, ticket: str, repository: str, digest: str, expected_size_bytes: int | None, timeout_seconds: float
+    ) -> str:
+        """Verifies the bytes and stores them; gives the receipt.
+
+        Args:
+            ticket: of the upload.
+            repository: that the ticket must be for.
+            digest: of the whole blob.
+            expected_size_bytes: of the whole blob; None where the client did not say.
+            timeout_seconds: how long it may take: bytes that came before a restart are read again.
+
+        Raises:
+            DomainError: DIGEST_INVALID, SIZE_INVALID, BLOB_UPLOAD_UNKNOWN, UPLOAD_CONFLICT, TICKET_INVALID.
+        """
+        request = pb.FinishUploadRequest(
+            ticket=ticket, repository=repository, digest=digest, expected_size_bytes=expected_size_bytes
+        )
+        return (await self._stub.FinishUpload(request, timeout=timeout_seconds)).receipt
+
+    async def cancel(self, ticket: str, repository: str) -> None:
+        """Ends an upload and forgets its bytes.
+
+        Raises:
+            DomainError: BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.
+        """
+        await self._stub.CancelUpload(pb.CancelUploadRequest(ticket=ticket, repository=repository))

@@ -1,0 +1,60 @@
+"""For who watches over this process: /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from quart import Blueprint, Response, request
+
+from gateway.clients.channels import Readiness
+from gateway.config import GatewaySettings, networks
+from gateway.wire.origin import is_within
+from gateway.wire.request import GatewayRequest
+from svckit.errors import NotFound
+from svckit.metrics import CONTENT_TYPE, Metrics
+
+
+def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics) -> Blueprint:
+    """The routes.
+
+    Args:
+        settings: say from where metrics may be read.
+        readiness: asks the services.
+        metrics: of this process.
+    """
+    routes = Blueprint("probes", __name__)
+    readers = networks(settings.metrics_networks)
+
+    @routes.get("/healthz")
+    async def alive() -> Response:
+        """This process answers; of the others it says nothing, or it would be restarted for their faults."""
+        _of_this("healthz")
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    @routes.get("/readyz")
+    async def ready() -> Response:
+        """Everything that a request may need serves."""
+        _of_this("readyz")
+        states = await readiness.check()
+        lines = [f"{service}: {'serving' if serves else 'not serving'}" for service, serves in states.items()]
+        answer = Response("\n".join(lines) + "\n", 200 if all(states.values()) else 503)
+        answer.content_type = "text/plain; charset=utf-8"
+        if answer.status_code == 503:
+            answer.headers["Retry-After"] = "1"
+        return answer
+
+    @routes.get("/metrics")
+    async def measured() -> Response:
+        """Prometheus's text. The connection's own peer counts: headers are anybody's to write."""
+        this = _of_this("metrics")
+        if not is_within(this.peer_address, readers):
+            raise NotFound
+        return Response(metrics.render(), content_type=CONTENT_TYPE)
+
+    return routes
+
+
+def _of_this(route: str) -> GatewayRequest:
+    this = cast("GatewayRequest", request._get_current_object())  # noqa: SLF001 - werkzeug's way to the object itself
+    this.route = route
+    return this

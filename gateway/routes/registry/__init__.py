@@ -1,0 +1,1 @@
+"""The registry: everything under /v2."""

@@ -1,0 +1,26 @@
+"""Docker's _catalog."""
+
+from __future__ import annotations
+
+from gateway.routes.registry.exchange import Exchange
+from gateway.wire.answer import Answer
+from gateway.wire.links import next_page
+
+_USUAL = 100
+_MOST = 1000
+
+
+async def answer(exchange: Exchange) -> Answer:
+    """The names of all repositories, for administrators, a page at a time."""
+    asked = exchange.number("n")
+    size = _USUAL if asked is None else min(asked, _MOST)
+    last = exchange.parameter("last") or ""
+    await exchange.authenticate()
+    # Nothing is asked for with n=0, and still it is the service that says whether the caller may ask.
+    names, has_more = await exchange.services.repositories.list_catalog(max(size, 1), last)
+    if size == 0:
+        names, has_more = [], False
+    found = Answer.of_json({"repositories": names})
+    if has_more and names:
+        found.headers.append(next_page("/v2/_catalog", {"n": size, "last": names[-1]}))
+    return found

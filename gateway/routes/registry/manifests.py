@@ -1,0 +1,79 @@
+"""Manifests."""
+
+from __future__ import annotations
+
+from gateway.routes.registry.exchange import Exchange
+from gateway.wire.answer import Answer
+from gateway.wire.conditions import entity_tag, names, parse_entity_tags
+from svckit.errors import error_for, from_oci_error
+from svckit.oci.errors import OciFormatError
+from svckit.oci.reference import Reference
+from svckit.rpc import shielded
+
+
+class ManifestRoute:
+    """Answers at /v2/<name>/manifests/<reference>."""
+
+    def __init__(self, most_bytes: int, most_tags: int) -> None:
+        """Takes the size of the largest manifest, and the most `tag=` in one PUT."""
+        self._most_bytes = most_bytes
+        self._most_tags = most_tags
+
+    async def answer(self, exchange: Exchange) -> Answer:
+        """Reads, stores or deletes a manifest."""
+        try:
+            reference = Reference.parse(exchange.target.item)
+        except OciFormatError as error:
+            raise from_oci_error(error) from None
+        match exchange.request.method:
+            case "PUT":
+                return await self._put(exchange, reference)
+            case "DELETE":
+                await exchange.authenticate()
+                await shielded(exchange.services.manifests.delete(exchange.repository, str(reference)))
+                return Answer(202)
+        return await self._get(exchange, reference)
+
+    async def _get(self, exchange: Exchange, reference: Reference) -> Answer:
+        await exchange.authenticate()
+        request = exchange.request
+        is_head = request.method == "HEAD"
+        # What is stored is served whatever Accept says: the spec leaves no conversion, and old clients send too little.
+        found = await exchange.services.manifests.resolve(exchange.repository, str(reference), omit_content=is_head)
+        headers = [("Docker-Content-Digest", found.digest), ("ETag", entity_tag(found.digest))]
+        if names(parse_entity_tags(request.headers.getlist("If-None-Match")), found.digest):
+            return Answer(304, headers)
+        headers += [
+            ("Content-Type", found.media_type),
+            ("Content-Length", str(found.size_bytes)),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        return Answer(200, headers, found.content)
+
+    async def _put(self, exchange: Exchange, reference: Reference) -> Answer:
+        request = exchange.request
+        tags = list(exchange.query.get("tag", ()))
+        if len(tags) > self._most_tags:
+            raise error_for("URI_TOO_LONG", f"{len(tags)} tags; {self._most_tags} are the most")
+        if_match = parse_entity_tags(request.headers.getlist("If-Match"))
+        if_none_match = parse_entity_tags(request.headers.getlist("If-None-Match"))
+        await exchange.authenticate()
+        content = await request.body.read(self._most_bytes, "MANIFEST_TOO_LARGE")
+        # Parameters, such as a charset, are not part of what is stored.
+        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        # Shielded: a client that has gone must not leave it open whether its tag was moved.
+        put = await shielded(
+            exchange.services.manifests.put(
+                exchange.repository, str(reference), media_type, content, tags, if_match, if_none_match
+            )
+        )
+        headers = [
+            ("Location", f"/v2/{exchange.repository}/manifests/{put.digest}"),
+            ("Docker-Content-Digest", put.digest),
+            ("ETag", entity_tag(put.digest)),
+        ]
+        if put.subject_digest:
+            headers.append(("OCI-Subject", put.subject_digest))
+        if tags:
+            headers += [("OCI-Tag", tag) for tag in put.tags]
+        return Answer(201, headers)

@@ -1,0 +1,83 @@
+"""The paths of /v2. A repository's name has slashes in it, so they are read from the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gateway.wire.request import decode_path
+from svckit.errors import error_for, from_oci_error
+from svckit.oci.errors import OciFormatError
+from svckit.oci.repository import RepositoryName
+
+PREFIX = "/v2"
+
+READS = ("GET", "HEAD")
+METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "v2.base": READS,
+        "v2.catalog": READS,
+        "v2.manifest": (*READS, "PUT", "DELETE"),
+        "v2.blob": (*READS, "DELETE"),
+        "v2.uploads": ("POST",),
+        "v2.upload": ("GET", "PATCH", "PUT", "DELETE"),
+        "v2.tags": READS,
+        "v2.referrers": READS,
+    }
+)
+"""The routes, and the methods that each answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path under /v2 names.
+
+    Attributes:
+        route: a key of `METHODS`.
+        repository: the full name; empty where there is none in the path.
+        item: the reference, digest or upload id; empty where there is none.
+    """
+
+    route: str
+    repository: str = ""
+    item: str = ""
+
+
+def parse_target(raw_path: str) -> Target:
+    """Reads a path.
+
+    Args:
+        raw_path: percent-encoded, beginning with /v2.
+
+    Raises:
+        DomainError: NAME_INVALID for a malformed repository name, NOT_FOUND for a path that is none of ours,
+            BAD_REQUEST for one that cannot be decoded.
+    """
+    path = decode_path(raw_path).removeprefix(PREFIX)
+    if path in {"", "/"}:
+        return Target("v2.base")
+    if path in {"/_catalog", "/_catalog/"}:
+        return Target("v2.catalog")
+    parts = path[1:].split("/")
+    match parts:
+        case [*name, "blobs", "uploads"] | [*name, "blobs", "uploads", ""] if name:
+            return Target("v2.uploads", _repository(name))
+        case [*name, "blobs", "uploads", item] if name:
+            return Target("v2.upload", _repository(name), item)
+        case [*name, "manifests", item] if name and item:
+            return Target("v2.manifest", _repository(name), item)
+        case [*name, "blobs", item] if name and item:
+            return Target("v2.blob", _repository(name), item)
+        case [*name, "tags", "list"] if name:
+            return Target("v2.tags", _repository(name))
+        case [*name, "referrers", item] if name and item:
+            return Target("v2.referrers", _repository(name), item)
+    raise error_for("NOT_FOUND", "there is no such path")
+
+
+def _repository(parts: list[str]) -> str:
+    try:
+        return RepositoryName.parse("/".join(parts)).value
+    except OciFormatError as error:
+        raise from_oci_error(error) from None

@@ -1,0 +1,102 @@
+"""/v2: the distribution spec, and Docker's additions to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from gateway.clients.channels import Services
+from gateway.config import GatewaySettings, networks
+from gateway.routes.registry import base, blobs, catalog, manifests, referrers, tags, uploads
+from gateway.routes.registry.exchange import ChallengeNeeded, Exchange
+from gateway.routes.registry.paths import METHODS, PREFIX, Target, parse_target
+from gateway.wire.answer import Answer
+from gateway.wire.challenge import Challenger
+from gateway.wire.credentials import Bearer
+from gateway.wire.errors import API_VERSION_HEADER, oci_error
+from gateway.wire.origin import OriginReader
+from gateway.wire.request import GatewayRequest
+from svckit.access.call import enter_call
+from svckit.errors import DomainError, error_for
+from svckit.logging import get_logger
+from svckit.tokens.verifier import TokenVerifier
+
+log = get_logger(__name__)
+
+Route = Callable[[Exchange], Awaitable[Answer]]
+
+
+class RegistrySurface:
+    """Answers everything under /v2."""
+
+    prefix = PREFIX
+
+    def __init__(self, settings: GatewaySettings, services: Services, verifier: TokenVerifier) -> None:
+        """Puts the routes together.
+
+        Args:
+            settings: the gateway's.
+            services: what the routes call.
+            verifier: judges a token where no service would be asked, at /v2/ itself, and reads tickets.
+        """
+        limits = settings.limits
+        self._services = services
+        self._origins = OriginReader(networks(settings.trusted_proxies))
+        self._challenger = Challenger(settings.token_service, settings.token_path, settings.external_url)
+        self._request_seconds = limits.request_seconds
+        uploading = uploads.UploadRoute(verifier, limits.commit_seconds)
+        self._routes: Mapping[str, Route] = {
+            "v2.base": base.BaseRoute(verifier).answer,
+            "v2.catalog": catalog.answer,
+            "v2.manifest": manifests.ManifestRoute(limits.manifest_bytes, limits.tags_per_manifest).answer,
+            "v2.blob": blobs.BlobRoute(limits.ranges).answer,
+            "v2.uploads": uploading.begin,
+            "v2.upload": uploading.go_on,
+            "v2.tags": tags.answer,
+            "v2.referrers": referrers.answer,
+        }
+
+    async def __call__(self, request: GatewayRequest) -> Answer:
+        """Answers one request, errors included."""
+        try:
+            target = parse_target(request.raw_target)
+        except DomainError as error:
+            answer = oci_error(error)
+        else:
+            answer = await self._answer(request, target)
+        answer.headers.append(API_VERSION_HEADER)
+        return answer
+
+    async def _answer(self, request: GatewayRequest, target: Target) -> Answer:
+        request.route = target.route
+        call = request.call(None, None)
+        exchange = Exchange(request, target, request.reached(self._origins), self._services, call)
+        exchange.allow(self._request_seconds)
+        # Until the task ends, which serves this request alone: a body that streams calls services, too.
+        enter_call(call)
+        try:
+            if request.method not in METHODS[target.route]:
+                raise error_for("UNSUPPORTED", metadata={"allow": ", ".join(METHODS[target.route])})
+            return await self._routes[target.route](exchange)
+        except DomainError as error:
+            return self._refuse(exchange, error)
+
+    def _refuse(self, exchange: Exchange, error: DomainError) -> Answer:
+        answer = oci_error(error)
+        if error.reason == "INTERNAL":
+            log.error("internal error", route=exchange.target.route, exc_info=error)
+        if answer.status == 401:
+            told = "" if isinstance(error, ChallengeNeeded) else _oauth_error(exchange.request, error)
+            challenge = self._challenger.bearer(exchange.origin, exchange.scopes, told)
+            answer.headers.append(("WWW-Authenticate", challenge))
+        return answer
+
+
+def _oauth_error(request: GatewayRequest, error: DomainError) -> str:
+    """RFC 6750's word for it, which a client hears only about a token that it sent."""
+    try:
+        sent_token = isinstance(request.credentials, Bearer)
+    except DomainError:
+        return "invalid_token"
+    if not sent_token:
+        return ""
+    return "insufficient_scope" if error.reason == "INSUFFICIENT_SCOPE" else "invalid_token"

@@ -1,0 +1,24 @@
+"""Docker's tags/list, as the distribution spec has it."""
+
+from __future__ import annotations
+
+from gateway.routes.registry.exchange import Exchange
+from gateway.wire.answer import Answer
+from gateway.wire.links import next_page
+
+_MOST = 2**31 - 1
+
+
+async def answer(exchange: Exchange) -> Answer:
+    """The names of a repository's tags: without `n` all of them, with `n=0` none."""
+    limit = exchange.number("n")
+    last = exchange.parameter("last") or ""
+    await exchange.authenticate()
+    if limit is not None:
+        limit = min(limit, _MOST)
+    names, has_more = await exchange.services.tags.list_names(exchange.repository, limit, last)
+    found = Answer.of_json({"name": exchange.repository, "tags": names})
+    if has_more and names and limit:
+        path = f"/v2/{exchange.repository}/tags/list"
+        found.headers.append(next_page(path, {"n": limit, "last": names[-1]}))
+    return found

@@ -1,0 +1,130 @@
+"""Wires the gateway together and serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, cast
+
+from hypercorn.asyncio import serve as serve_http
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.logging import Logger
+from quart import Blueprint
+
+from gateway.app import Gateway, Surface
+from gateway.clients.channels import Channels, Readiness, Services
+from gateway.config import SECTION, GatewaySettings
+from gateway.routes import probes
+from gateway.routes.registry.surface import RegistrySurface
+from gateway.routes.token import TokenSurface
+from gateway.wire.measure import HttpMetrics
+from svckit import logging
+from svckit.keys import load_or_create
+from svckit.metrics import Metrics
+from svckit.rpc import settle_shielded, stop_signals
+from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle
+
+log = logging.get_logger(__name__)
+
+
+def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVerifier, metrics: Metrics) -> Gateway:
+    """Puts the app together over open channels.
+
+    Args:
+        settings: the gateway's.
+        channels: to the services.
+        verifier: judges registry tokens at /v2/.
+        metrics: of this process.
+    """
+    services = Services.over(channels)
+    registry = RegistrySurface(settings, services, verifier)
+    tokens = TokenSurface(settings, services)
+    surfaces: Sequence[Surface] = (
+        Surface(registry.prefix, registry),
+        Surface(tokens.prefix, tokens),
+    )
+    blueprints: Sequence[Blueprint] = (probes.blueprint(settings, Readiness(channels), metrics),)
+    return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry))
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serves until SIGTERM or SIGINT, then lets requests under way end.
+
+    Raises:
+        KeyFileError: the key pair cannot be read.
+        OSError: an address cannot be bound.
+    """
+    keys = await asyncio.to_thread(load_or_create, settings.key_file)
+    trust = TrustBundle(settings.trust_dir)
+    await asyncio.to_thread(trust.publish, SECTION, keys)
+    verifier = TokenVerifier(trust, registry_audience=settings.token_service)
+    metrics = Metrics(SECTION)
+    async with AsyncExitStack() as stack:
+        channels = Channels.open(
+            {"authsvc": settings.authsvc, "metasvc": settings.metasvc, "blobsvc": settings.blobsvc},
+            ServiceTokenSource(TokenSigner(SECTION, keys)),
+            settings.rpc_tls,
+            settings.limits.request_seconds,
+        )
+        stack.push_async_callback(channels.close)
+        app = build_app(settings, channels, verifier, metrics)
+        with stop_signals() as signals:
+            await serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=signals.wait)
+        if left := await settle_shielded(settings.limits.commit_seconds):
+            log.error("commits left behind", tasks=left)
+
+
+def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
+    """The server's settings, of ours."""
+    limits = settings.limits
+    config = HypercornConfig()
+    config.bind = list(settings.listen)
+    config.backlog = 1024
+    config.graceful_timeout = limits.drain_seconds
+    config.keep_alive_timeout = cast("int", limits.keep_alive_seconds)
+    # Clients such as containerd send everything over one connection; a thousand requests are a busy minute.
+    config.keep_alive_max_requests = 1_000_000
+    # The app refuses at the limit itself, with a body that says so; the server, with none, at twice that.
+    config.h11_max_incomplete_size = 2 * limits.header_bytes
+    config.h2_max_header_list_size = 2 * limits.header_bytes
+    # 64 KiB each: what a body may be ahead of whoever reads it.
+    config.max_app_queue_size = 8
+    config.include_server_header = False
+    config.logger_class = _ServerLog
+    if settings.tls_certificate_file is not None and settings.tls_key_file is not None:
+        config.certfile = str(settings.tls_certificate_file)
+        config.keyfile = str(settings.tls_key_file)
+    return config
+
+
+class _ServerLog(Logger):
+    """What Hypercorn logs goes where ours goes; its access log is left to the app."""
+
+    def __init__(self, config: HypercornConfig) -> None:
+        config.accesslog = None
+        config.errorlog = None
+        super().__init__(config)
+        self.error_logger = cast("Any", logging.get_logger("hypercorn.error"))
+
+    async def access(self, request: Any, response: Any, request_time: float) -> None:
+        """Not used."""
+
+
+def main(config_path: Path | None) -> None:
+    """Runs the gateway in this process: `roadstead serve gateway`.
+
+    Args:
+        config_path: the TOML file; None for the environment alone.
+
+    Raises:
+        SettingsError: the settings are refused.
+    """
+    settings = GatewaySettings.load(config_path, SECTION)
+    logging.configure(SECTION, settings.log_level, settings.log_format)
+    log.info("starting", process=os.getpid(), listen=list(settings.listen))
+    asyncio.run(serve(settings))

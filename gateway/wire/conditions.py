@@ -1,0 +1,44 @@
+"""Conditional requests (RFC 9110 §13): entity tags are digests in quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from svckit.errors import error_for
+
+ANY = "*"
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+_TAGS = re.compile(rf"\s*{_TAG.pattern}\s*(?:,\s*{_TAG.pattern}\s*)*")
+
+
+def entity_tag(digest: str) -> str:
+    """The value of `ETag`."""
+    return f'"{digest}"'
+
+
+def parse_entity_tags(headers: Sequence[str]) -> tuple[str, ...]:
+    """Reads If-Match or If-None-Match.
+
+    Args:
+        headers: the values, one for each time it was sent.
+
+    Returns:
+        What stands between the quotes; `*` alone for any; empty without the header.
+
+    Raises:
+        DomainError: BAD_REQUEST for another form: a write must not lose its condition unnoticed.
+    """
+    if not headers:
+        return ()
+    text = ",".join(headers)
+    if text.strip() == ANY:
+        return (ANY,)
+    if _TAGS.fullmatch(text) is None:
+        raise error_for("BAD_REQUEST", 'an entity tag reads "<digest>"')
+    return tuple(match[1] for match in _TAG.finditer(text))
+
+
+def names(tags: Sequence[str], digest: str) -> bool:
+    """Whether a condition names this digest."""
+    return digest in tags or ANY in tags

@@ -1,0 +1,140 @@
+"""Byte ranges: of a GET (RFC 9110 §14), and of an upload (distribution-spec, which writes them otherwise)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from svckit.errors import error_for
+
+_UPLOAD_RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
+_SPEC = re.compile(r"([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
+
+
+class UnsatisfiableRange(ValueError):
+    """No byte of what was asked for exists: 416."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Some bytes of a blob.
+
+    Attributes:
+        first: offset of the first byte.
+        last: offset of the last one, inclusive.
+    """
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return self.last - self.first + 1
+
+    def content_range(self, size: int) -> str:
+        """The value of `Content-Range`."""
+        return f"bytes {self.first}-{self.last}/{size}"
+
+
+def parse_range(header: str, size: int, most: int) -> tuple[ByteRange, ...]:
+    """Reads a Range header.
+
+    Args:
+        header: its value; empty without one.
+        size: of the blob, in bytes.
+        most: how many ranges are served.
+
+    Returns:
+        The ranges in the order asked for, cut to the blob; empty where the whole blob is the answer: no header, another
+        unit than bytes, more ranges than are served, or ranges that together exceed the blob (they must overlap, and
+        are a way to ask for much with little).
+
+    Raises:
+        UnsatisfiableRange: none of them has a byte of the blob, or one is malformed.
+    """
+    unit, equals, text = header.partition("=")
+    if not equals or unit.strip().lower() != "bytes":
+        return ()
+    specs = [spec.strip() for spec in text.split(",")]
+    if len(specs) > most:
+        return ()
+    ranges = []
+    for spec in specs:
+        found = _parse_spec(spec, size)
+        if found is not None:
+            ranges.append(found)
+    if not ranges:
+        raise UnsatisfiableRange
+    if sum(each.length for each in ranges) > size:
+        return ()
+    return tuple(ranges)
+
+
+def _parse_spec(spec: str, size: int) -> ByteRange | None:
+    """One range; None where it lies beyond the end."""
+    match = _SPEC.fullmatch(spec)
+    if match is None or not (match[1] or match[2]):
+        raise UnsatisfiableRange
+    if not match[1]:
+        suffix = int(match[2])
+        return ByteRange(max(size - suffix, 0), size - 1) if suffix and size else None
+    first = int(match[1])
+    last = int(match[2]) if match[2] else size - 1
+    if match[2] and last < first:
+        raise UnsatisfiableRange
+    return ByteRange(first, min(last, size - 1)) if first < size else None
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """The frame of a `multipart/byteranges` body.
+
+    Attributes:
+        boundary: between the parts; no content can hold it by chance.
+        heads: what goes before the bytes of each part.
+        tail: what goes after the last.
+        size_bytes: of the whole body.
+    """
+
+    boundary: str
+    heads: tuple[bytes, ...]
+    tail: bytes
+    size_bytes: int
+
+    @classmethod
+    def of(cls, ranges: Sequence[ByteRange], size: int, media_type: str) -> Multipart:
+        """Frames some ranges of a blob."""
+        boundary = secrets.token_hex(16)
+        head = f"\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: "
+        heads = tuple(f"{head}{each.content_range(size)}\r\n\r\n".encode() for each in ranges)
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        total = sum(len(head) for head in heads) + sum(each.length for each in ranges) + len(tail)
+        return cls(boundary, heads, tail, total)
+
+    @property
+    def content_type(self) -> str:
+        """The value of `Content-Type`."""
+        return f"multipart/byteranges; boundary={self.boundary}"
+
+
+def parse_upload_range(header: str) -> ByteRange:
+    """Reads the Content-Range of an upload's chunk: `<first>-<last>`, with no unit.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_INVALID for another form, RANGE_INVALID for one that ends before it begins.
+    """
+    match = _UPLOAD_RANGE.fullmatch(header.strip())
+    if match is None:
+        raise error_for("BLOB_UPLOAD_INVALID", "the Content-Range of a chunk reads <first>-<last>, in bytes")
+    found = ByteRange(int(match[1]), int(match[2]))
+    if found.length < 1 or found.last >= 2**63:
+        raise error_for("RANGE_INVALID", "the Content-Range ends before it begins")
+    return found
+
+
+def upload_range(committed_size_bytes: int) -> str:
+    """The Range of an upload: what has come so far. An empty one says 0-0, never 0--1."""
+    return f"0-{max(committed_size_bytes - 1, 0)}"
