@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,12 +22,15 @@ from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
-from svckit.keys import load_or_create
+from svckit.keys import KeyFileError, load_or_create
 from svckit.metrics import Metrics
 from svckit.rpc import settle_shielded, stop_signals
+from svckit.rpc.address import AddressError
+from svckit.rpc.tls import TlsError
+from svckit.settings import SettingsError
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
+from svckit.trust import TrustBundle, TrustError
 
 log = logging.get_logger(__name__)
 
@@ -58,6 +61,7 @@ async def serve(settings: GatewaySettings) -> None:
     Raises:
         KeyFileError: the key pair cannot be read.
         OSError: an address cannot be bound.
+        TrustError: and the others that `main` reports.
     """
     keys = await asyncio.to_thread(load_or_create, settings.key_file)
     trust = TrustBundle(settings.trust_dir)
@@ -115,16 +119,21 @@ class _ServerLog(Logger):
         """Not used."""
 
 
-def main(config_path: Path | None) -> None:
+def main(config_path: Path | None) -> int:
     """Runs the gateway in this process: `roadstead serve gateway`.
 
     Args:
         config_path: the TOML file; None for the environment alone.
 
-    Raises:
-        SettingsError: the settings are refused.
+    Returns:
+        the exit status.
     """
-    settings = GatewaySettings.load(config_path, SECTION)
-    logging.configure(SECTION, settings.log_level, settings.log_format)
-    log.info("starting", process=os.getpid(), listen=list(settings.listen))
-    asyncio.run(serve(settings))
+    try:
+        settings = GatewaySettings.load(config_path, SECTION)
+        logging.configure(SECTION, settings.log_level, settings.log_format)
+        asyncio.run(serve(settings))
+    except (SettingsError, KeyFileError, TrustError, AddressError, TlsError, OSError) as error:
+        # What is wrong with the installation, not with the program: one line says it better than a traceback.
+        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
+        return 1
+    return 0

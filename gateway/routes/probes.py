@@ -55,6 +55,6 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
 
 
 def _of_this(route: str) -> GatewayRequest:
-    this = cast("GatewayRequest", request._get_current_object())  # noqa: SLF001 - werkzeug's way to the object itself
+    this = cast("GatewayRequest", request)
     this.route = route
     return this
