@@ -83,7 +83,7 @@ class SqlProjects:
 
     async def get(self, project_id: int) -> Project | None:
         """See the port."""
-        return _project((await self._conn.execute(_GET, {"project_id": project_id})).one_or_none())
+        return to_project((await self._conn.execute(_GET, {"project_id": project_id})).one_or_none())
 
     async def add(self, row: Project) -> None:
         """See the port."""
@@ -104,11 +104,11 @@ class SqlProjects:
 
     async def lock_open(self, project_id: int) -> Project | None:
         """See the port."""
-        return _project((await self._conn.execute(_LOCK_OPEN, {"project_id": project_id})).one_or_none())
+        return to_project((await self._conn.execute(_LOCK_OPEN, {"project_id": project_id})).one_or_none())
 
     async def lock_closed(self, project_id: int) -> Project | None:
         """See the port."""
-        return _project((await self._conn.execute(_LOCK_CLOSED, {"project_id": project_id})).one_or_none())
+        return to_project((await self._conn.execute(_LOCK_CLOSED, {"project_id": project_id})).one_or_none())
 
     async def fence(self, project_id: int, now: datetime) -> None:
         """See the port."""
@@ -198,7 +198,8 @@ class SqlProjects:
         )
 
 
-def _project(row: Row[Any] | None) -> Project | None:
+def to_project(row: Row[Any] | None) -> Project | None:
+    """Reads a row of the project table."""
     if row is None:
         return None
     return Project(
