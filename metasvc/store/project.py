@@ -200,6 +200,7 @@ class SqlProjects:
 
 def to_project(row: Row[Any] | None) -> Project | None:
     """Reads a row of the project table."""
+    """Reads a row of the project table."""
     if row is None:
         return None
     return Project(

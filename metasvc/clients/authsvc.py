@@ -1,0 +1,40 @@
+"""authsvc's projects, behind a port of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roadstead.access.v1 import project_ref_pb2
+from roadstead.auth.v1 import project_service_pb2, project_service_pb2_grpc
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+IDEMPOTENT = (
+    "roadstead.auth.v1.AccessService",
+    "roadstead.auth.v1.ProjectService/LookUpProject",
+    "roadstead.auth.v1.ProjectService/DeleteProject",
+)
+"""What may be asked again when authsvc restarts."""
+
+
+class AuthDirectory:
+    """See `domain.ports.ProjectDirectory`.
+
+    Needs a channel that does not pass on the caller's token: these calls are ours, and the token may have expired while
+    its bearer's upload went on.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Takes a channel to authsvc."""
+        self._projects = project_service_pb2_grpc.ProjectServiceStub(channel)
+
+    async def look_up(self, project_id: int) -> tuple[str, int]:
+        """See the port."""
+        request = project_service_pb2.LookUpProjectRequest(project=project_ref_pb2.ProjectRef(id=project_id))
+        answer = await self._projects.LookUpProject(request)
+        return answer.project.name, answer.project.initial_storage_limit_bytes
+
+    async def delete(self, project_id: int) -> None:
+        """See the port."""
+        await self._projects.DeleteProject(project_service_pb2.DeleteProjectRequest(project_id=project_id))

@@ -1,0 +1,103 @@
+"""When artifacts and tags were last pulled, and how often repositories were.
+
+A pull is the hottest thing there is, so it writes nothing: what was pulled is kept in memory, each thing once, and
+written every few seconds. A crash loses these few seconds and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from metasvc.domain.model import StoredManifest
+    from metasvc.domain.ports import Clock, Store
+
+# What a store that is down for long must not grow beyond.
+MAX_REMEMBERED = 50_000
+
+
+class PullRecorder:
+    """Gathers pulls and writes them now and then."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Takes the store to write to, and what tells the time."""
+        self._store = store
+        self._clock = clock
+        self._forget()
+
+    def _forget(self) -> None:
+        self._repositories: Counter[int] = Counter()
+        self._artifacts: dict[int, datetime] = {}
+        self._tags: dict[int, dict[str, datetime]] = {}
+        self._remembered = 0
+
+    def note(self, pulled: StoredManifest, tag: str | None) -> None:
+        """Remembers one pull; `tag` is the name that it went by, if any."""
+        if self._remembered >= MAX_REMEMBERED:
+            return
+        now = self._clock()
+        self._repositories[pulled.repository_id] += 1
+        if pulled.artifact_id not in self._artifacts:
+            self._remembered += 1
+        self._artifacts[pulled.artifact_id] = now
+        if tag is not None:
+            tags = self._tags.setdefault(pulled.repository_id, {})
+            if tag not in tags:
+                self._remembered += 1
+            tags[tag] = now
+
+    async def flush(self) -> None:
+        """Writes what was remembered. What fails is lost.
+
+        Each kind of row in a unit of its own: a push locks them in another order, and one unit would be in its way.
+        """
+        repositories, artifacts, tags = self._repositories, self._artifacts, self._tags
+        self._forget()
+
+        async def count() -> None:
+            async with self._store.write() as unit:
+                await unit.repositories.count_pulls(repositories)
+                await unit.commit()
+
+        async def date_artifacts() -> None:
+            async with self._store.write() as unit:
+                await unit.artifacts.touch_pulled(artifacts)
+                await unit.commit()
+
+        async def date_tags() -> None:
+            async with self._store.write() as unit:
+                for repository_id in sorted(tags):
+                    await unit.tags.touch_pulled(repository_id, tags[repository_id])
+                await unit.commit()
+
+        if repositories:
+            await self._store.repeat(count)
+        if artifacts:
+            await self._store.repeat(date_artifacts)
+        if tags:
+            await self._store.repeat(date_tags)
+
+    async def run(self, every_seconds: float, failed: Callable[[Exception], None]) -> None:
+        """Writes again and again until it is cancelled, and once more then.
+
+        Args:
+            every_seconds: how often.
+            failed: is told what went wrong; the next round goes on without what was lost.
+        """
+        try:
+            while True:
+                await asyncio.sleep(every_seconds)
+                await self._try_flush(failed)
+        finally:
+            await self._try_flush(failed)
+
+    async def _try_flush(self, failed: Callable[[Exception], None]) -> None:
+        try:
+            await self.flush()
+        except Exception as error:
+            failed(error)

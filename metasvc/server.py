@@ -1,0 +1,176 @@
+"""Puts metasvc together, and runs it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from metasvc.clients.authsvc import IDEMPOTENT, AuthDirectory
+from metasvc.config import SECTION, MetaSettings
+from metasvc.domain.ports import Clock, ProjectDirectory, Store
+from metasvc.domain.pull import PullRecorder
+from metasvc.domain.review import ReviewPolicy
+from metasvc.servicers.blob_link import BlobLinkServicer
+from metasvc.servicers.manifest import ManifestServicer
+from metasvc.servicers.project import ProjectServicer
+from metasvc.servicers.referrer import ReferrerServicer
+from metasvc.servicers.repository import RepositoryServicer
+from metasvc.servicers.tag import TagServicer
+from metasvc.store import migrations
+from metasvc.store.unit_of_work import SqlStore
+from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
+from roadstead.meta.v1.manifest_service_pb2_grpc import add_ManifestServiceServicer_to_server
+from roadstead.meta.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServicer_to_server
+from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
+from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
+from svckit import keys, logging
+from svckit.access.checker import AccessChecker
+from svckit.access.remembered import RememberedChecker
+from svckit.access.remote import RemoteChecker
+from svckit.errors import DomainError
+from svckit.keys import KeyFileError
+from svckit.metrics import Metrics
+from svckit.rpc import RpcServer, open_channel, serve_until_signal
+from svckit.rpc.address import AddressError
+from svckit.rpc.listening import ListenError
+from svckit.rpc.tls import TlsError
+from svckit.settings import SettingsError
+from svckit.sql.database import Database
+from svckit.sql.migrate import MigrationError, migrate
+from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle, TrustError
+
+_log = logging.get_logger(__name__)
+
+
+def main(config: Path | None) -> int:
+    """Runs the service until SIGTERM, and gives the exit status.
+
+    Args:
+        config: the TOML file; None for the environment alone.
+    """
+    try:
+        settings = MetaSettings.load(config, SECTION)
+        logging.configure(SECTION, settings.log_level, settings.log_format)
+        asyncio.run(serve(settings))
+    except (
+        SettingsError,
+        KeyFileError,
+        TrustError,
+        ListenError,
+        AddressError,
+        TlsError,
+        MigrationError,
+        DomainError,
+        OSError,
+    ) as error:
+        # What is wrong with the installation, not with the program: one line says it better than a traceback.
+        print(f"metasvc: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
+        return 1
+    return 0
+
+
+async def serve(settings: MetaSettings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        KeyFileError: and the others that `main` reports.
+    """
+    keypair = keys.load_or_create(settings.key_file)
+    trust = TrustBundle(settings.trust_dir)
+    trust.publish(SECTION, keypair)
+    signer = TokenSigner(SECTION, keypair)
+    tokens = ServiceTokenSource(signer)
+    async with (
+        open_store(settings) as store,
+        # Questions about a caller go out with the caller's own token, which authsvc judges.
+        open_channel(
+            settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls, idempotent=IDEMPOTENT
+        ) as asking,
+        open_channel(
+            settings.authsvc_target,
+            service_tokens=tokens,
+            tls=settings.authsvc_tls,
+            idempotent=IDEMPOTENT,
+            forward_caller=False,
+        ) as acting,
+    ):
+        pulls = PullRecorder(store, utc_now)
+        server = build_server(
+            settings,
+            store=store,
+            directory=AuthDirectory(acting),
+            checker=RememberedChecker(RemoteChecker(asking)),
+            verifier=TokenVerifier(trust, registry_audience=settings.token_service),
+            signer=signer,
+            pulls=pulls,
+            metrics=Metrics(SECTION),
+        )
+        recording = asyncio.create_task(pulls.run(settings.pull_flush_seconds, _log_lost_pulls))
+        try:
+            await serve_until_signal(server)
+        finally:
+            recording.cancel()
+            with suppress(asyncio.CancelledError):
+                await recording
+
+
+@asynccontextmanager
+async def open_store(settings: MetaSettings) -> AsyncIterator[SqlStore]:
+    """The store on its database, with the tables that this program expects.
+
+    Raises:
+        MigrationError: a newer program has run on it.
+        DomainError: UNAVAILABLE; the database does not answer.
+    """
+    database = await Database.open(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        pool_size=settings.database_pool_size,
+    )
+    try:
+        await migrate(database, migrations)
+        yield SqlStore(database)
+    finally:
+        await database.close()
+
+
+def build_server(
+    settings: MetaSettings,
+    *,
+    store: Store,
+    directory: ProjectDirectory,
+    checker: AccessChecker,
+    verifier: TokenVerifier,
+    signer: TokenSigner,
+    pulls: PullRecorder,
+    metrics: Metrics,
+    clock: Clock | None = None,
+) -> RpcServer:
+    """The server with its servicers."""
+    now = utc_now if clock is None else clock
+    policy = ReviewPolicy(delay_seconds=settings.review_delay_seconds, push_grace_seconds=settings.push_grace_seconds)
+    server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
+    server.add(
+        add_ManifestServiceServicer_to_server,
+        ManifestServicer(store, directory, policy, now, pulls, max_bytes=settings.manifest_max_bytes),
+    )
+    server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(store, directory, policy, now, signer))
+    server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(store))
+    server.add(add_ProjectServiceServicer_to_server, ProjectServicer(store, directory, now))
+    server.add(add_TagServiceServicer_to_server, TagServicer(store))
+    server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(store))
+    return server
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def _log_lost_pulls(error: Exception) -> None:
+    _log.warning("pulls_not_recorded", error=str(error))

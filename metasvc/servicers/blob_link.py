@@ -1,0 +1,103 @@
+"""Which repository serves which blob."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metasvc.convert import judged_project, to_digest, to_repository_name
+from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
+from metasvc.servicers.pull_rights import CallPullRights
+from roadstead.meta.v1 import blob_link_service_pb2 as pb
+from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
+from svckit.access.call import current_call
+from svckit.errors import DomainError, NotFound
+from svckit.tokens import Grant
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.review import ReviewPolicy
+    from svckit.tokens.signer import TokenSigner
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class BlobLinkServicer(BlobLinkServiceServicer):
+    """Serves `roadstead.meta.v1.BlobLinkService`."""
+
+    def __init__(
+        self, store: Store, directory: ProjectDirectory, policy: ReviewPolicy, clock: Clock, signer: TokenSigner
+    ) -> None:
+        """Takes what the domain needs, and what signs grants."""
+        self._store = store
+        self._directory = directory
+        self._policy = policy
+        self._clock = clock
+        self._signer = signer
+
+    async def LinkBlob(self, request: pb.LinkBlobRequest, context: Context) -> pb.LinkBlobResponse:
+        receipt = current_call().receipt
+        if receipt is None:
+            raise DomainError("INTERNAL", "LinkBlob reached its servicer without a receipt")
+        if request.repository != receipt.repository:
+            raise NotFound("NAME_UNKNOWN", "the receipt is for another repository")
+        finished = FinishedBlob(
+            project_id=receipt.project_id,
+            repository=to_repository_name(receipt.repository),
+            digest=to_digest(receipt.digest),
+            generation=receipt.generation,
+            size=receipt.size,
+        )
+        await link_blob(self._store, self._directory, self._policy, self._clock, finished)
+        return pb.LinkBlobResponse(digest=finished.digest, size_bytes=finished.size)
+
+    async def MountBlob(self, request: pb.MountBlobRequest, context: Context) -> pb.MountBlobResponse:
+        call = current_call()
+        size_bytes = await mount_blob(
+            self._store,
+            self._directory,
+            CallPullRights(call),
+            self._policy,
+            self._clock,
+            project_id=judged_project(call).id,
+            repository=to_repository_name(request.repository),
+            digest=to_digest(request.digest),
+            from_repository=request.from_repository or None,
+        )
+        return pb.MountBlobResponse(mounted=size_bytes is not None, size_bytes=size_bytes or 0)
+
+    async def ResolveBlob(self, request: pb.ResolveBlobRequest, context: Context) -> pb.ResolveBlobResponse:
+        call = current_call()
+        project_id = judged_project(call).id
+        repository = to_repository_name(request.repository)
+        served = await resolve_blob(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=project_id,
+            repository=repository,
+            digest=to_digest(request.digest),
+        )
+        grant = self._signer.sign(
+            Grant(
+                subject=call.actor,
+                repository=repository,
+                project_id=project_id,
+                digest=served.digest,
+                generation=served.generation,
+                size=served.size,
+            )
+        )
+        return pb.ResolveBlobResponse(grant=grant.text, size_bytes=served.size, media_type=served.media_type)
+
+    async def UnlinkBlob(self, request: pb.UnlinkBlobRequest, context: Context) -> pb.UnlinkBlobResponse:
+        await unlink_blob(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=judged_project(current_call()).id,
+            repository=to_repository_name(request.repository),
+            digest=to_digest(request.digest),
+        )
+        return pb.UnlinkBlobResponse()

@@ -1,0 +1,93 @@
+"""Manifests, as clients push and pull them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metasvc.convert import from_manifest, judged_project, to_reference, to_repository_name, to_tag
+from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest, resolve_manifest
+from roadstead.meta.v1 import manifest_service_pb2 as pb
+from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
+from svckit.access.call import current_call
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.pull import PullRecorder
+    from metasvc.domain.review import ReviewPolicy
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ManifestServicer(ManifestServiceServicer):
+    """Serves `roadstead.meta.v1.ManifestService`."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: ProjectDirectory,
+        policy: ReviewPolicy,
+        clock: Clock,
+        pulls: PullRecorder,
+        *,
+        max_bytes: int,
+    ) -> None:
+        """Takes what the domain needs, who notes pulls, and the size of the largest manifest that is taken."""
+        self._store = store
+        self._directory = directory
+        self._policy = policy
+        self._clock = clock
+        self._pulls = pulls
+        self._max_bytes = max_bytes
+
+    async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
+        reference = to_reference(request.reference)
+        found = await resolve_manifest(
+            self._store,
+            project_id=judged_project(current_call()).id,
+            repository=to_repository_name(request.repository),
+            reference=reference,
+            content=not request.omit_content,
+        )
+        if not request.omit_content:
+            # A HEAD is no pull (nor is it one for Harbor).
+            self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+        return pb.ResolveManifestResponse(manifest=from_manifest(found))
+
+    async def PutManifest(self, request: pb.PutManifestRequest, context: Context) -> pb.PutManifestResponse:
+        call = current_call()
+        pushed = await put_manifest(
+            self._store,
+            self._directory,
+            self._policy,
+            self._clock,
+            ManifestPush(
+                project_id=judged_project(call).id,
+                repository=to_repository_name(request.repository),
+                reference=to_reference(request.reference),
+                media_type=request.media_type,
+                content=request.content,
+                tags=tuple(map(to_tag, request.tags)),
+                if_match=tuple(request.if_match),
+                if_none_match=tuple(request.if_none_match),
+                actor=call.actor,
+            ),
+            max_bytes=self._max_bytes,
+        )
+        return pb.PutManifestResponse(
+            digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
+        )
+
+    async def DeleteManifest(self, request: pb.DeleteManifestRequest, context: Context) -> pb.DeleteManifestResponse:
+        call = current_call()
+        await delete_manifest(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=judged_project(call).id,
+            repository=to_repository_name(request.repository),
+            reference=to_reference(request.reference),
+            actor=call.actor,
+        )
+        return pb.DeleteManifestResponse()

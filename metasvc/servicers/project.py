@@ -1,0 +1,49 @@
+"""What projects store, and how an empty one is deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metasvc.convert import from_usage, judged_project
+from metasvc.domain.project import delete_project, is_deletable, list_usages
+from roadstead.meta.v1 import project_service_pb2 as pb
+from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceServicer
+from svckit.access.call import current_call
+from svckit.rpc.shield import shielded
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProjectServicer(ProjectServiceServicer):
+    """Serves `roadstead.meta.v1.ProjectService`."""
+
+    def __init__(self, store: Store, directory: ProjectDirectory, clock: Clock) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+
+    async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
+        call = current_call()
+        project_id = judged_project(call).id
+        # A client that goes away between the fence and the end would leave a project that nobody can push to.
+        await shielded(delete_project(self._store, self._directory, self._clock, project_id, call.actor))
+        return pb.DeleteProjectResponse()
+
+    async def GetProjectDeletable(
+        self, request: pb.GetProjectDeletableRequest, context: Context
+    ) -> pb.GetProjectDeletableResponse:
+        deletable = await is_deletable(self._store, judged_project(current_call()).id)
+        message = "" if deletable else "the project holds repositories: delete them first"
+        return pb.GetProjectDeletableResponse(deletable=deletable, message=message)
+
+    async def ListProjectUsages(
+        self, request: pb.ListProjectUsagesRequest, context: Context
+    ) -> pb.ListProjectUsagesResponse:
+        usages = await list_usages(self._store, list(request.project_ids))
+        return pb.ListProjectUsagesResponse(usages=map(from_usage, usages))
