@@ -109,7 +109,7 @@ class Listing(Generic[T]):
         self,
         request: ListRequest,
         fetch: Callable[[Selection], Awaitable[Sequence[T]]],
-        count: Callable[[tuple[Clause, ...]], Awaitable[int]],
+        count: Callable[[tuple[Clause, ...]], Awaitable[int]] | None,
         *,
         scope: Sequence[object] = (),
     ) -> Page[T]:
@@ -120,7 +120,7 @@ class Listing(Generic[T]):
         Args:
             request: what is asked.
             fetch: reads rows.
-            count: counts the rows for which all of these hold.
+            count: counts the rows for which all of these hold; None where nobody asks for the total, which is 0 then.
             scope: what else decides which rows there are, such as the parent's id: strings, numbers, None.
 
         Raises:
@@ -135,9 +135,10 @@ class Listing(Generic[T]):
             after, total = self._continue(request.page_token, fingerprint, orders)
             rows = await fetch(Selection(clauses, orders, size + 1, after=after))
         else:
-            total = await count(clauses)
+            total = 0 if count is None else await count(clauses)
             # The first page of an empty list, and pages beyond the last one, need no second query.
-            rows = await fetch(Selection(clauses, orders, size + 1, offset=offset)) if offset < total else ()
+            is_beyond = count is not None and offset >= total
+            rows = () if is_beyond else await fetch(Selection(clauses, orders, size + 1, offset=offset))
         return Page(tuple(rows[:size]), self._next(rows, size, orders, total, fingerprint), total)
 
     def _orders(self, sort: str) -> tuple[Order, ...]:

@@ -96,6 +96,14 @@ async def test_a_page_beyond_the_last_is_empty_and_says_the_total() -> None:
     assert (page.items, page.next_page_token, page.total_size) == ((), "", 25)
 
 
+async def test_a_list_may_go_without_a_total() -> None:
+    basket = Basket()
+    page = await LISTING.page(ListRequest(page_size=20), basket.fetch, None)
+    assert (len(page.items), page.total_size) == (20, 0)
+    rest = await LISTING.page(ListRequest(page_size=20, page_token=page.next_page_token), basket.fetch, None)
+    assert (len(rest.items), rest.next_page_token) == (5, "")
+
+
 async def test_an_empty_list_is_not_read() -> None:
     basket = Basket(())
     assert await basket.page() == Page((), "", 0)

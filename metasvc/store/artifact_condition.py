@@ -1,0 +1,81 @@
+"""Which artifacts a list shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_
+
+from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, tag
+from svckit.query import AllOf, AnyOf, Exact, Fuzzy
+from svckit.sql.selection import condition
+from svckit.sql.types import UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from svckit.query import Clause
+
+NEVER_PULLED = datetime(1970, 1, 1, tzinfo=UTC)
+"""What is sorted by instead of "never"; a keyset cannot step over NULL."""
+
+ANY_TAG = "*"
+"""Harbor's `tags=*`. It is no tag."""
+
+COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "id": artifact.c.id,
+    "digest": artifact.c.digest,
+    "type": artifact.c.type,
+    "media_type": artifact.c.media_type,
+    "size": artifact.c.size,
+    "push_time": artifact.c.push_time,
+    "pull_time": func.coalesce(artifact.c.pull_time, literal(NEVER_PULLED, UtcDateTime())),
+}
+
+_subject = artifact.alias("subject")
+_TAGGED = tag.c.artifact_id == artifact.c.id
+
+# Harbor's rule, too (src/pkg/artifact/dao): a signature is shown with what it signs, and an image of one platform with
+# its index. A child that has a tag of its own is shown; so is what refers to something that is not here.
+LISTED: ColumnElement[bool] = and_(
+    ~exists()
+    .where(
+        artifact_accessory.c.artifact_id == artifact.c.id,
+        _subject.c.repository_id == artifact_accessory.c.repository_id,
+        _subject.c.digest == artifact_accessory.c.subject_digest,
+    )
+    .correlate(artifact),
+    or_(
+        ~exists().where(artifact_reference.c.child_id == artifact.c.id).correlate(artifact),
+        exists().where(_TAGGED).correlate(artifact),
+    ),
+)
+
+
+def artifact_conditions(clauses: Sequence[Clause]) -> list[ColumnElement[bool]]:
+    """The clauses of a `q` as conditions on the artifact table."""
+    return [_tags(clause) if clause.key == "tags" else condition(clause, COLUMNS) for clause in clauses]
+
+
+def _tags(clause: Clause) -> ColumnElement[bool]:
+    """An artifact has any number of tags: one of them has to be the one that is asked for."""
+    match clause:
+        case Exact(value=value):
+            return _tag(value)
+        case AnyOf(values=values):
+            return or_(false(), *(_tag(value) for value in values))
+        case AllOf(values=values):
+            return and_(*(_tag(value) for value in values))
+        case Fuzzy(text=text):
+            return exists().where(_TAGGED, tag.c.name.icontains(text, autoescape=True)).correlate(artifact)
+        case _:
+            raise TypeError(f"tags cannot be asked for by {type(clause).__name__}")
+
+
+def _tag(name: object) -> ColumnElement[bool]:
+    if name is None:
+        return ~exists().where(_TAGGED).correlate(artifact)
+    if name == ANY_TAG:
+        return exists().where(_TAGGED).correlate(artifact)
+    return exists().where(_TAGGED, tag.c.name == name).correlate(artifact)

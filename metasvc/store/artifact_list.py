@@ -1,0 +1,199 @@
+"""Artifacts in lists, with what hangs on them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select
+
+from metasvc.domain.lists import (
+    MOST_LISTED_CHARACTERS,
+    MOST_LISTED_CHILD_CHARACTERS,
+    MOST_LISTED_ROWS,
+    Accessory,
+)
+from metasvc.domain.model import Reference
+from metasvc.store.artifact import to_artifact
+from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_conditions
+from metasvc.store.selected import selected
+from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, repository, tag
+from svckit.sql.types import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from metasvc.domain.model import Artifact
+    from svckit.listing import Selection
+    from svckit.oci.reference import Reference as OciReference
+    from svckit.query import Clause
+
+
+def _unless_long(column: Column[Any], characters: int, instead: object) -> ColumnElement[Any]:
+    """A JSON column, or something else where it is longer than a list can afford to read."""
+    # The length of the stored JSON, looked at where it lies: nothing of it is sent.
+    is_long = func.length(cast(column, Text)) > characters
+    return case((is_long, literal(instead, Json())), else_=column).label(column.name)
+
+
+_LONG = (artifact.c.extra_attrs, artifact.c.annotations)
+_PAGE = select(
+    *(column for column in artifact.c if column not in set(_LONG)),
+    *(_unless_long(column, MOST_LISTED_CHARACTERS, {}) for column in _LONG),
+).where(artifact.c.repository_id == bindparam("repository_id"), LISTED)
+
+_NAMED_REPOSITORY = (
+    repository.c.name == bindparam("repository"),
+    repository.c.project_id == bindparam("project_id"),
+)
+_GET_BY_DIGEST = (
+    select(artifact)
+    .join(repository, repository.c.id == artifact.c.repository_id)
+    .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
+)
+_GET_BY_TAG = (
+    select(artifact)
+    .select_from(
+        repository.join(tag, tag.c.repository_id == repository.c.id).join(artifact, artifact.c.id == tag.c.artifact_id)
+    )
+    .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
+)
+
+_CHILDREN = (
+    select(artifact_reference)
+    .where(artifact_reference.c.parent_id.in_(bindparam("ids", expanding=True)))
+    .order_by(artifact_reference.c.parent_id, artifact_reference.c.position)
+    .limit(MOST_LISTED_ROWS)
+)
+_LISTED_CHILDREN = _CHILDREN.with_only_columns(
+    artifact_reference.c.parent_id,
+    artifact_reference.c.child_id,
+    artifact_reference.c.child_digest,
+    artifact_reference.c.platform,
+    _unless_long(artifact_reference.c.annotations, MOST_LISTED_CHILD_CHARACTERS, {}),
+    _unless_long(artifact_reference.c.urls, MOST_LISTED_CHILD_CHARACTERS, []),
+)
+
+_subject = artifact.alias("subject")
+_ACCESSORIES: Select[Any] = select(
+    artifact_accessory.c.id,
+    artifact_accessory.c.artifact_id,
+    artifact_accessory.c.subject_digest,
+    artifact_accessory.c.type,
+    artifact_accessory.c.create_time,
+    artifact.c.repository_name,
+    artifact.c.size,
+    artifact.c.digest,
+    func.coalesce(_subject.c.id, 0).label("subject_artifact_id"),
+).select_from(
+    artifact_accessory.join(artifact, artifact.c.id == artifact_accessory.c.artifact_id).outerjoin(
+        _subject,
+        (_subject.c.repository_id == artifact_accessory.c.repository_id)
+        & (_subject.c.digest == artifact_accessory.c.subject_digest),
+    )
+)
+_ACCESSORIES_OF = (
+    _ACCESSORIES.where(
+        artifact_accessory.c.repository_id == bindparam("repository_id"),
+        artifact_accessory.c.subject_digest.in_(bindparam("digests", expanding=True)),
+    )
+    .order_by(artifact_accessory.c.subject_digest, artifact_accessory.c.artifact_id)
+    .limit(MOST_LISTED_ROWS)
+)
+_OF_SUBJECT = (
+    artifact_accessory.c.repository_id == bindparam("repository_id"),
+    artifact_accessory.c.subject_digest == bindparam("subject_digest"),
+)
+_ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
+_ACCESSORY_COUNT = select(func.count()).select_from(artifact_accessory).where(*_OF_SUBJECT)
+_ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {"artifact_id": artifact_accessory.c.artifact_id}
+
+
+class SqlArtifactLists:
+    """See `domain.lists.ArtifactLists`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def get(self, project_id: int, repository: str, reference: OciReference) -> Artifact | None:
+        """See the port."""
+        values = {"project_id": project_id, "repository": repository}
+        if reference.tag is not None:
+            result = await self._conn.execute(_GET_BY_TAG, {**values, "tag": reference.tag.name})
+        else:
+            result = await self._conn.execute(_GET_BY_DIGEST, {**values, "digest": str(reference.digest)})
+        row = result.one_or_none()
+        return None if row is None else to_artifact(row)
+
+    async def page(self, repository_id: int, selection: Selection) -> list[Artifact]:
+        """See the port."""
+        query = selected(_PAGE.where(*artifact_conditions(selection.clauses)), selection, COLUMNS)
+        return [to_artifact(row) for row in await self._conn.execute(query, {"repository_id": repository_id})]
+
+    async def count(self, repository_id: int, clauses: Sequence[Clause]) -> int:
+        """See the port."""
+        query = (
+            select(func.count())
+            .select_from(artifact)
+            .where(artifact.c.repository_id == repository_id, LISTED, *artifact_conditions(clauses))
+        )
+        return await self._conn.scalar(query) or 0
+
+    async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
+        """See the port."""
+        found: defaultdict[int, list[Reference]] = defaultdict(list)
+        if parent_ids:
+            query = _CHILDREN if whole else _LISTED_CHILDREN
+            for row in await self._conn.execute(query, {"ids": list(parent_ids)}):
+                found[row.parent_id].append(_reference(row))
+        return found
+
+    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[str, Sequence[Accessory]]:
+        """See the port."""
+        found: defaultdict[str, list[Accessory]] = defaultdict(list)
+        if artifacts:
+            values = {
+                "repository_id": artifacts[0].repository_id,
+                "digests": [subject.digest for subject in artifacts],
+            }
+            for row in await self._conn.execute(_ACCESSORIES_OF, values):
+                found[row.subject_digest].append(_accessory(row))
+        return found
+
+    async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
+        """See the port."""
+        query = selected(_ACCESSORY_PAGE, selection, _ACCESSORY_COLUMNS)
+        values = {"repository_id": repository_id, "subject_digest": subject}
+        return [_accessory(row) for row in await self._conn.execute(query, values)]
+
+    async def accessory_count(self, repository_id: int, subject: str) -> int:
+        """See the port."""
+        values = {"repository_id": repository_id, "subject_digest": subject}
+        return await self._conn.scalar(_ACCESSORY_COUNT, values) or 0
+
+
+def _reference(row: Row[Any]) -> Reference:
+    return Reference(
+        child_id=row.child_id,
+        child_digest=row.child_digest,
+        platform=row.platform,
+        annotations=row.annotations,
+        urls=tuple(row.urls),
+    )
+
+
+def _accessory(row: Row[Any]) -> Accessory:
+    return Accessory(
+        id=row.id,
+        artifact_id=row.artifact_id,
+        subject_artifact_id=row.subject_artifact_id,
+        subject_digest=row.subject_digest,
+        repository=row.repository_name,
+        size=row.size,
+        digest=row.digest,
+        type=row.type,
+        create_time=row.create_time,
+    )

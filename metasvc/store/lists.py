@@ -1,0 +1,58 @@
+"""Lists on a database. See `domain.lists`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from metasvc.store.artifact_list import SqlArtifactLists
+from metasvc.store.quota_list import SqlQuotaLists
+from metasvc.store.repository_list import SqlRepositoryLists
+from metasvc.store.tag_list import SqlTagLists
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from svckit.sql.database import Database
+
+
+class SqlLists:
+    """Lists on one connection. See `domain.lists.Lists`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    @property
+    def repositories(self) -> SqlRepositoryLists:
+        """Repositories."""
+        return SqlRepositoryLists(self._conn)
+
+    @property
+    def artifacts(self) -> SqlArtifactLists:
+        """Artifacts and accessories."""
+        return SqlArtifactLists(self._conn)
+
+    @property
+    def tags(self) -> SqlTagLists:
+        """Tags and their moves."""
+        return SqlTagLists(self._conn)
+
+    @property
+    def quotas(self) -> SqlQuotaLists:
+        """Quotas."""
+        return SqlQuotaLists(self._conn)
+
+
+class SqlListStore:
+    """Gives out lists on one database. See `domain.lists.ListStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlLists]:
+        """See `domain.lists.ListStore.read`."""
+        async with self._database.read(snapshot=True) as conn:
+            yield SqlLists(conn)

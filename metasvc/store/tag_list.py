@@ -1,0 +1,77 @@
+"""Tags in lists, and their moves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, bindparam, func, select
+
+from metasvc.domain.lists import MOST_LISTED_ROWS, PastMove
+from metasvc.store.selected import selected
+from metasvc.store.tables import tag, tag_history
+from metasvc.store.tag import TAGS, to_tag
+from svckit.sql.selection import condition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from metasvc.domain.model import Tag
+    from svckit.listing import Selection
+    from svckit.query import Clause
+
+_COLUMNS: Mapping[str, ColumnElement[Any]] = {"id": tag.c.id, "name": tag.c.name, "push_time": tag.c.push_time}
+_ON_ARTIFACTS = (
+    TAGS.where(tag.c.artifact_id.in_(bindparam("ids", expanding=True)))
+    .order_by(tag.c.artifact_id, tag.c.push_time.desc(), tag.c.id.desc())
+    .limit(MOST_LISTED_ROWS)
+)
+_ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id"))
+_MOVE_COLUMNS: Mapping[str, ColumnElement[Any]] = {"revision": tag_history.c.revision}
+_MOVES = select(tag_history).where(
+    tag_history.c.repository_id == bindparam("repository_id"), tag_history.c.name == bindparam("tag_name")
+)
+
+
+class SqlTagLists:
+    """See `domain.lists.TagLists`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def on_artifacts(self, artifact_ids: Sequence[int]) -> Mapping[int, Sequence[Tag]]:
+        """See the port."""
+        found: defaultdict[int, list[Tag]] = defaultdict(list)
+        if artifact_ids:
+            for row in await self._conn.execute(_ON_ARTIFACTS, {"ids": list(artifact_ids)}):
+                found[row.artifact_id].append(to_tag(row))
+        return found
+
+    async def page(self, artifact_id: int, selection: Selection) -> list[Tag]:
+        """See the port."""
+        conditions = [condition(clause, _COLUMNS) for clause in selection.clauses]
+        query = selected(_ON_ARTIFACT.where(*conditions), selection, _COLUMNS)
+        return [to_tag(row) for row in await self._conn.execute(query, {"artifact_id": artifact_id})]
+
+    async def count(self, artifact_id: int, clauses: Sequence[Clause]) -> int:
+        """See the port."""
+        conditions = [condition(clause, _COLUMNS) for clause in clauses]
+        query = select(func.count()).select_from(tag).where(tag.c.artifact_id == artifact_id, *conditions)
+        return await self._conn.scalar(query) or 0
+
+    async def moves(self, repository_id: int, name: str, selection: Selection) -> list[PastMove]:
+        """See the port."""
+        query = selected(_MOVES, selection, _MOVE_COLUMNS)
+        return [
+            PastMove(
+                name=row.name,
+                revision=row.revision,
+                digest=row.digest,
+                previous_digest=row.previous_digest,
+                actor=row.actor,
+                move_time=row.move_time,
+            )
+            for row in await self._conn.execute(query, {"repository_id": repository_id, "tag_name": name})
+        ]
