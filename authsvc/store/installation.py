@@ -1,0 +1,83 @@
+"""The first start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select
+
+from authsvc.store.tables import installation, project, user
+from svckit.sql.statements import advisory_xact_lock
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ONLY = 1
+_FIRST_ID = 1
+
+
+class SqlInstallation:
+    """See `domain.ports.InstallationRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def robot_secret_key(self) -> bytes | None:
+        """See the port."""
+        key: bytes | None = await self._conn.scalar(select(installation.c.robot_secret_key))
+        return key
+
+    async def lock(self) -> None:
+        """See the port."""
+        await advisory_xact_lock(self._conn, "first start")
+
+    async def add(self, robot_secret_key: bytes, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(
+            insert(installation).values(id=_ONLY, robot_secret_key=robot_secret_key, create_time=now)
+        )
+
+    async def add_first_user(self, username: str, password_hash: str, now: datetime) -> int:
+        """See the port."""
+        await self._conn.execute(
+            insert(user).values(
+                id=_FIRST_ID,
+                username=username,
+                email=None,
+                realname="system admin",
+                comment="",
+                password_hash=password_hash,
+                is_administrator=True,
+                disabled=False,
+                create_time=now,
+                update_time=now,
+            )
+        )
+        await self._number_after_first(user)
+        return _FIRST_ID
+
+    async def add_first_project(self, name: str, owner_id: int, storage_limit_bytes: int, now: datetime) -> int:
+        """See the port."""
+        await self._conn.execute(
+            insert(project).values(
+                id=_FIRST_ID,
+                name=name,
+                owner_id=owner_id,
+                public=True,
+                initial_storage_limit_bytes=storage_limit_bytes,
+                version=1,
+                create_time=now,
+                update_time=now,
+            )
+        )
+        await self._number_after_first(project)
+        return _FIRST_ID
+
+    async def _number_after_first(self, table: Table) -> None:
+        # PostgreSQL does not notice an id that was given by hand, and would give it again. SQLite does.
+        if self._conn.dialect.name == "postgresql":
+            sequence = func.pg_get_serial_sequence(f'"{table.name}"', "id")
+            await self._conn.execute(select(func.setval(sequence, _FIRST_ID)))

@@ -1,0 +1,3 @@
+"""The history of authsvc's tables."""
+
+HEAD = "0002"

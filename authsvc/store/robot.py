@@ -1,0 +1,201 @@
+"""Robots and their permissions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from authsvc.domain.permission import Permission
+from authsvc.domain.robot import Robot, RobotState
+from authsvc.store.listing import count_rows, read_page
+from authsvc.store.tables import project, robot, robot_permission
+from svckit.errors import NotFound
+from svckit.sql.statements import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from authsvc.domain.listing import Selection
+    from svckit.query import Clause
+
+_FROM = robot.join(project, project.c.id == robot.c.project_id)
+_ALL: Select[Any] = select(
+    *(column for column in robot.c if column is not robot.c.secret_hash), project.c.name.label("project_name")
+).select_from(_FROM)
+_GET = _ALL.where(robot.c.id == bindparam("robot_id"))
+_LOCK = _GET.with_for_update(of=robot)
+_STATE: Select[Any] = select(
+    robot.c.id,
+    robot.c.name,
+    project.c.name.label("project_name"),
+    robot.c.disabled,
+    robot.c.expire_time,
+    robot.c.secret_hash,
+).select_from(_FROM)
+_STATE_BY_ID = _STATE.where(robot.c.id == bindparam("robot_id"))
+_STATE_BY_NAME = _STATE.where(project.c.name == bindparam("project_name"), robot.c.name == bindparam("name"))
+_PERMISSIONS = select(robot_permission.c.robot_id, robot_permission.c.resource, robot_permission.c.action).where(
+    robot_permission.c.robot_id.in_(bindparam("robot_ids", expanding=True))
+)
+_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "id": robot.c.id,
+    "project_id": robot.c.project_id,
+    "name": robot.c.name,
+    "create_time": robot.c.create_time,
+}
+
+
+class SqlRobots:
+    """See `domain.ports.RobotRows`."""
+
+    def __init__(self, conn: AsyncConnection, name_prefix: str) -> None:
+        self._conn = conn
+        self._name_prefix = name_prefix
+
+    async def get(self, robot_id: int) -> Robot | None:
+        """See the port."""
+        return await self._one(_GET, robot_id)
+
+    async def lock(self, robot_id: int) -> Robot | None:
+        """See the port."""
+        return await self._one(_LOCK, robot_id)
+
+    async def state(self, robot_id: int) -> RobotState | None:
+        """See the port."""
+        row = (await self._conn.execute(_STATE_BY_ID, {"robot_id": robot_id})).one_or_none()
+        return None if row is None else self._state(row)
+
+    async def credentials(self, project_name: str, name: str) -> tuple[RobotState, str] | None:
+        """See the port."""
+        row = (await self._conn.execute(_STATE_BY_NAME, {"project_name": project_name, "name": name})).one_or_none()
+        return None if row is None else (self._state(row), row.secret_hash)
+
+    async def page(self, selection: Selection) -> list[Robot]:
+        """See the port."""
+        return await self._with_permissions(await read_page(self._conn, _ALL, _COLUMNS, selection))
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """See the port."""
+        return await count_rows(self._conn, _ALL, _COLUMNS, clauses)
+
+    async def add(
+        self,
+        *,
+        project_id: int,
+        name: str,
+        description: str,
+        disabled: bool,
+        duration_days: int,
+        expire_time: datetime | None,
+        secret_hash: str,
+        creator_kind: Literal["user", "robot"],
+        creator_id: int,
+        permissions: frozenset[Permission],
+        now: datetime,
+    ) -> int | None:
+        """See the port."""
+        try:
+            added: int | None = await self._conn.scalar(
+                upsert(self._conn, robot)
+                .values(
+                    project_id=project_id,
+                    name=name,
+                    description=description,
+                    disabled=disabled,
+                    duration_days=duration_days,
+                    expire_time=expire_time,
+                    secret_hash=secret_hash,
+                    creator_kind=creator_kind,
+                    creator_id=creator_id,
+                    create_time=now,
+                    update_time=now,
+                )
+                .on_conflict_do_nothing()
+                .returning(robot.c.id)
+            )
+        except IntegrityError as error:
+            raise NotFound("PROJECT_UNKNOWN") from error
+        if added is not None:
+            await self._permit(added, project_id, permissions)
+        return added
+
+    async def update(self, changed: Robot) -> None:
+        """See the port."""
+        await self._conn.execute(
+            update(robot)
+            .where(robot.c.id == changed.id)
+            .values(
+                description=changed.description,
+                disabled=changed.disabled,
+                duration_days=changed.duration_days,
+                expire_time=changed.expire_time,
+                update_time=changed.update_time,
+            )
+        )
+        await self._conn.execute(delete(robot_permission).where(robot_permission.c.robot_id == changed.id))
+        await self._permit(changed.id, changed.project_id, changed.permissions)
+
+    async def set_secret(self, robot_id: int, secret_hash: str, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(
+            update(robot).where(robot.c.id == robot_id).values(secret_hash=secret_hash, update_time=now)
+        )
+
+    async def remove(self, robot_id: int) -> bool:
+        """See the port."""
+        return (await self._conn.execute(delete(robot).where(robot.c.id == robot_id))).rowcount > 0
+
+    async def _permit(self, robot_id: int, project_id: int, permissions: frozenset[Permission]) -> None:
+        rows = [
+            {
+                "robot_id": robot_id,
+                "project_id": project_id,
+                "resource": permission.resource,
+                "action": permission.action,
+            }
+            for permission in sorted(permissions)
+        ]
+        if rows:
+            await self._conn.execute(insert(robot_permission), rows)
+
+    async def _one(self, query: Select[Any], robot_id: int) -> Robot | None:
+        rows = (await self._conn.execute(query, {"robot_id": robot_id})).all()
+        return next(iter(await self._with_permissions(rows)), None)
+
+    async def _with_permissions(self, rows: Sequence[Row[Any]]) -> list[Robot]:
+        permissions: dict[int, set[Permission]] = {row.id: set() for row in rows}
+        if permissions:
+            found = await self._conn.execute(_PERMISSIONS, {"robot_ids": list(permissions)})
+            for robot_id, resource, action in found:
+                permissions[robot_id].add(Permission(resource, action))
+        return [
+            Robot(
+                id=row.id,
+                project_id=row.project_id,
+                project_name=row.project_name,
+                name=row.name,
+                full_name=self._full_name(row),
+                description=row.description,
+                disabled=row.disabled,
+                duration_days=row.duration_days,
+                expire_time=row.expire_time,
+                creator_kind=row.creator_kind,
+                creator_id=row.creator_id,
+                create_time=row.create_time,
+                update_time=row.update_time,
+                permissions=frozenset(permissions[row.id]),
+            )
+            for row in rows
+        ]
+
+    def _state(self, row: Row[Any]) -> RobotState:
+        return RobotState(row.id, self._full_name(row), row.disabled, row.expire_time)
+
+    def _full_name(self, row: Row[Any]) -> str:
+        return f"{self._name_prefix}{row.project_name}+{row.name}"

@@ -1,0 +1,160 @@
+"""Roles, what they allow, and who holds what by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, exists, false, or_, select, true
+
+from authsvc.domain.permission import (
+    ANYTHING,
+    PUBLIC_ROLE,
+    REPOSITORY_ACTIONS,
+    SYSTEM_ADMINISTRATOR_ROLE,
+    Permission,
+    Role,
+)
+from authsvc.domain.ports import FoundProject
+from authsvc.store.tables import member, project, robot_permission, role, role_permission
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from authsvc.domain.caller import Caller
+
+_ROLE = select(role.c.id, role.c.name, role.c.is_assignable).where(role.c.id == bindparam("role_id"))
+_OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(
+    role_permission.c.role_id == bindparam("role_id")
+)
+_REPOSITORY = "repository"
+# What a role or a robot that allows anything allows is found as well, by these names.
+_ANY = ANYTHING.resource
+
+
+class SqlRoles:
+    """See `domain.ports.RoleRows`."""
+
+    def __init__(self, conn: AsyncConnection) -> None:
+        self._conn = conn
+
+    async def get(self, role_id: int) -> Role | None:
+        """See the port."""
+        row = (await self._conn.execute(_ROLE, {"role_id": role_id})).one_or_none()
+        return None if row is None else Role(row.id, row.name, row.is_assignable)
+
+    async def permissions(self, role_id: int) -> frozenset[Permission]:
+        """See the port."""
+        rows = await self._conn.execute(_OF_ROLE, {"role_id": role_id})
+        return frozenset(Permission(resource, action) for resource, action in rows)
+
+    async def allows(self, role_id: int, permission: Permission) -> bool:
+        """See the port."""
+        found = _OF_ROLE.where(_is(role_permission.c, permission)).limit(1)
+        return (await self._conn.execute(found, {"role_id": role_id})).first() is not None
+
+    async def in_project(
+        self, caller: Caller, project_id: int | None, project_name: str | None, permission: Permission
+    ) -> FoundProject | None:
+        """See the port."""
+        query = select(
+            project.c.id, project.c.name, _sees(caller).label("visible"), _holds(caller, permission).label("allowed")
+        ).where(project.c.name == project_name if project_id is None else project.c.id == project_id)
+        row = (await self._conn.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return FoundProject(row.id, row.name, visible=bool(row.visible), allowed=bool(row.allowed))
+
+    async def held(self, caller: Caller, project_id: int) -> frozenset[Permission]:
+        """See the port."""
+        if caller.is_administrator:
+            return await self.permissions(SYSTEM_ADMINISTRATOR_ROLE)
+        held = (
+            select(role_permission.c.resource, role_permission.c.action)
+            .join(project, _role_applies(caller))
+            .where(project.c.id == project_id)
+        )
+        rows = (await self._conn.execute(held)).all()
+        permissions = {Permission(resource, action) for resource, action in rows}
+        if caller.kind == "robot":
+            own = select(robot_permission.c.resource, robot_permission.c.action).where(
+                robot_permission.c.robot_id == caller.id, robot_permission.c.project_id == project_id
+            )
+            permissions |= {Permission(resource, action) for resource, action in await self._conn.execute(own)}
+        return frozenset(permissions)
+
+    async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
+        """See the port."""
+        query = select(project.c.id).where(_holds(caller, permission))
+        return frozenset((await self._conn.scalars(query)).all())
+
+    async def repository_actions(
+        self, caller: Caller, project_names: Collection[str]
+    ) -> Mapping[str, tuple[int, frozenset[str]]]:
+        """See the port."""
+        columns = [_holds(caller, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
+        query: Select[Any] = select(project.c.id, project.c.name, *columns).where(
+            project.c.name.in_(sorted(project_names)), _sees(caller)
+        )
+        found: dict[str, tuple[int, frozenset[str]]] = {}
+        for row in await self._conn.execute(query):
+            actions = frozenset(action for action in REPOSITORY_ACTIONS if row._mapping[action])  # noqa: SLF001 - SQLAlchemy's public name for it
+            if actions:
+                found[row.name] = (row.id, actions)
+        return found
+
+
+def _is(columns: Any, permission: Permission) -> ColumnElement[bool]:
+    """Whether a row of permissions is this one, or the one that holds all."""
+    return or_(
+        and_(columns.resource == permission.resource, columns.action == permission.action),
+        and_(columns.resource == _ANY, columns.action == _ANY),
+    )
+
+
+def _role_applies(caller: Caller) -> ColumnElement[bool]:
+    """Whether the role of a row of `role_permission` is one that the caller has in the row's project."""
+    ways: list[ColumnElement[bool]] = [
+        and_(project.c.public.is_(True), role_permission.c.role_id == PUBLIC_ROLE),
+    ]
+    if caller.kind == "user":
+        ways.append(
+            exists().where(
+                member.c.project_id == project.c.id,
+                member.c.user_id == caller.id,
+                member.c.role_id == role_permission.c.role_id,
+            )
+        )
+    return or_(*ways)
+
+
+def _holds(caller: Caller, permission: Permission) -> ColumnElement[bool]:
+    """Whether the caller holds a permission in a row's project."""
+    if caller.is_administrator:
+        return exists().where(
+            role_permission.c.role_id == SYSTEM_ADMINISTRATOR_ROLE, _is(role_permission.c, permission)
+        )
+    by_role = exists().where(_is(role_permission.c, permission), _role_applies(caller)).correlate(project)
+    if caller.kind != "robot":
+        return by_role
+    by_itself = exists().where(
+        robot_permission.c.robot_id == caller.id,
+        robot_permission.c.project_id == project.c.id,
+        robot_permission.c.resource == permission.resource,
+        robot_permission.c.action == permission.action,
+    )
+    return or_(by_role, by_itself)
+
+
+def _sees(caller: Caller) -> ColumnElement[bool]:
+    """Whether the caller may know of a row's project."""
+    if caller.is_administrator:
+        return true()
+    mine: ColumnElement[bool] = false()
+    if caller.kind == "user":
+        mine = exists().where(member.c.project_id == project.c.id, member.c.user_id == caller.id)
+    elif caller.kind == "robot":
+        mine = exists().where(robot_permission.c.robot_id == caller.id, robot_permission.c.project_id == project.c.id)
+    return or_(project.c.public.is_(True), mine)

@@ -1,0 +1,177 @@
+"""The tables of authsvc.
+
+`store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of
+their own.
+
+Rows are locked in one order by every write: installation, request, user (by id), project, member, robot.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from svckit.sql.types import BigIntKey, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# Names that lists are sorted by: by their bytes on both databases, whatever the locale of the server is. A page token
+# made on one replica means the same on the other.
+ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
+
+Word = String(64)
+"""One of a few values that the domain or the migrations know."""
+
+installation = Table(
+    "installation",
+    metadata,
+    # There is one row, once the first start has ended.
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # The key of the fast hash of robots' secrets. A secret itself.
+    Column("robot_secret_key", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("username", ByteOrdered, nullable=False, unique=True),
+    # Null where unknown, so that any number of users may have none.
+    Column("email", Text, nullable=True, unique=True),
+    Column("realname", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    # argon2id, with its salt and parameters (PHC string format).
+    Column("password_hash", Text, nullable=False),
+    Column("is_administrator", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    Index("ix_user_create_time_id", "create_time", "id"),
+    # An id that is gone is gone: tokens and logs still name it.
+    sqlite_autoincrement=True,
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("name", ByteOrdered, nullable=False, unique=True),
+    # Null once the owner has been deleted.
+    Column("owner_id", BigInteger, ForeignKey("user.id", ondelete="SET NULL"), nullable=True, index=True),
+    Column("public", Boolean, nullable=False),
+    # -1: no limit.
+    Column("initial_storage_limit_bytes", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    Index("ix_project_create_time_id", "create_time", "id"),
+    sqlite_autoincrement=True,
+)
+
+project_setting = Table(
+    "project_setting",
+    metadata,
+    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Word, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("project_id", "name"),
+)
+
+role = Table(
+    "role",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Word, nullable=False, unique=True),
+    # Whether a member can have it.
+    Column("is_assignable", Boolean, nullable=False),
+    # The strongest has the smallest.
+    Column("rank", BigInteger, nullable=False),
+)
+
+role_permission = Table(
+    "role_permission",
+    metadata,
+    Column("role_id", BigInteger, ForeignKey("role.id", ondelete="CASCADE"), nullable=False),
+    Column("resource", Word, nullable=False),
+    Column("action", Word, nullable=False),
+    PrimaryKeyConstraint("role_id", "resource", "action"),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("role_id", BigInteger, ForeignKey("role.id"), nullable=False, index=True),
+    Column("create_time", UtcDateTime, nullable=False),
+    UniqueConstraint("project_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+robot = Table(
+    "robot",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    # Without prefix and project.
+    Column("name", ByteOrdered, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    # -1: for ever.
+    Column("duration_days", BigInteger, nullable=False),
+    Column("expire_time", UtcDateTime, nullable=True),
+    # "hmac-sha256$…" of a secret that was made here, argon2id of one that a person has chosen.
+    Column("secret_hash", Text, nullable=False),
+    Column("creator_kind", Word, nullable=False),
+    # A user or a robot, which may be gone.
+    Column("creator_id", BigInteger, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    UniqueConstraint("project_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+robot_permission = Table(
+    "robot_permission",
+    metadata,
+    Column("robot_id", BigInteger, ForeignKey("robot.id", ondelete="CASCADE"), nullable=False),
+    # The project that the permission is in: for a project's robot, that project.
+    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("resource", Word, nullable=False),
+    Column("action", Word, nullable=False),
+    PrimaryKeyConstraint("robot_id", "project_id", "resource", "action"),
+)
+
+# What a create has created, for callers who repeat it.
+request = Table(
+    "request",
+    metadata,
+    Column("subject", Word, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("created_id", BigInteger, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False, index=True),
+    PrimaryKeyConstraint("subject", "kind", "request_id"),
+)

@@ -1,0 +1,100 @@
+"""Units of work on a database."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from authsvc.store.installation import SqlInstallation
+from authsvc.store.member import SqlMembers
+from authsvc.store.project import SqlProjects
+from authsvc.store.request import SqlRequests
+from authsvc.store.robot import SqlRobots
+from authsvc.store.role import SqlRoles
+from authsvc.store.user import SqlUsers
+from svckit.sql.errors import retry_conflicts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from svckit.sql.database import Database
+
+T = TypeVar("T")
+
+
+class SqlUnit:
+    """A unit that reads. See `domain.ports.Unit`."""
+
+    def __init__(self, conn: AsyncConnection, robot_name_prefix: str) -> None:
+        self._conn = conn
+        self._robot_name_prefix = robot_name_prefix
+
+    @property
+    def users(self) -> SqlUsers:
+        """Users."""
+        return SqlUsers(self._conn)
+
+    @property
+    def projects(self) -> SqlProjects:
+        """Projects."""
+        return SqlProjects(self._conn)
+
+    @property
+    def members(self) -> SqlMembers:
+        """Memberships."""
+        return SqlMembers(self._conn)
+
+    @property
+    def robots(self) -> SqlRobots:
+        """Robots."""
+        return SqlRobots(self._conn, self._robot_name_prefix)
+
+    @property
+    def roles(self) -> SqlRoles:
+        """Roles."""
+        return SqlRoles(self._conn)
+
+    @property
+    def requests(self) -> SqlRequests:
+        """Repeatable creates."""
+        return SqlRequests(self._conn)
+
+    @property
+    def installation(self) -> SqlInstallation:
+        """The first start."""
+        return SqlInstallation(self._conn)
+
+
+class SqlUnitOfWork(SqlUnit):
+    """A unit that writes. See `domain.ports.UnitOfWork`."""
+
+    async def commit(self) -> None:
+        """See `domain.ports.UnitOfWork.commit`."""
+        await self._conn.commit()
+
+
+class SqlStore:
+    """Gives out units on one database. See `domain.ports.Store`."""
+
+    def __init__(self, database: Database, *, robot_name_prefix: str) -> None:
+        """Takes the database, and what the full names of robots begin with, which is a setting and in no row."""
+        self._database = database
+        self._robot_name_prefix = robot_name_prefix
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlUnit]:
+        """See `domain.ports.Store.read`."""
+        async with self._database.read() as conn:
+            yield SqlUnit(conn, self._robot_name_prefix)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[SqlUnitOfWork]:
+        """See `domain.ports.Store.write`."""
+        async with self._database.write() as conn:
+            yield SqlUnitOfWork(conn, self._robot_name_prefix)
+
+    async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
+        """See `domain.ports.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
+        return await retry_conflicts(work)
