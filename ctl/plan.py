@@ -62,9 +62,12 @@ class Plan:
             "metasvc": {
                 **self._rpc_service("metasvc"),
                 "database_url": self._database_url("metasvc", "meta.db"),
-                "authsvc": self.address("authsvc"),
+                "authsvc_target": self.address("authsvc"),
             },
-            "blobsvc": self._rpc_service("blobsvc"),
+            "blobsvc": {
+                **self._rpc_service("blobsvc"),
+                "data_dir": str(self.data_dir.service_dir("blobsvc")),
+            },
         }
 
     def _rpc_service(self, service: str) -> dict[str, Setting]:
@@ -74,7 +77,6 @@ class Plan:
         return {
             "rpc": {"listen": listen, "drain_seconds": _DRAIN_SECONDS},
             "key_file": str(self.data_dir.key_file(service)),
-            "data_dir": str(self.data_dir.service_dir(service)),
         }
 
     def _database_url(self, service: str, name: str) -> str:
@@ -82,7 +84,9 @@ class Plan:
 
 
 def write_settings(plan: Plan) -> None:
-    """Writes the settings file of the installation."""
+    """Writes the settings file of the installation, and makes the folders that it names."""
+    for service in _SOCKETS:
+        plan.data_dir.service_dir(service).mkdir(mode=0o700, exist_ok=True)
     path = plan.data_dir.config_file
     path.parent.mkdir(mode=0o700, exist_ok=True)
     lines = ["# Written by `roadstead up` at each start. Change settings by ROADSTEAD_<SERVICE>_<SETTING> variables."]

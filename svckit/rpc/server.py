@@ -179,7 +179,8 @@ class RpcServer:
     async def wait_until_stopped(self) -> None:
         """Returns when the server has stopped; raises what stopped it, if it was not asked to."""
         if self._server is not None:
-            await self._server.wait_for_termination()
+            # Shielded: whoever stops waiting would cancel the future inside of gRPC on which its own stop waits, too.
+            await asyncio.shield(self._server.wait_for_termination())
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Stops: NOT_SERVING, no new calls, those in flight may end, then they are cancelled.

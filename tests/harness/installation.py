@@ -1,0 +1,395 @@
+"""A real `roadstead up` in its own folder, on free ports: one for the session, or one for a test that kills things.
+
+def test_something(installation):                        # shared: leave it as you found it
+    httpx.get(f"{installation.http_url}/v2/")
+
+def test_a_kill(start_installation):                     # your own
+    installation = start_installation(database="postgresql")
+    installation.kill("metasvc")
+    installation.wait_until_ready()
+"""
+
+import http.client
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+import pytest
+
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
+# After this, what a test waits for will not come.
+WAIT_SECONDS = 30.0
+LOG_LINES_SHOWN = 150
+
+_TAKEN = "is taken by another program"
+_SERVICES_WITH_GRPC = ("authsvc", "metasvc", "blobsvc")
+# Below what Linux gives to outgoing connections (32768 and up), so that nothing else takes one of four in a row.
+_GRPC_PORTS = range(20_000, 32_000, 4)
+
+_running: list["Installation"] = []
+
+
+class InstallationError(Exception):
+    """It did not start, or did not do what it should; the text holds its log."""
+
+
+class Installation:
+    """A running `roadstead up`.
+
+    Attributes:
+        data_dir: its data directory.
+        http_url: "http://127.0.0.1:PORT".
+        host: "127.0.0.1:PORT", as registry clients want it.
+        grpc_ports: by service; empty where it was started without.
+        output: what it has said on standard output, line by line.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, grpc: bool = True, workers: int = 1, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts it, and waits until it is ready.
+
+        Args:
+            data_dir: need not exist.
+            grpc: whether it listens for gRPC on loopback.
+            workers: processes of the gateway.
+            environment: variables beside the usual ones.
+
+        Raises:
+            InstallationError: if it does not become ready.
+        """
+        self.data_dir = data_dir
+        self.log_file = data_dir.with_name(f"{data_dir.name}.log")
+        self.grpc_ports: dict[str, int] = {}
+        self.output: list[str] = []
+        self.start_seconds = 0.0
+        self._grpc = grpc
+        self._workers = workers
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+        self._environment = {**inherited, **(environment or {})}
+        self._http = "127.0.0.1:0"
+        self._process: _Process | None = None
+        self.start()
+
+    @property
+    def host(self) -> str:
+        """Of registry clients: "127.0.0.1:PORT"."""
+        return self._http
+
+    @property
+    def http_url(self) -> str:
+        """The address of the gateway."""
+        return f"http://{self._http}"
+
+    @property
+    def admin_password(self) -> str:
+        """The password of the user admin."""
+        return (self.data_dir / "admin-password").read_text().strip()
+
+    @property
+    def supervisor_pid(self) -> int:
+        """The process id of `roadstead up` itself."""
+        return self._alive().pid
+
+    def start(self) -> None:
+        """Starts it, on the same HTTP port as before if it ran before."""
+        for attempts_left in (4, 3, 2, 1, 0):
+            first_port = _free_grpc_ports() if self._grpc else 0
+            started = time.monotonic()
+            process = _Process(self._command(first_port), self._environment, self.log_file)
+            if process.wait_ready():
+                break
+            process.stop()
+            if not attempts_left or _TAKEN not in process.log():
+                raise InstallationError(f"roadstead up did not get ready:\n{process.log()}")
+        else:
+            raise AssertionError("the last attempt breaks or raises")
+        self.start_seconds = time.monotonic() - started
+        self._process = process
+        self.output = process.lines
+        self._http = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready http://")
+        offsets = enumerate(_SERVICES_WITH_GRPC) if first_port else ()
+        self.grpc_ports = {service: first_port + offset for offset, service in offsets}
+        _running.append(self)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tells it to stop, and returns its exit code. Does nothing when it has stopped already."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        _running.remove(self)
+        return process.stop(number)
+
+    def restart(self) -> None:
+        """Stops and starts it, on the same data and the same HTTP port."""
+        self.stop()
+        self.start()
+
+    def pids(self) -> dict[str, int]:
+        """The process ids of the services that run, by name; further gateways are "gateway-2" and so on."""
+        supervisor = self.supervisor_pid
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        found: dict[str, int] = {}
+        for pid in map(int, children):
+            name = _service_of(pid)
+            if name is not None:
+                same = sum(other.split("-")[0] == name for other in found)
+                found[name if not same else f"{name}-{same + 1}"] = pid
+        return found
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Kills a service, and returns its process id when it is dead. The supervisor starts it again by itself."""
+        pid = self.pids()[name]
+        _kill_and_wait(pid, number)
+        return pid
+
+    def kill_supervisor(self) -> None:
+        """Kills `roadstead up` itself, as the kernel does when memory is short; `start` starts it again."""
+        process = self._alive()
+        _kill_and_wait(process.pid, signal.SIGKILL)
+        self._process = None
+        _running.remove(self)
+        process.stop()
+
+    def wait_for_new(self, name: str, old_pid: int) -> int:
+        """Waits until a service runs under another process id than the old one, and returns that one."""
+        _wait(lambda: self.pids().get(name, old_pid) != old_pid, f"a new {name}", self.log)
+        return self.pids()[name]
+
+    def wait_until_ready(self) -> None:
+        """Waits until the gateway says that everything serves."""
+        _wait(self._is_ready, "/readyz", self.log)
+
+    def restart_service(self, name: str) -> None:
+        """Kills a service, and waits until a new one serves."""
+        self.wait_for_new(name, self.kill(name))
+        self.wait_until_ready()
+
+    def resident_bytes(self, name: str) -> int:
+        """The memory that a service occupies."""
+        return _memory_bytes(self.pids()[name], "VmRSS")
+
+    def peak_bytes(self, name: str) -> int:
+        """The most memory that a service has occupied, since `forget_peaks` if that was called."""
+        return _memory_bytes(self.pids()[name], "VmHWM")
+
+    def forget_peaks(self) -> None:
+        """Has all services' peaks begin anew."""
+        for pid in self.pids().values():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def log(self) -> str:
+        """The last lines that it and its services have logged."""
+        return _tail(self.log_file)
+
+    def _alive(self) -> "_Process":
+        if self._process is None:
+            raise InstallationError("it does not run")
+        return self._process
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(self._http, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _command(self, first_port: int) -> list[str]:
+        arguments = {
+            "--data-dir": self.data_dir,
+            "--http": self._http,
+            "--grpc-port": first_port,
+            "--workers": self._workers,
+        }
+        words = [str(word) for pair in arguments.items() for word in pair]
+        # It is taken down with the tests when these are killed.
+        return ["setpriv", "--pdeathsig=TERM", "--", sys.executable, "-P", "-m", "ctl", "up", *words]
+
+
+class _Process:
+    """The supervisor's process, and what it says."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], log_file: Path) -> None:
+        self.lines: list[str] = []
+        self._log_file = log_file
+        self._settled = threading.Event()
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name="up-output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_ready(self) -> bool:
+        return self._settled.wait(START_SECONDS) and any(line.startswith("ready ") for line in self.lines)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self._process.send_signal(number)
+        try:
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise InstallationError(f"roadstead up did not stop:\n{self.log()}") from None
+        finally:
+            self._reader.join()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+        return code
+
+    def log(self) -> str:
+        return "\n".join([*self.lines, _tail(self._log_file)])
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self.lines.append(line.rstrip("\n"))
+            if line.startswith("ready "):
+                self._settled.set()
+        self._settled.set()
+
+
+class StartInstallation(Protocol):
+    """Starts an installation that is stopped at the end of the test."""
+
+    def __call__(
+        self,
+        *,
+        database: Literal["sqlite", "postgresql"] = "sqlite",
+        grpc: bool = True,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> Installation:
+        """Starts it; the arguments are those of `Installation`, and the kind of database."""
+
+
+@contextmanager
+def running_installation(data_dir: Path, **options: Any) -> Iterator[Installation]:
+    """An installation while inside; for fixtures of another scope. Fails where it does not stop as it should."""
+    installation = Installation(data_dir, **options)
+    try:
+        yield installation
+    finally:
+        code = installation.stop()
+    assert code == 0, installation.log()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One on SQLite, shared by all tests of the session: use projects of your own, and stop nothing."""
+    with running_installation(tmp_path_factory.mktemp("installation") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def start_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartInstallation]:
+    """Starts installations for one test, each with a data directory of its own."""
+    with ExitStack() as stack:
+        count = 0
+
+        def start(
+            *,
+            database: Literal["sqlite", "postgresql"] = "sqlite",
+            grpc: bool = True,
+            workers: int = 1,
+            environment: Mapping[str, str] | None = None,
+        ) -> Installation:
+            nonlocal count
+            count += 1
+            variables = dict(environment or {})
+            if database == "postgresql":
+                # Asked for by name, so that a run without PostgreSQL starts none.
+                variables |= postgresql_variables(str(request.getfixturevalue("postgres_database")))
+            return stack.enter_context(
+                running_installation(tmp_path / f"data-{count}", grpc=grpc, workers=workers, environment=variables)
+            )
+
+        yield start
+
+
+def postgresql_variables(url: str) -> dict[str, str]:
+    """The variables that put both services' tables into one PostgreSQL database, each into its schema."""
+    return {"ROADSTEAD_AUTHSVC_DATABASE_URL": url, "ROADSTEAD_METASVC_DATABASE_URL": url}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows the logs of what is running beside a test that failed."""
+    report = yield
+    if report.failed:
+        for running in _running:
+            report.sections.append((f"log of the installation in {running.data_dir}", running.log()))
+    return report
+
+
+def _free_grpc_ports() -> int:
+    while True:
+        first = random.choice(_GRPC_PORTS)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + 4):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+
+
+def _service_of(pid: int) -> str | None:
+    """The service that a process is: `python -P -m ctl.service NAME FILE`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return words[words.index(b"ctl.service") + 1].decode() if b"ctl.service" in words else None
+
+
+def _kill_and_wait(pid: int, number: signal.Signals) -> None:
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, number)
+        ended, _, _ = select.select([descriptor], [], [], WAIT_SECONDS)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise InstallationError(f"process {pid} does not end")
+
+
+def _memory_bytes(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise InstallationError(f"process {pid} has no {name}")
+
+
+def _wait(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
+    # It is other processes that are waited for, so there is no event.
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise InstallationError(f"waited in vain for {what}:\n{log()}")
+        time.sleep(0.02)
+
+
+def _tail(path: Path) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+    except FileNotFoundError:
+        return ""
