@@ -15,6 +15,7 @@ from blobsvc.store.filesystem import FileStore
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from svckit import keys, logging
+from svckit.allocator import reuse_large_blocks
 from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, serve_until_signal
@@ -38,6 +39,7 @@ def main(config: Path | None) -> int:
     try:
         settings = BlobSettings.load(config, SECTION)
         logging.configure(SECTION, settings.log_level, settings.log_format)
+        reuse_large_blocks()
         asyncio.run(serve(settings))
     except (SettingsError, KeyFileError, TrustError, ListenError, TlsError, OSError) as error:
         # What is wrong with the installation, not with the program: one line says it better than a traceback.
