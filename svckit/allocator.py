@@ -12,7 +12,9 @@ _KEPT_FREE_BYTES = 32 * 1024 * 1024
 
 
 def reuse_large_blocks() -> bool:
-    """Keep blocks of up to 8 MiB in one heap when they are freed, up to 32 MiB of them. To be called before threads start.
+    """Keep blocks of up to 8 MiB in one heap when they are freed, up to 32 MiB of them.
+
+    To be called before threads start.
 
     glibc gives each block of 128 KiB and more back to the kernel when it is freed, and a stream of 1 MiB messages takes
     and frees some four of them for each message: the kernel then spends most of its time on clearing pages. Measured on
@@ -31,4 +33,6 @@ def reuse_large_blocks() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST_REUSED_BYTES),
         (_M_TRIM_THRESHOLD, _KEPT_FREE_BYTES),
     )
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    # All of them are tried, whatever becomes of the first.
+    taken = [mallopt(name, value) == 1 for name, value in settings]
+    return all(taken)
