@@ -1,0 +1,147 @@
+"""A gateway on a real port, over stand-ins of the services behind real gRPC."""
+
+import asyncio
+import hashlib
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from hypercorn.asyncio import serve as serve_http
+
+from gateway.app import Gateway
+from gateway.clients.channels import Channels
+from gateway.config import GatewaySettings, Limits
+from gateway.server import build_app, hypercorn_config
+from svckit.keys import KeyPair
+from svckit.metrics import Metrics
+from svckit.rpc import RpcServer, RpcServerSettings, TlsSettings
+from svckit.tokens import Access, RegistryToken
+from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle
+from tests.unit.gateway.services import METHODS_OF, PROJECT_ID, Authsvc, Blobsvc, Metasvc, add
+
+REPOSITORY = "team/app"
+
+
+def digest_of(content: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+@dataclass
+class House:
+    """A running gateway and what stands behind it."""
+
+    app: Gateway
+    port: int
+    http: httpx.AsyncClient
+    authsvc: Authsvc
+    metasvc: Metasvc
+    blobsvc: Blobsvc
+    servers: dict[str, RpcServer]
+    signers: dict[str, TokenSigner]
+
+    def token(self, *access: tuple[str, str], subject: str = "user:7") -> str:
+        entries = tuple(
+            Access("repository", name, frozenset(actions.split(",")), PROJECT_ID) for name, actions in access
+        )
+        return self.signers["authsvc"].sign(RegistryToken(subject=subject, access=entries)).text
+
+    def bearer(self, actions: str = "pull,push,delete", repository: str = REPOSITORY) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token((repository, actions))}"}
+
+    def hold(self, content: bytes, repository: str = REPOSITORY) -> str:
+        """Puts a blob there, linked."""
+        digest = digest_of(content)
+        self.blobsvc.blobs[digest] = content
+        self.metasvc.links[repository, digest] = len(content)
+        return digest
+
+    async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+MakeHouse = Callable[..., Awaitable[House]]
+
+
+@asynccontextmanager
+async def running_house(**changes: Any) -> AsyncIterator[House]:
+    # Not pytest's own folder: its path is too long for a socket.
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
+        trust = TrustBundle(folder / "trust")
+        signers = {}
+        for service in ("gateway", "authsvc", "metasvc", "blobsvc"):
+            keys = KeyPair.generate()
+            trust.publish(service, keys)
+            signers[service] = TokenSigner(service, keys)
+        verifier = TokenVerifier(trust)
+        fakes = {
+            "authsvc": Authsvc(signers["authsvc"]),
+            "metasvc": Metasvc(signers["metasvc"]),
+            "blobsvc": Blobsvc(signers["blobsvc"]),
+        }
+        servers = {}
+        for service, fake in fakes.items():
+            listen = RpcServerSettings(listen=(f"unix:{folder}/{service}.sock",))
+            server = RpcServer(service, listen, verifier=verifier, metrics=Metrics(service))
+            for contract in METHODS_OF[service]:
+                add(server, contract, fake)
+            await server.start()
+            server.set_serving()
+            stack.push_async_callback(server.drain, 0)
+            servers[service] = server
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
+        addresses = {service: f"unix:{folder}/{service}.sock" for service in fakes}
+        channels = Channels.open(addresses, ServiceTokenSource(signers["gateway"]), TlsSettings(), 5.0)
+        stack.push_async_callback(channels.close)
+        app = build_app(settings, channels, verifier, Metrics("gateway"))
+        stop = asyncio.Event()
+        serving = asyncio.create_task(
+            serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait)
+        )
+
+        async def end() -> None:
+            stop.set()
+            await serving
+
+        stack.push_async_callback(end)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+        )
+        yield House(
+            app,
+            port,
+            http,
+            cast("Authsvc", fakes["authsvc"]),
+            cast("Metasvc", fakes["metasvc"]),
+            cast("Blobsvc", fakes["blobsvc"]),
+            servers,
+            signers,
+        )
+
+
+@pytest.fixture
+async def make_house() -> AsyncIterator[MakeHouse]:
+    """Makes gateways with settings of the test's own."""
+    async with AsyncExitStack() as stack:
+
+        async def make(limits: Limits | None = None, **changes: Any) -> House:
+            limits = limits or Limits(drain_seconds=0.2)
+            return await stack.enter_async_context(running_house(limits=limits, **changes))
+
+        yield make
+
+
+@pytest.fixture
+async def house(make_house: MakeHouse) -> House:
+    """A gateway with the usual settings."""
+    return await make_house()

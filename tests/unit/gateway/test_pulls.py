@@ -1,0 +1,194 @@
+import asyncio
+import email
+import random
+
+import httpx
+import pytest
+
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
+
+CONTENT = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
+SIZE = len(CONTENT)
+
+
+def path(digest: str) -> str:
+    return f"/v2/{REPOSITORY}/blobs/{digest}"
+
+
+async def test_a_blob_comes_whole_with_its_length_and_digest(house: House) -> None:
+    digest = house.hold(CONTENT)
+    answer = await house.http.get(path(digest), headers=house.bearer("pull"))
+    assert answer.status_code == 200
+    assert answer.content == CONTENT
+    assert answer.headers["Content-Length"] == str(SIZE)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Docker-Content-Digest"] == digest
+    assert answer.headers["ETag"] == f'"{digest}"'
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Encoding" not in answer.headers
+    assert "Transfer-Encoding" not in answer.headers
+
+
+async def test_head_gives_the_real_length_and_no_body_and_reads_nothing(house: House) -> None:
+    digest = house.hold(CONTENT)
+    del house.blobsvc.blobs[digest]
+    answer = await house.http.head(path(digest), headers=house.bearer("pull"))
+    assert answer.status_code == 200
+    assert answer.headers["Content-Length"] == str(SIZE)
+    assert answer.headers["Docker-Content-Digest"] == digest
+    assert answer.content == b""
+
+
+async def test_an_empty_blob_comes_empty(house: House) -> None:
+    digest = house.hold(b"")
+    answer = await house.http.get(path(digest), headers=house.bearer("pull"))
+    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
+    ranged = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": "bytes=0-"})
+    assert ranged.status_code == 416
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=500-1499", 500, 1499),
+        ("bytes=500-", 500, SIZE - 1),
+        ("bytes=-500", SIZE - 500, SIZE - 1),
+        ("bytes=0-0", 0, 0),
+        ("bytes=2000-99999999", 2000, SIZE - 1),
+        ("Bytes = 1-2", 1, 2),
+        (f"bytes=-{SIZE * 2}", 0, SIZE - 1),
+    ],
+)
+async def test_a_range_comes_as_206(house: House, asked: str, first: int, last: int) -> None:
+    digest = house.hold(CONTENT)
+    answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
+    assert answer.status_code == 206
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{SIZE}"
+    assert answer.headers["Content-Length"] == str(last - first + 1)
+    assert answer.content == CONTENT[first : last + 1]
+
+
+@pytest.mark.parametrize("asked", ["bytes=500-0", f"bytes={SIZE}-", "bytes=-0", "bytes=a-b", "bytes=-", "bytes="])
+async def test_a_range_that_cannot_be_is_416_with_the_size(house: House, asked: str) -> None:
+    digest = house.hold(CONTENT)
+    answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
+    assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
+
+
+@pytest.mark.parametrize(
+    "asked", ["lines=1-2", f"bytes=0-{SIZE - 1},0-{SIZE - 1}", "bytes=" + ",".join(f"{n}-{n}" for n in range(1001))]
+)
+async def test_ranges_of_another_unit_too_many_and_overlapping_ones_give_the_whole(house: House, asked: str) -> None:
+    digest = house.hold(CONTENT)
+    answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(SIZE))
+
+
+async def test_many_ranges_come_in_parts_in_the_order_asked_for(house: House) -> None:
+    digest = house.hold(CONTENT)
+    wanted = [(1_000_000, 2_500_000), (0, 9), (SIZE - 5, SIZE - 1), (10, 10)]
+    asked = "bytes=" + ",".join(f"{first}-{last}" for first, last in wanted)
+    answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
+    assert answer.status_code == 206
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert answer.headers["Docker-Content-Digest"] == digest
+    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + answer.content)
+    assert message.get_content_type() == "multipart/byteranges"
+    parts = message.get_payload()
+    assert [part["Content-Range"] for part in parts] == [  # type: ignore[index,union-attr]
+        f"bytes {first}-{last}/{SIZE}" for first, last in wanted
+    ]
+    for first, last in wanted:
+        frame = f"Content-Range: bytes {first}-{last}/{SIZE}\r\n\r\n".encode()
+        assert frame + CONTENT[first : last + 1] + b"\r\n--" in answer.content
+
+
+async def test_conditions_are_kept(house: House) -> None:
+    digest = house.hold(CONTENT)
+    same = await house.http.get(path(digest), headers={**house.bearer("pull"), "If-None-Match": f'W/"{digest}"'})
+    assert (same.status_code, same.content) == (304, b"")
+    stale = {**house.bearer("pull"), "Range": "bytes=0-1", "If-Range": '"another"'}
+    assert (await house.http.get(path(digest), headers=stale)).status_code == 200
+    stale["If-Range"] = f'"{digest}"'
+    assert (await house.http.get(path(digest), headers=stale)).status_code == 206
+
+
+@pytest.mark.parametrize(
+    ("held", "served"),
+    [
+        ("application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+gzip"),
+        ("text/html", "application/octet-stream"),
+        ("application/xhtml+xml", "application/octet-stream"),
+    ],
+)
+async def test_a_blob_has_its_media_type_but_never_one_that_a_browser_would_run(
+    house: House, held: str, served: str
+) -> None:
+    digest = house.hold(CONTENT)
+    house.metasvc.media_types[digest] = held
+    answer = await house.http.head(path(digest), headers=house.bearer("pull"))
+    assert answer.headers["Content-Type"] == served
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_unknown_blobs_are_404_and_bad_digests_400(house: House) -> None:
+    unknown = await house.http.get(path(digest_of(b"?")), headers=house.bearer("pull"))
+    assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (404, "BLOB_UNKNOWN")
+    bad = await house.http.get(path("sha256:xyz"), headers=house.bearer("pull"))
+    assert (bad.status_code, bad.json()["errors"][0]["code"]) == (400, "DIGEST_INVALID")
+
+
+async def test_a_deleted_link_is_gone(house: House) -> None:
+    digest = house.hold(CONTENT)
+    assert (await house.http.delete(path(digest), headers=house.bearer("delete"))).status_code == 202
+    assert (await house.http.delete(path(digest), headers=house.bearer("delete"))).status_code == 404
+
+
+async def test_bytes_that_are_gone_before_the_first_are_an_error_and_not_a_short_body(house: House) -> None:
+    digest = house.hold(CONTENT)
+    del house.blobsvc.blobs[digest]
+    answer = await house.http.get(path(digest), headers=house.bearer("pull"))
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("asked", [None, "bytes=0-9,100-2500000"])
+async def test_a_read_that_fails_in_the_middle_cuts_the_connection(house: House, asked: str | None) -> None:
+    digest = house.hold(CONTENT)
+    house.blobsvc.breaks_after = 1024 * 1024
+    headers = house.bearer("pull") | ({"Range": asked} if asked else {})
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        await house.http.get(path(digest), headers=headers)
+
+
+async def test_a_client_that_stops_reading_is_given_up(make_house: MakeHouse) -> None:
+    from gateway.config import Limits
+
+    house = await make_house(limits=Limits(idle_body_seconds=0.2, drain_seconds=0.2))
+    content = bytes(64 * 1024 * 1024)
+    digest = house.hold(content)
+    reader, writer = await house.raw()
+    token = house.bearer("pull")["Authorization"]
+    writer.write(f"GET {path(digest)} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+    await writer.drain()
+    async with asyncio.timeout(10):
+        # Nothing is read from here on until the gateway has had enough.
+        while house.app.in_flight == 0:
+            await asyncio.sleep(0.01)
+        while house.app.in_flight:
+            await asyncio.sleep(0.01)
+    writer.transport.abort()
+    del reader
+
+
+async def test_a_client_that_leaves_ends_the_read(house: House) -> None:
+    digest = house.hold(bytes(64 * 1024 * 1024))
+    reader, writer = await house.raw()
+    token = house.bearer("pull")["Authorization"]
+    writer.write(f"GET {path(digest)} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert house.app.in_flight == 1
+    writer.transport.abort()
+    async with asyncio.timeout(5):
+        while house.app.in_flight:
+            await asyncio.sleep(0.01)
