@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.harness.postgres", "tests.harness.databases", "tests.harness.installation"]
+pytest_plugins = ["tests.harness.postgres", "tests.harness.databases", "tests.harness.installation", "tests.harness.workspace"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,127 @@
+"""A private project with people and a robot in it, made over the REST API of a running installation."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.harness.installation import Installation
+
+PROJECT_ADMIN, DEVELOPER, GUEST, MAINTAINER, LIMITED_GUEST = 1, 2, 3, 4, 5
+
+# What a robot that builds images needs, and deletes with.
+BUILDER_PERMISSIONS = [
+    {"resource": "repository", "action": action} for action in ("list", "read", "pull", "push", "delete")
+] + [{"resource": "artifact", "action": action} for action in ("list", "read", "create", "delete")]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A name and its secret."""
+
+    name: str
+    secret: str = field(repr=False)
+
+    @property
+    def basic(self) -> tuple[str, str]:
+        """As httpx wants it."""
+        return (self.name, self.secret)
+
+
+class Management:
+    """The REST API, as an administrator."""
+
+    def __init__(self, installation: Installation) -> None:
+        """Logs in with the password that the installation keeps."""
+        self.admin = Login("admin", installation.admin_password)
+        self.client = httpx.Client(
+            base_url=f"{installation.http_url}/api/v2.0", auth=self.admin.basic, timeout=30, trust_env=False
+        )
+
+    def create_project(self, *, public: bool = False, storage_limit: int | None = None) -> str:
+        """Creates a project and returns its name."""
+        name = f"p{secrets.token_hex(5)}"
+        body: dict[str, Any] = {"project_name": name, "metadata": {"public": str(public).lower()}}
+        if storage_limit is not None:
+            body["storage_limit"] = storage_limit
+        self._expect(self.client.post("/projects", json=body), 201)
+        return name
+
+    def create_user(self) -> Login:
+        """Creates a user."""
+        login = Login(f"u{secrets.token_hex(5)}", f"Aa1{secrets.token_urlsafe(16)}")
+        body = {
+            "username": login.name,
+            "password": login.secret,
+            "email": f"{login.name}@example.com",
+            "realname": login.name,
+        }
+        self._expect(self.client.post("/users", json=body), 201)
+        return login
+
+    def add_member(self, project: str, login: Login, role_id: int) -> None:
+        """Gives a user a role in a project."""
+        body = {"role_id": role_id, "member_user": {"username": login.name}}
+        self._expect(self.client.post(f"/projects/{project}/members", json=body), 201)
+
+    def create_robot(self, project: str, access: list[dict[str, str]] | None = None) -> Login:
+        """Creates a robot in a project, by default one that may build, push, pull and delete."""
+        body = {
+            "name": f"r{secrets.token_hex(4)}",
+            "level": "project",
+            "duration": -1,
+            "permissions": [
+                {"kind": "project", "namespace": project, "access": access or BUILDER_PERMISSIONS},
+            ],
+        }
+        created: Mapping[str, Any] = self._expect(self.client.post("/robots", json=body), 201).json()
+        return Login(created["name"], created["secret"])
+
+    def project_id(self, project: str) -> int:
+        """The id of a project."""
+        found: int = self._expect(self.client.get(f"/projects/{project}"), 200).json()["project_id"]
+        return found
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
+
+    @staticmethod
+    def _expect(response: httpx.Response, status: int) -> httpx.Response:
+        assert response.status_code == status, f"{response.request.method} {response.request.url}: {response.text}"
+        return response
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A private project, and who may do what in it."""
+
+    host: str
+    http_url: str
+    project: str
+    maintainer: Login
+    robot: Login
+    guest: Login
+    outsider: Login
+
+
+@pytest.fixture(scope="session")
+def management(installation: Installation) -> Iterator[Management]:
+    """The REST API of the shared installation, as an administrator."""
+    management = Management(installation)
+    yield management
+    management.close()
+
+
+@pytest.fixture(scope="session")
+def workspace(installation: Installation, management: Management) -> Workspace:
+    """A private project in the shared installation, with a maintainer, a robot, a guest, and somebody outside of it."""
+    project = management.create_project()
+    maintainer, guest, outsider = (management.create_user() for _ in range(3))
+    management.add_member(project, maintainer, MAINTAINER)
+    management.add_member(project, guest, GUEST)
+    robot = management.create_robot(project)
+    return Workspace(installation.host, installation.http_url, project, maintainer, robot, guest, outsider)
