@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
@@ -158,7 +157,7 @@ class QuotaLists(Protocol):
 
 
 class Lists(Protocol):
-    """All of them, as they were at one moment."""
+    """All of them, as they were at one moment. Given out by `domain.ports.Store.lists`."""
 
     @property
     def repositories(self) -> RepositoryLists:
@@ -175,13 +174,6 @@ class Lists(Protocol):
     @property
     def quotas(self) -> QuotaLists:
         """Quotas."""
-
-
-class ListStore(Protocol):
-    """Gives out lists."""
-
-    def read(self) -> AbstractAsyncContextManager[Lists]:
-        """Everything that is read in it is of one moment, so that a page fits its total, and tags their artifacts."""
 
 
 class VisibleProjects(Protocol):

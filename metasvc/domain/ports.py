@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from metasvc.domain.lists import Lists
     from metasvc.domain.model import (
         Artifact,
         Blob,
@@ -80,6 +81,12 @@ class ProjectRows(Protocol):
     async def discharge(self, project_id: int, digests: Iterable[str], now: datetime) -> None:
         """Counts one use less for each time that a digest is given; what has none left is no longer charged for."""
 
+    async def discharge_repository(self, project_id: int, repository_id: int, now: datetime) -> None:
+        """As `discharge`, of every manifest and link that a repository has."""
+
+    async def set_quota(self, project_id: int, quota_bytes: int, now: datetime) -> None:
+        """Sets the most that may be charged, or `NO_LIMIT`; it may lie below what is charged."""
+
 
 class RepositoryRows(Protocol):
     """The rows of repositories."""
@@ -96,6 +103,15 @@ class RepositoryRows(Protocol):
         Raises:
             DomainError: CONFLICT; another project's repository has the name.
         """
+
+    async def lock_doomed(self, project_id: int, name: str) -> Repository | None:
+        """Reads a repository for deleting it, waiting for everybody who holds it open; all in it is ours then."""
+
+    async def remove(self, repository_id: int) -> None:
+        """Deletes a repository with all that it holds, and the reviews of its manifests."""
+
+    async def describe(self, repository_id: int, description: str, now: datetime) -> None:
+        """Sets its description."""
 
     async def touch(self, repository_id: int, now: datetime) -> None:
         """Sets when it was last pushed to."""
@@ -242,6 +258,9 @@ class ReviewRows(Protocol):
     ) -> None:
         """Queues digests, or pushes their date forward. `repository_id` is 0 for blobs."""
 
+    async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
+        """As `queue`, of every blob that a repository links or needs."""
+
     async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
         """Pushes a blob's date forward where it is due before a moment."""
 
@@ -295,6 +314,9 @@ class Store(Protocol):
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit that writes. No other unit may be begun in it."""
+
+    def lists(self) -> AbstractAsyncContextManager[Lists]:
+        """What people are shown, as it was at one moment: a page fits its total, and tags fit their artifacts."""
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """Does a whole unit of work, from its beginning, and does it again where another one was in its way."""

@@ -31,6 +31,7 @@ class ReviewReason(StrEnum):
     PARENT_DELETED = "parent_deleted"
     SUBJECT_DELETED = "subject_deleted"
     MANIFEST_DELETED = "manifest_deleted"
+    REPOSITORY_DELETED = "repository_deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from metasvc.store.artifact_list import SqlArtifactLists
@@ -11,11 +10,7 @@ from metasvc.store.repository_list import SqlRepositoryLists
 from metasvc.store.tag_list import SqlTagLists
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from svckit.sql.database import Database
 
 
 class SqlLists:
@@ -43,16 +38,3 @@ class SqlLists:
     def quotas(self) -> SqlQuotaLists:
         """Quotas."""
         return SqlQuotaLists(self._conn)
-
-
-class SqlListStore:
-    """Gives out lists on one database. See `domain.lists.ListStore`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[SqlLists]:
-        """See `domain.lists.ListStore.read`."""
-        async with self._database.read(snapshot=True) as conn:
-            yield SqlLists(conn)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, bindparam, delete, exists, func, select, update
+from sqlalchemy import BindParameter, Text, bindparam, cast, delete, exists, func, literal, select, update
 
 from metasvc.domain.model import NO_LIMIT, Project, ProjectState, ProjectUsage
-from metasvc.store.tables import project, project_blob, repository
+from metasvc.store.tables import artifact, project, project_blob, repository, repository_blob
 from svckit.errors import DomainError
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import upsert
@@ -40,7 +40,7 @@ _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
 _GIVE_UP_NAME = (
     update(project)
     .where(project.c.name == bindparam("taken_name"), project.c.id != _ID)
-    .values(name=func.concat("#", project.c.id, "#", project.c.name))
+    .values(name=literal("#") + cast(project.c.id, Text) + "#" + project.c.name)
 )
 _REPOSITORIES = select(repository.c.project_id, func.count().label("repositories")).group_by(repository.c.project_id)
 
@@ -73,6 +73,43 @@ _COUNT_DOWN = (
 _REMOVE_CHARGE = delete(project_blob).where(
     project_blob.c.project_id == bindparam("in_project"), project_blob.c.digest == bindparam("of_digest")
 )
+_SET_QUOTA = (
+    update(project).where(project.c.id == _ID).values(quota_bytes=bindparam("limit"), update_time=bindparam("now"))
+)
+# What a repository uses: each of its links and manifests once. The same with a hundred thousand of them: the digests
+# never leave the database.
+_IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
+_USED_THERE = project_blob.c.digest.in_(
+    select(repository_blob.c.digest)
+    .where(repository_blob.c.repository_id == _IN_REPOSITORY)
+    .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _IN_REPOSITORY))
+)
+_USES_THERE = (
+    select(func.count())
+    .select_from(repository_blob)
+    .where(repository_blob.c.repository_id == _IN_REPOSITORY, repository_blob.c.digest == project_blob.c.digest)
+    .scalar_subquery()
+) + (
+    select(func.count())
+    .select_from(artifact)
+    .where(artifact.c.repository_id == _IN_REPOSITORY, artifact.c.digest == project_blob.c.digest)
+    .scalar_subquery()
+)
+_LOCK_CHARGES_THERE = select(func.count()).select_from(
+    select(project_blob.c.digest)
+    .where(project_blob.c.project_id == _ID, _USED_THERE)
+    .order_by(project_blob.c.digest)
+    .with_for_update()
+    .subquery()
+)
+_COUNT_DOWN_THERE = (
+    update(project_blob)
+    .where(project_blob.c.project_id == _ID, _USED_THERE)
+    .values(count=project_blob.c.count - _USES_THERE)
+)
+_UNUSED_THERE = (project_blob.c.project_id == _ID, _USED_THERE, project_blob.c.count <= 0)
+_FREED_THERE = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_UNUSED_THERE)
+_REMOVE_CHARGES_THERE = delete(project_blob).where(*_UNUSED_THERE)
 
 
 class SqlProjects:
@@ -180,6 +217,21 @@ class SqlProjects:
             await self._conn.execute(_REMOVE_CHARGE, gone)
         if freed:
             await self._conn.execute(_DISCHARGE, {"project_id": project_id, "size": freed, "now": now})
+
+    async def discharge_repository(self, project_id: int, repository_id: int, now: datetime) -> None:
+        """See the port."""
+        values = {"project_id": project_id, "repository_id": repository_id}
+        await self._conn.execute(_LOCK_CHARGES_THERE, values)
+        await self._conn.execute(_COUNT_DOWN_THERE, values)
+        # PostgreSQL adds up 64-bit numbers to a decimal.
+        freed = int(await self._conn.scalar(_FREED_THERE, values) or 0)
+        await self._conn.execute(_REMOVE_CHARGES_THERE, values)
+        if freed:
+            await self._conn.execute(_DISCHARGE, {"project_id": project_id, "size": freed, "now": now})
+
+    async def set_quota(self, project_id: int, quota_bytes: int, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(_SET_QUOTA, {"project_id": project_id, "limit": quota_bytes, "now": now})
 
     async def _refuse(self, project_id: int, needed: int) -> None:
         row = await self.get(project_id)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 
-from metasvc.domain.model import Repository
-from metasvc.store.tables import repository
+from metasvc.domain.model import Repository, ReviewKind
+from metasvc.store.tables import artifact, artifact_reference, repository, review, tag
 from svckit.errors import Conflict
 from svckit.sql.statements import upsert
 
@@ -28,6 +28,34 @@ _GET = select(repository).where(
 )
 # FOR KEY SHARE: a delete waits for it, and other pushes do not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
+_LOCK_DOOMED = _GET.with_for_update()
+# Pulls date artifacts by id and tags by name, without holding their repository: locked in their order, both are waited
+# for, and neither waits for the other.
+_IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
+_LOCK_ARTIFACTS = select(func.count()).select_from(
+    select(artifact.c.id)
+    .where(artifact.c.repository_id == _IN_REPOSITORY)
+    .order_by(artifact.c.id)
+    .with_for_update()
+    .subquery()
+)
+_LOCK_TAGS = select(func.count()).select_from(
+    select(tag.c.id).where(tag.c.repository_id == _IN_REPOSITORY).order_by(tag.c.name).with_for_update().subquery()
+)
+_ARTIFACTS = select(artifact.c.id).where(artifact.c.repository_id == _IN_REPOSITORY)
+_REMOVE_REVIEWS = delete(review).where(
+    review.c.kind == ReviewKind.MANIFEST.value,
+    review.c.digest.in_(select(artifact.c.digest).where(artifact.c.repository_id == _IN_REPOSITORY)),
+    review.c.repository_id == _IN_REPOSITORY,
+)
+# The only thing that does not go by ON DELETE CASCADE: a child stays for as long as an index names it.
+_REMOVE_REFERENCES = delete(artifact_reference).where(artifact_reference.c.parent_id.in_(_ARTIFACTS))
+_REMOVE = delete(repository).where(repository.c.id == _IN_REPOSITORY)
+_DESCRIBE = (
+    update(repository)
+    .where(repository.c.id == bindparam("of_repository"))
+    .values(description=bindparam("text"), update_time=bindparam("now"))
+)
 _TOUCH = (
     update(repository)
     .where(repository.c.id == bindparam("repository_id"), repository.c.update_time < bindparam("before"))
@@ -82,6 +110,24 @@ class SqlRepositories:
         if made is None:
             raise Conflict("CONFLICT", f"repository {name} belongs to a project that was deleted")
         return made
+
+    async def lock_doomed(self, project_id: int, name: str) -> Repository | None:
+        """See the port."""
+        result = await self._conn.execute(_LOCK_DOOMED, {"project_id": project_id, "name": name})
+        found = to_repository(result.one_or_none())
+        if found is not None:
+            for lock in (_LOCK_ARTIFACTS, _LOCK_TAGS):
+                await self._conn.execute(lock, {"repository_id": found.id})
+        return found
+
+    async def remove(self, repository_id: int) -> None:
+        """See the port. Most goes by ON DELETE CASCADE."""
+        for statement in (_REMOVE_REVIEWS, _REMOVE_REFERENCES, _REMOVE):
+            await self._conn.execute(statement, {"repository_id": repository_id})
+
+    async def describe(self, repository_id: int, description: str, now: datetime) -> None:
+        """See the port."""
+        await self._conn.execute(_DESCRIBE, {"of_repository": repository_id, "text": description, "now": now})
 
     async def touch(self, repository_id: int, now: datetime) -> None:
         """See the port."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, update
+from sqlalchemy import bindparam, case, literal, select, true, update
 
 from metasvc.domain.model import ReviewKind
-from metasvc.store.tables import review
+from metasvc.store.tables import artifact_blob, repository_blob, review
 from svckit.sql.statements import upsert
+from svckit.sql.types import UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _POSTPONE = (
@@ -25,6 +28,13 @@ _POSTPONE = (
         review.c.due_time < bindparam("due_before"),
     )
     .values(due_time=bindparam("due"))
+)
+# Linked, or needed by a manifest after the link was ended.
+_BLOBS_OF = (
+    select(repository_blob.c.digest)
+    .where(repository_blob.c.repository_id == bindparam("in_repository"))
+    .union(select(artifact_blob.c.digest).where(artifact_blob.c.repository_id == bindparam("in_repository")))
+    .subquery()
 )
 
 
@@ -50,17 +60,36 @@ class SqlReviews:
         ]
         if not rows:
             return
-        insert = upsert(self._conn, review)
-        # Never backwards: a clock that is behind on another replica must not shorten what was promised.
-        later = case((insert.excluded.due_time > review.c.due_time, insert.excluded.due_time), else_=review.c.due_time)
-        await self._conn.execute(
-            insert.on_conflict_do_update(
-                index_elements=[review.c.kind, review.c.digest, review.c.repository_id],
-                set_={"due_time": later, "reason": insert.excluded.reason},
-            ),
-            rows,
+        await self._conn.execute(_later(upsert(self._conn, review)), rows)
+
+    async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
+        """See the port. One statement, however many there are."""
+        found = (
+            select(
+                literal(ReviewKind.BLOB.value),
+                _BLOBS_OF.c.digest,
+                literal(0),
+                literal(due_time, UtcDateTime()),
+                literal(reason),
+            )
+            # SQLite reads an ON CONFLICT that follows a FROM as a join; a WHERE in between helps.
+            .where(true())
+            .order_by(_BLOBS_OF.c.digest)
         )
+        columns = [review.c.kind, review.c.digest, review.c.repository_id, review.c.due_time, review.c.reason]
+        insert = upsert(self._conn, review).from_select(columns, found)
+        await self._conn.execute(_later(insert), {"in_repository": repository_id})
 
     async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
         """See the port."""
         await self._conn.execute(_POSTPONE, {"of_digest": digest, "due_before": due_before, "due": due_time})
+
+
+def _later(insert: SqliteInsert | PostgresqlInsert) -> SqliteInsert | PostgresqlInsert:
+    """Lets an insert push the date of what is queued already."""
+    # Never backwards: a clock that is behind on another replica must not shorten what was promised.
+    later = case((insert.excluded.due_time > review.c.due_time, insert.excluded.due_time), else_=review.c.due_time)
+    return insert.on_conflict_do_update(
+        index_elements=[review.c.kind, review.c.digest, review.c.repository_id],
+        set_={"due_time": later, "reason": insert.excluded.reason},
+    )

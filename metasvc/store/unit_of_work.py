@@ -15,6 +15,7 @@ from sqlalchemy import func, insert, select
 
 from metasvc.store.artifact import SqlArtifacts
 from metasvc.store.blob import SqlBlobs
+from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
 from metasvc.store.repository import SqlRepositories
 from metasvc.store.review import SqlReviews
@@ -151,6 +152,12 @@ class SqlStore:
         """See `domain.ports.Store.write`."""
         async with self._database.write() as conn:
             yield SqlUnitOfWork(conn)
+
+    @asynccontextmanager
+    async def lists(self) -> AsyncIterator[SqlLists]:
+        """See `domain.ports.Store.lists`."""
+        async with self._database.read(snapshot=True) as conn:
+            yield SqlLists(conn)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `domain.ports.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
