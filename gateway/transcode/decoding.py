@@ -1,0 +1,277 @@
+"""JSON as messages: strict about types, silent about fields that it does not know.
+
+Harbor's clients send back whole objects that they have read, and fields of Harbor's own; Go ignores these, so we do.
+But a string where a number belongs is an error, and the answer names the field. `null` is as good as nothing, as in Go.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, is_map, json_name, map_entry
+from gateway.transcode.values import READERS, NotThatValue, refuse_foreign
+from svckit.errors import DomainError, FieldViolation, error_for
+
+_NOTHING: frozenset[str] = frozenset()
+
+ReadValue = Callable[[Any, str], Any]
+"""A JSON value and its path; gives the value for the field."""
+ReadInto = Callable[[Any, Any, str], None]
+"""The message, a JSON value and its path; sets the field."""
+
+
+def wrong_field(path: str, must_be: str) -> DomainError:
+    """The error for a field that holds something else than it must."""
+    return error_for("BAD_REQUEST", "invalid request", violations=[FieldViolation(path, f"must be {must_be}")])
+
+
+def load(body: bytes) -> object:
+    """Parses a JSON document.
+
+    Raises:
+        DomainError: BAD_REQUEST, if it is none.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise error_for("BAD_REQUEST", "the body is not valid JSON") from None
+
+
+class MessageDecoder:
+    """Reads objects into messages of one type."""
+
+    __slots__ = ("_aliases", "_fields")
+
+    def __init__(self, descriptor: Descriptor, reader: Callable[[FieldDescriptor], ReadInto]) -> None:
+        """Learns its type; `reader` says how a field is read."""
+        self._fields: Mapping[str, ReadInto] = {json_name(field): reader(field) for field in descriptor.fields}
+        # The contract's own names are understood too, where they are nothing else's JSON name.
+        self._aliases = {field.name: json_name(field) for field in descriptor.fields if field.name not in self._fields}
+
+    def __call__(self, document: object, into: Message, path: str = "", skip: Collection[str] = _NOTHING) -> None:
+        """Reads a document.
+
+        Args:
+            document: what was parsed.
+            into: an empty message of the type.
+            path: of the document in the request, for errors.
+            skip: JSON names of fields that are filled from elsewhere; what the document says of them is ignored.
+
+        Raises:
+            DomainError: BAD_REQUEST, naming the field.
+        """
+        if not isinstance(document, dict):
+            raise wrong_field(path, "an object") if path else error_for("BAD_REQUEST", "the body must be an object")
+        for key, value in document.items():
+            name = key
+            read = self._fields.get(key)
+            if read is None:
+                name = self._aliases.get(key, "")
+                if not name or name in document:
+                    continue
+                read = self._fields[name]
+            if value is not None and name not in skip:
+                read(into, value, f"{path}.{key}" if path else key)
+
+
+class Decoders:
+    """The decoders of all types that were asked for, each made once."""
+
+    def __init__(self) -> None:
+        """Knows none yet."""
+        self._known: dict[str, MessageDecoder | None] = {}
+
+    def of_message(self, descriptor: Descriptor) -> MessageDecoder:
+        """Reads messages of a type that is none of google.protobuf's.
+
+        Raises:
+            ContractError: a type in it has no JSON form, or holds itself: then a request could nest without end.
+        """
+        name: str = descriptor.full_name
+        if name not in self._known:
+            self._known[name] = None
+            self._known[name] = MessageDecoder(descriptor, self.of_field)
+        decoder = self._known[name]
+        if decoder is None:
+            raise ContractError(f"{name} holds itself, which a request must not")
+        return decoder
+
+    def of_field(self, field: FieldDescriptor) -> ReadInto:
+        """Sets a field from a JSON value.
+
+        Raises:
+            ContractError: it holds a type that has no JSON form.
+        """
+        name = field.name
+        if is_map(field):
+            return self._map_reader(field)
+        if field.message_type is not None:
+            read_message = self._message_reader(field.message_type)
+            return _messages_reader(name, read_message) if field.is_repeated else _message_setter(name, read_message)
+        read = scalar_reader(field)
+        return _list_setter(name, read) if field.is_repeated else _setter(name, read)
+
+    def _message_reader(self, descriptor: Descriptor) -> Callable[[Any, Any, str], None]:
+        known = READERS.get(descriptor.full_name)
+        if known is None:
+            why_not = refuse_foreign(descriptor.full_name)
+            if why_not is not None:
+                raise ContractError(why_not)
+            return self.of_message(descriptor)
+
+        def read(value: Any, into: Any, path: str) -> None:
+            try:
+                known(value, into)
+            except NotThatValue as why:
+                raise wrong_field(path, str(why)) from None
+            except UnicodeEncodeError:
+                raise wrong_field(path, "text") from None
+
+        return read
+
+    def _map_reader(self, field: FieldDescriptor) -> ReadInto:
+        name = field.name
+        key_field, value_field = map_entry(field)
+        if key_field.type != FieldDescriptor.TYPE_STRING:
+            raise ContractError(f"{field.full_name}: only maps by strings are read")
+        read_key = scalar_reader(key_field)
+        if value_field.message_type is not None:
+            read_message = self._message_reader(value_field.message_type)
+
+            def read_messages(message: Any, value: Any, path: str) -> None:
+                for key, item in _object(value, path).items():
+                    if item is not None:
+                        read_message(item, getattr(message, name)[read_key(key, path)], f"{path}.{key}")
+
+            return read_messages
+        read_value = scalar_reader(value_field)
+
+        def read_scalars(message: Any, value: Any, path: str) -> None:
+            entries = getattr(message, name)
+            for key, item in _object(value, path).items():
+                if item is not None:
+                    entries[read_key(key, path)] = read_value(item, f"{path}.{key}")
+
+        return read_scalars
+
+
+def scalar_reader(field: FieldDescriptor) -> ReadValue:
+    """Reads one JSON value of a field that holds no message."""
+    if field.enum_type is not None:
+        return _enum_reader(dict(enum_names(field.enum_type)))
+    if field.type in INTEGER_RANGES:
+        return _integer_reader(*INTEGER_RANGES[field.type])
+    if field.type in FLOATS:
+        return _read_float
+    match field.type:
+        case FieldDescriptor.TYPE_BOOL:
+            return _read_bool
+        case FieldDescriptor.TYPE_BYTES:
+            return _read_bytes
+    return _read_string
+
+
+def _refuse_constant(_text: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def _object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise wrong_field(path, "an object")
+    return value
+
+
+def _setter(name: str, read: ReadValue) -> ReadInto:
+    return lambda message, value, path: setattr(message, name, read(value, path))
+
+
+def _message_setter(name: str, read: Callable[[Any, Any, str], None]) -> ReadInto:
+    def set_message(message: Any, value: Any, path: str) -> None:
+        child = getattr(message, name)
+        child.SetInParent()
+        read(value, child, path)
+
+    return set_message
+
+
+def _list_setter(name: str, read: ReadValue) -> ReadInto:
+    def set_list(message: Any, value: Any, path: str) -> None:
+        if not isinstance(value, list):
+            raise wrong_field(path, "an array")
+        getattr(message, name).extend([read(item, f"{path}[{index}]") for index, item in enumerate(value)])
+
+    return set_list
+
+
+def _messages_reader(name: str, read: Callable[[Any, Any, str], None]) -> ReadInto:
+    def set_messages(message: Any, value: Any, path: str) -> None:
+        if not isinstance(value, list):
+            raise wrong_field(path, "an array")
+        items = getattr(message, name)
+        for index, item in enumerate(value):
+            read(item, items.add(), f"{path}[{index}]")
+
+    return set_messages
+
+
+def _read_string(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise wrong_field(path, "a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # A lone surrogate: valid JSON, and no text.
+        raise wrong_field(path, "text") from None
+    return value
+
+
+def _read_bool(value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise wrong_field(path, "true or false")
+    return value
+
+
+def _integer_reader(least: int, most: int) -> ReadValue:
+    def read(value: Any, path: str) -> int:
+        if type(value) is not int:
+            raise wrong_field(path, "an integer")
+        if not least <= value <= most:
+            raise wrong_field(path, f"between {least} and {most}")
+        return value
+
+    return read
+
+
+def _read_float(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_field(path, "a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise wrong_field(path, "a finite number") from None
+
+
+def _read_bytes(value: Any, path: str) -> bytes:
+    try:
+        return base64.b64decode(_read_string(value, path), validate=True)
+    except (binascii.Error, ValueError):
+        raise wrong_field(path, "base64") from None
+
+
+def _enum_reader(numbers: Mapping[str, int]) -> ReadValue:
+    allowed = "one of " + ", ".join(numbers)
+
+    def read(value: Any, path: str) -> int:
+        number = numbers.get(value) if isinstance(value, str) else None
+        if number is None:
+            raise wrong_field(path, allowed)
+        return number
+
+    return read

@@ -1,0 +1,92 @@
+"""Fields as JSON names and describes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from roadstead.access.v1 import rest_pb2
+
+INTEGER_RANGES = {
+    FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SINT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_SFIXED32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED32: (0, 2**32 - 1),
+    FieldDescriptor.TYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SINT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_SFIXED64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
+    FieldDescriptor.TYPE_FIXED64: (0, 2**64 - 1),
+}
+"""What fits, by the field's type."""
+FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
+
+_WORD_BREAK = re.compile(r"_+([a-zA-Z0-9])|_+$")
+
+
+class ContractError(ValueError):
+    """A contract that cannot be served as REST; the text names the RPC or the field. Refused at the start."""
+
+
+def json_name(field: FieldDescriptor) -> str:
+    """The field's name in JSON: an explicit `json_name`, else the name as it stands.
+
+    A descriptor holds a json_name for every field; it is taken for explicit where it is not the lowerCamelCase that
+    protoc derives.
+    """
+    derived = _WORD_BREAK.sub(lambda match: (match[1] or "").upper(), field.name)
+    return str(field.name if field.json_name == derived else field.json_name)
+
+
+def omits_zero(field: FieldDescriptor) -> bool:
+    """Whether a zero value of this field is left out."""
+    return bool(field.GetOptions().Extensions[rest_pb2.json].omit_zero)
+
+
+def held_type(field: FieldDescriptor) -> str:
+    """The full name of the message that the field holds one or several of; empty where it holds none."""
+    return "" if field.message_type is None else str(field.message_type.full_name)
+
+
+def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
+    """Key and value of a map."""
+    entry = field.message_type
+    if entry is None:
+        raise ContractError(f"{field.full_name} is no map")
+    return entry.fields_by_name["key"], entry.fields_by_name["value"]
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether the field is a map."""
+    return bool(field.is_repeated and field.message_type is not None and field.message_type.GetOptions().map_entry)
+
+
+def find_field(descriptor: Descriptor, path: str) -> tuple[FieldDescriptor, ...]:
+    """The fields along a dotted path; each step by its name, or by its JSON name.
+
+    Raises:
+        ContractError: there is no such field, or a step before the last holds no single message.
+    """
+    found: list[FieldDescriptor] = []
+    for step in path.split("."):
+        here = descriptor
+        if found:
+            last = found[-1]
+            if last.is_repeated or last.message_type is None:
+                raise ContractError(f"{descriptor.full_name}: {path}: {last.name} is no single message")
+            here = last.message_type
+        field = here.fields_by_name.get(step) or next((f for f in here.fields if json_name(f) == step), None)
+        if field is None:
+            raise ContractError(f"{here.full_name} has no field {step} ({path})")
+        found.append(field)
+    return tuple(found)
+
+
+def enum_names(enum: EnumDescriptor) -> Iterable[tuple[str, int]]:
+    """The values of an enum as JSON writes them: lower case, without the prefix that buf's style gives them."""
+    prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
+    for value in enum.values:
+        yield value.name.removeprefix(prefix).lower(), value.number

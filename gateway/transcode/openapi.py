@@ -1,0 +1,236 @@
+"""The OpenAPI 3.0 description of the REST routes, made of what serves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway.transcode.binding import RESOURCE_NAME_HEADER
+from gateway.transcode.contracts import Binding
+from gateway.transcode.encoding import dump
+from gateway.transcode.fields import FLOATS, enum_names, is_map, json_name, map_entry
+from gateway.transcode.paging import DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE
+from gateway.transcode.route import RpcRoute
+
+_METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"})
+_ERROR = {"$ref": "#/components/responses/Error"}
+_ERROR_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+            },
+        }
+    },
+}
+_KNOWN: Mapping[str, Mapping[str, Any]] = {
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Duration": {"type": "string", "example": "1.5s"},
+    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    "google.protobuf.Value": {},
+    "google.protobuf.ListValue": {"type": "array", "items": {}},
+    "google.protobuf.Empty": {"type": "object"},
+    "google.api.HttpBody": {"type": "string", "format": "binary"},
+}
+_INT64 = frozenset(
+    {
+        FieldDescriptor.TYPE_INT64,
+        FieldDescriptor.TYPE_SINT64,
+        FieldDescriptor.TYPE_SFIXED64,
+        FieldDescriptor.TYPE_UINT64,
+        FieldDescriptor.TYPE_FIXED64,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HandwrittenOperation:
+    """What is served by hand, described by hand.
+
+    Attributes:
+        method: of HTTP.
+        path: with its variables in braces.
+        operation_id: Harbor's, or ours.
+        summary: one line.
+        schema: of the JSON that it answers; None where it answers text.
+    """
+
+    method: str
+    path: str
+    operation_id: str
+    summary: str
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class OpenApi:
+    """Writes the description.
+
+    Attributes:
+        version: of this program.
+    """
+
+    version: str
+    _schemas: dict[str, Any] = field(default_factory=dict)
+
+    def render(self, routes: Iterable[RpcRoute], by_hand: Iterable[HandwrittenOperation]) -> bytes:
+        """The description of these routes as JSON."""
+        paths: dict[str, dict[str, Any]] = {}
+        for operation in by_hand:
+            paths.setdefault(operation.path, {})[operation.method.lower()] = _handwritten(operation)
+        seen: set[str] = set()
+        for route in routes:
+            # OpenAPI knows these methods only.
+            if route.binding.method in _METHODS:
+                described = self._operation(route, seen)
+                paths.setdefault(route.path, {})[route.binding.method.lower()] = described
+        return dump(
+            {
+                "openapi": "3.0.3",
+                "info": {
+                    "title": "Roadstead",
+                    "version": self.version,
+                    "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+                },
+                "servers": [{"url": "/"}],
+                "security": [{"basic": []}, {"bearer": []}, {}],
+                "paths": dict(sorted(paths.items())),
+                "components": {
+                    "securitySchemes": {
+                        "basic": {"type": "http", "scheme": "basic"},
+                        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                    },
+                    "responses": {
+                        "Error": {
+                            "description": "Refused, or failed",
+                            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Errors"}}},
+                        }
+                    },
+                    "schemas": {"Errors": _ERROR_SCHEMA, **dict(sorted(self._schemas.items()))},
+                },
+            }
+        )
+
+    def _operation(self, route: RpcRoute, seen: set[str]) -> dict[str, Any]:
+        binding = route.binding
+        name = binding.extras.operation_id or str(binding.rpc.name)
+        operation_id = name if name not in seen else f"{name}{len(seen)}"
+        seen.add(operation_id)
+        described: dict[str, Any] = {
+            "operationId": operation_id,
+            "summary": _sentence(binding),
+            "tags": [str(binding.rpc.containing_service.name).removesuffix("Service")],
+            "parameters": self._parameters(route),
+            "responses": {str(route.writer.status): self._success(route), "default": _ERROR},
+        }
+        if binding.is_public:
+            described["security"] = []
+        fields = route.binder.body_fields
+        if fields is not None:
+            if route.binder.has_whole_body:
+                properties = {name: self._field(held) for name, held in fields.items()}
+                schema: Mapping[str, Any] = {"type": "object", "properties": properties}
+            else:
+                schema = self._field(next(iter(fields.values())))
+            described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        return described
+
+    def _parameters(self, route: RpcRoute) -> list[dict[str, Any]]:
+        described: list[dict[str, Any]] = []
+        for parameter in route.binder.parameters:
+            schema = dict(self._field(parameter.field))
+            if route.writer.is_paged and parameter.name == "page":
+                schema |= {"minimum": 1, "default": 1}
+            elif route.writer.is_paged and parameter.name == "page_size":
+                schema |= {"minimum": 1, "maximum": MAXIMUM_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
+            required = parameter.where == "path"
+            described.append({"name": parameter.name, "in": parameter.where, "required": required, "schema": schema})
+        if route.binder.takes_name_or_id:
+            described.append(
+                {
+                    "name": RESOURCE_NAME_HEADER,
+                    "in": "header",
+                    "description": "Whether a project in the path that looks like an id is a name",
+                    "schema": {"type": "boolean", "default": False},
+                }
+            )
+        return described
+
+    def _success(self, route: RpcRoute) -> dict[str, Any]:
+        writer, described = route.writer, dict[str, Any](description="Success")
+        headers: dict[str, Any] = {}
+        if route.binding.extras.location:
+            headers["Location"] = {"schema": {"type": "string"}, "description": "Where the new one is"}
+        if writer.is_paged:
+            headers["X-Total-Count"] = {"schema": {"type": "integer"}, "description": "How many match in all"}
+            headers["Link"] = {"schema": {"type": "string"}, "description": "The previous and the next page"}
+        if headers:
+            described["headers"] = headers
+        if not writer.is_empty:
+            held = writer.body_field
+            schema = self._message(route.binding.rpc.output_type) if held is None else self._field(held)
+            media_type = "*/*" if writer.is_raw else "application/json"
+            described["content"] = {media_type: {"schema": schema}}
+        return described
+
+    def _field(self, held: FieldDescriptor) -> Mapping[str, Any]:
+        if is_map(held):
+            return {"type": "object", "additionalProperties": self._field(map_entry(held)[1])}
+        single = self._message(held.message_type) if held.message_type is not None else _scalar(held)
+        return {"type": "array", "items": single} if held.is_repeated else single
+
+    def _message(self, descriptor: Descriptor) -> Mapping[str, Any]:
+        full_name: str = descriptor.full_name
+        if full_name in _KNOWN:
+            return _KNOWN[full_name]
+        name = full_name.removeprefix("roadstead.")
+        if name not in self._schemas:
+            schema = self._schemas[name] = {"type": "object"}
+            schema["properties"] = {json_name(held): self._field(held) for held in descriptor.fields}
+        return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _scalar(held: FieldDescriptor) -> Mapping[str, Any]:
+    if held.enum_type is not None:
+        return {"type": "string", "enum": [name for name, _ in enum_names(held.enum_type)]}
+    if held.type in FLOATS:
+        return {"type": "number"}
+    match held.type:
+        case FieldDescriptor.TYPE_BOOL:
+            return {"type": "boolean"}
+        case FieldDescriptor.TYPE_STRING:
+            return {"type": "string"}
+        case FieldDescriptor.TYPE_BYTES:
+            return {"type": "string", "format": "byte"}
+    return {"type": "integer", "format": "int64" if held.type in _INT64 else "int32"}
+
+
+def _handwritten(operation: HandwrittenOperation) -> dict[str, Any]:
+    media_type, schema = "application/json", operation.schema
+    if schema is None:
+        media_type, schema = "text/plain", {"type": "string"}
+    variables = re.findall(r"\{([^}]+)\}", operation.path)
+    return {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in variables
+        ],
+        "responses": {
+            "200": {"description": "Success", "content": {media_type: {"schema": schema}}},
+            "default": _ERROR,
+        },
+    }
+
+
+def _sentence(binding: Binding) -> str:
+    """The RPC's name as a sentence. Its comment is in the contract; generated code does not keep it."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", binding.rpc.name)
+    return str(words[:1] + words[1:].lower())

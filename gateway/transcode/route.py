@@ -1,0 +1,73 @@
+"""One route: a binding with everything that serves it, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+
+from gateway.transcode.answering import ResponseWriter
+from gateway.transcode.binding import Headers, RequestBinder
+from gateway.transcode.contracts import Binding, read_bindings
+from gateway.transcode.decoding import Decoders
+from gateway.transcode.encoding import Encoders
+from gateway.transcode.fields import ContractError
+from gateway.transcode.paging import settle_page
+from gateway.wire.answer import Answer
+
+
+class RpcRoute:
+    """An RPC at one path.
+
+    Attributes:
+        binding: what the contract says.
+        binder: builds its requests.
+        writer: writes its answers.
+        path: the template for people: "/api/v2.0/projects/{project_name_or_id}".
+        response_type: the message that the RPC answers.
+    """
+
+    def __init__(self, binding: Binding, decoders: Decoders, encoders: Encoders) -> None:
+        """Compiles a binding.
+
+        Raises:
+            ContractError: it cannot be served; the text names the RPC.
+        """
+        try:
+            self.binder = RequestBinder(binding, decoders)
+            self.writer = ResponseWriter(binding, encoders)
+        except ContractError as error:
+            raise ContractError(f"{binding.rpc.full_name}: {error}") from None
+        self.binding = binding
+        self.path = binding.template.render(self.binder.path_names)
+        self.response_type: type[Message] = message_factory.GetMessageClass(binding.rpc.output_type)
+
+    def request(self, variables: list[str], query: bytes, headers: Headers, body: bytes) -> Message:
+        """Builds the RPC's request; the arguments are those of `RequestBinder.bind`.
+
+        Raises:
+            DomainError: BAD_REQUEST, naming the field that is wrong.
+        """
+        message = self.binder.bind(variables, query, headers, body)
+        if self.writer.is_paged:
+            settle_page(message, query)
+        return message
+
+    def answer(self, path: str, query: bytes, request: Message, response: Message) -> Answer:
+        """Writes the HTTP answer; the arguments are those of `ResponseWriter.write`."""
+        return self.writer.write(path, query, request, response)
+
+
+def compile_routes(packages: Iterable[ModuleType]) -> list[RpcRoute]:
+    """The routes of every RPC with a REST rule.
+
+    Args:
+        packages: of generated stubs, such as `roadstead.auth.v1`.
+
+    Raises:
+        ContractError: a contract cannot be served.
+    """
+    decoders, encoders = Decoders(), Encoders()
+    return [RpcRoute(binding, decoders, encoders) for binding in read_bindings(packages)]

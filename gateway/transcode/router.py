@@ -1,0 +1,93 @@
+"""Finds the route of a path: literals before variables, whatever the order in which routes were added."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+from gateway.transcode.fields import ContractError
+from gateway.transcode.template import PathTemplate, Variable
+from gateway.wire.request import decode_path
+from svckit.errors import error_for
+
+T = TypeVar("T")
+
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+class _Node(Generic[T]):
+    __slots__ = ("literals", "routes", "variable")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[T]] = {}
+        self.variable: _Node[T] | None = None
+        self.routes: dict[str, T] = {}
+
+
+class PathRouter(Generic[T]):
+    """A tree of segments.
+
+    A path is looked at as the client encoded it, so that an encoded slash never ends a segment. Then each variable is
+    decoded once, and once more while it still holds an escape: Harbor's clients encode repository names twice
+    (`library%252Fnginx`), others once, and no name here holds a percent sign.
+    """
+
+    def __init__(self) -> None:
+        """Knows no path yet."""
+        self._root: _Node[T] = _Node()
+
+    def add(self, method: str, template: PathTemplate, route: T) -> None:
+        """Adds a route.
+
+        Raises:
+            ContractError: there is one for the same method and paths.
+        """
+        node = self._root
+        for segment in template.segments:
+            if isinstance(segment, Variable):
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        if method in node.routes:
+            names = {path: path for path in template.variables}
+            raise ContractError(f"{method} {template.render(names)} is served twice")
+        node.routes[method] = route
+
+    def find(self, method: str, raw_path: str) -> tuple[T, list[str]]:
+        """The route of a request and the values of its variables, decoded. One slash at the end does not matter.
+
+        Raises:
+            DomainError: NOT_FOUND; UNSUPPORTED with metadata `allow`, where the path has other methods; BAD_REQUEST for
+                a path that cannot be decoded.
+        """
+        raw_segments = raw_path.removeprefix("/").removesuffix("/").split("/")
+        segments = [decode_path(segment) if "%" in segment else segment for segment in raw_segments]
+        allowed: set[str] = set()
+        for node, at in self._ends(self._root, segments, 0, ()):
+            if method in node.routes:
+                return node.routes[method], [_decode_again(segments[index]) for index in at]
+            allowed.update(node.routes)
+        if allowed:
+            raise error_for("UNSUPPORTED", metadata={"allow": ", ".join(sorted(allowed))})
+        raise error_for("NOT_FOUND")
+
+    def _ends(
+        self, node: _Node[T], segments: Sequence[str], depth: int, at: tuple[int, ...]
+    ) -> Iterator[tuple[_Node[T], tuple[int, ...]]]:
+        """Every node with routes that the path leads to, the most literal first, and where its variables are."""
+        if depth == len(segments):
+            if node.routes:
+                yield node, at
+            return
+        segment = segments[depth]
+        literal = node.literals.get(segment)
+        if literal is not None:
+            yield from self._ends(literal, segments, depth + 1, at)
+        if node.variable is not None and segment:
+            yield from self._ends(node.variable, segments, depth + 1, (*at, depth))
+
+
+def _decode_again(text: str) -> str:
+    return decode_path(text) if _ESCAPE.search(text) else text
