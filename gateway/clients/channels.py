@@ -46,6 +46,8 @@ _IDEMPOTENT: Mapping[str, tuple[str, ...]] = {
 }
 _HEALTH_TIMEOUT_SECONDS = 2.0
 _HEALTH_REMEMBERED_SECONDS = 1.0
+# Whoever starts everything waits for the first good answer.
+_ILLNESS_REMEMBERED_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Services:
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the services serve, asked of each at most once a second: probes come from everywhere."""
+    """Whether the services serve, asked of each once a second or so at most: probes come from everywhere."""
 
     channels: Channels
     _known: dict[str, bool] = field(default_factory=dict)
@@ -140,7 +142,9 @@ class Readiness:
     async def check(self) -> Mapping[str, bool]:
         """Each service, and whether it says SERVING."""
         async with self._asking:
-            if time.monotonic() - self._asked_time >= _HEALTH_REMEMBERED_SECONDS:
+            healthy = bool(self._known) and all(self._known.values())
+            remembered = _HEALTH_REMEMBERED_SECONDS if healthy else _ILLNESS_REMEMBERED_SECONDS
+            if time.monotonic() - self._asked_time >= remembered:
                 names = ("authsvc", "metasvc", "blobsvc")
                 answers = await asyncio.gather(*(_serves(getattr(self.channels, name)) for name in names))
                 self._known = dict(zip(names, answers, strict=True))
