@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="roadstead", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"roadstead {version('roadstead')}")
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_up(commands)
     _add_serve(commands)
@@ -154,6 +155,19 @@ def _list_keys(options: argparse.Namespace) -> int:
     from ctl.admin import list_keys
 
     return list_keys(options.data_dir)
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, which takes longer than everything else here."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **others: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **others)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"roadstead {version('roadstead')}")
+        parser.exit()
 
 
 def _address(text: str) -> Address:
