@@ -1,0 +1,112 @@
+"""The stores that the suite runs on, and a service on a socket."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from blobsvc.config import BlobSettings
+from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
+from blobsvc.domain.upload import UploadLifetimes
+from blobsvc.server import build_server
+from blobsvc.store.filesystem import FileStore
+from blobsvc.store.memory import MemoryStore
+from svckit.metrics import Metrics
+from svckit.rpc import RpcServerSettings, open_channel
+from tests.contract.blobsvc.keyring import Keyring
+from tests.contract.blobsvc.remote import RemoteAdmin, RemoteBlobs, RemoteUploads
+
+LIFETIMES = UploadLifetimes(total_seconds=7 * 86400, idle_seconds=86400)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The three roles of one store."""
+
+    uploads: UploadWriter
+    blobs: BlobReader
+    admin: BlobAdmin
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running blobsvc, in this process."""
+
+    target: str
+    keyring: Keyring
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    # A socket's path is limited to 107 characters; pytest's own folders may be longer.
+    with tempfile.TemporaryDirectory(prefix="rs-blob-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def file_store(folder: Path) -> AsyncIterator[FileStore]:
+    store = await FileStore.open(folder, CollectorRegistry())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def serving(
+    store: Store | FileStore | MemoryStore, folder: Path, *, stream_idle_seconds: float = 60
+) -> AsyncIterator[Service]:
+    keyring = Keyring.make(folder)
+    settings = BlobSettings(
+        rpc=RpcServerSettings(listen=(f"unix:{folder}/blob.sock",), drain_seconds=1),
+        stream_idle_seconds=stream_idle_seconds,
+    )
+    server = build_server(
+        settings,
+        metrics=Metrics("blobsvc"),
+        verifier=keyring.verifier(),
+        signer=keyring.signer("blobsvc"),
+        uploads=store.uploads,
+        blobs=store.blobs,
+        admin=store.admin,
+        lifetimes=LIFETIMES,
+    )
+    await server.start()
+    server.set_serving()
+    try:
+        yield Service(str(server.addresses[0]), keyring)
+    finally:
+        await server.drain(0)
+
+
+@pytest.fixture(params=["filesystem", "memory", "grpc"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, socket_folder: Path) -> AsyncIterator[Store]:
+    """Each of the stores; "grpc" is a client of a service on the file-system store."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Store(memory.uploads, memory.blobs, memory.admin)
+        return
+    async with file_store(tmp_path / "store") as files:
+        if request.param == "filesystem":
+            yield Store(files.uploads, files.blobs, files.admin)
+            return
+        async with serving(files, socket_folder) as service:
+            keyring = service.keyring
+            async with (
+                open_channel(service.target) as caller,
+                open_channel(service.target, service_tokens=keyring.service_tokens("jobsvc")) as collector,
+            ):
+                blobs = RemoteBlobs(caller, keyring)
+                uploads = RemoteUploads(caller, keyring, blobs)
+                yield Store(uploads, blobs, RemoteAdmin(collector, files.admin))
+
+
+@pytest.fixture
+async def service(tmp_path: Path, socket_folder: Path) -> AsyncIterator[Service]:
+    """A service on a file-system store."""
+    async with file_store(tmp_path / "store") as files, serving(files, socket_folder) as running:
+        yield running

@@ -1,0 +1,176 @@
+"""The ports of blobsvc over gRPC: the same roles, played by a client of the service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import grpc.aio
+
+from blobsvc import convert
+from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob
+from blobsvc.domain.generation import Generation
+from blobsvc.domain.ports import BlobAdmin, OpenedBlob
+from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from roadstead.blob.v1.blob_pb2 import Blob
+from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
+from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from roadstead.blob.v1.upload_service_pb2 import (
+    CancelUploadRequest,
+    FinishUploadRequest,
+    GetUploadStatusRequest,
+    StartUploadRequest,
+    WriteUploadRequest,
+    WriteUploadResponse,
+)
+from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.oci.digest import Digest
+from svckit.rpc import RpcChannel
+from svckit.tokens import Receipt
+from tests.contract.blobsvc.keyring import Keyring
+
+SUBJECT = "user:7"
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+class RemoteBlobs:
+    """`domain.ports.BlobReader`: makes the grants that metasvc would."""
+
+    def __init__(self, channel: RpcChannel, keyring: Keyring) -> None:
+        self._stub = BlobServiceStub(channel)
+        self._keyring = keyring
+        self.sizes: dict[BlobKey, int] = {}
+
+    async def stat(self, key: BlobKey) -> StoredBlob:
+        request = StatBlobRequest(grant=self._grant(key))
+        return _stored((await self._stub.StatBlob(request, metadata=self._metadata())).blob)
+
+    @asynccontextmanager
+    async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
+        blob = await self.stat(key)
+        request = ReadBlobRequest(grant=self._grant(key), offset=offset, limit=limit)
+        call = self._stub.ReadBlob(request, metadata=self._metadata())
+        # What is refused is refused before the first byte.
+        messages = aiter(call)
+        first = await anext(messages, None)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            if first is not None:
+                yield first.data
+                async for message in messages:
+                    yield message.data
+
+        try:
+            yield OpenedBlob(blob, chunks())
+        finally:
+            call.cancel()
+
+    def _grant(self, key: BlobKey) -> str:
+        return self._keyring.grant(key, self.sizes.get(key, 0), subject=SUBJECT)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return bearer(self._keyring.registry_token("library/app", "pull", subject=SUBJECT))
+
+
+WriteCall = grpc.aio.StreamUnaryCall[WriteUploadRequest, WriteUploadResponse]
+
+
+class RemoteAppender:
+    """`domain.ports.UploadAppender`: one stream of WriteUpload."""
+
+    def __init__(self, call: WriteCall) -> None:
+        self._call = call
+
+    async def append(self, data: bytes) -> None:
+        await self._call.write(WriteUploadRequest(data=data))
+
+    async def commit(self) -> int:
+        await self._call.done_writing()
+        return (await self._call).committed_size_bytes
+
+
+class RemoteUploads:
+    """`domain.ports.UploadWriter`: makes the registry tokens that authsvc would."""
+
+    def __init__(self, channel: RpcChannel, keyring: Keyring, blobs: RemoteBlobs) -> None:
+        self._stub = UploadServiceStub(channel)
+        self._keyring = keyring
+        self._blobs = blobs
+        self._tickets: dict[UploadId, str] = {}
+
+    async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
+        token = self._keyring.registry_token(
+            owner.repository, "push", project_id=owner.project_id, subject=owner.subject
+        )
+        request = StartUploadRequest(repository=owner.repository, digest_algorithm=algorithm)
+        response = await self._stub.StartUpload(request, metadata=bearer(token))
+        upload_id = UploadId(response.upload.id)
+        self._tickets[upload_id] = response.upload.ticket
+        # The generation stays the service's own until a receipt names it.
+        return Upload(upload_id, owner, algorithm, Generation(1), datetime.now(UTC))
+
+    @asynccontextmanager
+    async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[RemoteAppender]:
+        call = self._stub.WriteUpload()
+        header = WriteUploadRequest.Header(ticket=self._ticket(upload_id), offset=offset)
+        try:
+            await call.write(WriteUploadRequest(header=header))
+            yield RemoteAppender(call)
+        finally:
+            call.cancel()
+
+    async def status(self, upload_id: UploadId) -> int:
+        request = GetUploadStatusRequest(ticket=self._ticket(upload_id))
+        return (await self._stub.GetUploadStatus(request)).committed_size_bytes
+
+    async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
+        request = FinishUploadRequest(
+            ticket=self._ticket(upload_id), digest=str(digest), expected_size_bytes=expected_size_bytes
+        )
+        response = await self._stub.FinishUpload(request)
+        receipt = self._keyring.verifier().verify(response.receipt, Receipt)
+        assert receipt.size == response.size_bytes
+        key = BlobKey.of(receipt.digest, receipt.generation)
+        self._blobs.sizes[key] = receipt.size
+        return await self._blobs.stat(key)
+
+    async def cancel(self, upload_id: UploadId) -> None:
+        await self._stub.CancelUpload(CancelUploadRequest(ticket=self._ticket(upload_id)))
+
+    def _ticket(self, upload_id: UploadId) -> str:
+        return self._tickets.get(upload_id) or self._keyring.ticket(str(upload_id))
+
+
+class RemoteAdmin:
+    """`domain.ports.BlobAdmin`, as jobsvc calls it. The service alone expires uploads, so that goes to the store."""
+
+    def __init__(self, channel: RpcChannel, store: BlobAdmin) -> None:
+        self._stub = BlobServiceStub(channel)
+        self._store = store
+
+    async def list(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> BlobPage:
+        request = ListBlobsRequest(page_size=limit)
+        if finished_before is not None:
+            request.finished_before.FromDatetime(finished_before)
+        if after is not None:
+            request.page_token = convert.page(BlobPage((), after), request).next_page_token
+        response = await self._stub.ListBlobs(request)
+        request.page_token = response.next_page_token
+        return BlobPage(tuple(_stored(blob) for blob in response.blobs), convert.page_start(request))
+
+    async def delete(self, key: BlobKey) -> None:
+        await self._stub.DeleteBlob(DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number))
+
+    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+        return await self._store.expire_uploads(
+            started_before=started_before, idle_since=idle_since, finished_before=finished_before
+        )
+
+
+def _stored(blob: Blob) -> StoredBlob:
+    time = blob.create_time.ToDatetime(tzinfo=UTC)
+    return StoredBlob(BlobKey.of(blob.digest, blob.generation), blob.size_bytes, time)
