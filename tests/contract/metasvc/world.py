@@ -1,0 +1,242 @@
+"""A metasvc without its network: the domain on a real store, a directory of projects, and a clock that tests move."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
+from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
+from metasvc.domain.model import ServedBlob, StoredManifest
+from metasvc.domain.review import ReviewPolicy
+from metasvc.store.unit_of_work import SqlStore
+from svckit.errors import NotFound
+from svckit.oci import media_types
+from svckit.oci.reference import Reference, Tag
+from svckit.sql.database import Database
+
+MIB = 1024 * 1024
+POLICY = ReviewPolicy(delay_seconds=24 * 3600, push_grace_seconds=2 * 3600)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def digest_of(content: bytes) -> str:
+    """The sha256 of some bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def blob_digest(name: str) -> str:
+    """A digest for a blob whose bytes nobody needs."""
+    return digest_of(name.encode())
+
+
+class Directory:
+    """authsvc's projects, in memory; see `domain.ports.ProjectDirectory`."""
+
+    def __init__(self) -> None:
+        self.projects: dict[int, tuple[str, int]] = {1: ("alpha", -1), 2: ("beta", -1), 3: ("small", 1000)}
+        self.deleted: list[int] = []
+        self.failure: Exception | None = None
+
+    async def look_up(self, project_id: int) -> tuple[str, int]:
+        if project_id not in self.projects:
+            raise NotFound("PROJECT_UNKNOWN")
+        return self.projects[project_id]
+
+    async def delete(self, project_id: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.projects.pop(project_id, None)
+        self.deleted.append(project_id)
+
+
+@dataclass
+class Rights:
+    """What the caller of a mount may pull; see `domain.ports.PullRights`."""
+
+    named: dict[str, int] = field(default_factory=dict)
+
+    async def sources(self, repository: str | None) -> Sequence[tuple[int, str]]:
+        if repository is None:
+            return [(project_id, name) for name, project_id in self.named.items()]
+        return [(self.named[repository], repository)] if repository in self.named else []
+
+
+@dataclass(frozen=True)
+class Image:
+    """A manifest and the blobs that it names."""
+
+    content: bytes
+    media_type: str
+    blobs: Mapping[str, int]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.content)
+
+
+def descriptor(name: str, size: int = 100, media_type: str = media_types.OCI_LAYER_GZIP, **more: Any) -> dict[str, Any]:
+    """A descriptor of a blob with this name."""
+    return {"mediaType": media_type, "digest": blob_digest(name), "size": size, **more}
+
+
+def image(name: str, *, layers: Sequence[str] = ("base",), layer_size: int = 100, **more: Any) -> Image:
+    """An OCI image whose config is its own, with the layers of these names."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media_types.OCI_MANIFEST,
+        "config": descriptor(f"config of {name}", 10, media_types.OCI_CONFIG),
+        "layers": [descriptor(layer, layer_size) for layer in layers],
+        **more,
+    }
+    blobs = {blob_digest(f"config of {name}"): 10} | {blob_digest(layer): layer_size for layer in layers}
+    return Image(json.dumps(document).encode(), media_types.OCI_MANIFEST, blobs)
+
+
+def index(children: Sequence[Image], **more: Any) -> Image:
+    """An OCI index of some images, each for a platform."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media_types.OCI_INDEX,
+        "manifests": [
+            {
+                "mediaType": child.media_type,
+                "digest": child.digest,
+                "size": len(child.content),
+                "platform": {"os": "linux", "architecture": f"arch{position}"},
+            }
+            for position, child in enumerate(children)
+        ],
+        **more,
+    }
+    return Image(json.dumps(document).encode(), media_types.OCI_INDEX, {})
+
+
+class World:
+    """Use cases with their ports filled in."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.store = SqlStore(database)
+        self.directory = Directory()
+        self.rights = Rights()
+        self.now = START
+        self.policy = POLICY
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def later(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+    async def link(
+        self, repository: str, digest: str, *, size: int = 100, generation: int = 1, project_id: int = 1
+    ) -> None:
+        finished = FinishedBlob(project_id, repository, digest, generation, size)
+        await link_blob(self.store, self.directory, self.policy, self.clock, finished)
+
+    async def mount(
+        self, repository: str, digest: str, from_repository: str | None = None, *, project_id: int = 1
+    ) -> int | None:
+        return await mount_blob(
+            self.store,
+            self.directory,
+            self.rights,
+            self.policy,
+            self.clock,
+            project_id=project_id,
+            repository=repository,
+            digest=digest,
+            from_repository=from_repository,
+        )
+
+    async def resolve_blob(self, repository: str, digest: str, *, project_id: int = 1) -> ServedBlob:
+        return await resolve_blob(
+            self.store, self.policy, self.clock, project_id=project_id, repository=repository, digest=digest
+        )
+
+    async def unlink(self, repository: str, digest: str, *, project_id: int = 1) -> None:
+        await unlink_blob(
+            self.store, self.policy, self.clock, project_id=project_id, repository=repository, digest=digest
+        )
+
+    async def put(
+        self,
+        repository: str,
+        pushed: Image,
+        reference: str | None = None,
+        *,
+        tags: Sequence[str] = (),
+        if_match: Sequence[str] = (),
+        if_none_match: Sequence[str] = (),
+        media_type: str | None = None,
+        project_id: int = 1,
+        max_bytes: int = 4 * MIB,
+    ) -> PushedManifest:
+        push = ManifestPush(
+            project_id=project_id,
+            repository=repository,
+            reference=Reference.parse(reference or pushed.digest),
+            media_type=pushed.media_type if media_type is None else media_type,
+            content=pushed.content,
+            tags=tuple(map(Tag.parse, tags)),
+            if_match=tuple(if_match),
+            if_none_match=tuple(if_none_match),
+            actor="user:7",
+        )
+        return await put_manifest(self.store, self.directory, self.policy, self.clock, push, max_bytes=max_bytes)
+
+    async def push(
+        self, repository: str, pushed: Image, reference: str | None = None, *, project_id: int = 1
+    ) -> PushedManifest:
+        """Links the blobs and puts the manifest, as clients do."""
+        for digest, size in pushed.blobs.items():
+            await self.link(repository, digest, size=size, project_id=project_id)
+        return await self.put(repository, pushed, reference, project_id=project_id)
+
+    async def resolve(
+        self, repository: str, reference: str, *, content: bool = True, project_id: int = 1
+    ) -> StoredManifest:
+        return await resolve_manifest(
+            self.store,
+            project_id=project_id,
+            repository=repository,
+            reference=Reference.parse(reference),
+            content=content,
+        )
+
+    async def delete(self, repository: str, reference: str, *, project_id: int = 1) -> None:
+        await delete_manifest(
+            self.store,
+            self.policy,
+            self.clock,
+            project_id=project_id,
+            repository=repository,
+            reference=Reference.parse(reference),
+            actor="user:7",
+        )
+
+    async def rows(self, sql: str, **values: object) -> list[Any]:
+        async with self.database.read() as conn:
+            return list((await conn.execute(text(sql), values)).all())
+
+    async def value(self, sql: str, **values: object) -> Any:
+        (row,) = await self.rows(sql, **values)
+        return row[0]
+
+    async def execute(self, sql: str, **values: object) -> None:
+        async with self.database.write() as conn:
+            await conn.execute(text(sql), values)
+            await conn.commit()
+
+    async def used_bytes(self, project_id: int = 1) -> int:
+        used = await self.value("SELECT used_bytes FROM project WHERE id = :id", id=project_id)
+        charged = await self.value(
+            "SELECT coalesce(sum(size), 0) FROM project_blob WHERE project_id = :id", id=project_id
+        )
+        assert used == charged, "the usage is not the sum of what is charged"
+        return int(used)
