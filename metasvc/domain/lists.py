@@ -6,18 +6,24 @@ The other ports (`domain/ports.py`) are about one thing at a time, and about wri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
 
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
     from svckit.access.checker import AccessibleProjects
     from svckit.listing import Selection
     from svckit.oci.reference import Reference as OciReference
     from svckit.query import Clause
+
+NEVER_PULLED = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where an artifact that was never pulled stands when they are sorted by that: a keyset cannot step over NULL."""
+
+ANY_TAG = "*"
+"""Harbor's `tags=*`: tagged, whatever the tag. No tag has that name."""
 
 MOST_LISTED_ROWS = 10_000
 """Tags, children or accessories, of all the artifacts of one page together. A message has an end, and so has memory;

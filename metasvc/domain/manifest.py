@@ -11,7 +11,7 @@ from metasvc.domain.model import Change, Charge
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
-from metasvc.domain.tag import point_tag, record_tag_delete
+from metasvc.domain.tag import point_tag, record_tag_delete, remove_tag
 from svckit.errors import FieldViolation, Invalid, NotFound, Precondition, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
@@ -214,9 +214,7 @@ async def _delete_tag(
     tag = (await unit.tags.lock(repository.id, [name])).get(name)
     if tag is None:
         raise unknown_manifest(reference)
-    await unit.tags.remove([tag.id])
-    record_tag_delete(unit, repository, tag, actor, now)
-    await review_manifests(unit, repository.id, [tag.digest], policy, now, ReviewReason.UNTAGGED)
+    await remove_tag(unit, policy, repository, tag, actor, now)
 
 
 async def delete_artifact(

@@ -1,14 +1,178 @@
-"""Repositories."""
+"""Repositories. They come to be with the first push."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from metasvc.domain.lists import ListedRepository
+from metasvc.domain.model import Change
+from metasvc.domain.review import ReviewReason
+from svckit.errors import FieldViolation, Invalid, NotFound
+from svckit.listing import Listing, Page, SortKey
+from svckit.query import Key, Order
+
 if TYPE_CHECKING:
-    from metasvc.domain.ports import Store
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from metasvc.domain.lists import Lists, VisibleProjects
+    from metasvc.domain.model import Repository
+    from metasvc.domain.ports import Clock, Store
+    from metasvc.domain.review import ReviewPolicy
+    from svckit.listing import ListRequest
 
 CATALOG_PAGE_SIZE = 100
 MAX_CATALOG_PAGE_SIZE = 1000
+MAX_DESCRIPTION_BYTES = 64 * 1024
+
+_SORT_KEYS: Mapping[str, SortKey[Repository]] = MappingProxyType(
+    {
+        "id": SortKey(int, lambda row: row.id),
+        "name": SortKey(str, lambda row: row.name),
+        "creation_time": SortKey(datetime, lambda row: row.create_time),
+        "update_time": SortKey(datetime, lambda row: row.update_time),
+    }
+)
+_NEWEST_FIRST = (Order("creation_time", descending=True),)
+OF_PROJECT: Listing[Repository] = Listing(
+    "repositories", _SORT_KEYS, _NEWEST_FIRST, MappingProxyType({"name": Key("name")})
+)
+"""By name, in full. Sorted by creation, as Harbor does, or by name, a page is read from an index. An update is written
+too often for one: by that, all of the project's repositories are looked at for each page."""
+OF_ALL: Listing[Repository] = Listing(
+    "all repositories",
+    _SORT_KEYS,
+    _NEWEST_FIRST,
+    MappingProxyType({"name": Key("name"), "project_id": Key("project_id", int)}),
+)
+
+
+async def get_repository(store: Store, *, project_id: int, name: str) -> ListedRepository:
+    """Reads a repository by its full name.
+
+    Raises:
+        DomainError: NOT_FOUND.
+    """
+    async with store.lists() as lists:
+        found = await lists.repositories.get(project_id, name)
+        if found is None:
+            raise unknown_repository(name)
+        [listed] = await _with_counts(lists, (found,))
+        return listed
+
+
+async def list_repositories(store: Store, *, project_id: int, request: ListRequest) -> Page[ListedRepository]:
+    """Lists the repositories of one project, newest first unless said.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    return await _page(store, OF_PROJECT, frozenset({project_id}), request, scope=project_id)
+
+
+async def list_all_repositories(
+    store: Store, visible: VisibleProjects, *, request: ListRequest
+) -> Page[ListedRepository]:
+    """Lists the repositories of every project of which the caller may list them, newest first unless said.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN, or UNAVAILABLE where authsvc cannot be asked.
+    """
+    projects = await visible.listable()
+    # What a caller may see is judged anew for each page, so it does not bind the token.
+    return await _page(store, OF_ALL, None if projects.all else projects.project_ids, request, scope=None)
+
+
+async def _page(
+    store: Store,
+    listing: Listing[Repository],
+    projects: AbstractSet[int] | None,
+    request: ListRequest,
+    *,
+    scope: int | None,
+) -> Page[ListedRepository]:
+    async with store.lists() as lists:
+        page = await listing.page(
+            request,
+            lambda selection: lists.repositories.page(projects, selection),
+            lambda clauses: lists.repositories.count(projects, clauses),
+            scope=(scope,),
+        )
+        return Page(await _with_counts(lists, page.items), page.next_page_token, page.total_size)
+
+
+async def _with_counts(lists: Lists, found: tuple[Repository, ...]) -> tuple[ListedRepository, ...]:
+    counts = await lists.repositories.artifact_counts([each.id for each in found])
+    return tuple(ListedRepository(each, counts.get(each.id, 0)) for each in found)
+
+
+async def describe_repository(
+    store: Store, clock: Clock, *, project_id: int, name: str, description: str
+) -> ListedRepository:
+    """Changes a repository's description. Repeating it does no harm.
+
+    Raises:
+        DomainError: NOT_FOUND, or BAD_REQUEST for a description that is too long or cannot be stored.
+    """
+    _check_description(description)
+
+    async def attempt() -> None:
+        async with store.write() as unit:
+            held = await unit.repositories.lock_open(project_id, name)
+            if held is None:
+                raise unknown_repository(name)
+            if held.description != description:
+                await unit.repositories.describe(held.id, description, clock())
+                await unit.commit()
+
+    await store.repeat(attempt)
+    return await get_repository(store, project_id=project_id, name=name)
+
+
+def _check_description(description: str) -> None:
+    if len(description.encode()) > MAX_DESCRIPTION_BYTES:
+        problem = f"has more than {MAX_DESCRIPTION_BYTES} bytes"
+    elif "\0" in description:
+        problem = "holds a character that is not allowed"
+    else:
+        return
+    raise Invalid(message=f"the description {problem}", violations=[FieldViolation("description", problem)])
+
+
+async def delete_repository(
+    store: Store, policy: ReviewPolicy, clock: Clock, *, project_id: int, name: str, actor: str
+) -> None:
+    """Deletes a repository with its artifacts, tags, history and links, and gives back what it was charged for.
+
+    One transaction, in a number of statements that does not grow with what the repository holds. The change log gets
+    one row, for the repository: who follows it knows that all in it is gone. A push that is under way ends before it,
+    or begins the repository anew.
+
+    Raises:
+        DomainError: NOT_FOUND.
+    """
+
+    async def attempt() -> None:
+        async with store.write() as unit:
+            now = clock()
+            held = await unit.repositories.lock_doomed(project_id, name)
+            if held is None:
+                raise unknown_repository(name)
+            due_time = policy.due_time(now)
+            await unit.reviews.queue_blobs_of(held.id, due_time, ReviewReason.REPOSITORY_DELETED.value)
+            await unit.projects.discharge_repository(project_id, held.id, now)
+            await unit.repositories.remove(held.id)
+            unit.record(Change("repository_delete", project_id, name, "", "", actor, now))
+            await unit.commit()
+
+    await store.repeat(attempt)
+
+
+def unknown_repository(name: str) -> NotFound:
+    """The error for a repository that is not there."""
+    return NotFound("NOT_FOUND", f"repository {name} not found", metadata={"name": name})
 
 
 async def list_catalog(store: Store, *, start_after: str, page_size: int) -> tuple[list[str], bool]:

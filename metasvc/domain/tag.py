@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metasvc.domain.model import Change, TagMove
+from metasvc.domain.review import ReviewReason, review_manifests
 from svckit.errors import NotFound
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from metasvc.domain.model import Repository, Tag
     from metasvc.domain.ports import Store, UnitOfWork
+    from metasvc.domain.review import ReviewPolicy
 
 
 async def list_names(
@@ -74,6 +76,15 @@ async def point_tag(
         TagMove(repository.id, name, digest, "" if held is None else held.digest),
     )
     return True
+
+
+async def remove_tag(
+    unit: UnitOfWork, policy: ReviewPolicy, repository: Repository, tag: Tag, actor: str, now: datetime
+) -> None:
+    """Deletes a tag that the unit has locked, with its history, and queues for review what it named."""
+    await unit.tags.remove([tag.id])
+    record_tag_delete(unit, repository, tag, actor, now)
+    await review_manifests(unit, repository.id, [tag.digest], policy, now, ReviewReason.UNTAGGED)
 
 
 def record_tag_delete(unit: UnitOfWork, repository: Repository, tag: Tag, actor: str, now: datetime) -> None:

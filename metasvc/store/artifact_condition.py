@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_
 
+from metasvc.domain.lists import ANY_TAG, NEVER_PULLED
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, tag
 from svckit.query import AllOf, AnyOf, Exact, Fuzzy
 from svckit.sql.selection import condition
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from svckit.query import Clause
-
-NEVER_PULLED = datetime(1970, 1, 1, tzinfo=UTC)
-"""What is sorted by instead of "never"; a keyset cannot step over NULL."""
-
-ANY_TAG = "*"
-"""Harbor's `tags=*`. It is no tag."""
 
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": artifact.c.id,

@@ -1,0 +1,184 @@
+"""Artifacts, as people look at them and delete them. Pushing and pulling them is `domain.manifest`'s."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
+from metasvc.domain.manifest import delete_artifact
+from metasvc.domain.repository import unknown_repository
+from svckit.errors import NotFound
+from svckit.listing import Listing, Page, SortKey
+from svckit.query import Form, Key, Order
+
+if TYPE_CHECKING:
+    from metasvc.domain.lists import Lists
+    from metasvc.domain.model import Artifact, Repository
+    from metasvc.domain.ports import Clock, Store, Unit
+    from metasvc.domain.review import ReviewPolicy
+    from svckit.listing import ListRequest
+    from svckit.oci.reference import Reference
+
+ARTIFACTS: Listing[Artifact] = Listing(
+    "artifacts",
+    MappingProxyType(
+        {
+            "id": SortKey(int, lambda row: row.id),
+            "digest": SortKey(str, lambda row: row.digest),
+            "push_time": SortKey(datetime, lambda row: row.push_time),
+            "pull_time": SortKey(datetime, lambda row: row.pull_time or NEVER_PULLED),
+            "size": SortKey(int, lambda row: row.size),
+        }
+    ),
+    (Order("push_time", descending=True),),
+    MappingProxyType(
+        {
+            "digest": Key("digest"),
+            "type": Key("type"),
+            "media_type": Key("media_type"),
+            "push_time": Key("push_time", datetime),
+            "tags": Key("tags", forms=frozenset({Form.EXACT, Form.FUZZY, Form.ANY_OF, Form.ALL_OF}), nullable=True),
+        }
+    ),
+)
+"""Sorted by push_time or digest, a page is read from an index; otherwise all of the repository's are looked at."""
+
+ACCESSORIES: Listing[Accessory] = Listing(
+    "accessories",
+    MappingProxyType({"artifact_id": SortKey(int, lambda row: row.artifact_id)}),
+    (Order("artifact_id"),),
+    unique_key="artifact_id",
+)
+
+
+async def get_artifact(
+    store: Store, *, project_id: int, repository: str, reference: Reference, with_tag: bool, with_accessory: bool
+) -> ArtifactView:
+    """Reads what a tag or digest names, whole.
+
+    Raises:
+        DomainError: NOT_FOUND.
+    """
+    async with store.lists() as lists:
+        found = await lists.artifacts.get(project_id, repository, reference)
+        if found is None:
+            raise unknown_artifact(repository, reference)
+        [view] = await _views(lists, (found,), with_tag=with_tag, with_accessory=with_accessory, whole=True)
+        return view
+
+
+async def list_artifacts(
+    store: Store, *, project_id: int, repository: str, request: ListRequest, with_tag: bool, with_accessory: bool
+) -> Page[ArtifactView]:
+    """Lists a repository's artifacts, newest first unless said, in a number of queries that does not grow.
+
+    What is shown elsewhere is left out, as in Harbor: accessories of a subject that is here, and children of an index
+    that have no tag of their own.
+
+    Raises:
+        DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    async with store.lists() as lists:
+        held = await lists.repositories.get(project_id, repository)
+        if held is None:
+            raise unknown_repository(repository)
+        page = await ARTIFACTS.page(
+            request,
+            lambda selection: lists.artifacts.page(held.id, selection),
+            lambda clauses: lists.artifacts.count(held.id, clauses),
+            scope=(held.id,),
+        )
+        views = await _views(lists, page.items, with_tag=with_tag, with_accessory=with_accessory, whole=False)
+        return Page(views, page.next_page_token, page.total_size)
+
+
+async def _views(
+    lists: Lists, found: tuple[Artifact, ...], *, with_tag: bool, with_accessory: bool, whole: bool
+) -> tuple[ArtifactView, ...]:
+    ids = [artifact.id for artifact in found]
+    children = await lists.artifacts.children(ids, whole=whole)
+    tags = await lists.tags.on_artifacts(ids if with_tag else ())
+    accessories = await lists.artifacts.accessories(found if with_accessory else ())
+    return tuple(
+        ArtifactView(
+            artifact,
+            references=tuple(children.get(artifact.id, ())),
+            tags=tuple(tags.get(artifact.id, ())),
+            accessories=tuple(accessories.get(artifact.digest, ())),
+        )
+        for artifact in found
+    )
+
+
+async def list_accessories(
+    store: Store, *, project_id: int, repository: str, reference: Reference, request: ListRequest
+) -> Page[Accessory]:
+    """Lists what names an artifact as its subject, oldest first.
+
+    A subject may be deleted before what refers to it, or come after it, so a digest need not be here itself.
+
+    Raises:
+        DomainError: NOT_FOUND; neither the subject nor anything that refers to it is here. BAD_REQUEST,
+            INVALID_PAGE_TOKEN.
+    """
+    async with store.lists() as lists:
+        held = await lists.repositories.get(project_id, repository)
+        if held is None:
+            raise unknown_repository(repository)
+        found = await lists.artifacts.get(project_id, repository, reference)
+        digest = str(reference.digest) if found is None else found.digest
+        if found is None and (reference.tag is not None or not await lists.artifacts.accessory_count(held.id, digest)):
+            raise unknown_artifact(repository, reference)
+        return await ACCESSORIES.page(
+            request,
+            lambda selection: lists.artifacts.accessory_page(held.id, digest, selection),
+            lambda _: lists.artifacts.accessory_count(held.id, digest),
+            scope=(held.id, digest),
+        )
+
+
+async def delete_named_artifact(
+    store: Store,
+    policy: ReviewPolicy,
+    clock: Clock,
+    *,
+    project_id: int,
+    repository: str,
+    reference: Reference,
+    actor: str,
+) -> None:
+    """Deletes what a tag or digest names, with all of its tags.
+
+    Raises:
+        DomainError: NOT_FOUND, or PRECONDITION while an index names it.
+    """
+
+    async def attempt() -> None:
+        async with store.write() as unit:
+            now = clock()
+            held = await unit.repositories.lock_open(project_id, repository)
+            digest = None if held is None else await find_digest(unit, held, reference)
+            if held is None or digest is None or not await delete_artifact(unit, policy, held, digest, actor, now):
+                raise unknown_artifact(repository, reference)
+            await unit.repositories.touch(held.id, now)
+            await unit.commit()
+
+    await store.repeat(attempt)
+
+
+async def find_digest(unit: Unit, repository: Repository, reference: Reference) -> str | None:
+    """The digest that a reference means at this moment; None for a tag that is not there. A digest means itself."""
+    if reference.tag is None:
+        return str(reference.digest)
+    found = await unit.artifacts.manifest_by_tag(
+        repository.project_id, repository.name, reference.tag.name, content=False
+    )
+    return None if found is None else found.digest
+
+
+def unknown_artifact(repository: str, reference: Reference) -> NotFound:
+    """The error for a tag or digest that names nothing."""
+    separator = "@" if reference.tag is None else ":"
+    return NotFound("NOT_FOUND", f"artifact {repository}{separator}{reference} not found")

@@ -1,0 +1,158 @@
+"""Tags as people look after them: those on an artifact, and what became of each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from metasvc.domain.artifact import find_digest, unknown_artifact
+from metasvc.domain.project import in_project
+from metasvc.domain.repository import unknown_repository
+from metasvc.domain.tag import point_tag, remove_tag
+from svckit.errors import Conflict, DomainError, NotFound
+from svckit.listing import Listing, SortKey
+from svckit.query import Key, Order
+
+if TYPE_CHECKING:
+    from metasvc.domain.lists import PastMove
+    from metasvc.domain.model import Tag
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+    from metasvc.domain.review import ReviewPolicy
+    from svckit.listing import ListRequest, Page
+    from svckit.oci.reference import Reference
+
+TAGS: Listing[Tag] = Listing(
+    "tags",
+    MappingProxyType(
+        {
+            "id": SortKey(int, lambda row: row.id),
+            "name": SortKey(str, lambda row: row.name),
+            "push_time": SortKey(datetime, lambda row: row.push_time),
+        }
+    ),
+    (Order("push_time", descending=True),),
+    MappingProxyType({"name": Key("name")}),
+)
+MOVES: Listing[PastMove] = Listing(
+    "tag moves",
+    MappingProxyType({"revision": SortKey(int, lambda row: row.revision)}),
+    (Order("revision", descending=True),),
+    unique_key="revision",
+)
+
+
+async def list_tags(
+    store: Store, *, project_id: int, repository: str, reference: Reference, request: ListRequest
+) -> Page[Tag]:
+    """Lists the tags on one artifact, those that were moved last first unless said.
+
+    Raises:
+        DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    async with store.lists() as lists:
+        found = await lists.artifacts.get(project_id, repository, reference)
+        if found is None:
+            raise unknown_artifact(repository, reference)
+        return await TAGS.page(
+            request,
+            lambda selection: lists.tags.page(found.id, selection),
+            lambda clauses: lists.tags.count(found.id, clauses),
+            scope=(found.id,),
+        )
+
+
+async def list_moves(
+    store: Store, *, project_id: int, repository: str, name: str, request: ListRequest
+) -> Page[PastMove]:
+    """Lists the moves of one tag, which need not exist any more, newest first.
+
+    Raises:
+        DomainError: NOT_FOUND, where there is no such repository; BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    async with store.lists() as lists:
+        held = await lists.repositories.get(project_id, repository)
+        if held is None:
+            raise unknown_repository(repository)
+        return await MOVES.page(
+            request,
+            lambda selection: lists.tags.moves(held.id, name, selection),
+            None,
+            scope=(held.id, name),
+        )
+
+
+async def create_tag(
+    store: Store,
+    directory: ProjectDirectory,
+    clock: Clock,
+    *,
+    project_id: int,
+    repository: str,
+    reference: Reference,
+    name: str,
+    actor: str,
+) -> Tag:
+    """Puts a new tag on an artifact.
+
+    Raises:
+        DomainError: NOT_FOUND, or CONFLICT where the repository has a tag of that name, on whichever artifact.
+    """
+
+    async def work(unit: UnitOfWork, now: datetime) -> Tag:
+        held = await unit.repositories.lock_open(project_id, repository)
+        digest = None if held is None else await find_digest(unit, held, reference)
+        if held is None or digest is None:
+            raise unknown_artifact(repository, reference)
+        kept = await unit.artifacts.lock_kept(held.id, [digest])
+        if digest not in kept:
+            raise unknown_artifact(repository, reference)
+        if await unit.tags.lock(held.id, [name]):
+            raise Conflict("CONFLICT", f"{repository} has a tag {name} already", metadata={"tag": name})
+        await point_tag(unit, held, name, held=None, artifact_id=kept[digest].id, digest=digest, actor=actor, now=now)
+        made = (await unit.tags.lock(held.id, [name])).get(name)
+        if made is None:
+            raise DomainError("INTERNAL", f"tag {name} is gone within the unit that made it")
+        await unit.repositories.touch(held.id, now)
+        await unit.commit()
+        return made
+
+    return await in_project(store, directory, clock, project_id, work)
+
+
+async def delete_tag(
+    store: Store,
+    policy: ReviewPolicy,
+    clock: Clock,
+    *,
+    project_id: int,
+    repository: str,
+    reference: Reference,
+    name: str,
+    actor: str,
+) -> None:
+    """Deletes a tag from an artifact; the artifact stays.
+
+    Raises:
+        DomainError: NOT_FOUND; there is no such artifact, or the tag is not on it.
+    """
+
+    async def attempt() -> None:
+        async with store.write() as unit:
+            now = clock()
+            held = await unit.repositories.lock_open(project_id, repository)
+            if held is None:
+                raise unknown_artifact(repository, reference)
+            # The artifact may be named by a tag, which must not move away meanwhile: both are locked at once.
+            by_tag = [] if reference.tag is None else [reference.tag.name]
+            tags = await unit.tags.lock(held.id, [name, *by_tag])
+            artifact = tags.get(by_tag[0]) if by_tag else None
+            digest = str(reference.digest) if reference.tag is None else None if artifact is None else artifact.digest
+            tag = tags.get(name)
+            if tag is None or tag.digest != digest:
+                raise NotFound("NOT_FOUND", f"tag {name} is not on artifact {reference} of {repository}")
+            await remove_tag(unit, policy, held, tag, actor, now)
+            await unit.repositories.touch(held.id, now)
+            await unit.commit()
+
+    await store.repeat(attempt)

@@ -1,0 +1,109 @@
+"""Storage quotas: one for each project, under the project's id."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from metasvc.domain.model import NO_LIMIT
+from metasvc.domain.project import in_project, make_row
+from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
+from svckit.listing import Listing, SortKey
+from svckit.query import Order
+
+if TYPE_CHECKING:
+    from metasvc.domain.model import Project
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+    from svckit.listing import ListRequest, Page
+
+QUOTAS: Listing[Project] = Listing(
+    "quotas",
+    MappingProxyType(
+        {
+            "id": SortKey(int, lambda row: row.id),
+            "used.storage": SortKey(int, lambda row: row.used_bytes),
+            "hard.storage": SortKey(int, lambda row: row.quota_bytes),
+            "creation_time": SortKey(datetime, lambda row: row.create_time),
+        }
+    ),
+    (Order("creation_time", descending=True),),
+)
+"""No index serves these: usages change with every push, and projects are few beside what they hold."""
+
+_PROJECT = "project"
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+async def get_quota(store: Store, directory: ProjectDirectory, clock: Clock, *, project_id: int) -> Project:
+    """Reads a project's quota; that of a project that was never used as well, whose row is made.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN.
+    """
+    async with store.read() as unit:
+        found = await unit.projects.get(project_id)
+    return found if found is not None else await make_row(store, directory, clock, project_id)
+
+
+async def list_quotas(store: Store, *, reference: str, reference_id: str, request: ListRequest) -> Page[Project]:
+    """Lists quotas, those of the youngest rows first unless said.
+
+    A project that was never used, and whose quota nobody has read or set, has no row and is left out: it uses nothing,
+    and its limit is authsvc's to say.
+
+    Args:
+        store: where they are.
+        reference: Harbor's kind of reference: "project", or empty.
+        reference_id: a project's id, as text; empty for all.
+        request: which page.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    if reference not in ("", _PROJECT):
+        raise _wrong("reference", "quotas are of projects: 'project', or nothing")
+    if reference_id and _ID.fullmatch(reference_id) is None:
+        raise _wrong("reference_id", "is a project's id")
+    project_id = int(reference_id) if reference_id else None
+    async with store.lists() as lists:
+        return await QUOTAS.page(
+            request,
+            lambda selection: lists.quotas.page(project_id, selection),
+            lambda _: lists.quotas.count(project_id),
+            scope=(project_id,),
+        )
+
+
+async def set_quota(
+    store: Store, directory: ProjectDirectory, clock: Clock, *, project_id: int, limit_bytes: int | None
+) -> Project:
+    """Changes a project's limit. It may lie below the usage: then nothing more can be pushed.
+
+    Args:
+        store: where it is.
+        directory: knows projects without a row.
+        clock: tells the time.
+        project_id: the project.
+        limit_bytes: `NO_LIMIT`, or 0 and more; None, where the request forgot it, is refused.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN, or BAD_REQUEST.
+    """
+    if limit_bytes is None or limit_bytes < NO_LIMIT:
+        raise _wrong("hard.storage", "is a number of bytes, or -1 for no limit")
+
+    async def work(unit: UnitOfWork, now: datetime) -> Project:
+        await unit.projects.set_quota(project_id, limit_bytes, now)
+        row = await unit.projects.get(project_id)
+        if row is None:
+            raise NotFound("PROJECT_UNKNOWN")
+        await unit.commit()
+        return row
+
+    return await in_project(store, directory, clock, project_id, work)
+
+
+def _wrong(field: str, description: str) -> DomainError:
+    return Invalid(message=f"{field}: {description}", violations=[FieldViolation(field, description)])
