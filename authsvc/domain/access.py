@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from authsvc.domain.caller import Identity, identify
-from authsvc.domain.permission import CREATE_PROJECT, SYSTEM_ADMINISTRATOR_ROLE, Permission
+from authsvc.domain.permission import (
+    ANYTHING,
+    CREATE_PROJECT,
+    PROJECT_ADMIN_ROLE,
+    ROBOT_PROJECT_PERMISSIONS,
+    SYSTEM_ADMINISTRATOR_ROLE,
+    SYSTEM_PERMISSIONS,
+    Permission,
+)
 from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision
 from svckit.errors import FieldViolation, Invalid, NotFound
 
@@ -101,13 +109,16 @@ async def list_permissions(
         if not scope:
             permissions = _system_permissions(caller, project_creators)
             if caller.is_administrator:
-                permissions |= await unit.roles.permissions(SYSTEM_ADMINISTRATOR_ROLE)
+                permissions = SYSTEM_PERMISSIONS
         else:
             project_id, project_name = _project_of(scope)
             found = await unit.roles.in_project(caller, project_id, project_name, Permission("project", "read"))
             if found is None or not found.visible:
                 raise NotFound("PROJECT_UNKNOWN")
             permissions = await unit.roles.held(caller, found.project_id)
+            if ANYTHING in permissions:
+                # Spelled out: clients look for what they are about to do.
+                permissions = ROBOT_PROJECT_PERMISSIONS | await unit.roles.permissions(PROJECT_ADMIN_ROLE)
             prefix = "" if relative else f"{_PROJECT_SCOPE}{found.project_id}"
     in_project = bool(scope)
     return [

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import Caller, Identity, identify
-from authsvc.domain.listing import ListRequest, Page, list_page
 from authsvc.domain.permission import Role, lacking
 from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
-from svckit.query import Exact, Fuzzy
+from svckit.query import Clause, Exact, Fuzzy, Order
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from authsvc.domain.ports import Clock, Store, Unit, UnitOfWork
 
 _log = get_logger(__name__)
@@ -42,6 +41,16 @@ class Member:
     role_id: int
     role_name: str
     create_time: datetime
+
+
+_LISTING: Listing[Member] = Listing(
+    name="members",
+    sort_keys={
+        "entity_name": SortKey(str, lambda member: member.username),
+        "id": SortKey(int, lambda member: member.id),
+    },
+    default_order=(Order("entity_name"),),
+)
 
 
 async def create_member(
@@ -109,16 +118,14 @@ async def list_members(store: Store, project_id: int, request: ListRequest, name
     Raises:
         DomainError: INVALID_PAGE_TOKEN.
     """
-    clauses = (Exact("project_id", project_id), *((Fuzzy("username", name),) if name else ()))
+    fixed: tuple[Clause, ...] = (Exact("project_id", project_id),)
+    if name:
+        fixed = (*fixed, Fuzzy("entity_name", name))
     async with store.read() as unit:
-        return await list_page(
+        return await _LISTING.page(
             request,
-            "members",
-            clauses,
-            (),
-            ("username",),
-            unit.members.page,
-            unit.members.count,
+            lambda selection: unit.members.page(replace(selection, clauses=(*fixed, *selection.clauses))),
+            lambda clauses: unit.members.count((*fixed, *clauses)),
             scope=(project_id, name),
         )
 

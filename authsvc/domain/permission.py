@@ -87,6 +87,33 @@ _ROBOT_PROJECT_LEVEL = MappingProxyType(
     }
 )
 
+# Harbor's list for robots of the system level: what there is to be done there.
+_SYSTEM_LEVEL = MappingProxyType(
+    {
+        "audit-log": "L",
+        "preheat-instance": "CRUDL",
+        "registry": "CRUDL",
+        "replication-policy": "CRUDL",
+        "scanner": "CRUDL",
+        "project": "CL",
+        "replication": "CRL",
+        "replication-adapter": "L",
+        "scan-all": "CRUS",
+        "garbage-collection": "CRULS",
+        "purge-audit": "CRULS",
+        "system-volumes": "R",
+        "catalog": "R",
+        "jobservice-monitor": "LS",
+        "label": "CRUD",
+        "security-hub": "RL",
+        "quota": "RLU",
+        "robot": "CRDL",
+        "user": "CRUDL",
+        "user-group": "CRUDL",
+        "ldap-user": "CL",
+    }
+)
+
 
 def _spell_out(table: Mapping[str, str]) -> frozenset[Permission]:
     return frozenset(
@@ -96,6 +123,8 @@ def _spell_out(table: Mapping[str, str]) -> frozenset[Permission]:
 
 ROBOT_PROJECT_PERMISSIONS = _spell_out(_ROBOT_PROJECT_LEVEL)
 """What a robot of a project may be given."""
+SYSTEM_PERMISSIONS = _spell_out(_SYSTEM_LEVEL)
+"""What there is on the system level."""
 
 # Harbor's roles have no "list" of a project's metadata, and its robots have: who may read each may list them.
 _COVERED_BY: Mapping[Permission, Permission] = MappingProxyType(

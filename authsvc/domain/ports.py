@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.caller import Caller
-    from authsvc.domain.listing import Selection
     from authsvc.domain.member import Member
     from authsvc.domain.permission import Permission, Role
     from authsvc.domain.project import Project
     from authsvc.domain.robot import Robot, RobotState
     from authsvc.domain.user import User
+    from svckit.listing import Selection
     from svckit.query import Clause
-    from svckit.tokens import Claims, IdentityToken, RegistryToken
+    from svckit.tokens import Claims
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Claims")
 C_co = TypeVar("C_co", bound="Claims", covariant=True)
 
 
@@ -65,11 +66,8 @@ class SignedText(Protocol, Generic[C_co]):
 class Signer(Protocol):
     """Signs tokens."""
 
-    def sign_registry_token(self, claims: RegistryToken) -> SignedText[RegistryToken]:
-        """Signs what a registry token says."""
-
-    def sign_identity_token(self, claims: IdentityToken) -> SignedText[IdentityToken]:
-        """Signs what an identity token says."""
+    def sign(self, claims: C, *, lifetime_seconds: int | None = None) -> SignedText[C]:
+        """Signs what a token says, for so long."""
 
 
 class RobotAccess(Protocol):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import Identity, identify
-from authsvc.domain.listing import ListRequest, Page, list_page
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project_settings import parse_settings
 from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition, from_oci_error
+from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.oci.errors import NameInvalidError
 from svckit.oci.repository import ProjectName
-from svckit.query import Clause, Exact, Fuzzy, Key, parse_query, parse_sort
+from svckit.query import Clause, Exact, Fuzzy, Key, Order
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from authsvc.domain.caller import Caller
     from authsvc.domain.ports import Clock, Store, Unit
 
@@ -27,15 +26,6 @@ _log = get_logger(__name__)
 
 NO_LIMIT = -1
 _MAXIMUM_LIMIT_BYTES = 2**63 - 1
-
-_QUERY_KEYS = {
-    "name": Key("name"),
-    "public": Key("public", bool),
-    "owner": Key("owner_name"),
-    "owner_name": Key("owner_name"),
-    "project_id": Key("id", int),
-}
-_SORT_KEYS = {"name": "name", "creation_time": "create_time", "project_id": "id", "id": "id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +59,25 @@ class Project:
     def etag(self) -> str:
         """What an update must name to be sure that no other came between."""
         return f"{self.id}-{self.version}"
+
+
+_LISTING: Listing[Project] = Listing(
+    name="projects",
+    sort_keys={
+        "name": SortKey(str, lambda project: project.name),
+        "creation_time": SortKey(datetime, lambda project: project.create_time),
+        "project_id": SortKey(int, lambda project: project.id),
+    },
+    default_order=(Order("name"),),
+    keys={
+        "name": Key("name"),
+        "public": Key("public", bool),
+        "owner": Key("owner_name"),
+        "owner_name": Key("owner_name"),
+        "project_id": Key("project_id", int),
+    },
+    unique_key="project_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,7 @@ async def create_project(
     *,
     request_id: str = "",
     default_storage_limit_bytes: int,
-) -> Project:
+) -> SeenProject:
     """Creates a project that the caller owns, as its first project administrator.
 
     Raises:
@@ -133,7 +142,7 @@ async def create_project(
             administrator; UNAUTHORIZED.
     """
 
-    async def work() -> Project:
+    async def work() -> SeenProject:
         now = clock()
         async with store.write() as unit:
             caller = await identify(unit, identity, now)
@@ -145,7 +154,8 @@ async def create_project(
                 project = await unit.projects.get(earlier)
                 if project is None or project.name != new.name:
                     raise Conflict(message="this request_id was used for another project")
-                return project
+                roles = await unit.members.roles_of(caller.id, [project.id])
+                return SeenProject(project, roles.get(project.id, ()))
             project_id = await unit.projects.add(
                 name=new.name,
                 owner_id=caller.id,
@@ -161,7 +171,7 @@ async def create_project(
             project = await _existing(unit, project_id)
             await unit.commit()
         _log.info("project_created", project_id=project_id, project=new.name, public=new.public, actor=caller.subject)
-        return project
+        return SeenProject(project, (PROJECT_ADMIN_ROLE,))
 
     return await store.repeat(work)
 
@@ -229,24 +239,19 @@ async def list_projects(
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAUTHORIZED.
     """
-    clauses: list[Clause] = list(parse_query(request.q, _QUERY_KEYS).clauses)
+    fixed: list[Clause] = []
     if name:
-        clauses.append(Fuzzy("name", name))
+        fixed.append(Fuzzy("name", name))
     if public is not None:
-        clauses.append(Exact("public", public))
+        fixed.append(Exact("public", public))
     if owner:
-        clauses.append(Exact("owner_name", owner))
-    orders = parse_sort(request.sort, _SORT_KEYS)
+        fixed.append(Exact("owner_name", owner))
     async with store.read() as unit:
         caller = await identify(unit, identity, clock())
-        page = await list_page(
+        page = await _LISTING.page(
             request,
-            "projects",
-            clauses,
-            orders,
-            ("name",),
-            lambda selection: unit.projects.page(caller, selection),
-            lambda wanted: unit.projects.count(caller, wanted),
+            lambda selection: unit.projects.page(caller, replace(selection, clauses=(*fixed, *selection.clauses))),
+            lambda clauses: unit.projects.count(caller, (*fixed, *clauses)),
             scope=(name, public, owner),
         )
         roles = await unit.members.roles_of(caller.user_id, [project.id for project in page.items])

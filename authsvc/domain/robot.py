@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from authsvc.domain.caller import Caller, Identity, identify
-from authsvc.domain.listing import ListRequest, Page, list_page
 from authsvc.domain.permission import Permission, check_robot_permissions, lacking
 from svckit.errors import Conflict, Denied, DomainError, FieldViolation, Invalid, NotFound
+from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
-from svckit.query import Clause, Exact, Key, parse_query, parse_sort
+from svckit.query import Clause, Exact, Form, Key, Order, parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from authsvc.domain.ports import Clock, RobotAccess, Store, Unit
     from authsvc.domain.robot_secret import RobotSecrets
@@ -31,13 +30,8 @@ _MAXIMUM_NAME_CHARACTERS = 255
 _MAXIMUM_DESCRIPTION_CHARACTERS = 1024
 _MAXIMUM_DAYS = 36500
 
-_QUERY_KEYS = {
-    "Level": Key("level"),
-    "ProjectID": Key("project_id", int),
-    "project_id": Key("project_id", int),
-    "name": Key("name"),
-}
-_SORT_KEYS = {"name": "name", "creation_time": "create_time", "id": "id"}
+_LEVEL = "level"
+_PROJECT_ID = "project_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +87,23 @@ class Robot:
     create_time: datetime
     update_time: datetime
     permissions: frozenset[Permission] = frozenset()
+
+
+_LISTING: Listing[Robot] = Listing(
+    name="robots",
+    sort_keys={
+        "name": SortKey(str, lambda robot: robot.name),
+        "creation_time": SortKey(datetime, lambda robot: robot.create_time),
+        "id": SortKey(int, lambda robot: robot.id),
+    },
+    default_order=(Order("name"),),
+    keys={
+        "Level": Key(_LEVEL),
+        "ProjectID": Key(_PROJECT_ID, int, frozenset({Form.EXACT})),
+        "project_id": Key(_PROJECT_ID, int, frozenset({Form.EXACT})),
+        "name": Key("name"),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +216,29 @@ async def list_robots(
     Raises:
         DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED; BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    query = parse_query(request.q, _QUERY_KEYS)
-    orders = parse_sort(request.sort, _SORT_KEYS)
-    level = query.exact("level")
+    query = parse_query(request.q, _LISTING.keys)
+    level = query.exact(_LEVEL)
     if level not in (None, "project", "system"):
         _refuse("q", "Level is project or system")
     if project_id is not None:
         project_id = await access.check_id(project_id, "list")
     elif project_name:
         project_id = await access.check_named(project_name, "list")
-    elif level != "system" and isinstance(stated := query.exact("project_id"), int):
+    elif level != "system" and isinstance(stated := query.exact(_PROJECT_ID), int):
         project_id = await access.check_id(stated, "list")
     if project_id is None or level == "system":
         await access.check_system("list")
         return Page(())
-    clauses: tuple[Clause, ...] = (*query.without("level").clauses, Exact("project_id", project_id))
+
+    def within(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
+        return (Exact(_PROJECT_ID, project_id), *(clause for clause in clauses if clause.key != _LEVEL))
+
     async with store.read() as unit:
-        return await list_page(
-            request, "robots", clauses, orders, ("name",), unit.robots.page, unit.robots.count, scope=(project_id,)
+        return await _LISTING.page(
+            request,
+            lambda selection: unit.robots.page(replace(selection, clauses=within(selection.clauses))),
+            lambda clauses: unit.robots.count(within(clauses)),
+            scope=(project_id,),
         )
 
 

@@ -94,6 +94,7 @@ async def create_registry_token(
     identity: Identity | None,
     scopes: Sequence[Scope],
     address: str,
+    lifetime_seconds: int,
 ) -> SignedText[RegistryToken]:
     """Makes a token for whoever the credentials prove, else for the bearer of the identity token, else for nobody in
     particular. It allows what was asked for and is allowed; an empty token is an answer, too.
@@ -104,7 +105,10 @@ async def create_registry_token(
     """  # noqa: D205 - one sentence
     caller = await _caller(store, login, clock, credentials, identity, address)
     access = await _granted(store, caller, scopes)
-    signed = signer.sign_registry_token(RegistryToken(subject=caller.subject, access=access))
+    signed = signer.sign(
+        RegistryToken(subject=caller.subject, access=access, refused=_refused(scopes, access)),
+        lifetime_seconds=lifetime_seconds,
+    )
     if len(signed.text) > MAXIMUM_TOKEN_BYTES:
         raise Invalid(
             message="these scopes do not fit into one token; ask for fewer",
@@ -114,7 +118,7 @@ async def create_registry_token(
 
 
 async def create_identity_token(
-    login: Login, signer: Signer, credentials: PasswordCredentials | None, address: str
+    login: Login, signer: Signer, credentials: PasswordCredentials | None, address: str, lifetime_seconds: int
 ) -> SignedText[IdentityToken]:
     """Makes a token that says who calls.
 
@@ -126,14 +130,15 @@ async def create_identity_token(
     caller = await login.log_in(credentials.username, credentials.secret, address)
     if caller.kind == "anonymous":
         raise Unauthenticated
-    return signer.sign_identity_token(
+    return signer.sign(
         IdentityToken(
             subject=caller.subject,
             kind=caller.kind,
             id=caller.id,
             name=caller.name,
             is_admin=caller.is_administrator,
-        )
+        ),
+        lifetime_seconds=lifetime_seconds,
     )
 
 
@@ -172,6 +177,11 @@ async def _granted(store: Store, caller: Caller, scopes: Sequence[Scope]) -> tup
             if actions:
                 granted.append(Access("repository", scope.name, actions, project_id))
     return tuple(granted)
+
+
+def _refused(scopes: Sequence[Scope], granted: Sequence[Access]) -> tuple[str, ...]:
+    given = {access.name for access in granted if access.type == "repository"}
+    return tuple(scope.name for scope in scopes if _project_of(scope) is not None and scope.name not in given)
 
 
 def _project_of(scope: Scope) -> str | None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from authsvc.domain.caller import Caller, Identity, identify
-from authsvc.domain.listing import ListRequest, list_page
 from authsvc.domain.password import check_new_password
 from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
+from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
-from svckit.query import Key, parse_query, parse_sort
+from svckit.query import Key, Order
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from authsvc.domain.listing import Page
     from authsvc.domain.login import Login
     from authsvc.domain.ports import Clock, Hasher, Store, Unit, UnitOfWork
 
@@ -30,9 +28,6 @@ MAXIMUM_COMMENT_CHARACTERS = 1024
 # Harbor's list, and the colon: HTTP Basic ends the name there, so such a user could never log in.
 _NOT_IN_NAMES = frozenset(',"~#%$:')
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
-
-_QUERY_KEYS = {"username": Key("username"), "email": Key("email")}
-_SORT_KEYS = {"username": "username", "creation_time": "create_time", "user_id": "id", "id": "id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,19 @@ class User:
     disabled: bool
     create_time: datetime
     update_time: datetime
+
+
+_LISTING: Listing[User] = Listing(
+    name="users",
+    sort_keys={
+        "username": SortKey(str, lambda user: user.username),
+        "creation_time": SortKey(datetime, lambda user: user.create_time),
+        "user_id": SortKey(int, lambda user: user.id),
+    },
+    default_order=(Order("username"),),
+    keys={"username": Key("username"), "email": Key("email")},
+    unique_key="user_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +224,8 @@ async def list_users(store: Store, request: ListRequest) -> Page[User]:
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    query = parse_query(request.q, _QUERY_KEYS)
-    orders = parse_sort(request.sort, _SORT_KEYS)
     async with store.read() as unit:
-        return await list_page(
-            request, "users", query.clauses, orders, ("username",), unit.users.page, unit.users.count
-        )
+        return await _LISTING.page(request, unit.users.page, unit.users.count)
 
 
 async def update_user(store: Store, clock: Clock, identity: Identity, user_id: int, change: ProfileChange) -> User:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.listing import Selection
+    from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.sql.selection import Columns
 

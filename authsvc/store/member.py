@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.listing import Selection
+    from svckit.listing import Selection
     from svckit.query import Clause
+    from svckit.sql.selection import Columns
 
 _ALL = select(member, user.c.username, role.c.name.label("role_name")).select_from(
     member.join(user, user.c.id == member.c.user_id).join(role, role.c.id == member.c.role_id)
@@ -36,10 +37,10 @@ _ROLES_OF = (
     )
     .order_by(role.c.rank)
 )
-_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+_COLUMNS: Columns = {
     "id": member.c.id,
     "project_id": member.c.project_id,
-    "username": user.c.username,
+    "entity_name": user.c.username,
 }
 
 

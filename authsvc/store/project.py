@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from authsvc.domain.caller import Caller
-    from authsvc.domain.listing import Selection
+    from svckit.listing import Selection
     from svckit.query import Clause
+    from svckit.sql.selection import Columns
 
 _ALL = select(project, user.c.username.label("owner_name")).select_from(
     project.outerjoin(user, user.c.id == project.c.owner_id)
@@ -29,12 +30,12 @@ _GET = _ALL.where(project.c.id == bindparam("project_id"))
 _BY_NAME = _ALL.where(project.c.name == bindparam("name"))
 _LOCK = _GET.with_for_update(of=project)
 _SETTINGS = select(project_setting).where(project_setting.c.project_id.in_(bindparam("project_ids", expanding=True)))
-_COLUMNS: Mapping[str, ColumnElement[Any]] = {
-    "id": project.c.id,
+_COLUMNS: Columns = {
+    "project_id": project.c.id,
     "name": project.c.name,
     "public": project.c.public,
     "owner_name": user.c.username,
-    "create_time": project.c.create_time,
+    "creation_time": project.c.create_time,
 }
 
 

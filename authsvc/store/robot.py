@@ -15,14 +15,15 @@ from svckit.errors import NotFound
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.listing import Selection
+    from svckit.listing import Selection
     from svckit.query import Clause
+    from svckit.sql.selection import Columns
 
 _FROM = robot.join(project, project.c.id == robot.c.project_id)
 _ALL: Select[Any] = select(
@@ -43,11 +44,11 @@ _STATE_BY_NAME = _STATE.where(project.c.name == bindparam("project_name"), robot
 _PERMISSIONS = select(robot_permission.c.robot_id, robot_permission.c.resource, robot_permission.c.action).where(
     robot_permission.c.robot_id.in_(bindparam("robot_ids", expanding=True))
 )
-_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+_COLUMNS: Columns = {
     "id": robot.c.id,
     "project_id": robot.c.project_id,
     "name": robot.c.name,
-    "create_time": robot.c.create_time,
+    "creation_time": robot.c.create_time,
 }
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.listing import Selection
+    from svckit.listing import Selection
     from svckit.query import Clause
+    from svckit.sql.selection import Columns
 
 _SHOWN = (
     user.c.id,
@@ -43,7 +44,12 @@ _LOCK_ADMINISTRATORS = (
     .order_by(user.c.id)
     .with_for_update()
 )
-_COLUMNS = {"id": user.c.id, "username": user.c.username, "email": user.c.email, "create_time": user.c.create_time}
+_COLUMNS: Columns = {
+    "user_id": user.c.id,
+    "username": user.c.username,
+    "email": user.c.email,
+    "creation_time": user.c.create_time,
+}
 
 
 class SqlUsers:

@@ -1,0 +1,94 @@
+"""Settings of authsvc: section `[authsvc]`, variables `ROADSTEAD_AUTHSVC_…`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from svckit.rpc.settings import RpcServerSettings
+from svckit.settings import ServiceSettings, SettingsError
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
+
+SECTION = "authsvc"
+
+_ADMIN_PASSWORD_VARIABLE = "ROADSTEAD_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
+# Bootstrapping and checks of the interceptor need a connection while every caller has one.
+_SPARE_CONNECTIONS = 2
+
+
+class AuthSettings(ServiceSettings):
+    """What authsvc needs."""
+
+    rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/auth.sock",))
+    """Where it listens, and how much it takes on."""
+    key_file: Path = Path("/var/lib/roadstead/keys/authsvc.pem")
+    """Its key pair, which signs registry and identity tokens. Made when it is absent. Replicas may share one."""
+    database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/authsvc/auth.db")
+    """sqlite:////absolute/path.db, or postgresql://user:password@host/database."""
+    database_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "authsvc"
+    """The PostgreSQL schema of its tables; made when it is absent. SQLite has none."""
+    database_pool_size: Annotated[int, Field(ge=4)] = 32
+    """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
+    admin_password: SecretStr | None = None
+    """The password of the user admin, for the first start only. ROADSTEAD_ADMIN_PASSWORD says the same."""
+    initial_admin_password_file: Path | None = None
+    """A file that holds it, where it is set nowhere else. Its last line break is no part of it."""
+    token_service: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_REGISTRY_AUDIENCE
+    """The name of the token service: the audience of registry tokens, and what clients see in the challenge."""
+    registry_token_seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 1800
+    """How long a registry token lives. containerd cannot fetch another one in the middle of a push."""
+    identity_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
+    """How long an identity token lives."""
+    robot_name_prefix: Annotated[str, Field(pattern=r"^[^\s:+/]{1,32}$")] = "robot$"
+    """What the names of robots begin with, and those of users do not."""
+    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
+    """Which users may create projects."""
+    default_storage_limit_bytes: Annotated[int, Field(ge=-1)] = -1
+    """The quota that a project begins with where its creator says none; -1 for no limit."""
+    hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Passwords that are hashed at once. Each takes argon2_memory_kib while it is."""
+    argon2_memory_kib: Annotated[int, Field(ge=8192, le=1048576)] = 19456
+    """Memory of one argon2id hash. With the next, OWASP's smallest set: 19 MiB, two passes, one lane."""
+    argon2_passes: Annotated[int, Field(ge=1, le=16)] = 2
+    """Passes over it."""
+    verification_seconds: Annotated[float, Field(ge=0, le=300)] = 60.0
+    """How long a password that was right is remembered, by a keyed hash in memory; 0 for not at all."""
+    failure_delay_seconds: Annotated[float, Field(ge=0, le=10)] = 0.1
+    """The first delay after wrong passwords; it doubles with each."""
+    failure_delay_longest_seconds: Annotated[float, Field(ge=0, le=10)] = 5.0
+    """No such delay is longer."""
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the database is PostgreSQL."""
+        return self.database_url.get_secret_value().startswith("postgresql")
+
+    def server_settings(self) -> RpcServerSettings:
+        """`rpc`, with no more RPCs in flight than there are connections: more would wait without being told."""
+        if not self.is_postgresql:
+            return self.rpc
+        most = self.database_pool_size - _SPARE_CONNECTIONS
+        return self.rpc.model_copy(update={"max_in_flight": min(self.rpc.max_in_flight, most)})
+
+    def first_admin_password(self) -> str | None:
+        """The password of admin for the first start: the setting, the variable, the file, whichever there is first.
+
+        Raises:
+            SettingsError: if the file is named and cannot be read.
+        """
+        if self.admin_password is not None:
+            return self.admin_password.get_secret_value()
+        if password := os.environ.get(_ADMIN_PASSWORD_VARIABLE):
+            return password
+        if self.initial_admin_password_file is None:
+            return None
+        try:
+            return self.initial_admin_password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            raise SettingsError(
+                [f"authsvc.initial_admin_password_file: cannot read {self.initial_admin_password_file}: {reason}"]
+            ) from None

@@ -1,0 +1,250 @@
+"""Between the messages of `auth.v1` and the domain."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from authsvc.domain.caller import Identity
+from authsvc.domain.permission import Permission
+from authsvc.domain.robot import FOR_EVER, RobotSpec
+from authsvc.domain.token import PasswordCredentials
+from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_pb2
+from svckit.errors import FieldViolation, Invalid, Unauthenticated
+from svckit.keys import public_jwk
+from svckit.listing import ListRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from typing import Any, Protocol
+
+    import grpc.aio
+
+    from authsvc.domain.access import HeldPermission
+    from authsvc.domain.member import Member
+    from authsvc.domain.project import Project, SeenProject
+    from authsvc.domain.robot import NewSecret, Robot
+    from authsvc.domain.user import User
+    from svckit.access.call import Call
+    from svckit.access.principal import Principal
+    from svckit.tokens import Access
+    from svckit.trust import TrustedKey
+
+    class _Pages(Protocol):
+        page: int
+        page_size: int
+        page_token: str
+
+
+_GATEWAY = "gateway"
+_PROJECT_LEVEL = "project"
+_MAXIMUM_ADDRESS_CHARACTERS = 64
+_ENTITY_TYPE_USER = "u"
+
+
+def identity_of(principal: Principal) -> Identity | None:
+    """Who the caller's identity token names; None for who came without one."""
+    token = principal.identity
+    return None if token is None else Identity(token.kind, token.id)
+
+
+def known_identity(principal: Principal) -> Identity:
+    """The same, where a caller must have one.
+
+    Raises:
+        DomainError: UNAUTHORIZED.
+    """
+    identity = identity_of(principal)
+    if identity is None:
+        raise Unauthenticated
+    return identity
+
+
+def client_address(call: Call, context: grpc.aio.ServicerContext[Any, Any], stated: str) -> str:
+    """The address that failures are counted by: what the gateway says, since all its calls come from itself; for every
+    other caller the address that the connection comes from, whatever it says.
+    """  # noqa: D205 - one sentence
+    if call.caller_service == _GATEWAY and stated:
+        return stated[:_MAXIMUM_ADDRESS_CHARACTERS]
+    peer: str = context.peer()
+    kind, _, rest = peer.partition(":")
+    # "ipv4:127.0.0.1:5000", "ipv6:%5B::1%5D:5000"; "unix:" for everybody on this machine. The port is a new one for
+    # every connection.
+    return rest.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
+
+
+def to_list_request(pages: _Pages, q: str = "", sort: str = "") -> ListRequest:
+    """What a list request says."""
+    return ListRequest(q, sort, pages.page, pages.page_size, pages.page_token)
+
+
+def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None:
+    """The credentials of a request; None where it has none."""
+    if message.WhichOneof("method") != "password":
+        return None
+    return PasswordCredentials(message.password.username, message.password.secret)
+
+
+def to_robot_spec(
+    permissions: Iterable[robot_pb2.RobotPermission],
+    *,
+    level: str,
+    description: str,
+    duration_days: int | None,
+    disabled: bool,
+) -> RobotSpec:
+    """What a robot is to be.
+
+    Raises:
+        DomainError: BAD_REQUEST; it is no robot of one project, or a field breaks its rule.
+    """
+    groups = list(permissions)
+    # Harbor's clients may leave the level out.
+    if level not in ("", _PROJECT_LEVEL) or any(group.kind not in ("", _PROJECT_LEVEL) for group in groups):
+        raise Invalid(
+            message="only robots of a project can be made", violations=[FieldViolation("level", "is not project")]
+        )
+    projects = {group.namespace for group in groups}
+    if len(projects) != 1 or "" in projects:
+        raise Invalid(
+            message="a robot's permissions name its project, and no other",
+            violations=[FieldViolation("permissions", "do not name exactly one project")],
+        )
+    accesses = [access for group in groups for access in group.access]
+    if any(access.effect not in ("", "allow") for access in accesses):
+        raise Invalid(
+            message="a robot's permissions allow",
+            violations=[FieldViolation("permissions", "hold an effect of another kind")],
+        )
+    return RobotSpec(
+        project=projects.pop(),
+        permissions=frozenset(Permission(access.resource, access.action) for access in accesses),
+        description=description,
+        duration_days=duration_days,
+        disabled=disabled,
+    )
+
+
+def from_time(time: datetime) -> Timestamp:
+    """A point in time."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def from_seconds(seconds: int) -> Timestamp:
+    """A point in time, of seconds since the epoch."""
+    return Timestamp(seconds=seconds)
+
+
+def from_user(user: User) -> user_pb2.User:
+    """A user."""
+    return user_pb2.User(
+        id=user.id,
+        username=user.username,
+        email=user.email,
+        realname=user.realname,
+        comment=user.comment,
+        administrator=user.is_administrator,
+        disabled=user.disabled,
+        create_time=from_time(user.create_time),
+        update_time=from_time(user.update_time),
+    )
+
+
+def from_held(permission: HeldPermission) -> user_pb2.Permission:
+    """A permission that the caller holds."""
+    return user_pb2.Permission(resource=permission.resource, action=permission.action)
+
+
+def from_project(project: Project, role_ids: Sequence[int] = ()) -> project_pb2.Project:
+    """A project, with the caller's roles."""
+    return project_pb2.Project(
+        id=project.id,
+        name=project.name,
+        owner_id=project.owner_id,
+        owner_name=project.owner_name,
+        create_time=from_time(project.create_time),
+        update_time=from_time(project.update_time),
+        metadata={**project.settings, "public": "true" if project.public else "false"},
+        current_user_role_id=role_ids[0] if role_ids else 0,
+        current_user_role_ids=role_ids,
+        initial_storage_limit_bytes=project.initial_storage_limit_bytes,
+        etag=project.etag,
+    )
+
+
+def from_seen(seen: SeenProject) -> project_pb2.Project:
+    """A project as the caller sees it."""
+    return from_project(seen.project, seen.role_ids)
+
+
+def from_member(member: Member) -> member_pb2.Member:
+    """A membership."""
+    return member_pb2.Member(
+        id=member.id,
+        project_id=member.project_id,
+        entity_name=member.username,
+        role_name=member.role_name,
+        role_id=member.role_id,
+        entity_id=member.user_id,
+        entity_type=_ENTITY_TYPE_USER,
+    )
+
+
+def from_robot(robot: Robot) -> robot_pb2.Robot:
+    """A robot, without its secret."""
+    return robot_pb2.Robot(
+        id=robot.id,
+        name=robot.full_name,
+        description=robot.description,
+        level=_PROJECT_LEVEL,
+        duration_days=robot.duration_days,
+        editable=True,
+        disabled=robot.disabled,
+        expire_time_unix_seconds=_expiry(robot),
+        permissions=[
+            robot_pb2.RobotPermission(
+                kind=_PROJECT_LEVEL,
+                namespace=robot.project_name,
+                access=[
+                    robot_pb2.RobotAccess(resource=permission.resource, action=permission.action)
+                    for permission in sorted(robot.permissions)
+                ],
+            )
+        ],
+        creator_type=robot.creator_kind,
+        creator_id=robot.creator_id,
+        create_time=from_time(robot.create_time),
+        update_time=from_time(robot.update_time),
+    )
+
+
+def from_created_robot(created: NewSecret) -> robot_pb2.CreatedRobot:
+    """A robot that was just created, with its secret."""
+    return robot_pb2.CreatedRobot(
+        id=created.robot.id,
+        name=created.robot.full_name,
+        secret=created.secret,
+        create_time=from_time(created.robot.create_time),
+        expire_time_unix_seconds=_expiry(created.robot),
+    )
+
+
+def from_access(entry: Access) -> token_pb2.GrantedScope:
+    """What a registry token allows on one resource."""
+    return token_pb2.GrantedScope(type=entry.type, name=entry.name, actions=sorted(entry.actions))
+
+
+def from_key(key: TrustedKey) -> token_pb2.PublicKey:
+    """A public key."""
+    return token_pb2.PublicKey(
+        kid=key.kid, service=key.service, jwk_json=json.dumps(public_jwk(key.public_key), sort_keys=True)
+    )
+
+
+def _expiry(robot: Robot) -> int:
+    return FOR_EVER if robot.expire_time is None else int(robot.expire_time.timestamp())

@@ -1,0 +1,190 @@
+"""Puts authsvc together, and runs it."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from authsvc.config import SECTION, AuthSettings
+from authsvc.domain.attempts import Attempts
+from authsvc.domain.bootstrap import BootstrapError, bootstrap
+from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets
+from authsvc.domain.login import Login
+from authsvc.domain.ports import Clock, Hasher, Store
+from authsvc.domain.robot_secret import RobotSecrets
+from authsvc.servicers.access import AccessServicer, StoreChecker
+from authsvc.servicers.counters import Counters
+from authsvc.servicers.member import MemberServicer
+from authsvc.servicers.project import ProjectServicer
+from authsvc.servicers.robot import RobotServicer
+from authsvc.servicers.token import TokenServicer
+from authsvc.servicers.user import UserServicer
+from authsvc.store import migrations
+from authsvc.store.unit_of_work import SqlStore
+from roadstead.auth.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
+from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
+from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
+from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+from svckit import keys, logging
+from svckit.errors import DomainError
+from svckit.keys import KeyFileError
+from svckit.metrics import Metrics
+from svckit.rpc import RpcServer, serve_until_signal
+from svckit.rpc.listening import ListenError
+from svckit.rpc.tls import TlsError
+from svckit.settings import SettingsError
+from svckit.sql.database import Database
+from svckit.sql.migrate import MigrationError, migrate
+from svckit.tokens import IdentityToken, RegistryToken
+from svckit.tokens.signer import TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle, TrustError
+
+
+def main(config: Path | None) -> int:
+    """Runs the service until SIGTERM, and gives the exit status.
+
+    Args:
+        config: the TOML file; None for the environment alone.
+    """
+    try:
+        settings = AuthSettings.load(config, SECTION)
+        logging.configure(SECTION, settings.log_level, settings.log_format)
+        asyncio.run(serve(settings))
+    except (
+        SettingsError,
+        KeyFileError,
+        TrustError,
+        ListenError,
+        TlsError,
+        MigrationError,
+        BootstrapError,
+        DomainError,
+        OSError,
+    ) as error:
+        # What is wrong with the installation, not with the program: one line says it better than a traceback.
+        print(f"authsvc: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
+        return 1
+    return 0
+
+
+async def serve(settings: AuthSettings) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        KeyFileError: and the others that `main` reports.
+    """
+    keypair = keys.load_or_create(settings.key_file)
+    trust = TrustBundle(settings.trust_dir)
+    trust.publish(SECTION, keypair)
+    hasher = Argon2Hasher(
+        memory_kib=settings.argon2_memory_kib, passes=settings.argon2_passes, threads=settings.hash_threads
+    )
+    try:
+        async with open_store(settings) as store:
+            robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
+            server = build_server(
+                settings,
+                store=store,
+                hasher=hasher,
+                robot_secret_key=robot_secret_key,
+                trust=trust,
+                signer=TokenSigner(SECTION, keypair, registry_audience=settings.token_service),
+                metrics=Metrics(SECTION),
+            )
+            await serve_until_signal(server)
+    finally:
+        hasher.close()
+
+
+@asynccontextmanager
+async def open_store(settings: AuthSettings) -> AsyncIterator[SqlStore]:
+    """The store on its database, with the tables that this program expects.
+
+    Raises:
+        MigrationError: a newer program has run on it.
+        DomainError: UNAVAILABLE; the database does not answer.
+    """
+    database = await Database.open(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        pool_size=settings.database_pool_size,
+    )
+    try:
+        await migrate(database, migrations)
+        yield SqlStore(database, robot_name_prefix=settings.robot_name_prefix)
+    finally:
+        await database.close()
+
+
+def build_server(
+    settings: AuthSettings,
+    *,
+    store: Store,
+    hasher: Hasher,
+    robot_secret_key: bytes,
+    trust: TrustBundle,
+    signer: TokenSigner,
+    metrics: Metrics,
+    clock: Clock | None = None,
+) -> RpcServer:
+    """The server with its servicers, on any store."""
+    now = utc_now if clock is None else clock
+    counters = Counters(metrics.registry)
+    secrets = RobotSecrets(robot_secret_key, hasher)
+    login = Login(
+        store,
+        hasher,
+        secrets,
+        Attempts(settings.failure_delay_seconds, settings.failure_delay_longest_seconds),
+        VerifiedSecrets(settings.verification_seconds),
+        now,
+        robot_name_prefix=settings.robot_name_prefix,
+        observe=counters.login,
+    )
+    creators = settings.project_creation_restriction
+    server = RpcServer(
+        SECTION,
+        settings.server_settings(),
+        verifier=TokenVerifier(trust, registry_audience=settings.token_service),
+        metrics=metrics,
+        checker=StoreChecker(store, now, project_creators=creators),
+        caller_tokens=(RegistryToken, IdentityToken),
+    )
+    server.add(
+        add_TokenServiceServicer_to_server,
+        TokenServicer(
+            store,
+            login,
+            signer,
+            trust,
+            now,
+            counters,
+            token_service=settings.token_service,
+            registry_token_seconds=settings.registry_token_seconds,
+            identity_token_seconds=settings.identity_token_seconds,
+        ),
+    )
+    server.add(add_AccessServiceServicer_to_server, AccessServicer(store, now, project_creators=creators))
+    server.add(
+        add_UserServiceServicer_to_server,
+        UserServicer(
+            store, hasher, login, now, robot_name_prefix=settings.robot_name_prefix, project_creators=creators
+        ),
+    )
+    server.add(
+        add_ProjectServiceServicer_to_server,
+        ProjectServicer(store, now, default_storage_limit_bytes=settings.default_storage_limit_bytes),
+    )
+    server.add(add_MemberServiceServicer_to_server, MemberServicer(store, now))
+    server.add(add_RobotServiceServicer_to_server, RobotServicer(store, secrets, now))
+    return server
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)

@@ -1,0 +1,132 @@
+"""What the caller may do: for the services that ask over gRPC, and for authsvc's own interceptor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from authsvc.convert import identity_of
+from authsvc.domain import access as domain
+from authsvc.domain.permission import Permission
+from roadstead.auth.v1 import access_service_pb2 as pb
+from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceServicer
+from svckit.access.call import current_call
+from svckit.access.checker import AccessibleProjects
+from svckit.errors import FieldViolation, Invalid
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from authsvc.domain.access import ProjectCreators
+    from authsvc.domain.ports import Clock, Store
+    from roadstead.access.v1.project_ref_pb2 import ProjectRef
+    from svckit.access.call import Call
+    from svckit.access.checker import ProjectDecision, ProjectKey
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class StoreChecker:
+    """The `svckit.access.checker.AccessChecker` of authsvc, which asks its own store."""
+
+    def __init__(self, store: Store, clock: Clock, *, project_creators: ProjectCreators) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._clock = clock
+        self._project_creators: ProjectCreators = project_creators
+
+    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
+        """Whether the caller may do `action` on `resource` in the project.
+
+        Raises:
+            DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+        """
+        return await domain.check_project_access(
+            self._store,
+            self._clock,
+            identity_of(call.principal),
+            project.id,
+            project.name,
+            Permission(resource, action),
+        )
+
+    async def check_system(self, call: Call, resource: str, action: str) -> bool:
+        """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
+        return await domain.check_system_access(
+            self._store,
+            self._clock,
+            identity_of(call.principal),
+            Permission(resource, action),
+            self._project_creators,
+        )
+
+
+class AccessServicer(AccessServiceServicer):
+    """Serves `roadstead.auth.v1.AccessService`.
+
+    A registry token says for itself what it allows, repository by repository, so nothing more is allowed to its bearer
+    here.
+    """
+
+    def __init__(self, store: Store, clock: Clock, *, project_creators: ProjectCreators) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._clock = clock
+        self._project_creators: ProjectCreators = project_creators
+
+    async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
+        principal = current_call().principal
+        project_id, project_name = _project(request.project)
+        if principal.registry is not None:
+            return pb.CheckAccessResponse()
+        decision = await domain.check_project_access(
+            self._store,
+            self._clock,
+            identity_of(principal),
+            project_id,
+            project_name,
+            Permission(request.resource, request.action),
+        )
+        return pb.CheckAccessResponse(
+            allowed=decision.allowed,
+            visible=decision.visible,
+            project_id=decision.project_id,
+            project_name=decision.project_name,
+        )
+
+    async def CheckSystemAccess(
+        self, request: pb.CheckSystemAccessRequest, context: Context
+    ) -> pb.CheckSystemAccessResponse:
+        principal = current_call().principal
+        if principal.registry is not None:
+            return pb.CheckSystemAccessResponse()
+        allowed = await domain.check_system_access(
+            self._store,
+            self._clock,
+            identity_of(principal),
+            Permission(request.resource, request.action),
+            self._project_creators,
+        )
+        return pb.CheckSystemAccessResponse(allowed=allowed)
+
+    async def ListAccessibleProjects(
+        self, request: pb.ListAccessibleProjectsRequest, context: Context
+    ) -> pb.ListAccessibleProjectsResponse:
+        principal = current_call().principal
+        projects = AccessibleProjects(all=False)
+        if principal.registry is None:
+            projects = await domain.accessible_projects(
+                self._store, self._clock, identity_of(principal), Permission(request.resource, request.action)
+            )
+        return pb.ListAccessibleProjectsResponse(all=projects.all, project_ids=sorted(projects.project_ids))
+
+
+def _project(reference: ProjectRef) -> tuple[int | None, str | None]:
+    match reference.WhichOneof("ref"):
+        case "id":
+            return reference.id, None
+        case "name":
+            return None, reference.name
+    raise Invalid(
+        message="a project is named by its id or its name",
+        violations=[FieldViolation("project", "the id or the name of a project")],
+    )

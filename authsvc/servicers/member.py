@@ -1,0 +1,74 @@
+"""Memberships."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from authsvc.convert import from_member, known_identity, to_list_request
+from authsvc.domain import member as domain
+from roadstead.auth.v1 import member_service_pb2 as pb
+from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceServicer
+from svckit.access.call import current_call
+from svckit.errors import NotFound
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from authsvc.domain.caller import Identity
+    from authsvc.domain.ports import Clock, Store
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class MemberServicer(MemberServiceServicer):
+    """Serves `roadstead.auth.v1.MemberService`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._clock = clock
+
+    async def CreateMember(self, request: pb.CreateMemberRequest, context: Context) -> pb.CreateMemberResponse:
+        member = await domain.create_member(
+            self._store,
+            self._clock,
+            _identity(),
+            _judged_id(),
+            request.role_id,
+            user_id=request.member_user.user_id,
+            username=request.member_user.username,
+            request_id=request.request_id,
+        )
+        return pb.CreateMemberResponse(member=from_member(member))
+
+    async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
+        member = await domain.get_member(self._store, _judged_id(), request.member_id)
+        return pb.GetMemberResponse(member=from_member(member))
+
+    async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
+        page = await domain.list_members(self._store, _judged_id(), to_list_request(request), request.entity_name)
+        return pb.ListMembersResponse(
+            members=map(from_member, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
+
+    async def UpdateMember(self, request: pb.UpdateMemberRequest, context: Context) -> pb.UpdateMemberResponse:
+        member = await domain.update_member(
+            self._store, self._clock, _identity(), _judged_id(), request.member_id, request.role_id
+        )
+        return pb.UpdateMemberResponse(member=from_member(member))
+
+    async def DeleteMember(self, request: pb.DeleteMemberRequest, context: Context) -> pb.DeleteMemberResponse:
+        await domain.delete_member(self._store, self._clock, _identity(), _judged_id(), request.member_id)
+        return pb.DeleteMemberResponse()
+
+
+def _identity() -> Identity:
+    return known_identity(current_call().principal)
+
+
+def _judged_id() -> int:
+    """The id of the project that the rule of this call was held against."""
+    project = current_call().project
+    if project is None:
+        raise NotFound("PROJECT_UNKNOWN")
+    return project.id

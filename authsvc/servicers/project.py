@@ -1,0 +1,102 @@
+"""Projects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_list_request
+from authsvc.domain import project as domain
+from roadstead.auth.v1 import project_service_pb2 as pb
+from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceServicer
+from svckit.access.call import current_call
+from svckit.errors import NotFound
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from authsvc.domain.ports import Clock, Store
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProjectServicer(ProjectServiceServicer):
+    """Serves `roadstead.auth.v1.ProjectService`."""
+
+    def __init__(self, store: Store, clock: Clock, *, default_storage_limit_bytes: int) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._clock = clock
+        self._default_storage_limit_bytes = default_storage_limit_bytes
+
+    async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> pb.CreateProjectResponse:
+        new = domain.NewProject.parse(
+            request.name,
+            public=request.public if request.HasField("public") else None,
+            settings=request.metadata,
+            storage_limit_bytes=request.storage_limit_bytes if request.HasField("storage_limit_bytes") else None,
+        )
+        project = await domain.create_project(
+            self._store,
+            self._clock,
+            known_identity(current_call().principal),
+            new,
+            request_id=request.request_id,
+            default_storage_limit_bytes=self._default_storage_limit_bytes,
+        )
+        return pb.CreateProjectResponse(project=from_seen(project))
+
+    async def GetProject(self, request: pb.GetProjectRequest, context: Context) -> pb.GetProjectResponse:
+        call = current_call()
+        seen = await domain.get_project(self._store, self._clock, identity_of(call.principal), _judged_id())
+        return pb.GetProjectResponse(project=from_seen(seen))
+
+    async def ListProjects(self, request: pb.ListProjectsRequest, context: Context) -> pb.ListProjectsResponse:
+        page = await domain.list_projects(
+            self._store,
+            self._clock,
+            identity_of(current_call().principal),
+            to_list_request(request, request.q, request.sort),
+            name=request.name,
+            public=request.public if request.HasField("public") else None,
+            owner=request.owner,
+        )
+        return pb.ListProjectsResponse(
+            projects=map(from_seen, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
+
+    async def CheckProjectName(
+        self, request: pb.CheckProjectNameRequest, context: Context
+    ) -> pb.CheckProjectNameResponse:
+        identity = known_identity(current_call().principal)
+        await domain.check_project_name(self._store, self._clock, identity, request.project_name)
+        return pb.CheckProjectNameResponse()
+
+    async def UpdateProject(self, request: pb.UpdateProjectRequest, context: Context) -> pb.UpdateProjectResponse:
+        change = domain.ProjectChange.parse(
+            settings=request.metadata,
+            public=request.public if request.HasField("public") else None,
+            etag=request.etag,
+            name=request.name,
+        )
+        identity = known_identity(current_call().principal)
+        seen = await domain.update_project(self._store, self._clock, identity, _judged_id(), change)
+        return pb.UpdateProjectResponse(project=from_seen(seen))
+
+    async def LookUpProject(self, request: pb.LookUpProjectRequest, context: Context) -> pb.LookUpProjectResponse:
+        by_id = request.project.WhichOneof("ref") == "id"
+        project = await domain.look_up_project(
+            self._store, request.project.id if by_id else None, None if by_id else request.project.name
+        )
+        return pb.LookUpProjectResponse(project=from_project(project))
+
+    async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
+        await domain.delete_project(self._store, request.project_id, current_call().actor)
+        return pb.DeleteProjectResponse()
+
+
+def _judged_id() -> int:
+    """The id of the project that the rule of this call was held against."""
+    project = current_call().project
+    if project is None:
+        raise NotFound("PROJECT_UNKNOWN")
+    return project.id
