@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import judged_project, to_digest, to_repository_name
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
-from metasvc.servicers.pull_rights import CallPullRights
+from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
 from svckit.access.call import current_call
@@ -54,6 +54,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
 
     async def MountBlob(self, request: pb.MountBlobRequest, context: Context) -> pb.MountBlobResponse:
         call = current_call()
+        if request.from_repository:
+            require_asked(call, request.from_repository)
         size_bytes = await mount_blob(
             self._store,
             self._directory,

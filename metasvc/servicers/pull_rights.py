@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from svckit.access.checker import ProjectKey
-from svckit.errors import DomainError
+from svckit.errors import DomainError, error_for
 from svckit.oci.errors import OciFormatError
 from svckit.oci.repository import RepositoryName
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 
 _RESOURCE = "repository"
 _ACTION = "pull"
+
+
+def require_asked(call: Call, source: str) -> None:
+    """Sends a client whose token was never asked for the source of a mount to fetch one that was.
+
+    Clients keep a token for a repository and use it for all that they push there; without this, no mount of theirs
+    would ever succeed. A token that was refused the source is as good as it gets: then the mount is what fails.
+
+    Raises:
+        DomainError: INSUFFICIENT_SCOPE.
+    """
+    token = call.principal.registry
+    if token is None or token.was_asked_for(source):
+        return
+    try:
+        RepositoryName.parse(source)
+    except OciFormatError:
+        return
+    raise error_for("INSUFFICIENT_SCOPE", metadata={"scope": f"{_RESOURCE}:{source}:{_ACTION}"})
 
 
 class CallPullRights:

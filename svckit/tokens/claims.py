@@ -126,9 +126,12 @@ class RegistryToken(Claims):
 
     Attributes:
         access: what may be done, where. Empty is valid: the caller is known, and that is all.
+        refused: repositories that it was asked for and allows nothing on. A client whose token does not know of the
+            source of a mount is sent for another one; without this, it would be sent again and again.
     """
 
     access: tuple[Access, ...] = ()
+    refused: tuple[str, ...] = ()
 
     typ: ClassVar[str] = "registry+jwt"
     signers: ClassVar[frozenset[str]] = frozenset({"authsvc"})
@@ -143,16 +146,31 @@ class RegistryToken(Claims):
                 return entry
         return None
 
+    def was_asked_for(self, repository: str) -> bool:
+        """Whether whoever fetched it asked for this repository, whatever came of it."""
+        return repository in self.refused or any(
+            entry.type == "repository" and entry.name == repository for entry in self.access
+        )
+
     def payload(self) -> dict[str, Any]:
-        """`access`."""
-        return {"access": [entry.payload() for entry in self.access]}
+        """`access`, and `refused` where there is any."""
+        claims: dict[str, Any] = {"access": [entry.payload() for entry in self.access]}
+        if self.refused:
+            claims["refused"] = list(self.refused)
+        return claims
 
     @classmethod
     def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
         entries = payload.get("access")
         if not isinstance(entries, list):
             raise ClaimsError("access is no list")
-        return {"access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries))}
+        refused = payload.get("refused", [])
+        if not isinstance(refused, list) or not all(isinstance(name, str) for name in refused):
+            raise ClaimsError("refused is no list of strings")
+        return {
+            "access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries)),
+            "refused": tuple(cast("list[str]", refused)),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,8 @@ class BlobLinkServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MountBlob(self, request, context):
-        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error.
+        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
+        but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

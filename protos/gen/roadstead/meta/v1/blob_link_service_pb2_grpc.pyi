@@ -38,7 +38,9 @@ class BlobLinkServiceStub:
     LinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]
     """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm."""
     MountBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]
-    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error."""
+    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
+    but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+    """
     ResolveBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]
     """Finds a blob that a repository serves and gives a grant to read it."""
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
@@ -54,7 +56,9 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     LinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]  # type: ignore[assignment]
     """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm."""
     MountBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]  # type: ignore[assignment]
-    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error."""
+    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
+    but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+    """
     ResolveBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]  # type: ignore[assignment]
     """Finds a blob that a repository serves and gives a grant to read it."""
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.MountBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.MountBlobResponse, _abc.Awaitable[_blob_link_service_pb2.MountBlobResponse]]:
-        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error."""
+        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
+        but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+        """
 
     @_abc_1.abstractmethod
     def ResolveBlob(
