@@ -1,9 +1,12 @@
-"""Calls that raise domain errors: each kind of gRPC call, with its failures translated."""
+"""Calls that raise domain errors: each kind of gRPC call, with its failures translated.
+
+What goes in and comes out is typed by the generated stubs; here it is `Any`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -15,23 +18,20 @@ if TYPE_CHECKING:
 
     from svckit.errors import DomainError
 
-Q = TypeVar("Q")
-A = TypeVar("A")
 
-
-class RequestSource(Generic[Q]):
+class RequestSource:
     """The requests that a client streams, with what went wrong while making them.
 
     When the source of a stream raises (a browser that hangs up in the middle of an upload), gRPC cancels the call and
     drops the exception, and who awaits the call sees itself cancelled. Kept here, it can be raised where it belongs.
     """
 
-    def __init__(self, requests: AsyncIterable[Q] | Iterable[Q]) -> None:
+    def __init__(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
         """Wraps what the client gave."""
         self._requests = requests
         self.failure: Exception | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Q]:
+    async def __aiter__(self) -> AsyncIterator[Any]:
         try:
             if hasattr(self._requests, "__aiter__"):
                 async for request in self._requests:
@@ -47,7 +47,7 @@ class RequestSource(Generic[Q]):
 class _Call(grpc.aio.Call):
     """What all kinds of call have: passed through to the call of gRPC."""
 
-    def __init__(self, call: Any, source: RequestSource[Any] | None = None) -> None:
+    def __init__(self, call: Any, source: RequestSource | None = None) -> None:
         self._call = call
         self._source = source
 
@@ -103,21 +103,20 @@ class _Call(grpc.aio.Call):
         )
 
 
-class _SingleAnswer(_Call, Generic[A]):
-    def __await__(self) -> Generator[None, None, A]:
+class _SingleAnswer(_Call):
+    def __await__(self) -> Generator[Any, None, Any]:
         try:
-            answer: A = yield from self._call.__await__()
+            return (yield from self._call.__await__())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
         except asyncio.CancelledError:
             if (failure := self._own_failure()) is not None:
                 raise failure from None
             raise
-        return answer
 
 
-class _StreamedAnswer(_Call, Generic[A]):
-    async def __aiter__(self) -> AsyncIterator[A]:
+class _StreamedAnswer(_Call):
+    async def __aiter__(self) -> AsyncIterator[Any]:
         """The answers. Leaving the loop early ends the call."""
         try:
             async for answer in self._call:
@@ -140,8 +139,8 @@ class _StreamedAnswer(_Call, Generic[A]):
             raise from_rpc_error(error) from error
 
 
-class _StreamedRequests(_Call, Generic[Q]):
-    async def write(self, request: Q) -> None:
+class _StreamedRequests(_Call):
+    async def write(self, request: Any) -> None:
         """Sends one request. Raises DomainError if the server has ended the call meanwhile, with what it said."""
         try:
             await self._call.write(request)
@@ -160,15 +159,15 @@ class _StreamedRequests(_Call, Generic[Q]):
         return await self._why_it_ended() or error
 
 
-class UnaryUnaryCall(_SingleAnswer[A], grpc.aio.UnaryUnaryCall[Q, A]):
+class UnaryUnaryCall(_SingleAnswer, grpc.aio.UnaryUnaryCall[Any, Any]):
     """One request, one answer: `answer = await call`."""
 
 
-class UnaryStreamCall(_StreamedAnswer[A], grpc.aio.UnaryStreamCall[Q, A]):
+class UnaryStreamCall(_StreamedAnswer, grpc.aio.UnaryStreamCall[Any, Any]):
     """One request, many answers: `async for answer in call`."""
 
 
-class StreamUnaryCall(_SingleAnswer[A], _StreamedRequests[Q], grpc.aio.StreamUnaryCall[Q, A]):
+class StreamUnaryCall(_SingleAnswer, _StreamedRequests, grpc.aio.StreamUnaryCall[Any, Any]):
     """Many requests, one answer."""
 
     async def _refusal(self, error: Exception) -> Exception:
@@ -180,5 +179,5 @@ class StreamUnaryCall(_SingleAnswer[A], _StreamedRequests[Q], grpc.aio.StreamUna
         return error
 
 
-class StreamStreamCall(_StreamedAnswer[A], _StreamedRequests[Q], grpc.aio.StreamStreamCall[Q, A]):
+class StreamStreamCall(_StreamedAnswer, _StreamedRequests, grpc.aio.StreamStreamCall[Any, Any]):
     """Many requests, many answers."""

@@ -72,7 +72,7 @@ def open_channel(
         target: "unix:/path" or "host:port".
         service_tokens: says who we are; None for a client that is no service.
         tls: how TCP is spoken; plain text to loopback only unless said otherwise.
-        idempotent: methods that are repeated, up to four times within their deadline, when a server is UNAVAILABLE:
+        idempotent: methods that are tried up to four times within their deadline when a server is UNAVAILABLE:
             "roadstead.auth.v1.UserService/GetUser", or "roadstead.auth.v1.AccessService" for all of one.
         slow: methods without a deadline of their own, because they hash or copy: named likewise, each in full.
         timeout_seconds: how long other unary calls may take at most.
@@ -116,8 +116,9 @@ def _retries(idempotent: Collection[str]) -> str:
         "initialBackoff": "0.05s",
         "maxBackoff": "1s",
         "backoffMultiplier": 2,
-        # Only what says that nobody has seen the call, or that whoever saw it cannot go on.
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # CANCELLED is what gRPC says of a call that reached a server in the moment in which it stopped. (A call that we
+        # cancel ourselves is not repeated.)
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
 
@@ -203,7 +204,7 @@ class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         metadata: Iterable[tuple[str, str | bytes]] | None = None,
         wait_for_ready: bool | None = None,
         **others: Any,
-    ) -> UnaryUnaryCall[Any, Any]:
+    ) -> UnaryUnaryCall:
         longest = self._longest_seconds if timeout is None else timeout
         limit = None if longest is None else self._forwarding.timeout_seconds(longest)
         if wait_for_ready is None:
@@ -226,7 +227,7 @@ class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
 
     def __call__(
         self, request: Any, *, metadata: Iterable[tuple[str, str | bytes]] | None = None, **others: Any
-    ) -> UnaryStreamCall[Any, Any]:
+    ) -> UnaryStreamCall:
         return UnaryStreamCall(self._multicallable(request, metadata=self._forwarding.metadata(metadata), **others))
 
 
@@ -242,7 +243,7 @@ class _StreamUnary(grpc.aio.StreamUnaryMultiCallable[Any, Any]):
         metadata: Iterable[tuple[str, str | bytes]] | None = None,
         *others: Any,
         **more: Any,
-    ) -> StreamUnaryCall[Any, Any]:
+    ) -> StreamUnaryCall:
         source = None if request_iterator is None else RequestSource(request_iterator)
         carried = self._forwarding.metadata(metadata)
         return StreamUnaryCall(self._multicallable(source, timeout, carried, *others, **more), source)
@@ -260,7 +261,7 @@ class _StreamStream(grpc.aio.StreamStreamMultiCallable[Any, Any]):
         metadata: Iterable[tuple[str, str | bytes]] | None = None,
         *others: Any,
         **more: Any,
-    ) -> StreamStreamCall[Any, Any]:
+    ) -> StreamStreamCall:
         source = None if request_iterator is None else RequestSource(request_iterator)
         carried = self._forwarding.metadata(metadata)
         return StreamStreamCall(self._multicallable(source, timeout, carried, *others, **more), source)

@@ -108,9 +108,9 @@ class HandledMethod:
         streams_requests = self._original.request_streaming
         make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
 
-        # gRPC asks `iscoroutinefunction` of it, so a plain function and not a method of this object's class.
         async def handle(incoming: Any, context: Context) -> bytes | None:
-            return await self._handle(incoming, context)
+            with self._surroundings.metrics.rpc_in_flight():
+                return await self._handle(incoming, context)
 
         return make(handle, request_deserializer=self._parse if streams_requests else None, response_serializer=None)
 

@@ -157,16 +157,19 @@ class RpcServer:
             servicer = reflection.aio.ReflectionServicer(service_names=names)
             self._add_declared_public(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
         server = grpc.aio.server(options=list(_OPTIONS))
-        # One handler with one table. (Registering methods with gRPC instead would make every call wait on a set of one
-        # future for each method.)
-        server.add_generic_rpc_handlers((_Table(self._handlers),))
         try:
             for text in self._settings.listen:
                 self._bindings.bind(server, parse_address(text), self._settings.tls)
-            await server.start()
         except BaseException:
+            # gRPC lets go of what it has bound only by stopping a server that has started. This one has no methods yet.
+            await server.start()
+            await server.stop(None)
             self._bindings.release()
             raise
+        # One handler with one table. (Registering methods with gRPC instead would make every call wait on a set of one
+        # future for each method.)
+        server.add_generic_rpc_handlers((_Table(self._handlers),))
+        await server.start()
         self._server = server
         self.addresses = tuple(self._bindings.addresses)
         _log.info("rpc_listening", addresses=[str(address) for address in self.addresses])

@@ -1,0 +1,109 @@
+"""The current call, and what domain code may do with it."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from svckit.access.call import Call, current_call, current_call_or_none, enter_call, serving
+from svckit.access.checker import ProjectKey
+from svckit.access.principal import ANONYMOUS, Principal
+from svckit.errors import Denied, DomainError, Unauthenticated
+from svckit.tokens import Access, RegistryToken
+
+_USER = Principal("user", "user:7", 7, "alice")
+
+
+def test_outside_of_a_call_there_is_none() -> None:
+    assert current_call_or_none() is None
+    with pytest.raises(LookupError):
+        current_call()
+
+
+def test_a_call_is_current_inside_its_block() -> None:
+    with serving(Call("outer")) as outer:
+        with serving(Call("inner")) as inner:
+            assert current_call() is inner
+        assert current_call() is outer
+    assert current_call_or_none() is None
+
+
+async def test_an_entered_call_is_seen_by_its_own_task_only() -> None:
+    async def enters(name: str) -> str:
+        enter_call(Call(name))
+        await asyncio.sleep(0)
+        return current_call().method
+
+    assert await asyncio.gather(*(asyncio.ensure_future(enters(name)) for name in "ab")) == ["a", "b"]
+    assert current_call_or_none() is None
+
+
+def test_what_is_logged_of_a_call_holds_no_token() -> None:
+    registry = RegistryToken(subject="user:7", access=(Access("repository", "hidden/x", frozenset({"pull"}), 1),))
+    call = Call("m", token="eyJsecret", principal=Principal.of_registry(registry))
+    assert "eyJsecret" not in repr(call)
+    assert "hidden/x" not in repr(call.principal)
+
+
+@pytest.mark.parametrize(
+    ("principal", "service", "actor"),
+    [
+        (_USER, "gateway", "user:7"),
+        (_USER, None, "user:7"),
+        (ANONYMOUS, "jobsvc", "service:jobsvc"),
+        (ANONYMOUS, None, "anonymous"),
+        (Principal.of_service("jobsvc"), "jobsvc", "service:jobsvc"),
+    ],
+)
+def test_the_actor_is_who_stands_behind_a_change(principal: Principal, service: str | None, actor: str) -> None:
+    assert Call("m", principal=principal, caller_service=service).actor == actor
+
+
+async def test_without_a_checker_nothing_is_permitted() -> None:
+    for principal, refusal in ((_USER, DomainError), (ANONYMOUS, Unauthenticated)):
+        call = Call("m", principal=principal)
+        with pytest.raises(refusal):
+            await call.check_project(ProjectKey(id=1), "repository", "pull")
+        with pytest.raises(refusal):
+            await call.check_system("user", "list")
+        assert call.project is None
+
+
+async def test_a_registry_token_of_a_project_that_was_made_anew_is_no_good() -> None:
+    registry = RegistryToken(subject="user:7", access=(Access("repository", "library/x", frozenset({"pull"}), 1),))
+    call = Call("m", principal=Principal.of_registry(registry))
+    assert (await call.check_project(ProjectKey(id=1, repository="library/x"), "repository", "pull")).id == 1
+    for key in (ProjectKey(id=2, repository="library/x"), ProjectKey(id=1), ProjectKey(name="library")):
+        with pytest.raises(Unauthenticated, match="INSUFFICIENT_SCOPE"):
+            await call.check_project(key, "repository", "pull")
+    with pytest.raises(Unauthenticated, match="INSUFFICIENT_SCOPE"):
+        await call.check_project(ProjectKey(id=1, repository="library/x"), "repository", "push")
+
+
+def test_a_document_where_none_is_wanted_is_a_fault_of_ours() -> None:
+    with pytest.raises(DomainError, match="INTERNAL"):
+        Call("m").present("x")
+
+
+def test_an_answer_may_be_for_some_services_only() -> None:
+    Call("m", caller_service="gateway").require_service("gateway", "jobsvc")
+    for service in (None, "metasvc"):
+        with pytest.raises(Denied):
+            Call("m", caller_service=service).require_service("gateway", "jobsvc")
+
+
+def test_a_project_is_named_one_way() -> None:
+    for id_, name in ((None, None), (1, "library")):
+        with pytest.raises(ValueError, match="by its id or by its name"):
+            ProjectKey(id=id_, name=name)
+
+
+def test_what_domain_code_may_import_brings_no_grpc_along() -> None:
+    program = """
+import sys
+import svckit.access.call, svckit.access.checker, svckit.access.judgement, svckit.access.principal
+sys.exit(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] in ("grpc", "google", "roadstead"))))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == ""

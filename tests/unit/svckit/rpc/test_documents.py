@@ -1,0 +1,143 @@
+"""Tickets, receipts and grants as rights, and what becomes of a call that ends without its check."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from svckit.access.call import current_call
+from svckit.access.checker import ProjectKey
+from tests.unit.svckit.rpc.conftest import Log
+from tests.unit.svckit.rpc.contract import guarded_pb2
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
+
+
+def _bearer(token: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {token}")]
+
+
+async def _refusal(call: Any) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await _nothing_of(call)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    return reason_of(refused.value)
+
+
+async def _nothing_of(call: Any) -> None:
+    if hasattr(call, "__aiter__"):
+        async for _ in call:
+            pytest.fail("an answer came before the refusal")
+    else:
+        await call
+
+
+async def test_a_document_of_another_kind_expired_or_forged_is_refused(stub: Any, installation: Installation) -> None:
+    for document in ("", "x", installation.receipt(), installation.expired(installation.ticket), installation.user()):
+        assert await _refusal(stub.FinishUpload(guarded_pb2.Request(document=document))) == "TICKET_INVALID"
+    assert await _refusal(stub.LinkBlob(guarded_pb2.Request(document=installation.ticket()))) == "RECEIPT_INVALID"
+    assert await _refusal(stub.ReadBlob(guarded_pb2.Request(document=installation.receipt()))) == "GRANT_INVALID"
+
+
+async def test_an_upload_goes_on_by_its_ticket_when_the_token_has_expired(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def tells_upload(request: Any, context: Any) -> Any:
+        ticket = current_call().ticket
+        assert ticket is not None
+        return guarded_pb2.Response(text=ticket.upload_id, subject=current_call().principal.subject)
+
+    servicer.instead["FinishUpload"] = tells_upload
+    expired = _bearer(installation.expired(installation.registry))
+    answer = await stub.FinishUpload(guarded_pb2.Request(document=installation.ticket()), metadata=expired)
+    assert (answer.text, answer.subject) == ("u1", "anonymous")
+
+
+async def test_a_grant_is_good_for_whom_it_was_given_to(stub: Any, installation: Installation) -> None:
+    for subject, metadata in (
+        ("user:7", _bearer(installation.registry("user:7"))),
+        ("anonymous", _bearer(installation.registry("anonymous"))),
+        ("anonymous", []),
+        ("service:gateway", [("x-roadstead-service", installation.service("gateway"))]),
+    ):
+        grant = guarded_pb2.Request(document=installation.grant(subject))
+        assert [answer async for answer in stub.ReadBlob(grant, metadata=metadata)]
+
+
+async def test_a_grant_that_was_overheard_opens_nothing(stub: Any, installation: Installation) -> None:
+    grant = guarded_pb2.Request(document=installation.grant("user:7"))
+    for metadata in (
+        [],
+        _bearer(installation.registry("user:8")),
+        _bearer(installation.registry("anonymous")),
+        _bearer(installation.expired(installation.registry)),
+        [("x-roadstead-service", installation.service("gateway"))],
+    ):
+        assert await _refusal(stub.ReadBlob(grant, metadata=metadata)) == "GRANT_INVALID"
+
+
+async def test_a_stream_presents_its_ticket_in_its_header(stub: Any, installation: Installation) -> None:
+    def requests(document: str) -> Any:
+        yield guarded_pb2.Request(document=document)
+        yield guarded_pb2.Request(data=b"abc")
+
+    answer = await stub.WriteUpload(requests(installation.ticket()))
+    assert answer.text == "3"
+    assert await _refusal(stub.WriteUpload(requests(installation.grant()))) == "TICKET_INVALID"
+
+
+async def test_a_stream_that_presented_nothing_ends_as_a_fault_of_ours(stub: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.WriteUpload(iter([guarded_pb2.Request(data=b"abc")]))
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_row_that_nobody_checked_is_not_shown(stub: Any, installation: Installation, log: Log) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.GetRobot(guarded_pb2.Request(text="secret"), metadata=_bearer(installation.user(1, is_admin=True)))
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert refused.value.details() == "internal error"
+    [line] = [line for line in log() if line["event"] == "rpc_failed"]
+    assert "without the check" in line["exception"]
+
+
+async def test_a_stream_of_rows_sends_nothing_before_its_check(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def checks_too_late(request: Any, context: Any) -> AsyncIterator[Any]:
+        yield guarded_pb2.Response(text="secret")
+        await current_call().check_project(ProjectKey(id=1), "robot", "read")
+
+    servicer.instead["ListRobots"] = checks_too_late
+    call = stub.ListRobots(guarded_pb2.Request(), metadata=_bearer(installation.user()))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await _nothing_of(call)
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_check_of_another_right_than_the_rules_does_not_count(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def checks_something_else(request: Any, context: Any) -> Any:
+        await current_call().check_project(ProjectKey(id=1), "project", "read")
+        return guarded_pb2.Response(text="secret")
+
+    servicer.instead["GetRobot"] = checks_something_else
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.GetRobot(guarded_pb2.Request(), metadata=_bearer(installation.user()))
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+
+
+async def test_a_row_of_the_system_is_checked_on_the_system_level(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def checks_system(request: Any, context: Any) -> Any:
+        await current_call().check_system("robot", "read")
+        return guarded_pb2.Response()
+
+    servicer.instead["GetRobot"] = checks_system
+    await stub.GetRobot(guarded_pb2.Request(), metadata=_bearer(installation.user(1, is_admin=True)))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.GetRobot(guarded_pb2.Request(), metadata=_bearer(installation.user()))
+    assert reason_of(refused.value) == "FORBIDDEN"

@@ -1,0 +1,152 @@
+"""Signals, and the death of a parent: with processes of their own."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from svckit.rpc.lifetime import serve_until_signal
+from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation
+
+
+class _Server:
+    """Counts what `serve_until_signal` does with a server."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.serving = asyncio.Event()
+        self.drained = asyncio.Event()
+        self.drain_takes_long = False
+
+    async def start(self) -> None:
+        self.events.append("start")
+
+    def set_serving(self) -> None:
+        self.events.append("serving")
+        self.serving.set()
+
+    async def wait_until_stopped(self) -> None:
+        await self.drained.wait()
+
+    async def drain(self, grace_seconds: float | None = None) -> None:
+        self.events.append(f"drain {grace_seconds}")
+        if self.drain_takes_long and grace_seconds is None:
+            await self.drained.wait()
+        self.drained.set()
+
+
+async def _prepare() -> None:
+    pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains(number: signal.Signals) -> None:
+    server: Any = _Server()
+    running = asyncio.ensure_future(serve_until_signal(server, _prepare))
+    await server.serving.wait()
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(running, 5)
+    assert server.events == ["start", "serving", "drain None"]
+
+
+async def test_a_second_signal_ends_the_grace() -> None:
+    server: Any = _Server()
+    server.drain_takes_long = True
+    running = asyncio.ensure_future(serve_until_signal(server))
+    await server.serving.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    while "drain None" not in server.events:
+        await asyncio.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 5)
+    assert server.events == ["start", "serving", "drain None", "drain 0"]
+
+
+async def test_a_server_that_cannot_prepare_never_serves() -> None:
+    async def breaks() -> None:
+        raise LookupError("no database")
+
+    server: Any = _Server()
+    with pytest.raises(LookupError):
+        await serve_until_signal(server, breaks)
+    assert server.events == ["start", "drain None"]
+
+
+async def test_a_real_server_answers_until_the_signal(
+    start_server: Any, servicer: GuardedServicer, installation: Installation, socket_dir: Path
+) -> None:
+    from svckit.metrics import Metrics
+    from svckit.rpc import RpcServer, RpcServerSettings
+
+    server = RpcServer(
+        "metasvc",
+        RpcServerSettings(listen=(f"unix:{socket_dir}/s",), drain_seconds=5),
+        verifier=installation.verifier,
+        metrics=Metrics("metasvc"),
+    )
+    server.add(guarded_pb2_grpc.add_GuardedServicer_to_server, servicer)
+    serving = asyncio.Event()
+
+    async def prepare() -> None:
+        serving.set()
+
+    running = asyncio.ensure_future(serve_until_signal(server, prepare))
+    await serving.wait()
+    async with grpc.aio.insecure_channel(f"unix:{socket_dir}/s") as channel:
+        await guarded_pb2_grpc.GuardedStub(channel).Public(guarded_pb2.Request())
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 10)
+    assert not (socket_dir / "s").exists()
+
+
+_PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
+print(child.pid, child.stdout.readline().decode().strip(), flush=True)
+sys.stdin.read()
+"""
+_CHILD = """
+import signal, sys
+from svckit.rpc.lifetime import die_with_parent
+die_with_parent()
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+async def test_a_child_dies_with_its_parent() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PARENT, _CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    child_id, said = (await asyncio.wait_for(parent.stdout.readline(), 30)).split()
+    assert said == b"ready"
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(10):
+        while _is_running(int(child_id)):
+            await asyncio.sleep(0.01)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+async def test_a_child_whose_parent_has_died_already_does_not_start() -> None:
+    program = "from svckit.rpc.lifetime import die_with_parent; die_with_parent(2)"
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+    _, said = await asyncio.wait_for(child.communicate(), 30)
+    assert child.returncode == 1
+    assert b"the parent is dead" in said

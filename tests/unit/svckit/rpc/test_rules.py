@@ -1,0 +1,261 @@
+"""Every kind of rule against every kind of caller. The table is written by hand, and read from no contract."""
+
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from svckit.tokens import Access, RegistryToken
+from svckit.tokens.signer import TokenSigner
+from tests.unit.svckit.rpc.contract import guarded_pb2
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, reason_of
+
+# What each caller hears: ok, or the reason.
+#   -  UNAUTHORIZED        (no token, or one that does not count)
+#   s  INSUFFICIENT_SCOPE  (a registry token without the right)
+#   f  FORBIDDEN
+#   ?  PROJECT_UNKNOWN     (does not exist, or must look so)
+_REASONS = {"-": "UNAUTHORIZED", "s": "INSUFFICIENT_SCOPE", "f": "FORBIDDEN", "?": "PROJECT_UNKNOWN", "ok": None}
+_CODES = {
+    "UNAUTHORIZED": grpc.StatusCode.UNAUTHENTICATED,
+    "INSUFFICIENT_SCOPE": grpc.StatusCode.UNAUTHENTICATED,
+    "FORBIDDEN": grpc.StatusCode.PERMISSION_DENIED,
+    "PROJECT_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+}
+_TABLE = """
+call              nobody bad forged expired oldreg reg anonreg user robot admin metasvc gateway badsvc user+gw
+Public                ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
+Authenticated          -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
+Filtered              ok   -      -       -      -   s       s   ok    ok    ok      ok      ok      -      ok
+Service                -   -      -       -      -   -       -    -     -     -      ok       f      -       f
+ReadProject           ok   -      -       -      -   s       s   ok    ok    ok      ok      ok      -      ok
+ReadProject/2          -   -      -       -      -   s       s    ?     ?    ok       -       -      -       ?
+ReadProject/3          -   -      -       -      -   s       s    ?     ?     ?       -       -      -       ?
+AddMember              -   -      -       -      -   s       s    f     f    ok       -       -      -       f
+Pull                  ok   -      -       -      -  ok      ok   ok    ok    ok      ok      ok      -      ok
+Pull/busybox          ok   -      -       -      -   s       s   ok    ok    ok      ok      ok      -      ok
+Pull/hidden            -   -      -       -      -   s       s    ?     ?    ok       -       -      -       ?
+PullStream            ok   -      -       -      -  ok      ok   ok    ok    ok      ok      ok      -      ok
+PullStream/hidden      -   -      -       -      -   s       s    ?     ?    ok       -       -      -       ?
+CreateUser             -   -      -       -      -   s       s    f     f    ok       -       -      -       f
+ListCatalog            -   -      -       -      -   s       s    f     f    ok       -       -      -       f
+GetRobot/checks        -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
+ListRobots/checks      -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
+GetUser                -   -      -       -      -   s       s   ok     f    ok       -       -      -      ok
+GetUser/8              -   -      -       -      -   s       s    f     f    ok       -       -      -       f
+GetCurrentUser         -   -      -       -      -   s       s   ok     f    ok       -       -      -      ok
+FinishUpload          ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
+LinkBlob              ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
+Converse               -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
+"""
+
+
+def _cases() -> list[Any]:
+    header, *lines = (line.split() for line in _TABLE.strip().splitlines())
+    return [
+        pytest.param(line[0], caller, _REASONS[expected], id=f"{line[0]}-{caller}")
+        for line in lines
+        for caller, expected in zip(header[1:], line[1:], strict=True)
+    ]
+
+
+def _metadata(caller: str, by: Installation) -> list[tuple[str, str]]:
+    authorization = {
+        "nobody": None,
+        "bad": "Bearer x.y.z",
+        "forged": f"Bearer {by.forged_user()}",
+        "expired": f"Bearer {by.expired(by.user)}",
+        "oldreg": f"Bearer {by.expired(by.registry)}",
+        "reg": f"Bearer {by.registry()}",
+        "anonreg": f"Bearer {by.registry('anonymous')}",
+        "user": f"Bearer {by.user()}",
+        "robot": f"Bearer {by.robot()}",
+        "admin": f"Bearer {by.user(1, is_admin=True)}",
+        "user+gw": f"Bearer {by.user()}",
+    }.get(caller)
+    service = {
+        "metasvc": by.service("metasvc"),
+        "gateway": by.service("gateway"),
+        "user+gw": by.service("gateway"),
+        "badsvc": by.user(),
+    }.get(caller)
+    metadata = [] if authorization is None else [("authorization", authorization)]
+    return metadata if service is None else [*metadata, ("x-roadstead-service", service)]
+
+
+def _request(call: str, by: Installation) -> Any:
+    request = guarded_pb2.Request(repository="library/alpine", user_id=7)
+    request.project.id = 1
+    request.inner.project.name = "library"
+    match call:
+        case "ReadProject/2":
+            request.project.id = 2
+        case "ReadProject/3":
+            request.project.name = "nowhere"
+        case "Pull/busybox":
+            request.repository = "library/busybox"
+        case "Pull/hidden" | "PullStream/hidden":
+            request.repository = "hidden/alpine"
+        case "GetUser/8":
+            request.user_id = 8
+        case "FinishUpload":
+            request.document = by.ticket()
+        case "LinkBlob":
+            request.document = by.receipt()
+    return request
+
+
+async def _checks(request: Any, context: Any) -> Any:
+    from svckit.access.call import current_call
+    from svckit.access.checker import ProjectKey
+
+    await current_call().check_project(ProjectKey(name="library"), "robot", "read")
+    return guarded_pb2.Response()
+
+
+async def _checks_and_streams(request: Any, context: Any) -> Any:
+    yield await _checks(request, context)
+
+
+async def _outcome(stub: Any, call: str, request: Any, metadata: Any) -> tuple[grpc.StatusCode, str | None]:
+    method = getattr(stub, call.partition("/")[0])
+    try:
+        if call == "Converse":
+            running = method(iter([request]), metadata=metadata)
+            assert [answer async for answer in running]
+        elif call.startswith(("PullStream", "ListRobots")):
+            assert [answer async for answer in method(request, metadata=metadata)]
+        else:
+            await method(request, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        return error.code(), reason_of(error)
+    return grpc.StatusCode.OK, None
+
+
+@pytest.mark.parametrize(("call", "caller", "reason"), _cases())
+async def test_a_rule_admits_and_refuses(
+    call: str,
+    caller: str,
+    reason: str | None,
+    stub: Any,
+    servicer: GuardedServicer,
+    installation: Installation,
+) -> None:
+    servicer.instead = {"GetRobot": _checks, "ListRobots": _checks_and_streams}
+    outcome = await _outcome(stub, call, _request(call, installation), _metadata(caller, installation))
+    assert outcome == (grpc.StatusCode.OK if reason is None else _CODES[reason], reason)
+
+
+async def test_a_hidden_project_reads_exactly_as_one_that_is_not_there(stub: Any, installation: Installation) -> None:
+    caught = []
+    for name in ("hidden", "nowhere"):
+        request = guarded_pb2.Request()
+        request.project.name = name
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ReadProject(request, metadata=_metadata("user", installation))
+        caught.append((refused.value.code(), refused.value.details(), refused.value.trailing_metadata()))
+    assert caught[0] == caught[1]
+
+
+async def test_a_refusal_names_the_scope_that_would_help(stub: Any, installation: Installation) -> None:
+    from svckit.errors.status import from_rpc_error
+
+    request = guarded_pb2.Request(repository="hidden/alpine")
+    for caller, reason in (("reg", "INSUFFICIENT_SCOPE"), ("nobody", "UNAUTHORIZED")):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Pull(request, metadata=_metadata(caller, installation))
+        error = from_rpc_error(refused.value)
+        assert (error.reason, dict(error.metadata)) == (reason, {"scope": "repository:hidden/alpine:pull"})
+
+
+async def test_a_catalog_token_opens_the_catalog_and_nothing_else(stub: Any, installation: Installation) -> None:
+    metadata = [("authorization", f"Bearer {installation.catalog()}")]
+    await stub.ListCatalog(guarded_pb2.Request(), metadata=metadata)
+    for method in ("CreateUser", "Pull"):
+        outcome = await _outcome(stub, method, _request(method, installation), metadata)
+        assert outcome == (grpc.StatusCode.UNAUTHENTICATED, "INSUFFICIENT_SCOPE")
+
+
+async def test_the_servicer_gets_the_project_resolved(stub: Any, people: People, installation: Installation) -> None:
+    seen = await stub.Pull(guarded_pb2.Request(repository="library/alpine"), metadata=_metadata("reg", installation))
+    assert (seen.project_id, seen.project_name, seen.subject) == (1, "library", "user:7")
+    assert people.asked == []  # a registry token says for itself what it permits
+    seen = await stub.Pull(guarded_pb2.Request(repository="library/alpine"), metadata=_metadata("user", installation))
+    assert (seen.project_id, seen.project_name) == (1, "library")
+    assert people.asked == [("user:7", "library", "repository", "pull")]
+
+
+async def test_a_service_acts_for_itself_under_a_service_rule_only(stub: Any, installation: Installation) -> None:
+    metadata = _metadata("metasvc", installation)
+    itself = await stub.Service(guarded_pb2.Request(), metadata=metadata)
+    passing_on = await stub.Public(guarded_pb2.Request(), metadata=metadata)
+    for_user = await stub.Service(guarded_pb2.Request(), metadata=[*_metadata("user", installation), *metadata])
+    assert (itself.kind, itself.subject, itself.caller_service) == ("service", "service:metasvc", "metasvc")
+    assert (passing_on.kind, passing_on.caller_service) == ("anonymous", "metasvc")
+    assert (for_user.subject, for_user.caller_service) == ("user:7", "metasvc")
+
+
+@pytest.mark.parametrize("repository", ["", "alpine", "/alpine", "library/"])
+async def test_a_repository_without_a_project_is_refused_with_the_form_it_should_have(
+    repository: str, stub: Any, installation: Installation
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Pull(guarded_pb2.Request(repository=repository), metadata=_metadata("user", installation))
+    assert reason_of(refused.value) == "NAME_INVALID"
+    assert "<project>/<name>" in (refused.value.details() or "")
+
+
+async def test_a_request_that_names_no_project_is_wrong(stub: Any, installation: Installation) -> None:
+    for request in (
+        guarded_pb2.Request(),
+        guarded_pb2.Request(project={"id": 0}),
+        guarded_pb2.Request(project={"name": ""}),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ReadProject(request, metadata=_metadata("user", installation))
+        assert reason_of(refused.value) == "BAD_REQUEST"
+
+
+async def test_an_administrator_who_is_one_no_longer_is_a_user_like_others(
+    stub: Any, people: People, installation: Installation
+) -> None:
+    people.administrators.clear()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.GetUser(guarded_pb2.Request(user_id=8), metadata=_metadata("admin", installation))
+    assert reason_of(refused.value) == "FORBIDDEN"
+
+
+async def test_another_scheme_than_bearer_is_no_token(stub: Any, installation: Installation) -> None:
+    for value in (installation.user(), f"Basic {installation.user()}", "Bearer", "Bearer "):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Authenticated(guarded_pb2.Request(), metadata=[("authorization", value)])
+        assert reason_of(refused.value) == "UNAUTHORIZED"
+
+
+async def test_a_service_takes_only_the_kinds_of_token_it_names(start_server: Any, installation: Installation) -> None:
+    from tests.unit.svckit.rpc.contract import guarded_pb2_grpc
+
+    server = await start_server(caller_tokens=(RegistryToken,))
+    async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+        stub = guarded_pb2_grpc.GuardedStub(channel)
+        request = guarded_pb2.Request(repository="library/alpine")
+        await stub.Pull(request, metadata=_metadata("reg", installation))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Pull(request, metadata=_metadata("user", installation))
+    assert reason_of(refused.value) == "UNAUTHORIZED"
+
+
+async def test_a_token_of_another_kind_or_for_another_audience_is_no_callers_token(
+    stub: Any, installation: Installation
+) -> None:
+    elsewhere = TokenSigner(
+        "authsvc", installation.keypairs["authsvc"], lambda: installation.now, registry_audience="another-registry"
+    )
+    access = (Access("repository", "library/alpine", frozenset({"pull"}), 1),)
+    foreign = elsewhere.sign(RegistryToken(subject="user:7", access=access)).text
+    request = guarded_pb2.Request(repository="library/alpine")
+    for token in (installation.service("metasvc"), installation.ticket(), installation.grant(), foreign):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Pull(request, metadata=[("authorization", f"Bearer {token}")])
+        assert reason_of(refused.value) == "UNAUTHORIZED"

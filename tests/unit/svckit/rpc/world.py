@@ -1,0 +1,203 @@
+"""A small installation: keys of all services, a clock, tokens of every kind, and a checker that knows a few people."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from svckit.access.call import Call, current_call
+from svckit.access.checker import NOT_VISIBLE, ProjectDecision, ProjectKey
+from svckit.keys import KeyPair
+from svckit.tokens import Access, Claims, Grant, IdentityToken, Receipt, RegistryToken, ServiceToken, UploadTicket
+from svckit.tokens.signer import TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle
+from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
+
+NOW = 1_800_000_000.0
+DIGEST = "sha256:" + "a" * 64
+
+
+class Installation:
+    """Signs whatever a test wants signed, and verifies it as a service would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = NOW
+        self.trust = TrustBundle(folder)
+        self.signers: dict[str, TokenSigner] = {}
+        self.keypairs: dict[str, KeyPair] = {}
+        for service in ("authsvc", "metasvc", "blobsvc", "gateway"):
+            keypair = self.keypairs[service] = KeyPair.generate()
+            self.trust.publish(service, keypair)
+            self.signers[service] = TokenSigner(service, keypair, lambda: self.now)
+        self.stranger = TokenSigner("authsvc", KeyPair.generate(), lambda: self.now)
+        self.verifier = TokenVerifier(self.trust, lambda: self.now)
+
+    def _sign(self, service: str, claims: Claims, lifetime_seconds: int | None = None) -> str:
+        return self.signers[service].sign(claims, lifetime_seconds=lifetime_seconds).text
+
+    def user(self, id_: int = 7, *, is_admin: bool = False) -> str:
+        claims = IdentityToken(subject=f"user:{id_}", kind="user", id=id_, name=f"user{id_}", is_admin=is_admin)
+        return self._sign("authsvc", claims)
+
+    def robot(self, id_: int = 12) -> str:
+        return self._sign("authsvc", IdentityToken(subject=f"robot:{id_}", kind="robot", id=id_, name="robot$ci"))
+
+    def registry(self, subject: str = "user:7", repository: str = "library/alpine", *actions: str) -> str:
+        access = Access("repository", repository, frozenset(actions or {"pull"}), project_id=1)
+        return self._sign("authsvc", RegistryToken(subject=subject, access=(access,)))
+
+    def catalog(self) -> str:
+        access = Access("registry", "catalog", frozenset({"*"}))
+        return self._sign("authsvc", RegistryToken(subject="user:1", access=(access,)))
+
+    def service(self, name: str) -> str:
+        return self._sign(name, ServiceToken(subject=f"service:{name}"))
+
+    def ticket(self, lifetime_seconds: int = 3600) -> str:
+        claims = UploadTicket(subject="user:7", upload_id="u1", repository="library/alpine", project_id=1)
+        return self._sign("blobsvc", claims, lifetime_seconds)
+
+    def receipt(self) -> str:
+        return self._sign("blobsvc", Receipt(subject="user:7", **_BLOB))
+
+    def grant(self, subject: str = "user:7") -> str:
+        return self._sign("metasvc", Grant(subject=subject, **_BLOB))
+
+    def expired(self, token: Callable[[], str]) -> str:
+        self.now -= 10_000
+        try:
+            return token()
+        finally:
+            self.now += 10_000
+
+    def forged_user(self) -> str:
+        return self.stranger.sign(IdentityToken(subject="user:7", kind="user", id=7, name="user7")).text
+
+
+_BLOB: dict[str, Any] = {
+    "repository": "library/alpine",
+    "project_id": 1,
+    "digest": DIGEST,
+    "generation": 1,
+    "size": 3,
+}
+
+
+@dataclass
+class People:
+    """Project 1 is `library` and public; project 2 is `hidden`.
+
+    User 7 and robot 12 may read in `library` and nothing in `hidden`; user 1 is the administrator.
+    """
+
+    is_reachable: bool = True
+    administrators: set[str] = field(default_factory=lambda: {"user:1"})
+    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
+        self.asked.append((call.principal.subject, project.name or str(project.id), resource, action))
+        if not self.is_reachable:
+            raise ConnectionError("password=hunter2")
+        found = {1: "library", 2: "hidden"}
+        name = found.get(project.id) if project.id is not None else project.name
+        ids = {name: id_ for id_, name in found.items()}
+        if name not in ids:
+            return NOT_VISIBLE
+        if call.principal.subject in self.administrators:
+            return ProjectDecision(allowed=True, visible=True, project_id=ids[name], project_name=name)
+        if name == "hidden":
+            return NOT_VISIBLE
+        may = action in ("read", "pull") and (resource != "robot" or call.principal.kind != "anonymous")
+        return ProjectDecision(allowed=may, visible=True, project_id=1, project_name=name)
+
+    async def check_system(self, call: Call, resource: str, action: str) -> bool:
+        self.asked.append((call.principal.subject, "", resource, action))
+        return call.principal.subject in self.administrators
+
+
+Unary = Callable[[Any], Any]
+
+
+def what_was_seen(request: Any) -> Any:
+    """The answer that tells what the servicer saw of its call."""
+    call = current_call()
+    seen = guarded_pb2.Response(
+        kind=call.principal.kind,
+        subject=call.principal.subject,
+        caller_service=call.caller_service or "",
+        request_id=call.request_id,
+        text=request.text,
+        data=request.data,
+    )
+    if call.project is not None:
+        seen.project_id, seen.project_name = call.project.id, call.project.name
+    return seen
+
+
+class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  # generated when the tests run
+    """Answers with what it saw, unless `instead` says something else for a method."""
+
+    def __init__(self) -> None:
+        self.instead: dict[str, Callable[[Any, Any], Any]] = {}
+
+    async def _answer(self, method: str, request: Any, context: Any) -> Any:
+        if method in self.instead:
+            return await self.instead[method](request, context)
+        return what_was_seen(request)
+
+    async def _stream(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
+        if method in self.instead:
+            async for message in self.instead[method](request, context):
+                yield message
+        else:
+            yield what_was_seen(request)
+            yield what_was_seen(request)
+
+    async def WriteUpload(self, requests: Any, context: Any) -> Any:
+        if "WriteUpload" in self.instead:
+            return await self.instead["WriteUpload"](requests, context)
+        written = 0
+        async for request in requests:
+            if request.document:
+                current_call().present(request.document)
+            written += len(request.data)
+        return guarded_pb2.Response(text=str(written))
+
+    async def Converse(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield what_was_seen(request)
+
+
+def _single(method: str) -> Any:
+    async def serve(self: GuardedServicer, request: Any, context: Any) -> Any:
+        return await self._answer(method, request, context)
+
+    return serve
+
+
+def _streaming(method: str) -> Any:
+    async def serve(self: GuardedServicer, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for message in self._stream(method, request, context):
+            yield message
+
+    return serve
+
+
+for _method in guarded_pb2.DESCRIPTOR.services_by_name["Guarded"].methods:
+    if not _method.client_streaming:
+        setattr(
+            GuardedServicer,
+            _method.name,
+            _streaming(_method.name) if _method.server_streaming else _single(_method.name),
+        )
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason in the details of what a plain gRPC client caught."""
+    from svckit.errors.status import from_rpc_error
+
+    return from_rpc_error(error).reason
