@@ -69,7 +69,9 @@ class ArtifactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListArtifacts(self, request, context):
-        """Lists a repository's artifacts, newest first unless said. Accessories are left out, as in Harbor.
+        """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
+        accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
+        attributes that are too long for a list are left out as well; GetArtifact gives them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

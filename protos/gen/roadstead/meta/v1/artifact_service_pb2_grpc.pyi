@@ -36,7 +36,10 @@ class ArtifactServiceStub:
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]
     """Reads an artifact."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]
-    """Lists a repository's artifacts, newest first unless said. Accessories are left out, as in Harbor."""
+    """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
+    accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
+    attributes that are too long for a list are left out as well; GetArtifact gives them.
+    """
     ListAccessories: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]
     """Lists what names an artifact as its subject."""
     DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]
@@ -50,7 +53,10 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads an artifact."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]  # type: ignore[assignment]
-    """Lists a repository's artifacts, newest first unless said. Accessories are left out, as in Harbor."""
+    """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
+    accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
+    attributes that are too long for a list are left out as well; GetArtifact gives them.
+    """
     ListAccessories: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]  # type: ignore[assignment]
     """Lists what names an artifact as its subject."""
     DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
@@ -73,7 +79,10 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListArtifactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.ListArtifactsResponse, _abc.Awaitable[_artifact_service_pb2.ListArtifactsResponse]]:
-        """Lists a repository's artifacts, newest first unless said. Accessories are left out, as in Harbor."""
+        """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
+        accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
+        attributes that are too long for a list are left out as well; GetArtifact gives them.
+        """
 
     @_abc_1.abstractmethod
     def ListAccessories(

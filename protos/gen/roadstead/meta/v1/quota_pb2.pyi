@@ -103,16 +103,18 @@ class QuotaResources(_message.Message):
 
     STORAGE_BYTES_FIELD_NUMBER: _builtins.int
     storage_bytes: _builtins.int
-    """Bytes; -1 for no limit."""
+    """Bytes; -1 for no limit. An update that leaves it out is refused, and sets no limit of 0."""
     def __init__(
         self,
         *,
-        storage_bytes: _builtins.int = ...,
+        storage_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes", "storage_bytes", b"storage_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["storage_bytes", b"storage_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes", "storage_bytes", b"storage_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__storage_bytes: _TypeAlias = _typing.Literal["storage_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_bytes: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_bytes) -> _WhichOneofReturnType__storage_bytes | None: ...
 
 Global___QuotaResources: _TypeAlias = QuotaResources  # noqa: Y015

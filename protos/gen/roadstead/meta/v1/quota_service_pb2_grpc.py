@@ -64,7 +64,7 @@ class QuotaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQuotas(self, request, context):
-        """Lists all quotas.
+        """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class QuotaServiceStub:
     GetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]
     """Reads a project's quota."""
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]
-    """Lists all quotas."""
+    """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]
     """Changes a limit. It may lie below the usage: then nothing more can be pushed."""
 
@@ -48,7 +48,7 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     GetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]  # type: ignore[assignment]
     """Reads a project's quota."""
     ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
-    """Lists all quotas."""
+    """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]  # type: ignore[assignment]
     """Changes a limit. It may lie below the usage: then nothing more can be pushed."""
 
@@ -69,7 +69,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.ListQuotasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.ListQuotasResponse, _abc.Awaitable[_quota_service_pb2.ListQuotasResponse]]:
-        """Lists all quotas."""
+        """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
 
     @_abc_1.abstractmethod
     def UpdateQuota(

@@ -40,7 +40,7 @@ class Repository(_message.Message):
     description: _builtins.str
     """Free text."""
     artifact_count: _builtins.int
-    """How many artifacts it holds."""
+    """How many artifacts ListArtifacts lists of it."""
     pull_count: _builtins.int
     """How often it was pulled from."""
     @_builtins.property
