@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -76,6 +76,11 @@ class GatewaySettings(ServiceSettings):
     """Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed, such as `10.0.0.0/8`."""
     metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """From where /metrics may be read; elsewhere it is not there."""
+    harbor_version: str = Field(default="v2.16.0-roadstead", pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$")
+    """The version that /api/v2.0/systeminfo gives as Harbor's: clients such as the Terraform provider choose by it what
+    they send. It says whose API this is, in Harbor's own form `v2.16.0-<build>`."""
+    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
+    """What systeminfo says of who may create projects. authsvc decides it, by its setting of the same name."""
     tls_certificate_file: Path | None = None
     """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
     tls_key_file: Path | None = None

@@ -18,6 +18,7 @@ from gateway.app import Gateway, Surface
 from gateway.clients.channels import Channels, Readiness, Services
 from gateway.config import SECTION, GatewaySettings
 from gateway.routes import probes
+from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
 from gateway.wire.measure import HttpMetrics
@@ -41,17 +42,23 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     Args:
         settings: the gateway's.
         channels: to the services.
-        verifier: judges registry tokens at /v2/.
+        verifier: judges tokens where no service is asked: at /v2/ and at /api/v2.0/systeminfo.
         metrics: of this process.
+
+    Raises:
+        ContractError: a contract cannot be served as REST.
     """
     services = Services.over(channels)
     registry = RegistrySurface(settings, services, verifier)
     tokens = TokenSurface(settings, services)
+    readiness = Readiness(channels)
+    api = ApiSurface(settings, channels, services, readiness, verifier)
     surfaces: Sequence[Surface] = (
         Surface(registry.prefix, registry),
         Surface(tokens.prefix, tokens),
+        Surface(api.prefix, api),
     )
-    blueprints: Sequence[Blueprint] = (probes.blueprint(settings, Readiness(channels), metrics),)
+    blueprints: Sequence[Blueprint] = (probes.blueprint(settings, readiness, metrics),)
     return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry))
 
 

@@ -1,0 +1,131 @@
+"""/api/v2.0: finds the route, learns who calls, answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import roadstead.auth.v1
+import roadstead.meta.v1
+from gateway.clients.channels import Channels, Readiness, Services
+from gateway.clients.token import TokenClient
+from gateway.config import GatewaySettings, networks
+from gateway.routes.api import description, health, ping, systeminfo
+from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
+from gateway.routes.api.transcoded import TranscodedRoute, caller_of
+from gateway.routes.composed.projects import ProjectCompositions
+from gateway.routes.composed.summary import ProjectSummaryRoute
+from gateway.transcode.contracts import PREFIX
+from gateway.transcode.fields import ContractError
+from gateway.transcode.route import compile_routes
+from gateway.transcode.router import PathRouter
+from gateway.transcode.template import PathTemplate
+from gateway.wire.answer import Answer
+from gateway.wire.credentials import Basic, Bearer
+from gateway.wire.origin import Origin, OriginReader
+from gateway.wire.request import GatewayRequest
+from svckit.access.call import serving
+from svckit.tokens.verifier import TokenVerifier
+
+CONTRACTS = (roadstead.auth.v1, roadstead.meta.v1)
+"""Whose RPCs are served. A service that is added has its package here, and its channel in `ApiSurface`."""
+
+Route = TranscodedRoute | HandwrittenRoute
+
+
+class ApiSurface:
+    """Answers everything under /api/v2.0. What it raises is answered in Harbor's form by the app.
+
+    Attributes:
+        prefix: of its paths.
+        routes: all of them.
+    """
+
+    prefix = PREFIX
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        channels: Channels,
+        services: Services,
+        readiness: Readiness,
+        verifier: TokenVerifier,
+    ) -> None:
+        """Compiles the contracts and puts the routes together.
+
+        Args:
+            settings: the gateway's.
+            channels: to the services.
+            services: ports over them.
+            readiness: asks them how they are.
+            verifier: judges identity tokens where no service would be asked.
+
+        Raises:
+            ContractError: a contract cannot be served.
+        """
+        self._tokens: TokenClient = services.tokens
+        self._origins = OriginReader(networks(settings.trusted_proxies))
+        self._request_seconds = settings.limits.request_seconds
+        transcoded = _transcoded(settings, channels)
+        by_hand = [
+            ping.ROUTE,
+            health.route(readiness),
+            systeminfo.route(settings, verifier),
+            ProjectSummaryRoute(channels.authsvc, channels.metasvc).route,
+        ]
+        by_hand.append(description.route([route.rpc for route in transcoded], by_hand))
+        self.routes: Sequence[Route] = (*transcoded, *by_hand)
+        self._router: PathRouter[Route] = PathRouter()
+        for route in self.routes:
+            template = (
+                route.rpc.binding.template if isinstance(route, TranscodedRoute) else PathTemplate.parse(route.path)
+            )
+            self._router.add(route.method, template, route)
+
+    async def __call__(self, request: GatewayRequest) -> Answer:
+        """Answers one request.
+
+        Raises:
+            DomainError: it cannot be answered.
+        """
+        route, variables = self.find(request.method, request.raw_target)
+        request.route = route.path
+        call = request.call(None, time.monotonic() + self._request_seconds)
+        origin = request.reached(self._origins)
+        with serving(call):
+            if not route.ignores_credentials:
+                call.token = await self._token(request, origin)
+            return await route.answer(ApiExchange(request, variables, origin, call))
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, list[str]]:
+        """The route of a request, and the values of its variables.
+
+        Raises:
+            DomainError: NOT_FOUND, UNSUPPORTED, or BAD_REQUEST for a path that cannot be decoded.
+        """
+        return self._router.find(method, raw_path)
+
+    async def _token(self, request: GatewayRequest, origin: Origin) -> str | None:
+        """The caller's identity token: made of a name and its secret, or as it came; None for nobody."""
+        match request.credentials:
+            case Basic() as credentials:
+                issued = await self._tokens.create_identity_token(credentials, client_address=origin.client_address)
+                return issued.text
+            case Bearer(token):
+                # Judged by the service that is called.
+                return token
+        return None
+
+
+def _transcoded(settings: GatewaySettings, channels: Channels) -> list[TranscodedRoute]:
+    by_package = {"roadstead.auth.v1": channels.authsvc, "roadstead.meta.v1": channels.metasvc}
+    compositions = ProjectCompositions(channels.authsvc, channels.metasvc).by_rpc()
+    routes: list[TranscodedRoute] = []
+    for rpc in compile_routes(CONTRACTS):
+        call = caller_of(rpc, by_package)
+        if rpc.binding.extras.composed:
+            if rpc.binding.rpc_path not in compositions:
+                raise ContractError(f"{rpc.binding.rpc.full_name} is composed, and nothing composes it")
+            call = compositions[rpc.binding.rpc_path]
+        routes.append(TranscodedRoute(rpc, call, settings.limits.json_bytes))
+    return routes

@@ -1,0 +1,71 @@
+"""GET /systeminfo: what this registry is; to who has logged in, more of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from gateway.config import GatewaySettings
+from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
+from gateway.transcode.contracts import PREFIX
+from gateway.transcode.openapi import HandwrittenOperation
+from gateway.wire.answer import Answer
+from svckit.tokens import IdentityToken
+from svckit.tokens.verifier import TokenVerifier
+
+_TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "auth_mode": _TEXT,
+        "primary_auth_mode": _FLAG,
+        "self_registration": _FLAG,
+        "harbor_version": _TEXT,
+        "registry_url": _TEXT,
+        "external_url": _TEXT,
+        "project_creation_restriction": _TEXT,
+        "has_ca_root": _FLAG,
+        "read_only": _FLAG,
+        "notification_enable": _FLAG,
+        "current_time": {"type": "string", "format": "date-time"},
+    },
+}
+
+
+def route(settings: GatewaySettings, verifier: TokenVerifier) -> HandwrittenRoute:
+    """The route.
+
+    Args:
+        settings: the gateway's.
+        verifier: judges the caller's token, which no service is asked about here.
+    """
+
+    async def answer(exchange: ApiExchange) -> Answer:
+        info: dict[str, object] = {"auth_mode": "db_auth", "primary_auth_mode": False, "self_registration": False}
+        token = exchange.call.token
+        if token is not None:
+            verifier.verify(token, IdentityToken)
+            info |= _for_callers(settings, exchange)
+        return Answer.of_json(info)
+
+    operation = HandwrittenOperation(
+        "GET", f"{PREFIX}/systeminfo", "getSystemInfo", "Say what this registry is", _SCHEMA
+    )
+    return HandwrittenRoute(operation, answer)
+
+
+def _for_callers(settings: GatewaySettings, exchange: ApiExchange) -> dict[str, object]:
+    origin = exchange.origin
+    url = settings.external_url or (f"{origin.scheme}://{origin.host}" if origin.host else "")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "harbor_version": settings.harbor_version,
+        "registry_url": urlsplit(url).netloc,
+        "external_url": url,
+        "project_creation_restriction": settings.project_creation_restriction,
+        "has_ca_root": False,
+        "read_only": False,
+        "notification_enable": False,
+        "current_time": now,
+    }

@@ -1,0 +1,61 @@
+"""Projects with their number of repositories: authsvc owns the project, metasvc counts what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from roadstead.auth.v1 import project_pb2, project_service_pb2
+from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
+from roadstead.meta.v1 import project_service_pb2 as usage_pb2
+from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceStub as UsageServiceStub
+
+if TYPE_CHECKING:
+    from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceAsyncStub
+    from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceAsyncStub as UsageServiceAsyncStub
+
+
+class ProjectCompositions:
+    """Composes the answers of GetProject and ListProjects."""
+
+    def __init__(self, authsvc: grpc.aio.Channel, metasvc: grpc.aio.Channel) -> None:
+        """Takes the channels to both services."""
+        self._projects: ProjectServiceAsyncStub = ProjectServiceStub(authsvc)
+        self._usages: UsageServiceAsyncStub = UsageServiceStub(metasvc)
+
+    def by_rpc(self) -> Mapping[str, Callable[[Any], Awaitable[Message]]]:
+        """What composes the answer of which RPC."""
+        return {
+            "/roadstead.auth.v1.ProjectService/GetProject": self.get_project,
+            "/roadstead.auth.v1.ProjectService/ListProjects": self.list_projects,
+        }
+
+    async def get_project(
+        self, request: project_service_pb2.GetProjectRequest
+    ) -> project_service_pb2.GetProjectResponse:
+        """One project."""
+        response = await self._projects.GetProject(request)
+        await self._count([response.project])
+        return response
+
+    async def list_projects(
+        self, request: project_service_pb2.ListProjectsRequest
+    ) -> project_service_pb2.ListProjectsResponse:
+        """A page of projects, counted in one call."""
+        response = await self._projects.ListProjects(request)
+        await self._count(response.projects)
+        return response
+
+    async def _count(self, projects: Sequence[project_pb2.Project]) -> None:
+        if not projects:
+            return
+        usages = await self._usages.ListProjectUsages(
+            usage_pb2.ListProjectUsagesRequest(project_ids=[project.id for project in projects])
+        )
+        counts = {usage.project_id: usage.repository_count for usage in usages.usages}
+        for project in projects:
+            # A project that was never pushed to is unknown to metasvc.
+            project.repository_count = counts.get(project.id, 0)
