@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from roadstead.meta.v1 import manifest_pb2, project_service_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from roadstead.meta.v1 import artifact_pb2, manifest_pb2, project_service_pb2, quota_pb2, repository_pb2, tag_pb2
 from svckit.errors import DomainError, from_oci_error
+from svckit.listing import ListRequest
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
 from svckit.oci.reference import Reference, Tag
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
-    from metasvc.domain.model import ProjectUsage, Referrer, StoredManifest
+    from datetime import datetime
+
+    from metasvc.domain.lists import Accessory, ArtifactView, ListedRepository, PastMove
+    from metasvc.domain.model import Project, ProjectUsage, Referrer, StoredManifest
+    from metasvc.domain.model import Reference as Child
+    from metasvc.domain.model import Tag as StoredTag
     from svckit.access.call import Call
     from svckit.access.checker import ResolvedProject
 
 T = TypeVar("T")
+
+MAX_STRUCT_DEPTH = 20
+"""A level of JSON is three of messages, and protobuf reads a hundred of these."""
+
+
+class ListMessage(Protocol):
+    """What the requests of all lists have."""
+
+    @property
+    def page_size(self) -> int:
+        """Rows on a page."""
+
+    @property
+    def page_token(self) -> str:
+        """Where the last page ended."""
 
 
 def parsed(parse: Callable[[str], T], text: str) -> T:
@@ -50,6 +73,16 @@ def to_tag(text: str) -> Tag:
 def to_repository_name(text: str) -> str:
     """Reads the full name of a repository. Raises as `parsed`."""
     return str(parsed(RepositoryName.parse, text))
+
+
+def to_repository_of(project: ResolvedProject, name: str) -> str:
+    """Reads a repository's name within a project, and gives the full one. Raises as `parsed`."""
+    return str(parsed(lambda text: RepositoryName.of(project.name, text), name))
+
+
+def to_list_request(message: ListMessage, *, q: str = "", sort: str = "", page: int = 0) -> ListRequest:
+    """Reads which page of a list is wanted; not every list has `q`, `sort` and `page`."""
+    return ListRequest(q=q, sort=sort, page=page, page_size=message.page_size, page_token=message.page_token)
 
 
 def judged_project(call: Call) -> ResolvedProject:
@@ -88,3 +121,129 @@ def from_usage(usage: ProjectUsage) -> project_service_pb2.ProjectUsage:
         used_bytes=usage.used_bytes,
         limit_bytes=usage.limit_bytes,
     )
+
+
+def from_repository(listed: ListedRepository) -> repository_pb2.Repository:
+    """Writes a repository."""
+    repository = listed.repository
+    return repository_pb2.Repository(
+        id=repository.id,
+        project_id=repository.project_id,
+        name=repository.name,
+        description=repository.description,
+        artifact_count=listed.artifact_count,
+        pull_count=repository.pull_count,
+        create_time=_from_time(repository.create_time),
+        update_time=_from_time(repository.update_time),
+    )
+
+
+def from_tag(tag: StoredTag) -> tag_pb2.Tag:
+    """Writes a tag. There are no rules yet that keep one from being moved."""
+    return tag_pb2.Tag(
+        id=tag.id,
+        repository_id=tag.repository_id,
+        artifact_id=tag.artifact_id,
+        name=tag.name,
+        push_time=_from_time(tag.push_time),
+        pull_time=_from_time(tag.pull_time),
+    )
+
+
+def from_move(move: PastMove) -> tag_pb2.TagMove:
+    """Writes a move of a tag."""
+    return tag_pb2.TagMove(
+        name=move.name,
+        digest=move.digest,
+        previous_digest=move.previous_digest,
+        actor=move.actor,
+        move_time=_from_time(move.move_time),
+        revision=move.revision,
+    )
+
+
+def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
+    """Writes an artifact with what hangs on it. There are no additions and no icons yet.
+
+    Of the config only what was stored at the push is known: that of a config which the manifest embeds. The bytes of
+    the others lie in blobsvc, which metasvc does not call.
+    """
+    artifact = view.artifact
+    message = artifact_pb2.Artifact(
+        id=artifact.id,
+        type=artifact.type,
+        media_type=artifact.media_type,
+        manifest_media_type=artifact.manifest_media_type,
+        artifact_type=artifact.artifact_type,
+        project_id=artifact.project_id,
+        repository_id=artifact.repository_id,
+        repository_name=artifact.repository_name,
+        digest=artifact.digest,
+        size_bytes=artifact.size,
+        push_time=_from_time(artifact.push_time),
+        pull_time=_from_time(artifact.pull_time),
+        annotations=artifact.annotations,
+        references=[_from_child(artifact.id, child) for child in view.references],
+        tags=map(from_tag, view.tags),
+        accessories=map(from_accessory, view.accessories),
+    )
+    # Present even when it is empty: Harbor always has it.
+    message.extra_attributes.SetInParent()
+    message.extra_attributes.update({key: _cut(value, 1) for key, value in artifact.extra_attrs.items()})
+    return message
+
+
+def from_accessory(accessory: Accessory) -> artifact_pb2.Accessory:
+    """Writes an accessory."""
+    return artifact_pb2.Accessory(
+        id=accessory.id,
+        artifact_id=accessory.artifact_id,
+        subject_artifact_id=accessory.subject_artifact_id,
+        subject_artifact_digest=accessory.subject_digest,
+        subject_artifact_repository=accessory.repository,
+        size_bytes=accessory.size,
+        digest=accessory.digest,
+        type=accessory.type,
+        create_time=_from_time(accessory.create_time),
+    )
+
+
+def from_quota(project: Project) -> quota_pb2.Quota:
+    """Writes a project's quota."""
+    return quota_pb2.Quota(
+        id=project.id,
+        reference=quota_pb2.QuotaReference(id=project.id, name=project.name),
+        hard=quota_pb2.QuotaResources(storage_bytes=project.quota_bytes),
+        used=quota_pb2.QuotaResources(storage_bytes=project.used_bytes),
+        create_time=_from_time(project.create_time),
+        update_time=_from_time(project.update_time),
+    )
+
+
+def _from_child(parent_id: int, child: Child) -> artifact_pb2.ArtifactReference:
+    platform: Any = child.platform
+    return artifact_pb2.ArtifactReference(
+        parent_id=parent_id,
+        child_id=child.child_id,
+        child_digest=child.child_digest,
+        platform=None if platform is None else artifact_pb2.Platform(**platform),
+        annotations=child.annotations,
+        urls=child.urls,
+    )
+
+
+def _from_time(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+def _cut(value: Any, depth: int) -> Any:
+    """Leaves out what lies deeper than a message may go."""
+    if isinstance(value, dict):
+        return {} if depth > MAX_STRUCT_DEPTH else {key: _cut(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, list):
+        return [] if depth > MAX_STRUCT_DEPTH else [_cut(member, depth + 1) for member in value]
+    return value

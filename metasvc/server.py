@@ -8,21 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from metasvc.clients.authsvc import IDEMPOTENT, AuthDirectory
+from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
+from metasvc.domain.lists import VisibleProjects
 from metasvc.domain.ports import Clock, ProjectDirectory, Store
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
+from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
 from metasvc.servicers.manifest import ManifestServicer
 from metasvc.servicers.project import ProjectServicer
+from metasvc.servicers.quota import QuotaServicer
 from metasvc.servicers.referrer import ReferrerServicer
 from metasvc.servicers.repository import RepositoryServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.unit_of_work import SqlStore
+from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
 from roadstead.meta.v1.manifest_service_pb2_grpc import add_ManifestServiceServicer_to_server
 from roadstead.meta.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+from roadstead.meta.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
 from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServicer_to_server
 from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
 from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
@@ -100,11 +106,13 @@ async def serve(settings: MetaSettings) -> None:
         ) as acting,
     ):
         pulls = PullRecorder(store, utc_now)
+        remote = RemoteChecker(asking)
         server = build_server(
             settings,
             store=store,
             directory=AuthDirectory(acting),
-            checker=RememberedChecker(RemoteChecker(asking)),
+            visible=RememberedVisibleProjects(remote),
+            checker=RememberedChecker(remote),
             verifier=TokenVerifier(trust, registry_audience=settings.token_service),
             signer=signer,
             pulls=pulls,
@@ -144,6 +152,7 @@ def build_server(
     *,
     store: Store,
     directory: ProjectDirectory,
+    visible: VisibleProjects,
     checker: AccessChecker,
     verifier: TokenVerifier,
     signer: TokenSigner,
@@ -162,8 +171,10 @@ def build_server(
     server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(store, directory, policy, now, signer))
     server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(store))
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(store, directory, now))
-    server.add(add_TagServiceServicer_to_server, TagServicer(store))
-    server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(store))
+    server.add(add_TagServiceServicer_to_server, TagServicer(store, directory, policy, now))
+    server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(store, visible, policy, now))
+    server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(store, policy, now))
+    server.add(add_QuotaServiceServicer_to_server, QuotaServicer(store, directory, now))
     return server
 
 

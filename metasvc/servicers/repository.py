@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.domain.repository import CATALOG_PAGE_SIZE, MAX_CATALOG_PAGE_SIZE, list_catalog
+from metasvc.convert import from_repository, judged_project, to_list_request, to_repository_of
+from metasvc.domain.repository import (
+    CATALOG_PAGE_SIZE,
+    MAX_CATALOG_PAGE_SIZE,
+    delete_repository,
+    describe_repository,
+    get_repository,
+    list_all_repositories,
+    list_catalog,
+    list_repositories,
+)
 from roadstead.meta.v1 import repository_service_pb2 as pb
 from roadstead.meta.v1.repository_service_pb2_grpc import RepositoryServiceServicer
-from svckit.errors import DomainError
+from svckit.access.call import current_call
 from svckit.paging import clamp_page_size
 
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Store
+    from metasvc.domain.lists import VisibleProjects
+    from metasvc.domain.ports import Clock, Store
+    from metasvc.domain.review import ReviewPolicy
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -21,9 +33,12 @@ if TYPE_CHECKING:
 class RepositoryServicer(RepositoryServiceServicer):
     """Serves `roadstead.meta.v1.RepositoryService`."""
 
-    def __init__(self, store: Store) -> None:
-        """Takes the store."""
+    def __init__(self, store: Store, visible: VisibleProjects, policy: ReviewPolicy, clock: Clock) -> None:
+        """Takes what the domain needs."""
         self._store = store
+        self._visible = visible
+        self._policy = policy
+        self._clock = clock
 
     async def ListCatalog(self, request: pb.ListCatalogRequest, context: Context) -> pb.ListCatalogResponse:
         names, has_more = await list_catalog(
@@ -33,27 +48,64 @@ class RepositoryServicer(RepositoryServiceServicer):
         )
         return pb.ListCatalogResponse(repositories=names, has_more=has_more)
 
-    # Not served yet.
-
     async def GetRepository(self, request: pb.GetRepositoryRequest, context: Context) -> pb.GetRepositoryResponse:
-        raise DomainError("UNSUPPORTED")
+        project = judged_project(current_call())
+        name = to_repository_of(project, request.repository_name)
+        listed = await get_repository(self._store, project_id=project.id, name=name)
+        return pb.GetRepositoryResponse(repository=from_repository(listed))
 
     async def ListRepositories(
         self, request: pb.ListRepositoriesRequest, context: Context
     ) -> pb.ListRepositoriesResponse:
-        raise DomainError("UNSUPPORTED")
+        page = await list_repositories(
+            self._store,
+            project_id=judged_project(current_call()).id,
+            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+        )
+        return pb.ListRepositoriesResponse(
+            repositories=map(from_repository, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
 
     async def ListAllRepositories(
         self, request: pb.ListAllRepositoriesRequest, context: Context
     ) -> pb.ListAllRepositoriesResponse:
-        raise DomainError("UNSUPPORTED")
+        page = await list_all_repositories(
+            self._store,
+            self._visible,
+            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+        )
+        return pb.ListAllRepositoriesResponse(
+            repositories=map(from_repository, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
 
     async def UpdateRepository(
         self, request: pb.UpdateRepositoryRequest, context: Context
     ) -> pb.UpdateRepositoryResponse:
-        raise DomainError("UNSUPPORTED")
+        project = judged_project(current_call())
+        listed = await describe_repository(
+            self._store,
+            self._clock,
+            project_id=project.id,
+            name=to_repository_of(project, request.repository_name),
+            description=request.description,
+        )
+        return pb.UpdateRepositoryResponse(repository=from_repository(listed))
 
     async def DeleteRepository(
         self, request: pb.DeleteRepositoryRequest, context: Context
     ) -> pb.DeleteRepositoryResponse:
-        raise DomainError("UNSUPPORTED")
+        call = current_call()
+        project = judged_project(call)
+        await delete_repository(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=project.id,
+            name=to_repository_of(project, request.repository_name),
+            actor=call.actor,
+        )
+        return pb.DeleteRepositoryResponse()

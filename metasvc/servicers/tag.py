@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import judged_project, to_repository_name
+from metasvc.convert import (
+    from_move,
+    from_tag,
+    judged_project,
+    to_list_request,
+    to_reference,
+    to_repository_name,
+    to_repository_of,
+    to_tag,
+)
+from metasvc.domain.artifact_tag import create_tag, delete_tag, list_moves, list_tags
 from metasvc.domain.tag import list_names
 from roadstead.meta.v1 import tag_service_pb2 as pb
 from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceServicer
 from svckit.access.call import current_call
-from svckit.errors import DomainError, FieldViolation, Invalid
+from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Store
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.review import ReviewPolicy
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,9 +33,12 @@ if TYPE_CHECKING:
 class TagServicer(TagServiceServicer):
     """Serves `roadstead.meta.v1.TagService`."""
 
-    def __init__(self, store: Store) -> None:
-        """Takes the store."""
+    def __init__(self, store: Store, directory: ProjectDirectory, policy: ReviewPolicy, clock: Clock) -> None:
+        """Takes what the domain needs."""
         self._store = store
+        self._directory = directory
+        self._policy = policy
+        self._clock = clock
 
     async def ListTagNames(self, request: pb.ListTagNamesRequest, context: Context) -> pb.ListTagNamesResponse:
         limit = request.limit if request.HasField("limit") else None
@@ -39,16 +53,56 @@ class TagServicer(TagServiceServicer):
         )
         return pb.ListTagNamesResponse(names=names, has_more=has_more)
 
-    # Not served yet.
-
     async def ListTags(self, request: pb.ListTagsRequest, context: Context) -> pb.ListTagsResponse:
-        raise DomainError("UNSUPPORTED")
+        project = judged_project(current_call())
+        page = await list_tags(
+            self._store,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+        )
+        return pb.ListTagsResponse(
+            tags=map(from_tag, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
 
     async def ListTagHistory(self, request: pb.ListTagHistoryRequest, context: Context) -> pb.ListTagHistoryResponse:
-        raise DomainError("UNSUPPORTED")
+        project = judged_project(current_call())
+        page = await list_moves(
+            self._store,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            name=to_tag(request.tag_name).name,
+            request=to_list_request(request),
+        )
+        return pb.ListTagHistoryResponse(moves=map(from_move, page.items), next_page_token=page.next_page_token)
 
     async def CreateTag(self, request: pb.CreateTagRequest, context: Context) -> pb.CreateTagResponse:
-        raise DomainError("UNSUPPORTED")
+        call = current_call()
+        project = judged_project(call)
+        made = await create_tag(
+            self._store,
+            self._directory,
+            self._clock,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            name=to_tag(request.name).name,
+            actor=call.actor,
+        )
+        return pb.CreateTagResponse(tag=from_tag(made))
 
     async def DeleteTag(self, request: pb.DeleteTagRequest, context: Context) -> pb.DeleteTagResponse:
-        raise DomainError("UNSUPPORTED")
+        call = current_call()
+        project = judged_project(call)
+        await delete_tag(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            name=to_tag(request.tag_name).name,
+            actor=call.actor,
+        )
+        return pb.DeleteTagResponse()

@@ -1,0 +1,97 @@
+"""Artifacts, as people look at them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metasvc.convert import (
+    from_accessory,
+    from_artifact,
+    judged_project,
+    to_list_request,
+    to_reference,
+    to_repository_of,
+)
+from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
+from roadstead.meta.v1 import artifact_service_pb2 as pb
+from roadstead.meta.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
+from svckit.access.call import current_call
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from metasvc.domain.ports import Clock, Store
+    from metasvc.domain.review import ReviewPolicy
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ArtifactServicer(ArtifactServiceServicer):
+    """Serves `roadstead.meta.v1.ArtifactService`."""
+
+    def __init__(self, store: Store, policy: ReviewPolicy, clock: Clock) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+
+    async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
+        project = judged_project(current_call())
+        view = await get_artifact(
+            self._store,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            with_tag=_wants_tags(request),
+            with_accessory=request.with_accessory,
+        )
+        return pb.GetArtifactResponse(artifact=from_artifact(view))
+
+    async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
+        project = judged_project(current_call())
+        page = await list_artifacts(
+            self._store,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+            with_tag=_wants_tags(request),
+            with_accessory=request.with_accessory,
+        )
+        return pb.ListArtifactsResponse(
+            artifacts=map(from_artifact, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def ListAccessories(self, request: pb.ListAccessoriesRequest, context: Context) -> pb.ListAccessoriesResponse:
+        project = judged_project(current_call())
+        page = await list_accessories(
+            self._store,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            request=to_list_request(request, page=request.page),
+        )
+        return pb.ListAccessoriesResponse(
+            accessories=map(from_accessory, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Context) -> pb.DeleteArtifactResponse:
+        call = current_call()
+        project = judged_project(call)
+        await delete_named_artifact(
+            self._store,
+            self._policy,
+            self._clock,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            actor=call.actor,
+        )
+        return pb.DeleteArtifactResponse()
+
+
+def _wants_tags(request: pb.GetArtifactRequest | pb.ListArtifactsRequest) -> bool:
+    return request.with_tag if request.HasField("with_tag") else True

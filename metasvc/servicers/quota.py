@@ -1,0 +1,56 @@
+"""Quotas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from metasvc.convert import from_quota, to_list_request
+from metasvc.domain.quota import get_quota, list_quotas, set_quota
+from roadstead.meta.v1 import quota_service_pb2 as pb
+from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
+from svckit.access.call import current_call
+from svckit.access.checker import ProjectKey
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class QuotaServicer(QuotaServiceServicer):
+    """Serves `roadstead.meta.v1.QuotaService`."""
+
+    def __init__(self, store: Store, directory: ProjectDirectory, clock: Clock) -> None:
+        """Takes what the domain needs."""
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+
+    async def GetQuota(self, request: pb.GetQuotaRequest, context: Context) -> pb.GetQuotaResponse:
+        # A quota's id is its project's, so what the rule wants to know is at hand before anything is read.
+        project = await current_call().check_project(ProjectKey(id=request.id), "quota", "read")
+        quota = await get_quota(self._store, self._directory, self._clock, project_id=project.id)
+        return pb.GetQuotaResponse(quota=from_quota(quota))
+
+    async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
+        page = await list_quotas(
+            self._store,
+            reference=request.reference,
+            reference_id=request.reference_id,
+            request=to_list_request(request, sort=request.sort, page=request.page),
+        )
+        return pb.ListQuotasResponse(
+            quotas=map(from_quota, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
+
+    async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Context) -> pb.UpdateQuotaResponse:
+        quota = await set_quota(
+            self._store,
+            self._directory,
+            self._clock,
+            project_id=request.id,
+            limit_bytes=request.hard.storage_bytes if request.hard.HasField("storage_bytes") else None,
+        )
+        return pb.UpdateQuotaResponse(quota=from_quota(quota))
