@@ -192,9 +192,12 @@ class HandledMethod:
             )
 
     async def _fail(self, call: Call, context: Context, told: DomainError, cause: BaseException) -> NoReturn:
-        """Ends the call with `told`; what stands behind an internal error goes to the log, and nowhere else."""
+        """Ends the call with `told`; what stands behind it where that is ours goes to the log, and nowhere else."""
         if told.reason == "INTERNAL":
             _log.error("rpc_failed", method=self._name, subject=call.principal.subject, exc_info=cause)
+        elif told.reason == "UNAVAILABLE":
+            # Mostly another service that this one needs: gRPC's own words name it.
+            _log.warning("rpc_unavailable", method=self._name, error=str(cause), cause=str(cause.__cause__ or ""))
         await abort(context, told, self._surroundings.service)
 
     def _account(self, call: Call, code: str, seconds: float) -> None:

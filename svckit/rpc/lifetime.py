@@ -91,7 +91,8 @@ async def serve_until_signal(server: RpcServer, prepare: Callable[[], Awaitable[
 def die_with_parent(parent_id: int | None = None, signal_number: int = signal.SIGTERM) -> None:
     """Has the kernel signal this process when its parent dies, so that no service outlives its supervisor.
 
-    To be called first thing in the child, in its main thread. On systems without prctl it does nothing.
+    To be called first thing in the child. The kernel watches the thread that started it, so a supervisor starts its
+    children from its main thread. On systems without prctl it does nothing.
 
     Args:
         parent_id: the process id of the parent, if it has said so: then a parent that died earlier still is noticed.

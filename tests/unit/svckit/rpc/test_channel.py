@@ -16,6 +16,7 @@ from svckit.rpc import RpcChannel, TlsSettings, open_channel
 from svckit.rpc.address import AddressError
 from svckit.rpc.tls import TlsError
 from svckit.tokens.signer import ServiceTokenSource
+from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
@@ -150,6 +151,22 @@ async def test_a_call_that_is_out_of_time_fails_as_unavailable(stub: Any, servic
     for past in (-1, 0.05):
         with serving(Call("GET", deadline=time.monotonic() + past)), pytest.raises(Unavailable):
             await stub.Public(_REQUEST)
+
+
+async def test_a_service_that_is_needed_and_away_is_named_in_the_log_and_not_to_the_caller(
+    stub: Any, servicer: GuardedServicer, log: Log
+) -> None:
+    async with open_channel("unix:/nowhere/authsvc", wait_for_ready=False) as nowhere:
+
+        async def needs_another(request: Any, context: Any) -> Any:
+            return await guarded_pb2_grpc.GuardedStub(nowhere).Public(request)
+
+        servicer.instead["Public"] = needs_another
+        with pytest.raises(Unavailable) as caught:
+            await stub.Public(_REQUEST)
+    assert "nowhere" not in str(caught.value)
+    [line] = [line for line in log() if line["event"] == "rpc_unavailable"]
+    assert "unix:/nowhere/authsvc" in line["cause"]
 
 
 async def test_errors_arrive_as_they_were_raised_from_every_kind_of_call(

@@ -259,3 +259,15 @@ async def test_a_token_of_another_kind_or_for_another_audience_is_no_callers_tok
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Pull(request, metadata=[("authorization", f"Bearer {token}")])
         assert reason_of(refused.value) == "UNAUTHORIZED"
+
+
+async def test_a_token_that_was_good_is_refused_once_it_has_expired(stub: Any, installation: Installation) -> None:
+    metadata = _metadata("user", installation)
+    await stub.Authenticated(guarded_pb2.Request(), metadata=metadata)
+    installation.now += 1000
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Authenticated(guarded_pb2.Request(), metadata=metadata)
+    finally:
+        installation.now -= 1000
+    assert reason_of(refused.value) == "UNAUTHORIZED"
