@@ -1,0 +1,270 @@
+"""A running authsvc in this process, on any database, and callers of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from authsvc.config import AuthSettings
+from authsvc.domain.bootstrap import bootstrap
+from authsvc.domain.hashing import Argon2Hasher
+from authsvc.server import build_server
+from authsvc.store import migrations
+from authsvc.store.unit_of_work import SqlStore
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import (
+    access_service_pb2_grpc,
+    member_service_pb2,
+    member_service_pb2_grpc,
+    project_service_pb2,
+    project_service_pb2_grpc,
+    robot_pb2,
+    robot_service_pb2,
+    robot_service_pb2_grpc,
+    token_pb2,
+    token_service_pb2,
+    token_service_pb2_grpc,
+    user_service_pb2,
+    user_service_pb2_grpc,
+)
+from svckit.keys import KeyPair
+from svckit.metrics import Metrics
+from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
+from svckit.sql.database import Database
+from svckit.sql.migrate import migrate
+from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle
+
+S = TypeVar("S")
+
+ADMIN_PASSWORD = "Admin-password-1"
+PASSWORD = "Correct-horse-1"
+PREFIX = "robot$"
+
+ROLES = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
+
+
+class MovableClock:
+    """The time, which a test may move on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def cheap_hasher() -> Argon2Hasher:
+    """argon2id at its cheapest: what is tested here is not how slow it is."""
+    return Argon2Hasher(memory_kib=8, passes=1, threads=1)
+
+
+@dataclass
+class Caller:
+    """Someone who calls authsvc."""
+
+    service: AuthService
+    token: str = field(repr=False, default="")
+    id: int = 0
+    name: str = ""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    def _stub(self, stub: type[S]) -> _Bound:
+        # The generated type says that it wants a channel; mypy knows it as an interface.
+        return _Bound(stub(self.service.channel), self.metadata)  # type: ignore[call-arg]
+
+    @property
+    def users(self) -> _Bound:
+        return self._stub(user_service_pb2_grpc.UserServiceStub)
+
+    @property
+    def projects(self) -> _Bound:
+        return self._stub(project_service_pb2_grpc.ProjectServiceStub)
+
+    @property
+    def members(self) -> _Bound:
+        return self._stub(member_service_pb2_grpc.MemberServiceStub)
+
+    @property
+    def robots(self) -> _Bound:
+        return self._stub(robot_service_pb2_grpc.RobotServiceStub)
+
+    @property
+    def tokens(self) -> _Bound:
+        return self._stub(token_service_pb2_grpc.TokenServiceStub)
+
+    @property
+    def access(self) -> _Bound:
+        return self._stub(access_service_pb2_grpc.AccessServiceStub)
+
+    async def make_project(self, name: str, *, public: bool = False, **fields: Any) -> int:
+        answer = await self.projects.CreateProject(
+            project_service_pb2.CreateProjectRequest(name=name, public=public, **fields)
+        )
+        return int(answer.project.id)
+
+    async def add_member(self, project: str, user: Caller, role: str) -> int:
+        answer = await self.members.CreateMember(
+            member_service_pb2.CreateMemberRequest(
+                project=ProjectRef(name=project),
+                role_id=ROLES[role],
+                member_user={"user_id": user.id},
+            )
+        )
+        return int(answer.member.id)
+
+    async def make_robot(self, project: str, name: str, *permissions: str, **fields: Any) -> robot_pb2.CreatedRobot:
+        answer = await self.robots.CreateRobot(
+            robot_service_pb2.CreateRobotRequest(
+                name=name,
+                level="project",
+                permissions=[permission_group(project, *permissions)],
+                **{"duration_days": -1, **fields},
+            )
+        )
+        created: robot_pb2.CreatedRobot = answer.robot
+        return created
+
+    async def registry_token(self, *scopes: str) -> token_service_pb2.CreateRegistryTokenResponse:
+        answer: token_service_pb2.CreateRegistryTokenResponse = await self.tokens.CreateRegistryToken(
+            token_service_pb2.CreateRegistryTokenRequest(scopes=scopes)
+        )
+        return answer
+
+
+class _Bound:
+    """A stub whose calls carry a caller's token."""
+
+    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._stub = stub
+        self._metadata = metadata
+
+    def __getattr__(self, method: str) -> Any:
+        call = getattr(self._stub, method)
+
+        async def invoke(request: Any) -> Any:
+            return await call(request, metadata=self._metadata)
+
+        return invoke
+
+
+@dataclass
+class AuthService:
+    """A running authsvc."""
+
+    store: SqlStore
+    channel: RpcChannel
+    target: str
+    clock: MovableClock
+    trust: TrustBundle
+    keypair: KeyPair
+    metrics: Metrics
+    verifier: TokenVerifier
+    admin: Caller = field(init=False)
+    anonymous: Caller = field(init=False)
+
+    def service_channel(self, name: str) -> RpcChannel:
+        """A channel of another service; close it."""
+        keypair = KeyPair.generate()
+        self.trust.publish(name, keypair)
+        return open_channel(self.target, service_tokens=ServiceTokenSource(TokenSigner(name, keypair)))
+
+    async def log_in(self, username: str, password: str) -> Caller:
+        answer = await self.anonymous.tokens.CreateIdentityToken(
+            token_service_pb2.CreateIdentityTokenRequest(credentials=credentials(username, password))
+        )
+        caller = Caller(self, answer.token, name=username)
+        current = await caller.users.GetCurrentUser(user_service_pb2.GetCurrentUserRequest())
+        caller.id = current.user.id
+        return caller
+
+    async def user(self, name: str) -> Caller:
+        """A new user, logged in."""
+        await self.admin.users.CreateUser(
+            user_service_pb2.CreateUserRequest(username=name, password=PASSWORD, email=f"{name}@example.org")
+        )
+        return await self.log_in(name, PASSWORD)
+
+
+def credentials(username: str, secret: str) -> token_pb2.Credentials:
+    return token_pb2.Credentials(password=token_pb2.Credentials.Password(username=username, secret=secret))
+
+
+def permission_group(project: str, *permissions: str) -> robot_pb2.RobotPermission:
+    """Permissions such as "repository:pull"."""
+    pairs = [permission.split(":") for permission in permissions]
+    return robot_pb2.RobotPermission(
+        kind="project",
+        namespace=project,
+        access=[robot_pb2.RobotAccess(resource=resource, action=action) for resource, action in pairs],
+    )
+
+
+@pytest.fixture
+async def auth_store(database: Database) -> SqlStore:
+    """A store with its tables, on each of the databases."""
+    await migrate(database, migrations)
+    return SqlStore(database, robot_name_prefix=PREFIX)
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name."""
+    with tempfile.TemporaryDirectory(prefix="rs-auth-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterator[AuthService]:
+    """Runs authsvc on a store that has its tables."""
+    clock = MovableClock()
+    hasher = cheap_hasher()
+    keypair = KeyPair.generate()
+    trust = TrustBundle(folder / "trust")
+    trust.publish("authsvc", keypair)
+    metrics = Metrics("authsvc")
+    configured = AuthSettings(
+        rpc=RpcServerSettings(listen=(f"unix:{folder}/auth.sock",), drain_seconds=1),
+        **{"failure_delay_seconds": 0, **settings},
+    )
+    key = await bootstrap(store, hasher, clock, lambda: ADMIN_PASSWORD)
+    server = build_server(
+        configured,
+        store=store,
+        hasher=hasher,
+        robot_secret_key=key,
+        trust=trust,
+        signer=TokenSigner("authsvc", keypair, registry_audience=configured.token_service),
+        metrics=metrics,
+        clock=clock,
+    )
+    await server.start()
+    server.set_serving()
+    target = str(server.addresses[0])
+    try:
+        async with open_channel(target) as channel:
+            service = AuthService(store, channel, target, clock, trust, keypair, metrics, TokenVerifier(trust))
+            service.anonymous = Caller(service)
+            service.admin = await service.log_in("admin", ADMIN_PASSWORD)
+            yield service
+    finally:
+        await server.drain(0)
+        hasher.close()
+
+
+@pytest.fixture
+async def authsvc(auth_store: SqlStore, socket_folder: Path) -> AsyncIterator[AuthService]:
+    """A running authsvc, on each of the databases, with its first user and project."""
+    async with serving(auth_store, socket_folder) as service:
+        yield service
