@@ -28,6 +28,8 @@ MAXIMUM_TOKEN_BYTES = 16 * 1024
 """What every verifier takes at most; a larger token would be refused wherever it is shown."""
 
 _MAXIMUM_SCOPE_CHARACTERS = 1024
+# A mount has one source. What was asked for in vain must not fill the token.
+_MAXIMUM_REFUSED = 20
 # "repository", or "repository(plugin)": the class is a hint that nobody needs.
 _TYPE = re.compile(r"(?P<type>[a-z0-9]+)(?:\([a-z0-9]+\))?")
 _CATALOG = Access("registry", "catalog", frozenset({"*"}))
@@ -181,7 +183,8 @@ async def _granted(store: Store, caller: Caller, scopes: Sequence[Scope]) -> tup
 
 def _refused(scopes: Sequence[Scope], granted: Sequence[Access]) -> tuple[str, ...]:
     given = {access.name for access in granted if access.type == "repository"}
-    return tuple(scope.name for scope in scopes if _project_of(scope) is not None and scope.name not in given)
+    refused = [scope.name for scope in scopes if _project_of(scope) is not None and scope.name not in given]
+    return tuple(refused[:_MAXIMUM_REFUSED])
 
 
 def _project_of(scope: Scope) -> str | None:
