@@ -34,11 +34,15 @@ _SOME_NAMES = _NAMES.limit(bindparam("most"))
 TAGS = select(tag, artifact.c.digest).join(artifact, artifact.c.id == tag.c.artifact_id)
 """Tags with the digests of what they name; `to_tag` reads the rows."""
 
+# Without the artifact: when PostgreSQL has waited for the lock, it looks at the tag as it is now, but joins it with
+# artifacts as they were before; a tag that moved to a new one meanwhile would not be found.
 _LOCK = (
-    TAGS.where(tag.c.repository_id == bindparam("repository_id"), tag.c.name.in_(bindparam("names", expanding=True)))
+    select(tag.c.id)
+    .where(tag.c.repository_id == bindparam("repository_id"), tag.c.name.in_(bindparam("names", expanding=True)))
     .order_by(tag.c.name)
-    .with_for_update(of=tag)
+    .with_for_update()
 )
+_LOCKED = TAGS.where(tag.c.id.in_(bindparam("ids", expanding=True)))
 _ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id")).order_by(tag.c.name).with_for_update(of=tag)
 _MOVE = (
     update(tag)
@@ -71,8 +75,10 @@ class SqlTags:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        rows = await self._conn.execute(_LOCK, {"repository_id": repository_id, "names": wanted})
-        return {row.name: to_tag(row) for row in rows}
+        ids = list(await self._conn.scalars(_LOCK, {"repository_id": repository_id, "names": wanted}))
+        if not ids:
+            return {}
+        return {row.name: to_tag(row) for row in await self._conn.execute(_LOCKED, {"ids": ids})}
 
     async def on_artifact(self, artifact_id: int) -> list[Tag]:
         """See the port."""

@@ -1,0 +1,105 @@
+"""Projects: the row made at the first need, and the deletion that spans two services."""
+
+import asyncio
+
+import pytest
+
+from metasvc.domain.project import delete_project, is_deletable, list_usages
+from svckit.errors import DomainError, Unavailable
+from tests.contract.metasvc.world import World, blob_digest, image
+
+DIGEST = blob_digest("layer")
+
+
+async def delete(world: World, project_id: int) -> None:
+    await delete_project(world.store, world.directory, world.clock, project_id, "user:1")
+
+
+async def reason_of(work: object) -> str:
+    with pytest.raises(DomainError) as caught:
+        await work  # type: ignore[misc]
+    return caught.value.reason
+
+
+async def test_the_row_is_made_at_the_first_need_with_the_initial_quota(world: World) -> None:
+    await world.link("small/app", DIGEST, project_id=3)
+
+    (row,) = await world.rows("SELECT * FROM project")
+    assert (row.id, row.name, row.state, row.quota_bytes, row.used_bytes) == (3, "small", "active", 1000, 100)
+
+
+async def test_a_project_that_does_not_exist_takes_nothing(world: World) -> None:
+    assert await reason_of(world.link("gone/app", DIGEST, project_id=9)) == "PROJECT_UNKNOWN"
+    assert await world.value("SELECT count(*) FROM project") == 0
+
+
+async def test_a_project_with_a_repository_is_not_deleted_and_not_fenced(world: World) -> None:
+    await world.link("alpha/app", DIGEST)
+
+    assert await reason_of(delete(world, 1)) == "PROJECT_NOT_EMPTY"
+
+    assert not await is_deletable(world.store, 1)
+    assert world.directory.deleted == []
+    await world.link("alpha/app", blob_digest("another"))
+
+
+async def test_an_empty_project_goes_in_both_services_even_if_it_was_never_used(world: World) -> None:
+    await delete(world, 2)
+
+    assert world.directory.deleted == [2]
+    assert await world.value("SELECT count(*) FROM project") == 0
+    assert await world.value("SELECT kind FROM change") == "project_delete"
+    assert await reason_of(world.link("beta/app", DIGEST, project_id=2)) == "PROJECT_UNKNOWN"
+
+
+async def test_a_deletion_that_was_interrupted_stays_fenced_and_is_resumed(world: World) -> None:
+    world.directory.failure = Unavailable()
+    assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
+    assert await reason_of(world.link("alpha/app", DIGEST)) == "PROJECT_UNKNOWN"
+    assert await reason_of(world.put("alpha/app", image("one"))) == "PROJECT_UNKNOWN"
+
+    world.directory.failure = None
+    await delete(world, 1)
+
+    assert world.directory.deleted == [1]
+
+
+async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> None:
+    world.directory.failure = Unavailable()
+    assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
+    # authsvc forgot the old one on its own, and the name was given again.
+    world.directory.projects = {11: ("alpha", -1)}
+
+    await world.link("alpha/app", DIGEST, project_id=11)
+
+    names = {row.id: row.name for row in await world.rows("SELECT id, name FROM project")}
+    assert names == {1: "#1#alpha", 11: "alpha"}
+
+
+async def test_a_push_and_a_deletion_at_once_leave_no_repository_without_a_project(world: World) -> None:
+    for project_id in range(20, 30):
+        world.directory.projects[project_id] = (f"p{project_id}", -1)
+
+        linked, deleted = await asyncio.gather(
+            world.link(f"p{project_id}/app", DIGEST, project_id=project_id),
+            delete(world, project_id),
+            return_exceptions=True,
+        )
+
+        refusals = {error.reason for error in (linked, deleted) if isinstance(error, DomainError)}
+        assert refusals in ({"PROJECT_UNKNOWN"}, {"PROJECT_NOT_EMPTY"})
+
+
+async def test_usages_are_counted_for_many_projects_at_once(world: World) -> None:
+    await world.link("alpha/app", DIGEST)
+    await world.link("alpha/other", DIGEST)
+    await world.link("small/app", DIGEST, project_id=3)
+
+    usages = await list_usages(world.store, [3, 1, 2])
+
+    assert [(each.project_id, each.repository_count, each.used_bytes, each.limit_bytes) for each in usages] == [
+        (1, 2, 100, -1),
+        (3, 1, 100, 1000),
+    ]
+    assert await list_usages(world.store, []) == []
+    assert await reason_of(list_usages(world.store, range(1001))) == "BAD_REQUEST"
