@@ -58,7 +58,11 @@ class Plan:
                 "blobsvc": self.address("blobsvc"),
                 "limits": {"drain_seconds": _DRAIN_SECONDS},
             },
-            "authsvc": {**self._rpc_service("authsvc"), "database_url": self._database_url("authsvc", "auth.db")},
+            "authsvc": {
+                **self._rpc_service("authsvc"),
+                "database_url": self._database_url("authsvc", "auth.db"),
+                "initial_admin_password_file": str(self.data_dir.password_file),
+            },
             "metasvc": {
                 **self._rpc_service("metasvc"),
                 "database_url": self._database_url("metasvc", "meta.db"),

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +64,12 @@ def up(options: Options) -> int:
             _say(f"grpc {service} {address}")
         if is_new:
             _say(f"admin password: {password} (kept in {options.data_dir.password_file})")
-        children = _children(plan, listener, password, options.workers)
+        children = _children(plan, listener, options.workers)
         return asyncio.run(_run(children, http, pretty=plan.pretty))
 
 
-def _children(plan: Plan, listener: socket.socket, password: str, workers: int) -> list[Child]:
+def _children(plan: Plan, listener: socket.socket, workers: int) -> list[Child]:
+    # The file that DataDir.admin_password keeps says it to the one service that needs it.
     environment = {name: value for name, value in os.environ.items() if name != "ROADSTEAD_ADMIN_PASSWORD"}
     # glibc gives each thread a heap of its own, up to eight for each core; most of that would lie idle here.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
@@ -77,7 +78,7 @@ def _children(plan: Plan, listener: socket.socket, password: str, workers: int) 
         Child(
             name=service if counts.get(service, 1) == 1 else f"{service}-{number}",
             command=_command(service, plan.data_dir.config_file),
-            environment={**environment, **_secrets(service, password)},
+            environment=environment,
             pass_fds=(listener.fileno(),) if service == "gateway" else (),
             stop_rank=rank,
             drain_seconds=STOP_SECONDS,
@@ -90,10 +91,6 @@ def _children(plan: Plan, listener: socket.socket, password: str, workers: int) 
 def _command(service: str, config: Path) -> tuple[str, ...]:
     # -P: the current folder is none of ours, whatever modules lie there.
     return (sys.executable, "-P", "-m", "ctl.service", service, str(config))
-
-
-def _secrets(service: str, password: str) -> Mapping[str, str]:
-    return {"ROADSTEAD_AUTHSVC_ADMIN_PASSWORD": password} if service == "authsvc" else {}
 
 
 async def _run(children: list[Child], http: Address, *, pretty: bool) -> int:
