@@ -20,6 +20,9 @@ CHUNK_BYTES = 1024 * 1024
 
 Receive = Callable[[], Awaitable[Any]]
 
+# asyncio keeps weak references only.
+_swallowing: set[asyncio.Task[None]] = set()
+
 
 class ClientGone(Exception):
     """The client closed the connection. No fault, and nobody is left to be told."""
@@ -41,6 +44,7 @@ class StreamedBody(Body):
         self._receive: Receive | None = None
         self._idle_seconds: float | None = None
         self._whole: bytes | None = None
+        self._abandoned = False
         self.complete = False
         self.received_bytes = 0
 
@@ -63,6 +67,7 @@ class StreamedBody(Body):
             except TimeoutError:
                 raise error_for("REQUEST_TIMEOUT") from None
             if event["type"] != "http.request":
+                self._abandoned = True
                 raise ClientGone
             self.complete = not event.get("more_body", False)
             piece: bytes = event.get("body", b"")
@@ -133,8 +138,21 @@ class StreamedBody(Body):
         except (TimeoutError, ClientGone, DomainError):
             return
 
+    def abandon(self) -> None:
+        """Says that nobody will read the rest. To be called before an exchange ends whose body is not complete.
+
+        Hypercorn's queue is short, and at the end it puts one more event into it: full and read by nobody, it would have
+        it wait for ever, and the connection with it. So the rest is swallowed until it says that this is the end.
+        """
+        if self.complete or self._abandoned or self._receive is None:
+            return
+        self._abandoned = True
+        task = asyncio.ensure_future(self.wait_for_disconnect())
+        _swallowing.add(task)
+        task.add_done_callback(_swallowing.discard)
+
     async def wait_for_disconnect(self) -> None:
-        """Returns when the client closes the connection. Only to be called once the body is complete."""
+        """Returns when the client closes the connection; what else it sends is forgotten."""
         while self._receive is not None and (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -80,6 +80,7 @@ class HttpConnection(ASGIHTTPConnection):
                 log.warning("answer broken off", route=request.route, why=str(broken), sent_bytes=self._sent_bytes)
                 await self._cut(request, send)
             finally:
+                request.body.abandon()
                 self._edge.in_flight -= 1
                 self._edge.finished(request, self._status, self._sent_bytes, time.perf_counter() - began)
 
@@ -109,6 +110,7 @@ class HttpConnection(ASGIHTTPConnection):
                 await _send_body(send, body, more=True)
                 self._sent_bytes += len(body)
                 await request.body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
+                request.body.abandon()
                 await _send_body(send, b"", more=False)
             else:
                 await _send_body(send, body, more=False)
@@ -149,6 +151,7 @@ class HttpConnection(ASGIHTTPConnection):
         finally:
             streaming = False
             gone.cancel()
+            request.body.abandon()
         await _send_body(send, b"", more=False)
 
     async def _send_in_time(self, piece: bytes, send: ASGISendCallable) -> None:

@@ -46,6 +46,7 @@ class House:
     blobsvc: Blobsvc
     servers: dict[str, RpcServer]
     signers: dict[str, TokenSigner]
+    stop: Callable[[], Awaitable[None]]
 
     def token(self, *access: tuple[str, str], subject: str = "user:7") -> str:
         entries = tuple(
@@ -111,7 +112,8 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
 
         async def end() -> None:
             stop.set()
-            await serving
+            await asyncio.wait([serving])
+            serving.result()
 
         stack.push_async_callback(end)
         http = await stack.enter_async_context(
@@ -126,6 +128,7 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
             cast("Blobsvc", fakes["blobsvc"]),
             servers,
             signers,
+            end,
         )
 
 

@@ -1,7 +1,8 @@
-"""Stand-ins for the three services, at the gRPC boundary: real servers and real rules, with dictionaries behind them."""
+"""Stand-ins for the three services, at the gRPC boundary: real servers and real rules, dictionaries behind them."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -231,6 +232,7 @@ class Blobsvc:
         blobs: by digest.
         uploads: by upload id.
         breaks_after: bytes of a read after which the stream fails.
+        waits_for: what a write waits for before it takes any bytes.
         finished: digest by upload id.
     """
 
@@ -238,6 +240,7 @@ class Blobsvc:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
     breaks_after: int | None = None
+    waits_for: asyncio.Event | None = None
     finished: dict[str, str] = field(default_factory=dict)
     algorithms: list[str] = field(default_factory=list)
     offsets: list[int | None] = field(default_factory=list)
@@ -270,6 +273,8 @@ class Blobsvc:
         if header.HasField("offset") and header.offset != len(upload):
             raise error_for("RANGE_INVALID", metadata={"committed_size": str(len(upload))})
         async for request in requests:
+            if self.waits_for is not None:
+                await self.waits_for.wait()
             upload += request.data
         return upload_pb.WriteUploadResponse(committed_size_bytes=len(upload))
 

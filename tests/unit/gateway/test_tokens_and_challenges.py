@@ -54,7 +54,9 @@ async def test_a_token_that_lacks_the_right_hears_insufficient_scope_and_a_bad_o
     path = f"/v2/{REPOSITORY}/manifests/latest"
     lacking = await house.http.get(path, headers=house.bearer("pull", "other/one"))
     assert lacking.status_code == 401
-    assert lacking.headers["WWW-Authenticate"].endswith(f',scope="repository:{REPOSITORY}:pull",error="insufficient_scope"')
+    assert lacking.headers["WWW-Authenticate"].endswith(
+        f',scope="repository:{REPOSITORY}:pull",error="insufficient_scope"'
+    )
     bad = await house.http.get(path, headers={"Authorization": "Bearer a.b.c"})
     assert bad.status_code == 401
     assert bad.headers["WWW-Authenticate"].endswith(',error="invalid_token"')
@@ -145,8 +147,7 @@ async def test_an_external_url_and_other_names_go_into_the_challenge(make_house:
     )
     answer = await house.http.get("/v2/")
     assert (
-        answer.headers["WWW-Authenticate"]
-        == 'Bearer realm="https://hub.example.com/auth/token",service="my-registry"'
+        answer.headers["WWW-Authenticate"] == 'Bearer realm="https://hub.example.com/auth/token",service="my-registry"'
     )
     assert (await house.http.get("/auth/token")).status_code == 200
     assert (await house.http.get("/service/token")).status_code == 404
