@@ -141,8 +141,8 @@ class StreamedBody(Body):
     def abandon(self) -> None:
         """Says that nobody will read the rest. To be called before an exchange ends whose body is not complete.
 
-        Hypercorn's queue is short, and at the end it puts one more event into it: full and read by nobody, it would have
-        it wait for ever, and the connection with it. So the rest is swallowed until it says that this is the end.
+        Hypercorn's queue is short, and gets one more event at the end: full, and read by nobody, it would have Hypercorn
+        wait for ever, and the connection with it. So the rest is swallowed until Hypercorn says that this is the end.
         """
         if self.complete or self._abandoned or self._receive is None:
             return
