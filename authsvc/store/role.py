@@ -73,7 +73,7 @@ class SqlRoles:
             return await self.permissions(SYSTEM_ADMINISTRATOR_ROLE)
         held = (
             select(role_permission.c.resource, role_permission.c.action)
-            .join(project, _role_applies(caller))
+            .select_from(role_permission.join(project, _role_applies(caller)))
             .where(project.c.id == project_id)
         )
         rows = (await self._conn.execute(held)).all()
@@ -121,11 +121,14 @@ def _role_applies(caller: Caller) -> ColumnElement[bool]:
     ]
     if caller.kind == "user":
         ways.append(
-            exists().where(
+            exists()
+            .where(
                 member.c.project_id == project.c.id,
                 member.c.user_id == caller.id,
                 member.c.role_id == role_permission.c.role_id,
             )
+            # Said, because SQLAlchemy finds out by itself for one level only, and would look at all projects otherwise.
+            .correlate(project, role_permission)
         )
     return or_(*ways)
 

@@ -43,9 +43,7 @@ async def test_later_starts_ask_for_no_password_and_change_nothing(auth_store: S
 
 
 async def test_two_replicas_that_start_at_once_make_one_installation(auth_store: SqlStore) -> None:
-    keys = await asyncio.gather(
-        *(bootstrap(auth_store, cheap_hasher(), now, lambda: ADMIN_PASSWORD) for _ in range(5))
-    )
+    keys = await asyncio.gather(*(bootstrap(auth_store, cheap_hasher(), now, lambda: ADMIN_PASSWORD) for _ in range(5)))
     assert len(set(keys)) == 1
     async with auth_store.read() as unit:
         assert await unit.users.count(()) == 1

@@ -1,0 +1,122 @@
+import pytest
+
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import access_service_pb2 as pb
+from roadstead.auth.v1 import member_service_pb2, user_service_pb2
+from svckit.access.call import Call
+from svckit.access.checker import ProjectKey
+from svckit.access.principal import ANONYMOUS, Principal
+from svckit.access.remote import RemoteChecker
+from svckit.errors import Invalid, Unauthenticated
+from svckit.tokens import IdentityToken
+from tests.harness.authsvc import AuthService, Caller
+
+
+async def check(caller: Caller, project: ProjectRef, permission: str) -> tuple[bool, bool, int, str]:
+    resource, action = permission.split(":")
+    answer = await caller.access.CheckAccess(pb.CheckAccessRequest(project=project, resource=resource, action=action))
+    return answer.allowed, answer.visible, answer.project_id, answer.project_name
+
+
+async def accessible(caller: Caller, permission: str) -> pb.ListAccessibleProjectsResponse:
+    resource, action = permission.split(":")
+    answer: pb.ListAccessibleProjectsResponse = await caller.access.ListAccessibleProjects(
+        pb.ListAccessibleProjectsRequest(resource=resource, action=action)
+    )
+    return answer
+
+
+async def test_an_answer_says_no_more_than_the_caller_may_know(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    project_id = await alice.make_project("secret")
+    for reference in (ProjectRef(name="secret"), ProjectRef(id=project_id)):
+        assert await check(alice, reference, "repository:push") == (True, True, project_id, "secret")
+        assert await check(authsvc.admin, reference, "anything:at-all") == (True, True, project_id, "secret")
+        for caller in (bob, authsvc.anonymous):
+            assert await check(caller, reference, "repository:pull") == (False, False, 0, "")
+    for reference in (ProjectRef(name="nothing"), ProjectRef(id=999)):
+        assert await check(authsvc.admin, reference, "repository:pull") == (False, False, 0, "")
+    assert await check(bob, ProjectRef(name="library"), "repository:push") == (False, True, 1, "library")
+    with pytest.raises(Invalid):
+        await check(alice, ProjectRef(), "repository:pull")
+
+
+async def test_a_change_counts_at_once(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    project_id = await alice.make_project("team")
+    team = ProjectRef(name="team")
+    member_id = await alice.add_member("team", bob, "developer")
+    assert (await check(bob, team, "repository:push"))[0]
+    await alice.members.UpdateMember(
+        member_service_pb2.UpdateMemberRequest(project=team, member_id=member_id, role_id=3)
+    )
+    assert await check(bob, team, "repository:push") == (False, True, project_id, "team")
+    await authsvc.admin.users.SetUserDisabled(user_service_pb2.SetUserDisabledRequest(user_id=bob.id, disabled=True))
+    with pytest.raises(Unauthenticated):
+        await check(bob, team, "repository:pull")
+
+
+async def test_a_registry_token_is_asked_for_nothing_here(authsvc: AuthService) -> None:
+    answer = await authsvc.admin.registry_token("repository:library/a:pull", "registry:catalog:*")
+    narrowed = Caller(authsvc, answer.token)
+    assert await check(narrowed, ProjectRef(name="library"), "repository:pull") == (False, False, 0, "")
+    assert await accessible(narrowed, "repository:pull") == pb.ListAccessibleProjectsResponse()
+    assert not (
+        await narrowed.access.CheckSystemAccess(pb.CheckSystemAccessRequest(resource="user", action="list"))
+    ).allowed
+
+
+async def test_accessible_projects_are_those_where_the_permission_is_held(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    one = await alice.make_project("one")
+    two = await alice.make_project("two")
+    await alice.add_member("one", bob, "guest")
+    await alice.add_member("two", bob, "developer")
+    assert list((await accessible(bob, "repository:pull")).project_ids) == [1, one, two]
+    assert list((await accessible(bob, "repository:push")).project_ids) == [two]
+    assert list((await accessible(authsvc.anonymous, "repository:pull")).project_ids) == [1]
+    everything = await accessible(authsvc.admin, "repository:push")
+    assert everything.all
+    assert not everything.project_ids
+    robot = await alice.make_robot("one", "ci", "repository:push")
+    machine = await authsvc.log_in(robot.name, robot.secret)
+    assert list((await accessible(machine, "repository:push")).project_ids) == [one]
+    assert list((await accessible(machine, "repository:pull")).project_ids) == [1]
+
+
+async def test_the_system_level_is_for_administrators_but_for_making_projects(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    robot = await authsvc.admin.make_robot("library", "ci", "project:read")
+    machine = await authsvc.log_in(robot.name, robot.secret)
+
+    async def may(caller: Caller, resource: str, action: str) -> bool:
+        answer = await caller.access.CheckSystemAccess(pb.CheckSystemAccessRequest(resource=resource, action=action))
+        return bool(answer.allowed)
+
+    for caller, makes_projects, reads_the_catalog in (
+        (authsvc.admin, True, True),
+        (alice, True, False),
+        (machine, False, False),
+        (authsvc.anonymous, False, False),
+    ):
+        assert await may(caller, "project", "create") is makes_projects
+        assert await may(caller, "catalog", "read") is reads_the_catalog
+        assert await may(caller, "user", "list") is reads_the_catalog
+
+
+async def test_another_service_asks_for_a_caller_by_the_callers_own_token(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    project_id = await alice.make_project("team")
+    says = authsvc.verifier.verify(alice.token, IdentityToken)
+    key = ProjectKey(name="team")
+    async with authsvc.service_channel("metasvc") as channel:
+        checker = RemoteChecker(channel)
+        call = Call("/x", principal=Principal.of_identity(says), token=alice.token)
+        decision = await checker.check_project(call, key, "repository", "push")
+        assert (decision.allowed, decision.visible, decision.project_id) == (True, True, project_id)
+        assert await checker.check_system(call, "project", "create")
+        # A service that passes on nobody's call may do what anybody may, and no more.
+        nobody = Call("/x", principal=ANONYMOUS)
+        assert not (await checker.check_project(nobody, key, "repository", "pull")).visible
+        assert (await checker.check_project(nobody, ProjectKey(name="library"), "repository", "pull")).allowed
+        assert not await checker.check_system(nobody, "project", "create")

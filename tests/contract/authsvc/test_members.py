@@ -1,0 +1,114 @@
+import asyncio
+
+import pytest
+
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import member_service_pb2 as pb
+from roadstead.auth.v1 import user_service_pb2
+from svckit.errors import Conflict, Denied, Invalid, NotFound
+from tests.harness.authsvc import ROLES, AuthService, Caller
+
+TEAM = ProjectRef(name="team")
+
+
+async def listed(caller: Caller, **fields: object) -> list[tuple[str, str]]:
+    answer = await caller.members.ListMembers(pb.ListMembersRequest(project=TEAM, **fields))  # type: ignore[arg-type]
+    return [(member.entity_name, member.role_name) for member in answer.members]
+
+
+def create(role: int, **fields: object) -> pb.CreateMemberRequest:
+    return pb.CreateMemberRequest(project=TEAM, role_id=role, **fields)  # type: ignore[arg-type]
+
+
+async def test_members_are_made_by_id_or_by_name_and_read_back(authsvc: AuthService) -> None:
+    alice, bob, carol = [await authsvc.user(name) for name in ("alice", "bob", "carol")]
+    project_id = await alice.make_project("team")
+    member = (await alice.members.CreateMember(create(2, member_user={"user_id": bob.id}))).member
+    assert (member.project_id, member.entity_id, member.entity_type) == (project_id, bob.id, "u")
+    assert (member.entity_name, member.role_id, member.role_name) == ("bob", 2, "developer")
+    await alice.members.CreateMember(create(5, member_user={"username": "carol"}))
+    assert await listed(bob) == [("alice", "projectAdmin"), ("bob", "developer"), ("carol", "limitedGuest")]
+    assert await listed(bob, entity_name="AR") == [("carol", "limitedGuest")]
+    read = await bob.members.GetMember(pb.GetMemberRequest(project=TEAM, member_id=member.id))
+    assert read.member == member
+    first = await alice.members.ListMembers(pb.ListMembersRequest(project=TEAM, page_size=2))
+    assert first.total_size == 3
+    assert await listed(alice, page_size=2, page_token=first.next_page_token) == [("carol", "limitedGuest")]
+    with pytest.raises(Denied):
+        await listed(carol)
+
+
+async def test_one_user_is_a_member_once(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    request = create(3, member_user={"user_id": bob.id}, request_id="r")
+    answers = await asyncio.gather(*(alice.members.CreateMember(request) for _ in range(3)))
+    assert len({answer.member.id for answer in answers}) == 1
+    with pytest.raises(Conflict):
+        await alice.members.CreateMember(create(2, member_user={"user_id": bob.id}))
+
+
+async def test_what_names_no_user_or_role_is_refused(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    await alice.make_project("team")
+    for request, error in (
+        (create(2), Invalid),
+        (create(2, member_user={"user_id": 999}), NotFound),
+        (create(2, member_user={"username": "nobody"}), NotFound),
+        (create(2, member_user={"user_id": 1, "username": "nobody"}), NotFound),
+        (create(0, member_user={"user_id": 1}), Invalid),
+        (create(6, member_user={"user_id": 1}), Invalid),
+        (create(100, member_user={"user_id": 1}), Invalid),
+    ):
+        with pytest.raises(error):
+            await alice.members.CreateMember(request)
+
+
+async def test_a_role_changes_and_ends(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    member_id = await alice.add_member("team", bob, "guest")
+    update = pb.UpdateMemberRequest(project=TEAM, member_id=member_id, role_id=4)
+    with pytest.raises(Denied):
+        await bob.members.UpdateMember(update)
+    assert (await alice.members.UpdateMember(update)).member.role_name == "maintainer"
+    assert ("bob", "maintainer") in await listed(alice)
+    # A membership is found in its own project only.
+    await alice.make_project("other")
+    other = ProjectRef(name="other")
+    for call in (
+        alice.members.GetMember(pb.GetMemberRequest(project=other, member_id=member_id)),
+        alice.members.UpdateMember(pb.UpdateMemberRequest(project=other, member_id=member_id, role_id=1)),
+        alice.members.DeleteMember(pb.DeleteMemberRequest(project=other, member_id=member_id)),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    delete = pb.DeleteMemberRequest(project=TEAM, member_id=member_id)
+    await alice.members.DeleteMember(delete)
+    with pytest.raises(NotFound):
+        await alice.members.DeleteMember(delete)
+    with pytest.raises(NotFound):
+        await listed(bob)
+
+
+async def test_a_deleted_user_is_no_member(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    await alice.add_member("team", bob, "guest")
+    await authsvc.admin.users.DeleteUser(user_service_pb2.DeleteUserRequest(user_id=bob.id))
+    assert await listed(alice) == [("alice", "projectAdmin")]
+
+
+async def test_nobody_gives_a_role_that_holds_more_than_they_do(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    # A robot may make members, and holds little else.
+    created = await alice.make_robot("team", "hr", "member:create", "member:update", "member:list", "member:read")
+    robot = await authsvc.log_in(created.name, created.secret)
+    for role in ROLES:
+        with pytest.raises(Denied):
+            await robot.add_member("team", bob, role)
+    member_id = await alice.add_member("team", bob, "limitedGuest")
+    with pytest.raises(Denied):
+        await robot.members.UpdateMember(pb.UpdateMemberRequest(project=TEAM, member_id=member_id, role_id=1))
+    assert ("bob", "limitedGuest") in await listed(robot)

@@ -1,0 +1,271 @@
+import asyncio
+
+import pytest
+
+from roadstead.auth.v1 import user_service_pb2 as pb
+from svckit.errors import Conflict, Denied, DomainError, Invalid, NotFound, Precondition, Unauthenticated
+from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller
+
+
+def new(username: str = "alice", password: str = PASSWORD, **fields: str) -> pb.CreateUserRequest:
+    return pb.CreateUserRequest(username=username, password=password, **fields)
+
+
+async def test_a_created_user_can_log_in_and_reads_itself(authsvc: AuthService) -> None:
+    created = await authsvc.admin.users.CreateUser(new(email="alice@example.org", realname="Alice", comment="first"))
+    alice = await authsvc.log_in("alice", PASSWORD)
+    current = (await alice.users.GetCurrentUser(pb.GetCurrentUserRequest())).user
+    assert current == created.user
+    assert (current.username, current.email, current.realname, current.comment) == (
+        "alice",
+        "alice@example.org",
+        "Alice",
+        "first",
+    )
+    assert not current.administrator
+    assert current.create_time == current.update_time
+    assert (await alice.users.GetUser(pb.GetUserRequest(user_id=current.id))).user == current
+
+
+async def test_names_and_mail_addresses_are_taken_once(authsvc: AuthService) -> None:
+    await authsvc.admin.users.CreateUser(new(email="a@example.org"))
+    for request in (new(), new("bob", email="a@example.org")):
+        with pytest.raises(Conflict):
+            await authsvc.admin.users.CreateUser(request)
+    await authsvc.admin.users.CreateUser(new("carol"))
+    await authsvc.admin.users.CreateUser(new("dave"))
+    bob = await authsvc.user("bob")
+    with pytest.raises(Conflict):
+        await bob.users.UpdateUser(pb.UpdateUserRequest(user_id=bob.id, email="a@example.org"))
+
+
+async def test_a_deleted_users_name_may_be_given_again_and_its_id_not(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    await authsvc.admin.users.DeleteUser(pb.DeleteUserRequest(user_id=alice.id))
+    with pytest.raises(Unauthenticated):
+        await alice.users.GetCurrentUser(pb.GetCurrentUserRequest())
+    again = await authsvc.user("alice")
+    assert again.id > alice.id
+    # The old token names the old user.
+    with pytest.raises(Unauthenticated):
+        await alice.users.GetCurrentUser(pb.GetCurrentUserRequest())
+
+
+async def test_a_repeated_create_answers_as_the_first_did(authsvc: AuthService) -> None:
+    request = new(request_id="once")
+    answers = await asyncio.gather(*(authsvc.admin.users.CreateUser(request) for _ in range(4)))
+    assert {answer.user.id for answer in answers} == {answers[0].user.id}
+    with pytest.raises(Conflict):
+        await authsvc.admin.users.CreateUser(new("bob", request_id="once"))
+    await authsvc.admin.users.DeleteUser(pb.DeleteUserRequest(user_id=answers[0].user.id))
+    with pytest.raises(Conflict):
+        await authsvc.admin.users.CreateUser(request)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        new(""),
+        new("a" * 256),
+        new("a,b"),
+        new('a"b'),
+        new("a~b"),
+        new("a#b"),
+        new("a%b"),
+        new("a$b"),
+        new("a:b"),
+        new("a\nb"),
+        new(" alice"),
+        new("robot$library+x"),
+        new(password="Sh0rt"),
+        new(password="no-upper-case-1"),
+        new(password="NO-LOWER-CASE-1"),
+        new(password="No-digit-at-all"),
+        new(password="A1a" * 50),
+        new(email="nobody"),
+        new(realname="a" * 256),
+        new(comment="a" * 1025),
+        new(request_id="a" * 65),
+    ],
+)
+async def test_what_breaks_a_rule_is_refused(authsvc: AuthService, request_: pb.CreateUserRequest) -> None:
+    with pytest.raises(Invalid) as caught:
+        await authsvc.admin.users.CreateUser(request_)
+    assert request_.password not in str(caught.value)
+    assert caught.value.violations
+
+
+async def test_only_administrators_create_list_and_delete(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    for call in (
+        alice.users.CreateUser(new("carol")),
+        alice.users.ListUsers(pb.ListUsersRequest()),
+        alice.users.DeleteUser(pb.DeleteUserRequest(user_id=bob.id)),
+        alice.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=bob.id, disabled=True)),
+        alice.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True)),
+        alice.users.GetUser(pb.GetUserRequest(user_id=bob.id)),
+        alice.users.UpdateUser(pb.UpdateUserRequest(user_id=bob.id, comment="x")),
+        alice.users.ChangeUserPassword(pb.ChangeUserPasswordRequest(user_id=bob.id, new_password=PASSWORD)),
+    ):
+        with pytest.raises(Denied):
+            await call
+    for call in (
+        authsvc.anonymous.users.GetCurrentUser(pb.GetCurrentUserRequest()),
+        authsvc.anonymous.users.CreateUser(new("carol")),
+        authsvc.anonymous.users.GetUser(pb.GetUserRequest(user_id=bob.id)),
+    ):
+        with pytest.raises(Unauthenticated):
+            await call
+
+
+async def test_a_profile_is_changed_field_by_field(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    await alice.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, realname="Alice"))
+    user = (await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, email=""))).user
+    assert (user.realname, user.email, user.username) == ("Alice", "", "alice")
+    with pytest.raises(Invalid):
+        await alice.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, email="nobody"))
+    with pytest.raises(NotFound):
+        await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=999, email=""))
+
+
+async def test_a_disabled_user_neither_logs_in_nor_goes_on(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    answer = await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id, disabled=True))
+    assert answer.user.disabled
+    with pytest.raises(Unauthenticated):
+        await authsvc.log_in("alice", PASSWORD)
+    with pytest.raises(Unauthenticated):
+        await alice.users.GetCurrentUser(pb.GetCurrentUserRequest())
+    with pytest.raises(Unauthenticated):
+        await alice.make_project("alices")
+    with pytest.raises(Unauthenticated):
+        await alice.registry_token("repository:library/nginx:pull")
+    await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id, disabled=False))
+    await authsvc.log_in("alice", PASSWORD)
+
+
+async def test_a_right_that_was_taken_counts_at_once_whatever_the_token_says(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+
+    async def set_administrator(administrator: bool) -> None:
+        await authsvc.admin.users.SetUserAdministrator(
+            pb.SetUserAdministratorRequest(user_id=alice.id, administrator=administrator)
+        )
+
+    await set_administrator(True)
+    # A token from before is enough to be an administrator, and one from then is not enough to stay one.
+    await alice.users.ListUsers(pb.ListUsersRequest())
+    privileged = await authsvc.log_in("alice", PASSWORD)
+    await set_administrator(False)
+    with pytest.raises(Denied):
+        await privileged.users.ListUsers(pb.ListUsersRequest())
+    with pytest.raises(Denied):
+        await privileged.users.GetUser(pb.GetUserRequest(user_id=authsvc.admin.id))
+
+
+async def test_the_last_administrator_stays(authsvc: AuthService) -> None:
+    admin, alice = authsvc.admin, await authsvc.user("alice")
+    with pytest.raises(Precondition):
+        await admin.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=1, administrator=False))
+    with pytest.raises(Precondition):
+        await admin.users.DeleteUser(pb.DeleteUserRequest(user_id=1))
+    with pytest.raises(Precondition):
+        await admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=1, disabled=True))
+    await admin.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True))
+
+    async def take_from(taker: Caller, user_id: int) -> bool:
+        try:
+            await taker.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=user_id, administrator=False))
+        except DomainError:
+            return False
+        return True
+
+    # Each takes the other's right at the same moment: one of them is left.
+    assert sorted(await asyncio.gather(take_from(admin, alice.id), take_from(alice, 1))) == [False, True]
+
+
+async def test_a_password_is_changed_with_the_old_one(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+
+    def change(old: str, new_password: str) -> pb.ChangeUserPasswordRequest:
+        return pb.ChangeUserPasswordRequest(user_id=alice.id, old_password=old, new_password=new_password)
+
+    for request, error in (
+        (change("Wrong-horse-1", "Other-horse-1"), Denied),
+        (change("", "Other-horse-1"), Denied),
+        (change(PASSWORD, "short"), Invalid),
+        (change(PASSWORD, PASSWORD), Invalid),
+    ):
+        with pytest.raises(error):
+            await alice.users.ChangeUserPassword(request)
+    await alice.users.ChangeUserPassword(change(PASSWORD, "Other-horse-1"))
+    with pytest.raises(Unauthenticated):
+        await authsvc.log_in("alice", PASSWORD)
+    await authsvc.log_in("alice", "Other-horse-1")
+    # An administrator needs none for another user, and needs it for itself.
+    await authsvc.admin.users.ChangeUserPassword(change("", "Third-horse-1"))
+    await authsvc.log_in("alice", "Third-horse-1")
+    own = pb.ChangeUserPasswordRequest(user_id=1, new_password="Other-admin-1")
+    with pytest.raises(Denied):
+        await authsvc.admin.users.ChangeUserPassword(own)
+    own.old_password = ADMIN_PASSWORD
+    await authsvc.admin.users.ChangeUserPassword(own)
+    with pytest.raises(NotFound):
+        await authsvc.admin.users.ChangeUserPassword(
+            pb.ChangeUserPasswordRequest(user_id=999, new_password="Other-admin-1")
+        )
+
+
+async def test_users_are_listed_in_pages(authsvc: AuthService) -> None:
+    for name in ("carol", "bob", "alice"):
+        await authsvc.admin.users.CreateUser(new(name, email=f"{name}@example.org"))
+
+    async def listed(**fields: object) -> tuple[list[str], int, str]:
+        answer = await authsvc.admin.users.ListUsers(pb.ListUsersRequest(**fields))  # type: ignore[arg-type]
+        return [user.username for user in answer.users], answer.total_size, answer.next_page_token
+
+    assert await listed() == (["admin", "alice", "bob", "carol"], 4, "")
+    names, total, token = await listed(page_size=3)
+    assert (names, total) == (["admin", "alice", "bob"], 4)
+    assert await listed(page_size=3, page_token=token) == (["carol"], 4, "")
+    assert await listed(page_size=3, page=2) == (["carol"], 4, "")
+    assert await listed(q="username=~LIC") == (["alice"], 1, "")
+    assert await listed(q="email=bob@example.org") == (["bob"], 1, "")
+    assert (await listed(sort="-creation_time"))[0] == ["alice", "bob", "carol", "admin"]
+    names, _, token = await listed(sort="-creation_time", page_size=2)
+    assert (await listed(sort="-creation_time", page_size=2, page_token=token))[0] == ["carol", "admin"]
+    assert (await listed(sort="-username,user_id", page_size=2))[0] == ["carol", "bob"]
+    for fields in ({"q": "password_hash=x"}, {"sort": "password_hash"}, {"page_token": "x"}, {"page": -1}):
+        with pytest.raises(Invalid):
+            await listed(**fields)
+
+
+async def test_permissions_of_the_caller_are_named_as_harbor_names_them(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    project_id = await alice.make_project("alices")
+
+    async def permissions(caller: Caller, scope: str, relative: bool = False) -> set[tuple[str, str]]:
+        answer = await caller.users.ListCurrentUserPermissions(
+            pb.ListCurrentUserPermissionsRequest(scope=scope, relative=relative)
+        )
+        return {(permission.resource, permission.action) for permission in answer.permissions}
+
+    assert await permissions(alice, "") == {("project", "create")}
+    held = await permissions(alice, f"/project/{project_id}")
+    assert (f"/project/{project_id}/repository", "push") in held
+    assert (f"/project/{project_id}", "delete") in held
+    assert held == await permissions(alice, "/project/alices")
+    assert ("repository", "push") in await permissions(alice, "/project/alices", relative=True)
+    assert (f"/project/{project_id}/repository", "push") in await permissions(authsvc.admin, "/project/alices")
+    assert ("user", "create") in await permissions(authsvc.admin, "")
+    library = await permissions(alice, "/project/library", relative=True)
+    assert ("repository", "pull") in library
+    assert ("repository", "push") not in library
+    bob = await authsvc.user("bob")
+    for scope in ("/project/alices", "/project/nothing", "/project/999"):
+        with pytest.raises(NotFound):
+            await permissions(bob, scope)
+    for scope in ("/", "/project/", "/project/a/b", "project/1"):
+        with pytest.raises(Invalid):
+            await permissions(alice, scope)
