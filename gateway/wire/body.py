@@ -141,7 +141,7 @@ class StreamedBody(Body):
     def abandon(self) -> None:
         """Says that nobody will read the rest. To be called before an exchange ends whose body is not complete.
 
-        Hypercorn's queue is short, and gets one more event at the end: full, and read by nobody, it would have Hypercorn
+        Hypercorn's queue is short, and gets one more event at the end: full, and read by nobody, it would have it
         wait for ever, and the connection with it. So the rest is swallowed until Hypercorn says that this is the end.
         """
         if self.complete or self._abandoned or self._receive is None:
