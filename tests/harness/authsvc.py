@@ -34,6 +34,7 @@ from roadstead.auth.v1 import (
     user_service_pb2,
     user_service_pb2_grpc,
 )
+from roadstead.auth.v1.member_pb2 import MemberUser
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
@@ -119,7 +120,7 @@ class Caller:
             member_service_pb2.CreateMemberRequest(
                 project=ProjectRef(name=project),
                 role_id=ROLES[role],
-                member_user={"user_id": user.id},
+                member_user=MemberUser(user_id=user.id),
             )
         )
         return int(answer.member.id)

@@ -38,8 +38,8 @@ async def test_later_starts_ask_for_no_password_and_change_nothing(auth_store: S
         assert await unit.users.remove(1)
         await unit.commit()
     assert await bootstrap(auth_store, cheap_hasher(), now, never) == first
-    async with auth_store.read() as unit:
-        assert await unit.users.by_name("admin") is None
+    async with auth_store.read() as later:
+        assert await later.users.by_name("admin") is None
 
 
 async def test_two_replicas_that_start_at_once_make_one_installation(auth_store: SqlStore) -> None:

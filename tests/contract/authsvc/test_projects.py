@@ -1,11 +1,13 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import project_service_pb2 as pb
 from roadstead.auth.v1 import robot_service_pb2, user_service_pb2
-from svckit.errors import Conflict, Denied, DomainError, Invalid, NotFound, Precondition, Unauthenticated
+from svckit.errors import Conflict, Denied, Invalid, NotFound, Precondition, Unauthenticated
 from tests.harness.authsvc import PASSWORD, AuthService, Caller, serving
 
 
@@ -191,8 +193,7 @@ async def test_of_writers_with_one_etag_one_wins(authsvc: AuthService) -> None:
             await authsvc.admin.projects.UpdateProject(
                 pb.UpdateProjectRequest(project=ProjectRef(name="team"), metadata={"severity": severity}, etag=etag)
             )
-        except DomainError as error:
-            assert error.reason == "PRECONDITION"
+        except Precondition:
             return False
         return True
 
@@ -251,7 +252,7 @@ async def test_a_project_outlives_its_owner(authsvc: AuthService) -> None:
         await get(again, "team")
 
 
-async def test_creating_projects_can_be_kept_for_administrators(auth_store, socket_folder) -> None:  # type: ignore[no-untyped-def]
+async def test_creating_projects_can_be_kept_for_administrators(auth_store: SqlStore, socket_folder: Path) -> None:
     async with serving(auth_store, socket_folder, project_creation_restriction="adminonly") as authsvc:
         alice = await authsvc.user("alice")
         with pytest.raises(Denied):

@@ -148,13 +148,14 @@ async def test_an_update_replaces_and_a_disabled_robot_is_refused(authsvc: AuthS
     await alice.robots.UpdateRobot(update())
     await authsvc.log_in(created.name, created.secret)
     await alice.make_project("other")
-    for wrong in (
+    refused: tuple[dict[str, object], ...] = (
         {"name": "robot$team+other"},
         {"level": "system"},
         {"permissions": [permission_group("other", "repository:pull")]},
         {"permissions": []},
         {"duration_days": 0},
-    ):
+    )
+    for wrong in refused:
         with pytest.raises(Invalid):
             await alice.robots.UpdateRobot(update(**wrong))
 
