@@ -7,7 +7,8 @@ from ctl.listen import Address
 
 READY_PATH = "/readyz"
 
-_ASK_EVERY_SECONDS = 0.05
+# Often enough not to be what a start takes, and seldom enough to leave the cores to those who start.
+_ASK_EVERY_SECONDS = 0.1
 # While the gateway is not up yet, the question waits in the socket's queue, and is answered when it comes.
 _ANSWER_SECONDS = 2.0
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call when we listen on all addresses

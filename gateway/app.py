@@ -118,7 +118,9 @@ class Gateway(Quart):
         """Logs and counts a request. Without its query: uploads carry their ticket there."""
         received_bytes = request.body.received_bytes
         self.metrics.observe(request.route, request.method, status, seconds, received_bytes, sent_bytes)
-        log.info(
+        # Probes come every few seconds for as long as this lives, and say nothing of what people do.
+        write = log.debug if request.raw_target in _ALWAYS_SERVED else log.info
+        write(
             "request",
             method=request.method,
             path=request.raw_target,

@@ -28,7 +28,7 @@ import grpc.aio
 from svckit.rpc.address import parse_address
 from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from svckit.rpc.forwarding import Forwarding
-from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
+from svckit.rpc.server import LOOKAHEAD_BYTES, MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
 from svckit.rpc.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ _OPTIONS = (
     ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
+    # As on the server's side (svckit.rpc.server), for what it sends.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
     # A service that restarts is back within a second or two; gRPC's own waits grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 300),
     # Finds out about a server that vanished without a word. Servers allow one in 10 s (svckit.rpc.server).
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
