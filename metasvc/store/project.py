@@ -78,36 +78,35 @@ _SET_QUOTA = (
 )
 # What a repository uses: each of its links and manifests once. The same with a hundred thousand of them: the digests
 # never leave the database.
-_IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
+_THERE: BindParameter[int] = bindparam("in_repository")
+_OF_PROJECT = project_blob.c.project_id == bindparam("in_project")
 _USED_THERE = project_blob.c.digest.in_(
     select(repository_blob.c.digest)
-    .where(repository_blob.c.repository_id == _IN_REPOSITORY)
-    .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _IN_REPOSITORY))
+    .where(repository_blob.c.repository_id == _THERE)
+    .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _THERE))
 )
 _USES_THERE = (
     select(func.count())
     .select_from(repository_blob)
-    .where(repository_blob.c.repository_id == _IN_REPOSITORY, repository_blob.c.digest == project_blob.c.digest)
+    .where(repository_blob.c.repository_id == _THERE, repository_blob.c.digest == project_blob.c.digest)
     .scalar_subquery()
 ) + (
     select(func.count())
     .select_from(artifact)
-    .where(artifact.c.repository_id == _IN_REPOSITORY, artifact.c.digest == project_blob.c.digest)
+    .where(artifact.c.repository_id == _THERE, artifact.c.digest == project_blob.c.digest)
     .scalar_subquery()
 )
 _LOCK_CHARGES_THERE = select(func.count()).select_from(
     select(project_blob.c.digest)
-    .where(project_blob.c.project_id == _ID, _USED_THERE)
+    .where(_OF_PROJECT, _USED_THERE)
     .order_by(project_blob.c.digest)
     .with_for_update()
     .subquery()
 )
 _COUNT_DOWN_THERE = (
-    update(project_blob)
-    .where(project_blob.c.project_id == _ID, _USED_THERE)
-    .values(count=project_blob.c.count - _USES_THERE)
+    update(project_blob).where(_OF_PROJECT, _USED_THERE).values(count=project_blob.c.count - _USES_THERE)
 )
-_UNUSED_THERE = (project_blob.c.project_id == _ID, _USED_THERE, project_blob.c.count <= 0)
+_UNUSED_THERE = (_OF_PROJECT, _USED_THERE, project_blob.c.count <= 0)
 _FREED_THERE = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_UNUSED_THERE)
 _REMOVE_CHARGES_THERE = delete(project_blob).where(*_UNUSED_THERE)
 
@@ -220,7 +219,7 @@ class SqlProjects:
 
     async def discharge_repository(self, project_id: int, repository_id: int, now: datetime) -> None:
         """See the port."""
-        values = {"project_id": project_id, "repository_id": repository_id}
+        values = {"in_project": project_id, "in_repository": repository_id}
         await self._conn.execute(_LOCK_CHARGES_THERE, values)
         await self._conn.execute(_COUNT_DOWN_THERE, values)
         # PostgreSQL adds up 64-bit numbers to a decimal.

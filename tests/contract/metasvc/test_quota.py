@@ -1,0 +1,118 @@
+"""Quotas: read, listed and set, of projects that were used and of fresh ones."""
+
+from typing import Any
+
+import pytest
+
+from metasvc.domain.model import NO_LIMIT, Project
+from metasvc.domain.project import delete_project
+from metasvc.domain.quota import get_quota, list_quotas, set_quota
+from svckit.errors import DomainError
+from svckit.listing import ListRequest, Page
+from tests.contract.metasvc.world import World, image
+
+
+async def get(world: World, project_id: int) -> Project:
+    return await get_quota(world.store, world.directory, world.clock, project_id=project_id)
+
+
+async def put(world: World, project_id: int, limit_bytes: int | None) -> Project:
+    return await set_quota(world.store, world.directory, world.clock, project_id=project_id, limit_bytes=limit_bytes)
+
+
+async def listed(world: World, *, reference: str = "", reference_id: str = "", **request: Any) -> Page[Project]:
+    return await list_quotas(
+        world.store, reference=reference, reference_id=reference_id, request=ListRequest(**request)
+    )
+
+
+async def ids(world: World, **request: Any) -> list[int]:
+    return [project.id for project in (await listed(world, **request)).items]
+
+
+async def test_the_quota_of_a_fresh_project_is_the_one_that_authsvc_gave_it(world: World) -> None:
+    quota = await get(world, 3)
+    assert (quota.name, quota.quota_bytes, quota.used_bytes) == ("small", 1000, 0)
+    world.directory.projects[3] = ("small", 5)
+    assert await get(world, 3) == quota
+    with pytest.raises(DomainError) as caught:
+        await get(world, 99)
+    assert caught.value.reason == "PROJECT_UNKNOWN"
+
+
+async def test_a_limit_holds_from_the_next_push(world: World) -> None:
+    assert (await put(world, 1, 50)).quota_bytes == 50
+    with pytest.raises(DomainError) as caught:
+        await world.push("alpha/app", image("one"))
+    assert caught.value.reason == "QUOTA_EXCEEDED"
+    assert (await put(world, 1, NO_LIMIT)).quota_bytes == NO_LIMIT
+    await world.push("alpha/app", image("one"))
+    world.later(hours=1)
+    # Below what is used: nothing is lost, and nothing more comes in.
+    lowered = await put(world, 1, 0)
+    assert (lowered.quota_bytes, lowered.used_bytes) == (0, await world.used_bytes())
+    assert lowered.update_time == world.now
+    with pytest.raises(DomainError) as caught:
+        await world.push("alpha/app", image("two"))
+    assert caught.value.reason == "QUOTA_EXCEEDED"
+
+
+@pytest.mark.parametrize("limit_bytes", [None, -2, -(2**63)])
+async def test_a_limit_that_is_none_is_refused(world: World, limit_bytes: int | None) -> None:
+    with pytest.raises(DomainError) as caught:
+        await put(world, 1, limit_bytes)
+    assert caught.value.reason == "BAD_REQUEST"
+    assert caught.value.violations[0].field == "hard.storage"
+    assert (await get(world, 1)).quota_bytes == NO_LIMIT
+
+
+async def test_a_limit_is_for_projects_that_are_there(world: World) -> None:
+    with pytest.raises(DomainError) as caught:
+        await put(world, 99, 10)
+    assert caught.value.reason == "PROJECT_UNKNOWN"
+    await get(world, 2)
+    await delete_project(world.store, world.directory, world.clock, 2, "user:7")
+    with pytest.raises(DomainError) as caught:
+        await put(world, 2, 10)
+    assert caught.value.reason == "PROJECT_UNKNOWN"
+
+
+async def test_the_list_shows_projects_with_a_row(world: World) -> None:
+    await world.push("alpha/app", image("one"))
+    world.later(seconds=1)
+    await get(world, 3)
+    assert await ids(world) == [3, 1]
+    assert await ids(world, sort="-used.storage") == [1, 3]
+    assert await ids(world, sort="hard.storage") == [1, 3]
+    assert await ids(world, reference="project", reference_id="1") == [1]
+    assert await ids(world, reference_id="2") == []
+    first = await listed(world, sort="id", page_size=1)
+    assert (first.items[0].id, first.total_size) == (1, 2)
+    assert await ids(world, sort="id", page_size=1, page_token=first.next_page_token) == [3]
+    assert await ids(world, sort="id", page_size=1, page=2) == [3]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"reference": "user"},
+        {"reference_id": "one"},
+        {"reference_id": "-1"},
+        {"reference_id": "9" * 30},
+        {"reference_id": "²"},
+        {"sort": "name"},
+        {"page_size": -1},
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(world: World, request_: dict[str, Any]) -> None:
+    with pytest.raises(DomainError) as caught:
+        await listed(world, **request_)
+    assert caught.value.reason == "BAD_REQUEST"
+
+
+async def test_what_gave_its_name_up_is_not_listed(world: World) -> None:
+    await get(world, 1)
+    # Deleted and made again behind our back.
+    world.directory.projects[7] = ("alpha", NO_LIMIT)
+    await get(world, 7)
+    assert await ids(world) == [7]
