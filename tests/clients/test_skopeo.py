@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Client
 from tests.harness.images import Image, digest_of, image, index, write_dir_layout, write_oci_layout
+from tests.harness.programs import Client
 from tests.harness.workspace import Login, Workspace
 
 pytestmark = pytest.mark.clients
