@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from blobsvc.store.filesystem import FileStore
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from svckit import keys, logging
-from svckit.allocator import reuse_large_blocks
+from svckit.allocator import return_free_memory, reuse_large_blocks
 from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, serve_until_signal
@@ -75,13 +74,16 @@ async def serve(settings: BlobSettings) -> None:
         admin=store.admin,
         lifetimes=lifetimes,
     )
-    sweep = asyncio.create_task(sweep_uploads(store.admin, lifetimes, settings.upload_sweep_seconds))
+    chores = [
+        asyncio.create_task(sweep_uploads(store.admin, lifetimes, settings.upload_sweep_seconds)),
+        asyncio.create_task(return_free_memory()),
+    ]
     try:
         await serve_until_signal(server)
     finally:
-        sweep.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweep
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
         store.close()
 
 

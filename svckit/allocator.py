@@ -1,5 +1,6 @@
 """How the C library's allocator treats large blocks, in processes that move bytes."""
 
+import asyncio
 import ctypes
 
 # malloc.h of glibc.
@@ -9,6 +10,7 @@ _M_ARENA_MAX = -8
 
 _LARGEST_REUSED_BYTES = 8 * 1024 * 1024
 _KEPT_FREE_BYTES = 32 * 1024 * 1024
+_RETURN_EVERY_SECONDS = 15.0
 
 
 def reuse_large_blocks() -> bool:
@@ -36,3 +38,18 @@ def reuse_large_blocks() -> bool:
     # All of them are tried, whatever becomes of the first.
     taken = [mallopt(name, value) == 1 for name, value in settings]
     return all(taken)
+
+
+async def return_free_memory() -> None:
+    """Give what is free back to the kernel, every 15 seconds until it is cancelled.
+
+    `reuse_large_blocks` keeps what was freed below something that is still in use, however much that is. Doing this at
+    all times is simple, and costs a busy process some milliseconds of clearing pages anew.
+    """
+    try:
+        malloc_trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return
+    while True:
+        await asyncio.sleep(_RETURN_EVERY_SECONDS)
+        await asyncio.to_thread(malloc_trim, 0)

@@ -65,11 +65,12 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def WriteUpload(
         self, request_iterator: AsyncIterator[WriteUploadRequest], context: Context
     ) -> WriteUploadResponse:
-        messages = self._messages(request_iterator)
-        header = await _header(messages)
+        messages = aiter(request_iterator)
+        header = await self._header(messages)
         current_call().present(header.ticket)
         offset = header.offset if header.HasField("offset") else None
-        committed = await write_upload(self._uploads, _ticket(), header.repository, offset, _data(messages))
+        chunks = self._chunks(messages)
+        committed = await write_upload(self._uploads, _ticket(), header.repository, offset, chunks)
         return WriteUploadResponse(committed_size_bytes=committed)
 
     async def GetUploadStatus(self, request: GetUploadStatusRequest, context: Context) -> GetUploadStatusResponse:
@@ -86,32 +87,28 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await cancel_upload(self._uploads, _ticket(), request.repository)
         return CancelUploadResponse()
 
-    async def _messages(self, incoming: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[WriteUploadRequest]:
-        """The messages of a stream, for as long as it does not stand still."""
-        messages = aiter(incoming)
-        while True:
-            try:
-                async with asyncio.timeout(self._stream_idle_seconds):
-                    message = await anext(messages)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise error_for("REQUEST_TIMEOUT") from None
-            yield message
+    async def _header(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
+        first = await self._next(messages)
+        if first is None or not first.HasField("header"):
+            raise Invalid(message="a stream of WriteUpload begins with its header")
+        return first.header
 
+    async def _chunks(self, messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
+        while (message := await self._next(messages)) is not None:
+            if not message.HasField("data"):
+                raise Invalid(message="after the header of WriteUpload comes data")
+            data = message.data
+            # While the next step waits for the disk, one copy is enough.
+            del message
+            yield data
 
-async def _header(messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
-    first = await anext(messages, None)
-    if first is None or not first.HasField("header"):
-        raise Invalid(message="a stream of WriteUpload begins with its header")
-    return first.header
-
-
-async def _data(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
-    async for message in messages:
-        if not message.HasField("data"):
-            raise Invalid(message="after the header of WriteUpload comes data")
-        yield message.data
+    async def _next(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest | None:
+        """The next message of a stream that does not stand still; None at its end."""
+        try:
+            async with asyncio.timeout(self._stream_idle_seconds):
+                return await anext(messages, None)
+        except TimeoutError:
+            raise error_for("REQUEST_TIMEOUT") from None
 
 
 def _owner(request: StartUploadRequest) -> UploadOwner:
