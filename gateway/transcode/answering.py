@@ -80,7 +80,7 @@ class ResponseWriter:
         field = self.body_field
         fetch: Callable[[Any], Any] = attrgetter(field.name) if field is not None else _whole
         if self.is_raw:
-            return lambda message: _raw(fetch(message))
+            return lambda message: write_raw(fetch(message))
         write = encoders.of_message(response) if field is None else encoders.of_field(field)
         return lambda message: (JSON, dump(write(fetch(message))))
 
@@ -115,7 +115,8 @@ def _whole(message: Any) -> Any:
     return message
 
 
-def _raw(body: httpbody_pb2.HttpBody) -> tuple[str, bytes]:
+def write_raw(body: httpbody_pb2.HttpBody) -> tuple[str, bytes]:
+    """Media type and bytes as the service says them."""
     # What is no media type never gets into a header.
     media_type = body.content_type
     plain = media_type.isascii() and media_type.isprintable() and "/" in media_type

@@ -17,7 +17,7 @@ from gateway.transcode.fields import ContractError, find_field, held_type, is_ma
 from gateway.transcode.texts import SetText, parse_flag, text_setter
 from gateway.transcode.values import TEXT_READERS
 from roadstead.access.v1 import project_ref_pb2
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 
 RESOURCE_NAME_HEADER = "X-Is-Resource-Name"
 _MAXIMUM_PARAMETERS = 200
@@ -127,7 +127,7 @@ class RequestBinder:
             body: JSON; empty for none.
 
         Raises:
-            DomainError: BAD_REQUEST, naming the field that is wrong.
+            DomainError: BAD_REQUEST, naming the field that is wrong; NOT_FOUND where it is one that the path fills.
         """
         message = self._message()
         if query and self._query:
@@ -141,8 +141,12 @@ class RequestBinder:
         for variable, value in zip(self._variables, variables, strict=True):
             if variable.path == self._name_or_id:
                 name_project(variable.parent(message), value, headers)
-            else:
+                continue
+            try:
                 variable.set(message, value)
+            except DomainError as error:
+                # /users/search is no user whose id is wrong: there is nothing at that path.
+                raise error_for("NOT_FOUND", violations=error.violations) from None
         return message
 
     def _bind_query(self, message: Message, query: bytes) -> None:

@@ -70,10 +70,15 @@ def read_bindings(packages: Iterable[ModuleType]) -> Iterator[Binding]:
                 module = importlib.import_module(f"{package.__name__}.{name}")
                 for service in module.DESCRIPTOR.services_by_name.values():
                     for rpc in service.methods:
-                        yield from _bindings_of(rpc)
+                        yield from bindings_of(rpc)
 
 
-def _bindings_of(rpc: MethodDescriptor) -> Iterator[Binding]:
+def bindings_of(rpc: MethodDescriptor) -> Iterator[Binding]:
+    """The bindings of one RPC; none where it has no rule.
+
+    Raises:
+        ContractError: its rule cannot be served.
+    """
     options: Any = rpc.GetOptions()
     if not options.HasExtension(annotations_pb2.http):
         return

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import ModuleType
 
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
 from gateway.transcode.answering import ResponseWriter
 from gateway.transcode.binding import Headers, RequestBinder
-from gateway.transcode.contracts import Binding, read_bindings
+from gateway.transcode.contracts import Binding
 from gateway.transcode.decoding import Decoders
 from gateway.transcode.encoding import Encoders
 from gateway.transcode.fields import ContractError
@@ -60,14 +59,11 @@ class RpcRoute:
         return self.writer.write(path, query, request, response)
 
 
-def compile_routes(packages: Iterable[ModuleType]) -> list[RpcRoute]:
-    """The routes of every RPC with a REST rule.
-
-    Args:
-        packages: of generated stubs, such as `roadstead.auth.v1`.
+def compile_bindings(bindings: Iterable[Binding]) -> list[RpcRoute]:
+    """The routes of some bindings, such as those of `read_bindings`.
 
     Raises:
-        ContractError: a contract cannot be served.
+        ContractError: one cannot be served.
     """
     decoders, encoders = Decoders(), Encoders()
-    return [RpcRoute(binding, decoders, encoders) for binding in read_bindings(packages)]
+    return [RpcRoute(binding, decoders, encoders) for binding in bindings]

@@ -15,9 +15,9 @@ from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.routes.api.transcoded import TranscodedRoute, caller_of
 from gateway.routes.composed.projects import ProjectCompositions
 from gateway.routes.composed.summary import ProjectSummaryRoute
-from gateway.transcode.contracts import PREFIX
+from gateway.transcode.contracts import PREFIX, read_bindings
 from gateway.transcode.fields import ContractError
-from gateway.transcode.route import compile_routes
+from gateway.transcode.route import compile_bindings
 from gateway.transcode.router import PathRouter
 from gateway.transcode.template import PathTemplate
 from gateway.wire.answer import Answer
@@ -121,7 +121,7 @@ def _transcoded(settings: GatewaySettings, channels: Channels) -> list[Transcode
     by_package = {"roadstead.auth.v1": channels.authsvc, "roadstead.meta.v1": channels.metasvc}
     compositions = ProjectCompositions(channels.authsvc, channels.metasvc).by_rpc()
     routes: list[TranscodedRoute] = []
-    for rpc in compile_routes(CONTRACTS):
+    for rpc in compile_bindings(read_bindings(CONTRACTS)):
         call = caller_of(rpc, by_package)
         if rpc.binding.extras.composed:
             if rpc.binding.rpc_path not in compositions:

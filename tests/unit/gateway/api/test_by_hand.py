@@ -1,0 +1,105 @@
+"""Ping, health, systeminfo and the description."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.gateway.api.conftest import Api
+
+BASIC = ("alice", "open sesame")
+
+
+async def test_ping_is_answered_whatever_is_behind_and_whoever_asks(api: Api) -> None:
+    await api.servers["authsvc"].drain(0)
+    answer = await api.http.get("/ping", auth=("nobody", "knows"))
+    assert (answer.status_code, answer.text) == (200, "Pong")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+
+
+async def test_health_names_each_service(api: Api) -> None:
+    healthy = (await api.http.get("/health")).json()
+    assert healthy["status"] == "healthy"
+    assert {component["name"]: component["status"] for component in healthy["components"]} == {
+        "gateway": "healthy",
+        "authsvc": "healthy",
+        "metasvc": "healthy",
+        "blobsvc": "healthy",
+    }
+
+
+async def test_health_says_which_service_is_ill_and_no_more(api: Api) -> None:
+    await api.servers["blobsvc"].drain(0)
+    answer = await api.http.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "unhealthy"
+    assert {"name": "blobsvc", "status": "unhealthy", "error": "not serving"} in answer.json()["components"]
+
+
+async def test_systeminfo_tells_nobody_more_than_how_to_log_in(api: Api) -> None:
+    answer = await api.http.get("/systeminfo")
+    assert answer.json() == {"auth_mode": "db_auth", "primary_auth_mode": False, "self_registration": False}
+
+
+@pytest.mark.parametrize("how", ["basic", "bearer"])
+async def test_systeminfo_tells_who_has_logged_in_what_this_registry_is(api: Api, how: str) -> None:
+    sent: dict[str, Any] = {"auth": BASIC} if how == "basic" else {"headers": api.alice}
+    info = (await api.http.get("/systeminfo", **sent)).json()
+    assert info["registry_url"] == f"127.0.0.1:{api.port}"
+    assert info["external_url"] == f"http://127.0.0.1:{api.port}"
+    assert re.fullmatch(r"v2\.16\.0-[0-9A-Za-z.-]+", info["harbor_version"])
+    assert info["project_creation_restriction"] == "everyone"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", info["current_time"])
+    assert abs(datetime.fromisoformat(info["current_time"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_systeminfo_refuses_a_token_that_is_none(api: Api) -> None:
+    assert (await api.http.get("/systeminfo", headers={"Authorization": "Bearer x.y.z"})).status_code == 401
+    assert (await api.http.get("/systeminfo", auth=("alice", "wrong"))).status_code == 401
+
+
+async def test_the_description_holds_every_route_with_its_parameters_and_schemas(api: Api) -> None:
+    description = (await api.http.get("/openapi.json")).json()
+    assert description["openapi"].startswith("3.0.")
+    operations = {
+        (method.upper(), path): operation
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+    }
+    (surface,) = (each.handler for each in api.app._surfaces if each.prefix == "/api/v2.0")
+    assert operations.keys() == {(route.method, route.path) for route in surface.routes}  # type: ignore[attr-defined]
+    names = [operation["operationId"] for operation in operations.values()]
+    assert len(set(names)) == len(names)
+    listed = operations["GET", "/api/v2.0/projects/{project_name_or_id}/members"]
+    assert {(parameter["name"], parameter["in"]) for parameter in listed["parameters"]} == {
+        ("project_name_or_id", "path"),
+        ("entityname", "query"),
+        ("page", "query"),
+        ("page_size", "query"),
+        ("page_token", "query"),
+        ("X-Is-Resource-Name", "header"),
+    }
+    success = listed["responses"]["200"]
+    assert success["content"]["application/json"]["schema"] == {
+        "type": "array",
+        "items": {"$ref": "#/components/schemas/auth.v1.Member"},
+    }
+    assert "X-Total-Count" in success["headers"]
+    made = operations["POST", "/api/v2.0/projects"]
+    body = made["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert body["storage_limit"] == {"type": "integer", "format": "int64"}
+    assert "Location" in made["responses"]["201"]["headers"]
+    assert "content" not in made["responses"]["201"]
+
+
+async def test_every_reference_in_the_description_leads_somewhere(api: Api) -> None:
+    text = (await api.http.get("/openapi.json")).text
+    description = (await api.http.get("/openapi.json")).json()
+    references = set(re.findall(r'"\$ref":"#/components/(\w+)/([\w.]+)"', text))
+    assert references
+    assert all(name in description["components"][kind] for kind, name in references)
+    for path, methods in description["paths"].items():
+        for operation in methods.values():
+            described = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+            assert described == set(re.findall(r"\{([^}]+)\}", path))
