@@ -23,6 +23,7 @@ from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
+from svckit.allocator import reuse_large_blocks, return_free_memory
 from svckit.keys import KeyFileError, load_or_create
 from svckit.metrics import Metrics
 from svckit.rpc import settle_shielded, stop_signals
@@ -84,6 +85,8 @@ async def serve(settings: GatewaySettings) -> None:
         )
         stack.push_async_callback(channels.close)
         app = build_app(settings, channels, verifier, metrics)
+        trimming = asyncio.create_task(return_free_memory())
+        stack.callback(trimming.cancel)
         with stop_signals() as signals:
             await serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=signals.wait)
         if left := await settle_shielded(settings.limits.commit_seconds):
@@ -136,6 +139,7 @@ def main(config_path: Path | None) -> int:
         the exit status.
     """
     try:
+        reuse_large_blocks()
         settings = GatewaySettings.load(config_path, SECTION)
         logging.configure(SECTION, settings.log_level, settings.log_format)
         asyncio.run(serve(settings))
