@@ -10,7 +10,7 @@ from pathlib import Path
 from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.bootstrap import BootstrapError, bootstrap
-from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets
+from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher, Store
 from authsvc.domain.robot_secret import RobotSecrets
@@ -78,6 +78,7 @@ async def serve(settings: AuthSettings) -> None:
     Raises:
         KeyFileError: and the others that `main` reports.
     """
+    give_back_hashing_memory()
     keypair = keys.load_or_create(settings.key_file)
     trust = TrustBundle(settings.trust_dir)
     trust.publish(SECTION, keypair)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
 import hmac
 import secrets
@@ -21,8 +22,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_M_MMAP_THRESHOLD = -3  # malloc.h; set by hand, it stays
+_OWN_BLOCK_BYTES = 1024 * 1024
+
 MAXIMUM_WAITING = 64
 """Hashes that may wait for a thread; the next one is turned away. At 20 ms each they wait for less than a second."""
+
+
+def give_back_hashing_memory() -> None:
+    """Has glibc return what a hash took as soon as it is done. Once for the process; elsewhere it does nothing.
+
+    glibc gets large blocks from the kernel one by one and gives them back, but learns from the first one that is freed
+    to keep blocks of that size in its heaps: one log-in for each thread would leave 20 MiB behind for good.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _OWN_BLOCK_BYTES)
 
 
 class Argon2Hasher:

@@ -95,9 +95,15 @@ class Login:
             raise Unauthenticated(message="wrong name or password")
         return caller
 
-    async def confirms(self, caller: Caller, password: str, address: str) -> bool:
-        """Whether this is the password of a user who is logged in already. Failures count as those of a log-in."""
-        return await self._prove(await self._find(caller.name), caller.name, password, address) == caller
+    async def confirms(self, caller: Caller, password: str) -> bool:
+        """Whether this is the password of a user who is logged in already. Failures slow it down as those of a log-in.
+
+        They are counted by the caller, where a log-in has nothing better than an address: so nobody else waits.
+
+        Raises:
+            DomainError: TOOMANYREQUESTS, OVERLOADED.
+        """
+        return await self._prove(await self._find(caller.name), caller.name, password, caller.subject) == caller
 
     async def _prove(self, account: Account | None, name: str, secret: str, address: str) -> Caller | None:
         if account is not None and not account.is_refused and self._knows(account, secret):

@@ -168,7 +168,11 @@ class ProjectRows(Protocol):
         initial_storage_limit_bytes: int,
         now: datetime,
     ) -> int | None:
-        """Adds a project and gives its id; None where the name is taken."""
+        """Adds a project and gives its id; None where the name is taken.
+
+        Raises:
+            DomainError: USER_UNKNOWN; the owner was deleted at this moment.
+        """
 
     async def update(self, project: Project) -> None:
         """Writes what can change of a project that was locked: visibility, settings, version, time."""

@@ -309,7 +309,6 @@ async def change_password(
     user_id: int,
     old_password: str,
     new_password: str,
-    address: str,
 ) -> None:
     """Changes a password: the user's own with the old one, another user's as an administrator without.
 
@@ -326,7 +325,7 @@ async def change_password(
         raise NotFound("USER_UNKNOWN")
     if caller.user_id == user_id:
         # Whoever holds a token for five minutes must not be able to keep the account for good.
-        if not await login.confirms(caller, old_password, address):
+        if not await login.confirms(caller, old_password):
             raise Denied(message="the old password is wrong")
         if new_password == old_password:
             _refuse("new_password", "is the old one")

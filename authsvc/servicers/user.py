@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import client_address, from_held, from_user, known_identity, to_list_request
+from authsvc.convert import from_held, from_user, known_identity, to_list_request
 from authsvc.domain import access as access_domain
 from authsvc.domain import user as domain
 from roadstead.auth.v1 import user_service_pb2 as pb
@@ -124,7 +124,6 @@ class UserServicer(UserServiceServicer):
             request.user_id,
             request.old_password,
             request.new_password,
-            client_address(current_call(), context, ""),
         )
         return pb.ChangeUserPasswordResponse()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.project import Project
 from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import member, project, project_setting, robot_permission, user
+from svckit.errors import NotFound
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
@@ -76,20 +78,23 @@ class SqlProjects:
         now: datetime,
     ) -> int | None:
         """See the port."""
-        added: int | None = await self._conn.scalar(
-            upsert(self._conn, project)
-            .values(
-                name=name,
-                owner_id=owner_id,
-                public=public,
-                initial_storage_limit_bytes=initial_storage_limit_bytes,
-                version=1,
-                create_time=now,
-                update_time=now,
+        try:
+            added: int | None = await self._conn.scalar(
+                upsert(self._conn, project)
+                .values(
+                    name=name,
+                    owner_id=owner_id,
+                    public=public,
+                    initial_storage_limit_bytes=initial_storage_limit_bytes,
+                    version=1,
+                    create_time=now,
+                    update_time=now,
+                )
+                .on_conflict_do_nothing()
+                .returning(project.c.id)
             )
-            .on_conflict_do_nothing()
-            .returning(project.c.id)
-        )
+        except IntegrityError as error:
+            raise NotFound("USER_UNKNOWN", "the owner has just been deleted") from error
         if added is not None:
             await self._set(added, settings)
         return added

@@ -154,5 +154,5 @@ async def test_what_is_too_long_is_refused_unhashed_at_its_own_length(house: Hou
 
 async def test_a_confirmed_password_is_the_callers_own(house: House) -> None:
     alice = await house.login.log_in("alice", "right", HOME)
-    assert await house.login.confirms(alice, "right", HOME)
-    assert not await house.login.confirms(alice, "wrong", HOME)
+    assert await house.login.confirms(alice, "right")
+    assert not await house.login.confirms(alice, "wrong")
