@@ -23,7 +23,7 @@ from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
-from svckit.allocator import reuse_large_blocks, return_free_memory
+from svckit.allocator import return_free_memory, reuse_large_blocks
 from svckit.keys import KeyFileError, load_or_create
 from svckit.metrics import Metrics
 from svckit.rpc import settle_shielded, stop_signals

@@ -26,6 +26,8 @@ class HttpMetrics:
         )
         self._received = Counter("http_received_bytes", "Bytes of request bodies", labels, registry=registry)
         self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
+        # Finding a child by its labels costs more than counting in it.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}
         self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)
 
     def observe(
@@ -33,10 +35,19 @@ class HttpMetrics:
     ) -> None:
         """Counts one finished request."""
         # A client may send any word as a method.
-        method = method if method in _METHODS else "other"
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        key = (route, method if method in _METHODS else "other", status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (
+                self._requests.labels(*key[:2], str(status)),
+                self._seconds.labels(*key[:2]),
+                self._received.labels(*key[:2]),
+                self._sent.labels(*key[:2]),
+            )
+        requests, duration, received, sent = children
+        requests.inc()
+        duration.observe(seconds)
         if received_bytes:
-            self._received.labels(route, method).inc(received_bytes)
+            received.inc(received_bytes)
         if sent_bytes:
-            self._sent.labels(route, method).inc(sent_bytes)
+            sent.inc(sent_bytes)
