@@ -101,6 +101,16 @@ def remove_session(folder: Path) -> None:
         folder.rmdir()
 
 
+def remove_unreadable(folder: Path) -> bool:
+    """Forget a session whose record a loss of power has torn; tell whether it was one. Nobody can go on with it."""
+    try:
+        read_record(folder)
+    except NotFound:
+        remove_session(folder)
+        return True
+    return False
+
+
 @dataclass
 class Progress:
     """What is worth remembering of a session between two calls; all of it can be found out again from the disk.

@@ -23,6 +23,7 @@ from blobsvc.store.filesystem.session import (
     create_session,
     durable_size,
     remove_session,
+    remove_unreadable,
 )
 from blobsvc.store.filesystem.threads import BlockingPool
 from svckit.errors import Conflict, Invalid, NotFound, Unavailable
@@ -131,8 +132,11 @@ class FileUploads:
                     return False
                 await self._end(session, "expired")
                 return True
-        except (Conflict, NotFound):
+        except Conflict:
             return False
+        except NotFound:
+            with disk_failures():
+                return await self._pool.run(remove_unreadable, self._layout.upload(upload_id))
 
     async def _finish(self, session: HeldSession, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
         began = time.perf_counter()

@@ -68,6 +68,7 @@ async def until_stored(uploads: UploadWriter, upload_id: UploadId, size: int) ->
 class Refusal:
     """What was refused, once the block has ended."""
 
+    message: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,4 +79,5 @@ def refused(*reasons: str) -> Iterator[Refusal]:
     with pytest.raises(DomainError) as caught:
         yield refusal
     assert caught.value.reason in reasons, caught.value
+    refusal.message = caught.value.message
     refusal.metadata = caught.value.metadata

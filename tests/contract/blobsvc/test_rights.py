@@ -1,0 +1,277 @@
+"""Who may do what over gRPC: every document is refused that was forged, is foreign, or has expired."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from blobsvc.domain.blob import BlobKey
+from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
+from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from roadstead.blob.v1.upload_service_pb2 import (
+    CancelUploadRequest,
+    FinishUploadRequest,
+    GetUploadStatusRequest,
+    StartUploadRequest,
+    WriteUploadRequest,
+)
+from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.keys import KeyPair
+from svckit.oci.digest import Digest
+from svckit.rpc import open_channel
+from svckit.tokens import Grant, IdentityToken, Receipt, UploadTicket
+from svckit.tokens.signer import TokenSigner
+from tests.contract.blobsvc.conftest import Service
+from tests.contract.blobsvc.keyring import Keyring
+from tests.contract.blobsvc.remote import bearer
+from tests.contract.blobsvc.steps import refused
+
+REPOSITORY = "library/app"
+DATA = b"some bytes"
+DIGEST = Digest.of(DATA)
+
+
+class Client:
+    """A platform caller."""
+
+    def __init__(self, service: Service) -> None:
+        self.keyring = service.keyring
+        self._channel = open_channel(service.target)
+        self.uploads = UploadServiceStub(self._channel)
+        self.blobs = BlobServiceStub(self._channel)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def start(self, *actions: str) -> str:
+        token = self.keyring.registry_token(REPOSITORY, *(actions or ("pull", "push")))
+        response = await self.uploads.StartUpload(StartUploadRequest(repository=REPOSITORY), metadata=bearer(token))
+        return response.upload.ticket
+
+    async def write(self, ticket: str, data: bytes = DATA, *, repository: str = "") -> int:
+        header = WriteUploadRequest.Header(ticket=ticket, repository=repository)
+        messages = [WriteUploadRequest(header=header), WriteUploadRequest(data=data)]
+        return (await self.uploads.WriteUpload(iter(messages))).committed_size_bytes
+
+    async def push(self) -> BlobKey:
+        ticket = await self.start()
+        await self.write(ticket)
+        response = await self.uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(DIGEST)))
+        receipt = self.keyring.verifier().verify(response.receipt, Receipt)
+        return BlobKey.of(receipt.digest, receipt.generation)
+
+    async def read(self, grant: str, token: str | None = None) -> bytes:
+        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        call = self.blobs.ReadBlob(ReadBlobRequest(grant=grant), metadata=metadata)
+        return b"".join([message.data async for message in call])
+
+    async def stat(self, grant: str, token: str | None = None) -> int:
+        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        response = await self.blobs.StatBlob(StatBlobRequest(grant=grant), metadata=metadata)
+        return response.blob.size_bytes
+
+
+@pytest.fixture
+async def client(service: Service) -> AsyncIterator[Client]:
+    client = Client(service)
+    yield client
+    await client.close()
+
+
+async def test_a_push_begins_with_a_registry_token_and_goes_on_by_its_ticket_alone(client: Client) -> None:
+    ticket = await client.start("push")
+    assert await client.write(ticket) == len(DATA)
+    finished = await client.uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(DIGEST)))
+    receipt = client.keyring.verifier().verify(finished.receipt, Receipt)
+    assert (receipt.repository, receipt.project_id, receipt.subject) == (REPOSITORY, 1, "user:7")
+    assert (receipt.digest, receipt.size) == (str(DIGEST), len(DATA))
+    key = BlobKey.of(receipt.digest, receipt.generation)
+    assert await client.read(client.keyring.grant(key, len(DATA))) == DATA
+
+
+async def test_a_start_needs_push_on_that_very_repository(client: Client) -> None:
+    keyring = client.keyring
+    request = StartUploadRequest(repository=REPOSITORY)
+    for token in (
+        keyring.registry_token(REPOSITORY, "pull"),
+        keyring.registry_token("library/app2", "push"),
+        keyring.registry_token("library/app/sub", "push"),
+    ):
+        with refused("INSUFFICIENT_SCOPE"):
+            await client.uploads.StartUpload(request, metadata=bearer(token))
+    with refused("UNAUTHORIZED"):
+        await client.uploads.StartUpload(request)
+
+
+async def test_a_start_takes_no_other_token_than_a_registry_token(client: Client) -> None:
+    keyring = client.keyring
+    identity = IdentityToken(subject="user:1", kind="user", id=1, name="admin", is_admin=True)
+    for token in (
+        keyring.signer("authsvc").sign(identity).text,
+        keyring.registry_token(REPOSITORY, "push", audience="somebody-else"),
+        keyring.ticket("0" * 32),
+        keyring.service_tokens("gateway").current(),
+        "nonsense",
+    ):
+        with refused("UNAUTHORIZED"):
+            await client.uploads.StartUpload(StartUploadRequest(repository=REPOSITORY), metadata=bearer(token))
+
+
+async def test_a_start_refuses_what_cannot_be_pushed_to_or_hashed(client: Client) -> None:
+    metadata = bearer(client.keyring.registry_token("NoProject", "push"))
+    with refused("NAME_INVALID", "INSUFFICIENT_SCOPE", "PROJECT_UNKNOWN"):
+        await client.uploads.StartUpload(StartUploadRequest(repository="NoProject"), metadata=metadata)
+    metadata = bearer(client.keyring.registry_token(REPOSITORY, "push"))
+    with refused("DIGEST_INVALID"):
+        await client.uploads.StartUpload(
+            StartUploadRequest(repository=REPOSITORY, digest_algorithm="md5"), metadata=metadata
+        )
+
+
+def bad_tickets(keyring: Keyring, ticket: str) -> dict[str, str]:
+    """Tickets that must not count, by what is wrong with each."""
+    held = keyring.verifier().verify(ticket, UploadTicket)
+    expired = TokenSigner("blobsvc", keyring.keypairs["blobsvc"], clock=lambda: time.time() - 7200)
+    # Signed by somebody whom nobody trusts, in the name of blobsvc.
+    forger = TokenSigner("blobsvc", KeyPair.generate())
+    # Signed by a key that is trusted, but not for this.
+    impostor = TokenSigner("blobsvc", keyring.keypairs["gateway"])
+    head, payload, signature = ticket.split(".")
+    other = keyring.ticket("0" * 32).split(".")
+    receipt = Receipt(subject="user:7", repository=REPOSITORY, project_id=1, digest=str(DIGEST), generation=1, size=1)
+    return {
+        "nothing": "",
+        "nonsense": "nonsense",
+        "expired": expired.sign(held, lifetime_seconds=3600).text,
+        "forged": forger.sign(held, lifetime_seconds=3600).text,
+        "another service's": impostor.sign(held, lifetime_seconds=3600).text,
+        "another one's signature": f"{head}.{payload}.{other[2]}",
+        "another one's payload": f"{head}.{other[1]}.{signature}",
+        "unsigned": f"{head}.{payload}.",
+        "a receipt": keyring.signer("blobsvc").sign(receipt).text,
+        "a registry token": keyring.registry_token(REPOSITORY, "pull", "push"),
+    }
+
+
+async def test_no_bad_ticket_opens_an_upload(client: Client) -> None:
+    ticket = await client.start()
+    for what, bad in bad_tickets(client.keyring, ticket).items():
+        metadata = bearer(client.keyring.registry_token(REPOSITORY, "pull", "push"))
+        with refused("TICKET_INVALID") as refusal:
+            await client.write(bad)
+        assert bad == "" or bad not in refusal.message, what
+        with refused("TICKET_INVALID"):
+            await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=bad), metadata=metadata)
+        with refused("TICKET_INVALID"):
+            await client.uploads.FinishUpload(FinishUploadRequest(ticket=bad, digest=str(DIGEST)), metadata=metadata)
+        with refused("TICKET_INVALID"):
+            await client.uploads.CancelUpload(CancelUploadRequest(ticket=bad), metadata=metadata)
+    assert await client.write(ticket) == len(DATA)
+
+
+async def test_a_ticket_under_another_repository_names_no_upload(client: Client) -> None:
+    ticket = await client.start()
+    await client.write(ticket, repository=REPOSITORY)
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await client.write(ticket, repository="library/other")
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket, repository="library/other"))
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await client.uploads.FinishUpload(
+            FinishUploadRequest(ticket=ticket, repository="library/other", digest=str(DIGEST))
+        )
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await client.uploads.CancelUpload(CancelUploadRequest(ticket=ticket, repository="library/other"))
+    status = await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket, repository=REPOSITORY))
+    assert status.committed_size_bytes == len(DATA)
+
+
+async def test_a_ticket_for_an_upload_that_never_was_names_none(client: Client) -> None:
+    for upload_id in ("0" * 32, "../../etc", "x"):
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await client.write(client.keyring.ticket(upload_id))
+
+
+async def test_a_bad_token_of_the_caller_does_not_stop_who_has_a_ticket(client: Client) -> None:
+    ticket = await client.start()
+    request = GetUploadStatusRequest(ticket=ticket)
+    assert (await client.uploads.GetUploadStatus(request, metadata=bearer("expired"))).committed_size_bytes == 0
+
+
+def bad_grants(keyring: Keyring, key: BlobKey, size: int) -> dict[str, str]:
+    """Grants that must not count, by what is wrong with each."""
+    good = keyring.grant(key, size)
+    held = keyring.verifier().verify(good, Grant)
+    expired = TokenSigner("metasvc", keyring.keypairs["metasvc"], clock=lambda: time.time() - 7200)
+    forger = TokenSigner("metasvc", KeyPair.generate())
+    own = TokenSigner("metasvc", keyring.keypairs["blobsvc"])
+    head, payload, _ = good.split(".")
+    return {
+        "nothing": "",
+        "expired": expired.sign(held).text,
+        "forged": forger.sign(held).text,
+        "blobsvc's own": own.sign(held).text,
+        "unsigned": f"{head}.{payload}.",
+        "a ticket": keyring.ticket("0" * 32),
+        "somebody else's": keyring.grant(key, size, subject="user:8"),
+        "nobody's": keyring.grant(key, size, subject="anonymous"),
+    }
+
+
+async def test_no_bad_grant_opens_a_blob(client: Client) -> None:
+    key = await client.push()
+    for what, bad in bad_grants(client.keyring, key, len(DATA)).items():
+        with refused("GRANT_INVALID"):
+            assert await client.read(bad) is None, what
+        with refused("GRANT_INVALID"):
+            assert await client.stat(bad) is None, what
+    assert await client.stat(client.keyring.grant(key, len(DATA))) == len(DATA)
+
+
+async def test_a_grant_that_was_overheard_opens_nothing(client: Client) -> None:
+    key = await client.push()
+    grant = client.keyring.grant(key, len(DATA), subject="user:7")
+    thief = client.keyring.registry_token(REPOSITORY, "pull", subject="user:8")
+    with refused("GRANT_INVALID"):
+        await client.read(grant, thief)
+    with refused("GRANT_INVALID"):
+        await client.read(grant, "not a token at all")
+
+
+async def test_a_grant_for_anonymous_callers_serves_those_without_a_token(client: Client) -> None:
+    key = await client.push()
+    request = StatBlobRequest(grant=client.keyring.grant(key, len(DATA), subject="anonymous"))
+    assert (await client.blobs.StatBlob(request)).blob.size_bytes == len(DATA)
+
+
+async def test_knowing_a_digest_opens_nothing(client: Client) -> None:
+    key = await client.push()
+    with refused("GRANT_INVALID"):
+        await client.read(str(key.digest), client.keyring.registry_token(REPOSITORY, "pull", "push"))
+
+
+async def test_a_blob_that_is_not_what_the_grant_says_is_unknown(client: Client) -> None:
+    key = await client.push()
+    for grant in (
+        client.keyring.grant(key, len(DATA) + 1),
+        client.keyring.grant(replace(key, digest=Digest.of(b"other")), len(DATA)),
+    ):
+        with refused("BLOB_UNKNOWN"):
+            await client.read(grant)
+        with refused("BLOB_UNKNOWN"):
+            await client.stat(grant)
+
+
+async def test_lists_and_deletes_are_for_the_collector_alone(service: Service, client: Client) -> None:
+    key = await client.push()
+    delete = DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number)
+    for caller in (None, "gateway", "metasvc", "authsvc", "blobsvc"):
+        tokens = None if caller is None else service.keyring.service_tokens(caller)
+        async with open_channel(service.target, service_tokens=tokens) as channel:
+            blobs = BlobServiceStub(channel)
+            with refused("UNAUTHORIZED", "FORBIDDEN"):
+                await blobs.ListBlobs(ListBlobsRequest())
+            with refused("UNAUTHORIZED", "FORBIDDEN"):
+                await blobs.DeleteBlob(delete)
+    assert await client.stat(client.keyring.grant(key, len(DATA))) == len(DATA)

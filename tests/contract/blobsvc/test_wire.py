@@ -1,0 +1,222 @@
+"""What only the wire can get wrong: the order of messages, sizes, pages, and streams that break or stall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blobsvc.domain.upload import MAXIMUM_CHUNK_BYTES
+from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest
+from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from roadstead.blob.v1.upload_service_pb2 import (
+    FinishUploadRequest,
+    GetUploadStatusRequest,
+    StartUploadRequest,
+    WriteUploadRequest,
+)
+from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.oci.digest import SHA512, Digest
+from svckit.rpc import open_channel
+from tests.contract.blobsvc.conftest import LIFETIMES, Service, file_store, serving
+from tests.contract.blobsvc.remote import bearer
+from tests.contract.blobsvc.steps import push, refused, until_free
+
+if TYPE_CHECKING:
+    from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
+
+REPOSITORY = "library/app"
+DATA = bytes(range(256)) * 10_000
+
+
+@pytest.fixture
+async def uploads(service: Service) -> AsyncIterator[UploadServiceAsyncStub]:
+    async with open_channel(service.target) as channel:
+        yield UploadServiceStub(channel)
+
+
+async def start(service: Service, uploads: UploadServiceAsyncStub, **fields: str) -> str:
+    metadata = bearer(service.keyring.registry_token(REPOSITORY, "push"))
+    response = await uploads.StartUpload(StartUploadRequest(repository=REPOSITORY, **fields), metadata=metadata)
+    return response.upload.ticket
+
+
+def header(ticket: str, offset: int | None = None) -> WriteUploadRequest:
+    return WriteUploadRequest(header=WriteUploadRequest.Header(ticket=ticket, offset=offset))
+
+
+def data(content: bytes) -> WriteUploadRequest:
+    return WriteUploadRequest(data=content)
+
+
+async def test_a_start_says_how_to_go_on(service: Service, uploads: UploadServiceAsyncStub) -> None:
+    metadata = bearer(service.keyring.registry_token(REPOSITORY, "push"))
+    response = await uploads.StartUpload(
+        StartUploadRequest(repository=REPOSITORY, digest_algorithm=SHA512), metadata=metadata
+    )
+    assert len(response.upload.id) == 32
+    assert response.upload.committed_size_bytes == 0
+    assert [placement.WhichOneof("way") for placement in response.placements] == ["stream"]
+    assert response.expire_time.ToSeconds() > 0
+    assert LIFETIMES.idle_seconds < LIFETIMES.total_seconds
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([WriteUploadRequest()], id="an empty message"),
+        pytest.param([data(b"x")], id="data first"),
+    ],
+)
+async def test_a_stream_without_its_header_is_refused(
+    uploads: UploadServiceAsyncStub, messages: list[WriteUploadRequest]
+) -> None:
+    with refused("BAD_REQUEST"):
+        await uploads.WriteUpload(iter(messages))
+
+
+async def test_after_the_header_comes_nothing_but_data(service: Service, uploads: UploadServiceAsyncStub) -> None:
+    ticket = await start(service, uploads)
+    for stray in (header(ticket), WriteUploadRequest()):
+        with refused("BAD_REQUEST"):
+            await uploads.WriteUpload(iter([header(ticket), data(b"x"), stray, data(b"never")]))
+    # What came before the mistake stays.
+    status = await uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket))
+    assert status.committed_size_bytes == 2
+
+
+async def test_a_message_may_carry_four_mebibytes_and_no_more(
+    service: Service, uploads: UploadServiceAsyncStub
+) -> None:
+    ticket = await start(service, uploads)
+    response = await uploads.WriteUpload(iter([header(ticket), data(bytes(MAXIMUM_CHUNK_BYTES))]))
+    assert response.committed_size_bytes == MAXIMUM_CHUNK_BYTES
+    with refused("BAD_REQUEST"):
+        await uploads.WriteUpload(iter([header(ticket), data(bytes(MAXIMUM_CHUNK_BYTES + 1))]))
+
+
+async def test_an_offset_of_zero_is_an_offset(service: Service, uploads: UploadServiceAsyncStub) -> None:
+    ticket = await start(service, uploads)
+    await uploads.WriteUpload(iter([header(ticket, 0), data(b"abc")]))
+    with refused("RANGE_INVALID") as refusal:
+        await uploads.WriteUpload(iter([header(ticket, 0), data(b"abc")]))
+    assert refusal.metadata["committed_size"] == "3"
+    response = await uploads.WriteUpload(iter([header(ticket), data(b"def")]))
+    assert response.committed_size_bytes == 6
+
+
+@pytest.mark.parametrize("digest", ["", "sha256", "sha256:", "md5:" + "0" * 32, "sha256:" + "A" * 64, "sha256:../x"])
+async def test_what_is_no_digest_is_refused_and_the_session_lives(
+    service: Service, uploads: UploadServiceAsyncStub, digest: str
+) -> None:
+    ticket = await start(service, uploads)
+    await uploads.WriteUpload(iter([header(ticket), data(b"abc")]))
+    with refused("DIGEST_INVALID"):
+        await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=digest))
+    status = await uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket))
+    assert status.committed_size_bytes == 3
+
+
+async def test_an_expected_size_of_zero_is_a_size(service: Service, uploads: UploadServiceAsyncStub) -> None:
+    ticket = await start(service, uploads)
+    await uploads.WriteUpload(iter([header(ticket), data(b"abc")]))
+    digest = str(Digest.of(b"abc"))
+    with refused("SIZE_INVALID"):
+        await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=digest, expected_size_bytes=0))
+    finished = await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=digest))
+    assert finished.size_bytes == 3
+
+
+async def test_a_client_that_hangs_up_gives_the_lock_back(service: Service, uploads: UploadServiceAsyncStub) -> None:
+    ticket = await start(service, uploads)
+    call = uploads.WriteUpload()
+    await call.write(header(ticket))
+    await call.write(data(DATA))
+    call.cancel()
+    response = await until_free(lambda: _append_rest(uploads, ticket))
+    assert response == len(DATA)
+    finished = await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(Digest.of(DATA))))
+    assert finished.size_bytes == len(DATA)
+
+
+async def _append_rest(uploads: UploadServiceAsyncStub, ticket: str) -> int:
+    status = await uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket))
+    offset = status.committed_size_bytes
+    response = await uploads.WriteUpload(iter([header(ticket, offset), data(DATA[offset:])]))
+    return response.committed_size_bytes
+
+
+async def test_a_writer_that_stands_still_loses_the_lock(tmp_path: Path, socket_folder: Path) -> None:
+    async with (
+        file_store(tmp_path) as store,
+        serving(store, socket_folder, stream_idle_seconds=0.2) as service,
+        open_channel(service.target) as channel,
+    ):
+        uploads = UploadServiceStub(channel)
+        ticket = await start(service, uploads)
+        call = uploads.WriteUpload()
+        await call.write(header(ticket))
+        await call.write(data(b"abc"))
+        with refused("REQUEST_TIMEOUT"):
+            async with asyncio.timeout(10):
+                await call
+        response = await uploads.WriteUpload(iter([header(ticket, 3), data(b"def")]))
+        assert response.committed_size_bytes == 6
+
+
+async def test_a_client_that_leaves_a_download_gives_the_file_back(tmp_path: Path, socket_folder: Path) -> None:
+    async with file_store(tmp_path) as store:
+        blob = await push(store.uploads, DATA)
+        async with serving(store, socket_folder) as service, open_channel(service.target) as channel:
+            blobs = BlobServiceStub(channel)
+            request = ReadBlobRequest(grant=service.keyring.grant(blob.key, len(DATA)))
+            metadata = bearer(service.keyring.registry_token(REPOSITORY, "pull"))
+            for _ in range(10):
+                async for _message in blobs.ReadBlob(request, metadata=metadata):
+                    break
+            async with asyncio.timeout(10):
+                while store.blobs._streams:
+                    await asyncio.sleep(0.01)
+
+
+async def test_page_tokens_are_bound_to_their_list(service: Service) -> None:
+    tokens = service.keyring.service_tokens("jobsvc")
+    async with open_channel(service.target, service_tokens=tokens) as channel, open_channel(service.target) as caller:
+        uploads = UploadServiceStub(caller)
+        for content in (b"a", b"b", b"c"):
+            ticket = await start(service, uploads)
+            await uploads.WriteUpload(iter([header(ticket), data(content)]))
+            await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(Digest.of(content))))
+        blobs = BlobServiceStub(channel)
+        page = await blobs.ListBlobs(ListBlobsRequest(page_size=2))
+        assert len(page.blobs) == 2
+        last = await blobs.ListBlobs(ListBlobsRequest(page_size=2, page_token=page.next_page_token))
+        assert (len(last.blobs), last.next_page_token) == (1, "")
+        filtered = ListBlobsRequest(page_token=page.next_page_token)
+        filtered.finished_before.FromSeconds(2**31)
+        for request in (
+            filtered,
+            ListBlobsRequest(page_token="nonsense"),
+            ListBlobsRequest(page_token=page.next_page_token + "x"),
+        ):
+            with refused("INVALID_PAGE_TOKEN"):
+                await blobs.ListBlobs(request)
+
+
+async def test_a_list_refuses_what_cannot_be_meant(service: Service) -> None:
+    tokens = service.keyring.service_tokens("jobsvc")
+    async with open_channel(service.target, service_tokens=tokens) as channel:
+        blobs = BlobServiceStub(channel)
+        never = ListBlobsRequest()
+        never.finished_before.seconds = 2**60
+        for request in (ListBlobsRequest(page_size=-1), never):
+            with refused("BAD_REQUEST"):
+                await blobs.ListBlobs(request)
+        with refused("DIGEST_INVALID"):
+            await blobs.DeleteBlob(DeleteBlobRequest(digest="../../etc/passwd", generation=1))
+        with refused("BAD_REQUEST"):
+            await blobs.DeleteBlob(DeleteBlobRequest(digest=str(Digest.of(b"")), generation=0))
