@@ -133,7 +133,14 @@ def _judge_registry_token(token: RegistryToken, project: ProjectKey, resource: s
         # The project that had the name when the token was made: a new one of the same name is another one.
         if entry is not None and entry.project_id is not None and project.id in (None, entry.project_id):
             return ResolvedProject(entry.project_id, project.repository.partition("/")[0])
-    raise Unauthenticated("INSUFFICIENT_SCOPE", metadata=_scope(project, resource, action))
+    scope = _scope(project, resource, action)
+    # The one text for both, so that it tells nobody which projects there are.
+    message = (
+        f"{action} of {project.repository} is denied: the project does not exist, or the caller may not {action} there"
+        if scope
+        else None
+    )
+    raise Unauthenticated("INSUFFICIENT_SCOPE", message, metadata=scope)
 
 
 def _scope(project: ProjectKey, resource: str, action: str) -> dict[str, str]:
