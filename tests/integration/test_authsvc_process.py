@@ -1,0 +1,87 @@
+"""authsvc as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roadstead.auth.v1 import token_service_pb2 as pb
+from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
+from svckit.rpc import open_channel
+from tests.harness.authsvc import ADMIN_PASSWORD, credentials
+
+START_SECONDS = 60
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rs-auth-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def configure(folder: Path, *lines: str) -> Path:
+    path = folder / "roadstead.toml"
+    text = [
+        "[common]",
+        f'trust_dir = "{folder}/trust"',
+        "[authsvc]",
+        f'rpc = {{ listen = ["unix:{folder}/auth.sock"], drain_seconds = 1 }}',
+        f'key_file = "{folder}/authsvc.pem"',
+        f'database_url = "sqlite:///{folder}/auth.db"',
+        *lines,
+    ]
+    path.write_text("\n".join(text) + "\n")
+    return path
+
+
+def start(config: Path, **environment: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "authsvc", "--config", str(config)],
+        env={**inherited, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def log_in(folder: Path) -> str:
+    async with open_channel(f"unix:{folder}/auth.sock", timeout_seconds=START_SECONDS) as channel:
+        answer = await TokenServiceStub(channel).CreateIdentityToken(
+            pb.CreateIdentityTokenRequest(credentials=credentials("admin", ADMIN_PASSWORD))
+        )
+    return str(answer.token)
+
+
+async def test_the_first_start_takes_the_password_from_a_file_and_later_ones_need_none(folder: Path) -> None:
+    (folder / "password").write_text(ADMIN_PASSWORD + "\n")
+    for lines in ([f'initial_admin_password_file = "{folder}/password"'], []):
+        process = start(configure(folder, *lines))
+        try:
+            assert await log_in(folder)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=START_SECONDS)
+        assert process.returncode == 0
+        assert ADMIN_PASSWORD not in errors
+        (folder / "password").unlink(missing_ok=True)
+
+
+def test_a_first_start_without_a_password_says_what_is_missing(folder: Path) -> None:
+    process = start(configure(folder))
+    _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    assert "ROADSTEAD_ADMIN_PASSWORD" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(folder: Path) -> None:
+    process = start(configure(folder, 'project_creation_restriction = "nobody"'))
+    _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    for word in ("authsvc.project_creation_restriction", "nobody", "everyone", "adminonly"):
+        assert word in errors
