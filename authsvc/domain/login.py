@@ -132,7 +132,11 @@ class Login:
             # Somebody else with the same secret was first while this one waited.
             return True
         if account.caller.kind == "robot":
-            return await self._secrets.verify(account.secret_hash, secret)
+            right = await self._secrets.verify(account.secret_hash, secret)
+            if not right and self._secrets.is_fast(account.secret_hash):
+                # A quick refusal would tell that there is such a robot. A quick welcome tells nothing new.
+                await self._hasher.verify_nobody(secret)
+            return right
         return await self._hasher.verify(account.secret_hash, secret)
 
     async def _find(self, name: str) -> Account | None:

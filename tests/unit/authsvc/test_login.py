@@ -135,12 +135,15 @@ async def test_failures_wait_and_the_owner_elsewhere_does_not(house: House) -> N
     assert house.waits == [1, 2, 4]
 
 
-async def test_a_robots_secret_costs_no_slow_hash(house: House) -> None:
+async def test_a_robots_right_secret_costs_no_slow_hash_and_a_wrong_one_what_an_unknown_name_costs(
+    house: House,
+) -> None:
     secret, house.accounts.robot_hash = await house.secrets.make("")
     caller = await house.login.log_in("robot$library+ci", secret, HOME)
     assert (caller.kind, caller.id, caller.name) == ("robot", 9, "robot$library+ci")
     assert house.hasher.work == []
     await house.refused("robot$library+ci", "wrong")
+    assert house.hasher.work == ["verify"]
     house.accounts.disabled = True
     await house.refused("robot$library+ci", secret, OFFICE)
 
