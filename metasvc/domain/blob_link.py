@@ -64,6 +64,10 @@ async def settle_generation(unit: UnitOfWork, newcomer: Blob, now: datetime) -> 
             and its bytes are going, or gone: the client uploads them again.
     """
     while True:
+        # First, because what was just uploaded is mostly new.
+        if await unit.blobs.add(newcomer, now):
+            await unit.blobs.remove_surplus(newcomer.digest, newcomer.generation)
+            return
         live = await unit.blobs.lock_live(newcomer.digest)
         if live is not None:
             if live.generation != newcomer.generation:
@@ -71,10 +75,7 @@ async def settle_generation(unit: UnitOfWork, newcomer: Blob, now: datetime) -> 
             return
         held = await unit.blobs.lock_any(newcomer.digest)
         if held is None:
-            if await unit.blobs.add(newcomer, now):
-                await unit.blobs.remove_surplus(newcomer.digest, newcomer.generation)
-                return
-            # Another one was quicker: look again.
+            # The collector has forgotten it in between.
             continue
         if held.state is BlobState.LIVE:
             # Became live between the two looks.

@@ -25,6 +25,8 @@ class ProjectState(StrEnum):
     ACTIVE = "active"
     DELETING = "deleting"
     """Fenced: nothing more is linked or put."""
+    DELETED = "deleted"
+    """Gone. The row stays as a mark, without its name: a push that asked authsvc before must not make it anew."""
 
 
 class BlobState(StrEnum):

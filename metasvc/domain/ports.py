@@ -51,7 +51,7 @@ class ProjectRows(Protocol):
         """Reads a project."""
 
     async def add(self, project: Project) -> None:
-        """Makes the row if there is none of that id. A row of another id with that name gives the name up."""
+        """Makes the row if there is none of that id. Another one of that name gives it up, and is dead."""
 
     async def lock_open(self, project_id: int) -> Project | None:
         """Reads a project and keeps others from fencing it until this unit ends."""
@@ -62,8 +62,8 @@ class ProjectRows(Protocol):
     async def fence(self, project_id: int, now: datetime) -> None:
         """Marks a project as being deleted: nothing more is linked or put."""
 
-    async def remove(self, project_id: int) -> None:
-        """Deletes the row of a project that holds nothing."""
+    async def bury(self, project_id: int, now: datetime) -> None:
+        """Marks a project that holds nothing as deleted; it gives its name up."""
 
     async def has_repository(self, project_id: int) -> bool:
         """Tells whether it holds a repository."""

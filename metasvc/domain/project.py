@@ -49,7 +49,7 @@ async def in_project(
             if row is None:
                 raise _NoRowError
             if row.state is not ProjectState.ACTIVE:
-                raise NotFound("PROJECT_UNKNOWN", f"project {row.name} is being deleted")
+                raise NotFound("PROJECT_UNKNOWN", "the project is being deleted, or was")
             return await work(unit, clock())
 
     try:
@@ -104,13 +104,14 @@ async def delete_project(store: Store, directory: ProjectDirectory, clock: Clock
                 await unit.commit()
             return True
 
-    async def remove() -> None:
+    async def bury() -> None:
         async with store.write() as unit:
             row = await unit.projects.lock_closed(project_id)
-            if row is None:
+            if row is None or row.state is ProjectState.DELETED:
                 return
-            await unit.projects.remove(project_id)
-            unit.record(Change("project_delete", project_id, "", row.name, "", actor, clock()))
+            now = clock()
+            await unit.projects.bury(project_id, now)
+            unit.record(Change("project_delete", project_id, "", row.name, "", actor, now))
             await unit.commit()
 
     if not await store.repeat(fence):
@@ -119,7 +120,7 @@ async def delete_project(store: Store, directory: ProjectDirectory, clock: Clock
     # Between the two units, and in none of them: a transaction must not wait for another service. When this process
     # ends here, the fence stays, and the next attempt finds it.
     await directory.delete(project_id)
-    await store.repeat(remove)
+    await store.repeat(bury)
 
 
 async def is_deletable(store: Store, project_id: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, exists, insert, null, select, type_coerce, update
 
 from metasvc.domain.model import Artifact, KeptArtifact, Reference, Referrer, StoredManifest
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import (
     artifact,
     artifact_accessory,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.dml import ReturningInsert
 
     from metasvc.domain.model import NeededBlob, NewArtifact
 
@@ -124,6 +126,15 @@ _REFERRER_DIGESTS = (
 _PULLED = update(artifact).where(artifact.c.id == _ID).values(pull_time=bindparam("pulled"))
 
 
+@Prepared
+def _add(conn: AsyncConnection) -> ReturningInsert[Any]:
+    return (
+        upsert(conn, artifact)
+        .on_conflict_do_nothing(index_elements=[artifact.c.repository_id, artifact.c.digest])
+        .returning(artifact)
+    )
+
+
 class SqlArtifacts:
     """See `domain.ports.ArtifactRows`."""
 
@@ -188,9 +199,7 @@ class SqlArtifacts:
         """See the port."""
         row = (
             await self._conn.execute(
-                upsert(self._conn, artifact)
-                .on_conflict_do_nothing(index_elements=[artifact.c.repository_id, artifact.c.digest])
-                .returning(artifact),
+                _add(self._conn),
                 {
                     "project_id": new.project_id,
                     "repository_id": new.repository_id,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, bindparam, delete, func, select, tuple_, update
 
 from metasvc.domain.model import Blob, BlobState, ReviewKind, ServedBlob
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review, surplus
 from svckit.sql.statements import upsert
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Row
+    from sqlalchemy import Insert, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.dml import ReturningInsert
 
 _DIGEST: BindParameter[str] = bindparam("of_digest")
 
@@ -90,6 +92,21 @@ _UNLINK = delete(repository_blob).where(
 _REMOVE_SURPLUS = delete(surplus).where(surplus.c.digest == _DIGEST, surplus.c.generation == bindparam("of_generation"))
 
 
+@Prepared
+def _add(conn: AsyncConnection) -> ReturningInsert[str]:
+    return upsert(conn, blob).on_conflict_do_nothing(index_elements=[blob.c.digest]).returning(blob.c.digest)
+
+
+@Prepared
+def _add_surplus(conn: AsyncConnection) -> Insert:
+    return upsert(conn, surplus).on_conflict_do_nothing()
+
+
+@Prepared
+def _link(conn: AsyncConnection) -> ReturningInsert[str]:
+    return upsert(conn, repository_blob).on_conflict_do_nothing().returning(repository_blob.c.digest)
+
+
 class SqlBlobs:
     """See `domain.ports.BlobRows`."""
 
@@ -129,9 +146,8 @@ class SqlBlobs:
 
     async def add(self, new: Blob, now: datetime) -> bool:
         """See the port."""
-        insert = upsert(self._conn, blob).on_conflict_do_nothing(index_elements=[blob.c.digest])
         made = await self._conn.scalar(
-            insert.returning(blob.c.digest),
+            _add(self._conn),
             {
                 "digest": new.digest,
                 "generation": new.generation,
@@ -152,7 +168,7 @@ class SqlBlobs:
     async def add_surplus(self, digest: str, generation: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(
-            upsert(self._conn, surplus).on_conflict_do_nothing(),
+            _add_surplus(self._conn),
             {"digest": digest, "generation": generation, "create_time": now},
         )
 
@@ -163,7 +179,7 @@ class SqlBlobs:
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
         """See the port."""
         made = await self._conn.scalar(
-            upsert(self._conn, repository_blob).on_conflict_do_nothing().returning(repository_blob.c.digest),
+            _link(self._conn),
             {"repository_id": repository_id, "digest": digest, "create_time": now},
         )
         return made is not None

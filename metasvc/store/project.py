@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, Text, bindparam, cast, delete, exists, func, literal, select, update
 
 from metasvc.domain.model import NO_LIMIT, Project, ProjectState, ProjectUsage
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, project, project_blob, repository, repository_blob
 from svckit.errors import DomainError
 from svckit.sql.errors import WriteConflictError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.dml import ReturningInsert
 
     from metasvc.domain.model import Charge
 
@@ -34,13 +36,18 @@ _FENCE = (
     update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
 )
 _REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
-_REMOVE = delete(project).where(project.c.id == _ID)
 _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
 # What was deleted gives its name up; "#" stands in no name, so nothing can meet it.
+_GIVEN_UP = literal("#") + cast(project.c.id, Text) + "#" + project.c.name
+_BURY = (
+    update(project)
+    .where(project.c.id == _ID)
+    .values(state=ProjectState.DELETED.value, name=_GIVEN_UP, used_bytes=0, update_time=bindparam("now"))
+)
 _GIVE_UP_NAME = (
     update(project)
     .where(project.c.name == bindparam("taken_name"), project.c.id != _ID)
-    .values(name=literal("#") + cast(project.c.id, Text) + "#" + project.c.name)
+    .values(state=ProjectState.DELETED.value, name=_GIVEN_UP)
 )
 _REPOSITORIES = select(repository.c.project_id, func.count().label("repositories")).group_by(repository.c.project_id)
 
@@ -111,6 +118,18 @@ _FREED_THERE = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_U
 _REMOVE_CHARGES_THERE = delete(project_blob).where(*_UNUSED_THERE)
 
 
+@Prepared
+def _count_up(conn: AsyncConnection) -> ReturningInsert[int]:
+    return (
+        upsert(conn, project_blob)
+        .on_conflict_do_update(
+            index_elements=[project_blob.c.project_id, project_blob.c.digest],
+            set_={"count": project_blob.c.count + 1},
+        )
+        .returning(project_blob.c.count)
+    )
+
+
 class SqlProjects:
     """See `domain.ports.ProjectRows`."""
 
@@ -150,10 +169,10 @@ class SqlProjects:
         """See the port."""
         await self._conn.execute(_FENCE, {"project_id": project_id, "now": now})
 
-    async def remove(self, project_id: int) -> None:
+    async def bury(self, project_id: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(_REMOVE_CHARGES, {"project_id": project_id})
-        await self._conn.execute(_REMOVE, {"project_id": project_id})
+        await self._conn.execute(_BURY, {"project_id": project_id, "now": now})
 
     async def has_repository(self, project_id: int) -> bool:
         """See the port."""
@@ -170,23 +189,18 @@ class SqlProjects:
                 project.c.quota_bytes,
             )
             .outerjoin(counted, counted.c.project_id == project.c.id)
-            .where(project.c.id.in_(project_ids))
+            .where(project.c.id.in_(project_ids), project.c.state != ProjectState.DELETED.value)
             .order_by(project.c.id)
         )
         return [ProjectUsage(row.id, row.repositories, row.used_bytes, row.quota_bytes) for row in rows]
 
     async def charge(self, project_id: int, charges: Iterable[Charge], now: datetime) -> None:
         """See the port."""
-        insert = upsert(self._conn, project_blob)
-        count_up = insert.on_conflict_do_update(
-            index_elements=[project_blob.c.project_id, project_blob.c.digest],
-            set_={"count": project_blob.c.count + 1},
-        ).returning(project_blob.c.count)
         needed = 0
         for charge in sorted(charges, key=lambda charge: charge.digest):
             row = {"project_id": project_id, "digest": charge.digest, "count": 1, "size": charge.size}
             # Whoever charges the same digest at the same time waits here, and finds a count of 2.
-            if await self._conn.scalar(count_up, row) == 1:
+            if await self._conn.scalar(_count_up(self._conn), row) == 1:
                 needed += charge.size
         if needed == 0:
             return

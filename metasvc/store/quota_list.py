@@ -25,8 +25,8 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "hard.storage": project.c.quota_bytes,
     "creation_time": project.c.create_time,
 }
-# What is being deleted, and what was deleted and had to give its name up, has no quota that anybody could use.
-_ALIVE = (project.c.state == ProjectState.ACTIVE.value, ~project.c.name.startswith("#"))
+# What is being deleted, or was, has no quota that anybody could use.
+_ALIVE = (project.c.state == ProjectState.ACTIVE.value,)
 
 
 class SqlQuotaLists:

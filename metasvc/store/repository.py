@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 
 from metasvc.domain.model import Repository, ReviewKind
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, artifact_reference, repository, review, tag
 from svckit.errors import Conflict
 from svckit.sql.statements import upsert
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Row
+    from sqlalchemy import Insert, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Pushes into one repository would otherwise wait for each other's commits, only to write the same second again.
@@ -74,6 +75,11 @@ _CATALOG = (
 )
 
 
+@Prepared
+def _add(conn: AsyncConnection) -> Insert:
+    return upsert(conn, repository).on_conflict_do_nothing(index_elements=[repository.c.name])
+
+
 class SqlRepositories:
     """See `domain.ports.RepositoryRows`."""
 
@@ -96,7 +102,7 @@ class SqlRepositories:
             return found
         # Waits for whoever makes the same one at this moment, and finds it then.
         await self._conn.execute(
-            upsert(self._conn, repository).on_conflict_do_nothing(index_elements=[repository.c.name]),
+            _add(self._conn),
             {
                 "name": name,
                 "project_id": project_id,

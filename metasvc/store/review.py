@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, case, literal, select, true, update
 
 from metasvc.domain.model import ReviewKind
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact_blob, repository_blob, review
 from svckit.sql.statements import upsert
 from svckit.sql.types import UtcDateTime
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from sqlalchemy import Insert
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -60,7 +62,7 @@ class SqlReviews:
         ]
         if not rows:
             return
-        await self._conn.execute(_later(upsert(self._conn, review)), rows)
+        await self._conn.execute(_queue(self._conn), rows)
 
     async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
         """See the port. One statement, however many there are."""
@@ -83,6 +85,11 @@ class SqlReviews:
     async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
         """See the port."""
         await self._conn.execute(_POSTPONE, {"of_digest": digest, "due_before": due_before, "due": due_time})
+
+
+@Prepared
+def _queue(conn: AsyncConnection) -> Insert:
+    return _later(upsert(conn, review))
 
 
 def _later(insert: SqliteInsert | PostgresqlInsert) -> SqliteInsert | PostgresqlInsert:

@@ -49,7 +49,7 @@ project = Table(
     # authsvc's id, which is never given to another project.
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("name", ByteOrdered, nullable=False, unique=True),
-    # active; deleting: nothing more is linked or put.
+    # active; deleting: nothing more is linked or put; deleted: a mark, under another name.
     Column("state", Word, nullable=False),
     # -1: no limit.
     Column("quota_bytes", BigInteger, nullable=False),

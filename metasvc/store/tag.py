@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete, select, update
 
 from metasvc.domain.model import Tag
+from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, repository, tag
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import upsert
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.dml import ReturningInsert
 
 _NAMES = (
     select(tag.c.name)
@@ -57,6 +59,13 @@ _PULLED = (
 )
 
 
+@Prepared
+def _add(conn: AsyncConnection) -> ReturningInsert[int]:
+    return (
+        upsert(conn, tag).on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name]).returning(tag.c.id)
+    )
+
+
 class SqlTags:
     """See `domain.ports.TagRows`."""
 
@@ -90,9 +99,7 @@ class SqlTags:
             await self._conn.execute(_MOVE, {"tag_id": held.id, "target": artifact_id, "now": now})
             return
         made = await self._conn.scalar(
-            upsert(self._conn, tag)
-            .on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name])
-            .returning(tag.c.id),
+            _add(self._conn),
             {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
         )
         if made is None:

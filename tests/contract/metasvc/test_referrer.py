@@ -1,6 +1,7 @@
 """What refers to a manifest."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ async def referrers(
     )
 
 
-def about(subject: Image, name: str, **more: object) -> Image:
+def about(subject: Image, name: str, **more: Any) -> Image:
     return image(name, subject=subject_of(subject), **more)
 
 
