@@ -1,0 +1,235 @@
+"""The real process: killed at every step of a push, started again, and the step repeated."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from roadstead.blob.v1.blob_service_pb2 import ListBlobsRequest
+from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from svckit.errors import DomainError
+from svckit.oci.digest import SHA256, Digest
+from svckit.rpc import open_channel
+from tests.contract.blobsvc.keyring import Keyring
+from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
+from tests.contract.blobsvc.steps import OWNER, append, read, refused
+
+ROOT = Path(__file__).parents[3]
+DATA = bytes(range(256)) * 8_000
+DIGEST = Digest.of(DATA)
+START_SECONDS = 60
+
+
+class Installed:
+    """A data directory, and the processes that serve it one after the other."""
+
+    def __init__(self, folder: Path, socket_folder: Path) -> None:
+        self.keyring = Keyring.make(folder)
+        self.target = f"unix:{socket_folder}/blob.sock"
+        self.data_dir = folder / "data"
+        self.config = folder / "roadstead.toml"
+        key_file = folder / "blobsvc.pem"
+        key_file.write_bytes(self.keyring.keypairs["blobsvc"].to_pem())
+        key_file.chmod(0o600)
+        self.config.write_text(
+            f"""
+            [common]
+            trust_dir = "{folder}/trust"
+            log_format = "json"
+            [blobsvc]
+            rpc = {{ listen = ["{self.target}"] }}
+            key_file = "{key_file}"
+            data_dir = "{self.data_dir}"
+            """
+        )
+
+    @asynccontextmanager
+    async def running(self, step: str = "none") -> AsyncIterator["Running"]:
+        """A process that dies at a step."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.contract.blobsvc.dying", step, str(self.config)),
+            cwd=ROOT,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await self._wait_until_serving()
+            async with open_channel(self.target) as channel:
+                blobs = RemoteBlobs(channel, self.keyring)
+                yield Running(process, RemoteUploads(channel, self.keyring, blobs), blobs)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def _wait_until_serving(self) -> None:
+        async with asyncio.timeout(START_SECONDS):
+            while not await self._serves():
+                await asyncio.sleep(0.05)
+
+    async def _serves(self) -> bool:
+        # A channel of its own each time: one that knew the process before would first have to find out about its end.
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(self.target, options=options) as channel:
+            try:
+                health: Any = health_pb2_grpc.HealthStub(channel)
+                answer = await health.Check(health_pb2.HealthCheckRequest())
+            except grpc.aio.AioRpcError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def stored(self) -> list[tuple[str, int]]:
+        """Digest and size of every generation."""
+        tokens = self.keyring.service_tokens("jobsvc")
+        async with open_channel(self.target, service_tokens=tokens) as channel:
+            page = await BlobServiceStub(channel).ListBlobs(ListBlobsRequest())
+            return [(blob.digest, blob.size_bytes) for blob in page.blobs]
+
+
+class Running:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, uploads: RemoteUploads, blobs: RemoteBlobs) -> None:
+        self.process = process
+        self.uploads = uploads
+        self.blobs = blobs
+
+    async def was_killed(self) -> bool:
+        async with asyncio.timeout(30):
+            return await self.process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture
+def installed(tmp_path: Path, socket_folder: Path) -> Installed:
+    return Installed(tmp_path, socket_folder)
+
+
+@pytest.mark.parametrize("step", ["start-half-made", "start-made"])
+async def test_a_start_that_was_cut_off_is_simply_begun_again(installed: Installed, step: str) -> None:
+    async with installed.running(step) as running:
+        with pytest.raises(DomainError):
+            await running.uploads.start(OWNER, SHA256)
+        assert await running.was_killed()
+    async with installed.running() as running:
+        upload = await running.uploads.start(OWNER, SHA256)
+        await append(running.uploads, upload.id, DATA)
+        blob = await running.uploads.finish(upload.id, DIGEST)
+        assert await read(running.blobs, blob.key) == DATA
+        assert await installed.stored() == [(str(DIGEST), len(DATA))]
+
+
+@pytest.mark.parametrize("step", ["bytes-written", "bytes-synced"])
+async def test_bytes_that_came_before_a_kill_are_there_and_the_rest_follows(installed: Installed, step: str) -> None:
+    async with installed.running() as running:
+        upload = await running.uploads.start(OWNER, SHA256)
+        await append(running.uploads, upload.id, DATA[:1000])
+        running.process.kill()
+        assert await running.was_killed()
+    async with installed.running(step) as running:
+        assert await running.uploads.status(upload.id) == 1000
+        with pytest.raises(DomainError):
+            await append(running.uploads, upload.id, DATA[1000:1500], offset=1000)
+        assert await running.was_killed()
+    async with installed.running() as running:
+        assert await running.uploads.status(upload.id) == 1500
+        with refused("RANGE_INVALID"):
+            await append(running.uploads, upload.id, DATA[1000:], offset=1000)
+        await append(running.uploads, upload.id, DATA[1500:], offset=1500)
+        blob = await running.uploads.finish(upload.id, DIGEST, len(DATA))
+        assert await read(running.blobs, blob.key) == DATA
+
+
+@pytest.mark.parametrize("step", ["hashed", "stamped", "renamed", "stored", "receipt-signed"])
+async def test_a_finish_that_was_cut_off_is_repeated_to_the_same_end(installed: Installed, step: str) -> None:
+    async with installed.running(step) as running:
+        upload = await running.uploads.start(OWNER, SHA256)
+        await append(running.uploads, upload.id, DATA)
+        with pytest.raises(DomainError):
+            await running.uploads.finish(upload.id, DIGEST, len(DATA))
+        assert await running.was_killed()
+    async with installed.running() as running:
+        blob = await running.uploads.finish(upload.id, DIGEST, len(DATA))
+        assert await running.uploads.finish(upload.id, DIGEST, len(DATA)) == blob
+        assert await read(running.blobs, blob.key) == DATA
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await running.uploads.status(upload.id)
+        assert await installed.stored() == [(str(DIGEST), len(DATA))]
+
+
+async def test_a_cancel_that_was_cut_off_has_ended_the_session(installed: Installed) -> None:
+    async with installed.running() as running:
+        upload = await running.uploads.start(OWNER, SHA256)
+        await append(running.uploads, upload.id, DATA)
+    async with installed.running("cancel-begun") as running:
+        with pytest.raises(DomainError):
+            await running.uploads.cancel(upload.id)
+        assert await running.was_killed()
+    async with installed.running() as running:
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await running.uploads.finish(upload.id, DIGEST)
+        assert await installed.stored() == []
+
+
+async def test_two_processes_share_a_folder_and_keep_each_other_out_of_an_upload(
+    installed: Installed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with installed.running() as first:
+        upload = await first.uploads.start(OWNER, SHA256)
+        other = Path(installed.config.with_name("second.toml"))
+        second_target = installed.target.replace("blob.sock", "two.sock")
+        other.write_text(installed.config.read_text().replace(installed.target, second_target))
+        installed.config, installed.target = other, second_target
+        async with installed.running() as second:
+            async with first.uploads.open(upload.id) as appender:
+                await appender.append(DATA[:10])
+                async with asyncio.timeout(10):
+                    while await second.uploads.status(upload.id) != 10:
+                        await asyncio.sleep(0.01)
+                with refused("UPLOAD_CONFLICT"):
+                    await append(second.uploads, upload.id, b"x")
+                assert await appender.commit() == 10
+            await append(second.uploads, upload.id, DATA[10:], offset=10)
+            blob = await first.uploads.finish(upload.id, DIGEST)
+            second.blobs.sizes[blob.key] = len(DATA)
+            assert await read(second.blobs, blob.key) == DATA
+
+
+async def test_it_stops_when_it_is_told_and_leaves_nothing_undone(installed: Installed) -> None:
+    async with installed.running() as running:
+        upload = await running.uploads.start(OWNER, SHA256)
+        await append(running.uploads, upload.id, DATA)
+        running.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await running.process.wait() == 0
+    async with installed.running() as running:
+        assert (await running.uploads.finish(upload.id, DIGEST)).size_bytes == len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("upload_idle_seconds = 1", "upload_idle_seconds"),
+        ("reading_threads = 0", "reading_threads"),
+        ("data_directory = '/tmp'", "data_dir"),
+    ],
+)
+async def test_a_wrong_setting_is_refused_by_its_name(installed: Installed, setting: str, said: str) -> None:
+    installed.config.write_text(installed.config.read_text() + setting + "\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "blobsvc", "--config", str(installed.config)),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(START_SECONDS):
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert said in errors.decode()
+    assert "Traceback" not in errors.decode()
