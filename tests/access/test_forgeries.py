@@ -1,0 +1,464 @@
+"""Forged, foreign, replayed and outlived tokens and documents, over gRPC and over HTTP.
+
+The forger here has more than a forger would: the installation's own keys, so that each forgery is wrong in one thing
+only.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from roadstead.auth.v1 import user_service_pb2, user_service_pb2_grpc
+from roadstead.blob.v1 import blob_service_pb2, blob_service_pb2_grpc, upload_service_pb2, upload_service_pb2_grpc
+from roadstead.meta.v1 import (
+    blob_link_service_pb2,
+    blob_link_service_pb2_grpc,
+    manifest_service_pb2,
+    manifest_service_pb2_grpc,
+)
+from svckit import keys
+from svckit.keys import KeyPair
+from tests.harness.contracts import reason_of
+from tests.harness.images import Image, digest_of, image
+from tests.harness.installation import Installation
+from tests.harness.push import push
+from tests.harness.workspace import DEVELOPER, Login, Management
+
+Forge = Callable[["Realm"], str]
+
+
+@dataclass(frozen=True)
+class Realm:
+    """Two private projects of two people, the channels, and the keys."""
+
+    installation: Installation
+    management: Management
+    key: Mapping[str, KeyPair]
+    channel: Mapping[str, grpc.Channel]
+    project: str
+    project_id: int
+    other_project: str
+    other_project_id: int
+    owner: Login
+    other: Login
+    pushed: Image
+
+    @property
+    def repository(self) -> str:
+        return f"{self.project}/app"
+
+    @property
+    def other_repository(self) -> str:
+        return f"{self.other_project}/app"
+
+    def registry_token(self, login: Login, *scopes: str) -> str:
+        """A real one."""
+        answer = httpx.get(
+            f"{self.installation.http_url}/service/token",
+            params={"service": "harbor-registry", "scope": scopes},
+            auth=login.basic,
+            trust_env=False,
+        )
+        token: str = answer.raise_for_status().json()["token"]
+        return token
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Of a registry token that pulls from and pushes to the owner's repository, but for what is changed."""
+        now = int(time.time())
+        access = [
+            {
+                "type": "repository",
+                "name": self.repository,
+                "actions": ["pull", "push", "delete"],
+                "project_id": self.project_id,
+            }
+        ]
+        envelope = {
+            "iss": "authsvc",
+            "aud": "harbor-registry",
+            "sub": "user:1",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 600,
+            "jti": f"forged-{time.monotonic_ns()}",
+        }
+        return {**envelope, "access": access, **changes}
+
+    def sign(self, claims: Mapping[str, Any], *, key: KeyPair | None = None, **header: Any) -> str:
+        """Signs claims as authsvc would, but for what is changed."""
+        used = key or self.key["authsvc"]
+        headers = {"typ": "registry+jwt", "kid": used.kid, **header}
+        return jwt.encode(dict(claims), used.private_key, algorithm="ES256", headers=headers)
+
+    def resolve(self, token: str, repository: str | None = None) -> str:
+        """What metasvc says to a pull with this token."""
+        stub = manifest_service_pb2_grpc.ManifestServiceStub(self.channel["metasvc"])
+        request = manifest_service_pb2.ResolveManifestRequest(repository=repository or self.repository, reference="v1")
+        return _outcome(stub.ResolveManifest, request, token)
+
+    def start_upload(self, token: str, repository: str | None = None) -> str:
+        """What blobsvc says to the beginning of a push with this token."""
+        stub = upload_service_pb2_grpc.UploadServiceStub(self.channel["blobsvc"])
+        request = upload_service_pb2.StartUploadRequest(repository=repository or self.repository)
+        return _outcome(stub.StartUpload, request, token)
+
+    def pull_over_http(self, token: str, repository: str | None = None) -> httpx.Response:
+        """What the gateway says to a pull with this token."""
+        return httpx.get(
+            f"{self.installation.http_url}/v2/{repository or self.repository}/manifests/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            trust_env=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def realm(installation: Installation, management: Management) -> Iterator[Realm]:
+    """The two projects, each with the image of its own."""
+    project, other_project = management.create_project(), management.create_project()
+    owner, other = management.create_user(), management.create_user()
+    management.add_member(project, owner, DEVELOPER)
+    management.add_member(other_project, other, DEVELOPER)
+    channels = {
+        service: grpc.insecure_channel(f"127.0.0.1:{port}") for service, port in installation.grpc_ports.items()
+    }
+    found = {
+        service: keys.load(installation.data_dir / "keys" / f"{service}.pem")
+        for service in ("authsvc", "metasvc", "blobsvc", "gateway")
+    }
+    realm = Realm(
+        installation,
+        management,
+        found,
+        channels,
+        project,
+        management.project_id(project),
+        other_project,
+        management.project_id(other_project),
+        owner,
+        other,
+        image(77),
+    )
+    push(realm.installation.http_url, owner, realm.repository, realm.pushed, "v1")
+    push(realm.installation.http_url, other, realm.other_repository, image(78), "v1")
+    yield realm
+    for channel in channels.values():
+        channel.close()
+
+
+def _none(realm: Realm) -> str:
+    def part(document: Mapping[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
+
+    header = {"alg": "none", "typ": "registry+jwt", "kid": realm.key["authsvc"].kid}
+    return f"{part(header)}.{part(realm.claims())}."
+
+
+def _hmac(realm: Realm) -> str:
+    key = realm.key["authsvc"]
+    public = key.private_key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    # By hand: the library refuses to use a public key as a secret, and a forger does not.
+    signed = ".".join(_none(realm).split(".")[:2]).encode()
+    header = json.dumps({"alg": "HS256", "typ": "registry+jwt", "kid": key.kid}).encode()
+    signed = base64.urlsafe_b64encode(header).rstrip(b"=") + b"." + signed.split(b".")[1]
+    mac = hmac.new(public, signed, hashlib.sha256).digest()
+    return (signed + b"." + base64.urlsafe_b64encode(mac).rstrip(b"=")).decode()
+
+
+FORGERIES: Mapping[str, Forge] = {
+    "wrong audience": lambda realm: realm.sign(realm.claims(aud="another-registry")),
+    "wrong type": lambda realm: realm.sign(realm.claims(), typ="JWT"),
+    "a grant's type": lambda realm: realm.sign(realm.claims(), typ="grant+jwt"),
+    "a key of nobody's": lambda realm: realm.sign(realm.claims(), key=KeyPair.generate()),
+    "a key of nobody's under a known name": lambda realm: realm.sign(
+        realm.claims(), key=KeyPair.generate(), kid=realm.key["authsvc"].kid
+    ),
+    "another service's key": lambda realm: realm.sign(realm.claims(), key=realm.key["blobsvc"]),
+    "another service's key, and its name": lambda realm: realm.sign(
+        realm.claims(iss="metasvc"), key=realm.key["metasvc"]
+    ),
+    "wrong issuer": lambda realm: realm.sign(realm.claims(iss="gateway")),
+    "no algorithm": _none,
+    "the public key as a secret": _hmac,
+    "expired": lambda realm: realm.sign(realm.claims(exp=int(time.time()) - 120)),
+    "not valid yet": lambda realm: realm.sign(realm.claims(nbf=int(time.time()) + 600)),
+    "no subject": lambda realm: realm.sign({k: v for k, v in realm.claims().items() if k != "sub"}),
+    "no expiry": lambda realm: realm.sign({k: v for k, v in realm.claims().items() if k != "exp"}),
+    "cut short": lambda realm: realm.sign(realm.claims())[:-8],
+    "a letter changed": lambda realm: _flip(realm.sign(realm.claims())),
+    "a service token": lambda realm: _service_token(realm),  # noqa: PLW0108 - it is defined below
+    "nonsense": lambda _: "nonsense",
+    "another repository": lambda realm: realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull"),
+    "another project's id": lambda realm: realm.sign(
+        realm.claims(
+            access=[
+                {
+                    "type": "repository",
+                    "name": realm.repository,
+                    "actions": ["pull", "push"],
+                    "project_id": realm.other_project_id,
+                }
+            ]
+        )
+    ),
+}
+
+
+def test_the_forger_can_sign(realm: Realm) -> None:
+    """What the forgeries differ from is good: without this, they might all fail for a reason that they share."""
+    token = realm.sign(realm.claims())
+
+    assert realm.resolve(token) == "OK"
+    assert realm.start_upload(token) == "OK"
+    assert realm.pull_over_http(token).status_code == 200
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_token_pulls_nothing_over_grpc(realm: Realm, name: str) -> None:
+    assert realm.resolve(FORGERIES[name](realm)).split()[0] in ("UNAUTHENTICATED", "NOT_FOUND")
+
+
+@pytest.mark.parametrize("name", [name for name in FORGERIES if name != "another project's id"])
+def test_a_forged_token_begins_no_push_over_grpc(realm: Realm, name: str) -> None:
+    assert realm.start_upload(FORGERIES[name](realm)).split()[0] in ("UNAUTHENTICATED", "NOT_FOUND")
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_token_pulls_nothing_over_http(realm: Realm, name: str) -> None:
+    answer = realm.pull_over_http(FORGERIES[name](realm))
+
+    assert answer.status_code in (401, 404)
+    assert realm.pushed.digest not in answer.text
+    if answer.status_code == 401:
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer realm=")
+
+
+@pytest.mark.parametrize(
+    "name", ["wrong type", "a key of nobody's", "another service's key", "no algorithm", "expired", "nonsense"]
+)
+def test_a_forged_identity_is_nobody(realm: Realm, name: str) -> None:
+    now = int(time.time())
+    identity = {"kind": "user", "uid": 1, "name": "admin", "admin": True, "sub": "user:1", "aud": "roadstead"}
+    claims = {"iss": "authsvc", "iat": now, "nbf": now, "exp": now + 300, "jti": "forged", **identity}
+    forgeries: dict[str, Callable[[], str]] = {
+        "wrong type": lambda: realm.sign(claims, typ="service+jwt"),
+        "a key of nobody's": lambda: realm.sign(claims, typ="identity+jwt", key=KeyPair.generate()),
+        "another service's key": lambda: realm.sign(claims, typ="identity+jwt", key=realm.key["metasvc"]),
+        "no algorithm": lambda: _none(realm),
+        "expired": lambda: realm.sign({**claims, "exp": now - 60}, typ="identity+jwt"),
+        "nonsense": lambda: "nonsense",
+    }
+    token = forgeries[name]()
+    stub = user_service_pb2_grpc.UserServiceStub(realm.channel["authsvc"])
+
+    over_grpc = _outcome(stub.GetCurrentUser, user_service_pb2.GetCurrentUserRequest(), token)
+    over_http = httpx.get(
+        f"{realm.installation.http_url}/api/v2.0/users/current",
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+    )
+
+    assert over_grpc.startswith("UNAUTHENTICATED")
+    assert over_http.status_code == 401
+
+
+def test_a_project_that_was_made_again_does_not_know_the_old_ones_tokens(realm: Realm) -> None:
+    management = realm.management
+    project = management.create_project()
+    management.add_member(project, realm.owner, DEVELOPER)
+    repository = f"{project}/app"
+    token = realm.registry_token(realm.owner, f"repository:{repository}:pull,push")
+    push(realm.installation.http_url, realm.owner, repository, image(79), "v1")
+    assert realm.resolve(token, repository) == "OK"
+
+    assert management.client.delete(f"/projects/{project}/repositories/app").status_code == 200
+    assert management.client.delete(f"/projects/{project}").status_code == 200
+    body = {"project_name": project, "metadata": {"public": "false"}}
+    assert management.client.post("/projects", json=body).status_code == 201
+    push(realm.installation.http_url, management.admin, repository, image(80), "v1")
+
+    assert realm.resolve(token, repository).split()[0] in ("UNAUTHENTICATED", "NOT_FOUND")
+    assert realm.pull_over_http(token, repository).status_code in (401, 404)
+
+
+class TestDocuments:
+    """Tickets, receipts and grants: the right of one caller, one upload, one blob, one repository."""
+
+    def test_a_digest_of_another_project_gives_no_grant_and_no_link(self, realm: Realm) -> None:
+        digest = realm.pushed.layers[0]["digest"]
+        token = realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull,push")
+        links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
+        resolve = blob_link_service_pb2.ResolveBlobRequest
+        mount = blob_link_service_pb2.MountBlobRequest
+
+        assert _outcome(links.ResolveBlob, resolve(repository=realm.repository, digest=digest), token).split()[0] in (
+            "UNAUTHENTICATED",
+            "NOT_FOUND",
+        )
+        own = _outcome(links.ResolveBlob, resolve(repository=realm.other_repository, digest=digest), token)
+        assert own == "NOT_FOUND BLOB_UNKNOWN"
+        # A token that was never asked for the source is sent for another one; that one says no more than the first.
+        asked = realm.registry_token(
+            realm.other, f"repository:{realm.other_repository}:pull,push", f"repository:{realm.repository}:pull"
+        )
+        request = mount(repository=realm.other_repository, digest=digest, from_repository=realm.repository)
+        assert _outcome(links.MountBlob, request, token) == "UNAUTHENTICATED INSUFFICIENT_SCOPE"
+        for source in (realm.repository, ""):
+            request = mount(repository=realm.other_repository, digest=digest, from_repository=source)
+            assert not links.MountBlob(request, metadata=_bearer(asked)).mounted
+
+    def test_over_http_neither(self, realm: Realm) -> None:
+        digest = realm.pushed.layers[0]["digest"]
+        with httpx.Client(base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False) as client:
+            assert client.get(f"/v2/{realm.repository}/blobs/{digest}").status_code in (401, 404)
+            assert client.get(f"/v2/{realm.other_repository}/blobs/{digest}").status_code == 404
+            mounted = client.post(
+                f"/v2/{realm.other_repository}/blobs/uploads/", params={"mount": digest, "from": realm.repository}
+            )
+            # Not 201: a session, in which the bytes themselves must come; or the challenge for the source.
+            assert mounted.status_code in (202, 401)
+            assert client.head(f"/v2/{realm.other_repository}/blobs/{digest}").status_code == 404
+
+    def test_a_grant_is_no_use_to_anybody_else(self, realm: Realm) -> None:
+        grant = _grant(realm)
+        read = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
+        request = blob_service_pb2.StatBlobRequest(grant=grant)
+        own = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
+        foreign = realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull")
+
+        assert _outcome(read.StatBlob, request, own) == "OK"
+        assert _outcome(read.StatBlob, request, foreign) == "UNAUTHENTICATED GRANT_INVALID"
+        assert _outcome(read.StatBlob, request, None) == "UNAUTHENTICATED GRANT_INVALID"
+        with pytest.raises(grpc.RpcError) as refused:
+            list(read.ReadBlob(blob_service_pb2.ReadBlobRequest(grant=grant), metadata=_bearer(foreign)))
+        assert reason_of(refused.value) == "GRANT_INVALID"
+
+    @pytest.mark.parametrize("signer", ["authsvc", "blobsvc", "gateway"])
+    def test_a_grant_counts_only_when_metasvc_signed_it(self, realm: Realm, signer: str) -> None:
+        claims = jwt.decode(_grant(realm), options={"verify_signature": False})
+        forged = realm.sign({**claims, "iss": signer}, key=realm.key[signer], typ="grant+jwt")
+        read = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
+        own = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
+
+        outcome = _outcome(read.StatBlob, blob_service_pb2.StatBlobRequest(grant=forged), own)
+
+        assert outcome == "UNAUTHENTICATED GRANT_INVALID"
+
+    def test_a_receipt_links_to_its_own_repository_only(self, realm: Realm) -> None:
+        content = b"a layer of the other's"
+        token = realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull,push")
+        receipt = _upload(realm, token, realm.other_repository, content)
+        links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
+        link = blob_link_service_pb2.LinkBlobRequest
+        owner = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull,push")
+
+        foreign = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.repository), owner)
+        own = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
+        again = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
+
+        assert foreign.startswith("NOT_FOUND")
+        assert own == again == "OK"
+
+    @pytest.mark.parametrize("change", [{"repository": "REPOSITORY"}, {"digest": "DIGEST"}, {"project_id": 1}])
+    @pytest.mark.parametrize("signer", ["metasvc", "gateway", "nobody"])
+    def test_a_receipt_counts_only_when_blobsvc_signed_it(
+        self, realm: Realm, signer: str, change: dict[str, Any]
+    ) -> None:
+        token = realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull,push")
+        receipt = _upload(realm, token, realm.other_repository, b"to be forged")
+        stands = {"REPOSITORY": realm.repository, "DIGEST": realm.pushed.layers[0]["digest"]}
+        changed = {name: stands.get(str(value), value) for name, value in change.items()}
+        claims = {**jwt.decode(receipt, options={"verify_signature": False}), **changed}
+        key = KeyPair.generate() if signer == "nobody" else realm.key[signer]
+        forged = realm.sign(claims, key=key, typ="receipt+jwt", kid=realm.key["blobsvc"].kid)
+        links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
+
+        outcome = _outcome(links.LinkBlob, blob_link_service_pb2.LinkBlobRequest(receipt=forged), token)
+
+        assert outcome == "UNAUTHENTICATED RECEIPT_INVALID"
+
+    def test_a_ticket_writes_to_its_own_upload_only(self, realm: Realm) -> None:
+        uploads = upload_service_pb2_grpc.UploadServiceStub(realm.channel["blobsvc"])
+        token = realm.registry_token(realm.other, f"repository:{realm.other_repository}:push")
+        started = uploads.StartUpload(
+            upload_service_pb2.StartUploadRequest(repository=realm.other_repository), metadata=_bearer(token)
+        )
+        status = upload_service_pb2.GetUploadStatusRequest
+        claims = jwt.decode(started.upload.ticket, options={"verify_signature": False})
+        forged = realm.sign(claims, key=realm.key["gateway"], typ="ticket+jwt")
+
+        own = _outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), None)
+        elsewhere = _outcome(
+            uploads.GetUploadStatus, status(ticket=started.upload.ticket, repository=realm.repository), None
+        )
+        by_forger = _outcome(uploads.GetUploadStatus, status(ticket=forged), token)
+
+        assert own == "OK"
+        assert elsewhere == "NOT_FOUND BLOB_UPLOAD_UNKNOWN"
+        assert by_forger == "UNAUTHENTICATED TICKET_INVALID"
+
+    def test_an_upload_url_does_not_work_for_another_repository(self, realm: Realm) -> None:
+        with httpx.Client(base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False) as client:
+            started = client.post(f"/v2/{realm.other_repository}/blobs/uploads/")
+            moved = started.headers["Location"].replace(realm.other_repository, realm.repository)
+
+            assert client.patch(moved, content=b"bytes").status_code == 404
+            assert client.patch(started.headers["Location"], content=b"bytes").status_code == 202
+
+
+def _grant(realm: Realm) -> str:
+    links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
+    token = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
+    request = blob_link_service_pb2.ResolveBlobRequest(
+        repository=realm.repository, digest=realm.pushed.layers[0]["digest"]
+    )
+    return links.ResolveBlob(request, metadata=_bearer(token)).grant
+
+
+def _upload(realm: Realm, token: str, repository: str, content: bytes) -> str:
+    uploads = upload_service_pb2_grpc.UploadServiceStub(realm.channel["blobsvc"])
+    started = uploads.StartUpload(upload_service_pb2.StartUploadRequest(repository=repository), metadata=_bearer(token))
+    header = upload_service_pb2.WriteUploadRequest.Header(ticket=started.upload.ticket)
+    parts = [
+        upload_service_pb2.WriteUploadRequest(header=header),
+        upload_service_pb2.WriteUploadRequest(data=content),
+    ]
+    uploads.WriteUpload(iter(parts))
+    finish = upload_service_pb2.FinishUploadRequest(ticket=started.upload.ticket, digest=digest_of(content))
+    return uploads.FinishUpload(finish).receipt
+
+
+def _service_token(realm: Realm) -> str:
+    now = int(time.time())
+    claims = {"iss": "gateway", "sub": "service:gateway", "aud": "roadstead", "iat": now, "nbf": now, "exp": now + 60}
+    return realm.sign({**claims, "jti": "service"}, key=realm.key["gateway"], typ="service+jwt")
+
+
+def _flip(token: str) -> str:
+    position = len(token) // 2
+    return token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
+
+
+def _bearer(token: str | None) -> tuple[tuple[str, str], ...]:
+    return () if token is None else (("authorization", f"Bearer {token}"),)
+
+
+def _outcome(call: Callable[..., Any], request: object, token: str | None) -> str:
+    """ "OK", or the gRPC code and the reason of the error."""
+    try:
+        call(request, metadata=_bearer(token), timeout=20)
+    except grpc.RpcError as error:
+        return f"{error.code().name} {reason_of(error)}"
+    return "OK"
