@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import roadstead.auth.v1
-import roadstead.meta.v1
-from gateway.clients.channels import Channels, Readiness, Services
+from gateway.clients.channels import CONTRACTS, Channels, Readiness, Services
 from gateway.clients.token import TokenClient
 from gateway.config import GatewaySettings, networks
 from gateway.routes.api import description, health, ping, systeminfo
@@ -26,9 +24,6 @@ from gateway.wire.origin import Origin, OriginReader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import serving
 from svckit.tokens.verifier import TokenVerifier
-
-CONTRACTS = (roadstead.auth.v1, roadstead.meta.v1)
-"""Whose RPCs are served. A service that is added has its package here, and its channel in `ApiSurface`."""
 
 Route = TranscodedRoute | HandwrittenRoute
 
@@ -118,10 +113,10 @@ class ApiSurface:
 
 
 def _transcoded(settings: GatewaySettings, channels: Channels) -> list[TranscodedRoute]:
-    by_package = {"roadstead.auth.v1": channels.authsvc, "roadstead.meta.v1": channels.metasvc}
+    by_package = {package.__name__: getattr(channels, service) for service, package in CONTRACTS.items()}
     compositions = ProjectCompositions(channels.authsvc, channels.metasvc).by_rpc()
     routes: list[TranscodedRoute] = []
-    for rpc in compile_bindings(read_bindings(CONTRACTS)):
+    for rpc in compile_bindings(read_bindings(CONTRACTS.values())):
         call = caller_of(rpc, by_package)
         if rpc.binding.extras.composed:
             if rpc.binding.rpc_path not in compositions:
