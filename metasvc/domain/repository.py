@@ -39,8 +39,8 @@ _NEWEST_FIRST = (Order("creation_time", descending=True),)
 OF_PROJECT: Listing[Repository] = Listing(
     "repositories", _SORT_KEYS, _NEWEST_FIRST, MappingProxyType({"name": Key("name")})
 )
-"""By name, in full. Sorted by creation, as Harbor does, or by name, a page is read from an index. An update is written
-too often for one: by that, all of the project's repositories are looked at for each page."""
+"""By name, in full. Sorted by creation, as Harbor does, a page is read from an index; otherwise all of the project's
+repositories are looked at for each (an index on what every push changes would cost more than it gives)."""
 OF_ALL: Listing[Repository] = Listing(
     "all repositories",
     _SORT_KEYS,

@@ -113,9 +113,11 @@ _LOCK_CHARGES_THERE = select(func.count()).select_from(
 _COUNT_DOWN_THERE = (
     update(project_blob).where(_OF_PROJECT, _USED_THERE).values(count=project_blob.c.count - _USES_THERE)
 )
-_UNUSED_THERE = (_OF_PROJECT, _USED_THERE, project_blob.c.count <= 0)
-_FREED_THERE = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_UNUSED_THERE)
-_REMOVE_CHARGES_THERE = delete(project_blob).where(*_UNUSED_THERE)
+# All that have none left: a unit never leaves such a row behind, so they are this one's. (Narrowed to the repository
+# once more, PostgreSQL expects to find none, and compares all with all: minutes, with twenty thousand.)
+_UNUSED = (_OF_PROJECT, project_blob.c.count <= 0)
+_FREED = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_UNUSED)
+_REMOVE_UNUSED = delete(project_blob).where(*_UNUSED)
 
 
 @Prepared
@@ -237,8 +239,8 @@ class SqlProjects:
         await self._conn.execute(_LOCK_CHARGES_THERE, values)
         await self._conn.execute(_COUNT_DOWN_THERE, values)
         # PostgreSQL adds up 64-bit numbers to a decimal.
-        freed = int(await self._conn.scalar(_FREED_THERE, values) or 0)
-        await self._conn.execute(_REMOVE_CHARGES_THERE, values)
+        freed = int(await self._conn.scalar(_FREED, values) or 0)
+        await self._conn.execute(_REMOVE_UNUSED, values)
         if freed:
             await self._conn.execute(_DISCHARGE, {"project_id": project_id, "size": freed, "now": now})
 
