@@ -254,14 +254,7 @@ async def update_robot(
 ) -> Robot:
     """Replaces a robot's description, permissions, duration and state.
 
-    Args:
-        store: of robots.
-        access: what the caller may do.
-        clock: the time.
-        identity: who calls.
-        robot_id: which robot.
-        spec: what it is to be. Its project is the robot's own.
-        name: the robot's full name, or empty: it does not change.
+    `spec` is of the robot's own project, and `name`, where it is not empty, the robot's own: they do not change.
 
     Raises:
         DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; BAD_REQUEST.
@@ -381,8 +374,7 @@ async def _may_read(access: RobotAccess, project_id: int) -> bool:
 async def _check_grant(unit: Unit, caller: Caller, project_id: int, permissions: frozenset[Permission]) -> None:
     missing = lacking(await unit.roles.held(caller, project_id), permissions)
     if missing:
-        shown: Sequence[Permission] = sorted(missing)[:5]
-        named = ", ".join(f"{permission.resource}:{permission.action}" for permission in shown)
+        named = ", ".join(f"{permission.resource}:{permission.action}" for permission in sorted(missing)[:5])
         raise Denied(message=f"the robot would hold more than you do: {named}")
 
 
