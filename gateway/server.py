@@ -21,6 +21,7 @@ from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
+from gateway.wire import http2
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
@@ -95,6 +96,7 @@ async def serve(settings: GatewaySettings) -> None:
 
 def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     """The server's settings, of ours."""
+    http2.install()
     limits = settings.limits
     config = HypercornConfig()
     config.bind = list(settings.listen)

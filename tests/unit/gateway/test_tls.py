@@ -1,0 +1,88 @@
+import datetime as dt
+import ipaddress
+import ssl
+from pathlib import Path
+
+import h2.exceptions
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
+
+CONTENT = bytes(range(256)) * 5 * 4096
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "tls.crt", folder / "tls.key"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate_file, key_file
+
+
+@pytest.fixture
+async def tls_house(make_house: MakeHouse, tmp_path: Path) -> House:
+    certificate, key = make_certificate(tmp_path)
+    return await make_house(tls_certificate_file=certificate, tls_key_file=key)
+
+
+def client(house: House, tmp_path: Path, *, http2: bool) -> httpx.AsyncClient:
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+    return httpx.AsyncClient(
+        base_url=f"https://127.0.0.1:{house.port}", verify=trusted, trust_env=False, timeout=20, http2=http2
+    )
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_blobs_go_up_and_down_over_tls(tls_house: House, tmp_path: Path, http2: bool) -> None:
+    digest = digest_of(CONTENT)
+    async with client(tls_house, tmp_path, http2=http2) as http:
+        refused = await http.get("/v2/")
+        assert refused.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+        realm = f'realm="https://127.0.0.1:{tls_house.port}/service/token"'
+        assert realm in refused.headers["WWW-Authenticate"]
+        begun = await http.post(f"/v2/{REPOSITORY}/blobs/uploads/", headers=tls_house.bearer())
+        closed = await http.put(f"{begun.headers['Location']}&digest={digest}", content=CONTENT)
+        assert closed.status_code == 201
+        down = await http.get(closed.headers["Location"], headers=tls_house.bearer())
+        assert down.content == CONTENT
+        head = await http.head(closed.headers["Location"], headers=tls_house.bearer())
+        assert head.headers["Content-Length"] == str(len(CONTENT))
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_read_that_fails_in_the_middle_is_an_error_to_the_client(
+    tls_house: House, tmp_path: Path, http2: bool
+) -> None:
+    digest = tls_house.hold(CONTENT)
+    tls_house.blobsvc.breaks_after = 1024 * 1024
+    async with client(tls_house, tmp_path, http2=http2) as http:
+        # httpx lets the h2 package's own error through.
+        with pytest.raises((httpx.RemoteProtocolError, h2.exceptions.InvalidBodyLengthError)):
+            await http.get(f"/v2/{REPOSITORY}/blobs/{digest}", headers=tls_house.bearer())
+
+
+async def test_a_refused_body_under_http2_leaves_the_connection_usable(tls_house: House, tmp_path: Path) -> None:
+    async with client(tls_house, tmp_path, http2=True) as http:
+        refused = await http.put(f"/v2/{REPOSITORY}/manifests/x", content=CONTENT)
+        assert refused.status_code == 401
+        assert (await http.get("/v2/", headers=tls_house.bearer())).status_code == 200
