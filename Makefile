@@ -23,6 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "roadstead needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test]'
+	@# So that the first start is as quick as any other, also where Python may not write what it compiles.
+	@$(BIN)/python -m compileall -q ctl gateway authsvc metasvc blobsvc svckit protos/gen
 	@touch $@
 
 run: install ## Install, and start everything on this machine
