@@ -32,8 +32,6 @@ class BlobSettings(ServiceSettings):
     """How long an upload may rest between two writes."""
     upload_sweep_seconds: float = Field(default=600.0, gt=0)
     """How often uploads that have lived too long are looked for."""
-    stream_idle_seconds: float = Field(default=300.0, gt=0)
-    """How long a writer may stand still within one stream before it loses the upload's lock."""
     reading_threads: int = Field(default=8, ge=1, le=64)
     """How many threads read blobs."""
     writing_threads: int = Field(default=8, ge=1, le=64)

@@ -105,7 +105,7 @@ def build_server(
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
         add_UploadServiceServicer_to_server,
-        UploadServicer(uploads, signer, lifetimes, stream_idle_seconds=settings.stream_idle_seconds),
+        UploadServicer(uploads, signer, lifetimes, stream_idle_seconds=settings.rpc.stream_idle_seconds),
     )
     server.add(add_BlobServiceServicer_to_server, BlobServicer(blobs, admin))
     return server

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = get_logger(__name__)
+# How long the end of a call may take to get out. It has to wait behind an answer that the client does not read.
+_ABORT_SECONDS = 5.0
 _LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
 
 
@@ -54,9 +56,10 @@ class Surroundings:
         in_flight: counts them.
         metrics: counts them for Prometheus.
         access_log: the level at which each is logged; None for not at all.
+        stream_idle_seconds: how long a client may leave a streamed answer unread.
     """
 
-    __slots__ = ("access_log", "arrivals", "in_flight", "metrics", "service")
+    __slots__ = ("access_log", "arrivals", "in_flight", "metrics", "service", "stream_idle_seconds")
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class Surroundings:
         in_flight: InFlight,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
+        stream_idle_seconds: float,
     ) -> None:
         """Puts them together."""
         self.service = service
@@ -72,6 +76,7 @@ class Surroundings:
         self.in_flight = in_flight
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
+        self.stream_idle_seconds = stream_idle_seconds
 
 
 class HandledMethod:
@@ -169,6 +174,7 @@ class HandledMethod:
         original = self._original
         behavior: Any = original.stream_stream if original.request_streaming else original.unary_stream
         serialize = _required(original.response_serializer)
+        idle_seconds = self._surroundings.stream_idle_seconds
         if not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{self._name}: its servicer's method must be an async generator")
 
@@ -178,7 +184,11 @@ class HandledMethod:
                 async for message in messages:
                     # Before the first message goes out, and before each further one: it costs nothing.
                     self._conclude(call)
-                    await context.write(serialize(message))
+                    try:
+                        async with asyncio.timeout(idle_seconds):
+                            await context.write(serialize(message))
+                    except TimeoutError:
+                        raise error_for("REQUEST_TIMEOUT", "the answer was not read") from None
             self._conclude(call)
             return None
 
@@ -198,7 +208,12 @@ class HandledMethod:
         elif told.reason == "UNAVAILABLE":
             # Mostly another service that this one needs: gRPC's own words name it.
             _log.warning("rpc_unavailable", method=self._name, error=str(cause), cause=str(cause.__cause__ or ""))
-        await abort(context, told, self._surroundings.service)
+        try:
+            async with asyncio.timeout(_ABORT_SECONDS):
+                await abort(context, told, self._surroundings.service)
+        except TimeoutError:
+            # A client that reads nothing does not read this either. Dropping the call resets its stream.
+            raise asyncio.CancelledError from None
 
     def _account(self, call: Call, code: str, seconds: float) -> None:
         self._surroundings.metrics.observe_rpc(self._name, code, seconds)

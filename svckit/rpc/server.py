@@ -125,6 +125,7 @@ class RpcServer:
             self._in_flight,
             metrics,
             settings.access_log,
+            settings.stream_idle_seconds,
         )
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._services: list[str] = []

@@ -29,6 +29,8 @@ class RpcServerSettings(BaseModel):
     database pool, or callers wait there instead, without being told."""
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
     """How long calls in flight may go on once the server stops."""
+    stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """How long a client may stand still within a stream before the call is ended, with all that it holds."""
     access_log: Literal["off", "debug", "info"] = "debug"
     """The level at which each finished RPC is logged."""
     reflection: bool = False

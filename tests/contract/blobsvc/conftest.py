@@ -38,6 +38,11 @@ class Service:
 
     target: str
     keyring: Keyring
+    metrics: Metrics
+
+    @property
+    def calls_in_flight(self) -> float | None:
+        return self.metrics.registry.get_sample_value("rpc_server_in_flight", {"service": "blobsvc"})
 
 
 @pytest.fixture
@@ -62,12 +67,14 @@ async def serving(
 ) -> AsyncIterator[Service]:
     keyring = Keyring.make(folder)
     settings = BlobSettings(
-        rpc=RpcServerSettings(listen=(f"unix:{folder}/blob.sock",), drain_seconds=1),
-        stream_idle_seconds=stream_idle_seconds,
+        rpc=RpcServerSettings(
+            listen=(f"unix:{folder}/blob.sock",), drain_seconds=1, stream_idle_seconds=stream_idle_seconds
+        ),
     )
+    metrics = Metrics("blobsvc")
     server = build_server(
         settings,
-        metrics=Metrics("blobsvc"),
+        metrics=metrics,
         verifier=keyring.verifier(),
         signer=keyring.signer("blobsvc"),
         uploads=store.uploads,
@@ -78,7 +85,7 @@ async def serving(
     await server.start()
     server.set_serving()
     try:
-        yield Service(str(server.addresses[0]), keyring)
+        yield Service(str(server.addresses[0]), keyring, metrics)
     finally:
         await server.drain(0)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import pytest
 
 from blobsvc.domain.upload import MAXIMUM_CHUNK_BYTES
@@ -181,6 +182,29 @@ async def test_a_client_that_leaves_a_download_gives_the_file_back(tmp_path: Pat
             async with asyncio.timeout(10):
                 while store.blobs._streams:
                     await asyncio.sleep(0.01)
+
+
+async def test_a_reader_that_stands_still_holds_nothing(
+    tmp_path: Path, socket_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("svckit.rpc.handling._ABORT_SECONDS", 0.2)
+    async with file_store(tmp_path) as store:
+        blob = await push(store.uploads, DATA * 8)
+        async with (
+            serving(store, socket_folder, stream_idle_seconds=0.2) as service,
+            open_channel(service.target) as channel,
+        ):
+            blobs = BlobServiceStub(channel)
+            request = ReadBlobRequest(grant=service.keyring.grant(blob.key, len(DATA) * 8))
+            metadata = bearer(service.keyring.registry_token(REPOSITORY, "pull"))
+            call = blobs.ReadBlob(request, metadata=metadata)
+            assert await call.read() is not grpc.aio.EOF
+            async with asyncio.timeout(10):
+                while store.blobs._streams or service.calls_in_flight:
+                    await asyncio.sleep(0.01)
+            with refused("REQUEST_TIMEOUT"):
+                while await call.read() is not grpc.aio.EOF:
+                    pass
 
 
 async def test_page_tokens_are_bound_to_their_list(service: Service) -> None:
