@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import ListBlobsRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from svckit.errors import DomainError
-from svckit.oci.digest import SHA256, Digest
+from svckit.oci.digest import SHA256, Digest, Hasher
 from svckit.rpc import open_channel
 from tests.contract.blobsvc.keyring import Keyring
 from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
@@ -100,6 +100,12 @@ class Running:
         self.process = process
         self.uploads = uploads
         self.blobs = blobs
+
+    def memory_bytes(self, name: str) -> int:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"no {name}")
 
     async def was_killed(self) -> bool:
         async with asyncio.timeout(30):
@@ -210,6 +216,27 @@ async def test_it_stops_when_it_is_told_and_leaves_nothing_undone(installed: Ins
             assert await running.process.wait() == 0
     async with installed.running() as running:
         assert (await running.uploads.finish(upload.id, DIGEST)).size_bytes == len(DATA)
+
+
+async def test_a_large_blob_costs_little_memory(installed: Installed) -> None:
+    chunk, count = bytes(range(256)) * 4096, 256
+    hasher = Hasher()
+    for _ in range(count):
+        hasher.update(chunk)
+    async with installed.running() as running:
+        at_rest = running.memory_bytes("VmRSS")
+        upload = await running.uploads.start(OWNER, SHA256)
+        async with running.uploads.open(upload.id) as appender:
+            for _ in range(count):
+                await appender.append(chunk)
+            assert await appender.commit() == count * len(chunk)
+        blob = await running.uploads.finish(upload.id, hasher.digest())
+        size = 0
+        async with running.blobs.open(blob.key) as opened:
+            async for data in opened.chunks:
+                size += len(data)
+        assert size == blob.size_bytes == count * len(chunk)
+        assert running.memory_bytes("VmHWM") < at_rest + 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
