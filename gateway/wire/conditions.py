@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 
 ANY = "*"
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
@@ -39,6 +39,14 @@ def parse_entity_tags(headers: Sequence[str]) -> tuple[str, ...]:
     return tuple(match[1] for match in _TAG.finditer(text))
 
 
-def names(tags: Sequence[str], digest: str) -> bool:
-    """Whether a condition names this digest."""
+def client_has(headers: Sequence[str], digest: str) -> bool:
+    """Whether the If-None-Match of a read names this digest, so that 304 is the answer.
+
+    A read that is answered in full does no harm, so what is malformed is not refused; and digests without quotes,
+    which some clients send, are understood.
+    """
+    try:
+        tags = parse_entity_tags(headers)
+    except DomainError:
+        return any(header.strip() == digest for header in headers)
     return digest in tags or ANY in tags

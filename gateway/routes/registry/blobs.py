@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from gateway.clients.blob import BlobClient, ResolvedBlob
 from gateway.routes.registry.exchange import Exchange, parse_digest
 from gateway.wire.answer import Answer
-from gateway.wire.conditions import entity_tag, names, parse_entity_tags
+from gateway.wire.conditions import client_has, entity_tag
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, Multipart, UnsatisfiableRange, parse_range
 from svckit.errors import error_for
@@ -51,7 +51,7 @@ class BlobRoute:
             ("Accept-Ranges", "bytes"),
             ("X-Content-Type-Options", "nosniff"),
         ]
-        if names(parse_entity_tags(request.headers.getlist("If-None-Match")), digest):
+        if client_has(request.headers.getlist("If-None-Match"), digest):
             return Answer(304, headers)
         try:
             ranges = parse_range(self._wanted(exchange, digest), size, self._most_ranges)

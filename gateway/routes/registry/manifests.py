@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.conditions import entity_tag, names, parse_entity_tags
+from gateway.wire.conditions import client_has, entity_tag, parse_entity_tags
 from svckit.errors import error_for, from_oci_error
 from svckit.oci.errors import OciFormatError
 from svckit.oci.reference import Reference
@@ -41,7 +41,7 @@ class ManifestRoute:
         # What is stored is served whatever Accept says: the spec leaves no conversion, and old clients send too little.
         found = await exchange.services.manifests.resolve(exchange.repository, str(reference), omit_content=is_head)
         headers = [("Docker-Content-Digest", found.digest), ("ETag", entity_tag(found.digest))]
-        if names(parse_entity_tags(request.headers.getlist("If-None-Match")), found.digest):
+        if client_has(request.headers.getlist("If-None-Match"), found.digest):
             return Answer(304, headers)
         headers += [
             ("Content-Type", found.media_type),
