@@ -24,16 +24,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 # After this, what a test waits for will not come.
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 LOG_LINES_SHOWN = 150
 
 _TAKEN = "is taken by another program"
-_SERVICES_WITH_GRPC = ("authsvc", "metasvc", "blobsvc")
+# In the order of their ports on loopback.
+_SOCKETS = {"authsvc": "auth.sock", "metasvc": "meta.sock", "blobsvc": "blob.sock"}
 # Below what Linux gives to outgoing connections (32768 and up), so that nothing else takes one of four in a row.
 _GRPC_PORTS = range(20_000, 32_000, 4)
 
@@ -119,7 +122,7 @@ class Installation:
         self._process = process
         self.output = process.lines
         self._http = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready http://")
-        offsets = enumerate(_SERVICES_WITH_GRPC) if first_port else ()
+        offsets = enumerate(_SOCKETS) if first_port else ()
         self.grpc_ports = {service: first_port + offset for offset, service in offsets}
         _running.append(self)
 
@@ -168,8 +171,8 @@ class Installation:
         return self.pids()[name]
 
     def wait_until_ready(self) -> None:
-        """Waits until the gateway says that everything serves."""
-        _wait(self._is_ready, "/readyz", self.log)
+        """Waits until all services serve, and the gateway knows."""
+        _wait(self._is_ready, "all services to serve", self.log)
 
     def restart_service(self, name: str) -> None:
         """Kills a service, and waits until a new one serves."""
@@ -199,6 +202,20 @@ class Installation:
         return self._process
 
     def _is_ready(self) -> bool:
+        # The gateway remembers for a second that all was well, and here one of them may have been killed since.
+        return all(map(self._serves, _SOCKETS)) and self._says_ready()
+
+    def _serves(self, service: str) -> bool:
+        socket_path = (self.data_dir / "run").resolve() / _SOCKETS[service]
+        with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
+            try:
+                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            except grpc.RpcError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _says_ready(self) -> bool:
         connection = http.client.HTTPConnection(self._http, timeout=5)
         try:
             connection.request("GET", "/readyz")
