@@ -1,0 +1,83 @@
+"""What lies in metasvc's database, read beside the service that runs on it, and locks that hold its writes up."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy import URL, make_url
+
+SCHEMA = "metasvc"
+_WAIT_SECONDS = 20.0
+_LOOK_EVERY_SECONDS = 0.01
+_HOLD_PROJECT = "SELECT id FROM project WHERE id = %s FOR NO KEY UPDATE"
+_WAITING = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"
+
+
+@dataclass(frozen=True)
+class MetaRows:
+    """The database at a URL: SQLite, opened read-only, or PostgreSQL, with the schema in `search_path`."""
+
+    url: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Which of the two."""
+        return self._address.get_backend_name() == "sqlite"
+
+    def select(self, statement: str) -> list[dict[str, Any]]:
+        """Runs a query as it stands, and gives its rows by column."""
+        if self.is_sqlite:
+            with closing(sqlite3.connect(f"file:{self._address.database}?mode=ro", uri=True)) as connection:
+                connection.row_factory = sqlite3.Row
+                return [dict(row) for row in connection.execute(statement)]
+        with self._postgresql() as session:
+            return session.execute(statement.encode()).fetchall()
+
+    def count(self, table: str, condition: str) -> int:
+        """How many rows of a table meet a condition."""
+        [row] = self.select(f"SELECT count(*) AS found FROM {table} WHERE {condition}")  # noqa: S608 - a test's own words
+        found: int = row["found"]
+        return found
+
+    @contextmanager
+    def held_charges(self, project_id: int) -> Iterator[None]:
+        """Holds up every write that charges a project. On PostgreSQL that is the last row which such a write locks.
+
+        On SQLite writes are held up at their beginning, where they wait for 5 seconds at most.
+        """
+        if self.is_sqlite:
+            with closing(sqlite3.connect(self._address.database or "", isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield
+                connection.execute("ROLLBACK")
+            return
+        with self._postgresql() as session, session.transaction():
+            session.execute(_HOLD_PROJECT, [project_id])
+            yield
+
+    def wait_for_a_held_write(self) -> None:
+        """Waits until a write is held up. SQLite does not tell who waits: there a moment has to do."""
+        if self.is_sqlite:
+            time.sleep(0.2)
+            return
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while self.select(_WAITING) == [{"waiting": 0}]:
+            assert time.monotonic() < deadline, "no write was held up"
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    @property
+    def _address(self) -> URL:
+        return make_url(self.url)
+
+    @contextmanager
+    def _postgresql(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        address = self._address.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(
+            address, autocommit=True, row_factory=dict_row, options=f"-c search_path={SCHEMA}"
+        ) as session:
+            yield session

@@ -1,0 +1,198 @@
+"""The four services as processes that nobody starts again but the test.
+
+`roadstead up` would do so by itself, a little later after each death: a test that kills often, or wants a service to
+stay away for a moment, is better off alone. The settings are those that `up` writes, the processes those it starts.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from ctl.data_dir import DataDir
+from ctl.listen import Address, bind_http
+from ctl.parent import PARENT_VARIABLE
+from ctl.plan import Plan, write_settings
+from ctl.service import SERVICES
+from tests.harness.installation import InstallationError
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+_LOOK_EVERY_SECONDS = 0.02
+_CHANNEL_OPTIONS = (
+    # A service that was killed is back at once.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 100),
+    # Every channel has connections of its own, however many there are to one service.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def open_channel(address: str) -> grpc.Channel:
+    """A channel of a platform's, which finds a service again soon after it was away."""
+    return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+
+class Services:
+    """Four running services.
+
+    Attributes:
+        data_dir: their data directory, laid out as that of `roadstead up`.
+        http_url: "http://127.0.0.1:PORT".
+        addresses: "127.0.0.1:PORT" of authsvc, metasvc and blobsvc, for platform callers.
+        admin_password: of the user admin.
+        database_url: of metasvc.
+    """
+
+    def __init__(self, data_dir: Path, stack: ExitStack, environment: Mapping[str, str]) -> None:
+        """Starts them, and waits until they serve; `running_services` builds it."""
+        self.data_dir = data_dir
+        self._log_file = data_dir.with_name(f"{data_dir.name}.log")
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")},
+            **environment,
+            # They end with the tests, however these end.
+            PARENT_VARIABLE: str(os.getpid()),
+        }
+        layout = DataDir(data_dir)
+        stack.enter_context(layout.opened())
+        # It stays open while the gateway is away, and clients wait in its queue, as behind `roadstead up`.
+        self._listener, http_address = bind_http(Address("127.0.0.1", 0))
+        stack.enter_context(self._listener)
+        self.http_url = f"http://{http_address}"
+        self._http_host = str(http_address)
+        self.addresses = _free_addresses()
+        sockets = stack.enter_context(layout.socket_folder())
+        self.admin_password, _ = layout.admin_password()
+        write_settings(Plan(layout, sockets, self._listener.fileno(), self.addresses, log_level="info", pretty=False))
+        default_url = f"sqlite:///{layout.service_dir('metasvc')}/meta.db"
+        self.database_url = environment.get("ROADSTEAD_METASVC_DATABASE_URL", default_url)
+        # Those that are called first; all start at once, and wait for each other.
+        stack.callback(self._end)
+        for name in reversed(SERVICES):
+            self._start(name)
+        for name in reversed(SERVICES):
+            self.wait_until_serving(name)
+
+    def kill(self, name: str) -> None:
+        """Kills a service with SIGKILL, and returns when it is dead. It stays away until `start`."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def start(self, name: str) -> None:
+        """Starts a service that was killed, and waits until it serves."""
+        self._start(name)
+        self.wait_until_serving(name)
+
+    def restart(self, name: str) -> None:
+        """Kills a service and starts it again."""
+        self.kill(name)
+        self.start(name)
+
+    def kill_all(self) -> None:
+        """Kills all of them at once."""
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+        self._processes.clear()
+
+    def start_all(self) -> None:
+        """Starts all of them after `kill_all`."""
+        for name in reversed(SERVICES):
+            self._start(name)
+        for name in reversed(SERVICES):
+            self.wait_until_serving(name)
+
+    def wait_until_serving(self, name: str) -> None:
+        """Waits until a service says that it serves."""
+        if name == "gateway":
+            self._wait_for_gateway()
+            return
+        with open_channel(self.addresses[name]) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
+            for answer in health.Watch(health_pb2.HealthCheckRequest(), timeout=START_SECONDS, wait_for_ready=True):
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+        raise InstallationError(f"{name} does not serve:\n{self.log()}")
+
+    def log(self) -> str:
+        """What they have logged."""
+        return self._log_file.read_text(errors="replace")
+
+    def _start(self, name: str) -> None:
+        assert name not in self._processes
+        command = [sys.executable, "-P", "-m", "ctl.service", name, str(DataDir(self.data_dir).config_file)]
+        with self._log_file.open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(self._listener.fileno(),) if name == "gateway" else (),
+            )
+
+    def _wait_for_gateway(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self._http_host):
+            if time.monotonic() > deadline:
+                raise InstallationError(f"the gateway does not serve:\n{self.log()}")
+            # It is another process, so there is no event.
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _end(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        try:
+            for process in self._processes.values():
+                process.wait(STOP_SECONDS)
+        finally:
+            self.kill_all()
+
+
+@contextmanager
+def running_services(data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Services]:
+    """The services while inside.
+
+    Args:
+        data_dir: need not exist.
+        environment: variables of theirs beside the usual ones.
+    """
+    with ExitStack() as stack:
+        yield Services(data_dir, stack, environment or {})
+
+
+def _answers(host: str) -> bool:
+    connection = http.client.HTTPConnection(host, timeout=START_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _free_addresses() -> dict[str, str]:
+    with ExitStack() as stack:
+        found = {}
+        for name in SERVICES:
+            if name != "gateway":
+                probe = stack.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", 0))
+                found[name] = f"127.0.0.1:{probe.getsockname()[1]}"
+        return found

@@ -1,0 +1,336 @@
+"""A push by a platform over gRPC, and a service that is killed in it: between each two steps, and within each.
+
+Whoever repeats the step then finds the same outcome: the same digest and generation, charged once, linked once, tagged
+once; and until it is there, nothing of it is seen. What the gateway makes of it is in test_crash_windows_over_http.py.
+"""
+
+import fcntl
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Protocol
+
+import grpc
+import httpx
+import pytest
+
+from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from tests.harness.images import image
+from tests.harness.meta_rows import MetaRows
+from tests.harness.platform_caller import Push, Step, calling_platform, claims_of, messages
+from tests.harness.pushed import Stored
+from tests.harness.services import Services
+from tests.harness.wire import wire_to
+
+pytestmark = pytest.mark.slow
+
+on_sqlite = pytest.mark.parametrize("services", ["sqlite"], indirect=True)
+on_both = pytest.mark.parametrize(
+    "services", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+STEPS = tuple(Step)
+LAYER_BYTES = 3_500_000
+# Less than HTTP/2 lets a client send before it has heard anything from the server.
+SHORT_LAYER_BYTES = 40_000
+WAIT_SECONDS = 20.0
+# Within a step, and just after it, whatever the machine.
+KILL_AFTER_SECONDS = (0.001, 0.004, 0.016)
+# What is heard of a service that ends while it is asked.
+BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
+
+_seeds = count(7000)
+
+
+@dataclass
+class Scene:
+    """A push into a project of its own, and the services that it goes through."""
+
+    services: Services
+    push: Push
+    stored: Stored
+    older_sessions: set[str] = field(default_factory=set)
+
+    def do_up_to(self, last: Step) -> None:
+        """Does all steps up to one, and that one."""
+        for step in STEPS[: STEPS.index(last) + 1]:
+            self.do(step)
+
+    def do_before(self, step: Step) -> None:
+        """Does all steps before one, so that it can be done next."""
+        for earlier in STEPS[: STEPS.index(step)]:
+            self.do(earlier)
+        if step is Step.PUT:
+            self.push.push_config()
+        self.older_sessions = set(self.stored.upload_bytes())
+
+    def do_after(self, step: Step) -> None:
+        """Does all steps after one."""
+        for later in STEPS[STEPS.index(step) + 1 :]:
+            self.do(later)
+
+    def do(self, step: Step) -> None:
+        """Does a step; the config is pushed before the manifest."""
+        if step is Step.PUT:
+            self.push.push_config()
+        self.push.do(step)
+
+    def has_happened(self, step: Step) -> bool:
+        """Whether a step has had its effect, as the disk or the database shows it."""
+        stored, push = self.stored, self.push
+        match step:
+            case Step.START:
+                return bool(set(stored.upload_bytes()) - self.older_sessions)
+            case Step.BYTES:
+                return self.written_bytes() == len(push.layer)
+            case Step.FINISH:
+                return bool(stored.generations(push.layer_digest))
+            case Step.LINK:
+                return stored.has_link(push.repository, push.layer_digest)
+            case Step.PUT:
+                return stored.has_tag(push.repository, push.tag)
+
+    def written_bytes(self) -> int:
+        """What lies on the disk of the layer's upload."""
+        return self.stored.upload_bytes().get(claims_of(self.push.ticket)["upload_id"], 0)
+
+    def check_unseen(self) -> None:
+        """Fails if anything is seen that has not happened, or if half of something is."""
+        platform, repository = self.push.platform, self.push.repository
+        assert platform.has_blob(repository, self.push.layer_digest) == self.has_happened(Step.LINK)
+        is_put = self.has_happened(Step.PUT)
+        assert platform.has_manifest(repository, self.push.tag) == is_put
+        assert platform.has_manifest(repository, self.push.image.digest) == is_put
+
+    def check_outcome(self) -> None:
+        """Fails unless the image is there, each part of it once."""
+        platform, push = self.push.platform, self.push
+        assert platform.manifest(push.repository, push.tag) == push.image.manifest
+        assert platform.manifest(push.repository, push.image.digest) == push.image.manifest
+        assert platform.tag_names(push.repository) == [push.tag]
+        for digest, content in push.image.blobs.items():
+            assert platform.read(push.repository, digest) == content
+        assert self.stored.generations(push.layer_digest) == [push.generation]
+        self.stored.check_once(push.repository, push.image, push.tag)
+
+
+class NewScene(Protocol):
+    """Sets a scene."""
+
+    def __call__(self, layer_bytes: int = LAYER_BYTES) -> Scene:
+        """Makes a project, and a push into it."""
+
+
+@pytest.fixture
+def new_scene(services: Services) -> Iterator[NewScene]:
+    with ExitStack() as stack:
+
+        def make(layer_bytes: int = LAYER_BYTES) -> Scene:
+            project = f"crash{random.getrandbits(40):x}"
+            answer = httpx.post(
+                f"{services.http_url}/api/v2.0/projects",
+                json={"project_name": project},
+                auth=("admin", services.admin_password),
+                timeout=WAIT_SECONDS,
+                trust_env=False,
+            )
+            assert answer.status_code == 201, answer.text
+            repository = f"{project}/app"
+            caller = calling_platform(services.addresses, repository, "admin", services.admin_password)
+            pushed = image(next(_seeds), layers=1, layer_bytes=layer_bytes)
+            push = Push(stack.enter_context(caller), repository, pushed)
+            return Scene(services, push, Stored(MetaRows(services.database_url), services.data_dir))
+
+        yield make
+
+
+@pytest.fixture
+def scene(new_scene: NewScene) -> Scene:
+    return new_scene()
+
+
+def kill_after(scene: Scene, step: Step, service: str) -> None:
+    """Kills a service between a step and the next one, and repeats the step."""
+    scene.do_up_to(step)
+    first_ticket = scene.push.ticket
+
+    scene.services.restart(service)
+
+    scene.check_unseen()
+    scene.push.do_again(step)
+    scene.check_unseen()
+    if step is Step.START:
+        # The first session is there as well; it will expire.
+        assert replace(scene.push, ticket=first_ticket).committed_bytes() == 0
+    scene.do_after(step)
+    scene.check_outcome()
+
+
+@on_sqlite
+@pytest.mark.parametrize("step", [Step.START, Step.BYTES, Step.FINISH])
+def test_blobsvc_killed_between_two_steps(scene: Scene, step: Step) -> None:
+    kill_after(scene, step, "blobsvc")
+
+
+@on_both
+@pytest.mark.parametrize("step", [Step.FINISH, Step.LINK, Step.PUT])
+def test_metasvc_killed_between_two_steps(scene: Scene, step: Step) -> None:
+    kill_after(scene, step, "metasvc")
+
+
+def lose_answer(scene: Scene, step: Step) -> None:
+    """Kills a service when a step has had its effect, and before its answer arrives; then repeats the step."""
+    services, push = scene.services, scene.push
+    scene.do_before(step)
+    with (
+        wire_to(services.addresses[step.service]) as wire,
+        calling_platform(
+            {**services.addresses, step.service: wire.address}, push.repository, "admin", services.admin_password
+        ) as behind_wire,
+    ):
+        behind_wire.connect(step.service)
+        wire.lose_answers()
+        future = replace(push, platform=behind_wire).begin(step)
+        wait_for(lambda: scene.has_happened(step), step.value)
+        services.kill(step.service)
+        assert future.code() in BROKEN
+
+    services.start(step.service)
+
+    scene.check_unseen()
+    push.do_again(step)
+    scene.do_after(step)
+    scene.check_outcome()
+
+
+@on_sqlite
+@pytest.mark.parametrize("step", [Step.START, Step.BYTES, Step.FINISH])
+def test_blobsvc_killed_before_its_answer_arrives(new_scene: NewScene, step: Step) -> None:
+    lose_answer(new_scene(SHORT_LAYER_BYTES), step)
+
+
+@on_both
+@pytest.mark.parametrize("step", [Step.LINK, Step.PUT])
+def test_metasvc_killed_before_its_answer_arrives(scene: Scene, step: Step) -> None:
+    lose_answer(scene, step)
+
+
+@on_sqlite
+def test_blobsvc_killed_before_it_has_finished(scene: Scene) -> None:
+    scene.do_before(Step.FINISH)
+    upload_id = claims_of(scene.push.ticket)["upload_id"]
+
+    kill_while_held(scene, Step.FINISH, held_upload(scene, upload_id), lambda: time.sleep(0.1))
+
+
+@on_both
+@pytest.mark.parametrize("step", [Step.LINK, Step.PUT])
+def test_metasvc_killed_before_its_commit(scene: Scene, step: Step) -> None:
+    scene.do_before(step)
+    if step is Step.LINK:
+        # Only now does metasvc have a row of the project.
+        scene.push.push_config()
+    rows, project = scene.stored.rows, scene.push.repository.partition("/")[0]
+
+    kill_while_held(scene, step, rows.held_charges(scene.stored.project_id(project)), rows.wait_for_a_held_write)
+
+
+def kill_while_held(
+    scene: Scene, step: Step, held: AbstractContextManager[None], wait_until_held: Callable[[], None]
+) -> None:
+    """Kills a service that has begun a step and cannot end it, and repeats the step."""
+    with held:
+        future = scene.push.begin(step)
+        wait_until_held()
+        assert not future.done()
+        scene.services.kill(step.service)
+        assert future.code() in BROKEN
+    assert not scene.has_happened(step)
+
+    scene.services.start(step.service)
+
+    assert not scene.has_happened(step)
+    scene.check_unseen()
+    scene.push.do(step)
+    scene.do_after(step)
+    scene.check_outcome()
+
+
+@on_sqlite
+def test_blobsvc_killed_in_the_middle_of_the_bytes(scene: Scene) -> None:
+    scene.do_up_to(Step.START)
+    push, sent_bytes, go_on = scene.push, 2 * 1024 * 1024, threading.Event()
+
+    def half() -> Iterator[WriteUploadRequest]:
+        yield from messages(push.ticket, 0, push.layer[:sent_bytes])
+        go_on.wait(WAIT_SECONDS)
+
+    future = push.platform.begin(push.platform.uploads.WriteUpload, half())
+    wait_for(lambda: scene.written_bytes() > 0, "the first bytes")
+    scene.services.kill("blobsvc")
+    assert future.code() in BROKEN
+    go_on.set()
+
+    scene.services.start("blobsvc")
+
+    assert 0 < push.committed_bytes() <= sent_bytes
+    scene.check_unseen()
+    push.send_the_rest()
+    scene.do_after(Step.BYTES)
+    scene.check_outcome()
+
+
+def kill_within(scene: Scene, step: Step, seconds: float) -> None:
+    """Kills a service a moment after a step was begun, wherever it is then, and repeats the step."""
+    scene.do_before(step)
+    future = scene.push.begin(step)
+    # The moment is the point: it falls before the effect, between it and the answer, or after both.
+    time.sleep(seconds)
+    scene.services.kill(step.service)
+    answered = future.code() is grpc.StatusCode.OK
+    assert answered or future.code() in BROKEN
+    happened = scene.has_happened(step)
+    assert happened or not answered, "what was answered has happened"
+    if answered:
+        scene.push.note(step, future.result())
+
+    scene.services.start(step.service)
+
+    assert scene.has_happened(step) == happened
+    scene.check_unseen()
+    scene.push.do_again(step)
+    scene.do_after(step)
+    scene.check_outcome()
+
+
+@on_sqlite
+@pytest.mark.parametrize("step", [Step.BYTES, Step.FINISH])
+def test_blobsvc_killed_at_any_moment_of_a_step(new_scene: NewScene, step: Step) -> None:
+    for seconds in KILL_AFTER_SECONDS:
+        kill_within(new_scene(), step, seconds)
+
+
+@on_both
+@pytest.mark.parametrize("step", [Step.LINK, Step.PUT])
+def test_metasvc_killed_at_any_moment_of_a_step(new_scene: NewScene, step: Step) -> None:
+    for seconds in KILL_AFTER_SECONDS:
+        kill_within(new_scene(), step, seconds)
+
+
+@contextmanager
+def held_upload(scene: Scene, upload_id: str) -> Iterator[None]:
+    """Holds the lock on an upload's file, for which a finish waits."""
+    with (scene.stored.data_dir / "blobsvc" / "uploads" / upload_id / "data").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    # It is another process that is waited for, so there is no event.
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.002)
