@@ -1,7 +1,7 @@
 """gRPC between the services: servers that hold every call to its rule, channels that carry the caller along."""
 
 from svckit.rpc.channel import RpcChannel, open_channel
-from svckit.rpc.lifetime import die_with_parent, serve_until_signal, stop_signals
+from svckit.rpc.lifetime import serve_until_signal, stop_signals
 from svckit.rpc.server import RpcServer
 from svckit.rpc.settings import RpcServerSettings
 from svckit.rpc.shield import settle_shielded, shielded
@@ -12,7 +12,6 @@ __all__ = [
     "RpcServer",
     "RpcServerSettings",
     "TlsSettings",
-    "die_with_parent",
     "open_channel",
     "serve_until_signal",
     "settle_shielded",

@@ -1,10 +1,8 @@
-"""From the start of a service's process to its end: signals, and the death of the parent."""
+"""From the start of a server to its end: signals, and the drain."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -86,32 +83,6 @@ async def serve_until_signal(server: RpcServer, prepare: Callable[[], Awaitable[
             await _first_of(draining, signals.wait(signals.count + 1))
             if not draining.done():
                 await asyncio.gather(server.drain(0), draining)
-
-
-def die_with_parent(parent_id: int | None = None, signal_number: int = signal.SIGTERM) -> None:
-    """Has the kernel signal this process when its parent dies, so that no service outlives its supervisor.
-
-    To be called first thing in the child. The kernel watches the thread that started it, so a supervisor starts its
-    children from its main thread. On systems without prctl it does nothing.
-
-    Args:
-        parent_id: the process id of the parent, if it has said so: then a parent that died earlier still is noticed.
-        signal_number: the signal.
-
-    Raises:
-        SystemExit: if the parent is dead already.
-        OSError: if the kernel refuses.
-    """
-    expected = os.getppid() if parent_id is None else parent_id
-    try:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-    except (OSError, AttributeError):
-        return
-    if prctl(_PR_SET_PDEATHSIG, int(signal_number)) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    # It may have died before the kernel knew of our wish: then nobody would ever tell us.
-    if os.getppid() != expected:
-        raise SystemExit("the parent is dead")
 
 
 async def _first_of(*waiting: Awaitable[object]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,50 +102,3 @@ async def test_a_real_server_answers_until_the_signal(
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 10)
     assert not (socket_dir / "s").exists()
-
-
-_PARENT = """
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE)
-print(child.pid, child.stdout.readline().decode().strip(), flush=True)
-sys.stdin.read()
-"""
-_CHILD = """
-import signal, sys
-from svckit.rpc.lifetime import die_with_parent
-die_with_parent()
-print("ready", flush=True)
-signal.pause()
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-async def test_a_child_dies_with_its_parent() -> None:
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PARENT, _CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert parent.stdout is not None
-    child_id, said = (await asyncio.wait_for(parent.stdout.readline(), 30)).split()
-    assert said == b"ready"
-    parent.kill()
-    await parent.wait()
-    async with asyncio.timeout(10):
-        while _is_running(int(child_id)):
-            await asyncio.sleep(0.01)
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-async def test_a_child_whose_parent_has_died_already_does_not_start() -> None:
-    program = "from svckit.rpc.lifetime import die_with_parent; die_with_parent(2)"
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
-    _, said = await asyncio.wait_for(child.communicate(), 30)
-    assert child.returncode == 1
-    assert b"the parent is dead" in said
