@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run tools test check check-format check-lint check-types check-stubs check-contracts breaking \
-	check-imports fmt protos bench conformance soak lock clean
+	check-imports fmt protos settings bench conformance soak lock clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ fmt: install ## Format code and contracts, and mend what can be mended
 
 protos: install ## Regenerate the Python stubs of the contracts
 	$(BIN)/python protos/generate.py
+
+settings: install ## Write deploy/roadstead.toml anew from the settings in the code
+	$(BIN)/python scripts/annotate_settings.py
 
 bench: install ## Measure start-up, memory and throughput
 	$(BIN)/python -m bench

@@ -36,7 +36,7 @@ A variable goes before the file: ROADSTEAD_<SERVICE>_<SETTING>, with __ for each
 ROADSTEAD_METASVC_DATABASE_URL or ROADSTEAD_GATEWAY_LIMITS__MANIFEST_BYTES. `roadstead up` makes a file of its own, and
 reads variables only. Secrets belong into variables, or into a file that nobody else can read.
 
-Written by scripts/annotate_settings.py from the texts beside the settings in <service>/config.py."""
+Written by `make settings` from the texts beside the settings in <service>/config.py."""
 
 
 def annotated() -> str:
@@ -110,7 +110,7 @@ def main() -> int:
     text = annotated()
     if sys.argv[1:] == ["--check"]:
         if FILE.read_text(encoding="utf-8") != text:
-            print(f"{FILE.name} is not what the code says; run scripts/annotate_settings.py", file=sys.stderr)
+            print(f"{FILE.name} is not what the code says; run `make settings`", file=sys.stderr)
             return 1
         return 0
     FILE.parent.mkdir(exist_ok=True)
