@@ -12,7 +12,6 @@ def test_a_kill(start_installation):                     # your own
 import http.client
 import os
 import random
-import select
 import signal
 import socket
 import subprocess
@@ -27,6 +26,8 @@ from typing import IO, Any, Literal, Protocol
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.harness.process import kill_and_wait, memory_bytes
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -154,13 +155,13 @@ class Installation:
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Kills a service, and returns its process id when it is dead. The supervisor starts it again by itself."""
         pid = self.pids()[name]
-        _kill_and_wait(pid, number)
+        kill_and_wait(pid, number)
         return pid
 
     def kill_supervisor(self) -> None:
         """Kills `roadstead up` itself, as the kernel does when memory is short; `start` starts it again."""
         process = self._alive()
-        _kill_and_wait(process.pid, signal.SIGKILL)
+        kill_and_wait(process.pid, signal.SIGKILL)
         self._process = None
         _running.remove(self)
         process.stop()
@@ -181,11 +182,11 @@ class Installation:
 
     def resident_bytes(self, name: str) -> int:
         """The memory that a service occupies."""
-        return _memory_bytes(self.pids()[name], "VmRSS")
+        return memory_bytes(self.pids()[name], "VmRSS")
 
     def peak_bytes(self, name: str) -> int:
         """The most memory that a service has occupied, since `forget_peaks` if that was called."""
-        return _memory_bytes(self.pids()[name], "VmHWM")
+        return memory_bytes(self.pids()[name], "VmHWM")
 
     def forget_peaks(self) -> None:
         """Has all services' peaks begin anew."""
@@ -376,24 +377,6 @@ def _service_of(pid: int) -> str | None:
     except OSError:
         return None
     return words[words.index(b"ctl.service") + 1].decode() if b"ctl.service" in words else None
-
-
-def _kill_and_wait(pid: int, number: signal.Signals) -> None:
-    descriptor = os.pidfd_open(pid)
-    try:
-        os.kill(pid, number)
-        ended, _, _ = select.select([descriptor], [], [], WAIT_SECONDS)
-    finally:
-        os.close(descriptor)
-    if not ended:
-        raise InstallationError(f"process {pid} does not end")
-
-
-def _memory_bytes(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise InstallationError(f"process {pid} has no {name}")
 
 
 def _wait(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:

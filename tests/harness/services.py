@@ -102,6 +102,11 @@ class Services:
         self.kill(name)
         self.start(name)
 
+    def restart_soon(self, name: str) -> None:
+        """Kills a service and starts it again, without waiting until it serves: clients meet what they meet."""
+        self.kill(name)
+        self._start(name)
+
     def kill_all(self) -> None:
         """Kills all of them at once."""
         for process in self._processes.values():

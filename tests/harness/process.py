@@ -1,0 +1,28 @@
+"""Processes of others, by their ids."""
+
+import os
+import select
+import signal
+from pathlib import Path
+
+END_SECONDS = 60.0
+
+
+def kill_and_wait(pid: int, number: signal.Signals) -> None:
+    """Sends a signal that ends a process, and returns when it has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, number)
+        ended, _, _ = select.select([descriptor], [], [], END_SECONDS)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise AssertionError(f"process {pid} does not end")
+
+
+def memory_bytes(pid: int, name: str) -> int:
+    """A size in /proc/PID/status: VmRSS is what the process occupies, VmHWM the most that it has occupied."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"process {pid} has no {name}")
