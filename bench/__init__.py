@@ -1,1 +1,1 @@
-"""Measurements of a real installation: `make bench`. They are printed and judge nothing: machines are shared and noisy."""
+"""Measurements of a real installation: `make bench`. Printed, and judged by nobody: machines are shared and noisy."""
