@@ -83,6 +83,7 @@ settings: install ## Write deploy/roadstead.toml anew from the settings in the c
 	$(BIN)/python scripts/annotate_settings.py
 
 bench: install ## Measure start-up, memory and throughput
+	@scripts/install-tools $(TOOLS) --peer
 	$(BIN)/python -m bench
 
 conformance: install tools ## Run the OCI conformance program against a running registry

@@ -5,9 +5,12 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 
-from bench import idle
+from bench import idle, throughput
 
-MEASUREMENTS: Mapping[str, Callable[[], Iterator[str]]] = {"idle": idle.measure}
+MEASUREMENTS: Mapping[str, Callable[[], Iterator[str]]] = {
+    "idle": idle.measure,
+    "throughput": throughput.measure,
+}
 
 
 def main() -> None:
