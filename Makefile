@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.roadstead-installed
 # What `make test` hands to pytest, for a part of the tests: make test PYTEST_ARGS="tests/unit -x"
 PYTEST_ARGS ?=
+# What `make run` hands to `roadstead up`: make run UP_ARGS="--http 0.0.0.0:8080 --data-dir /srv/roadstead"
+UP_ARGS ?=
 
 # Tests and the conformance target find crane and the conformance program here.
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
@@ -28,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 run: install ## Install, and start everything on this machine
-	$(BIN)/roadstead up
+	$(BIN)/roadstead up $(UP_ARGS)
 
 tools: ## Install the programs that tests drive (Debian packages as root, Go programs into .tools/bin)
 	@scripts/install-tools $(TOOLS)
