@@ -14,7 +14,7 @@ import grpc.aio
 from svckit.errors.status import from_rpc_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
 
     from svckit.errors import DomainError
 
@@ -92,6 +92,10 @@ class _Call(grpc.aio.Call):
     def _own_failure(self) -> Exception | None:
         return None if self._source is None else self._source.failure
 
+    def _told(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """The error that the server told, where gRPC's own has taken its place."""
+        return error
+
     async def _why_it_ended(self) -> DomainError | None:
         """The error that a finished call means; None if it went well."""
         code = await self._call.code()
@@ -108,7 +112,7 @@ class _SingleAnswer(_Call):
         try:
             return (yield from self._call.__await__())
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(self._told(error)) from error
         except asyncio.CancelledError:
             if (failure := self._own_failure()) is not None:
                 raise failure from None
@@ -122,7 +126,7 @@ class _StreamedAnswer(_Call):
             async for answer in self._call:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(self._told(error)) from error
         except asyncio.CancelledError:
             if (failure := self._own_failure()) is not None:
                 raise failure from None
@@ -136,27 +140,50 @@ class _StreamedAnswer(_Call):
         try:
             return await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(self._told(error)) from error
 
 
 class _StreamedRequests(_Call):
+    """Hears what the server says though it comes in the middle of a write.
+
+    gRPC gives a call whose write fails an error of its own, and puts it into the place of the server's where that one
+    was quicker: a refusal would arrive as INTERNAL, now and then. So each status is looked at when it arrives.
+    """
+
+    def __init__(self, call: Any, source: RequestSource | None = None) -> None:
+        super().__init__(call, source)
+        self._said: grpc.aio.AioRpcError | None = None
+        call.add_done_callback(self._hear)
+
     async def write(self, request: Any) -> None:
         """Sends one request. Raises DomainError if the server has ended the call meanwhile, with what it said."""
         try:
             await self._call.write(request)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
             raise await self._refusal(error) from error
 
     async def done_writing(self) -> None:
         """Says that no more requests come."""
         try:
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
             raise await self._refusal(error) from error
 
     async def _refusal(self, error: Exception) -> Exception:
         """What the server said; the write itself only knows that the call is over."""
-        return await self._why_it_ended() or error
+        why = await self._why_it_ended()
+        return why or error if self._said is None else from_rpc_error(self._said)
+
+    def _told(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        return error if self._said is None else self._said
+
+    def _hear(self, call: Any) -> None:
+        # With a status there is nothing to wait for.
+        code, metadata = _at_once(call.code()), _at_once(call.trailing_metadata())
+        # gRPC's own comes without metadata; where a server's does too, nothing is lost by taking one for the other.
+        is_own = code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED} and not metadata
+        if code is not grpc.StatusCode.OK and not is_own:
+            self._said = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), metadata, details=_at_once(call.details()))
 
 
 class UnaryUnaryCall(_SingleAnswer, grpc.aio.UnaryUnaryCall[Any, Any]):
@@ -175,9 +202,19 @@ class StreamUnaryCall(_SingleAnswer, _StreamedRequests, grpc.aio.StreamUnaryCall
         try:
             await self._call
         except grpc.aio.AioRpcError as told:
-            return from_rpc_error(told)
+            return from_rpc_error(self._told(told))
         return error
 
 
 class StreamStreamCall(_StreamedAnswer, _StreamedRequests, grpc.aio.StreamStreamCall[Any, Any]):
     """Many requests, many answers."""
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine gives that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    coroutine.close()
+    raise RuntimeError("a call that has ended has no status yet")
