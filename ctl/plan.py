@@ -67,6 +67,7 @@ class Plan:
                 **self._rpc_service("metasvc"),
                 "database_url": self._database_url("metasvc", "meta.db"),
                 "authsvc_target": self.address("authsvc"),
+                "blobsvc_target": self.address("blobsvc"),
             },
             "blobsvc": {
                 **self._rpc_service("blobsvc"),

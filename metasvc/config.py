@@ -37,6 +37,10 @@ class MetaSettings(ServiceSettings):
     """Where authsvc listens."""
     authsvc_tls: TlsSettings = TlsSettings()
     """How it is spoken to, over TCP."""
+    blobsvc_target: str = "unix:/run/roadstead/blob.sock"
+    """Where blobsvc listens. The configs of images are read there when these are pushed."""
+    blobsvc_tls: TlsSettings = TlsSettings()
+    """How it is spoken to, over TCP."""
     token_service: str = DEFAULT_REGISTRY_AUDIENCE
     """The audience of registry tokens: the name of the token service."""
     manifest_max_bytes: Annotated[int, Field(ge=4 * _MIB, le=15 * _MIB)] = 4 * _MIB

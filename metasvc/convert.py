@@ -163,11 +163,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
 
 
 def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
-    """Writes an artifact with what hangs on it. There are no additions and no icons yet.
-
-    Of the config only what was stored at the push is known: that of a config which the manifest embeds. The bytes of
-    the others lie in blobsvc, which metasvc does not call.
-    """
+    """Writes an artifact with what hangs on it. There are no additions and no icons yet."""
     artifact = view.artifact
     message = artifact_pb2.Artifact(
         id=artifact.id,

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metasvc.clients.authsvc import IDEMPOTENT, AuthDirectory
+from metasvc.clients import authsvc, blobsvc
+from metasvc.clients.authsvc import AuthDirectory
+from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.lists import VisibleProjects
-from metasvc.domain.ports import Clock, ProjectDirectory, Store
+from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
 from metasvc.servicers.artifact import ArtifactServicer
@@ -95,15 +97,22 @@ async def serve(settings: MetaSettings) -> None:
         open_store(settings) as store,
         # Questions about a caller go out with the caller's own token, which authsvc judges.
         open_channel(
-            settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls, idempotent=IDEMPOTENT
+            settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls, idempotent=authsvc.IDEMPOTENT
         ) as asking,
         open_channel(
             settings.authsvc_target,
             service_tokens=tokens,
             tls=settings.authsvc_tls,
-            idempotent=IDEMPOTENT,
+            idempotent=authsvc.IDEMPOTENT,
             forward_caller=False,
         ) as acting,
+        open_channel(
+            settings.blobsvc_target,
+            service_tokens=tokens,
+            tls=settings.blobsvc_tls,
+            idempotent=blobsvc.IDEMPOTENT,
+            forward_caller=False,
+        ) as reading,
     ):
         pulls = PullRecorder(store, utc_now)
         remote = RemoteChecker(asking)
@@ -111,6 +120,7 @@ async def serve(settings: MetaSettings) -> None:
             settings,
             store=store,
             directory=AuthDirectory(acting),
+            configs=ConfigBlobs(reading, signer),
             visible=RememberedVisibleProjects(remote),
             checker=RememberedChecker(remote),
             verifier=TokenVerifier(trust, registry_audience=settings.token_service),
@@ -152,6 +162,7 @@ def build_server(
     *,
     store: Store,
     directory: ProjectDirectory,
+    configs: ConfigReader,
     visible: VisibleProjects,
     checker: AccessChecker,
     verifier: TokenVerifier,
@@ -166,7 +177,7 @@ def build_server(
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
     server.add(
         add_ManifestServiceServicer_to_server,
-        ManifestServicer(store, directory, policy, now, pulls, max_bytes=settings.manifest_max_bytes),
+        ManifestServicer(store, directory, configs, policy, now, pulls, max_bytes=settings.manifest_max_bytes),
     )
     server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(store, directory, policy, now, signer))
     server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(store))

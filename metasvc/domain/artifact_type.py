@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 IMAGE = "IMAGE"
 UNKNOWN = "UNKNOWN"
 
+HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+
 _BY_TYPE = {
-    "application/vnd.cncf.helm.config.v1+json": "CHART",
+    HELM_CONFIG: "CHART",
     "application/vnd.cnab.config.v1+json": "CNAB",
     "application/vnd.cnab.manifest.v1": "CNAB",
     "application/vnd.wasm.config.v1+json": "WASM",

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import accessory_kind
+from metasvc.domain.extra_attributes import read_attributes
 from metasvc.domain.model import Change, Charge
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
 from metasvc.domain.tag import point_tag, record_tag_delete, remove_tag
-from svckit.errors import FieldViolation, Invalid, NotFound, Precondition, from_oci_error
+from svckit.errors import FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
 from svckit.oci.manifest import Manifest, parse_manifest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.model import KeptArtifact, Repository, StoredManifest, Tag
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+    from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store, UnitOfWork
     from metasvc.domain.review import ReviewPolicy
     from svckit.oci.reference import Reference as OciReference
     from svckit.oci.reference import Tag as TagName
@@ -95,6 +96,7 @@ async def resolve_manifest(
 async def put_manifest(
     store: Store,
     directory: ProjectDirectory,
+    configs: ConfigReader,
     policy: ReviewPolicy,
     clock: Clock,
     push: ManifestPush,
@@ -108,7 +110,9 @@ async def put_manifest(
 
     Raises:
         DomainError: MANIFEST_TOO_LARGE, MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN (with what is
-            missing), PRECONDITION, QUOTA_EXCEEDED, PROJECT_UNKNOWN, or BAD_REQUEST for tags beside a tag.
+            missing), PRECONDITION, QUOTA_EXCEEDED, PROJECT_UNKNOWN, or BAD_REQUEST for tags beside a tag. UNAVAILABLE
+            where what a config says cannot be read now: an artifact that never shows it would be worse than a push that
+            has to be repeated.
     """
     names = _tag_names(push)
     if len(push.content) > max_bytes:
@@ -117,6 +121,9 @@ async def put_manifest(
         digest, manifest = await asyncio.to_thread(_read, push)
     else:
         digest, manifest = _read(push)
+    attributes = await read_attributes(
+        store, configs, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
+    )
 
     async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
         repository = await unit.repositories.ensure(push.project_id, push.repository, now)
@@ -130,7 +137,10 @@ async def put_manifest(
         if existed:
             artifact_id = kept[digest].id
         else:
-            artifact = new_artifact(repository, digest, push.content, manifest, kept, present, now)
+            if attributes is None:
+                # When it was looked for, the artifact was here, or its config was not.
+                raise Unavailable(message="the repository changed in this moment: put the manifest again")
+            artifact = new_artifact(repository, digest, push.content, manifest, kept, present, attributes, now)
             made = await unit.artifacts.add(
                 artifact,
                 push.content,

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import artifact_kind
 from metasvc.domain.model import NeededBlob, NewArtifact, Reference
-from svckit.oci import media_types
-from svckit.oci.image_config import parse_image_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +24,7 @@ def new_artifact(
     manifest: Manifest,
     kept: Mapping[str, KeptArtifact],
     present: Mapping[str, int],
+    attributes: Mapping[str, object],
     now: datetime,
 ) -> NewArtifact:
     """Describe the artifact of a manifest.
@@ -37,6 +36,7 @@ def new_artifact(
         manifest: what the content says.
         kept: its children, by digest.
         present: the sizes of its blobs, by digest.
+        attributes: what its config says (`extra_attributes`).
         now: when it was pushed.
     """
     return NewArtifact(
@@ -53,7 +53,7 @@ def new_artifact(
         subject_digest="" if manifest.subject is None else str(manifest.subject.digest),
         config_digest="" if manifest.config is None else str(manifest.config.digest),
         push_time=now,
-        extra_attrs=_extra_attributes(manifest),
+        extra_attrs=attributes,
         annotations=manifest.annotations,
     )
 
@@ -100,21 +100,3 @@ def _total_size(
     elsewhere = {str(layer.digest): layer.size for layer in manifest.layers if layer.is_elsewhere}
     total = len(content) + sum(children.values()) + sum(blobs.values()) + sum(elsewhere.values())
     return min(total, _MAX_INT64)
-
-
-def _extra_attributes(manifest: Manifest) -> dict[str, object]:
-    """Say what the config says, as Harbor's extra_attrs: where its bytes are embedded, and so at hand."""
-    config = manifest.config
-    if config is None or config.data is None or not media_types.is_image_config(config.media_type):
-        return {}
-    image = parse_image_config(config.data)
-    if image is None:
-        return {}
-    said = {
-        "architecture": image.architecture,
-        "os": image.os,
-        "created": image.created,
-        "author": image.author,
-        "config": dict(image.config),
-    }
-    return {name: value for name, value in said.items() if value}

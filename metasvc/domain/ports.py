@@ -1,4 +1,4 @@
-"""What the domain needs of the world: a store with units of work, authsvc, a clock.
+"""What the domain needs of the world: a store with units of work, authsvc, blobsvc, a clock.
 
 One role for each noun. Methods that are called `lock…` take row locks on PostgreSQL, in the order that
 `store/tables.py` gives; on SQLite a writing unit is alone.
@@ -334,6 +334,25 @@ class ProjectDirectory(Protocol):
 
     async def delete(self, project_id: int) -> None:
         """Deletes a project; one that is gone, too."""
+
+
+class ConfigReader(Protocol):
+    """blobsvc's bytes, of configs."""
+
+    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
+        """Reads the whole of a blob that a repository serves, and that is small. Never within a unit of work.
+
+        Args:
+            blob: which generation of which digest.
+            project_id: of the repository.
+            repository: its full name.
+
+        Returns:
+            The bytes; None where this generation is gone.
+
+        Raises:
+            DomainError: UNAVAILABLE; blobsvc is away, or too slow.
+        """
 
 
 class PullRights(Protocol):

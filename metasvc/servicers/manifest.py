@@ -13,7 +13,7 @@ from svckit.access.call import current_call
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
     from metasvc.domain.pull import PullRecorder
     from metasvc.domain.review import ReviewPolicy
 
@@ -27,6 +27,7 @@ class ManifestServicer(ManifestServiceServicer):
         self,
         store: Store,
         directory: ProjectDirectory,
+        configs: ConfigReader,
         policy: ReviewPolicy,
         clock: Clock,
         pulls: PullRecorder,
@@ -36,6 +37,7 @@ class ManifestServicer(ManifestServiceServicer):
         """Takes what the domain needs, who notes pulls, and the size of the largest manifest that is taken."""
         self._store = store
         self._directory = directory
+        self._configs = configs
         self._policy = policy
         self._clock = clock
         self._pulls = pulls
@@ -60,6 +62,7 @@ class ManifestServicer(ManifestServiceServicer):
         pushed = await put_manifest(
             self._store,
             self._directory,
+            self._configs,
             self._policy,
             self._clock,
             ManifestPush(

@@ -1,28 +1,19 @@
 """The config of a container image, read for what people are shown of it (image-spec, config.md; Docker's is alike).
 
-It is a blob of a stranger's that nothing depends on: what is odd in it is left out, and never an error.
+What is odd in it is left out, as `svckit.oci.config` says.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from svckit.oci.config import parse_config
 from svckit.oci.descriptor import no_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-MAX_CONFIG_BYTES = 4 * 1024 * 1024
-"""Larger ones are not looked into."""
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_MAX_DEPTH = 32
-_MAX_INT_CHARACTERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +50,12 @@ class ImageConfig:
 
 
 def parse_image_config(content: bytes) -> ImageConfig | None:
-    """Read an image's config; None where it is no JSON object or larger than 4 MiB. Raises nothing."""
-    if len(content) > MAX_CONFIG_BYTES:
-        return None
-    try:
-        document = json.loads(
-            content.decode("utf-8"), parse_int=_integer, parse_float=_number, parse_constant=lambda _: None
-        )
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict):
+    """Read an image's config; None where it is no JSON object, or larger than anybody looks. Raises nothing."""
+    document = parse_config(content)
+    if document is None:
         return None
     members = document.get("config")
-    config = _clean(members, 0) if isinstance(members, dict) else {}
-    if not isinstance(config, dict):
-        return None
+    config = members if isinstance(members, dict) else {}
     labels = config.get("Labels")
     history = document.get("history")
     return ImageConfig(
@@ -105,29 +87,4 @@ def _history_entry(entry: Mapping[str, object]) -> HistoryEntry:
 
 def _text(members: Mapping[str, object], key: str) -> str:
     value = members.get(key)
-    return _storable(value) if isinstance(value, str) else ""
-
-
-def _storable(text: str) -> str:
-    """Put U+FFFD where a lone surrogate (which has no UTF-8) or U+0000 (which PostgreSQL does not store) stands."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _clean(value: object, depth: int) -> object:
-    """Make strings storable, all the way down; what lies deeper than anybody looks is left out."""
-    if isinstance(value, str):
-        return _storable(value)
-    if isinstance(value, dict):
-        return {} if depth > _MAX_DEPTH else {_storable(k): _clean(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list):
-        return [] if depth > _MAX_DEPTH else [_clean(item, depth + 1) for item in value]
-    return value
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if len(text) <= _MAX_INT_CHARACTERS else None
-
-
-def _number(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
+    return value if isinstance(value, str) else ""

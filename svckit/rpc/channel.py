@@ -11,7 +11,8 @@ What a service means to say arrives as it was raised there: **every call of such
 `await`, in `async for`, and on `write`; never `grpc.aio.AioRpcError`. Nothing has to be translated at the call site,
 and nothing can be forgotten there. A call also takes along the caller's token, the request id and the trace of the
 current `Call` (`svckit.access.call`), the token of the service that we are, and a deadline: the current call's, and 15
-seconds at most. Streams, and the methods named in `slow`, have none; whoever reads them watches for idleness.
+seconds at most. Streams, and the methods named in `slow`, have none unless one is given; whoever reads them watches for
+idleness.
 
 Done by a channel of ours around gRPC's, and not by interceptors: grpc.aio runs each call with interceptors in a task of
 its own, which costs a third of a millisecond's call again.
@@ -152,8 +153,9 @@ class RpcChannel(grpc.aio.Channel):
         return _UnaryUnary(multicallable, self._forwarding, longest, wait_for_ready=self._wait_for_ready)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> _UnaryStream:
-        """One request, many answers."""
-        return _UnaryStream(self._channel.unary_stream(method, *args, **kwargs), self._forwarding)
+        """One request, many answers. A `timeout` gives one that is known to be short a deadline."""
+        multicallable = self._channel.unary_stream(method, *args, **kwargs)
+        return _UnaryStream(multicallable, self._forwarding, wait_for_ready=self._wait_for_ready)
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> _StreamUnary:
         """Many requests, one answer."""
@@ -224,14 +226,32 @@ class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
 
 
 class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
-    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
+    def __init__(self, multicallable: Any, forwarding: Forwarding, *, wait_for_ready: bool) -> None:
         self._multicallable = multicallable
         self._forwarding = forwarding
+        self._wait_for_ready = wait_for_ready
 
     def __call__(
-        self, request: Any, *, metadata: Iterable[tuple[str, str | bytes]] | None = None, **others: Any
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] | None = None,
+        wait_for_ready: bool | None = None,
+        **others: Any,
     ) -> UnaryStreamCall:
-        return UnaryStreamCall(self._multicallable(request, metadata=self._forwarding.metadata(metadata), **others))
+        limit = None if timeout is None else self._forwarding.timeout_seconds(timeout)
+        if wait_for_ready is None:
+            wait_for_ready = self._wait_for_ready and limit is not None
+        return UnaryStreamCall(
+            self._multicallable(
+                request,
+                timeout=limit,
+                metadata=self._forwarding.metadata(metadata),
+                wait_for_ready=wait_for_ready,
+                **others,
+            )
+        )
 
 
 class _StreamUnary(grpc.aio.StreamUnaryMultiCallable[Any, Any]):

@@ -145,6 +145,7 @@ async def serving(world: World) -> AsyncIterator[Remote]:
             MetaSettings(rpc=RpcServerSettings(listen=(address,))),
             store=world.store,
             directory=world.directory,
+            configs=world.configs,
             visible=RememberedVisibleProjects(permissions),
             checker=permissions,
             verifier=TokenVerifier(keyring.trust),

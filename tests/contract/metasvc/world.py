@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +52,31 @@ class Directory:
             raise self.failure
         self.projects.pop(project_id, None)
         self.deleted.append(project_id)
+
+
+@dataclass
+class Configs:
+    """blobsvc's bytes, in memory; see `domain.ports.ConfigReader`.
+
+    Attributes:
+        contents: by digest; every other config is gone.
+        asked: the digests that were asked for.
+        failure: raised instead of an answer.
+        before_answer: done before an answer is given.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+    before_answer: Callable[[], Awaitable[object]] | None = None
+
+    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
+        self.asked.append(blob.digest)
+        if self.before_answer is not None:
+            await self.before_answer()
+        if self.failure is not None:
+            raise self.failure
+        return self.contents.get(blob.digest)
 
 
 @dataclass
@@ -123,6 +148,7 @@ class World:
         self.database = database
         self.store = SqlStore(database)
         self.directory = Directory()
+        self.configs = Configs()
         self.rights = Rights()
         self.now = START
         self.policy = POLICY
@@ -188,7 +214,9 @@ class World:
             if_none_match=tuple(if_none_match),
             actor="user:7",
         )
-        return await put_manifest(self.store, self.directory, self.policy, self.clock, push, max_bytes=max_bytes)
+        return await put_manifest(
+            self.store, self.directory, self.configs, self.policy, self.clock, push, max_bytes=max_bytes
+        )
 
     async def push(
         self, repository: str, pushed: Image, reference: str | None = None, *, project_id: int = 1

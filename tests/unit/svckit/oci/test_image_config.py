@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from svckit.oci.image_config import MAX_CONFIG_BYTES, HistoryEntry, ImageConfig, parse_image_config
+from svckit.oci.config import MAX_CONFIG_BYTES
+from svckit.oci.image_config import HistoryEntry, ImageConfig, parse_image_config
 
 CONFIG = {
     "created": "2026-01-02T03:04:05Z",

@@ -143,6 +143,29 @@ async def test_slow_methods_and_streams_have_no_deadline(start_server: Any, serv
             assert [answer.text async for answer in stub.PullStream(_REQUEST)] == ["None"]
 
 
+async def test_a_stream_that_is_known_to_be_short_may_have_a_deadline(
+    stub: Any, servicer: GuardedServicer, socket_dir: Path
+) -> None:
+    async def tells(request: Any, context: Any) -> Any:
+        deadline = current_call().deadline
+        yield guarded_pb2.Response(deadline_seconds=0 if deadline is None else deadline - time.monotonic())
+
+    servicer.instead["PullStream"] = tells
+
+    async def seconds(timeout: float) -> float:
+        return float(sum([answer.deadline_seconds async for answer in stub.PullStream(_REQUEST, timeout=timeout)]))
+
+    assert 1 < await seconds(timeout=2) < 2.5
+    with serving(Call("GET", deadline=time.monotonic() + 5)):
+        assert 4 < await seconds(timeout=10) < 5.5
+    async with open_channel(f"unix:{socket_dir}/late") as channel:
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            async for _ in guarded_pb2_grpc.GuardedStub(channel).PullStream(_REQUEST, timeout=0.2):
+                pass
+        assert time.monotonic() - begun >= 0.2, "it waits for a service that may come"
+
+
 async def test_a_call_that_is_out_of_time_fails_as_unavailable(stub: Any, servicer: GuardedServicer) -> None:
     async def waits(request: Any, context: Any) -> Any:
         await asyncio.Event().wait()
