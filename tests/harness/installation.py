@@ -97,6 +97,11 @@ class Installation:
         return f"http://{self._http}"
 
     @property
+    def database_url(self) -> str:
+        """Where metasvc has its tables."""
+        return self._environment.get("ROADSTEAD_METASVC_DATABASE_URL", f"sqlite:///{self.data_dir}/metasvc/meta.db")
+
+    @property
     def admin_password(self) -> str:
         """The password of the user admin."""
         return (self.data_dir / "admin-password").read_text().strip()

@@ -16,6 +16,10 @@ _WAIT_SECONDS = 20.0
 _LOOK_EVERY_SECONDS = 0.01
 _HOLD_PROJECT = "SELECT id FROM project WHERE id = %s FOR NO KEY UPDATE"
 _WAITING = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"
+_END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class MetaRows:
         while self.select(_WAITING) == [{"waiting": 0}]:
             assert time.monotonic() < deadline, "no write was held up"
             time.sleep(_LOOK_EVERY_SECONDS)
+
+    def end_sessions(self) -> None:
+        """Ends everybody's sessions in the database, as an administrator of PostgreSQL may at any time."""
+        self.select(_END_SESSIONS)
 
     @property
     def _address(self) -> URL:

@@ -1,0 +1,81 @@
+"""Every request of every client, and when which services were away: what was answered in between has to fit."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+# The gateway has found a service again by then: it tries three times a second.
+_RECOVERY_SECONDS = 1.0
+AWAY = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request.
+
+    Attributes:
+        begun: on the monotonic clock, as is `ended`.
+        outcome: the status of the answer, or the name of what broke it.
+    """
+
+    begun: float
+    ended: float
+    method: str
+    path: str
+    outcome: int | str
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it broke, or was told that the fault is not the client's."""
+        return isinstance(self.outcome, str) or self.outcome >= 500
+
+    def __str__(self) -> str:
+        """For whoever has to find it in the logs."""
+        return f"{self.method} {self.path}: {self.outcome} after {self.ended - self.begun:.2f} s"
+
+
+@dataclass(slots=True)
+class Outage:
+    """A time in which something was away.
+
+    Attributes:
+        names: what was killed.
+        begun: just before it, on the monotonic clock.
+        ended: when everything served again; infinity until then.
+    """
+
+    names: Sequence[str]
+    begun: float
+    ended: float = float("inf")
+
+
+@dataclass
+class Traffic:
+    """What was asked and answered, and the outages. Threads share it."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, attempt: Attempt) -> None:
+        """Remembers a request."""
+        with self._lock:
+            self.attempts.append(attempt)
+
+    def outcomes(self) -> Counter[int | str]:
+        """How often there was which outcome."""
+        return Counter(attempt.outcome for attempt in self.attempts)
+
+    def findings(self) -> Iterator[str]:
+        """Failures that no outage explains: any that is no 502, 503 or 504, and any while everything ran."""
+        for attempt in self.attempts:
+            if not attempt.has_failed:
+                continue
+            if isinstance(attempt.outcome, int) and attempt.outcome not in AWAY:
+                yield f"never to be answered: {attempt}"
+            elif not any(
+                attempt.begun < outage.ended + _RECOVERY_SECONDS and attempt.ended > outage.begun
+                for outage in self.outages
+            ):
+                yield f"nothing was away: {attempt}"

@@ -1,0 +1,25 @@
+"""What was answered holds while services are killed under clients at work: half a minute of what `make soak` does."""
+
+import random
+from typing import Literal
+
+import pytest
+
+from tests.harness.installation import StartInstallation
+from tests.harness.soak.run import Plan, soak
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_what_was_answered_holds_whatever_is_killed(
+    start_installation: StartInstallation, database: Literal["sqlite", "postgresql"]
+) -> None:
+    plan = Plan(seed=random.getrandbits(32), storm_seconds=15, calm_seconds=5, clients=4)
+
+    report = soak(start_installation(database=database), plan)
+
+    assert not report.findings, str(report)
+    # Otherwise it has proved nothing.
+    assert report.outages.total() >= 2, str(report)
+    assert report.done["push_own"] >= plan.clients, str(report)
