@@ -79,12 +79,8 @@ class Services:
         write_settings(Plan(layout, sockets, self._listener.fileno(), self.addresses, log_level="info", pretty=False))
         default_url = f"sqlite:///{layout.service_dir('metasvc')}/meta.db"
         self.database_url = environment.get("ROADSTEAD_METASVC_DATABASE_URL", default_url)
-        # Those that are called first; all start at once, and wait for each other.
         stack.callback(self._end)
-        for name in reversed(SERVICES):
-            self._start(name)
-        for name in reversed(SERVICES):
-            self.wait_until_serving(name)
+        self.start_all()
 
     def kill(self, name: str) -> None:
         """Kills a service with SIGKILL, and returns when it is dead. It stays away until `start`."""
@@ -116,9 +112,10 @@ class Services:
         self._processes.clear()
 
     def start_all(self) -> None:
-        """Starts all of them after `kill_all`."""
+        """Starts all that do not run, and waits until all serve."""
         for name in reversed(SERVICES):
-            self._start(name)
+            if name not in self._processes:
+                self._start(name)
         for name in reversed(SERVICES):
             self.wait_until_serving(name)
 

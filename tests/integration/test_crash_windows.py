@@ -145,6 +145,8 @@ def new_scene(services: Services) -> Iterator[NewScene]:
             return Scene(services, push, Stored(MetaRows(services.database_url), services.data_dir))
 
         yield make
+    # A test that failed leaves the next one nobody dead.
+    services.start_all()
 
 
 @pytest.fixture
