@@ -1,6 +1,5 @@
 """Images made for tests: small, of known content, written in the layouts that skopeo and crane read."""
 
-import base64
 import gzip
 import hashlib
 import io
@@ -114,13 +113,6 @@ def index(images: Iterable[Image]) -> Image:
     )
     blobs = {digest: content for child in children for digest, content in child.blobs.items()}
     return Image(OCI_INDEX, manifest, blobs, children)
-
-
-def with_embedded_config(plain: Image) -> Image:
-    """The same image with its config within the manifest (the descriptor's `data`), so that who has one has both."""
-    document = plain.document
-    document["config"]["data"] = base64.b64encode(plain.blobs[plain.config["digest"]]).decode()
-    return Image(plain.media_type, _json(document), plain.blobs, platform=plain.platform)
 
 
 def write_oci_layout(folder: Path, tagged: Image, tag: str = "latest") -> Path:

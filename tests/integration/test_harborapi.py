@@ -20,7 +20,7 @@ from harborapi.models import (
     UserCreationReq,
 )
 
-from tests.harness.images import image, index, with_embedded_config
+from tests.harness.images import image, index
 from tests.harness.installation import Installation
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, MAINTAINER, Login
@@ -136,9 +136,7 @@ async def test_it_shows_what_was_pushed(harbor: HarborAsyncClient, installation:
     many = index([image(1), image(2, architecture="arm64")])
     digest = await asyncio.to_thread(push, installation.http_url, login, f"{name}/sub/app", many, "latest")
 
-    other = await asyncio.to_thread(
-        push, installation.http_url, login, f"{name}/sub/app", with_embedded_config(image(3)), "other"
-    )
+    other = await asyncio.to_thread(push, installation.http_url, login, f"{name}/sub/app", image(3), "other")
 
     (repository,) = await harbor.get_repositories(name)
     assert (repository.name, repository.artifact_count) == (f"{name}/sub/app", 2)
@@ -152,7 +150,12 @@ async def test_it_shows_what_was_pushed(harbor: HarborAsyncClient, installation:
     assert {each.platform.architecture for each in artifact.references or [] if each.platform} == {"amd64", "arm64"}
     attributes = (await harbor.get_artifact(name, "sub/app", "other")).extra_attrs
     assert attributes is not None
-    assert (attributes.root or {})["architecture"] == "amd64"
+    said = attributes.root or {}
+    assert (said["architecture"], said["os"], said["config"]) == (
+        "amd64",
+        "linux",
+        {"Env": ["PATH=/bin"], "Labels": {"seed": "3"}},
+    )
 
     location = await harbor.create_artifact_tag(name, "sub/app", digest, Tag(name="stable"))
     assert location is not None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.harness.images import OCI_MANIFEST, Image, image, index, with_embedded_config
+from tests.harness.images import OCI_MANIFEST, Image, image, index
 from tests.harness.installation import Installation
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, GUEST, Login, Management
@@ -198,7 +198,7 @@ def walk_repositories(walk: Walk, project: str, installation: Installation) -> N
     digest = push(installation.http_url, admin, f"{project}/sub/app", many, "v1", "v2")
     signature = signed(many)
     push(installation.http_url, admin, f"{project}/sub/app", signature)
-    other = push(installation.http_url, admin, f"{project}/sub/app", with_embedded_config(image(3)), "other")
+    other = push(installation.http_url, admin, f"{project}/sub/app", image(3), "other")
     child = many.children[0].digest
     assert walk.read(f"/projects/{project}")["repo_count"] == 1
     assert walk.read(f"/projects/{project}/_deletable")["deletable"] is False
@@ -220,7 +220,15 @@ def walk_repositories(walk: Walk, project: str, installation: Installation) -> N
     assert artifact["accessories"][0]["digest"] == signature.digest
     assert walk.read(f"{path}/artifacts/{digest}?with_tag=false").get("tags") in (None, [])
     attributes = walk.read(f"{path}/artifacts/other")["extra_attrs"]
-    assert (attributes["architecture"], attributes["author"]) == ("amd64", "tests")
+    assert attributes == {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-01-02T03:04:05Z",
+        "author": "tests",
+        "config": {"Env": ["PATH=/bin"], "Labels": {"seed": "3"}},
+    }
+    assert walk.read(f"{path}/artifacts/{child}")["extra_attrs"]["architecture"] == "amd64"
+    assert artifact["extra_attrs"] == {}
     first = walk.call("GET", f"{path}/artifacts?page_size=1&sort=push_time")
     assert first.headers["X-Total-Count"] == "2"
     following = re.findall(r'<([^>]+)>; rel="next"', first.headers["Link"])[0].removeprefix("/api/v2.0")

@@ -63,9 +63,13 @@ async def file_store(folder: Path) -> AsyncIterator[FileStore]:
 
 @asynccontextmanager
 async def serving(
-    store: Store | FileStore | MemoryStore, folder: Path, *, stream_idle_seconds: float = 60
+    store: Store | FileStore | MemoryStore,
+    folder: Path,
+    *,
+    stream_idle_seconds: float = 60,
+    keyring: Keyring | None = None,
 ) -> AsyncIterator[Service]:
-    keyring = Keyring.make(folder)
+    keyring = keyring or Keyring.make(folder)
     settings = BlobSettings(
         rpc=RpcServerSettings(
             listen=(f"unix:{folder}/blob.sock",), drain_seconds=1, stream_idle_seconds=stream_idle_seconds
