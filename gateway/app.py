@@ -22,6 +22,7 @@ from gateway.wire.errors import error_for_path
 from gateway.wire.measure import HttpMetrics
 from gateway.wire.origin import OriginReader
 from gateway.wire.request import GatewayRequest
+from gateway.wire.upgrade import RefusedWebsocket
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
 
@@ -54,6 +55,7 @@ class Gateway(Quart):
     """Quart, with connections of our own and a short way to the surfaces."""
 
     asgi_http_class = HttpConnection
+    asgi_websocket_class = RefusedWebsocket
     request_class: type[Request] = GatewayRequest
 
     def __init__(

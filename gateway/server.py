@@ -21,12 +21,13 @@ from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
-from gateway.wire import http2
+from gateway.wire import http2, upgrade
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
 from svckit.keys import KeyFileError, load_or_create
 from svckit.metrics import Metrics
+from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import settle_shielded, stop_signals
 from svckit.rpc.address import AddressError
 from svckit.rpc.tls import TlsError
@@ -78,6 +79,7 @@ async def serve(settings: GatewaySettings) -> None:
     verifier = TokenVerifier(trust, registry_audience=settings.token_service)
     metrics = Metrics(SECTION)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(metrics_endpoint(metrics, settings.metrics_listen))
         channels = Channels.open(
             {"authsvc": settings.authsvc, "metasvc": settings.metasvc, "blobsvc": settings.blobsvc},
             ServiceTokenSource(TokenSigner(SECTION, keys)),
@@ -97,6 +99,7 @@ async def serve(settings: GatewaySettings) -> None:
 def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     """The server's settings, of ours."""
     http2.install()
+    upgrade.install()
     limits = settings.limits
     config = HypercornConfig()
     config.bind = list(settings.listen)

@@ -2,6 +2,8 @@ import asyncio
 import json
 import logging
 
+import h2.connection
+import h2.events
 import pytest
 
 from gateway.config import GatewaySettings, Limits
@@ -61,7 +63,7 @@ async def test_a_name_without_a_project_is_refused_with_the_form_that_is_wanted(
         ("PATCH", "/v2/a/b/manifests/x", "GET, HEAD, PUT, DELETE"),
         ("PUT", f"/v2/a/b/blobs/{digest_of(b'')}", "GET, HEAD, DELETE"),
         ("GET", "/v2/a/b/blobs/uploads/", "POST"),
-        ("POST", "/v2/a/b/blobs/uploads/u", "GET, PATCH, PUT, DELETE"),
+        ("POST", "/v2/a/b/blobs/uploads/u", "GET, HEAD, PATCH, PUT, DELETE"),
         ("OPTIONS", "/v2/a/b/tags/list", "GET, HEAD"),
         ("BREW", "/v2/_catalog", "GET, HEAD"),
     ],
@@ -81,6 +83,35 @@ async def test_what_is_too_long_or_too_much_is_refused(house: House) -> None:
     assert many.status_code == 431
     large = await house.http.get("/v2/", headers={"X-Large": "x" * 33_000})
     assert large.status_code == 431
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.2"])
+async def test_a_connection_stays_http_whatever_it_is_to_become(house: House, protocol: str) -> None:
+    headers = (
+        f"Connection: Upgrade, close\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    answer = await talk(house, f"GET /v2/ HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"docker-distribution-api-version" in answer
+
+
+async def test_a_websocket_over_http2_is_refused_in_the_form_of_its_path(house: House) -> None:
+    reader, writer = await house.raw()
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    asked = {":method": "CONNECT", ":protocol": "websocket", ":scheme": "http", ":path": "/v2/", ":authority": "x"}
+    client.send_headers(1, [*asked.items(), ("sec-websocket-version", "13")])
+    events: list[h2.events.Event] = []
+    async with asyncio.timeout(10):
+        while not any(isinstance(event, h2.events.StreamEnded) for event in events):
+            writer.write(client.data_to_send())
+            events += client.receive_data(await reader.read(65536))
+    writer.close()
+    heads = [dict(event.headers or ()) for event in events if isinstance(event, h2.events.ResponseReceived)]
+    assert [head[b":status"] for head in heads] == [b"404"]
+    body = b"".join(event.data or b"" for event in events if isinstance(event, h2.events.DataReceived))
+    assert json.loads(body)["errors"][0]["code"] == "NAME_UNKNOWN"
 
 
 async def test_two_lengths_of_one_body_are_refused(house: House) -> None:
