@@ -45,7 +45,8 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     Args:
         settings: the gateway's.
         channels: to the services.
-        verifier: judges tokens where no service is asked: at /v2/ and at /api/v2.0/systeminfo.
+        verifier: judges tokens where no service is asked, or none would refuse them: at /v2/, the token service and
+            /api/v2.0/systeminfo.
         metrics: of this process.
 
     Raises:
@@ -53,7 +54,7 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     """
     services = Services.over(channels)
     registry = RegistrySurface(settings, services, verifier)
-    tokens = TokenSurface(settings, services)
+    tokens = TokenSurface(settings, services, verifier)
     readiness = Readiness(channels)
     api = ApiSurface(settings, channels, services, readiness, verifier)
     surfaces: Sequence[Surface] = (

@@ -25,11 +25,13 @@ class IssuedToken:
         text: the token; `repr` hides it.
         expires_in_seconds: how long it lives.
         issue_time: when it was made.
+        scopes: what a registry token grants, in Docker's form.
     """
 
     text: str = field(repr=False)
     expires_in_seconds: int
     issue_time: datetime
+    scopes: tuple[str, ...] = ()
 
 
 class TokenClient:
@@ -69,7 +71,8 @@ class TokenClient:
             client_address=client_address,
         )
         answer = await self._stub.CreateRegistryToken(request)
-        return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC))
+        granted = tuple(f"{each.type}:{each.name}:{','.join(each.actions)}" for each in answer.access)
+        return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC), granted)
 
     async def create_identity_token(self, credentials: Basic, *, client_address: str = "") -> IssuedToken:
         """Makes a token for /api/v2.0, which says who calls.

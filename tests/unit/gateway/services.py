@@ -87,6 +87,8 @@ class Authsvc:
         token = self.signer.sign(RegistryToken(subject=subject, access=access))
         answer = token_pb.CreateRegistryTokenResponse(token=token.text, expires_in_seconds=1800)
         answer.issue_time.FromSeconds(1_700_000_000)
+        for each in access:
+            answer.access.add(type=each.type, name=each.name, actions=sorted(each.actions))
         return answer
 
     def _granted(self, subject: str, scopes: Any) -> Iterator[Access]:

@@ -74,6 +74,9 @@ async def test_the_base_is_open_to_valid_tokens_only(house: House) -> None:
     assert (await house.http.get("/v2", headers=house.bearer())).status_code == 200
     foreign = await house.http.get("/v2/", headers={"Authorization": "Bearer " + house.token() + "x"})
     assert foreign.status_code == 401
+    nobody = await house.http.get("/v2/", headers={"Authorization": "Bearer " + house.token(subject="anonymous")})
+    assert nobody.status_code == 401
+    assert nobody.headers["WWW-Authenticate"].endswith(',error="insufficient_scope"')
 
 
 async def test_basic_credentials_count_on_v2_and_ask_for_what_the_route_needs(house: House) -> None:
@@ -112,10 +115,53 @@ async def test_the_token_service_refuses_wrong_credentials_other_methods_and_too
     wrong = await house.http.get("/service/token", headers=basic("alice", "wrong"))
     assert wrong.status_code == 401
     assert wrong.headers["WWW-Authenticate"].startswith("Basic ")
-    posted = await house.http.post("/service/token", data={"grant_type": "password"})
-    assert (posted.status_code, posted.headers["Allow"]) == (405, "GET, HEAD")
+    put = await house.http.put("/service/token", data={"grant_type": "password"})
+    assert (put.status_code, put.headers["Allow"]) == (405, "GET, HEAD, POST")
+    bad = await house.http.get("/service/token", headers={"Authorization": "Bearer a.b.c"})
+    assert (bad.status_code, len(house.authsvc.asked)) == (401, 1)
     many = await house.http.get("/service/token?" + "&".join(f"scope=repository:a/b{n}:pull" for n in range(101)))
     assert many.status_code == 400
+
+
+async def test_the_token_service_takes_the_form_of_oauth2(house: House) -> None:
+    house.authsvc.allowed[REPOSITORY] = frozenset({"pull"})
+    form = {
+        "grant_type": "password",
+        "service": "harbor-registry",
+        "client_id": "containerd-client",
+        "username": "alice",
+        "password": "open sesame",
+        "scope": f"repository:{REPOSITORY}:pull,push repository:c/d:pull",
+    }
+    answer = await house.http.post("/service/token", data=form)
+    document = answer.json()
+    assert document["token"] == document["access_token"]
+    assert (document["expires_in"], document["scope"]) == (1800, f"repository:{REPOSITORY}:pull")
+    asked = house.authsvc.asked[0]
+    assert list(asked.scopes) == [f"repository:{REPOSITORY}:pull,push", "repository:c/d:pull"]
+    assert (asked.service, asked.credentials.password.username) == ("harbor-registry", "alice")
+    assert (await house.http.post("/service/token", data=form | {"password": "wrong"})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"grant_type": "refresh_token", "refresh_token": "x"}, 400),
+        ({}, 400),
+        ({"grant_type": "password", "password": "open sesame"}, 401),
+        ({"grant_type": "password", "username": "alice", "password": "open\0sesame"}, 401),
+        ({"grant_type": "password", "username": "alice", "password": "x" * 70_000}, 413),
+    ],
+)
+async def test_a_form_that_holds_no_credentials_is_refused(house: House, form: dict[str, str], status: int) -> None:
+    answer = await house.http.post("/service/token", data=form)
+    assert (answer.status_code, house.authsvc.asked) == (status, [])
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+async def test_credentials_in_another_form_are_415(house: House, content_type: str) -> None:
+    sent = {"content": b"grant_type=password&username=alice", "headers": {"Content-Type": content_type}}
+    assert (await house.http.post("/service/token", **sent)).status_code == 415  # type: ignore[arg-type]
 
 
 async def test_who_tries_too_often_is_told_when_to_come_back(house: House) -> None:
