@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from svckit.errors import error_for
 
 _UPLOAD_RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
-_SPEC = re.compile(r"([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
+# Longer than any offset: a number beyond the end is no error (RFC 9110 §14.1.2). Not so long that reading it costs.
+_SPEC = re.compile(r"([0-9]{0,100})-([0-9]{0,100})", re.ASCII)
 
 
 class UnsatisfiableRange(ValueError):
@@ -58,7 +59,8 @@ def parse_range(header: str, size: int, most: int) -> tuple[ByteRange, ...]:
     unit, equals, text = header.partition("=")
     if not equals or unit.strip().lower() != "bytes":
         return ()
-    specs = [spec.strip() for spec in text.split(",")]
+    # Empty elements of a list are passed over (RFC 9110 §5.6.1.2).
+    specs = [spec for spec in map(str.strip, text.split(",")) if spec]
     if len(specs) > most:
         return ()
     ranges = []
