@@ -58,6 +58,8 @@ class PathRouter(Generic[T]):
     def find(self, method: str, raw_path: str) -> tuple[T, list[str]]:
         """The route of a request and the values of its variables, decoded. One slash at the end does not matter.
 
+        A HEAD without a route of its own has GET's: every resource answers both (RFC 9110 §9.1).
+
         Raises:
             DomainError: NOT_FOUND; UNSUPPORTED with metadata `allow`, where the path has other methods; BAD_REQUEST for
                 a path that cannot be decoded.
@@ -66,9 +68,12 @@ class PathRouter(Generic[T]):
         segments = [decode_path(segment) if "%" in segment else segment for segment in raw_segments]
         allowed: set[str] = set()
         for node, at in self._ends(self._root, segments, 0, ()):
-            if method in node.routes:
-                return node.routes[method], [_decode_again(segments[index]) for index in at]
+            route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
+            if route is not None:
+                return route, [_decode_again(segments[index]) for index in at]
             allowed.update(node.routes)
+            if "GET" in node.routes:
+                allowed.add("HEAD")
         if allowed:
             raise error_for("UNSUPPORTED", metadata={"allow": ", ".join(sorted(allowed))})
         raise error_for("NOT_FOUND")

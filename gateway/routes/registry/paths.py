@@ -21,7 +21,7 @@ METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "v2.manifest": (*READS, "PUT", "DELETE"),
         "v2.blob": (*READS, "DELETE"),
         "v2.uploads": ("POST",),
-        "v2.upload": ("GET", "PATCH", "PUT", "DELETE"),
+        "v2.upload": (*READS, "PATCH", "PUT", "DELETE"),
         "v2.tags": READS,
         "v2.referrers": READS,
     }

@@ -51,11 +51,11 @@ class UploadRoute:
         return _progress(202, exchange, upload, 0)
 
     async def go_on(self, exchange: Exchange) -> Answer:
-        """PATCH, PUT, GET and DELETE of a session."""
+        """PATCH, PUT, GET, HEAD and DELETE of a session."""
         upload = self._session(exchange)
         uploads = exchange.services.uploads
         match exchange.request.method:
-            case "GET":
+            case "GET" | "HEAD":
                 return _progress(204, exchange, upload, await uploads.status(upload.ticket, exchange.repository))
             case "DELETE":
                 await shielded(uploads.cancel(upload.ticket, exchange.repository))
@@ -180,8 +180,9 @@ def _is_http2(exchange: Exchange) -> bool:
 
 
 def _chunk(exchange: Exchange) -> ByteRange | None:
-    header = exchange.request.headers.get("Content-Range")
-    return None if header is None else parse_upload_range(header)
+    """Where the body belongs; None where the client does not say. One that says it twice is refused as malformed."""
+    headers = exchange.request.headers.getlist("Content-Range")
+    return parse_upload_range(",".join(headers)) if headers else None
 
 
 async def _limited(chunks: AsyncIterator[bytes], length: int | None) -> AsyncIterator[bytes]:

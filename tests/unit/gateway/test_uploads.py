@@ -106,6 +106,13 @@ async def test_a_malformed_content_range_is_refused(house: House, content_range:
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (status, code)
 
 
+async def test_two_content_ranges_are_refused_whichever_might_be_meant(house: House) -> None:
+    location = await begin(house)
+    headers = [*house.bearer().items(), ("Content-Range", "0-99"), ("Content-Range", "100-199")]
+    answer = await house.http.patch(location, content=CONTENT[:100], headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "BLOB_UPLOAD_INVALID")
+
+
 async def test_a_chunked_body_that_exceeds_its_content_range_is_cut_off(house: House) -> None:
     location = await begin(house)
 

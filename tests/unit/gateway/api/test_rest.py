@@ -268,7 +268,7 @@ async def test_what_no_route_serves_is_404_in_harbor_s_form(api: Api) -> None:
 async def test_another_method_is_405_and_hears_which_there_are(api: Api) -> None:
     answer = await api.http.patch("/projects/team", headers=api.alice)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"] == "DELETE, GET, PUT"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD, PUT"
 
 
 async def test_an_update_cannot_be_turned_on_another_project_by_its_body(api: Api) -> None:

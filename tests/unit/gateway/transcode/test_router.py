@@ -36,6 +36,7 @@ def router() -> PathRouter[str]:
         ("PUT", "/api/v2.0/users/current", "PUT /users/{user_id}", ["current"]),
         ("PUT", "/api/v2.0/users/current/password", "PUT /users/{user_id}/password", ["current"]),
         ("HEAD", "/api/v2.0/projects/", "HEAD /projects", []),
+        ("HEAD", "/api/v2.0/users/current", "GET /users/current", []),
     ],
 )
 def test_literals_go_before_variables_for_the_method_that_is_asked_for(
