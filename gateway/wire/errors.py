@@ -20,7 +20,7 @@ def oci_error(error: DomainError) -> Answer:
 
     A 401 needs its challenge: the caller adds it, since it depends on the route (`gateway.wire.challenge`).
     """
-    entry: dict[str, object] = {"code": error.entry.oci_code, "message": error.public_message}
+    entry: dict[str, object] = {"code": error.entry.oci_code, "message": _message(error)}
     if error.metadata and not error.entry.hides_message:
         entry["detail"] = dict(error.metadata)
     return _answer(error, entry)
@@ -28,10 +28,7 @@ def oci_error(error: DomainError) -> Answer:
 
 def rest_error(error: DomainError) -> Answer:
     """The error as Harbor writes it, for /api/v2.0. No challenge on a 401: a browser would open its own dialogue."""
-    message = error.public_message
-    if error.violations and not error.entry.hides_message:
-        message += ": " + "; ".join(f"{violation.field}: {violation.description}" for violation in error.violations)
-    return _answer(error, {"code": error.entry.rest_code, "message": message})
+    return _answer(error, {"code": error.entry.rest_code, "message": _message(error)})
 
 
 def error_for_path(path: str, error: DomainError) -> Answer:
@@ -41,6 +38,16 @@ def error_for_path(path: str, error: DomainError) -> Answer:
         answer.headers.append(API_VERSION_HEADER)
         return answer
     return rest_error(error)
+
+
+def _message(error: DomainError) -> str:
+    """The text, and what is wrong with which field where the text does not say it."""
+    message = error.public_message
+    if error.entry.hides_message:
+        return message
+    unsaid = [each for each in error.violations if each.description not in message]
+    told = "; ".join(f"{each.field}: {each.description}" for each in unsaid)
+    return f"{message}: {told}" if told else message
 
 
 def _answer(error: DomainError, entry: dict[str, object]) -> Answer:
