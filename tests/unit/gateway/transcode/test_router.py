@@ -80,7 +80,7 @@ def test_another_method_is_told_which_there_are(router: PathRouter[str]) -> None
     with pytest.raises(DomainError) as refusal:
         router.find("PATCH", "/api/v2.0/users/current")
     assert refusal.value.reason == "UNSUPPORTED"
-    assert refusal.value.metadata == {"allow": "GET, PUT"}
+    assert refusal.value.metadata == {"allow": "GET, HEAD, PUT"}
 
 
 @pytest.mark.parametrize("name", ["%", "%zz", "%ff", "a%00b", "a%2500b", "a%0ab", "%25ff"])
