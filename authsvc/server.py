@@ -33,6 +33,7 @@ from svckit import keys, logging
 from svckit.errors import DomainError
 from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
+from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, serve_until_signal
 from svckit.rpc.listening import ListenError
 from svckit.rpc.tls import TlsError
@@ -85,8 +86,9 @@ async def serve(settings: AuthSettings) -> None:
     hasher = Argon2Hasher(
         memory_kib=settings.argon2_memory_kib, passes=settings.argon2_passes, threads=settings.hash_threads
     )
+    metrics = Metrics(SECTION)
     try:
-        async with open_store(settings) as store:
+        async with metrics_endpoint(metrics, settings.metrics_listen), open_store(settings) as store:
             robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
             server = build_server(
                 settings,
@@ -95,7 +97,7 @@ async def serve(settings: AuthSettings) -> None:
                 robot_secret_key=robot_secret_key,
                 trust=trust,
                 signer=TokenSigner(SECTION, keypair, registry_audience=settings.token_service),
-                metrics=Metrics(SECTION),
+                metrics=metrics,
             )
             await serve_until_signal(server)
     finally:

@@ -17,6 +17,7 @@ from svckit import keys, logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
 from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
+from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, serve_until_signal
 from svckit.rpc.listening import ListenError
 from svckit.rpc.tls import TlsError
@@ -79,7 +80,8 @@ async def serve(settings: BlobSettings) -> None:
         asyncio.create_task(return_free_memory()),
     ]
     try:
-        await serve_until_signal(server)
+        async with metrics_endpoint(metrics, settings.metrics_listen):
+            await serve_until_signal(server)
     finally:
         for chore in chores:
             chore.cancel()

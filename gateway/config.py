@@ -75,7 +75,7 @@ class GatewaySettings(ServiceSettings):
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed, such as `10.0.0.0/8`."""
     metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """From where /metrics may be read; elsewhere it is not there."""
+    """From where /metrics may be read; elsewhere it is not there. Empty: from nowhere, only at `metrics_listen`."""
     harbor_version: str = Field(default="v2.16.0-roadstead", pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$")
     """The version that /api/v2.0/systeminfo gives as Harbor's: clients such as the Terraform provider choose by it what
     they send. It says whose API this is, in Harbor's own form `v2.16.0-<build>`."""

@@ -41,6 +41,7 @@ from svckit.access.remote import RemoteChecker
 from svckit.errors import DomainError
 from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
+from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, open_channel, serve_until_signal
 from svckit.rpc.address import AddressError
 from svckit.rpc.listening import ListenError
@@ -93,7 +94,9 @@ async def serve(settings: MetaSettings) -> None:
     trust.publish(SECTION, keypair)
     signer = TokenSigner(SECTION, keypair)
     tokens = ServiceTokenSource(signer)
+    metrics = Metrics(SECTION)
     async with (
+        metrics_endpoint(metrics, settings.metrics_listen),
         open_store(settings) as store,
         # Questions about a caller go out with the caller's own token, which authsvc judges.
         open_channel(
@@ -126,7 +129,7 @@ async def serve(settings: MetaSettings) -> None:
             verifier=TokenVerifier(trust, registry_audience=settings.token_service),
             signer=signer,
             pulls=pulls,
-            metrics=Metrics(SECTION),
+            metrics=metrics,
         )
         recording = asyncio.create_task(pulls.run(settings.pull_flush_seconds, _log_lost_pulls))
         try:

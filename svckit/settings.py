@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from svckit.logging import scrub
+from svckit.metrics_endpoint import parse_metrics_address
 
 SECTIONS = ("common", "gateway", "authsvc", "metasvc", "blobsvc", "jobsvc", "worker")
 """The sections that one file for all services may have."""
@@ -64,6 +65,16 @@ class ServiceSettings(BaseSettings):
     """"auto": console on a terminal, JSON elsewhere."""
     trust_dir: Path = Path("/var/lib/roadstead/trust")
     """The folder of the trust bundle: one JWKS file for each service."""
+    metrics_listen: str = ""
+    """Where Prometheus may read the metrics of this process: `HOST:PORT`, such as `127.0.0.1:9411`; empty for nowhere.
+    Whoever reaches the address may read them. Each process needs one of its own. (The gateway has /metrics besides.)"""
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _check_metrics_listen(cls, value: str) -> str:
+        if value:
+            parse_metrics_address(value)
+        return value
 
     @classmethod
     def settings_customise_sources(
