@@ -79,7 +79,7 @@ class FileBlobs:
                     raise NotFound("BLOB_UNKNOWN", "the stored bytes end too early")
                 position += len(data)
                 ahead = self._read(file, position, part)
-                self._metrics.bytes_out.inc(len(data))
+                self._metrics.read_bytes.inc(len(data))
                 yield data
         finally:
             if ahead is not None:

@@ -11,27 +11,33 @@ class StoreMetrics:
     """Metrics of a file-system store.
 
     Attributes:
-        bytes_in: appended to uploads.
-        bytes_out: read from blobs.
+        uploaded_bytes: appended to uploads.
+        read_bytes: read from blobs.
+        rehashed_bytes: read again to be hashed: after a restart, or for an algorithm that was not announced.
         uploads_held: sessions that somebody is writing, finishing or cancelling now.
         uploads_ended: sessions that ended, by how: finished, mismatched, cancelled, expired, failed.
-        bytes_hashed_again: read again to be hashed: after a restart, or for an algorithm that was not announced.
         finish_seconds: from the lock to the durable blob.
         fsync_seconds: of one data file.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers them."""
-        self.bytes_in = Counter("blob_bytes_in", "Bytes appended to uploads", registry=registry)
-        self.bytes_out = Counter("blob_bytes_out", "Bytes read from blobs", registry=registry)
-        self.uploads_held = Gauge("blob_uploads_held", "Uploads that are held for writing now", registry=registry)
-        self.uploads_ended = Counter("blob_uploads_ended", "Uploads that ended, by how", ("how",), registry=registry)
-        self.bytes_hashed_again = Counter(
-            "blob_bytes_hashed_again", "Bytes of uploads that were read again to be hashed", registry=registry
+        self.uploaded_bytes = Counter("blobsvc_uploaded_bytes", "Bytes appended to uploads", registry=registry)
+        self.read_bytes = Counter("blobsvc_read_bytes", "Bytes read from blobs", registry=registry)
+        self.rehashed_bytes = Counter(
+            "blobsvc_rehashed_bytes", "Bytes of uploads that were read again to be hashed", registry=registry
         )
+        self.uploads_held = Gauge("blobsvc_uploads_held", "Uploads that are held for writing now", registry=registry)
+        self.uploads_ended = Counter("blobsvc_uploads_ended", "Uploads that ended, by how", ("how",), registry=registry)
+        for how in ("finished", "mismatched", "cancelled", "expired", "failed"):
+            # Shown from the start as 0: a rate needs to have seen the first one come.
+            self.uploads_ended.labels(how)
         self.finish_seconds = Histogram(
-            "blob_finish_seconds", "Seconds to verify and store an upload", buckets=_FINISH_BUCKETS, registry=registry
+            "blobsvc_finish_seconds",
+            "Seconds to verify and store an upload",
+            buckets=_FINISH_BUCKETS,
+            registry=registry,
         )
         self.fsync_seconds = Histogram(
-            "blob_fsync_seconds", "Seconds of an fsync of a data file", buckets=_FSYNC_BUCKETS, registry=registry
+            "blobsvc_fsync_seconds", "Seconds of an fsync of a data file", buckets=_FSYNC_BUCKETS, registry=registry
         )

@@ -210,7 +210,7 @@ class HeldSession:
                         progress.hasher.update(view[:written])
                         progress.hashed_bytes += written
                     self.size_bytes += written
-                    self._metrics.bytes_in.inc(written)
+                    self._metrics.uploaded_bytes.inc(written)
                     view = view[written:]
 
     def sync(self) -> int:
@@ -250,7 +250,7 @@ class HeldSession:
                     raise OSError(errno.EIO, "the data file of an upload has shrunk")
                 progress.hasher.update(buffer[:count])
                 progress.hashed_bytes += count
-                self._metrics.bytes_hashed_again.inc(count)
+                self._metrics.rehashed_bytes.inc(count)
             return progress.hasher.digest() if progress.hashed_bytes == self.size_bytes else None
 
     def stamp(self) -> datetime:

@@ -68,15 +68,15 @@ async def test_bytes_are_hashed_as_they_come_and_not_again(disk: Disk) -> None:
     await append(disk.store.uploads, upload_id, DATA[:1000])
     await append(disk.store.uploads, upload_id, DATA[1000:])
     await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    assert disk.counted("blob_bytes_hashed_again_total") == 0
-    assert disk.counted("blob_bytes_in_total") == len(DATA)
+    assert disk.counted("blobsvc_rehashed_bytes_total") == 0
+    assert disk.counted("blobsvc_uploaded_bytes_total") == len(DATA)
 
 
 async def test_another_algorithm_than_announced_is_hashed_again(disk: Disk) -> None:
     upload_id = await started(disk.store.uploads, SHA256)
     await append(disk.store.uploads, upload_id, DATA)
     await disk.store.uploads.finish(upload_id, Digest.of(DATA, SHA512))
-    assert disk.counted("blob_bytes_hashed_again_total") == len(DATA)
+    assert disk.counted("blobsvc_rehashed_bytes_total") == len(DATA)
 
 
 async def test_an_upload_goes_on_after_a_restart(disk: Disk) -> None:
@@ -129,7 +129,7 @@ async def test_a_hash_that_was_forgotten_is_made_again(tmp_path: Path) -> None:
         await uploads.finish(first, Digest.of(DATA[:4000]))
         await uploads.finish(second, Digest.of(DATA[:4000]))
         assert len(uploads._progress) <= 1
-        assert registry.get_sample_value("blob_bytes_hashed_again_total") > 0  # type: ignore[operator]  # it is there
+        assert registry.get_sample_value("blobsvc_rehashed_bytes_total") > 0  # type: ignore[operator]  # it is there
     finally:
         pool.close()
 
@@ -209,7 +209,7 @@ async def test_a_full_disk_is_unavailable_and_the_session_goes_on_once_there_is_
     blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
     assert await read(disk.store.blobs, blob.key) == DATA
     # What was hashed before it was full still counts.
-    assert disk.counted("blob_bytes_hashed_again_total") == 0
+    assert disk.counted("blobsvc_rehashed_bytes_total") == 0
 
 
 async def test_a_failure_to_make_a_session_is_unavailable_and_leaves_no_session(
@@ -251,7 +251,7 @@ async def test_bytes_that_the_disk_did_not_take_end_the_session(
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await disk.store.uploads.finish(upload_id, Digest.of(DATA))
     assert await keys(disk.store.admin) == []
-    assert disk.counted("blob_uploads_ended_total", how="failed") == 1
+    assert disk.counted("blobsvc_uploads_ended_total", how="failed") == 1
 
 
 async def test_bytes_are_on_the_disk_before_a_write_is_answered(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
