@@ -65,11 +65,19 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument(
         "--grpc-port",
-        type=_grpc_port,
+        type=_first_port,
         default=9401,
         metavar="N",
         help="the first of four loopback ports for gRPC callers: authsvc, metasvc, blobsvc, and one that is kept for "
         "jobs; 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=_first_port,
+        default=0,
+        metavar="N",
+        help="the first of the loopback ports for Prometheus: the same four, then one for each process of the gateway; "
+        "0 for none (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -136,7 +144,15 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 def _up(options: argparse.Namespace) -> int:
     from ctl.up import Options, up
 
-    return up(Options(options.data_dir, options.http, options.grpc_port, options.workers, options.log_level))
+    chosen = Options(
+        data_dir=options.data_dir,
+        http=options.http,
+        grpc_port=options.grpc_port,
+        metrics_port=options.metrics_port,
+        workers=options.workers,
+        log_level=options.log_level,
+    )
+    return up(chosen)
 
 
 def _print_password(options: argparse.Namespace) -> int:
@@ -177,7 +193,7 @@ def _address(text: str) -> Address:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _grpc_port(text: str) -> int:
+def _first_port(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > 65535 - 3:
         raise argparse.ArgumentTypeError(f"{text!r} is no port with three more above it")
     return int(text)

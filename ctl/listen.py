@@ -3,13 +3,14 @@
 import errno
 import os
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ctl.errors import CommandError
 
-GRPC_OFFSETS = {"authsvc": 0, "metasvc": 1, "blobsvc": 2}
-"""Which of the ports from N on is whose; the fourth is kept for the job service."""
-
+# Which of the ports from N on is whose; the fourth is kept for the job service.
+_OFFSETS = {"authsvc": 0, "metasvc": 1, "blobsvc": 2}
+_FIRST_GATEWAY = 4
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _LAST_PORT = 65535
@@ -80,10 +81,28 @@ def grpc_addresses(first_port: int) -> dict[str, str]:
     Raises:
         CommandError: if one of them is taken.
     """
+    return _loopback_addresses("gRPC", "--grpc-port", first_port, _OFFSETS)
+
+
+def metrics_addresses(first_port: int, gateways: Sequence[str]) -> dict[str, str]:
+    """The loopback address at which each process serves its metrics, from a port on; none for port 0.
+
+    Args:
+        first_port: of authsvc, in the same order as for gRPC; those of the gateway come after the fourth.
+        gateways: the names of the gateway's processes.
+
+    Raises:
+        CommandError: if one of them is taken.
+    """
+    offsets = {name: offset for offset, name in enumerate(gateways, _FIRST_GATEWAY)}
+    return _loopback_addresses("metrics", "--metrics-port", first_port, {**_OFFSETS, **offsets})
+
+
+def _loopback_addresses(what: str, option: str, first_port: int, offsets: Mapping[str, int]) -> dict[str, str]:
     if first_port == 0:
         return {}
     addresses = {}
-    for service, offset in GRPC_OFFSETS.items():
+    for name, offset in offsets.items():
         port = first_port + offset
         # The service binds it itself, later; this finds out in time to say so in clear words.
         with socket.socket() as probe:
@@ -92,9 +111,9 @@ def grpc_addresses(first_port: int) -> dict[str, str]:
                 probe.bind((_LOOPBACK, port))
                 probe.listen(1)
             except (OSError, OverflowError) as error:
-                advice = "choose others with --grpc-port N, or none with --grpc-port 0"
-                raise CommandError(_explain(f"gRPC of {service} on {_LOOPBACK}:{port}", error, advice)) from error
-        addresses[service] = f"{_LOOPBACK}:{port}"
+                advice = f"choose others with {option} N, or none with {option} 0"
+                raise CommandError(_explain(f"{what} of {name} on {_LOOPBACK}:{port}", error, advice)) from error
+        addresses[name] = f"{_LOOPBACK}:{port}"
     return addresses
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from ctl.console import Console
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
-from ctl.listen import Address, bind_http, grpc_addresses
+from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
 from ctl.plan import STOP_SECONDS, Plan, write_settings
 from ctl.ready import wait_until_ready
 from ctl.service import SERVICES
@@ -34,6 +34,7 @@ class Options:
         data_dir: where everything lies.
         http: where HTTP is served.
         grpc_port: the first of the loopback ports for platform callers; 0 for none.
+        metrics_port: the first of the loopback ports for Prometheus; 0 for none.
         workers: how many processes of the gateway.
         log_level: of all services.
     """
@@ -41,6 +42,7 @@ class Options:
     data_dir: DataDir
     http: Address
     grpc_port: int
+    metrics_port: int
     workers: int
     log_level: str
 
@@ -56,19 +58,22 @@ def up(options: Options) -> int:
         listener, http = bind_http(options.http)
         stack.enter_context(listener)
         grpc = grpc_addresses(options.grpc_port)
+        metrics = metrics_addresses(options.metrics_port, _names("gateway", options.workers))
         sockets = stack.enter_context(options.data_dir.socket_folder())
         plan = Plan(options.data_dir, sockets, listener.fileno(), grpc, options.log_level, pretty=sys.stderr.isatty())
         password, is_new = options.data_dir.admin_password()
         write_settings(plan)
         for service, address in grpc.items():
             _say(f"grpc {service} {address}")
+        for name, address in metrics.items():
+            _say(f"metrics {name} http://{address}/metrics")
         if is_new:
             _say(f"admin password: {password} (kept in {options.data_dir.password_file})")
-        children = _children(plan, listener, options.workers)
+        children = _children(plan, listener, options.workers, metrics)
         return asyncio.run(_run(children, http, pretty=plan.pretty))
 
 
-def _children(plan: Plan, listener: socket.socket, workers: int) -> list[Child]:
+def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mapping[str, str]) -> list[Child]:
     # The file that DataDir.admin_password keeps says it to the one service that needs it.
     environment = {name: value for name, value in os.environ.items() if name != "ROADSTEAD_ADMIN_PASSWORD"}
     # glibc gives each thread a heap of its own, up to eight for each core; most of that would lie idle here.
@@ -76,16 +81,26 @@ def _children(plan: Plan, listener: socket.socket, workers: int) -> list[Child]:
     counts = {"gateway": workers}
     return [
         Child(
-            name=service if counts.get(service, 1) == 1 else f"{service}-{number}",
+            name=name,
             command=_command(service, plan.data_dir.config_file),
-            environment=environment,
+            environment={**environment, **_metrics_variable(service, metrics.get(name))},
             pass_fds=(listener.fileno(),) if service == "gateway" else (),
             stop_rank=rank,
             drain_seconds=STOP_SECONDS,
         )
         for rank, service in enumerate(SERVICES)
-        for number in range(1, counts.get(service, 1) + 1)
+        for name in _names(service, counts.get(service, 1))
     ]
+
+
+def _names(service: str, count: int) -> Sequence[str]:
+    """What the processes of a service are called."""
+    return [service] if count == 1 else [f"{service}-{number}" for number in range(1, count + 1)]
+
+
+def _metrics_variable(service: str, address: str | None) -> Mapping[str, str]:
+    # Not in the settings file: all processes of the gateway read the same section of it.
+    return {f"ROADSTEAD_{service.upper()}_METRICS_LISTEN": address} if address else {}
 
 
 def _command(service: str, config: Path) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from ctl.errors import CommandError
-from ctl.listen import Address, bind_http, grpc_addresses
+from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,9 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
         bind_http(Address("nowhere.invalid", 8080))
 
 
-def test_port_0_means_no_grpc_addresses() -> None:
+def test_port_0_means_no_addresses() -> None:
     assert grpc_addresses(0) == {}
+    assert metrics_addresses(0, ["gateway"]) == {}
 
 
 def test_a_taken_grpc_port_is_named_with_its_service() -> None:
@@ -69,3 +70,13 @@ def test_a_taken_grpc_port_is_named_with_its_service() -> None:
 
         with pytest.raises(CommandError, match=f"authsvc on 127.0.0.1:{port}: the port is taken.*--grpc-port N"):
             grpc_addresses(port)
+
+
+def test_a_taken_metrics_port_is_named_with_its_process() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(CommandError, match=f"metrics of authsvc on 127.0.0.1:{port}: .* taken.*--metrics-port N"):
+            metrics_addresses(port, ["gateway"])
