@@ -77,6 +77,7 @@ class Actor:
             self._list_tags: 6,
             self._abandon: 3,
             self._delete_repository: 1,
+            self._live_a_project: 2,
         }
         while not until.is_set():
             [deed] = self.chance.choices([*deeds], weights=[*deeds.values()])
@@ -129,8 +130,7 @@ class Actor:
     def _make_room(self, repository: OwnRepository) -> None:
         self.done["was refused by the quota"] += 1
         # What was refused leaves its blobs behind, for the collector; only this gives back all at once.
-        self.client.delete_repository(repository.name)
-        repository.note_end()
+        self._end(repository)
 
     def _push_shared(self) -> None:
         repository, pushed = self.chance.choice([*self.ledger.shared]), self._some_image()
@@ -142,7 +142,7 @@ class Actor:
             # Where somebody deletes the repository at the same time, its links go.
             self.client.put_manifest(repository, tag, pushed)
         except Refused:
-            self.client.delete_repository(repository)
+            self.client.delete_repository(repository, 200, 404)
 
     def _push_blobs(self, repository: str, pushed: Image, held: set[str] | None = None) -> None:
         for digest, content in pushed.blobs.items():
@@ -215,8 +215,7 @@ class Actor:
             return
         self._log_in(repository.name)
         tag = self.chance.choice([*repository.tags])
-        if self.client.delete_manifest(repository.name, tag) == 412:
-            raise Surprise(f"the tag {repository.name}:{tag} cannot be deleted")
+        self.client.delete_manifest(repository.name, tag, 202)
         del repository.tags[tag]
 
     def _delete_manifest(self) -> None:
@@ -225,10 +224,10 @@ class Actor:
             return
         self._log_in(repository.name)
         digest = self.chance.choice([*repository.manifests])
-        is_refused = self.client.delete_manifest(repository.name, digest) == 412
-        if is_refused != repository.is_held(digest):
-            raise Surprise(f"{repository.name}@{digest}: deleting it was {'' if is_refused else 'not '}refused")
-        if not is_refused:
+        if repository.is_held(digest):
+            self.client.delete_manifest(repository.name, digest, 412)
+        else:
+            self.client.delete_manifest(repository.name, digest, 202)
             repository.note_delete(digest)
 
     def _delete_shared(self) -> None:
@@ -236,11 +235,10 @@ class Actor:
         self._log_in(repository)
         known = [*self.ledger.manifests[repository]]
         if self.chance.random() < 0.1:
-            self.client.delete_repository(repository)
-        elif known and self.chance.random() < 0.7:
-            self.client.delete_manifest(repository, self.chance.choice(known))
+            self.client.delete_repository(repository, 200, 404)
         else:
-            self.client.delete_manifest(repository, self.chance.choice(TAGS))
+            reference = self.chance.choice([*known, *TAGS])
+            self.client.delete_manifest(repository, reference, 202, 404)
 
     def _list_tags(self) -> None:
         repository = self.chance.choice(self.own)
@@ -255,9 +253,30 @@ class Actor:
         self.client.abandon_upload(repository.name, self.chance.randbytes(self.chance.randint(*_SMALL_BYTES)))
 
     def _delete_repository(self) -> None:
-        repository = self.chance.choice(self.own)
-        self.client.delete_repository(repository.name)
+        self._end(self.chance.choice(self.own))
+
+    def _end(self, repository: OwnRepository) -> None:
+        self.client.delete_repository(repository.name, 200 if repository.is_there else 404)
         repository.note_end()
+
+    def _live_a_project(self) -> None:
+        """Makes a project, uses and deletes it, and makes another of the same name, which has nothing of the first."""
+        project = f"short{self.chance.getrandbits(40):x}"
+        repository, pushed = OwnRepository(f"{project}/app"), new_image(self.chance)
+        self.ledger.note_attempt(repository.name, pushed, ["v1"])
+        for _ in range(2):
+            self.client.create_project(project)
+            self._log_in(repository.name, *self._sources())
+            if self.client.tags(repository.name) or self.client.manifest(repository.name, pushed.digest) is not None:
+                raise Surprise(f"{project} is new, and holds something")
+            self._push_blobs(repository.name, pushed, repository.blobs)
+            self._put_own(repository, pushed, "v1")
+            self._check_manifest(repository.name, "v1", pushed)
+            self._check_blobs(repository.name, pushed)
+            self._end(repository)
+            self.client.delete_project(project)
+            if self.client.has_project(project):
+                raise Surprise(f"{project} was deleted, and is there")
 
     def _some_image(self) -> Image:
         if self.chance.random() < _NEW_SHARE:

@@ -12,7 +12,7 @@ SUPERVISOR = "the supervisor"
 SESSIONS = "the database's sessions"
 _SERVICES = ("gateway", "authsvc", "metasvc", "blobsvc")
 _PAUSE_SECONDS = (0.5, 3.5)
-_SUPERVISOR_SHARE = 0.15
+_SUPERVISOR_SHARE = 0.2
 _SESSIONS_SHARE = 0.15
 _TWO_SHARE = 0.2
 

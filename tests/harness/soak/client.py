@@ -82,15 +82,29 @@ class RegistryClient:
         self._expect(answer, {400: "MANIFEST_BLOB_UNKNOWN", 403: "DENIED"})
         return False
 
-    def delete_manifest(self, repository: str, reference: str) -> int:
-        """DELETE of a tag or manifest: 202; 404 where it was not there, as after an answer that was lost; or 412."""
-        return self.ask("DELETE", f"/v2/{repository}/manifests/{reference}", 202, 404, 412).status_code
+    def delete_manifest(self, repository: str, reference: str, *expected: int) -> None:
+        """DELETE of a tag or manifest; it says 404 also where an earlier attempt did it and its answer was lost."""
+        self.ask("DELETE", f"/v2/{repository}/manifests/{reference}", *expected, again=404)
 
-    def delete_repository(self, repository: str) -> None:
+    def delete_repository(self, repository: str, *expected: int) -> None:
         """Deletes a repository with all that is in it, over the REST API."""
         project, _, name = repository.partition("/")
         path = f"/api/v2.0/projects/{project}/repositories/{quote(name, safe='')}"
-        self.ask("DELETE", path, 200, 404, auth=self._login.basic)
+        self.ask("DELETE", path, *expected, again=404, auth=self._login.basic)
+
+    def create_project(self, project: str) -> None:
+        """Creates a project, over the REST API."""
+        body = {"project_name": project}
+        self.ask("POST", "/api/v2.0/projects", 201, again=409, json=body, auth=self._login.basic)
+
+    def delete_project(self, project: str) -> None:
+        """Deletes an empty project, over the REST API."""
+        self.ask("DELETE", f"/api/v2.0/projects/{project}", 200, again=404, auth=self._login.basic)
+
+    def has_project(self, project: str) -> bool:
+        """Whether there is a project, over the REST API."""
+        path = f"/api/v2.0/projects/{project}"
+        return self.ask("GET", path, 200, 404, auth=self._login.basic).status_code == 200
 
     def mount(self, repository: str, digest: str, source: str) -> bool:
         """Mounts a blob of another repository; False where it has to be uploaded."""
@@ -102,8 +116,7 @@ class RegistryClient:
         location = self._begin(repository)
         self._try("PATCH", location, content=content[: len(content) // 2])
         if self._chance.random() < 0.5:
-            # 404 where an earlier attempt did it.
-            self.ask("DELETE", location, 204, 404, 409)
+            self.ask("DELETE", location, 204, 409, again=404)
 
     def push_blob(self, repository: str, digest: str, content: bytes) -> None:
         """Uploads a blob, in one of the ways that the spec knows, until it is there.
@@ -117,14 +130,23 @@ class RegistryClient:
             if time.monotonic() > deadline:
                 raise Surprise(f"no upload of {digest} to {repository} came to its end")
 
-    def ask(self, method: str, path: str, *expected: int, **sent: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, *expected: int, again: int | None = None, **sent: Any) -> httpx.Response:
         """Repeats a request until it is answered.
+
+        Args:
+            method: of the request.
+            path: of the request.
+            expected: the statuses that the answer may have.
+            again: one more, for a repeated request: an earlier attempt may have done it, and its answer was lost.
+            sent: what httpx takes.
 
         Raises:
             Surprise: the answer is not among those expected, or does not come.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (answer := self._try(method, path, **sent)) is None:
+            if again is not None:
+                expected = (*expected, again)
             if time.monotonic() > deadline:
                 raise Surprise(f"no answer to {method} {path}")
         if answer.status_code not in expected:

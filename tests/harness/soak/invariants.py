@@ -1,7 +1,7 @@
 """What must hold when all is quiet: read from the tables, the disk, and over HTTP as an administrator."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -50,6 +50,7 @@ class Invariants:
     def findings(self, admin: RegistryClient) -> Iterator[str]:
         """All that is wrong."""
         yield from self.usages()
+        yield from self.deleted_projects()
         yield from self.blob_files()
         yield from self.nothing_unasked()
         yield from self.tag_histories()
@@ -78,6 +79,15 @@ class Invariants:
                 yield f"{project['name']} uses {total} bytes, and {project['used_bytes']} are said"
             if 0 <= project["quota_bytes"] < project["used_bytes"]:
                 yield f"{project['name']} is over its quota: {project['used_bytes']} of {project['quota_bytes']}"
+
+    def deleted_projects(self) -> Iterator[str]:
+        """What was begun to be deleted is deleted, and the change log says so once."""
+        logged = Counter(row["project_id"] for row in self.rows.select(_CHANGES) if row["kind"] == "project_delete")
+        for project in self.rows.select("SELECT id, name, state FROM project"):
+            if project["state"] == "deleting":
+                yield f"the deletion of {project['name']} has not come to its end"
+            elif logged[project["id"]] != (project["state"] == "deleted"):
+                yield f"{project['name']} is {project['state']}, and was deleted {logged[project['id']]} times"
 
     def blob_files(self) -> Iterator[str]:
         """The generation that lives is on the disk, whole."""

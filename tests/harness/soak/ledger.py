@@ -39,6 +39,11 @@ class OwnRepository:
         self.tags.clear()
         self.blobs.clear()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was pushed to it: its first blob makes it."""
+        return bool(self.blobs)
+
     def is_held(self, digest: str) -> bool:
         """Whether an index names a manifest."""
         return any(child.digest == digest for image in self.manifests.values() for child in image.children)

@@ -3,8 +3,8 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
@@ -15,10 +15,13 @@ from tests.harness.soak.chaos import Chaos
 from tests.harness.soak.client import RegistryClient
 from tests.harness.soak.invariants import Invariants
 from tests.harness.soak.ledger import Ledger, OwnRepository
-from tests.harness.soak.resources import Holding, growth, holdings
+from tests.harness.soak.resources import growth, holdings
 from tests.harness.soak.traffic import Traffic
 from tests.harness.soak.watcher import Watcher
 from tests.harness.workspace import PROJECT_ADMIN, Management
+
+Task = Callable[[threading.Event], object]
+"""Goes on until the event is set."""
 
 _SMALL_QUOTA_BYTES = 3_000_000
 _FINDINGS_SHOWN = 40
@@ -69,6 +72,15 @@ class Report:
         """How often what was killed."""
         return Counter(name for outage in self.traffic.outages for name in outage.names)
 
+    def attempt(self, work: Callable[[], object]) -> bool:
+        """Does something; what it raises is a finding. Tells whether it raised nothing."""
+        try:
+            work()
+        except Exception as error:
+            self.findings.append(f"{type(error).__name__}: {error}")
+            return False
+        return True
+
     def __str__(self) -> str:
         """For whoever reads why a test failed, or how much it has done."""
         shown = self.findings[:_FINDINGS_SHOWN]
@@ -105,15 +117,17 @@ def soak(installation: Installation, plan: Plan) -> Report:
         watcher = Watcher(rows)
         chaos = Chaos(installation, rows, report.traffic, random.Random(f"{plan.seed} chaos"))
         work = [actor.work for actor in actors]
+        invariants = Invariants(rows, installation.data_dir, ledger)
 
-        _together(report, plan.storm_seconds, [*work, watcher.watch, chaos.rage])
+        _together(report, plan.storm_seconds, [*work, watcher.watch], chaos.rage)
         if not report.findings:
             report.findings += _in_peace(installation, report, plan, [*work, watcher.watch])
         if not report.findings:
-            _each(report, [actor.check_own for actor in actors])
-        watcher.look()
+            for actor in actors:
+                report.attempt(actor.check_own)
+        report.attempt(watcher.look)
         report.findings += watcher.findings
-        report.findings += Invariants(rows, installation.data_dir, ledger).findings(admin)
+        report.attempt(lambda: report.findings.extend(invariants.findings(admin)))
         report.findings += report.traffic.findings()
         report.done = sum((actor.done for actor in actors), Counter())
         report.revisions = watcher.newest
@@ -139,35 +153,33 @@ def _actor(
     return Actor(client, ledger, own, Shelf.filled(report.plan.seed), chance)
 
 
-def _in_peace(
-    installation: Installation, report: Report, plan: Plan, tasks: Sequence[Callable[[threading.Event], None]]
-) -> Iterator[str]:
+def _in_peace(installation: Installation, report: Report, plan: Plan, tasks: Sequence[Task]) -> Iterator[str]:
     """Works on, and tells what has grown meanwhile; nobody asks anything while it is measured."""
     _together(report, plan.calm_seconds * _WARM_SHARE, tasks)
-    before: Mapping[str, Holding] = holdings(installation)
+    before = holdings(installation)
     _together(report, plan.calm_seconds * (1 - _WARM_SHARE), tasks)
     yield from growth(
         before, holdings(installation), descriptors=_MORE_DESCRIPTORS, resident_bytes=_MORE_RESIDENT_BYTES
     )
 
 
-def _together(report: Report, seconds: float, tasks: Sequence[Callable[[threading.Event], None]]) -> None:
-    """Runs tasks for so long, or until the first has found something."""
+def _together(report: Report, seconds: float, tasks: Sequence[Task], in_this_thread: Task | None = None) -> None:
+    """Runs tasks for so long, or until the first has found something.
+
+    The kernel ends what a thread has started when the thread ends, where it is to end with its parent: what starts an
+    installation again has to stay in the thread of the test.
+    """
     until = threading.Event()
-    with ThreadPoolExecutor(len(tasks), thread_name_prefix="soak") as pool:
-        running = [pool.submit(task, until) for task in tasks]
-        try:
-            wait(running, timeout=seconds, return_when=FIRST_EXCEPTION)
-        finally:
+
+    def noted(task: Task) -> None:
+        if not report.attempt(lambda: task(until)):
             until.set()
-    _collect(report, running)
 
-
-def _each(report: Report, checks: Sequence[Callable[[], None]]) -> None:
-    with ThreadPoolExecutor(len(checks), thread_name_prefix="soak") as pool:
-        running = [pool.submit(check) for check in checks]
-    _collect(report, running)
-
-
-def _collect(report: Report, running: "Sequence[Future[None]]") -> None:
-    report.findings += [repr(error) for future in running if (error := future.exception()) is not None]
+    timer = threading.Timer(seconds, until.set)
+    with ThreadPoolExecutor(len(tasks), thread_name_prefix="soak") as pool:
+        timer.start()
+        for task in tasks:
+            pool.submit(noted, task)
+        noted(in_this_thread or threading.Event.wait)
+        timer.cancel()
+    timer.join()
