@@ -11,9 +11,7 @@ def test_a_kill(start_installation):                     # your own
 
 import http.client
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.harness.ports import free_ports_in_a_row
 from tests.harness.process import kill_and_wait, memory_bytes
 
 START_SECONDS = 90.0
@@ -38,8 +37,8 @@ LOG_LINES_SHOWN = 150
 _TAKEN = "is taken by another program"
 # In the order of their ports on loopback.
 _SOCKETS = {"authsvc": "auth.sock", "metasvc": "meta.sock", "blobsvc": "blob.sock"}
-# Below what Linux gives to outgoing connections (32768 and up), so that nothing else takes one of four in a row.
-_GRPC_PORTS = range(20_000, 32_000, 4)
+# authsvc, metasvc, blobsvc and one that is kept; for metrics the same, and the processes of the gateway.
+_GRPC_PORTS = 4
 
 _running: list["Installation"] = []
 
@@ -56,17 +55,25 @@ class Installation:
         http_url: "http://127.0.0.1:PORT".
         host: "127.0.0.1:PORT", as registry clients want it.
         grpc_ports: by service; empty where it was started without.
+        metrics_urls: by process; empty where it was started without.
         output: what it has said on standard output, line by line.
     """
 
     def __init__(
-        self, data_dir: Path, *, grpc: bool = True, workers: int = 1, environment: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        grpc: bool = True,
+        metrics: bool = False,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Starts it, and waits until it is ready.
 
         Args:
             data_dir: need not exist.
             grpc: whether it listens for gRPC on loopback.
+            metrics: whether its processes serve their metrics.
             workers: processes of the gateway.
             environment: variables beside the usual ones.
 
@@ -76,9 +83,11 @@ class Installation:
         self.data_dir = data_dir
         self.log_file = data_dir.with_name(f"{data_dir.name}.log")
         self.grpc_ports: dict[str, int] = {}
+        self.metrics_urls: dict[str, str] = {}
         self.output: list[str] = []
         self.start_seconds = 0.0
         self._grpc = grpc
+        self._metrics = metrics
         self._workers = workers
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
         self._environment = {**inherited, **(environment or {})}
@@ -114,7 +123,7 @@ class Installation:
     def start(self) -> None:
         """Starts it, on the same HTTP port as before if it ran before."""
         for attempts_left in (4, 3, 2, 1, 0):
-            first_port = _free_grpc_ports() if self._grpc else 0
+            first_port = free_ports_in_a_row(_GRPC_PORTS + _GRPC_PORTS + self._workers)
             started = time.monotonic()
             process = _Process(self._command(first_port), self._environment, self.log_file)
             if process.wait_ready():
@@ -128,8 +137,9 @@ class Installation:
         self._process = process
         self.output = process.lines
         self._http = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready http://")
-        offsets = enumerate(_SOCKETS) if first_port else ()
+        offsets = enumerate(_SOCKETS) if self._grpc else ()
         self.grpc_ports = {service: first_port + offset for offset, service in offsets}
+        self.metrics_urls = dict(line.split()[1:] for line in process.lines if line.startswith("metrics "))
         _running.append(self)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -235,7 +245,8 @@ class Installation:
         arguments = {
             "--data-dir": self.data_dir,
             "--http": self._http,
-            "--grpc-port": first_port,
+            "--grpc-port": first_port if self._grpc else 0,
+            "--metrics-port": first_port + _GRPC_PORTS if self._metrics else 0,
             "--workers": self._workers,
         }
         words = [str(word) for pair in arguments.items() for word in pair]
@@ -297,11 +308,10 @@ class StartInstallation(Protocol):
         self,
         *,
         database: Literal["sqlite", "postgresql"] = "sqlite",
-        grpc: bool = True,
-        workers: int = 1,
         environment: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> Installation:
-        """Starts it; the arguments are those of `Installation`, and the kind of database."""
+        """Starts it; the options are those of `Installation`, and the kind of database comes before them."""
 
 
 @contextmanager
@@ -331,9 +341,8 @@ def start_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         def start(
             *,
             database: Literal["sqlite", "postgresql"] = "sqlite",
-            grpc: bool = True,
-            workers: int = 1,
             environment: Mapping[str, str] | None = None,
+            **options: Any,
         ) -> Installation:
             nonlocal count
             count += 1
@@ -342,7 +351,7 @@ def start_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
                 # Asked for by name, so that a run without PostgreSQL starts none.
                 variables |= postgresql_variables(str(request.getfixturevalue("postgres_database")))
             return stack.enter_context(
-                running_installation(tmp_path / f"data-{count}", grpc=grpc, workers=workers, environment=variables)
+                running_installation(tmp_path / f"data-{count}", environment=variables, **options)
             )
 
         yield start
@@ -361,18 +370,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         for running in _running:
             report.sections.append((f"log of the installation in {running.data_dir}", running.log()))
     return report
-
-
-def _free_grpc_ports() -> int:
-    while True:
-        first = random.choice(_GRPC_PORTS)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + 4):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
 
 
 def _service_of(pid: int) -> str | None:

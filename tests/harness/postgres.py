@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -21,6 +20,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests.harness.ports import free_port
 
 SUPERUSER = "roadstead"
 START_SECONDS = 60
@@ -92,14 +93,6 @@ def binaries(account: Account) -> Path:
             return folder
     tried = ", ".join(map(str, candidates))
     raise PostgresStartError(f"uid {account.uid} can run no PostgreSQL (tried: {tried}); install Debian's postgresql")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

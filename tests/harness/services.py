@@ -7,7 +7,6 @@ stay away for a moment, is better off alone. The settings are those that `up` wr
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from ctl.parent import PARENT_VARIABLE
 from ctl.plan import Plan, write_settings
 from ctl.service import SERVICES
 from tests.harness.installation import InstallationError
+from tests.harness.ports import free_ports
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -190,11 +190,5 @@ def _answers(host: str) -> bool:
 
 
 def _free_addresses() -> dict[str, str]:
-    with ExitStack() as stack:
-        found = {}
-        for name in SERVICES:
-            if name != "gateway":
-                probe = stack.enter_context(socket.socket())
-                probe.bind(("127.0.0.1", 0))
-                found[name] = f"127.0.0.1:{probe.getsockname()[1]}"
-        return found
+    names = [name for name in SERVICES if name != "gateway"]
+    return {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)}

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.harness import postgres
+from tests.harness.ports import free_port
 from tests.harness.postgres import Account, PostgresServer, PostgresStartError, _initialise, _start, binaries
 
 
@@ -65,7 +66,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 async def test_a_port_that_somebody_took_in_between_is_replaced_by_another(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, stopped_data: Path
 ) -> None:
-    ports = iter([postgres_server.port, postgres.free_port()])
+    ports = iter([postgres_server.port, free_port()])
     monkeypatch.setattr(postgres, "free_port", lambda: next(ports))
     account = Account.find()
     process, port = _start(account, binaries(account), stopped_data)
