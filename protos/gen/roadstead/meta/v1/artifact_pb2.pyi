@@ -119,7 +119,7 @@ class Artifact(_message.Message):
 
     @_builtins.property
     def extra_attributes(self) -> _struct_pb2.Struct:
-        """What the config says: architecture, os, created, author, config."""
+        """What the config says: of an image architecture, os, created, author, config; of a chart all of it. As Harbor has it."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
