@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from metasvc.clients import authsvc, blobsvc
 from metasvc.clients.authsvc import AuthDirectory
@@ -14,6 +15,7 @@ from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.lists import VisibleProjects
 from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
+from metasvc.domain.project import keep_finishing_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
 from metasvc.servicers.artifact import ArtifactServicer
@@ -54,6 +56,8 @@ from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle, TrustError
 
 _log = logging.get_logger(__name__)
+
+_DELETIONS_EVERY_SECONDS = 10.0
 
 
 def main(config: Path | None) -> int:
@@ -117,12 +121,13 @@ async def serve(settings: MetaSettings) -> None:
             forward_caller=False,
         ) as reading,
     ):
+        directory = AuthDirectory(acting)
         pulls = PullRecorder(store, utc_now)
         remote = RemoteChecker(asking)
         server = build_server(
             settings,
             store=store,
-            directory=AuthDirectory(acting),
+            directory=directory,
             configs=ConfigBlobs(reading, signer),
             visible=RememberedVisibleProjects(remote),
             checker=RememberedChecker(remote),
@@ -131,13 +136,14 @@ async def serve(settings: MetaSettings) -> None:
             pulls=pulls,
             metrics=metrics,
         )
-        recording = asyncio.create_task(pulls.run(settings.pull_flush_seconds, _log_lost_pulls))
-        try:
+        deletions = keep_finishing_deletions(
+            store, directory, utc_now, _DELETIONS_EVERY_SECONDS, _log_interrupted_deletions
+        )
+        async with (
+            in_background(pulls.run(settings.pull_flush_seconds, _log_lost_pulls)),
+            in_background(deletions),
+        ):
             await serve_until_signal(server)
-        finally:
-            recording.cancel()
-            with suppress(asyncio.CancelledError):
-                await recording
 
 
 @asynccontextmanager
@@ -197,5 +203,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does work that has no end of its own while inside; it is cancelled then, and waited for."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 def _log_lost_pulls(error: Exception) -> None:
     _log.warning("pulls_not_recorded", error=str(error))
+
+
+def _log_interrupted_deletions(error: Exception) -> None:
+    _log.warning("deletions_not_finished", error=str(error))

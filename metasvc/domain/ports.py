@@ -59,8 +59,14 @@ class ProjectRows(Protocol):
     async def lock_closed(self, project_id: int) -> Project | None:
         """Reads a project once nobody holds it open, and keeps everybody from opening it until this unit ends."""
 
+    async def lock_named(self, name: str) -> Project | None:
+        """As `lock_closed`, of whichever project has a name here."""
+
     async def fence(self, project_id: int, now: datetime) -> None:
         """Marks a project as being deleted: nothing more is linked or put."""
+
+    async def fenced(self, before: datetime) -> list[int]:
+        """Lists the projects that were fenced before a time, and are not deleted yet."""
 
     async def bury(self, project_id: int, now: datetime) -> None:
         """Marks a project that holds nothing as deleted; it gives its name up."""

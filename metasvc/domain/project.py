@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from metasvc.domain.model import Change, Project, ProjectState
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_USAGES = 1000
+
+# Longer than a deletion takes that nothing interrupts: it is left to whoever asked for it, and to his name in the log.
+_INTERRUPTED_AFTER = timedelta(seconds=20)
+_OURSELVES = "service:metasvc"
 
 
 class _NoRowError(Exception):
@@ -70,6 +76,10 @@ async def make_row(store: Store, directory: ProjectDirectory, clock: Clock, proj
     async def attempt() -> Project:
         async with store.write() as unit:
             now = clock()
+            namesake = await unit.projects.lock_named(name)
+            if namesake is not None and namesake.id != project_id and namesake.state is ProjectState.DELETING:
+                # authsvc gives a name again once it has deleted whoever had it.
+                await _bury(unit, namesake, _OURSELVES, now)
             await unit.projects.add(
                 Project(project_id, name, ProjectState.ACTIVE, quota_bytes, 0, create_time=now, update_time=now)
             )
@@ -104,23 +114,71 @@ async def delete_project(store: Store, directory: ProjectDirectory, clock: Clock
                 await unit.commit()
             return True
 
+    if not await store.repeat(fence):
+        await make_row(store, directory, clock, project_id)
+        await store.repeat(fence)
+    await _end(store, directory, clock, project_id, actor)
+
+
+async def finish_deletions(store: Store, directory: ProjectDirectory, clock: Clock) -> None:
+    """Brings to their end the deletions that were interrupted after the fence.
+
+    Whoever asked for one cannot always repeat it: once authsvc has forgotten the project, nobody may delete it any
+    more, and without this the change log would never tell that it is gone.
+
+    Raises:
+        DomainError: UNAVAILABLE where authsvc cannot be reached.
+    """
+    async with store.read() as unit:
+        interrupted = await unit.projects.fenced(clock() - _INTERRUPTED_AFTER)
+    for project_id in interrupted:
+        await _end(store, directory, clock, project_id, _OURSELVES)
+
+
+async def keep_finishing_deletions(
+    store: Store,
+    directory: ProjectDirectory,
+    clock: Clock,
+    every_seconds: float,
+    failed: Callable[[Exception], None],
+) -> None:
+    """Does `finish_deletions` at once, and again and again, until it is cancelled.
+
+    Args:
+        store: where the projects are.
+        directory: deletes them in authsvc.
+        clock: tells the time.
+        every_seconds: how often.
+        failed: is told what went wrong; the next round tries it again.
+    """
+    while True:
+        try:
+            await finish_deletions(store, directory, clock)
+        except Exception as error:
+            failed(error)
+        await asyncio.sleep(every_seconds)
+
+
+async def _end(store: Store, directory: ProjectDirectory, clock: Clock, project_id: int, actor: str) -> None:
+    """Ends the deletion of a project that is fenced."""
+    # Between the units, and in none of them: a transaction must not wait for another service. When this process ends
+    # here, the fence stays, and the next attempt finds it.
+    await directory.delete(project_id)
+
     async def bury() -> None:
         async with store.write() as unit:
             row = await unit.projects.lock_closed(project_id)
             if row is None or row.state is ProjectState.DELETED:
                 return
-            now = clock()
-            await unit.projects.bury(project_id, now)
-            unit.record(Change("project_delete", project_id, "", row.name, "", actor, now))
+            await _bury(unit, row, actor, clock())
             await unit.commit()
 
-    if not await store.repeat(fence):
-        await make_row(store, directory, clock, project_id)
-        await store.repeat(fence)
-    # Between the two units, and in none of them: a transaction must not wait for another service. When this process
-    # ends here, the fence stays, and the next attempt finds it.
-    await directory.delete(project_id)
     await store.repeat(bury)
+
+
+async def _bury(unit: UnitOfWork, project: Project, actor: str, now: datetime) -> None:
+    await unit.projects.bury(project.id, now)
+    unit.record(Change("project_delete", project.id, "", project.name, "", actor, now))
 
 
 async def is_deletable(store: Store, project_id: int) -> bool:

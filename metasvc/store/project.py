@@ -32,8 +32,15 @@ _GET = select(project).where(project.c.id == _ID)
 # FOR KEY SHARE: a fence waits for it, and a change of the usage does not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
 _LOCK_CLOSED = _GET.with_for_update()
+_LOCK_NAMED = select(project).where(project.c.name == bindparam("named")).with_for_update()
 _FENCE = (
     update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
+)
+# No index serves this, and once in a while it need not be quick.
+_FENCED = (
+    select(project.c.id)
+    .where(project.c.state == ProjectState.DELETING.value, project.c.update_time < bindparam("fenced_before"))
+    .order_by(project.c.id)
 )
 _REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
 _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
@@ -167,9 +174,17 @@ class SqlProjects:
         """See the port."""
         return to_project((await self._conn.execute(_LOCK_CLOSED, {"project_id": project_id})).one_or_none())
 
+    async def lock_named(self, name: str) -> Project | None:
+        """See the port."""
+        return to_project((await self._conn.execute(_LOCK_NAMED, {"named": name})).one_or_none())
+
     async def fence(self, project_id: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(_FENCE, {"project_id": project_id, "now": now})
+
+    async def fenced(self, before: datetime) -> list[int]:
+        """See the port."""
+        return list(await self._conn.scalars(_FENCED, {"fenced_before": before}))
 
     async def bury(self, project_id: int, now: datetime) -> None:
         """See the port."""

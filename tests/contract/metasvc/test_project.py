@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from metasvc.domain.project import delete_project, is_deletable, list_usages
+from metasvc.domain.project import delete_project, finish_deletions, is_deletable, list_usages
 from svckit.errors import DomainError, Unavailable
 from tests.contract.metasvc.world import World, blob_digest, image
 
@@ -65,6 +65,25 @@ async def test_a_deletion_that_was_interrupted_stays_fenced_and_is_resumed(world
     assert world.directory.deleted == [1]
 
 
+async def test_a_deletion_that_nobody_can_repeat_is_brought_to_its_end(world: World) -> None:
+    world.directory.failure = Unavailable()
+    assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
+
+    # Whoever asked for it may still be at it.
+    await finish_deletions(world.store, world.directory, world.clock)
+    assert await world.value("SELECT state FROM project") == "deleting"
+    world.later(minutes=1)
+    assert await reason_of(finish_deletions(world.store, world.directory, world.clock)) == "UNAVAILABLE"
+    world.directory.failure = None
+    await finish_deletions(world.store, world.directory, world.clock)
+    await finish_deletions(world.store, world.directory, world.clock)
+
+    assert world.directory.deleted == [1]
+    assert await world.value("SELECT state FROM project") == "deleted"
+    [change] = await world.rows("SELECT kind, project_id, reference, actor FROM change")
+    assert tuple(change) == ("project_delete", 1, "alpha", "service:metasvc")
+
+
 async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> None:
     world.directory.failure = Unavailable()
     assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
@@ -75,6 +94,8 @@ async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> N
 
     rows = {row.id: (row.name, row.state) for row in await world.rows("SELECT id, name, state FROM project")}
     assert rows == {1: ("#1#alpha", "deleted"), 11: ("alpha", "active")}
+    [change] = await world.rows("SELECT project_id, reference FROM change WHERE kind = 'project_delete'")
+    assert tuple(change) == (1, "alpha")
 
 
 async def test_a_push_and_a_deletion_at_once_leave_no_repository_without_a_project(world: World) -> None:
