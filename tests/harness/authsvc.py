@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pytest
@@ -16,7 +17,7 @@ from authsvc.config import AuthSettings
 from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.hashing import Argon2Hasher
 from authsvc.server import build_server
-from authsvc.store import migrations
+from authsvc.store import migrations as history
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import (
@@ -39,7 +40,6 @@ from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
 from svckit.sql.database import Database
-from svckit.sql.migrate import migrate
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
@@ -212,11 +212,16 @@ def permission_group(project: str, *permissions: str) -> robot_pb2.RobotPermissi
     )
 
 
+@pytest.fixture(scope="session")
+def migrations() -> ModuleType:
+    """The history of authsvc's tables."""
+    return history
+
+
 @pytest.fixture
-async def auth_store(database: Database) -> SqlStore:
+async def auth_store(migrated_database: Database) -> SqlStore:
     """A store with its tables, on each of the databases."""
-    await migrate(database, migrations)
-    return SqlStore(database, robot_name_prefix=PREFIX)
+    return SqlStore(migrated_database, robot_name_prefix=PREFIX)
 
 
 @pytest.fixture

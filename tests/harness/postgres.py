@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import count
@@ -105,9 +106,15 @@ class PostgresServer:
         """The SQLAlchemy URL of a database, through psycopg."""
         return f"postgresql+psycopg://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Creates an empty database and returns its URL. Raises psycopg.errors.DuplicateDatabase when it exists."""
-        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    def create_database(self, name: str, template: str = "template0") -> str:
+        """Creates a database and returns its URL. Raises psycopg.errors.DuplicateDatabase when it exists.
+
+        Args:
+            name: of the new one.
+            template: the database that it is a copy of, to which nobody may be connected; an empty one unless said.
+        """
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
@@ -226,9 +233,18 @@ def postgres_url(postgres_server: PostgresServer) -> Callable[[str], str]:
 _database_numbers = count(1)
 
 
+@contextmanager
+def numbered_database(server: PostgresServer, template: str = "template0") -> Iterator[str]:
+    """The URL of a database for one test, dropped after it."""
+    name = f"test_{next(_database_numbers)}"
+    try:
+        yield server.create_database(name, template)
+    finally:
+        server.drop_database(name)
+
+
 @pytest.fixture
 def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty database for one test, dropped after it. It serves async tests as well as others."""
-    name = f"test_{next(_database_numbers)}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+    with numbered_database(postgres_server) as url:
+        yield url
