@@ -8,14 +8,13 @@ shown. What is tested is the last commit, not the working tree.
 
 import json
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import IO
 
 import pytest
 
+from tests.harness.ports import free_port, free_ports_in_a_row
 from tests.harness.programs import program
 
 pytestmark = [pytest.mark.slow, pytest.mark.clients]
@@ -189,16 +189,9 @@ def ports() -> Mapping[str, str]:
     """What stands in place of the README's addresses; nothing where its ports are free."""
     if all(map(_is_free, README_PORTS)):
         return {}
-    http = next(port for port in _candidates(1) if _is_free(port))
-    first = next(port for port in _candidates(4) if all(_is_free(port + offset) for offset in range(4)))
-    replacements = (http, first, first + 1, first + 2)
+    first = free_ports_in_a_row(4)
+    replacements = (free_port(), first, first + 1, first + 2)
     return {f"127.0.0.1:{old}": f"127.0.0.1:{new}" for old, new in zip(README_PORTS, replacements, strict=True)}
-
-
-def _candidates(step: int) -> Iterator[int]:
-    # Below what Linux gives to outgoing connections.
-    while True:
-        yield random.randrange(12_000, 20_000, step)
 
 
 def _is_free(port: int) -> bool:
