@@ -60,9 +60,9 @@ class UploadRoute:
             case "DELETE":
                 await shielded(uploads.cancel(upload.ticket, exchange.repository))
                 return Answer(204)
-            case "PUT":
-                return await self._close(exchange, upload)
         try:
+            if exchange.request.method == "PUT":
+                return await self._close(exchange, upload)
             committed = await self._append(exchange, upload)
         except DomainError as error:
             return await self._out_of_order(exchange, upload, error)
@@ -145,7 +145,7 @@ class UploadRoute:
             except DomainError as error:
                 # Finished already, and the answer got lost: finishing again by the same ticket gives the same receipt.
                 if error.reason != "BLOB_UPLOAD_UNKNOWN":
-                    return await self._out_of_order(exchange, upload, error)
+                    raise
         return await self._commit(exchange, upload, digest, None if chunk is None else chunk.last + 1)
 
     async def _commit(self, exchange: Exchange, upload: StartedUpload, digest: str, size: int | None) -> Answer:
