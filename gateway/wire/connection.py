@@ -98,7 +98,7 @@ class HttpConnection(ASGIHTTPConnection):
         headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
         body = answer.body
-        if isinstance(body, bytes) and answer.status not in _BODILESS and not _has_length(headers):
+        if isinstance(body, bytes) and answer.status not in _BODILESS and _length_of(headers) is None:
             headers.append((b"content-length", str(len(body)).encode("ascii")))
         # HTTP/2 has no such header, and resets a stream instead.
         unread = not request.body.complete and _may_have_body(request)
@@ -119,9 +119,11 @@ class HttpConnection(ASGIHTTPConnection):
             await _close(body)
             await _send_body(send, b"", more=False)
         else:
-            await self._stream(request, body, send)
+            await self._stream(request, body, _length_of(headers), send)
 
-    async def _stream(self, request: GatewayRequest, body: AsyncIterator[bytes], send: ASGISendCallable) -> None:
+    async def _stream(
+        self, request: GatewayRequest, body: AsyncIterator[bytes], length: int | None, send: ASGISendCallable
+    ) -> None:
         """Sends piece by piece, until the end, until the client has gone, or until it has stopped reading."""
         await request.body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
         task = asyncio.current_task()
@@ -143,7 +145,9 @@ class HttpConnection(ASGIHTTPConnection):
         except asyncio.CancelledError:
             if not left or task is None or task.uncancel() > 0:
                 raise
-            raise ClientGone from None
+            # Who has read everything may go before we have ended.
+            if self._sent_bytes != length:
+                raise ClientGone from None
         except (ClientGone, _Broken):
             raise
         except Exception as error:
@@ -185,8 +189,8 @@ async def _pieces(response: Response) -> AsyncIterator[bytes]:
             yield piece.encode() if isinstance(piece, str) else piece
 
 
-def _has_length(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"content-length" for name, _ in headers)
+def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    return next((int(value) for name, value in headers if name == b"content-length"), None)
 
 
 def _may_have_body(request: GatewayRequest) -> bool:
