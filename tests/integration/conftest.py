@@ -1,11 +1,16 @@
-"""Services that only the test starts again, on the database that it names."""
+"""Services that only the test starts again, and repositories of the shared installation, one for each test."""
 
+import json
+import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from tests.harness.installation import postgresql_variables
+from tests.harness.installation import Installation, postgresql_variables
+from tests.harness.repository import MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
+from tests.harness.workspace import Login, Workspace
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +24,33 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         variables = postgresql_variables(server.create_database(name))
     with running_services(tmp_path_factory.mktemp("services") / "data", variables) as running:
         yield running
+
+
+@pytest.fixture
+def make_repository(workspace: Workspace) -> Iterator[MakeRepository]:
+    """Makes repositories in the private project, or in one that is named, each as somebody who may do all there."""
+    with ExitStack() as stack:
+
+        def make(*scopes: str, project: str = "", login: Login | None = None, name: str = "") -> Repository:
+            full_name = f"{project or workspace.project}/{name or secrets.token_hex(6)}"
+            opened = open_repository(workspace.http_url, login or workspace.maintainer, full_name, scopes)
+            return stack.enter_context(opened)
+
+        yield make
+
+
+@pytest.fixture
+def repository(make_repository: MakeRepository) -> Repository:
+    """A new one in the private project."""
+    return make_repository()
+
+
+@pytest.fixture(scope="module")
+def no_errors_logged(installation: Installation) -> Iterator[None]:
+    """Fails a module in which a service has logged an error: whatever clients do, it is no fault of ours."""
+    begin = installation.log_file.stat().st_size
+    yield
+    with installation.log_file.open("rb") as log:
+        log.seek(begin)
+        lines = [json.loads(line) for line in log if line.startswith(b"{")]
+    assert [line for line in lines if line.get("level") in {"error", "critical"}] == []

@@ -1,0 +1,174 @@
+"""One repository of the shared workspace, over plain HTTP: what a client does by itself, done step by step."""
+
+import hashlib
+import re
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+
+from tests.harness.images import OCI_LAYER, OCI_MANIFEST, digest_of
+from tests.harness.raw_http import Headers, RawAnswer, RawConnection
+from tests.harness.workspace import Login
+
+EMPTY_CONFIG = b"{}"
+EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
+
+
+# Nothing here is spoken over TLS, and httpx would read all of the machine's certificates for each client.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class FaultError(AssertionError):
+    """A status of 500 or more: whatever a client sends, it is no fault of ours."""
+
+
+@dataclass
+class Repository:
+    """A repository, and a token of somebody who may do all in it.
+
+    Attributes:
+        host: "127.0.0.1:PORT".
+        name: full name.
+        token: the registry token in use; change it to go on with another.
+        http: sends the token, and fails on a status of 500 or more.
+    """
+
+    host: str
+    name: str
+    token: str
+    http: httpx.Client
+
+    @property
+    def path(self) -> str:
+        """Of the repository: "/v2/project/name"."""
+        return f"/v2/{self.name}"
+
+    def begin(self, query: str = "") -> str:
+        """Begins an upload; gives its Location."""
+        answer = self.http.post(f"{self.path}/blobs/uploads/{query}")
+        assert answer.status_code == 202, answer.text
+        location: str = answer.headers["Location"]
+        return location
+
+    def push_blob(self, content: bytes, algorithm: str = "sha256") -> str:
+        """Pushes a blob by one POST; gives its digest."""
+        digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+        answer = self.http.post(f"{self.path}/blobs/uploads/", params={"digest": digest}, content=content)
+        assert answer.status_code == 201, answer.text
+        return digest
+
+    def put(
+        self, reference: str, content: bytes, media_type: str = OCI_MANIFEST, query: str = "", **headers: str
+    ) -> httpx.Response:
+        """Puts a manifest; a header is given with underscores: `If_Match`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.put(
+            f"{self.path}/manifests/{reference}{query}", content=content, headers={"Content-Type": media_type, **named}
+        )
+
+    def get(self, reference: str, **headers: str) -> httpx.Response:
+        """Gets a manifest."""
+        return self.http.get(f"{self.path}/manifests/{reference}", headers=headers)
+
+    def blob(self, digest: str, **headers: str) -> httpx.Response:
+        """Gets a blob."""
+        return self.http.get(f"{self.path}/blobs/{digest}", headers=headers)
+
+    def tags(self, query: str = "") -> httpx.Response:
+        """Lists tags."""
+        return self.http.get(f"{self.path}/tags/list{query}")
+
+    def connect(self, **options: Any) -> RawConnection:
+        """A connection on which bytes go out as they are."""
+        return RawConnection(self.host, **options)
+
+    def raw(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> RawAnswer:
+        """One request with the token, on a connection of its own, and its answer."""
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        with self.connect() as connection:
+            answer = connection.request(method, target, [("Authorization", f"Bearer {self.token}"), *pairs], body)
+        refuse_fault(answer.status, f"{method} {target[:200]}")
+        return answer
+
+    def manifest(self, **changes: Any) -> dict[str, Any]:
+        """A manifest of an artifact that lacks nothing once `EMPTY_CONFIG` is pushed, but for what is changed."""
+        config = descriptor(EMPTY_CONFIG, EMPTY_MEDIA_TYPE)
+        whole = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": "application/vnd.example.thing",
+            "config": config,
+            "layers": [config],
+        }
+        return {name: value for name, value in {**whole, **changes}.items() if value is not None}
+
+
+MakeRepository = Callable[..., Repository]
+
+
+def descriptor(content: bytes, media_type: str = OCI_LAYER) -> dict[str, Any]:
+    """What a manifest says of some bytes."""
+    return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
+
+
+def token_for(http_url: str, login: Login | None, *scopes: str) -> str:
+    """A registry token; for nobody in particular without a login."""
+    answer = httpx.get(
+        f"{http_url}/service/token",
+        params=[("scope", scope) for scope in scopes],
+        auth=login.basic if login else None,
+        timeout=30,
+        verify=NO_TLS,
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json()["token"]
+    return token
+
+
+@contextmanager
+def open_repository(http_url: str, login: Login, name: str, scopes: Iterable[str] = ()) -> Iterator[Repository]:
+    """A repository while inside.
+
+    Args:
+        http_url: of the installation.
+        login: who may pull, push and delete there.
+        name: full name.
+        scopes: what the token is to hold beside that.
+    """
+    token = token_for(http_url, login, f"repository:{name}:pull,push,delete", *scopes)
+    with httpx.Client(base_url=http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
+        found = Repository(http_url.removeprefix("http://"), name, token, client)
+
+        def add_token(request: httpx.Request) -> None:
+            request.headers.setdefault("Authorization", f"Bearer {found.token}")
+
+        client.event_hooks = {"request": [add_token], "response": [_refuse_fault]}
+        yield found
+
+
+def next_link(answer: httpx.Response) -> str | None:
+    """Where the next page is; None on the last."""
+    match = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
+    return urljoin(str(answer.url), match[1]) if match else None
+
+
+def error_code(answer: httpx.Response) -> str:
+    """The code of an error."""
+    code: str = answer.json()["errors"][0]["code"]
+    return code
+
+
+def refuse_fault(status: int, what: str) -> None:
+    """Fails on a status of 500 or more, but for 501: a transfer coding that is not known is the client's (RFC 9112)."""
+    if status >= 500 and status != 501:
+        raise FaultError(f"{what}: {status}")
+
+
+def _refuse_fault(answer: httpx.Response) -> None:
+    refuse_fault(answer.status_code, f"{answer.request.method} {answer.request.url}")

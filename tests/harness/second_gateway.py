@@ -1,0 +1,64 @@
+"""A gateway more in front of an installation's services, with settings of its own: the gateway keeps nothing."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness.installation import START_SECONDS, Installation, InstallationError
+
+
+@contextmanager
+def second_gateway(installation: Installation, host: str = "127.0.0.1", **settings: str) -> Iterator[str]:
+    """Runs one while inside; gives its "HOST:PORT".
+
+    Args:
+        installation: whose services it calls.
+        host: where it listens; in brackets where it is IPv6.
+        settings: of the gateway, as variables have them: trusted_proxies='["127.0.0.2/32"]'.
+    """
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host.strip("[]"), 0))
+        address = f"{host}:{probe.getsockname()[1]}"
+    variables = {f"ROADSTEAD_GATEWAY_{name.upper()}": value for name, value in settings.items()}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+    command = ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl.service", "gateway"]
+    with installation.log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [*command, str(installation.data_dir / "config" / "services.toml")],
+            env={**others, **variables, "ROADSTEAD_GATEWAY_LISTEN": f'["{address}"]'},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait(address, process, installation)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait(address: str, process: "subprocess.Popen[bytes]", installation: Installation) -> None:
+    # It is another process that is waited for, so there is no event.
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise InstallationError(f"the second gateway did not start:\n{installation.log()}")
+        time.sleep(0.05)
+
+
+def _answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
