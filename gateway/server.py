@@ -21,7 +21,7 @@ from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
-from gateway.wire import http2, upgrade
+from gateway.wire import http1, http2
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
@@ -99,8 +99,8 @@ async def serve(settings: GatewaySettings) -> None:
 
 def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     """The server's settings, of ours."""
+    http1.install()
     http2.install()
-    upgrade.install()
     limits = settings.limits
     config = HypercornConfig()
     config.bind = list(settings.listen)
@@ -112,8 +112,8 @@ def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     # The app refuses at the limit itself, with a body that says so; the server, with none, at twice that.
     config.h11_max_incomplete_size = 2 * limits.header_bytes
     config.h2_max_header_list_size = 2 * limits.header_bytes
-    # 64 KiB each: what a body may be ahead of whoever reads it.
-    config.max_app_queue_size = 8
+    # 256 KiB each at most: what a body may be ahead of whoever reads it.
+    config.max_app_queue_size = 4
     config.include_server_header = False
     config.logger_class = _ServerLog
     if settings.tls_certificate_file is not None and settings.tls_key_file is not None:

@@ -54,7 +54,7 @@ class StreamedBody(Body):
         self._idle_seconds = idle_seconds
 
     async def next_piece(self) -> bytes:
-        """The next piece as the server has it, at most 64 KiB; empty at the end.
+        """The next piece as the server has it, at most 256 KiB; empty at the end.
 
         Raises:
             DomainError: REQUEST_TIMEOUT when nothing came for too long.

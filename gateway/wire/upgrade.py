@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
-import hypercorn.protocol
 from hypercorn.protocol.h11 import H11Protocol
 
 from gateway.wire.errors import error_for_path
@@ -58,9 +57,3 @@ class RefusedWebsocket:
         await send(cast("Any", start))
         body = {"type": "websocket.http.response.body", "body": answer.body, "more_body": False}
         await send(cast("Any", body))
-
-
-def install() -> None:
-    """Has Hypercorn use it in this process: there is no setting for the class."""
-    protocols: Any = hypercorn.protocol
-    protocols.H11Protocol = PlainHttp1
