@@ -54,6 +54,8 @@ class TokenVerifier:
         self._remembered_tokens = remembered_tokens
         self._verified: OrderedDict[tuple[type[Claims], bytes], tuple[str, Claims]] = OrderedDict()
         self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
+        # A token's first part is the same for all of one kind and key. It is read once: grants are new for each blob.
+        self._kid_of_header: dict[tuple[type[Claims], str], str] = {}
         self.verified_signatures = 0
 
     def verify(self, token: str, kind: type[C]) -> C:
@@ -81,7 +83,9 @@ class TokenVerifier:
         return claims
 
     def _judge(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
-        key = self._key_of(token, kind)
+        header = kind, token.partition(".")[0]
+        known_kid = self._kid_of_header.get(header)
+        key = self._trusted(known_kid or self._kid_in(token, kind), kind)
         try:
             # The algorithm is ours and not the header's: "none", or HS256 with a public key as secret, has no way in.
             payload = self._signatures.decode(token, key=key.public_key, algorithms=[ALGORITHM])
@@ -101,10 +105,13 @@ class TokenVerifier:
             _refuse(kind, "is not valid yet")
         if claims.expire_time + kind.leeway_seconds <= now:
             _refuse(kind, "has expired")
+        if known_kid is None:
+            # Only now: what anybody may send must not grow this.
+            self._kid_of_header[header] = key.kid
         return key, claims
 
-    def _key_of(self, token: str, kind: type[Claims]) -> TrustedKey:
-        """The key that a token's header names, once the header is what this kind must have."""
+    def _kid_in(self, token: str, kind: type[Claims]) -> str:
+        """The name of the key in a token's header, once the header is what this kind must have."""
         try:
             header: Mapping[str, Any] = self._signatures.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
@@ -117,7 +124,13 @@ class TokenVerifier:
         if "crit" in header or header.get("b64") is not None:
             _refuse(kind, "is malformed")
         kid = header.get("kid")
-        key = self._trust.find(kid) if isinstance(kid, str) else None
+        if not isinstance(kid, str):
+            _refuse(kind, "is signed by an unknown key")
+        return kid
+
+    def _trusted(self, kid: str, kind: type[Claims]) -> TrustedKey:
+        """The key of that name, if it may sign this kind."""
+        key = self._trust.find(kid)
         if key is None:
             _refuse(kind, "is signed by an unknown key")
         if key.service not in kind.signers:
