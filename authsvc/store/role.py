@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, exists, false, or_, select, true
+from sqlalchemy import BigInteger, and_, bindparam, exists, false, or_, select, true
 
 from authsvc.domain.permission import (
     ANYTHING,
@@ -32,6 +33,9 @@ _OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(
 _REPOSITORY = "repository"
 # What a role or a robot that allows anything allows is found as well, by these names.
 _ANY = ANYTHING.resource
+# Callers of one standing, as (kind, whether an administrator), differ by this alone. So a statement is built once for
+# all of them: that takes longer than to run it.
+_CALLER_ID = bindparam("caller_id", type_=BigInteger)
 
 
 class SqlRoles:
@@ -59,10 +63,9 @@ class SqlRoles:
         self, caller: Caller, project_id: int | None, project_name: str | None, permission: Permission
     ) -> FoundProject | None:
         """See the port."""
-        query = select(
-            project.c.id, project.c.name, _sees(caller).label("visible"), _holds(caller, permission).label("allowed")
-        ).where(project.c.name == project_name if project_id is None else project.c.id == project_id)
-        row = (await self._conn.execute(query)).one_or_none()
+        query = _in_project(_standing(caller), permission, by_name=project_id is None)
+        values = {"caller_id": caller.id, "project_id": project_id, "project_name": project_name}
+        row = (await self._conn.execute(query, values)).one_or_none()
         if row is None:
             return None
         return FoundProject(row.id, row.name, visible=bool(row.visible), allowed=bool(row.allowed))
@@ -73,10 +76,10 @@ class SqlRoles:
             return await self.permissions(SYSTEM_ADMINISTRATOR_ROLE)
         held = (
             select(role_permission.c.resource, role_permission.c.action)
-            .select_from(role_permission.join(project, _role_applies(caller)))
+            .select_from(role_permission.join(project, _role_applies(caller.kind)))
             .where(project.c.id == project_id)
         )
-        rows = (await self._conn.execute(held)).all()
+        rows = (await self._conn.execute(held, {"caller_id": caller.id})).all()
         permissions = {Permission(resource, action) for resource, action in rows}
         if caller.kind == "robot":
             own = select(robot_permission.c.resource, robot_permission.c.action).where(
@@ -87,19 +90,16 @@ class SqlRoles:
 
     async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
         """See the port."""
-        query = select(project.c.id).where(_holds(caller, permission))
-        return frozenset((await self._conn.scalars(query)).all())
+        query = select(project.c.id).where(_holds(_standing(caller), permission))
+        return frozenset((await self._conn.scalars(query, {"caller_id": caller.id})).all())
 
     async def repository_actions(
         self, caller: Caller, project_names: Collection[str]
     ) -> Mapping[str, tuple[int, frozenset[str]]]:
         """See the port."""
-        columns = [_holds(caller, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
-        query: Select[Any] = select(project.c.id, project.c.name, *columns).where(
-            project.c.name.in_(sorted(project_names)), _sees(caller)
-        )
+        values = {"caller_id": caller.id, "project_names": sorted(project_names)}
         found: dict[str, tuple[int, frozenset[str]]] = {}
-        for row in await self._conn.execute(query):
+        for row in await self._conn.execute(_repository_actions(_standing(caller)), values):
             actions = frozenset(action for action in REPOSITORY_ACTIONS if row._mapping[action])  # noqa: SLF001 - SQLAlchemy's public name for it
             if actions:
                 found[row.name] = (row.id, actions)
@@ -114,17 +114,37 @@ def _is(columns: Any, permission: Permission) -> ColumnElement[bool]:
     )
 
 
-def _role_applies(caller: Caller) -> ColumnElement[bool]:
+def _standing(caller: Caller) -> tuple[str, bool]:
+    return caller.kind, caller.is_administrator
+
+
+@lru_cache(maxsize=512)
+def _in_project(standing: tuple[str, bool], permission: Permission, *, by_name: bool) -> Select[Any]:
+    named = project.c.name == bindparam("project_name") if by_name else project.c.id == bindparam("project_id")
+    return select(
+        project.c.id, project.c.name, _sees(standing).label("visible"), _holds(standing, permission).label("allowed")
+    ).where(named)
+
+
+@lru_cache(maxsize=8)
+def _repository_actions(standing: tuple[str, bool]) -> Select[Any]:
+    columns = [_holds(standing, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
+    return select(project.c.id, project.c.name, *columns).where(
+        project.c.name.in_(bindparam("project_names", expanding=True)), _sees(standing)
+    )
+
+
+def _role_applies(kind: str) -> ColumnElement[bool]:
     """Whether the role of a row of `role_permission` is one that the caller has in the row's project."""
     ways: list[ColumnElement[bool]] = [
         and_(project.c.public.is_(True), role_permission.c.role_id == PUBLIC_ROLE),
     ]
-    if caller.kind == "user":
+    if kind == "user":
         ways.append(
             exists()
             .where(
                 member.c.project_id == project.c.id,
-                member.c.user_id == caller.id,
+                member.c.user_id == _CALLER_ID,
                 member.c.role_id == role_permission.c.role_id,
             )
             # Said, because SQLAlchemy finds out by itself for one level only, and would look at all projects otherwise.
@@ -133,17 +153,18 @@ def _role_applies(caller: Caller) -> ColumnElement[bool]:
     return or_(*ways)
 
 
-def _holds(caller: Caller, permission: Permission) -> ColumnElement[bool]:
+def _holds(standing: tuple[str, bool], permission: Permission) -> ColumnElement[bool]:
     """Whether the caller holds a permission in a row's project."""
-    if caller.is_administrator:
+    kind, is_administrator = standing
+    if is_administrator:
         return exists().where(
             role_permission.c.role_id == SYSTEM_ADMINISTRATOR_ROLE, _is(role_permission.c, permission)
         )
-    by_role = exists().where(_is(role_permission.c, permission), _role_applies(caller)).correlate(project)
-    if caller.kind != "robot":
+    by_role = exists().where(_is(role_permission.c, permission), _role_applies(kind)).correlate(project)
+    if kind != "robot":
         return by_role
     by_itself = exists().where(
-        robot_permission.c.robot_id == caller.id,
+        robot_permission.c.robot_id == _CALLER_ID,
         robot_permission.c.project_id == project.c.id,
         robot_permission.c.resource == permission.resource,
         robot_permission.c.action == permission.action,
@@ -151,13 +172,14 @@ def _holds(caller: Caller, permission: Permission) -> ColumnElement[bool]:
     return or_(by_role, by_itself)
 
 
-def _sees(caller: Caller) -> ColumnElement[bool]:
+def _sees(standing: tuple[str, bool]) -> ColumnElement[bool]:
     """Whether the caller may know of a row's project."""
-    if caller.is_administrator:
+    kind, is_administrator = standing
+    if is_administrator:
         return true()
     mine: ColumnElement[bool] = false()
-    if caller.kind == "user":
-        mine = exists().where(member.c.project_id == project.c.id, member.c.user_id == caller.id)
-    elif caller.kind == "robot":
-        mine = exists().where(robot_permission.c.robot_id == caller.id, robot_permission.c.project_id == project.c.id)
+    if kind == "user":
+        mine = exists().where(member.c.project_id == project.c.id, member.c.user_id == _CALLER_ID)
+    elif kind == "robot":
+        mine = exists().where(robot_permission.c.robot_id == _CALLER_ID, robot_permission.c.project_id == project.c.id)
     return or_(project.c.public.is_(True), mine)
