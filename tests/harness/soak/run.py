@@ -64,7 +64,7 @@ class Report:
     plan: Plan
     findings: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: Traffic = field(default_factory=Traffic, repr=False)
     revisions: int = 0
 
     @property
