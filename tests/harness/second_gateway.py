@@ -1,6 +1,7 @@
 """A gateway more in front of an installation's services, with settings of its own: the gateway keeps nothing."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -13,35 +14,40 @@ from tests.harness.installation import START_SECONDS, Installation, Installation
 
 
 @contextmanager
-def second_gateway(installation: Installation, host: str = "127.0.0.1", **settings: str) -> Iterator[str]:
-    """Runs one while inside; gives its "HOST:PORT".
+def second_gateway(installation: Installation, *hosts: str, **settings: str) -> Iterator[list[str]]:
+    """Runs one while inside; gives where it listens, each as "HOST:PORT".
 
     Args:
         installation: whose services it calls.
-        host: where it listens; in brackets where it is IPv6.
+        hosts: where it listens, each on a port of its own; in brackets where it is IPv6.
         settings: of the gateway, as variables have them: trusted_proxies='["127.0.0.2/32"]'.
     """
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host.strip("[]"), 0))
-        address = f"{host}:{probe.getsockname()[1]}"
+    addresses = [_free_address(host) for host in hosts]
     variables = {f"ROADSTEAD_GATEWAY_{name.upper()}": value for name, value in settings.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
     command = ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl.service", "gateway"]
     with installation.log_file.open("ab") as log:
         process = subprocess.Popen(
             [*command, str(installation.data_dir / "config" / "services.toml")],
-            env={**others, **variables, "ROADSTEAD_GATEWAY_LISTEN": f'["{address}"]'},
+            env={**others, **variables, "ROADSTEAD_GATEWAY_LISTEN": json.dumps(addresses)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     try:
-        _wait(address, process, installation)
-        yield address
+        _wait(addresses[0], process, installation)
+        yield addresses
     finally:
-        process.terminate()
-        process.wait(60)
+        # It keeps nothing, so nothing is lost that a slower end would save.
+        process.kill()
+        process.wait()
+
+
+def _free_address(host: str) -> str:
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host.strip("[]"), 0))
+        return f"{host}:{probe.getsockname()[1]}"
 
 
 def _wait(address: str, process: "subprocess.Popen[bytes]", installation: Installation) -> None:
