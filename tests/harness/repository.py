@@ -1,6 +1,7 @@
 """One repository of the shared workspace, over plain HTTP: what a client does by itself, done step by step."""
 
 import hashlib
+import json
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -83,6 +84,26 @@ class Repository:
         """Lists tags."""
         return self.http.get(f"{self.path}/tags/list{query}")
 
+    def tag_names(self, query: str = "") -> list[str]:
+        """The names of the tags, as listed."""
+        answer = self.tags(query)
+        assert answer.status_code == 200, answer.text
+        found: list[str] = answer.json()["tags"]
+        return found
+
+    def committed(self, location: str) -> str:
+        """The Range of an upload that is under way."""
+        answer = self.http.get(location)
+        assert answer.status_code == 204, answer.text
+        found: str = answer.headers["Range"]
+        return found
+
+    def finish(self, location: str, content: bytes, rest: bytes = b"") -> None:
+        """Closes an upload with what is missing, and finds the blob whole."""
+        answer = self.http.put(closing(location, digest_of(content)), content=rest)
+        assert answer.status_code == 201, answer.text
+        assert self.blob(digest_of(content)).content == content
+
     def connect(self, **options: Any) -> RawConnection:
         """A connection on which bytes go out as they are."""
         return RawConnection(self.host, **options)
@@ -109,6 +130,16 @@ class Repository:
 
 
 MakeRepository = Callable[..., Repository]
+
+
+def closing(location: str, digest: str) -> str:
+    """Where the closing PUT of an upload goes."""
+    return f"{location}&digest={digest}"
+
+
+def dumped(document: Any) -> bytes:
+    """A document as JSON."""
+    return json.dumps(document).encode()
 
 
 def descriptor(content: bytes, media_type: str = OCI_LAYER) -> dict[str, Any]:
@@ -156,6 +187,16 @@ def next_link(answer: httpx.Response) -> str | None:
     """Where the next page is; None on the last."""
     match = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
     return urljoin(str(answer.url), match[1]) if match else None
+
+
+def challenge_of(answer: httpx.Response) -> dict[str, str]:
+    """The parameters of the Bearer challenge of a 401: each of them quoted, and nothing else."""
+    assert answer.status_code == 401, answer.text
+    scheme, _, parameters = answer.headers["WWW-Authenticate"].partition(" ")
+    assert scheme == "Bearer"
+    found = re.findall(r'(\w+)="([^"]*)"', parameters)
+    assert ",".join(f'{name}="{value}"' for name, value in found) == parameters
+    return dict(found)
 
 
 def error_code(answer: httpx.Response) -> str:

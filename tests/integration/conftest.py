@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.harness.installation import Installation, postgresql_variables
-from tests.harness.repository import MakeRepository, Repository, open_repository
+from tests.harness.repository import EMPTY_CONFIG, MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
 from tests.harness.workspace import Login, Workspace
 
@@ -43,6 +43,13 @@ def make_repository(workspace: Workspace) -> Iterator[MakeRepository]:
 def repository(make_repository: MakeRepository) -> Repository:
     """A new one in the private project."""
     return make_repository()
+
+
+@pytest.fixture
+def stocked(repository: Repository) -> Repository:
+    """A new one with all that `Repository.manifest` names."""
+    repository.push_blob(EMPTY_CONFIG)
+    return repository
 
 
 @pytest.fixture(scope="module")

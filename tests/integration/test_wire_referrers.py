@@ -1,6 +1,5 @@
 """Referrers over the wire: never 404, always an index, and there with the next request."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from tests.harness.repository import (
     EMPTY_MEDIA_TYPE,
     Repository,
     descriptor,
+    dumped,
     error_code,
     next_link,
     token_for,
@@ -28,13 +28,13 @@ ZEROS = "sha256:" + "0" * 64
 def subject(repository: Repository) -> dict[str, Any]:
     """The descriptor of a manifest that is there."""
     repository.push_blob(EMPTY_CONFIG)
-    content = json.dumps(repository.manifest()).encode()
+    content = dumped(repository.manifest())
     assert repository.put("subject", content).status_code == 201
     return descriptor(content, OCI_MANIFEST)
 
 
 def put(repository: Repository, document: dict[str, Any]) -> httpx.Response:
-    content = json.dumps(document).encode()
+    content = dumped(document)
     answer = repository.put(digest_of(content), content, document["mediaType"])
     assert answer.status_code == 201, answer.text
     return answer
@@ -162,7 +162,7 @@ def test_a_fallback_tag_is_absorbed_and_may_be_deleted(repository: Repository, s
     digests = []
     for round_ in range(2):
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], "annotations": {"n": str(round_)}}
-        content = json.dumps(index).encode()
+        content = dumped(index)
         assert repository.put(fallback, content, OCI_INDEX).status_code == 201
         digests.append(digest_of(content))
         assert [each["digest"] for each in listed(repository, subject["digest"])] == [referrer]

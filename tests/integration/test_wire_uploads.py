@@ -1,42 +1,20 @@
 """Uploads over the wire: as the distribution spec has them, as clients do them, and as nobody should."""
 
 import hashlib
-import json
 import re
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from tests.harness.images import digest_of
-from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
-from tests.harness.repository import NO_TLS, MakeRepository, Repository, error_code
-from tests.harness.workspace import Management, Workspace
+from tests.harness.raw_http import chunked
+from tests.harness.repository import MakeRepository, Repository, closing, error_code
+from tests.harness.workspace import Management
 
 pytestmark = pytest.mark.usefixtures("no_errors_logged")
 
 HELLO = b"hello"
 UPLOAD_RANGE = re.compile(r"[0-9]+-[0-9]+")
-
-
-def closing(location: str, digest: str) -> str:
-    return f"{location}&digest={digest}"
-
-
-def committed(repository: Repository, location: str) -> str:
-    answer = repository.http.get(location)
-    assert answer.status_code == 204, answer.text
-    found: str = answer.headers["Range"]
-    return found
-
-
-def finish(repository: Repository, location: str, content: bytes, rest: bytes = b"") -> None:
-    """Closes a session with what is missing, and finds the blob whole."""
-    answer = repository.http.put(closing(location, digest_of(content)), content=rest)
-    assert answer.status_code == 201, answer.text
-    assert repository.blob(digest_of(content)).content == content
 
 
 def test_every_step_says_where_the_upload_is_and_how_far(repository: Repository) -> None:
@@ -52,11 +30,11 @@ def test_every_step_says_where_the_upload_is_and_how_far(repository: Repository)
         assert step.headers["Location"].startswith(f"{repository.path}/blobs/uploads/")
         assert step.headers["Docker-Upload-UUID"] in step.headers["Location"]
         assert step.content == b""
-    finish(repository, steps[-1].headers["Location"], b"hello world")
+    repository.finish(steps[-1].headers["Location"], b"hello world")
 
 
 def test_a_blob_of_nothing_is_one(repository: Repository) -> None:
-    finish(repository, repository.begin(), b"")
+    repository.finish(repository.begin(), b"")
     repository.push_blob(b"")
 
 
@@ -107,8 +85,8 @@ def test_a_content_range_is_taken_at_its_word_or_refused_and_the_session_survive
         assert answer.headers["range"] == "0-0"
         assert answer.headers["location"].startswith(f"{repository.path}/blobs/uploads/")
     if code:
-        assert committed(repository, location) == "0-0"
-        finish(repository, location, HELLO, HELLO)
+        assert repository.committed(location) == "0-0"
+        repository.finish(location, HELLO, HELLO)
 
 
 def test_two_content_ranges_are_none(repository: Repository) -> None:
@@ -165,14 +143,14 @@ def test_a_length_that_is_none_is_refused_and_never_a_fault(
     answer = repository.raw("PATCH", location, headers, body)
     assert answer.status in statuses
     # What came before it broke may have been kept, and nothing but that.
-    assert committed(repository, location) in {"0-0", "0-4"}
+    assert repository.committed(location) in {"0-0", "0-4"}
 
 
 def test_a_chunk_may_carry_extensions_and_trailers(repository: Repository) -> None:
     location = repository.begin()
     body = b"5;name=value\r\nhello\r\n0\r\nX-Checksum: 1\r\n\r\n"
     assert repository.raw("PATCH", location, {"Transfer-Encoding": "chunked"}, body).status == 202
-    finish(repository, location, HELLO)
+    repository.finish(location, HELLO)
 
 
 def test_what_goes_beyond_the_announced_length_is_no_part_of_the_blob(repository: Repository) -> None:
@@ -184,7 +162,7 @@ def test_what_goes_beyond_the_announced_length_is_no_part_of_the_blob(repository
         assert (first.status, first.headers["range"]) == (202, "0-4")
         # It reads as another request, which it is not.
         assert connection.read().status == 400
-    finish(repository, location, HELLO)
+    repository.finish(location, HELLO)
 
 
 @pytest.mark.parametrize(("content_range", "kept"), [("0-3", "0-0"), ("0-9", "0-4")])
@@ -195,91 +173,7 @@ def test_a_chunked_body_of_another_length_than_its_range_is_refused(
     headers = {"Transfer-Encoding": "chunked", "Content-Range": content_range}
     answer = repository.raw("PATCH", location, headers, chunked(HELLO))
     assert (answer.status, answer.code) == (400, "SIZE_INVALID")
-    assert committed(repository, location) == kept
-
-
-def send_half(connection: RawConnection, repository: Repository, target: str, content: bytes, coding: str) -> None:
-    half = content[: len(content) // 2]
-    authorization = ("Authorization", f"Bearer {repository.token}")
-    if coding == "length":
-        length = ("Content-Length", str(len(content)))
-        connection.send(head_of("PUT" if "digest=" in target else "PATCH", target, [authorization, length]) + half)
-    else:
-        head = head_of("PATCH", target, [authorization, ("Transfer-Encoding", "chunked")])
-        connection.send(head + b"%x\r\n%s\r\n" % (len(half), half))
-
-
-def wait_for_range(repository: Repository, location: str, wanted: str) -> None:
-    """Until the services have noticed that a client is gone: it is other processes that are waited for."""
-    for _ in range(500):
-        answer = repository.http.get(location)
-        if answer.status_code == 204 and answer.headers["Range"] == wanted:
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError(f"the upload does not come to {wanted}")
-
-
-@pytest.mark.parametrize(("method", "coding"), [("PATCH", "length"), ("PATCH", "chunked"), ("PUT", "length")])
-def test_a_client_that_goes_away_in_the_middle_goes_on_where_it_was(
-    repository: Repository, method: str, coding: str
-) -> None:
-    content = bytes(range(256)) * 8192
-    half = len(content) // 2
-    location = repository.begin()
-    target = closing(location, digest_of(content)) if method == "PUT" else location
-    with repository.connect() as connection:
-        send_half(connection, repository, target, content, coding)
-    wait_for_range(repository, location, f"0-{half - 1}")
-    assert repository.blob(digest_of(content)).status_code == 404
-    rest = repository.http.patch(
-        location, content=content[half:], headers={"Content-Range": f"{half}-{len(content) - 1}"}
-    )
-    assert rest.headers["Range"] == f"0-{len(content) - 1}"
-    finish(repository, location, content)
-
-
-def test_a_client_that_goes_away_in_a_single_post_leaves_no_blob(repository: Repository) -> None:
-    content = b"never whole" * 1000
-    target = f"{repository.path}/blobs/uploads/?digest={digest_of(content)}"
-    with repository.connect() as connection:
-        headers = [("Authorization", f"Bearer {repository.token}"), ("Content-Length", str(len(content)))]
-        connection.send(head_of("POST", target, headers) + content[:100])
-    assert repository.blob(digest_of(content)).status_code == 404
-    assert repository.push_blob(content) == digest_of(content)
-
-
-def test_of_writers_at_once_one_wins_and_the_others_hear_it(repository: Repository) -> None:
-    location = repository.begin()
-    size = 200_000
-
-    def write(letter: bytes) -> httpx.Response:
-        with httpx.Client(base_url=repository.http.base_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
-            return client.patch(location, content=letter * size, headers={"Content-Range": f"0-{size - 1}"})
-
-    with ThreadPoolExecutor(6) as pool:
-        answers = dict(zip(b"abcdef", pool.map(write, [bytes([letter]) for letter in b"abcdef"]), strict=True))
-    winners = [letter for letter, answer in answers.items() if answer.status_code == 202]
-    assert len(winners) == 1
-    losers = [answer for letter, answer in answers.items() if letter not in winners]
-    assert {answer.status_code for answer in losers} <= {409, 416}
-    assert all(answer.headers["Range"] == f"0-{size - 1}" for answer in losers if answer.status_code == 416)
-    finish(repository, location, bytes(winners) * size)
-
-
-def test_while_one_writes_another_may_look_and_not_write(repository: Repository) -> None:
-    content = bytes(range(256)) * 10_000
-    half = len(content) // 2
-    location = repository.begin()
-    with repository.connect() as connection:
-        headers = [("Authorization", f"Bearer {repository.token}"), ("Content-Length", str(len(content)))]
-        connection.send(head_of("PATCH", location, headers) + content[:half])
-        while committed(repository, location) == "0-0":
-            pass
-        second = repository.http.patch(location, content=b"no")
-        assert (second.status_code, error_code(second)) == (409, "BLOB_UPLOAD_INVALID")
-        connection.send(content[half:])
-        assert connection.read().headers["range"] == f"0-{len(content) - 1}"
-    finish(repository, location, content)
+    assert repository.committed(location) == kept
 
 
 def test_closing_twice_gives_the_blob_twice_and_with_another_digest_never(repository: Repository) -> None:
@@ -388,71 +282,6 @@ def test_a_session_is_cancelled_by_delete(repository: Repository) -> None:
     assert [repository.http.delete(location).status_code for _ in range(2)] == [204, 404]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "mount={digest}",  # jib leaves `from` out
-        "mount={digest}&from={source}",
-        "mount={digest}&from={source}&origin=https%3A%2F%2Fregistry.example.com",  # crane, kaniko
-    ],
-)
-def test_a_mount_from_where_the_token_may_pull_gives_the_blob(
-    repository: Repository, make_repository: MakeRepository, query: str
-) -> None:
-    digest = repository.push_blob(b"to be mounted")
-    target = make_repository(f"repository:{repository.name}:pull")
-    asked = query.format(digest=digest, source=repository.name)
-    answer = target.http.post(f"{target.path}/blobs/uploads/?{asked}")
-    assert (answer.status_code, answer.headers["Docker-Content-Digest"]) == (201, digest)
-    assert answer.headers["Location"] == f"{target.path}/blobs/{digest}"
-    assert target.blob(digest).content == b"to be mounted"
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "mount={digest}",
-        "mount={digest}&from=",
-        "mount={digest}&from={target}",
-        "mount={digest}&from=Not/A/Name",
-        "mount={digest}&from=noproject",
-        "mount={digest}&from=..%2F..%2Fetc",
-        "mount=" + "sha256:" + "0" * 64 + "&from={source}",
-        "mount=sha256:nothing&from={source}",
-        "mount=&from={source}",
-    ],
-)
-def test_what_cannot_be_mounted_is_a_session_that_takes_the_blob(
-    repository: Repository, make_repository: MakeRepository, query: str
-) -> None:
-    content = b"not to be mounted"
-    digest = repository.push_blob(content)
-    # A token that may pull from the source only where the query is what is wrong.
-    scopes = [f"repository:{repository.name}:pull"] if "{source}" in query else []
-    target = make_repository(*scopes)
-    asked = query.format(digest=digest, source=repository.name, target=target.name)
-    answer = target.http.post(f"{target.path}/blobs/uploads/?{asked}")
-    assert (answer.status_code, answer.headers["Range"]) == (202, "0-0")
-    assert target.blob(digest).status_code == 404
-    finish(target, answer.headers["Location"], content, content)
-
-
-def test_a_mount_from_a_project_that_is_closed_to_the_caller_is_a_session(
-    management: Management, workspace: Workspace, make_repository: MakeRepository, repository: Repository
-) -> None:
-    source = make_repository(project=management.create_project(), login=management.admin)
-    digest = source.push_blob(b"of others")
-    target = make_repository(f"repository:{source.name}:pull")
-    for query in (f"mount={digest}&from={source.name}", f"mount={digest}"):
-        assert target.http.post(f"{target.path}/blobs/uploads/?{query}").status_code == 202
-    # A token that was never asked for the source hears once which scopes to ask for.
-    challenge = repository.http.post(f"{repository.path}/blobs/uploads/?mount={digest}&from={source.name}")
-    assert challenge.status_code == 401
-    wanted = f'scope="repository:{repository.name}:pull,push repository:{source.name}:pull"'
-    assert wanted in challenge.headers["WWW-Authenticate"]
-    assert repository.blob(digest).status_code == 404
-
-
 def test_quota_is_refused_with_403_and_a_deletion_makes_room(
     management: Management, make_repository: MakeRepository
 ) -> None:
@@ -468,76 +297,11 @@ def test_quota_is_refused_with_403_and_a_deletion_makes_room(
     full.push_blob(b"b" * 600)
 
 
-def expect_continue(connection: RawConnection, authorization: tuple[str, str], location: str) -> RawAnswer:
-    connection.send(head_of("PATCH", location, [authorization, ("Content-Length", "5"), ("Expect", "100-continue")]))
-    interim = connection.read()
-    assert interim.status == 100
-    connection.send(HELLO)
-    return connection.read()
-
-
-def pipelined(connection: RawConnection, authorization: tuple[str, str], location: str) -> RawAnswer:
-    """Everything at once, before the first answer."""
-    connection.send(
-        head_of("PATCH", location, [authorization, ("Content-Length", "2")])
-        + b"he"
-        + head_of("GET", location, [authorization])
-        + head_of("PATCH", location, [authorization, ("Transfer-Encoding", "chunked")])
-        + chunked(b"l", b"lo")
-        + head_of("GET", location, [authorization])
-    )
-    answers = [connection.read() for _ in range(4)]
-    assert [answer.status for answer in answers] == [202, 204, 202, 204]
-    assert [answer.headers["range"] for answer in answers] == ["0-1", "0-1", "0-4", "0-4"]
-    return answers[2]
-
-
-def old_http(connection: RawConnection, authorization: tuple[str, str], location: str) -> RawAnswer:
-    connection.send(head_of("PATCH", location, [authorization, ("Content-Length", "5")], "HTTP/1.0") + HELLO)
-    answer = connection.read()
-    assert connection.is_closed()
-    return answer
-
-
-@pytest.mark.parametrize("way", [expect_continue, pipelined, old_http])
-def test_bytes_arrive_however_http_brings_them(
-    repository: Repository, way: Callable[[RawConnection, tuple[str, str], str], RawAnswer]
-) -> None:
-    location = repository.begin()
-    with repository.connect() as connection:
-        answer = way(connection, ("Authorization", f"Bearer {repository.token}"), location)
-    assert (answer.status, answer.headers["range"]) == (202, "0-4")
-    finish(repository, location, HELLO)
-
-
-def test_http2_needs_no_length(repository: Repository) -> None:
-    content = b"of no announced length" * 100_000
-    with httpx.Client(
-        base_url=repository.http.base_url, http1=False, http2=True, timeout=30, verify=NO_TLS, trust_env=False
-    ) as client:
-        client.headers["Authorization"] = f"Bearer {repository.token}"
-        location = client.post(f"{repository.path}/blobs/uploads/").headers["Location"]
-        written = client.patch(location, content=iter([content[:1_000_000], content[1_000_000:]]))
-        assert (written.http_version, written.status_code) == ("HTTP/2", 202)
-        assert written.headers["Range"] == f"0-{len(content) - 1}"
-        assert client.put(closing(location, digest_of(content))).status_code == 201
-    assert repository.blob(digest_of(content)).content == content
-
-
-def test_a_refusal_is_heard_before_the_body_is_sent_and_the_next_request_is_served(repository: Repository) -> None:
-    unknown = f"{repository.path}/blobs/uploads/{'0' * 32}"
-    with repository.connect() as connection:
-        refused = connection.request("PATCH", unknown, {"Content-Length": "5", "Expect": "100-continue"})
-        while refused.status == 100:
-            refused = connection.read()
-        assert (refused.status, json.loads(refused.body)["errors"][0]["code"]) == (401, "UNAUTHORIZED")
-
-
 def test_docker_begins_again_at_byte_0_in_a_session_of_its_own(repository: Repository) -> None:
     abandoned = repository.begin()
     repository.http.patch(abandoned, content=HELLO[:3])
-    finish(repository, repository.begin(), HELLO, HELLO)
-    assert committed(repository, abandoned) == "0-2"
+    repository.finish(repository.begin(), HELLO, HELLO)
+    assert repository.committed(abandoned) == "0-2"
 
 
 def test_the_wrong_range_of_a_patch_is_never_written(repository: Repository) -> None:
@@ -553,4 +317,4 @@ def test_the_wrong_range_of_a_patch_is_never_written(repository: Repository) -> 
         assert (answer.status_code, answer.headers["Range"]) == (202, f"0-{sent - 1}")
         assert UPLOAD_RANGE.fullmatch(answer.headers["Range"])
         location = answer.headers["Location"]
-    finish(repository, location, b"x" * sent)
+    repository.finish(location, b"x" * sent)
