@@ -2,7 +2,12 @@
 
 import pytest
 
-pytest_plugins = ["tests.harness.postgres", "tests.harness.databases", "tests.harness.installation", "tests.harness.workspace"]
+pytest_plugins = [
+    "tests.harness.postgres",
+    "tests.harness.databases",
+    "tests.harness.installation",
+    "tests.harness.workspace",
+]
 
 
 @pytest.hookimpl(tryfirst=True)
