@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.harness.repository import (
     descriptor,
     dumped,
     error_code,
+    open_repository,
 )
 from tests.harness.workspace import Workspace
 
@@ -25,6 +26,14 @@ pytestmark = pytest.mark.usefixtures("no_errors_logged")
 MEBIBYTE = 1024 * 1024
 FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+@pytest.fixture(scope="module")
+def shelf(workspace: Workspace) -> Iterator[Repository]:
+    """A repository with all that `Repository.manifest` names, for tests that leave it as it was."""
+    with open_repository(workspace.http_url, workspace.maintainer, f"{workspace.project}/shelf") as found:
+        found.push_blob(EMPTY_CONFIG)
+        yield found
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -122,22 +131,22 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_manifest_that_is_none_is_refused_and_moves_nothing(stocked: Repository, name: str) -> None:
-    before = dumped(stocked.manifest())
-    stocked.put("v1", before)
-    made = HOSTILE[name](stocked.manifest())
+def test_a_manifest_that_is_none_is_refused_and_moves_nothing(shelf: Repository, name: str) -> None:
+    before = dumped(shelf.manifest())
+    shelf.put("v1", before)
+    made = HOSTILE[name](shelf.manifest())
     content = made if isinstance(made, bytes) else dumped(made)
-    answer = stocked.put("v1", content)
+    answer = shelf.put("v1", content)
     assert (answer.status_code, error_code(answer)) == (400, "MANIFEST_INVALID")
-    assert stocked.get("v1").content == before
-    assert stocked.get(digest_of(content)).status_code == 404
+    assert shelf.get("v1").content == before
+    assert shelf.get(digest_of(content)).status_code == 404
 
 
 @pytest.mark.parametrize("digest", [digest_of(b"other"), "sha512:" + "0" * 128])
-def test_a_manifest_under_a_digest_that_is_not_its_own_is_refused(stocked: Repository, digest: str) -> None:
-    answer = stocked.put(digest, dumped(stocked.manifest()))
+def test_a_manifest_under_a_digest_that_is_not_its_own_is_refused(shelf: Repository, digest: str) -> None:
+    answer = shelf.put(digest, dumped(shelf.manifest()))
     assert (answer.status_code, error_code(answer)) == (400, "DIGEST_INVALID")
-    assert stocked.get(digest).status_code == 404
+    assert shelf.get(digest).status_code == 404
 
 
 def test_what_a_manifest_names_must_be_there(stocked: Repository, make_repository: MakeRepository) -> None:
@@ -215,8 +224,8 @@ def test_a_deleted_manifest_takes_its_tags_along_at_once(stocked: Repository) ->
 
 @pytest.mark.parametrize("reference", ["unknown", digest_of(b"unknown")])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-def test_a_reference_that_is_not_there_is_404(stocked: Repository, method: str, reference: str) -> None:
-    answer = stocked.raw(method, f"{stocked.path}/manifests/{reference}")
+def test_a_reference_that_is_not_there_is_404(shelf: Repository, method: str, reference: str) -> None:
+    answer = shelf.raw(method, f"{shelf.path}/manifests/{reference}")
     assert (answer.status, answer.code) == (404, "" if method == "HEAD" else "MANIFEST_UNKNOWN")
 
 
@@ -245,11 +254,11 @@ def test_a_reference_that_is_not_there_is_404(stocked: Repository, method: str, 
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_a_reference_that_cannot_be_is_refused(
-    stocked: Repository, method: str, reference: str, status: int, code: str
+    shelf: Repository, method: str, reference: str, status: int, code: str
 ) -> None:
-    body = dumped(stocked.manifest()) if method == "PUT" else b""
+    body = dumped(shelf.manifest()) if method == "PUT" else b""
     headers = {"Content-Type": OCI_MANIFEST, "Content-Length": str(len(body))}
-    answer = stocked.raw(method, f"{stocked.path}/manifests/{reference}", headers, body)
+    answer = shelf.raw(method, f"{shelf.path}/manifests/{reference}", headers, body)
     assert (answer.status, answer.code) == (status, "" if method == "HEAD" else code)
     assert "x-evil" not in answer.headers
 
