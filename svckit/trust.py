@@ -27,6 +27,8 @@ _SUFFIX = ".jwks.json"
 _SERVICE = re.compile(r"[a-z][a-z0-9]{0,31}", re.ASCII)
 _MAXIMUM_FILE_BYTES = 256 * 1024
 _FILE_MODE = 0o644
+# File systems keep times in steps of the kernel's clock, 10 ms at the coarsest.
+_CLOCK_TICK_NS = 20_000_000
 
 
 class TrustError(Exception):
@@ -52,7 +54,8 @@ class TrustBundle:
     """The keys in a folder, read when first asked, when a kid is unknown, and when the last reading has grown old."""
 
     # An unknown kid costs a reading of the folder, and anybody can send one: without this, a flood of forged tokens
-    # would be a flood of file reads.
+    # would be a flood of file reads. A folder that has changed is read at once all the same: services that start
+    # together publish within a second of each other's readings, and their first calls would be refused.
     REREAD_AT_MOST_EVERY_SECONDS = 1.0
     # A key that was taken out of the folder is trusted for no longer than this.
     REREAD_AT_LEAST_EVERY_SECONDS = 60.0
@@ -69,6 +72,7 @@ class TrustBundle:
         self._keys: Mapping[str, TrustedKey] = {}
         self._of_file: dict[str, list[TrustedKey]] = {}
         self._read_time: float | None = None
+        self._read_change: _Change | None = None
 
     def find(self, kid: str) -> TrustedKey | None:
         """The key of that name, or None where nobody is trusted under it.
@@ -78,7 +82,7 @@ class TrustBundle:
         if self._age_seconds() >= self.REREAD_AT_LEAST_EVERY_SECONDS:
             self.reread()
         key = self._keys.get(kid)
-        if key is None and self._age_seconds() >= self.REREAD_AT_MOST_EVERY_SECONDS:
+        if key is None and (self._age_seconds() >= self.REREAD_AT_MOST_EVERY_SECONDS or self._has_changed()):
             self.reread()
             key = self._keys.get(kid)
         return key
@@ -92,6 +96,8 @@ class TrustBundle:
     def reread(self) -> None:
         """Reads the folder now. A file that cannot be read keeps what was last read from it, and is logged."""
         self._read_time = self._clock()
+        # Before the files: what comes while they are read is a change that the next look finds.
+        self._read_change = _last_change(self._folder)
         present: dict[str, list[TrustedKey]] = {}
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             service = path.name.removesuffix(_SUFFIX)
@@ -166,6 +172,32 @@ class TrustBundle:
 
     def _age_seconds(self) -> float:
         return float("inf") if self._read_time is None else self._clock() - self._read_time
+
+    def _has_changed(self) -> bool:
+        """Whether a file may have come or gone since the last reading; publishing replaces one."""
+        return self._read_change is None or self._read_change != _last_change(self._folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """When a folder last changed, in nanoseconds as the file system counts them."""
+
+    inode: int
+    time_ns: int
+
+
+_NO_FOLDER = _Change(inode=0, time_ns=0)
+
+
+def _last_change(folder: Path) -> _Change | None:
+    """The last change of a folder; None where another one could still get the same time."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return _NO_FOLDER
+    if 0 <= time.time_ns() - status.st_mtime_ns < _CLOCK_TICK_NS:
+        return None
+    return _Change(status.st_ino, status.st_mtime_ns)
 
 
 def _read_jwks(path: Path) -> list[dict[str, str]]:

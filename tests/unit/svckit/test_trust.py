@@ -1,4 +1,5 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ def folder(tmp_path: Path) -> Path:
 def write(folder: Path, service: str, keys: Any) -> None:
     folder.mkdir(exist_ok=True)
     (folder / f"{service}.jwks.json").write_text(json.dumps({"keys": keys}))
+
+
+def make_old(folder: Path) -> None:
+    """As if nothing had come or gone in it for long."""
+    os.utime(folder, (1_000_000_000, 1_000_000_000))
 
 
 def published_kids(folder: Path, service: str) -> list[str]:
@@ -83,10 +89,20 @@ def test_replicas_that_publish_at_once_lose_no_key(folder: Path) -> None:
     assert set(published_kids(folder, "authsvc")) == {keypair.kid for keypair in keypairs}
 
 
-def test_an_unknown_kid_makes_the_folder_be_read_again_once_a_second_at_most(folder: Path, clock: Clock) -> None:
-    bundle, late = TrustBundle(folder, clock), KeyPair.generate()
+def test_services_that_start_together_know_each_other_at_once(folder: Path, clock: Clock) -> None:
+    bundle, keypairs = TrustBundle(folder, clock), [KeyPair.generate() for _ in range(20)]
+    assert bundle.find(keypairs[0].kid) is None
+    for number, keypair in enumerate(keypairs):
+        TrustBundle(folder).publish(f"svc{number}", keypair)
+        assert bundle.find(keypair.kid) is not None
+
+
+def test_a_file_that_is_changed_in_place_is_read_after_a_second(folder: Path, clock: Clock) -> None:
+    bundle, early, late = TrustBundle(folder, clock), KeyPair.generate(), KeyPair.generate()
+    bundle.publish("authsvc", early)
+    make_old(folder)
     assert bundle.find(late.kid) is None
-    TrustBundle(folder).publish("authsvc", late)
+    write(folder, "authsvc", [early.to_jwk(), late.to_jwk()])
     clock.time += 0.9
     assert bundle.find(late.kid) is None
     clock.time += 0.1
@@ -96,6 +112,8 @@ def test_an_unknown_kid_makes_the_folder_be_read_again_once_a_second_at_most(fol
 def test_a_flood_of_forged_kids_does_not_become_a_flood_of_readings(
     folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    TrustBundle(folder).publish("authsvc", KeyPair.generate())
+    make_old(folder)
     bundle = TrustBundle(folder, clock)
     readings = 0
     reread = TrustBundle.reread
