@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.events import Updated
+from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
 
 from gateway.wire.errors import error_for_path
 from svckit.errors import error_for
@@ -25,7 +26,13 @@ class PlainHttp1(H11Protocol):
     """HTTP/1 that stays HTTP/1."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        await super()._check_protocol(_without_upgrade(event))
+        try:
+            await super()._check_protocol(_without_upgrade(event))
+        except H2ProtocolAssumedError:
+            # The preface of HTTP/2 looked like a request, so Hypercorn has stopped its clock for idle connections. None
+            # has come yet, and without the clock a client that sends nothing else would be kept for ever.
+            await self.send(Updated(idle=True))
+            raise
 
     async def _create_stream(self, request: h11.Request) -> None:
         await super()._create_stream(_without_upgrade(request))

@@ -85,6 +85,12 @@ async def test_what_is_too_long_or_too_much_is_refused(house: House) -> None:
     assert large.status_code == 431
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /v2/ HTTP/1.1\r\nHost:", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+async def test_a_connection_without_a_request_is_closed(make_house: MakeHouse, sent: bytes) -> None:
+    house = await make_house(limits=Limits(keep_alive_seconds=0.2))
+    await talk(house, sent)
+
+
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.2"])
 async def test_a_connection_stays_http_whatever_it_is_to_become(house: House, protocol: str) -> None:
     headers = (
