@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_what_was_answered_holds_whatever_is_killed(
     start_installation: StartInstallation, database: Literal["sqlite", "postgresql"]
 ) -> None:
-    plan = Plan(seed=random.getrandbits(32), storm_seconds=13, calm_seconds=4, clients=4)
+    plan = Plan(seed=random.getrandbits(32), storm_seconds=10, calm_seconds=3, clients=4)
 
     report = soak(start_installation(database=database), plan)
 
