@@ -1,7 +1,5 @@
 """Puts authsvc together, and runs it."""
 
-import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
-from authsvc.domain.bootstrap import BootstrapError, bootstrap
+from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher, Store
@@ -29,21 +27,16 @@ from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceService
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
-from svckit import keys, logging
-from svckit.errors import DomainError
-from svckit.keys import KeyFileError
+from svckit import keys
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, serve_until_signal
-from svckit.rpc.listening import ListenError
-from svckit.rpc.tls import TlsError
-from svckit.settings import SettingsError
-from svckit.sql.database import Database
-from svckit.sql.migrate import MigrationError, migrate
+from svckit.sql.migrate import open_migrated
+from svckit.start import run_service
 from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle, TrustError
+from svckit.trust import TrustBundle
 
 
 def main(config: Path | None) -> int:
@@ -52,32 +45,14 @@ def main(config: Path | None) -> int:
     Args:
         config: the TOML file; None for the environment alone.
     """
-    try:
-        settings = AuthSettings.load(config, SECTION)
-        logging.configure(SECTION, settings.log_level, settings.log_format)
-        asyncio.run(serve(settings))
-    except (
-        SettingsError,
-        KeyFileError,
-        TrustError,
-        ListenError,
-        TlsError,
-        MigrationError,
-        BootstrapError,
-        DomainError,
-        OSError,
-    ) as error:
-        # What is wrong with the installation, not with the program: one line says it better than a traceback.
-        print(f"authsvc: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
-    return 0
+    return run_service(SECTION, AuthSettings, config, serve)
 
 
 async def serve(settings: AuthSettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        KeyFileError: and the others that `main` reports.
+        StartError: it cannot; DomainError and OSError likewise.
     """
     give_back_hashing_memory()
     keypair = keys.load_or_create(settings.key_file)
@@ -112,16 +87,13 @@ async def open_store(settings: AuthSettings) -> AsyncIterator[SqlStore]:
         MigrationError: a newer program has run on it.
         DomainError: UNAVAILABLE; the database does not answer.
     """
-    database = await Database.open(
+    async with open_migrated(
         settings.database_url.get_secret_value(),
+        migrations,
         schema=settings.database_schema,
         pool_size=settings.database_pool_size,
-    )
-    try:
-        await migrate(database, migrations)
+    ) as database:
         yield SqlStore(database, robot_name_prefix=settings.robot_name_prefix)
-    finally:
-        await database.close()
 
 
 def build_server(

@@ -1,7 +1,6 @@
 """Puts blobsvc together, and runs it."""
 
 import asyncio
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,17 +14,14 @@ from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_s
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from svckit import keys, logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
-from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, serve_until_signal
-from svckit.rpc.listening import ListenError
-from svckit.rpc.tls import TlsError
-from svckit.settings import SettingsError
+from svckit.start import run_service
 from svckit.tokens import RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle, TrustError
+from svckit.trust import TrustBundle
 
 _log = logging.get_logger(__name__)
 
@@ -36,23 +32,15 @@ def main(config: Path | None) -> int:
     Args:
         config: the TOML file; None for the environment alone.
     """
-    try:
-        settings = BlobSettings.load(config, SECTION)
-        logging.configure(SECTION, settings.log_level, settings.log_format)
-        reuse_large_blocks()
-        asyncio.run(serve(settings))
-    except (SettingsError, KeyFileError, TrustError, ListenError, TlsError, OSError) as error:
-        # What is wrong with the installation, not with the program: one line says it better than a traceback.
-        print(f"blobsvc: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
-    return 0
+    reuse_large_blocks()
+    return run_service(SECTION, BlobSettings, config, serve)
 
 
 async def serve(settings: BlobSettings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        KeyFileError: and the others that `main` reports.
+        StartError: it cannot; OSError likewise.
     """
     metrics = Metrics(SECTION)
     keypair = keys.load_or_create(settings.key_file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,16 +24,14 @@ from gateway.wire import http1, http2
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import return_free_memory, reuse_large_blocks
-from svckit.keys import KeyFileError, load_or_create
+from svckit.keys import load_or_create
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import settle_shielded, stop_signals
-from svckit.rpc.address import AddressError
-from svckit.rpc.tls import TlsError
-from svckit.settings import SettingsError
+from svckit.start import run_service
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle, TrustError
+from svckit.trust import TrustBundle
 
 log = logging.get_logger(__name__)
 
@@ -70,9 +67,8 @@ async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT, then lets requests under way end.
 
     Raises:
-        KeyFileError: the key pair cannot be read.
+        StartError: it cannot.
         OSError: an address cannot be bound.
-        TrustError: and the others that `main` reports.
     """
     keys = await asyncio.to_thread(load_or_create, settings.key_file)
     trust = TrustBundle(settings.trust_dir)
@@ -144,13 +140,5 @@ def main(config_path: Path | None) -> int:
     Returns:
         the exit status.
     """
-    try:
-        reuse_large_blocks()
-        settings = GatewaySettings.load(config_path, SECTION)
-        logging.configure(SECTION, settings.log_level, settings.log_format)
-        asyncio.run(serve(settings))
-    except (SettingsError, KeyFileError, TrustError, AddressError, TlsError, OSError) as error:
-        # What is wrong with the installation, not with the program: one line says it better than a traceback.
-        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
-    return 0
+    reuse_large_blocks()
+    return run_service(SECTION, GatewaySettings, config_path, serve)

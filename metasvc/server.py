@@ -1,7 +1,6 @@
 """Puts metasvc together, and runs it."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -40,20 +39,14 @@ from svckit import keys, logging
 from svckit.access.checker import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
-from svckit.errors import DomainError
-from svckit.keys import KeyFileError
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, open_channel, serve_until_signal
-from svckit.rpc.address import AddressError
-from svckit.rpc.listening import ListenError
-from svckit.rpc.tls import TlsError
-from svckit.settings import SettingsError
-from svckit.sql.database import Database
-from svckit.sql.migrate import MigrationError, migrate
+from svckit.sql.migrate import open_migrated
+from svckit.start import run_service
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle, TrustError
+from svckit.trust import TrustBundle
 
 _log = logging.get_logger(__name__)
 
@@ -66,32 +59,14 @@ def main(config: Path | None) -> int:
     Args:
         config: the TOML file; None for the environment alone.
     """
-    try:
-        settings = MetaSettings.load(config, SECTION)
-        logging.configure(SECTION, settings.log_level, settings.log_format)
-        asyncio.run(serve(settings))
-    except (
-        SettingsError,
-        KeyFileError,
-        TrustError,
-        ListenError,
-        AddressError,
-        TlsError,
-        MigrationError,
-        DomainError,
-        OSError,
-    ) as error:
-        # What is wrong with the installation, not with the program: one line says it better than a traceback.
-        print(f"metasvc: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
-    return 0
+    return run_service(SECTION, MetaSettings, config, serve)
 
 
 async def serve(settings: MetaSettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        KeyFileError: and the others that `main` reports.
+        StartError: it cannot; DomainError and OSError likewise.
     """
     keypair = keys.load_or_create(settings.key_file)
     trust = TrustBundle(settings.trust_dir)
@@ -154,16 +129,13 @@ async def open_store(settings: MetaSettings) -> AsyncIterator[SqlStore]:
         MigrationError: a newer program has run on it.
         DomainError: UNAVAILABLE; the database does not answer.
     """
-    database = await Database.open(
+    async with open_migrated(
         settings.database_url.get_secret_value(),
+        migrations,
         schema=settings.database_schema,
         pool_size=settings.database_pool_size,
-    )
-    try:
-        await migrate(database, migrations)
+    ) as database:
         yield SqlStore(database)
-    finally:
-        await database.close()
 
 
 def build_server(

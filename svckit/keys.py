@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from svckit.durable import create_file
+from svckit.errors.start import StartError
 
 _COORDINATE_BYTES = 32  # of P-256, RFC 7518 §6.2.1.2
 _FILE_MODE = 0o600
 
 
-class KeyFileError(Exception):
+class KeyFileError(StartError):
     """A key file that is not there, not ours, not a P-256 key, or readable by others."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import MetricsHandler
 
+from svckit.errors.start import StartError
 from svckit.logging import get_logger
 from svckit.rpc.address import AddressError, TcpAddress, parse_address
 
@@ -32,7 +33,7 @@ _IDLE_SECONDS = 10.0
 _log = get_logger(__name__)
 
 
-class MetricsListenError(OSError):
+class MetricsListenError(StartError):
     """An address that metrics cannot be served on; the text names it and says why."""
 
 

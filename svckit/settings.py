@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from svckit.errors.start import StartError
 from svckit.logging import scrub
 from svckit.metrics_endpoint import parse_metrics_address
 
@@ -31,7 +32,7 @@ _NESTED = "__"
 _MAXIMUM_SHOWN_CHARACTERS = 80
 
 
-class SettingsError(Exception):
+class SettingsError(StartError):
     """Settings that a service cannot start with. The text names each one, its value, and what is allowed.
 
     Attributes:

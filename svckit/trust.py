@@ -18,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from svckit.durable import replace_file
+from svckit.errors.start import StartError
 from svckit.keys import KeyPair, thumbprint
 from svckit.logging import get_logger
 
@@ -31,7 +32,7 @@ _FILE_MODE = 0o644
 _CLOCK_TICK_NS = 20_000_000
 
 
-class TrustError(Exception):
+class TrustError(StartError):
     """A trust bundle that cannot be written."""
 
 

@@ -9,6 +9,7 @@ from authsvc.domain.password import MINIMUM_CHARACTERS
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project import NO_LIMIT
 from authsvc.domain.robot_secret import KEY_BYTES
+from svckit.errors.start import StartError
 from svckit.logging import get_logger
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ FIRST_USER = "admin"
 FIRST_PROJECT = "library"
 
 
-class BootstrapError(Exception):
-    """The first start lacks what it needs. Its text is for whoever starts the service."""
+class BootstrapError(StartError):
+    """The first start lacks what it needs."""
 
 
 async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: Callable[[], str | None]) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from svckit.errors.start import StartError
+
 # sun_path is 108 bytes with its closing NUL (unix(7)); gRPC refuses longer ones with a text that does not say so.
 MAXIMUM_SOCKET_PATH_BYTES = 107
 
@@ -14,8 +16,8 @@ _UNIX = "unix:"
 _MAXIMUM_PORT = 65535
 
 
-class AddressError(ValueError):
-    """An address that cannot be meant."""
+class AddressError(StartError, ValueError):
+    """An address that cannot be meant. A ValueError as well, which is what settings are refused by."""
 
 
 @dataclass(frozen=True, slots=True)

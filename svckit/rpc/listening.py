@@ -10,6 +10,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from svckit.errors.start import StartError
 from svckit.rpc.address import TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _PROBE_SECONDS = 1.0
 
 
-class ListenError(Exception):
+class ListenError(StartError):
     """An address that a server cannot listen on; the text names it and says why."""
 
 

@@ -8,10 +8,11 @@ from typing import Literal, Self
 import grpc
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from svckit.errors.start import StartError
 from svckit.rpc.address import Address, TcpAddress
 
 
-class TlsError(Exception):
+class TlsError(StartError):
     """An address that must not be spoken to in plain text, or a file that cannot be read."""
 
 

@@ -14,12 +14,15 @@ operations as its argument (Alembic's own `op` is a global, and two databases ma
 `tests/harness/migrations.py` holds the history against the tables that the store declares.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, column, select, table, text
 
+from svckit.errors.start import StartError
 from svckit.sql.database import Database
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 VERSION_TABLE = "alembic_version"
 
 
-class MigrationError(Exception):
+class MigrationError(StartError):
     """The tables could not be brought to what the program expects; nothing was changed."""
 
 
@@ -61,6 +64,29 @@ async def migrate(database: Database, migrations: ModuleType, *, version_table: 
             if orphans:
                 raise MigrationError(f"a migration broke foreign keys of {sorted({row[0] for row in orphans})}")
         await conn.commit()
+
+
+@asynccontextmanager
+async def open_migrated(
+    url: str, migrations: ModuleType, *, schema: str | None, pool_size: int
+) -> AsyncIterator[Database]:
+    """A service's database, open, with the tables that its program expects, and closed at the end.
+
+    Args:
+        url: and the others, as `Database.open` takes them.
+        migrations: The package of the service's history, as `migrate` takes it.
+
+    Raises:
+        MigrationError: As `migrate`.
+        DatabaseInUseError: Another process has the SQLite file open.
+        DomainError: UNAVAILABLE; the database does not answer.
+    """
+    database = await Database.open(url, schema=schema, pool_size=pool_size)
+    try:
+        await migrate(database, migrations)
+        yield database
+    finally:
+        await database.close()
 
 
 def migration_folder(migrations: ModuleType) -> Path:
