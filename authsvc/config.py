@@ -9,29 +9,24 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from svckit.rpc.settings import RpcServerSettings
-from svckit.settings import ServiceSettings, SettingsError
+from svckit.settings import SettingsError
+from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "authsvc"
 
 _ADMIN_PASSWORD_VARIABLE = "ROADSTEAD_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
-# Bootstrapping and checks of the interceptor need a connection while every caller has one.
-_SPARE_CONNECTIONS = 2
 
 
-class AuthSettings(ServiceSettings):
+class AuthSettings(DatabaseServiceSettings):
     """What authsvc needs."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/auth.sock",))
-    """Where it listens, and how much it takes on."""
+    database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/authsvc/auth.db")
+    database_schema: SchemaName = "authsvc"
+    database_pool_size: PoolSize = 32
     key_file: Path = Path("/var/lib/roadstead/keys/authsvc.pem")
     """Its key pair, which signs registry and identity tokens. Made when it is absent. Replicas may share one."""
-    database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/authsvc/auth.db")
-    """sqlite:////absolute/path.db, or postgresql://user:password@host/database."""
-    database_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "authsvc"
-    """The PostgreSQL schema of its tables; made when it is absent. SQLite has none."""
-    database_pool_size: Annotated[int, Field(ge=4)] = 32
-    """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
     admin_password: SecretStr | None = None
     """The password of the user admin, for the first start only. ROADSTEAD_ADMIN_PASSWORD says the same."""
     initial_admin_password_file: Path | None = None
@@ -60,18 +55,6 @@ class AuthSettings(ServiceSettings):
     """The first delay after wrong passwords; it doubles with each."""
     failure_delay_longest_seconds: Annotated[float, Field(ge=0, le=10)] = 5.0
     """No such delay is longer."""
-
-    @property
-    def is_postgresql(self) -> bool:
-        """Whether the database is PostgreSQL."""
-        return self.database_url.get_secret_value().startswith("postgresql")
-
-    def server_settings(self) -> RpcServerSettings:
-        """`rpc`, with no more RPCs in flight than there are connections: more would wait without being told."""
-        if not self.is_postgresql:
-            return self.rpc
-        most = self.database_pool_size - _SPARE_CONNECTIONS
-        return self.rpc.model_copy(update={"max_in_flight": min(self.rpc.max_in_flight, most)})
 
     def first_admin_password(self) -> str | None:
         """The password of admin for the first start: the setting, the variable, the file, whichever there is first.

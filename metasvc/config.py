@@ -9,30 +9,24 @@ from pydantic import Field, SecretStr
 
 from svckit.rpc.settings import RpcServerSettings
 from svckit.rpc.tls import TlsSettings
-from svckit.settings import ServiceSettings
+from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "metasvc"
 
 _DAY_SECONDS = 24 * 60 * 60
 _MIB = 1024 * 1024
-# Background work needs a connection now and then while every caller has one.
-_SPARE_CONNECTIONS = 2
 
 
-class MetaSettings(ServiceSettings):
+class MetaSettings(DatabaseServiceSettings):
     """What metasvc needs."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/meta.sock",))
-    """Where it listens, and how much it takes on."""
+    database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/metasvc/meta.db")
+    database_schema: SchemaName = "metasvc"
+    database_pool_size: PoolSize = 64
     key_file: Path = Path("/var/lib/roadstead/keys/metasvc.pem")
     """Its key pair, which signs grants. Made when it is absent. Replicas share one."""
-    database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/metasvc/meta.db")
-    """sqlite:////absolute/path.db, or postgresql://user:password@host/database."""
-    database_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "metasvc"
-    """The PostgreSQL schema of its tables; made when it is absent. SQLite has none."""
-    database_pool_size: Annotated[int, Field(ge=4)] = 64
-    """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
     authsvc_target: str = "unix:/run/roadstead/auth.sock"
     """Where authsvc listens."""
     authsvc_tls: TlsSettings = TlsSettings()
@@ -51,18 +45,3 @@ class MetaSettings(ServiceSettings):
     """How long a push may rely on a blob that it was told of. The delay does not shorten it."""
     pull_flush_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often the dates and counts of pulls are written. What was not written is lost in a crash."""
-
-    @property
-    def is_postgresql(self) -> bool:
-        """Whether the database is PostgreSQL."""
-        return self.database_url.get_secret_value().startswith("postgresql")
-
-    def server_settings(self) -> RpcServerSettings:
-        """`rpc`, with no more RPCs in flight than there are connections.
-
-        More would wait in the pool without being told, while each of them holds what others wait for.
-        """
-        if not self.is_postgresql:
-            return self.rpc
-        most = self.database_pool_size - _SPARE_CONNECTIONS
-        return self.rpc.model_copy(update={"max_in_flight": min(self.rpc.max_in_flight, most)})

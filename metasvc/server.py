@@ -129,12 +129,7 @@ async def open_store(settings: MetaSettings) -> AsyncIterator[SqlStore]:
         MigrationError: a newer program has run on it.
         DomainError: UNAVAILABLE; the database does not answer.
     """
-    async with open_migrated(
-        settings.database_url.get_secret_value(),
-        migrations,
-        schema=settings.database_schema,
-        pool_size=settings.database_pool_size,
-    ) as database:
+    async with open_migrated(settings, migrations) as database:
         yield SqlStore(database)
 
 

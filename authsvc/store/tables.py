@@ -22,21 +22,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from svckit.sql.types import BigIntKey, UtcDateTime
+from svckit.sql.names import NAMING_CONVENTION
+from svckit.sql.types import BigIntKey, ByteOrdered, UtcDateTime
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
-
-# Names that lists are sorted by: by their bytes on both databases, whatever the locale of the server is. A page token
-# made on one replica means the same on the other.
-ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 Word = String(64)
 """One of a few values that the domain or the migrations know."""

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, column, select, table, text
 
 from svckit.errors.start import StartError
 from svckit.sql.database import Database
+from svckit.sql.settings import DatabaseServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,13 +68,11 @@ async def migrate(database: Database, migrations: ModuleType, *, version_table: 
 
 
 @asynccontextmanager
-async def open_migrated(
-    url: str, migrations: ModuleType, *, schema: str | None, pool_size: int
-) -> AsyncIterator[Database]:
+async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleType) -> AsyncIterator[Database]:
     """A service's database, open, with the tables that its program expects, and closed at the end.
 
     Args:
-        url: and the others, as `Database.open` takes them.
+        settings: Say which database, and how many connections.
         migrations: The package of the service's history, as `migrate` takes it.
 
     Raises:
@@ -81,7 +80,11 @@ async def open_migrated(
         DatabaseInUseError: Another process has the SQLite file open.
         DomainError: UNAVAILABLE; the database does not answer.
     """
-    database = await Database.open(url, schema=schema, pool_size=pool_size)
+    database = await Database.open(
+        settings.database_url.get_secret_value(),
+        schema=settings.database_schema,
+        pool_size=settings.database_pool_size,
+    )
     try:
         await migrate(database, migrations)
         yield database

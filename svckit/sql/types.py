@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Integer
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, Text
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -13,6 +13,13 @@ BigIntKey = BigInteger().with_variant(Integer(), "sqlite")
 A table that uses it says `sqlite_autoincrement=True`: otherwise SQLite gives the number of the newest row again after
 that row is deleted, and what still names it (a token, a log) would mean another row. `tests/harness/migrations.py`
 checks it.
+"""
+
+ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
+"""A name that lists are sorted by: by its bytes on both databases, whatever the locale of the server is.
+
+So clients see tags in the order that the distribution spec wants ("Content Discovery"), and a page token that was made
+on one replica means the same on another.
 """
 
 

@@ -1,0 +1,12 @@
+"""What constraints and indexes are called that nobody has named: the same in the tables as in the migrations."""
+
+from collections.abc import Mapping
+
+NAMING_CONVENTION: Mapping[str, str] = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+"""For `sqlalchemy.MetaData`."""
