@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from svckit.access.call import current_call
-from svckit.access.remembered import LONGEST_SECONDS
+from svckit.access.remembered import LONGEST_SECONDS, RecentAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,26 +50,16 @@ class RememberedVisibleProjects:
         Raises:
             ValueError: if answers would be remembered longer than two seconds.
         """
-        if not 0 <= ttl_seconds <= LONGEST_SECONDS:
-            raise ValueError(f"answers are remembered {LONGEST_SECONDS} seconds at most")
         self._lister = lister
-        self._ttl_seconds = ttl_seconds
-        self._clock = clock
-        self._remembered_answers = remembered_answers
-        self._answers: OrderedDict[tuple[str | None, str], tuple[float, AccessibleProjects]] = OrderedDict()
+        self._answers: RecentAnswers[AccessibleProjects] = RecentAnswers(ttl_seconds, clock, remembered_answers)
 
     async def listable(self) -> AccessibleProjects:
         """See the port."""
         call = current_call()
         key = (call.token, call.principal.subject)
-        # The answer counts from when it was asked for: it may be as old as that.
-        asked_at = self._clock()
-        remembered = self._answers.get(key)
-        if remembered is not None and asked_at < remembered[0]:
-            return remembered[1]
-        answer = await self._lister.accessible_projects(call, *_RIGHT)
-        self._answers[key] = (asked_at + self._ttl_seconds, answer)
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._remembered_answers:
-            self._answers.popitem(last=False)
+        answer = self._answers.find(key)
+        if answer is None:
+            expire_time = self._answers.expire_time()
+            answer = await self._lister.accessible_projects(call, *_RIGHT)
+            self._answers.keep(key, answer, expire_time)
         return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from svckit.access.call import serving
 
@@ -19,6 +19,44 @@ T = TypeVar("T")
 
 LONGEST_SECONDS = 2.0
 """A role that is taken away must be gone within five seconds; what is remembered longer would break that."""
+
+
+class RecentAnswers(Generic[T]):
+    """Answers of the last seconds by their questions, which hold the token of whoever asked. None is no answer."""
+
+    def __init__(self, ttl_seconds: float, clock: Callable[[], float], most: int) -> None:
+        """Has none.
+
+        Args:
+            ttl_seconds: how long an answer counts; two seconds at most.
+            clock: monotonic, in seconds.
+            most: how many are kept; the oldest goes first.
+
+        Raises:
+            ValueError: if answers would be remembered longer than two seconds.
+        """
+        if not 0 <= ttl_seconds <= LONGEST_SECONDS:
+            raise ValueError(f"answers are remembered {LONGEST_SECONDS} seconds at most")
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._most = most
+        self._answers: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
+
+    def find(self, key: Hashable) -> T | None:
+        """The answer, if there is one that still counts."""
+        expire_time, answer = self._answers.get(key, (0.0, None))
+        return answer if self._clock() < expire_time else None
+
+    def expire_time(self) -> float:
+        """Of the answer to a question that is asked now: the answer may be as old as the question."""
+        return self._clock() + self._ttl_seconds
+
+    def keep(self, key: Hashable, answer: T, expire_time: float) -> None:
+        """Remembers an answer until then."""
+        self._answers[key] = (expire_time, answer)
+        self._answers.move_to_end(key)
+        while len(self._answers) > self._most:
+            self._answers.popitem(last=False)
 
 
 class RememberedChecker:
@@ -48,13 +86,8 @@ class RememberedChecker:
         Raises:
             ValueError: if answers would be remembered longer than two seconds.
         """
-        if not 0 <= ttl_seconds <= LONGEST_SECONDS:
-            raise ValueError(f"answers are remembered {LONGEST_SECONDS} seconds at most")
         self._inner = inner
-        self._ttl_seconds = ttl_seconds
-        self._clock = clock
-        self._remembered_answers = remembered_answers
-        self._answers: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
+        self._answers: RecentAnswers[Any] = RecentAnswers(ttl_seconds, clock, remembered_answers)
         self._asking: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
@@ -69,9 +102,9 @@ class RememberedChecker:
         return await self._answer(call, key, lambda alike: self._inner.check_system(alike, resource, action))
 
     async def _answer(self, call: Call, key: Hashable, ask: Callable[[Call], Awaitable[T]]) -> T:
-        remembered = self._answers.get(key)
-        if remembered is not None and self._clock() < remembered[0]:
-            return cast("T", remembered[1])
+        remembered: T | None = self._answers.find(key)
+        if remembered is not None:
+            return remembered
         asking: asyncio.Task[T] | None = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._ask(call, key, ask))
@@ -81,15 +114,11 @@ class RememberedChecker:
         return await asyncio.shield(asking)
 
     async def _ask(self, call: Call, key: Hashable, ask: Callable[[Call], Awaitable[T]]) -> T:
-        # The answer counts from when it was asked for: it may be as old as that.
-        expire_time = self._clock() + self._ttl_seconds
+        expire_time = self._answers.expire_time()
         # Without the deadline of who happened to be first.
         with serving(call.without_deadline()) as alike:
             answer = await ask(alike)
-        self._answers[key] = (expire_time, answer)
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._remembered_answers:
-            self._answers.popitem(last=False)
+        self._answers.keep(key, answer, expire_time)
         return answer
 
     def _forget_task(self, key: Hashable, task: asyncio.Task[Any]) -> None:
