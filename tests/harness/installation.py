@@ -9,7 +9,6 @@ def test_a_kill(start_installation):                     # your own
     installation.wait_until_ready()
 """
 
-import http.client
 import os
 import signal
 import subprocess
@@ -26,6 +25,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.harness.ports import free_ports_in_a_row
+from tests.harness.probe import answers
 from tests.harness.process import kill_and_wait, memory_bytes
 
 START_SECONDS = 90.0
@@ -219,7 +219,7 @@ class Installation:
 
     def _is_ready(self) -> bool:
         # The gateway remembers for a second that all was well, and here one of them may have been killed since.
-        return all(map(self._serves, _SOCKETS)) and self._says_ready()
+        return all(map(self._serves, _SOCKETS)) and answers(self._http)
 
     def _serves(self, service: str) -> bool:
         socket_path = (self.data_dir / "run").resolve() / _SOCKETS[service]
@@ -230,16 +230,6 @@ class Installation:
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-    def _says_ready(self) -> bool:
-        connection = http.client.HTTPConnection(self._http, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
 
     def _command(self, first_port: int) -> list[str]:
         arguments = {

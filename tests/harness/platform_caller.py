@@ -1,7 +1,5 @@
 """A push over gRPC, a step at a time, by a platform that calls the services itself with a registry token."""
 
-import base64
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from roadstead.meta.v1.manifest_service_pb2 import PutManifestRequest, ResolveMa
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 from roadstead.meta.v1.tag_service_pb2 import ListTagNamesRequest
 from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceStub
+from tests.harness.claims import claims_of
 from tests.harness.images import Image, digest_of
 from tests.harness.services import open_channel
 
@@ -266,10 +265,3 @@ def messages(ticket: str, offset: int, content: bytes) -> Iterator[WriteUploadRe
     yield WriteUploadRequest(header=WriteUploadRequest.Header(ticket=ticket, offset=offset))
     for start in range(0, len(content), _MESSAGE_BYTES):
         yield WriteUploadRequest(data=content[start : start + _MESSAGE_BYTES])
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, unverified."""
-    payload = token.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims

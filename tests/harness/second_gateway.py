@@ -1,6 +1,5 @@
 """A gateway more in front of an installation's services, with settings of its own: the gateway keeps nothing."""
 
-import http.client
 import json
 import os
 import socket
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.installation import START_SECONDS, Installation, InstallationError
+from tests.harness.probe import answers
 
 
 @contextmanager
@@ -53,18 +53,7 @@ def _free_address(host: str) -> str:
 def _wait(address: str, process: "subprocess.Popen[bytes]", installation: Installation) -> None:
     # It is another process that is waited for, so there is no event.
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(address):
+    while not answers(address, "/healthz"):
         if process.poll() is not None or time.monotonic() > deadline:
             raise InstallationError(f"the second gateway did not start:\n{installation.log()}")
         time.sleep(0.05)
-
-
-def _answers(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=5)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()

@@ -4,7 +4,6 @@
 stay away for a moment, is better off alone. The settings are those that `up` writes, the processes those it starts.
 """
 
-import http.client
 import os
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from ctl.plan import Plan, write_settings
 from ctl.service import SERVICES
 from tests.harness.installation import InstallationError
 from tests.harness.ports import free_ports
+from tests.harness.probe import answers
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -150,7 +150,7 @@ class Services:
 
     def _wait_for_gateway(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(self._http_host):
+        while not answers(self._http_host, timeout_seconds=START_SECONDS):
             if time.monotonic() > deadline:
                 raise InstallationError(f"the gateway does not serve:\n{self.log()}")
             # It is another process, so there is no event.
@@ -176,17 +176,6 @@ def running_services(data_dir: Path, environment: Mapping[str, str] | None = Non
     """
     with ExitStack() as stack:
         yield Services(data_dir, stack, environment or {})
-
-
-def _answers(host: str) -> bool:
-    connection = http.client.HTTPConnection(host, timeout=START_SECONDS)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def _free_addresses() -> dict[str, str]:

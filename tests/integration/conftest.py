@@ -5,10 +5,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import httpx
 import pytest
 
 from tests.harness.installation import Installation, postgresql_variables
-from tests.harness.repository import EMPTY_CONFIG, MakeRepository, Repository, open_repository
+from tests.harness.repository import EMPTY_CONFIG, NO_TLS, MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
 from tests.harness.workspace import Login, Workspace
 
@@ -24,6 +25,13 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         variables = postgresql_variables(server.create_database(name))
     with running_services(tmp_path_factory.mktemp("services") / "data", variables) as running:
         yield running
+
+
+@pytest.fixture
+def plain(workspace: Workspace) -> Iterator[httpx.Client]:
+    """Somebody who has not logged in."""
+    with httpx.Client(base_url=workspace.http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
+        yield client
 
 
 @pytest.fixture

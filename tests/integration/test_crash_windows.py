@@ -19,9 +19,10 @@ import httpx
 import pytest
 
 from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from tests.harness.claims import claims_of
 from tests.harness.images import image
 from tests.harness.meta_rows import MetaRows
-from tests.harness.platform_caller import Push, Step, calling_platform, claims_of, messages
+from tests.harness.platform_caller import Push, Step, calling_platform, messages
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
 from tests.harness.wire import wire_to

@@ -2,12 +2,10 @@
 
 import base64
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
-import jwt
 import pytest
 
 from tests.harness.installation import Installation
@@ -20,22 +18,6 @@ pytestmark = pytest.mark.usefixtures("no_errors_logged")
 
 TOKEN = "/service/token"
 ZEROS = "sha256:" + "0" * 64
-
-
-@pytest.fixture
-def plain(workspace: Workspace) -> Iterator[httpx.Client]:
-    """Somebody who has not logged in."""
-    with httpx.Client(base_url=workspace.http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
-        yield client
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return found
-
-
-def granted(token: str) -> dict[str, Sequence[str]]:
-    return {each["name"]: each["actions"] for each in claims_of(token)["access"]}
 
 
 class TestChallenges:

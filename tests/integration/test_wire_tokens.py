@@ -3,20 +3,18 @@
 import base64
 import re
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 import httpx
 import jwt
 import pytest
 
 from svckit import keys
+from tests.harness.claims import claims_of, granted_by
 from tests.harness.images import OCI_MANIFEST, digest_of
 from tests.harness.installation import Installation
 from tests.harness.raw_http import RawConnection, head_of
 from tests.harness.repository import (
     EMPTY_CONFIG,
-    NO_TLS,
     MakeRepository,
     Repository,
     challenge_of,
@@ -30,22 +28,6 @@ pytestmark = pytest.mark.usefixtures("no_errors_logged")
 
 TOKEN = "/service/token"
 ZEROS = "sha256:" + "0" * 64
-
-
-@pytest.fixture
-def plain(workspace: Workspace) -> Iterator[httpx.Client]:
-    """Somebody who has not logged in."""
-    with httpx.Client(base_url=workspace.http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
-        yield client
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    found: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return found
-
-
-def granted(token: str) -> dict[str, Sequence[str]]:
-    return {each["name"]: each["actions"] for each in claims_of(token)["access"]}
 
 
 class TestTheTokenService:
@@ -64,14 +46,14 @@ class TestTheTokenService:
         assert claims["aud"] == "harbor-registry"
         # containerd cannot replay a body after a 401 in the middle of a push.
         assert claims["exp"] - claims["iat"] == document["expires_in"] >= 1800
-        assert granted(document["token"]) == {f"{workspace.project}/a": ["pull"], f"{workspace.project}/b": ["pull"]}
+        assert granted_by(document["token"]) == {f"{workspace.project}/a": ["pull"], f"{workspace.project}/b": ["pull"]}
         head = jwt.get_unverified_header(document["token"])
         assert (head["alg"], head["typ"]) == ("ES256", "registry+jwt")
 
     def test_scopes_may_repeat_share_a_parameter_and_overlap(self, workspace: Workspace) -> None:
         name = f"{workspace.project}/a"
         scopes = (f"repository:{name}:pull", f"repository:{name}:push repository:{name}/b:pull", f"repository:{name}:*")
-        found = granted(token_for(workspace.http_url, workspace.maintainer, *scopes))
+        found = granted_by(token_for(workspace.http_url, workspace.maintainer, *scopes))
         assert {key: set(actions) for key, actions in found.items()} == {
             name: {"pull", "push", "delete"},
             f"{name}/b": {"pull"},
@@ -83,7 +65,7 @@ class TestTheTokenService:
         public = management.create_project(public=True)
         scopes = [f"repository:{project}/x:pull,push" for project in (public, workspace.project)]
         token = token_for(workspace.http_url, None, *scopes, "registry:catalog:*")
-        assert granted(token) == {f"{public}/x": ["pull"]}
+        assert granted_by(token) == {f"{public}/x": ["pull"]}
         plain.headers["Authorization"] = f"Bearer {token}"
         assert plain.get(f"/v2/{public}/x/manifests/v1").status_code == 404
         assert challenge_of(plain.post(f"/v2/{public}/x/blobs/uploads/"))["error"] == "insufficient_scope"
@@ -122,7 +104,7 @@ class TestTheTokenService:
     ) -> None:
         answer = plain.get(f"{TOKEN}?{query.format(project=workspace.project)}", auth=workspace.maintainer.basic)
         assert answer.status_code == 200, answer.text
-        assert granted(answer.json()["token"]) == {}
+        assert granted_by(answer.json()["token"]) == {}
 
     @pytest.mark.parametrize(
         "query",
@@ -166,7 +148,7 @@ class TestTheTokenService:
         answer = plain.post(TOKEN, data={**form, "service": "harbor-registry", "client_id": "containerd-client"})
         document = answer.json()
         assert document["scope"] == f"repository:{workspace.project}/x:pull"
-        assert granted(document["access_token"]) == {f"{workspace.project}/x": ["pull"]}
+        assert granted_by(document["access_token"]) == {f"{workspace.project}/x": ["pull"]}
         assert plain.post(TOKEN, data={**form, "password": "Wrong-Secret1"}).status_code == 401
         assert plain.post(TOKEN, data={"grant_type": "refresh_token", "refresh_token": "x"}).status_code == 400
 
@@ -261,10 +243,10 @@ class TestCredentialsOnV2:
         project, login = management.create_project(), management.create_user()
         management.add_member(project, login, 2)
         scope = f"repository:{project}/x:pull,push"
-        assert granted(token_for(workspace.http_url, login, scope)) == {f"{project}/x": ["pull", "push"]}
+        assert granted_by(token_for(workspace.http_url, login, scope)) == {f"{project}/x": ["pull", "push"]}
         [member] = management.client.get(f"/projects/{project}/members?entityname={login.name}").json()
         management.client.delete(f"/projects/{project}/members/{member['id']}")
-        assert granted(token_for(workspace.http_url, login, scope)) == {}
+        assert granted_by(token_for(workspace.http_url, login, scope)) == {}
         assert challenge_of(plain.get(f"/v2/{project}/x/tags/list", auth=login.basic))
 
 
@@ -283,7 +265,7 @@ class TestNames:
         for project in (closed, "nothing"):
             scope = f"repository:{project}/x:pull,push"
             token = token_for(workspace.http_url, workspace.outsider, scope)
-            assert granted(token) == {}
+            assert granted_by(token) == {}
             answer = plain.post(f"/v2/{project}/x/blobs/uploads/", headers={"Authorization": f"Bearer {token}"})
             assert challenge_of(answer)["error"] == "insufficient_scope"
             messages.append(answer.json()["errors"][0]["message"].replace(project, "PROJECT"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,20 +11,18 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from hypercorn.asyncio import serve as serve_http
 
 from gateway.app import Gateway
-from gateway.clients.channels import Channels
-from gateway.config import GatewaySettings, Limits
-from gateway.server import build_app, hypercorn_config
+from gateway.config import Limits
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings, TlsSettings
+from svckit.rpc import RpcServer, RpcServerSettings
 from svckit.tokens import Access, RegistryToken
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 from tests.unit.gateway.services import METHODS_OF, PROJECT_ID, Authsvc, Blobsvc, Metasvc, add
+from tests.unit.gateway.serving import serve_gateway
 
 REPOSITORY = "team/app"
 
@@ -98,37 +95,17 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
             server.set_serving()
             stack.push_async_callback(server.drain, 0)
             servers[service] = server
-        listener = socket.create_server(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
-        addresses = {service: f"unix:{folder}/{service}.sock" for service in fakes}
-        channels = Channels.open(addresses, ServiceTokenSource(signers["gateway"]), TlsSettings(), 5.0)
-        stack.push_async_callback(channels.close)
-        app = build_app(settings, channels, verifier, Metrics("gateway"))
-        stop = asyncio.Event()
-        serving = asyncio.create_task(
-            serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait)
-        )
-
-        async def end() -> None:
-            stop.set()
-            await asyncio.wait([serving])
-            serving.result()
-
-        stack.push_async_callback(end)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
-        )
+        gateway = await serve_gateway(stack, folder, fakes, signers["gateway"], verifier, **changes)
         yield House(
-            app,
-            port,
-            http,
+            gateway.app,
+            gateway.port,
+            gateway.http,
             cast("Authsvc", fakes["authsvc"]),
             cast("Metasvc", fakes["metasvc"]),
             cast("Blobsvc", fakes["blobsvc"]),
             servers,
             signers,
-            end,
+            gateway.stop,
         )
 
 

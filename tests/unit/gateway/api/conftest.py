@@ -1,32 +1,28 @@
 """The gateway on a real port, over stand-ins of authsvc and metasvc behind real gRPC."""
 
-import asyncio
-import socket
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from hypercorn.asyncio import serve as serve_http
 
 import roadstead.auth.v1
 import roadstead.meta.v1
 from gateway.app import Gateway
-from gateway.clients.channels import Channels
-from gateway.config import GatewaySettings, Limits
-from gateway.server import build_app, hypercorn_config
+from gateway.config import Limits
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings, TlsSettings
+from svckit.rpc import RpcServer, RpcServerSettings
 from svckit.tokens import IdentityToken
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 from tests.unit.gateway.api.stand_ins import Allowing, StandIn, tokens_for_alice
+from tests.unit.gateway.serving import serve_gateway
 
 SETTINGS: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",)}
 
@@ -75,37 +71,23 @@ async def api() -> AsyncIterator[Api]:
             server.set_serving()
             stack.push_async_callback(server.drain, 0)
             servers[service] = server
-        listener = socket.create_server(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        settings = GatewaySettings(
-            listen=(f"fd://{listener.detach()}",),
+        gateway = await serve_gateway(
+            stack,
+            folder,
+            stand_ins,
+            signers["gateway"],
+            verifier,
             limits=Limits(drain_seconds=0.2, json_bytes=4096, request_seconds=5.0),
             **SETTINGS,
         )
-        addresses = {service: f"unix:{folder}/{service}.sock" for service in stand_ins}
-        channels = Channels.open(addresses, ServiceTokenSource(signers["gateway"]), TlsSettings(), 5.0)
-        stack.push_async_callback(channels.close)
-        app = build_app(settings, channels, verifier, Metrics("gateway"))
-        stop = asyncio.Event()
-        serving = asyncio.create_task(
-            serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait)
-        )
-
-        async def end() -> None:
-            stop.set()
-            await serving
-
-        stack.push_async_callback(end)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v2.0", trust_env=False, timeout=10)
-        )
+        gateway.http.base_url = gateway.http.base_url.join("/api/v2.0")
         token = signers["authsvc"].sign(IdentityToken(subject="user:7", kind="user", id=7, name="alice")).text
         yield Api(
-            app,
-            http,
+            gateway.app,
+            gateway.http,
             stand_ins["authsvc"],
             stand_ins["metasvc"],
             servers,
             {"Authorization": f"Bearer {token}"},
-            port,
+            gateway.port,
         )

@@ -1,0 +1,78 @@
+"""A gateway on a real port, in front of whatever serves on the sockets in a folder."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from hypercorn.asyncio import serve as serve_http
+
+from gateway.app import Gateway
+from gateway.clients.channels import Channels
+from gateway.config import GatewaySettings
+from gateway.server import build_app, hypercorn_config
+from svckit.metrics import Metrics
+from svckit.rpc import TlsSettings
+from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+
+
+@dataclass
+class ServedGateway:
+    """A running gateway.
+
+    Attributes:
+        app: itself.
+        port: on 127.0.0.1.
+        http: calls it, as nobody.
+        stop: ends it.
+    """
+
+    app: Gateway
+    port: int
+    http: httpx.AsyncClient
+    stop: Callable[[], Awaitable[None]]
+
+
+async def serve_gateway(
+    stack: AsyncExitStack,
+    folder: Path,
+    services: Iterable[str],
+    signer: TokenSigner,
+    verifier: TokenVerifier,
+    **changes: Any,
+) -> ServedGateway:
+    """Serves until the stack is left.
+
+    Args:
+        stack: ends it.
+        folder: holds the services' sockets.
+        services: their names.
+        signer: the gateway's own.
+        verifier: of tokens.
+        changes: to the settings.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
+    addresses = {service: f"unix:{folder}/{service}.sock" for service in services}
+    channels = Channels.open(addresses, ServiceTokenSource(signer), TlsSettings(), 5.0)
+    stack.push_async_callback(channels.close)
+    app = build_app(settings, channels, verifier, Metrics("gateway"))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait))
+
+    async def end() -> None:
+        stop.set()
+        await asyncio.wait([serving])
+        serving.result()
+
+    stack.push_async_callback(end)
+    http = await stack.enter_async_context(
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+    )
+    return ServedGateway(app, port, http, end)
