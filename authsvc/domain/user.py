@@ -195,10 +195,7 @@ async def get_user(store: Store, clock: Clock, identity: Identity, user_id: int)
     async with store.read() as unit:
         caller = await identify(unit, identity, clock())
         _check_self(caller, user_id)
-        user = await unit.users.get(user_id)
-    if user is None:
-        raise NotFound("USER_UNKNOWN")
-    return user
+        return await _existing(unit, user_id)
 
 
 async def get_current(store: Store, clock: Clock, identity: Identity) -> User:
@@ -320,9 +317,7 @@ async def change_password(
     async with store.read() as unit:
         caller = await identify(unit, identity, clock())
         _check_self(caller, user_id)
-        user = await unit.users.get(user_id)
-    if user is None:
-        raise NotFound("USER_UNKNOWN")
+        user = await _existing(unit, user_id)
     if caller.user_id == user_id:
         # Whoever holds a token for five minutes must not be able to keep the account for good.
         if not await login.confirms(caller, old_password):

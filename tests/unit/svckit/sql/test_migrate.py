@@ -25,6 +25,22 @@ def _history(head: str, path: str = migrations.__path__[0]) -> ModuleType:
     return module
 
 
+def _longer_history(folder: Path, migration: str) -> ModuleType:
+    """The history with one migration more, 0003."""
+    shutil.copytree(Path(migrations.__path__[0]) / "versions", folder / "versions")
+    (folder / "versions" / "0003_more.py").write_text(migration)
+    return _history("0003", str(folder))
+
+
+async def _fill(database: Database) -> None:
+    """The tables as the history makes them, with an account and an entry of it."""
+    await migrate(database, migrations)
+    async with database.write() as conn:
+        await conn.execute(account.insert().values(id=1, name="a", balance=1))
+        await conn.execute(entry.insert().values(account_id=1, amount=5))
+        await conn.commit()
+
+
 async def _table_names(database: Database) -> set[str]:
     def names(conn: Connection) -> set[str]:
         return set(inspect(conn).get_table_names())
@@ -103,19 +119,14 @@ async def test_a_migration_that_fails_leaves_nothing(
 async def test_a_copied_table_keeps_what_refers_to_it(
     database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    await migrate(database, migrations)
-    async with database.write() as conn:
-        await conn.execute(account.insert().values(id=1, name="a", balance=1))
-        await conn.execute(entry.insert().values(account_id=1, amount=5))
-        await conn.commit()
-    folder = tmp_path_factory.mktemp("history")
-    shutil.copytree(Path(migrations.__path__[0]) / "versions", folder / "versions")
-    (folder / "versions" / "0003_shorter.py").write_text(
+    await _fill(database)
+    history = _longer_history(
+        tmp_path_factory.mktemp("history"),
         "import sqlalchemy as sa\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade(op):\n    with op.batch_alter_table('account', recreate='auto') as batch:\n"
-        "        batch.alter_column('name', type_=sa.String(32), existing_type=sa.String(64))\n"
+        "        batch.alter_column('name', type_=sa.String(32), existing_type=sa.String(64))\n",
     )
-    await migrate(database, _history("0003", str(folder)))
+    await migrate(database, history)
     async with database.write() as conn:
         assert await conn.scalar(select(entry.c.amount)) == 5
         # And foreign keys hold again.
@@ -127,18 +138,13 @@ async def test_a_migration_that_leaves_rows_without_their_parent_is_undone(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     database = await Database.open(f"sqlite:///{tmp_path}/service.db")
-    await migrate(database, migrations)
-    async with database.write() as conn:
-        await conn.execute(account.insert().values(id=1, name="a", balance=1))
-        await conn.execute(entry.insert().values(account_id=1, amount=5))
-        await conn.commit()
-    folder = tmp_path_factory.mktemp("history")
-    shutil.copytree(Path(migrations.__path__[0]) / "versions", folder / "versions")
-    (folder / "versions" / "0003_orphans.py").write_text(
-        "revision = '0003'\ndown_revision = '0002'\ndef upgrade(op):\n    op.execute('DELETE FROM account')\n"
+    await _fill(database)
+    history = _longer_history(
+        tmp_path_factory.mktemp("history"),
+        "revision = '0003'\ndown_revision = '0002'\ndef upgrade(op):\n    op.execute('DELETE FROM account')\n",
     )
     with pytest.raises(MigrationError, match="entry"):
-        await migrate(database, _history("0003", str(folder)))
+        await migrate(database, history)
     async with database.read() as conn:
         assert await conn.scalar(select(account.c.name)) == "a"
     await database.close()
