@@ -317,7 +317,7 @@ async def change_password(
     async with store.read() as unit:
         caller = await identify(unit, identity, clock())
         _check_self(caller, user_id)
-        user = await _existing(unit, user_id)
+        await _existing(unit, user_id)
     if caller.user_id == user_id:
         # Whoever holds a token for five minutes must not be able to keep the account for good.
         if not await login.confirms(caller, old_password):
