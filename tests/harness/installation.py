@@ -240,8 +240,21 @@ class Installation:
             "--workers": self._workers,
         }
         words = [str(word) for pair in arguments.items() for word in pair]
-        # It is taken down with the tests when these are killed.
-        return ["setpriv", "--pdeathsig=TERM", "--", sys.executable, "-P", "-m", "ctl", "up", *words]
+        # It is taken down with the tests when these are killed, and hears SIGINT also where they do not: what a shell
+        # starts in the background ignores it, and hands that on.
+        return [
+            "env",
+            "--default-signal=INT",
+            "setpriv",
+            "--pdeathsig=TERM",
+            "--",
+            sys.executable,
+            "-P",
+            "-m",
+            "ctl",
+            "up",
+            *words,
+        ]
 
 
 class _Process:

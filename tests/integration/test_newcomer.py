@@ -105,8 +105,9 @@ class Terminal:
         self._settled = threading.Event()
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                # A session, as each terminal has one, for Ctrl-C; and it must not outlive the tests.
-                ["setpriv", "--pdeathsig=TERM", "--", "bash", "-c", command],
+                # A session, as each terminal has one, for Ctrl-C, which works there although the tests themselves may
+                # have been started in the background; and it must not outlive them.
+                ["env", "--default-signal=INT", "setpriv", "--pdeathsig=TERM", "--", "bash", "-c", command],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
