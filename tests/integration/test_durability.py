@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -18,15 +20,9 @@ TAG = "v1"
 class Pusher:
     """Pushes over HTTP as containerd does, and pulls."""
 
-    def __init__(self, installation: Installation) -> None:
-        """Asks for a token."""
-        self.client = httpx.Client(base_url=installation.http_url, timeout=60, trust_env=False)
-        answer = self.client.get(
-            "/service/token",
-            params={"service": "harbor-registry", "scope": f"repository:{REPOSITORY}:pull,push"},
-            auth=("admin", installation.admin_password),
-        )
-        self.client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['token']}"
+    def __init__(self, client: httpx.Client) -> None:
+        """Takes a client that has a token."""
+        self.client = client
 
     def push(self, pushed: Image) -> None:
         for digest, content in pushed.blobs.items():
@@ -50,24 +46,35 @@ class Pusher:
         assert self.client.get(f"/v2/{REPOSITORY}/tags/list").json()["tags"] == [TAG]
 
 
+@contextmanager
+def pusher_of(installation: Installation) -> Iterator[Pusher]:
+    """A client with a token, with connections of its own."""
+    with httpx.Client(base_url=installation.http_url, timeout=60, trust_env=False) as client:
+        answer = client.get(
+            "/service/token",
+            params={"service": "harbor-registry", "scope": f"repository:{REPOSITORY}:pull,push"},
+            auth=("admin", installation.admin_password),
+        )
+        client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['token']}"
+        yield Pusher(client)
+
+
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_a_push_that_was_answered_survives_the_death_of_everything(
     start_installation: StartInstallation, request: pytest.FixtureRequest, database: str
 ) -> None:
     installation = start_installation(database="postgresql" if database == "postgresql" else "sqlite")
     pushed = image(3201, layers=3, layer_bytes=700_000)
-    pusher = Pusher(installation)
 
-    pusher.push(pushed)
-    for pid in installation.pids().values():
-        os.kill(pid, signal.SIGKILL)
-    installation.kill_supervisor()
-    pusher.client.close()
+    with pusher_of(installation) as pusher:
+        pusher.push(pushed)
+        for pid in installation.pids().values():
+            os.kill(pid, signal.SIGKILL)
+        installation.kill_supervisor()
     installation.start()
 
-    again = Pusher(installation)
-    again.check(pushed)
-    again.client.close()
+    with pusher_of(installation) as again:
+        again.check(pushed)
     url = (
         str(request.getfixturevalue("postgres_database"))
         if database == "postgresql"
