@@ -15,7 +15,7 @@ from gateway.wire.upgrade import PlainHttp1
 
 RECEIVED_BYTES = 256 * 1024
 """What is taken from a socket at once, as much as asyncio reads. Each piece of a body costs the same, however large:
-with Hypercorn's own 64 KiB an upload spends a third more."""
+with Hypercorn's own 64 KiB a large upload cost this process a seventh more CPU."""
 
 _JOINED_BYTES = 64 * 1024
 _CLOSE = (b"connection", b"close")
@@ -24,8 +24,8 @@ _CLOSE = (b"connection", b"close")
 class PromptConnection(TCPServer):
     """A connection that ends when its client has closed it.
 
-    Hypercorn's own waits first until it would have been idle for too long, 75 s with its file descriptor: a client that
-    opens a connection for each request leaves no descriptor to anybody within minutes.
+    Hypercorn's own waits first until it would have been idle for too long, 75 s with its file descriptor: 400 requests,
+    each over a connection of its own, left 400 descriptors open.
     """
 
     async def _read_data(self) -> None:
