@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from metasvc.domain.model import Reference as Child
     from metasvc.domain.model import Tag as StoredTag
     from svckit.access.call import Call
-    from svckit.access.checker import ResolvedProject
+    from svckit.access.decision import ResolvedProject
 
 T = TypeVar("T")
 

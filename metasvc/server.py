@@ -36,7 +36,7 @@ from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServi
 from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
 from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
 from svckit import keys, logging
-from svckit.access.checker import AccessChecker
+from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
 from svckit.metrics import Metrics

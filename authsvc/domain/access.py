@@ -15,7 +15,7 @@ from authsvc.domain.permission import (
     SYSTEM_PERMISSIONS,
     Permission,
 )
-from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
 from svckit.errors import FieldViolation, Invalid, NotFound
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from authsvc.domain.permission import Permission
 from roadstead.auth.v1 import access_service_pb2 as pb
 from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceServicer
 from svckit.access.call import current_call
-from svckit.access.checker import AccessibleProjects
+from svckit.access.decision import AccessibleProjects
 from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from authsvc.domain.ports import Clock, Store
     from roadstead.access.v1.project_ref_pb2 import ProjectRef
     from svckit.access.call import Call
-    from svckit.access.checker import ProjectDecision, ProjectKey
+    from svckit.access.decision import ProjectDecision, ProjectKey
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class StoreChecker:
-    """The `svckit.access.checker.AccessChecker` of authsvc, which asks its own store."""
+    """The `svckit.access.call.AccessChecker` of authsvc, which asks its own store."""
 
     def __init__(self, store: Store, clock: Clock, *, project_creators: ProjectCreators) -> None:
         """Takes what the domain needs."""

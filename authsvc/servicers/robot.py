@@ -10,7 +10,7 @@ from roadstead.auth.v1 import robot_service_pb2 as pb
 from roadstead.auth.v1.robot_pb2 import RobotSecret
 from roadstead.auth.v1.robot_service_pb2_grpc import RobotServiceServicer
 from svckit.access.call import current_call
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 
 if TYPE_CHECKING:
     import grpc.aio

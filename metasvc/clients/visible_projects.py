@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from svckit.access.call import Call
-    from svckit.access.checker import AccessibleProjects
+    from svckit.access.decision import AccessibleProjects
 
 _RIGHT = ("repository", "list")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
-    from svckit.access.checker import AccessibleProjects
+    from svckit.access.decision import AccessibleProjects
     from svckit.listing import Selection
     from svckit.oci.reference import Reference as OciReference
     from svckit.query import Clause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 from svckit.errors import DomainError, error_for
 from svckit.oci.errors import OciFormatError
 from svckit.oci.repository import RepositoryName

@@ -9,7 +9,7 @@ from metasvc.domain.quota import get_quota, list_quotas, set_quota
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 
 if TYPE_CHECKING:
     import grpc.aio

@@ -1,5 +1,5 @@
 """Who may call what: principals, the rules in the contracts, and how a call is held against its rule.
 
-`principal`, `call`, `checker` and `judgement` know neither gRPC nor protobuf, so that domain code may name them;
+`principal`, `decision`, `judgement` and `call` know neither gRPC nor protobuf, so that domain code may name them;
 `rules` reads the contracts, `gate` enforces them, `remote` asks authsvc.
 """

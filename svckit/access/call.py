@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from svckit.access.checker import NoPermissions
+from svckit.access.decision import NOT_VISIBLE
 from svckit.access.judgement import judge_project, judge_system
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import Denied, DomainError, error_for
@@ -14,16 +14,46 @@ from svckit.tokens import Grant, Receipt, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Protocol
 
-    from svckit.access.checker import AccessChecker, ProjectKey, ResolvedProject
+    from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
     from svckit.access.principal import Principal
 
-    class DocumentReader(Protocol):
-        """Verifies a document of the kind that the call's rule names."""
 
-        def __call__(self, document: str) -> UploadTicket | Receipt | Grant:
-            """Raises DomainError: TICKET_INVALID, RECEIPT_INVALID or GRANT_INVALID."""
+class AccessChecker(Protocol):
+    """The port through which a service learns what a caller may do: authsvc from its store, the others from authsvc.
+
+    It answers for `call.principal`, by its identity token or by having none. It is not asked about registry tokens,
+    which say for themselves what they permit.
+    """
+
+    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
+        """Whether the caller may do `action` on `resource` in the project.
+
+        Raises:
+            DomainError: UNAVAILABLE where it cannot be found out. Nothing is allowed then.
+        """
+
+    async def check_system(self, call: Call, resource: str, action: str) -> bool:
+        """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
+
+
+class NoPermissions:
+    """An `AccessChecker` that allows nothing: for services that live by registry tokens and documents alone."""
+
+    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
+        """Not allowed, not visible."""
+        return NOT_VISIBLE
+
+    async def check_system(self, call: Call, resource: str, action: str) -> bool:
+        """Not allowed."""
+        return False
+
+
+class DocumentReader(Protocol):
+    """Verifies a document of the kind that the call's rule names."""
+
+    def __call__(self, document: str) -> UploadTicket | Receipt | Grant:
+        """Raises DomainError: TICKET_INVALID, RECEIPT_INVALID or GRANT_INVALID."""
 
 
 _NO_PERMISSIONS = NoPermissions()
@@ -123,7 +153,13 @@ class Call:
             DomainError: INSUFFICIENT_SCOPE, UNAUTHORIZED, PROJECT_UNKNOWN, FORBIDDEN (`svckit.access.judgement`), or
                 UNAVAILABLE where it cannot be found out.
         """
-        self.project = await judge_project(self._checker, self, project, resource, action)
+        self.project = await judge_project(
+            self.principal,
+            project,
+            resource,
+            action,
+            lambda: self._checker.check_project(self, project, resource, action),
+        )
         if (resource, action) == self._row_right:
             self.checked = True
         return self.project
@@ -133,7 +169,7 @@ class Call:
 
         It satisfies a `row` rule likewise: a row may belong to no project, as a system robot does.
         """
-        await judge_system(self._checker, self, resource, action)
+        await judge_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
         if (resource, action) == self._row_right:
             self.checked = True
 

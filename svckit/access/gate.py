@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from svckit.access.judgement import (
+    ADMINISTRATOR_RIGHT,
     judge_authenticated,
-    judge_project,
     judge_self,
     judge_service,
-    judge_system,
     refuse_without_identity,
 )
 from svckit.access.principal import Principal
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from svckit.access.call import Call, DocumentReader
-    from svckit.access.checker import AccessChecker
     from svckit.access.rules import Rule
     from svckit.tokens import Grant, Receipt, UploadTicket
     from svckit.tokens.verifier import TokenVerifier
@@ -54,14 +52,14 @@ class Gate:
 
     __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule")
 
-    def __init__(self, rule: Rule, checker: AccessChecker, verifier: TokenVerifier) -> None:
+    def __init__(self, rule: Rule, verifier: TokenVerifier) -> None:
         """Prepares the rule of one method."""
         self.rule = rule
         self.ignores_bad_tokens = isinstance(rule, PublicRule | HolderRule)
         self.ends_checked = isinstance(rule, RowRule | HolderRule)
         self.row_right = (rule.resource, rule.action) if isinstance(rule, RowRule) else None
         self.read_document = _document_reader(rule, verifier)
-        self.admit = _admission(rule, checker)
+        self.admit = _admission(rule)
 
 
 def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | None:
@@ -75,7 +73,7 @@ def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | No
     return read
 
 
-def _admission(rule: Rule, checker: AccessChecker) -> Admit:
+def _admission(rule: Rule) -> Admit:
     """The function that admits a call under the rule: chosen here, once, rather than at every call."""
     match rule:
         case PublicRule() | RowRule():
@@ -87,11 +85,11 @@ def _admission(rule: Rule, checker: AccessChecker) -> Admit:
         case ServiceRule():
             return _service_admission(rule)
         case ProjectRule():
-            return _project_admission(rule, checker)
+            return _project_admission(rule)
         case SystemRule():
-            return _system_admission(rule, checker)
+            return _system_admission(rule)
         case SelfRule():
-            return _self_admission(rule, checker)
+            return _self_admission(rule)
         case HolderRule():
             return _holder_admission(rule)
 
@@ -112,7 +110,7 @@ async def _admit_identities(call: Call, _request: Message | None) -> None:
 
 def _service_admission(rule: ServiceRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        judge_service(call, rule.callers)
+        judge_service(call.caller_service, rule.callers)
         if call.token is None and call.caller_service is not None:
             # Only here does a service act for itself; elsewhere it passes on what nobody in particular asks.
             call.principal = Principal.of_service(call.caller_service)
@@ -120,27 +118,28 @@ def _service_admission(rule: ServiceRule) -> Admit:
     return admit
 
 
-def _project_admission(rule: ProjectRule, checker: AccessChecker) -> Admit:
+def _project_admission(rule: ProjectRule) -> Admit:
     resource, action, read = rule.resource, rule.action, rule.read
 
     async def admit(call: Call, request: Message | None) -> None:
-        call.project = await judge_project(checker, call, read(_given(request)), resource, action)
+        await call.check_project(read(_given(request)), resource, action)
 
     return admit
 
 
-def _system_admission(rule: SystemRule, checker: AccessChecker) -> Admit:
+def _system_admission(rule: SystemRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        await judge_system(checker, call, rule.resource, rule.action)
+        await call.check_system(rule.resource, rule.action)
 
     return admit
 
 
-def _self_admission(rule: SelfRule, checker: AccessChecker) -> Admit:
+def _self_admission(rule: SelfRule) -> Admit:
     read = rule.read
 
     async def admit(call: Call, request: Message | None) -> None:
-        await judge_self(checker, call, None if read is None else read(_given(request)))
+        if not judge_self(call.principal, None if read is None else read(_given(request))):
+            await call.check_system(*ADMINISTRATOR_RIGHT)
 
     return admit
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from svckit.access.checker import ResolvedProject
+from svckit.access.decision import ResolvedProject
 from svckit.errors import Denied, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from collections.abc import Set as AbstractSet
 
-    from svckit.access.call import Call
-    from svckit.access.checker import AccessChecker, ProjectKey
+    from svckit.access.decision import ProjectDecision, ProjectKey
     from svckit.access.principal import Principal
     from svckit.tokens import RegistryToken
 
@@ -30,24 +30,34 @@ _REPOSITORY = "repository"
 _REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete"})
 _CATALOG = "catalog"
 
-# The right that tells a system administrator from others where the rule is `self`: to change any user.
-_ADMINISTRATOR_RIGHT = ("user", "update")
+ADMINISTRATOR_RIGHT = ("user", "update")
+"""The right that tells a system administrator from others where the rule is `self`: to change any user."""
 
 
 async def judge_project(
-    checker: AccessChecker, call: Call, project: ProjectKey, resource: str, action: str
+    principal: Principal,
+    project: ProjectKey,
+    resource: str,
+    action: str,
+    decide: Callable[[], Awaitable[ProjectDecision]],
 ) -> ResolvedProject:
     """Permits `action` on `resource` in the project, or raises the refusal of the table above.
 
+    Args:
+        principal: who calls.
+        project: which project.
+        resource: what it is done to.
+        action: what is to be done.
+        decide: asks what this identity may do; not called where the principal's own token decides.
+
     Raises:
-        DomainError: the refusal, or UNAVAILABLE where the checker cannot answer.
+        DomainError: the refusal, or what `decide` raises.
     """
-    principal = call.principal
     if principal.registry is not None:
         return _judge_registry_token(principal.registry, project, resource, action)
     if principal.kind == "service":
         raise Denied
-    decision = await checker.check_project(call, project, resource, action)
+    decision = await decide()
     if decision.allowed:
         return ResolvedProject(decision.project_id, decision.project_name)
     if principal.kind == "anonymous":
@@ -57,15 +67,14 @@ async def judge_project(
     raise Denied
 
 
-async def judge_system(checker: AccessChecker, call: Call, resource: str, action: str) -> None:
-    """Permits `action` on `resource` on the system level, or raises the refusal.
+async def judge_system(principal: Principal, resource: str, decide: Callable[[], Awaitable[bool]]) -> None:
+    """Permits what `decide` is asked about, on the system level, or raises the refusal.
 
     A registry token opens the catalog and nothing else.
 
     Raises:
-        DomainError: the refusal, or UNAVAILABLE where the checker cannot answer.
+        DomainError: the refusal, or what `decide` raises.
     """
-    principal = call.principal
     if principal.registry is not None:
         if resource != _CATALOG or principal.registry.allowed("registry", _CATALOG, "*") is None:
             raise Unauthenticated("INSUFFICIENT_SCOPE", metadata=_catalog_scope(resource))
@@ -73,7 +82,7 @@ async def judge_system(checker: AccessChecker, call: Call, resource: str, action
     if principal.kind == "anonymous":
         # No role on the system level is ever given to everybody.
         raise Unauthenticated(metadata=_catalog_scope(resource))
-    if principal.kind == "service" or not await checker.check_system(call, resource, action):
+    if principal.kind == "service" or not await decide():
         raise Denied
 
 
@@ -90,31 +99,33 @@ def judge_authenticated(principal: Principal) -> None:
         refuse_without_identity(principal)
 
 
-async def judge_self(checker: AccessChecker, call: Call, user_id: int | None) -> None:
-    """Permits the user with this id, or a system administrator; with None, any user.
+def judge_self(principal: Principal, user_id: int | None) -> bool:
+    """Tells whether the caller is the user with this id, or any user where it is None.
+
+    Returns:
+        False for who may be a system administrator: `ADMINISTRATOR_RIGHT` decides then.
 
     Raises:
-        DomainError: the refusal, or UNAVAILABLE where the checker cannot answer.
+        DomainError: the refusal of everybody else.
     """
-    principal = call.principal
     judge_authenticated(principal)
     if principal.kind == "user" and (user_id is None or user_id == principal.id):
-        return
+        return True
     # The token's word is up to five minutes old, so it is not enough; and asking is not worth it without it.
-    if principal.is_admin and await checker.check_system(call, *_ADMINISTRATOR_RIGHT):
-        return
+    if principal.is_admin:
+        return False
     raise Denied
 
 
-def judge_service(call: Call, callers: AbstractSet[str]) -> None:
+def judge_service(caller_service: str | None, callers: AbstractSet[str]) -> None:
     """Permits the named services.
 
     Raises:
         DomainError: UNAUTHORIZED for who is no service, FORBIDDEN for another service.
     """
-    if call.caller_service is None:
+    if caller_service is None:
         raise Unauthenticated
-    if call.caller_service not in callers:
+    if caller_service not in callers:
         raise Denied
 
 

@@ -12,8 +12,8 @@ from svckit.access.call import serving
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    from svckit.access.call import Call
-    from svckit.access.checker import AccessChecker, ProjectDecision, ProjectKey
+    from svckit.access.call import AccessChecker, Call
+    from svckit.access.decision import ProjectDecision, ProjectKey
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from roadstead.access.v1 import project_ref_pb2
 from roadstead.auth.v1 import access_service_pb2, access_service_pb2_grpc
 from svckit.access.call import serving
-from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from svckit.access.call import Call
-    from svckit.access.checker import ProjectKey
+    from svckit.access.decision import ProjectKey
 
 
 class RemoteChecker:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.descriptor import FieldDescriptor
 
 from roadstead.access.v1 import project_ref_pb2, rule_pb2
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 from svckit.errors import FieldViolation, Invalid
 from svckit.tokens import Grant, Receipt, UploadTicket
 

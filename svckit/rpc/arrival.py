@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from svckit.access.authenticate import Authenticator
-    from svckit.access.checker import AccessChecker
+    from svckit.access.call import AccessChecker
     from svckit.access.gate import Gate
 
 AUTHORIZATION: Final = "authorization"

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from svckit.access.authenticate import BOTH_KINDS, Authenticator
-from svckit.access.checker import NoPermissions
+from svckit.access.call import NoPermissions
 from svckit.access.gate import Gate
 from svckit.access.rules import read_rule
 from svckit.logging import get_logger
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from svckit.access.authenticate import CallerToken
-    from svckit.access.checker import AccessChecker
+    from svckit.access.call import AccessChecker
     from svckit.metrics import Metrics
     from svckit.rpc.address import Address
     from svckit.rpc.settings import RpcServerSettings
@@ -117,11 +117,10 @@ class RpcServer:
         self.addresses: tuple[Address, ...] = ()
         self._settings = settings
         self._verifier = verifier
-        self._checker: AccessChecker = NoPermissions() if checker is None else checker
         self._in_flight = InFlight(settings.max_in_flight)
         self._surroundings = Surroundings(
             service,
-            Arrivals(Authenticator(verifier, caller_tokens), self._checker),
+            Arrivals(Authenticator(verifier, caller_tokens), checker or NoPermissions()),
             self._in_flight,
             metrics,
             settings.access_log,
@@ -146,7 +145,7 @@ class RpcServer:
             methods = descriptor_pool.Default().FindServiceByName(service).methods_by_name
             for method, original in handlers.items():
                 name = f"/{service}/{method}"
-                gate = Gate(read_rule(methods[method]), self._checker, self._verifier)
+                gate = Gate(read_rule(methods[method]), self._verifier)
                 self._handlers[name] = HandledMethod(name, gate, original, self._surroundings).handler()
             self._services.append(service)
 

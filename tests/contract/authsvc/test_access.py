@@ -4,7 +4,7 @@ from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import access_service_pb2 as pb
 from roadstead.auth.v1 import member_service_pb2, user_service_pb2
 from svckit.access.call import Call
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.access.remote import RemoteChecker
 from svckit.errors import Invalid, Unauthenticated

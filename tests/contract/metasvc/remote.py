@@ -11,7 +11,7 @@ from metasvc.config import MetaSettings
 from metasvc.domain.pull import PullRecorder
 from metasvc.server import build_server
 from svckit.access.call import Call
-from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel

@@ -15,7 +15,7 @@ from metasvc.domain.repository import (
     list_all_repositories,
     list_repositories,
 )
-from svckit.access.checker import AccessibleProjects
+from svckit.access.decision import AccessibleProjects
 from svckit.errors import DomainError
 from svckit.listing import ListRequest, Page
 from tests.contract.metasvc.world import World, blob_digest, image, index

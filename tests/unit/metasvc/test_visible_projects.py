@@ -2,7 +2,7 @@ import pytest
 
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from svckit.access.call import Call, serving
-from svckit.access.checker import AccessibleProjects
+from svckit.access.decision import AccessibleProjects
 from svckit.errors import Unavailable
 
 

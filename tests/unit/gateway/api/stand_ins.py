@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from roadstead.auth.v1 import token_service_pb2 as token_pb
 from svckit.access.call import Call, current_call
-from svckit.access.checker import ProjectDecision, ProjectKey
+from svckit.access.decision import ProjectDecision, ProjectKey
 from svckit.errors import DomainError, Unauthenticated
 from svckit.rpc import RpcServer
 from svckit.tokens import IdentityToken

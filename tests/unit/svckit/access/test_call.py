@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from svckit.access.call import Call, current_call, current_call_or_none, enter_call, serving
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.errors import Denied, DomainError, Unauthenticated
 from svckit.tokens import Access, RegistryToken
@@ -102,7 +102,7 @@ def test_a_project_is_named_one_way() -> None:
 def test_what_domain_code_may_import_brings_no_grpc_along() -> None:
     program = """
 import sys
-import svckit.access.call, svckit.access.checker, svckit.access.judgement, svckit.access.principal
+import svckit.access.call, svckit.access.decision, svckit.access.judgement, svckit.access.principal
 sys.exit(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] in ("grpc", "google", "roadstead"))))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

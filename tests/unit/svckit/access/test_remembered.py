@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from svckit.access.call import Call, current_call
-from svckit.access.checker import AccessChecker, ProjectDecision, ProjectKey
+from svckit.access.call import AccessChecker, Call, current_call
+from svckit.access.decision import ProjectDecision, ProjectKey
 from svckit.access.remembered import RememberedChecker
 from svckit.errors import Unavailable
 

@@ -9,7 +9,7 @@ import pytest
 
 from roadstead.auth.v1 import access_service_pb2, access_service_pb2_grpc
 from svckit.access.call import Call, current_call
-from svckit.access.checker import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
 from svckit.access.remote import RemoteChecker
 from svckit.errors import Unavailable
 from svckit.metrics import Metrics

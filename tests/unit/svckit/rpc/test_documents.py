@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 
 from svckit.access.call import current_call
-from svckit.access.checker import ProjectKey
+from svckit.access.decision import ProjectKey
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of

@@ -108,7 +108,7 @@ def _request(call: str, by: Installation) -> Any:
 
 async def _checks(request: Any, context: Any) -> Any:
     from svckit.access.call import current_call
-    from svckit.access.checker import ProjectKey
+    from svckit.access.decision import ProjectKey
 
     await current_call().check_project(ProjectKey(name="library"), "robot", "read")
     return guarded_pb2.Response()

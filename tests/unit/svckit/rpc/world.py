@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from svckit.access.call import Call, current_call
-from svckit.access.checker import NOT_VISIBLE, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, ProjectDecision, ProjectKey
 from svckit.keys import KeyPair
 from svckit.tokens import Access, Claims, Grant, IdentityToken, Receipt, RegistryToken, ServiceToken, UploadTicket
 from svckit.tokens.signer import TokenSigner

@@ -1,12 +1,8 @@
-"""The port through which a service learns what a caller may do: authsvc from its store, the others from authsvc."""
+"""Which project a right is asked for in, and what the answer to that is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from svckit.access.call import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +69,3 @@ class AccessibleProjects:
 
     all: bool
     project_ids: frozenset[int] = frozenset()
-
-
-class AccessChecker(Protocol):
-    """Answers for the caller of `call`: `call.principal`, by its identity token or by having none.
-
-    It is not asked about registry tokens, which say for themselves what they permit.
-    """
-
-    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        """Whether the caller may do `action` on `resource` in the project.
-
-        Raises:
-            DomainError: UNAVAILABLE where it cannot be found out. Nothing is allowed then.
-        """
-
-    async def check_system(self, call: Call, resource: str, action: str) -> bool:
-        """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
-
-
-class NoPermissions:
-    """An `AccessChecker` that allows nothing: for services that live by registry tokens and documents alone."""
-
-    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        """Not allowed, not visible."""
-        return NOT_VISIBLE
-
-    async def check_system(self, call: Call, resource: str, action: str) -> bool:
-        """Not allowed."""
-        return False
