@@ -24,6 +24,7 @@ from sqlalchemy import Connection, column, select, table, text
 
 from svckit.errors.start import StartError
 from svckit.sql.database import Database
+from svckit.sql.opening import open_database
 from svckit.sql.settings import DatabaseServiceSettings
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleTyp
         DatabaseInUseError: Another process has the SQLite file open.
         DomainError: UNAVAILABLE; the database does not answer.
     """
-    database = await Database.open(
+    database = await open_database(
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         pool_size=settings.database_pool_size,

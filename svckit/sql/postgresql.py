@@ -41,7 +41,7 @@ class PostgresqlDatabase(Database):
     async def connect(
         cls, address: URL, *, schema: str | None, pool_size: int, wait_seconds: float
     ) -> "PostgresqlDatabase":
-        """Opens the pool and one connection. See `Database.open`."""
+        """Opens the pool and one connection. See `svckit.sql.opening`."""
         options = [f"-c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_SECONDS}s"]
         if schema is not None:
             options.append(f"-c search_path={schema}")

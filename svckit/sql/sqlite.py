@@ -47,7 +47,7 @@ class SqliteDatabase(Database):
 
     @classmethod
     async def connect(cls, address: URL, *, pool_size: int, wait_seconds: float) -> "SqliteDatabase":
-        """Opens the file, and makes it when it is not there. See `Database.open`."""
+        """Opens the file, and makes it when it is not there. See `svckit.sql.opening`."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ValueError(f"SQLite 3.35 or newer is needed, this Python has {sqlite3.sqlite_version}")
         path = _file(address)

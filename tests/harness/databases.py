@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 
+from svckit.sql import opening
 from svckit.sql.database import Database
 from svckit.sql.migrate import migrate
 from tests.harness.postgres import PostgresServer, numbered_database
@@ -27,7 +28,7 @@ POOL_SIZE = 10
 
 async def open_database(url: str) -> Database:
     """A database, open; on PostgreSQL its schema is "service"."""
-    return await Database.open(url, schema=SCHEMA, pool_size=POOL_SIZE)
+    return await opening.open_database(url, schema=SCHEMA, pool_size=POOL_SIZE)
 
 
 class Templates:

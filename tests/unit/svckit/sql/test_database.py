@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from svckit.errors import DomainError
 from svckit.sql.database import Database, run_to_completion
+from svckit.sql.opening import open_database
 from svckit.sql.statements import advisory_xact_lock
 from tests.harness.databases import SCHEMA
 from tests.unit.svckit.sql.tables import account
@@ -187,7 +188,7 @@ async def test_what_fails_goes_before_the_cancellation() -> None:
 
 
 async def test_waiting_too_long_for_a_connection_is_overload(database_url: str) -> None:
-    database = await Database.open(database_url, schema=SCHEMA, pool_size=1, wait_seconds=0.05)
+    database = await open_database(database_url, schema=SCHEMA, pool_size=1, wait_seconds=0.05)
     try:
         async with database.write():
             with pytest.raises(DomainError) as caught:
@@ -241,13 +242,13 @@ async def test_the_lock_of_a_name_is_held_until_the_transaction_ends(bank: Datab
 )
 async def test_a_wrong_url_is_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(ValueError, match="database") as caught:
-        await Database.open(url)
+        await open_database(url)
     assert "s3cret" not in str(caught.value)
 
 
 async def test_a_schema_that_would_need_quotes_is_refused() -> None:
     with pytest.raises(ValueError, match="schema"):
-        await Database.open("postgresql://localhost/x", schema="x -c y")
+        await open_database("postgresql://localhost/x", schema="x -c y")
 
 
 async def test_parameters_appear_in_no_log_and_no_error(bank: Database, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from svckit.sql.database import Database
 from svckit.sql.migrate import MigrationError, NewerDatabaseError, migrate
+from svckit.sql.opening import open_database
 from tests.harness.databases import SCHEMA
 from tests.harness.migrations import assert_head_is_newest, assert_migrations_match
 from tests.unit.svckit.sql import migrations
@@ -81,10 +82,10 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
 
 async def test_replicas_that_start_together_migrate_once(database_url: str) -> None:
     if database_url.startswith("sqlite"):
-        database = await Database.open(database_url, schema=SCHEMA)
+        database = await open_database(database_url, schema=SCHEMA)
         replicas = [database] * 4
     else:
-        replicas = [await Database.open(database_url, schema=SCHEMA, pool_size=2) for _ in range(4)]
+        replicas = [await open_database(database_url, schema=SCHEMA, pool_size=2) for _ in range(4)]
     try:
         await asyncio.gather(*(migrate(replica, migrations) for replica in replicas))
         assert await _table_names(replicas[0]) == {"account", "entry", "alembic_version"}
@@ -137,7 +138,7 @@ async def test_a_copied_table_keeps_what_refers_to_it(
 async def test_a_migration_that_leaves_rows_without_their_parent_is_undone(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    database = await Database.open(f"sqlite:///{tmp_path}/service.db")
+    database = await open_database(f"sqlite:///{tmp_path}/service.db")
     await _fill(database)
     history = _longer_history(
         tmp_path_factory.mktemp("history"),
@@ -152,17 +153,18 @@ async def test_a_migration_that_leaves_rows_without_their_parent_is_undone(
 
 async def test_a_start_on_current_tables_does_not_import_alembic(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/service.db"
-    database = await Database.open(url)
+    database = await open_database(url)
     await migrate(database, migrations)
     await database.close()
     program = f"""
 import asyncio, sys
 from svckit.sql.database import Database
+from svckit.sql.opening import open_database
 from svckit.sql.migrate import migrate
 from tests.unit.svckit.sql import migrations
 
 async def main():
-    database = await Database.open({url!r})
+    database = await open_database({url!r})
     await migrate(database, migrations)
     await database.close()
 

@@ -11,6 +11,7 @@ from svckit.errors import DomainError
 from svckit.sql.database import Database
 from svckit.sql.errors import WriteConflictError, retry_conflicts
 from svckit.sql.migrate import migrate
+from svckit.sql.opening import open_database
 from tests.harness.databases import SCHEMA
 from tests.unit.svckit.sql import migrations
 from tests.unit.svckit.sql.tables import account
@@ -56,7 +57,7 @@ class Road:
 
 @pytest.fixture
 async def opened(postgres_database: str) -> AsyncIterator[Database]:
-    database = await Database.open(postgres_database, schema=SCHEMA, pool_size=5)
+    database = await open_database(postgres_database, schema=SCHEMA, pool_size=5)
     yield database
     await database.close()
 
@@ -76,7 +77,7 @@ async def test_the_tables_lie_in_the_schema(bank: Database) -> None:
 
 
 async def test_two_services_share_a_database(bank: Database, postgres_database: str) -> None:
-    other = await Database.open(postgres_database, schema="another", pool_size=2)
+    other = await open_database(postgres_database, schema="another", pool_size=2)
     await migrate(other, migrations)
     async with other.read() as conn:
         assert await conn.scalar(select(account.c.id)) is None
@@ -105,7 +106,7 @@ async def test_a_server_that_went_away_is_unavailable_and_comes_back(postgres_da
     road = Road(address.host or "", address.port or 0)
     await road.open()
     through = address.set(port=road.port).render_as_string(hide_password=False)
-    database = await Database.open(through, schema=SCHEMA, pool_size=3)
+    database = await open_database(through, schema=SCHEMA, pool_size=3)
 
     async def lose_the_server() -> None:
         async with database.write() as conn:
@@ -135,7 +136,7 @@ async def test_a_server_that_went_away_is_unavailable_and_comes_back(postgres_da
 async def test_opening_without_a_server_is_unavailable(postgres_database: str) -> None:
     address = make_url(postgres_database).set(port=1).render_as_string(hide_password=False)
     with pytest.raises(DomainError) as caught:
-        await Database.open(address)
+        await open_database(address)
     assert caught.value.reason == "UNAVAILABLE"
 
 

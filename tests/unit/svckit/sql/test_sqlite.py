@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from svckit.errors import DomainError
 from svckit.sql.database import Database
 from svckit.sql.errors import DatabaseInUseError
+from svckit.sql.opening import open_database
 
 ROOT = Path(__file__).parents[4]
 
@@ -28,14 +29,14 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def opened(file: Path) -> AsyncIterator[Database]:
-    database = await Database.open(f"sqlite:///{file}")
+    database = await open_database(f"sqlite:///{file}")
     yield database
     await database.close()
 
 
 async def test_a_second_opener_is_refused_and_told_who_has_it(opened: Database, file: Path) -> None:
     with pytest.raises(DatabaseInUseError, match=f"open already.*{os.getpid()}"):
-        await Database.open(f"sqlite:///{file}")
+        await open_database(f"sqlite:///{file}")
 
 
 async def test_another_process_is_refused_through_a_link_too(opened: Database, file: Path) -> None:
@@ -44,7 +45,8 @@ async def test_another_process_is_refused_through_a_link_too(opened: Database, f
     program = f"""
 import asyncio
 from svckit.sql.database import Database
-asyncio.run(Database.open("sqlite:///{link}"))
+from svckit.sql.opening import open_database
+asyncio.run(open_database("sqlite:///{link}"))
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=subprocess.PIPE, cwd=ROOT)
     _, errors = await process.communicate()
@@ -54,7 +56,7 @@ asyncio.run(Database.open("sqlite:///{link}"))
 
 async def test_the_file_may_be_opened_again_after_a_close(file: Path) -> None:
     for _ in range(2):
-        database = await Database.open(f"sqlite:///{file}")
+        database = await open_database(f"sqlite:///{file}")
         await database.close()
     assert not file.with_name(file.name + "-wal").exists()
 
@@ -63,9 +65,10 @@ async def test_a_killed_process_leaves_no_lock(file: Path) -> None:
     program = f"""
 import asyncio, os, signal
 from svckit.sql.database import Database
+from svckit.sql.opening import open_database
 
 async def main():
-    database = await Database.open("sqlite:///{file}")
+    database = await open_database("sqlite:///{file}")
     async with database.write() as conn:
         await conn.exec_driver_sql("CREATE TABLE t (n INTEGER)")
         await conn.exec_driver_sql("INSERT INTO t VALUES (1)")
@@ -77,7 +80,7 @@ asyncio.run(main())
 """  # noqa: S608 - the path is our own
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
     await process.wait()
-    database = await Database.open(f"sqlite:///{file}")
+    database = await open_database(f"sqlite:///{file}")
     async with database.read() as conn:
         assert (await conn.execute(text("SELECT n FROM t"))).scalars().all() == [1]
     await database.close()
@@ -87,7 +90,8 @@ async def test_threads_do_not_keep_a_process_that_forgets_to_close(file: Path) -
     program = f"""
 import asyncio
 from svckit.sql.database import Database
-asyncio.run(Database.open("sqlite:///{file}"))
+from svckit.sql.opening import open_database
+asyncio.run(open_database("sqlite:///{file}"))
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
     async with asyncio.timeout(20):
@@ -96,7 +100,7 @@ asyncio.run(Database.open("sqlite:///{file}"))
 
 async def test_closing_ends_the_threads(file: Path) -> None:
     before = threading.active_count()
-    database = await Database.open(f"sqlite:///{file}")
+    database = await open_database(f"sqlite:///{file}")
     async with database.read(), database.read():
         assert threading.active_count() > before
     await database.close()
@@ -141,7 +145,7 @@ async def test_writers_have_their_turn_in_the_order_of_asking(opened: Database) 
 
 async def test_a_file_that_somebody_else_holds_is_unavailable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("svckit.sql.sqlite._BUSY_SECONDS", 0.05)
-    database = await Database.open(f"sqlite:///{file}")
+    database = await open_database(f"sqlite:///{file}")
     intruder = sqlite3.connect(file, isolation_level=None)
     try:
         intruder.execute("BEGIN IMMEDIATE")
@@ -162,7 +166,7 @@ async def test_a_file_that_is_no_database_is_refused_and_let_go(file: Path) -> N
     file.write_bytes(b"something else entirely" * 100)
     for _ in range(2):
         with pytest.raises(DBAPIError, match="not a database"):
-            await Database.open(f"sqlite:///{file}")
+            await open_database(f"sqlite:///{file}")
 
 
 async def test_large_results_and_many_parameters_come_through(opened: Database) -> None:
