@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from blobsvc.domain.blob import MAXIMUM_PAGE_SIZE, BlobKey, BlobPage, StoredBlob
+from blobsvc.domain.blob import MAXIMUM_PAGE_SIZE
 from blobsvc.domain.generation import Generation
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob
 from blobsvc.domain.upload import FinishedUpload, StartedUpload
 from roadstead.blob.v1.blob_pb2 import Blob
 from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ListBlobsResponse

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob
-from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
 from svckit.oci.digest import Digest
 
 

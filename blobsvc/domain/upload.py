@@ -1,83 +1,18 @@
-"""Resumable uploads: what they are, and what a caller may do with one."""
+"""Resumable uploads: what a caller may do with one."""
 
-import re
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
 
-from blobsvc.domain.generation import Generation
+from blobsvc.domain.model import Upload, UploadId, UploadOwner
+from blobsvc.domain.ports import BlobAdmin, UploadWriter
 from svckit.errors import Invalid, NotFound
 from svckit.oci.digest import Digest
 from svckit.tokens import Receipt, UploadTicket
 from svckit.tokens.signer import TokenSigner
 
-if TYPE_CHECKING:
-    from blobsvc.domain.ports import BlobAdmin, UploadWriter
-
 MAXIMUM_CHUNK_BYTES = 4 * 1024 * 1024
 """The most that one message of WriteUpload may carry, so that a stream costs a bounded amount of memory."""
-
-_UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class UploadId:
-    """The id of an upload: 32 hex digits, all of them random. It is safe as the name of a folder.
-
-    Raises:
-        ValueError: it is not that.
-    """
-
-    value: str
-
-    def __post_init__(self) -> None:
-        if _UPLOAD_ID.fullmatch(self.value) is None:
-            raise ValueError("an upload id has 32 lower-case hex digits")
-
-    @classmethod
-    def new(cls) -> Self:
-        """An id that nobody can guess."""
-        return cls(secrets.token_hex(16))
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class UploadOwner:
-    """For whom an upload was begun.
-
-    Attributes:
-        repository: the full name, as the access check accepted it.
-        project_id: the project of that name then.
-        subject: who began it: "user:7", "robot:12".
-    """
-
-    repository: str
-    project_id: int
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An upload as it began. None of this changes; how many bytes it has is asked of the store.
-
-    Attributes:
-        id: its id.
-        owner: for whom it was begun.
-        algorithm: that the bytes are hashed by as they come.
-        generation: that its bytes will have once it is finished. It is chosen at the start, so that whoever repeats a
-            finish after a crash looks for the same one.
-        start_time: when it began.
-    """
-
-    id: UploadId
-    owner: UploadOwner
-    algorithm: str
-    generation: Generation
-    start_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +74,7 @@ class FinishedUpload:
 
 
 async def start_upload(
-    uploads: "UploadWriter", signer: TokenSigner, lifetimes: UploadLifetimes, owner: UploadOwner, algorithm: str
+    uploads: UploadWriter, signer: TokenSigner, lifetimes: UploadLifetimes, owner: UploadOwner, algorithm: str
 ) -> StartedUpload:
     """Begin an upload and sign its ticket.
 
@@ -161,7 +96,7 @@ async def start_upload(
 
 
 async def write_upload(
-    uploads: "UploadWriter", ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
+    uploads: UploadWriter, ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
 ) -> int:
     """Append bytes, and give the committed size: what survives a crash.
 
@@ -184,7 +119,7 @@ async def write_upload(
         return await appender.commit()
 
 
-async def upload_status(uploads: "UploadWriter", ticket: UploadTicket, repository: str) -> int:
+async def upload_status(uploads: UploadWriter, ticket: UploadTicket, repository: str) -> int:
     """Give the committed size.
 
     Raises:
@@ -194,7 +129,7 @@ async def upload_status(uploads: "UploadWriter", ticket: UploadTicket, repositor
 
 
 async def finish_upload(
-    uploads: "UploadWriter",
+    uploads: UploadWriter,
     signer: TokenSigner,
     ticket: UploadTicket,
     repository: str,
@@ -223,7 +158,7 @@ async def finish_upload(
     return FinishedUpload(receipt=receipt.text, size_bytes=blob.size_bytes)
 
 
-async def cancel_upload(uploads: "UploadWriter", ticket: UploadTicket, repository: str) -> None:
+async def cancel_upload(uploads: UploadWriter, ticket: UploadTicket, repository: str) -> None:
     """End an upload and forget its bytes.
 
     Raises:
@@ -232,7 +167,7 @@ async def cancel_upload(uploads: "UploadWriter", ticket: UploadTicket, repositor
     await uploads.cancel(_upload_of(ticket, repository))
 
 
-async def expire_uploads(admin: "BlobAdmin", lifetimes: UploadLifetimes, now: datetime) -> int:
+async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: datetime) -> int:
     """End the sessions that have lived too long, and give their number.
 
     Raises:

@@ -7,10 +7,10 @@ from typing import Any
 import grpc.aio
 
 from blobsvc import convert
+from blobsvc.domain.model import UploadOwner
 from blobsvc.domain.ports import UploadWriter
 from blobsvc.domain.upload import (
     UploadLifetimes,
-    UploadOwner,
     cancel_upload,
     finish_upload,
     start_upload,

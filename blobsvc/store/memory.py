@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob, checked_range
+from blobsvc.domain.blob import checked_range
 from blobsvc.domain.generation import GenerationClock
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.ports import OpenedBlob
-from blobsvc.domain.upload import Upload, UploadId, UploadOwner
 from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UploadId
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.layout import Layout

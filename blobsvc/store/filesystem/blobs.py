@@ -8,7 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Self
 
-from blobsvc.domain.blob import BlobKey, StoredBlob, checked_range
+from blobsvc.domain.blob import checked_range
+from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.ports import OpenedBlob
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures

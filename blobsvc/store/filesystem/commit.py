@@ -3,8 +3,7 @@
 import errno
 from pathlib import Path
 
-from blobsvc.domain.blob import BlobKey, StoredBlob
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import BlobKey, StoredBlob, UploadId
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import HeldSession, data_path, modified_time, read_record
 from svckit.durable import sync_folder

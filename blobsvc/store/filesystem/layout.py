@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from blobsvc.domain.blob import BlobKey
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import BlobKey, UploadId
 from svckit.durable import create_file, sync_folder
 from svckit.oci.digest import ALGORITHMS
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from blobsvc.domain.model import Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from svckit.durable import sync_folder
 from svckit.errors import Conflict, NotFound

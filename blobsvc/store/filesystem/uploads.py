@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
-from blobsvc.domain.blob import BlobKey, StoredBlob
 from blobsvc.domain.generation import GenerationClock
-from blobsvc.domain.upload import Upload, UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.appender import FileAppender
 from blobsvc.store.filesystem.commit import finished_blob, store_as_blob
 from blobsvc.store.filesystem.failures import disk_failures

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from blobsvc.domain.blob import BlobKey
-from blobsvc.domain.upload import Upload
+from blobsvc.domain.model import BlobKey, Upload
 from svckit.keys import KeyPair
 from svckit.tokens import Access, Grant, RegistryToken, UploadTicket
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import grpc.aio
 
 from blobsvc import convert
-from blobsvc.domain.blob import BlobKey, BlobPage, StoredBlob
 from blobsvc.domain.generation import Generation
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.ports import BlobAdmin, OpenedBlob
-from blobsvc.domain.upload import Upload, UploadId, UploadOwner
 from roadstead.blob.v1.blob_pb2 import Blob
 from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub

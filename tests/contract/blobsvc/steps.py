@@ -8,9 +8,8 @@ from typing import TypeVar
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey, StoredBlob
+from blobsvc.domain.model import BlobKey, StoredBlob, UploadId, UploadOwner
 from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
-from blobsvc.domain.upload import UploadId, UploadOwner
 from svckit.errors import Conflict, DomainError
 from svckit.oci.digest import SHA256, Digest
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey, StoredBlob
 from blobsvc.domain.generation import Generation
+from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.ports import BlobAdmin
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey
 from blobsvc.domain.generation import Generation
+from blobsvc.domain.model import BlobKey
 from svckit.oci.digest import SHA512, Digest
 from tests.contract.blobsvc.conftest import Store
 from tests.contract.blobsvc.steps import push, read, refused

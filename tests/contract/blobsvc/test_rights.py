@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey
+from blobsvc.domain.model import BlobKey
 from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import UploadId
 from svckit.errors import DomainError
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey, StoredBlob
+from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.ports import BlobReader, OpenedBlob
 from blobsvc.store.memory import MemoryStore
 from metasvc.clients.blobsvc import IDEMPOTENT, ConfigBlobs

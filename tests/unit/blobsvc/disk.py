@@ -5,8 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from blobsvc.domain.blob import BlobKey
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import BlobKey, UploadId
 from blobsvc.store.filesystem import FileStore
 
 

@@ -2,9 +2,10 @@ from itertools import pairwise
 
 import pytest
 
-from blobsvc.domain.blob import BlobKey, checked_range
+from blobsvc.domain.blob import checked_range
 from blobsvc.domain.generation import Generation, GenerationClock
-from blobsvc.domain.upload import FinishedUpload, UploadId, UploadLifetimes
+from blobsvc.domain.model import BlobKey, UploadId
+from blobsvc.domain.upload import FinishedUpload, UploadLifetimes
 from svckit.errors import DomainError
 from svckit.oci.digest import SHA512, Digest
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from blobsvc.domain.upload import UploadId
+from blobsvc.domain.model import UploadId
 from blobsvc.store.filesystem import FileStore
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
