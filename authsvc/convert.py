@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from authsvc.domain.caller import Identity
+from authsvc.domain.model import Identity
 from authsvc.domain.permission import Permission
 from authsvc.domain.robot import FOR_EVER, RobotSpec
 from authsvc.domain.token import PasswordCredentials
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from authsvc.domain.access import HeldPermission
-    from authsvc.domain.member import Member
-    from authsvc.domain.project import Project, SeenProject
-    from authsvc.domain.robot import NewSecret, Robot
-    from authsvc.domain.user import User
+    from authsvc.domain.model import Member, Project, Robot, User
+    from authsvc.domain.project import SeenProject
+    from authsvc.domain.robot import NewSecret
     from svckit.access.call import Call
     from svckit.access.principal import Principal
     from svckit.tokens import Access

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from authsvc.domain.caller import Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import Identity
 from authsvc.domain.permission import (
     ANYTHING,
     CREATE_PROJECT,
@@ -19,7 +20,7 @@ from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecis
 from svckit.errors import FieldViolation, Invalid, NotFound
 
 if TYPE_CHECKING:
-    from authsvc.domain.caller import Caller
+    from authsvc.domain.model import Caller
     from authsvc.domain.ports import Clock, Store
 
 ProjectCreators = Literal["everyone", "adminonly"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from authsvc.domain.caller import Caller
+from authsvc.domain.model import Caller
 from svckit.errors import Unauthenticated
 from svckit.logging import get_logger
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from authsvc.domain.caller import Caller, Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import Caller, Identity, Member
 from authsvc.domain.permission import Role, lacking
 from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
@@ -18,29 +18,6 @@ if TYPE_CHECKING:
     from authsvc.domain.ports import Clock, Store, Unit, UnitOfWork
 
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A user's role in a project.
-
-    Attributes:
-        id: of the membership.
-        project_id: the project's.
-        user_id: the user's.
-        username: the user's.
-        role_id: Harbor's id of the role.
-        role_name: Harbor's name of it.
-        create_time: when the user became a member.
-    """
-
-    id: int
-    project_id: int
-    user_id: int
-    username: str
-    role_id: int
-    role_name: str
-    create_time: datetime
 
 
 _LISTING: Listing[Member] = Listing(

@@ -12,12 +12,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from authsvc.domain.caller import Caller
-    from authsvc.domain.member import Member
+    from authsvc.domain.model import Caller, Member, Project, Robot, RobotState, User
     from authsvc.domain.permission import Permission, Role
-    from authsvc.domain.project import Project
-    from authsvc.domain.robot import Robot, RobotState
-    from authsvc.domain.user import User
     from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.tokens import Claims

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from authsvc.domain.caller import Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import Identity, Project
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project_settings import parse_settings
 from authsvc.domain.request import claim_request, remember_request
@@ -19,46 +20,13 @@ from svckit.oci.repository import ProjectName
 from svckit.query import Clause, Exact, Fuzzy, Key, Order
 
 if TYPE_CHECKING:
-    from authsvc.domain.caller import Caller
+    from authsvc.domain.model import Caller
     from authsvc.domain.ports import Clock, Store, Unit
 
 _log = get_logger(__name__)
 
 NO_LIMIT = -1
 _MAXIMUM_LIMIT_BYTES = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """A project.
-
-    Attributes:
-        id: never given to another project.
-        name: does not change.
-        owner_id: the user who owns it; 0 where that one was deleted.
-        owner_name: its login name; empty likewise.
-        public: whether anybody may pull.
-        settings: by Harbor's names, without "public".
-        initial_storage_limit_bytes: what metasvc's quota begins with; -1 for no limit.
-        version: grows with every change.
-        create_time: when it was created; `update_time` when it was last changed.
-    """
-
-    id: int
-    name: str
-    owner_id: int
-    owner_name: str
-    public: bool
-    initial_storage_limit_bytes: int
-    version: int
-    create_time: datetime
-    update_time: datetime
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def etag(self) -> str:
-        """What an update must name to be sure that no other came between."""
-        return f"{self.id}-{self.version}"
 
 
 _LISTING: Listing[Project] = Listing(

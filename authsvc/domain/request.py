@@ -10,7 +10,7 @@ from svckit.errors import FieldViolation, Invalid
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from authsvc.domain.caller import Caller
+    from authsvc.domain.model import Caller
     from authsvc.domain.ports import UnitOfWork
 
 MAXIMUM_CHARACTERS = 64

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from authsvc.domain.caller import Caller, Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import Caller, Identity, Robot
 from authsvc.domain.permission import Permission, check_robot_permissions, lacking
 from svckit.errors import Conflict, Denied, DomainError, FieldViolation, Invalid, NotFound
 from svckit.listing import Listing, ListRequest, Page, SortKey
@@ -32,61 +33,6 @@ _MAXIMUM_DAYS = 36500
 
 _LEVEL = "level"
 _PROJECT_ID = "project_id"
-
-
-@dataclass(frozen=True, slots=True)
-class RobotState:
-    """What a robot's log-in depends on.
-
-    Attributes:
-        id: the robot's.
-        full_name: as it logs in.
-        disabled: may not log in.
-        expire_time: from when it may not log in; None for never.
-    """
-
-    id: int
-    full_name: str
-    disabled: bool
-    expire_time: datetime | None
-
-    def is_refused(self, now: datetime) -> bool:
-        """Whether it may not log in at this moment."""
-        return self.disabled or (self.expire_time is not None and self.expire_time <= now)
-
-
-@dataclass(frozen=True, slots=True)
-class Robot:
-    """A robot of a project.
-
-    Attributes:
-        id: never given to another robot.
-        project_id: the project's; `project_name` its name.
-        name: the short one.
-        full_name: as it logs in, such as "robot$library+builder".
-        description: free text.
-        disabled: may not log in.
-        duration_days: how long it lives from its creation; -1 for ever.
-        expire_time: when it ends; None for never.
-        creator_kind: "user" or "robot"; `creator_id` which.
-        create_time: when it was created; `update_time` when it was last changed.
-        permissions: what it may do in its project.
-    """
-
-    id: int
-    project_id: int
-    project_name: str
-    name: str
-    full_name: str
-    description: str
-    disabled: bool
-    duration_days: int
-    expire_time: datetime | None
-    creator_kind: Literal["user", "robot"]
-    creator_id: int
-    create_time: datetime
-    update_time: datetime
-    permissions: frozenset[Permission] = frozenset()
 
 
 _LISTING: Listing[Robot] = Listing(

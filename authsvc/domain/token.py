@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from authsvc.domain.caller import ANONYMOUS, Caller, Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import ANONYMOUS, Caller, Identity
 from authsvc.domain.permission import REPOSITORY_ACTIONS
 from svckit.errors import FieldViolation, Invalid, Unauthenticated
 from svckit.oci.errors import NameInvalidError

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from authsvc.domain.caller import Caller, Identity, identify
+from authsvc.domain.caller import identify
+from authsvc.domain.model import Caller, Identity, User
 from authsvc.domain.password import check_new_password
 from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
@@ -28,32 +29,6 @@ MAXIMUM_COMMENT_CHARACTERS = 1024
 # Harbor's list, and the colon: HTTP Basic ends the name there, so such a user could never log in.
 _NOT_IN_NAMES = frozenset(',"~#%$:')
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person who can log in.
-
-    Attributes:
-        id: never given to another user.
-        username: as they log in.
-        email: empty where unknown.
-        realname: for people to read.
-        comment: free text.
-        is_administrator: a system administrator.
-        disabled: may not log in.
-        create_time: when it was created; `update_time` when it was last changed.
-    """
-
-    id: int
-    username: str
-    email: str
-    realname: str
-    comment: str
-    is_administrator: bool
-    disabled: bool
-    create_time: datetime
-    update_time: datetime
 
 
 _LISTING: Listing[User] = Listing(

@@ -14,7 +14,7 @@ from svckit.errors import NotFound
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.caller import Identity
+    from authsvc.domain.model import Identity
     from authsvc.domain.ports import Clock, Store
 
     Context = grpc.aio.ServicerContext[Any, Any]

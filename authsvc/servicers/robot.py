@@ -15,7 +15,7 @@ from svckit.access.decision import ProjectKey
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.caller import Identity
+    from authsvc.domain.model import Identity
     from authsvc.domain.ports import Clock, Store
     from authsvc.domain.robot_secret import RobotSecrets
 

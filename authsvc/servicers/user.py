@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from authsvc.domain.access import ProjectCreators
-    from authsvc.domain.caller import Identity
     from authsvc.domain.login import Login
+    from authsvc.domain.model import Identity
     from authsvc.domain.ports import Clock, Hasher, Store
 
     Context = grpc.aio.ServicerContext[Any, Any]

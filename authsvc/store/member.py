@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from authsvc.domain.member import Member
+from authsvc.domain.model import Member
 from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import member, role, user
 from svckit.errors import NotFound

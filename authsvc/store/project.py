@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from authsvc.domain.project import Project
+from authsvc.domain.model import Project
 from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import member, project, project_setting, robot_permission, user
 from svckit.errors import NotFound
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.caller import Caller
+    from authsvc.domain.model import Caller
     from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.sql.selection import Columns

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from authsvc.domain.model import Robot, RobotState
 from authsvc.domain.permission import Permission
-from authsvc.domain.robot import Robot, RobotState
 from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import project, robot, robot_permission
 from svckit.errors import NotFound

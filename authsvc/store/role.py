@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from authsvc.domain.caller import Caller
+    from authsvc.domain.model import Caller
 
 _ROLE = select(role.c.id, role.c.name, role.c.is_assignable).where(role.c.id == bindparam("role_id"))
 _OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(

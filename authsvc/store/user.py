@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from authsvc.domain.user import User
+from authsvc.domain.model import User
 from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import user
 from svckit.sql.statements import upsert

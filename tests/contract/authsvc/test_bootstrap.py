@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from authsvc.domain.bootstrap import BootstrapError, bootstrap
-from authsvc.domain.caller import Caller
+from authsvc.domain.model import Caller
 from authsvc.store.unit_of_work import SqlStore
 from tests.harness.authsvc import ADMIN_PASSWORD, cheap_hasher
 

@@ -12,9 +12,8 @@ import pytest
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.hashing import VerifiedSecrets
 from authsvc.domain.login import Login
-from authsvc.domain.robot import RobotState
+from authsvc.domain.model import RobotState, User
 from authsvc.domain.robot_secret import RobotSecrets
-from authsvc.domain.user import User
 from svckit.errors import Unauthenticated
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,192 @@
+"""Who and what there is, as the stores hand it out. Names and addresses have been checked before they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from authsvc.domain.permission import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a verified identity token names; whether it still may do anything is for `identify` to say.
+
+    Attributes:
+        kind: "user" or "robot".
+        id: the user's or the robot's id.
+    """
+
+    kind: Literal["user", "robot"]
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller who may call, as the store knows it at this moment.
+
+    Attributes:
+        kind: "anonymous", "user" or "robot".
+        id: the user's or the robot's id; 0 for nobody in particular.
+        name: as they log in; empty for nobody in particular.
+        is_administrator: whether everything is allowed.
+    """
+
+    kind: Literal["anonymous", "user", "robot"]
+    id: int = 0
+    name: str = ""
+    is_administrator: bool = False
+
+    @property
+    def subject(self) -> str:
+        """As tokens and logs name the caller: "user:7", "robot:12", "anonymous"."""
+        return "anonymous" if self.kind == "anonymous" else f"{self.kind}:{self.id}"
+
+    @property
+    def user_id(self) -> int:
+        """The user's id; 0 for robots and nobody in particular."""
+        return self.id if self.kind == "user" else 0
+
+
+ANONYMOUS = Caller("anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who can log in.
+
+    Attributes:
+        id: never given to another user.
+        username: as they log in.
+        email: empty where unknown.
+        realname: for people to read.
+        comment: free text.
+        is_administrator: a system administrator.
+        disabled: may not log in.
+        create_time: when it was created; `update_time` when it was last changed.
+    """
+
+    id: int
+    username: str
+    email: str
+    realname: str
+    comment: str
+    is_administrator: bool
+    disabled: bool
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project.
+
+    Attributes:
+        id: never given to another project.
+        name: does not change.
+        owner_id: the user who owns it; 0 where that one was deleted.
+        owner_name: its login name; empty likewise.
+        public: whether anybody may pull.
+        settings: by Harbor's names, without "public".
+        initial_storage_limit_bytes: what metasvc's quota begins with; -1 for no limit.
+        version: grows with every change.
+        create_time: when it was created; `update_time` when it was last changed.
+    """
+
+    id: int
+    name: str
+    owner_id: int
+    owner_name: str
+    public: bool
+    initial_storage_limit_bytes: int
+    version: int
+    create_time: datetime
+    update_time: datetime
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def etag(self) -> str:
+        """What an update must name to be sure that no other came between."""
+        return f"{self.id}-{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user's role in a project.
+
+    Attributes:
+        id: of the membership.
+        project_id: the project's.
+        user_id: the user's.
+        username: the user's.
+        role_id: Harbor's id of the role.
+        role_name: Harbor's name of it.
+        create_time: when the user became a member.
+    """
+
+    id: int
+    project_id: int
+    user_id: int
+    username: str
+    role_id: int
+    role_name: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RobotState:
+    """What a robot's log-in depends on.
+
+    Attributes:
+        id: the robot's.
+        full_name: as it logs in.
+        disabled: may not log in.
+        expire_time: from when it may not log in; None for never.
+    """
+
+    id: int
+    full_name: str
+    disabled: bool
+    expire_time: datetime | None
+
+    def is_refused(self, now: datetime) -> bool:
+        """Whether it may not log in at this moment."""
+        return self.disabled or (self.expire_time is not None and self.expire_time <= now)
+
+
+@dataclass(frozen=True, slots=True)
+class Robot:
+    """A robot of a project.
+
+    Attributes:
+        id: never given to another robot.
+        project_id: the project's; `project_name` its name.
+        name: the short one.
+        full_name: as it logs in, such as "robot$library+builder".
+        description: free text.
+        disabled: may not log in.
+        duration_days: how long it lives from its creation; -1 for ever.
+        expire_time: when it ends; None for never.
+        creator_kind: "user" or "robot"; `creator_id` which.
+        create_time: when it was created; `update_time` when it was last changed.
+        permissions: what it may do in its project.
+    """
+
+    id: int
+    project_id: int
+    project_name: str
+    name: str
+    full_name: str
+    description: str
+    disabled: bool
+    duration_days: int
+    expire_time: datetime | None
+    creator_kind: Literal["user", "robot"]
+    creator_id: int
+    create_time: datetime
+    update_time: datetime
+    permissions: frozenset[Permission] = frozenset()
