@@ -9,10 +9,10 @@ from gateway.clients.channels import CONTRACTS, Channels, Readiness, Services
 from gateway.clients.token import TokenClient
 from gateway.config import GatewaySettings, networks
 from gateway.routes.api import description, health, ping, systeminfo
+from gateway.routes.api.composed.projects import ProjectCompositions
+from gateway.routes.api.composed.summary import ProjectSummaryRoute
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.routes.api.transcoded import TranscodedRoute, caller_of
-from gateway.routes.composed.projects import ProjectCompositions
-from gateway.routes.composed.summary import ProjectSummaryRoute
 from gateway.transcode.contracts import PREFIX, read_bindings
 from gateway.transcode.fields import ContractError
 from gateway.transcode.route import compile_bindings

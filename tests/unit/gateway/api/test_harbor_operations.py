@@ -48,7 +48,7 @@ def served_by(surface: ApiSurface, operation: Operation) -> str:
     except DomainError:
         return ""
     if not isinstance(route, TranscodedRoute):
-        composed = route.answer.__module__.startswith("gateway.routes.composed.")
+        composed = route.answer.__module__.startswith("gateway.routes.api.composed.")
         return ("composed" if composed else "by hand") if route.operation.operation_id == operation.name else ""
     if route.operation_id != operation.name:
         return ""
