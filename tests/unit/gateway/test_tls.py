@@ -1,52 +1,24 @@
-import datetime as dt
-import ipaddress
 import ssl
 from pathlib import Path
 
 import h2.exceptions
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.harness.certificates import Authority
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
 CONTENT = bytes(range(256)) * 5 * 4096
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "tls.crt", folder / "tls.key"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_file, key_file
-
-
 @pytest.fixture
 async def tls_house(make_house: MakeHouse, tmp_path: Path) -> House:
-    certificate, key = make_certificate(tmp_path)
-    return await make_house(tls_certificate_file=certificate, tls_key_file=key)
+    issued = Authority(tmp_path / "authority").issue()
+    return await make_house(tls_certificate_file=issued.certificate, tls_key_file=issued.key)
 
 
 def client(house: House, tmp_path: Path, *, http2: bool) -> httpx.AsyncClient:
-    trusted = ssl.create_default_context(cafile=str(tmp_path / "tls.crt"))
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "authority" / "ca.pem"))
     return httpx.AsyncClient(
         base_url=f"https://127.0.0.1:{house.port}", verify=trusted, trust_env=False, timeout=20, http2=http2
     )

@@ -1,0 +1,151 @@
+"""Two replicas of everything, by `roadstead serve`: TCP and TLS on both sides between them, one PostgreSQL, one folder.
+
+Each set is a chain of its own, gateway, authsvc, metasvc, blobsvc, so that it is known who answers a request.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.harness.certificates import Authority
+from tests.harness.installation import START_SECONDS, InstallationError
+from tests.harness.ports import free_ports_in_a_row
+from tests.harness.probe import answers
+
+# In the order in which calls go.
+SERVICES = ("gateway", "metasvc", "authsvc", "blobsvc")
+# They are taken down with the tests when these are killed.
+_COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")
+
+
+class ReplicaSet:
+    """One process of each service.
+
+    Attributes:
+        host: of its gateway, "127.0.0.1:PORT".
+        http_url: the same, with "http://".
+    """
+
+    def __init__(self, config: Path, host: str, log_file: Path, environment: dict[str, str]) -> None:
+        """Starts them, in no helpful order; `replicas` builds it."""
+        self.host = host
+        self.http_url = f"http://{host}"
+        self._log_file = log_file
+        with log_file.open("ab") as log:
+            self._processes = {
+                name: subprocess.Popen(
+                    [*_COMMAND, name, "--config", str(config)],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+                for name in SERVICES
+            }
+
+    def wait_until_ready(self) -> None:
+        """Waits until its gateway says that all serve."""
+        # It is other processes that are waited for, so there is no event.
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(self.host):
+            ended = [name for name, process in self._processes.items() if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                raise InstallationError(f"not ready, ended: {ended}\n{self.log()}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Kills all of them with SIGKILL."""
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+
+    def stop(self) -> None:
+        """Has those that run stop as they should.
+
+        Raises:
+            InstallationError: if one does not.
+        """
+        running = {name: process for name, process in self._processes.items() if process.poll() is None}
+        for name, process in running.items():
+            process.terminate()
+            try:
+                code = process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise InstallationError(f"{name} does not stop\n{self.log()}") from None
+            if code != 0:
+                raise InstallationError(f"{name} ended with {code}\n{self.log()}")
+
+    def log(self) -> str:
+        """What its services have logged."""
+        return self._log_file.read_text(errors="replace")
+
+
+@contextmanager
+def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, ReplicaSet, str]]:
+    """Two sets while inside, both ready, and the password of admin.
+
+    Args:
+        folder: is empty, and will hold keys, trust, blobs and settings.
+        database_url: of an empty PostgreSQL database.
+    """
+    issued = Authority(folder / "authority").issue()
+    tls = f'{{ mode = "on", ca = "{issued.ca}", certificate = "{issued.certificate}", key = "{issued.key}" }}'
+    password = f"Aa1{secrets.token_urlsafe(16)}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+    environment = {**inherited, "ROADSTEAD_ADMIN_PASSWORD": password}
+    with ExitStack() as stack:
+        both = []
+        first_port = free_ports_in_a_row(2 * len(SERVICES))
+        for number in range(2):
+            ports = range(first_port + number * len(SERVICES), first_port + (number + 1) * len(SERVICES))
+            hosts = dict(zip(SERVICES, (f"127.0.0.1:{port}" for port in ports), strict=True))
+            config = folder / f"replica-{number}.toml"
+            config.write_text(_SETTINGS.format(folder=folder, database_url=database_url, tls=tls, **hosts))
+            # At once with the other set: which of them makes keys and tables is left open.
+            both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", environment))
+            stack.callback(both[-1].stop)
+        for each in both:
+            each.wait_until_ready()
+        yield both[0], both[1], password
+
+
+_SETTINGS = """
+[common]
+trust_dir = "{folder}/trust"
+
+[gateway]
+listen = ["{gateway}"]
+key_file = "{folder}/keys/gateway.pem"
+authsvc = "{authsvc}"
+metasvc = "{metasvc}"
+blobsvc = "{blobsvc}"
+rpc_tls = {tls}
+
+[authsvc]
+database_url = "{database_url}"
+key_file = "{folder}/keys/authsvc.pem"
+database_pool_size = 8
+rpc = {{ listen = ["{authsvc}"], max_in_flight = 8, tls = {tls} }}
+
+[metasvc]
+database_url = "{database_url}"
+key_file = "{folder}/keys/metasvc.pem"
+database_pool_size = 8
+authsvc_target = "{authsvc}"
+authsvc_tls = {tls}
+blobsvc_target = "{blobsvc}"
+blobsvc_tls = {tls}
+rpc = {{ listen = ["{metasvc}"], max_in_flight = 8, tls = {tls} }}
+
+[blobsvc]
+data_dir = "{folder}/blobs"
+key_file = "{folder}/keys/blobsvc.pem"
+rpc = {{ listen = ["{blobsvc}"], tls = {tls} }}
+"""

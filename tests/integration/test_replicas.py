@@ -1,0 +1,162 @@
+"""Replicas of every service on one PostgreSQL and one folder of blobs: what one answers, the other knows.
+
+All settings are those of production: `roadstead serve`, TCP, certificates on both sides.
+"""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.harness.images import digest_of
+from tests.harness.replicas import ReplicaSet, replicas
+from tests.harness.repository import EMPTY_CONFIG, NO_TLS, Repository, closing, dumped, open_repository
+from tests.harness.workspace import MAINTAINER, Login
+
+CONTENT = bytes(range(256)) * 12_000
+
+
+@dataclass
+class Pair:
+    """Two replicas of everything, and who may do all in a private project.
+
+    Attributes:
+        first: one set of them.
+        second: the other.
+        admin: the user admin.
+        project: the project's name.
+        login: a maintainer of it.
+    """
+
+    first: ReplicaSet
+    second: ReplicaSet
+    admin: Login
+    project: str
+    login: Login
+
+    def open(self, stack: ExitStack) -> tuple[Repository, Repository]:
+        """A new repository, through each of the two gateways."""
+        name = f"{self.project}/{secrets.token_hex(6)}"
+        one, other = (
+            stack.enter_context(open_repository(each.http_url, self.login, name)) for each in (self.first, self.second)
+        )
+        return one, other
+
+
+@pytest.fixture(scope="module")
+def pair(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("replicas")
+    with replicas(folder, postgres_server.create_database("replicas")) as (first, second, password):
+        admin = Login("admin", password)
+        # Each request at another replica than the one before.
+        project, login = new_project(admin, first, second)
+        yield Pair(first, second, admin, project, login)
+
+
+def new_project(admin: Login, first: ReplicaSet, second: ReplicaSet, storage_limit: int = -1) -> tuple[str, Login]:
+    """Makes a private project and a maintainer of it, by requests to both."""
+    project, login = f"p{secrets.token_hex(5)}", Login(f"u{secrets.token_hex(5)}", f"Aa1{secrets.token_urlsafe(16)}")
+    user = {"username": login.name, "password": login.secret, "email": f"{login.name}@example.com", "realname": "U"}
+    member = {"role_id": MAINTAINER, "member_user": {"username": login.name}}
+    settings = {"project_name": project, "metadata": {"public": "false"}, "storage_limit": storage_limit}
+    for number, (path, body) in enumerate(
+        (("users", user), ("projects", settings), (f"projects/{project}/members", member))
+    ):
+        answer = httpx.post(
+            f"{(first, second)[number % 2].http_url}/api/v2.0/{path}",
+            json=body,
+            auth=admin.basic,
+            timeout=30,
+            verify=NO_TLS,
+            trust_env=False,
+        )
+        assert answer.status_code == 201, answer.text
+    return project, login
+
+
+def test_each_request_of_a_push_may_reach_another_replica(pair: Pair) -> None:
+    with ExitStack() as stack:
+        one, other = pair.open(stack)
+        half = len(CONTENT) // 2
+        location = one.begin()
+
+        written = other.http.patch(location, content=CONTENT[:half], headers={"Content-Range": f"0-{half - 1}"})
+        assert written.status_code == 202, written.text
+        assert one.committed(written.headers["Location"]) == f"0-{half - 1}"
+        written = one.http.patch(
+            written.headers["Location"], content=CONTENT[half:], headers={"Content-Range": f"{half}-{len(CONTENT) - 1}"}
+        )
+        closed = other.http.put(closing(written.headers["Location"], digest_of(CONTENT)))
+        assert closed.status_code == 201, closed.text
+        assert one.blob(digest_of(CONTENT)).content == CONTENT
+
+        other.push_blob(EMPTY_CONFIG)
+        content = dumped(one.manifest())
+        assert one.put("v1", content).status_code == 201
+        assert other.get("v1").content == content
+        assert other.tag_names() == ["v1"]
+
+
+def test_what_is_moved_or_deleted_at_one_replica_is_so_at_the_other_at_once(pair: Pair) -> None:
+    with ExitStack() as stack:
+        one, other = pair.open(stack)
+        one.push_blob(EMPTY_CONFIG)
+        for number in range(10):
+            writer, reader = (one, other) if number % 2 else (other, one)
+            content = dumped(one.manifest(annotations={"number": str(number)}))
+            assert writer.put("latest", content).status_code == 201
+            assert reader.get("latest").content == content
+            assert writer.http.delete(f"{one.path}/manifests/{digest_of(content)}").status_code == 202
+            assert reader.get(digest_of(content)).status_code == 404
+            assert reader.get("latest").status_code == 404
+
+
+def test_a_quota_is_exact_though_both_charge_it(pair: Pair) -> None:
+    blobs = [secrets.token_bytes(100_000) for _ in range(12)]
+    project, login = new_project(pair.admin, pair.first, pair.second, storage_limit=5 * 100_000)
+    with ExitStack() as stack:
+        # One repository each, so that nothing but the quota holds them up.
+        opened = [
+            stack.enter_context(open_repository((pair.first, pair.second)[n % 2].http_url, login, f"{project}/r{n}"))
+            for n in range(12)
+        ]
+
+        def push(number: int) -> int:
+            path = f"{opened[number].path}/blobs/uploads/"
+            content = blobs[number]
+            return opened[number].http.post(path, params={"digest": digest_of(content)}, content=content).status_code
+
+        with ThreadPoolExecutor(12) as pool:
+            statuses = sorted(pool.map(push, range(12)))
+    assert statuses == [201] * 5 + [403] * 7
+
+
+def test_one_set_goes_on_with_what_the_other_had_begun_when_it_was_killed(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    with replicas(tmp_path, postgres_database) as (first, second, password), ExitStack() as stack:
+        admin = Login("admin", password)
+        project, login = new_project(admin, first, second)
+        name = f"{project}/left"
+        one = stack.enter_context(open_repository(first.http_url, login, name))
+        other = stack.enter_context(open_repository(second.http_url, login, name))
+        one.push_blob(EMPTY_CONFIG)
+        content = dumped(one.manifest())
+        assert one.put("v1", content).status_code == 201
+        location = one.begin()
+        written = one.http.patch(location, content=CONTENT[:1_000_000])
+        assert written.status_code == 202, written.text
+
+        first.kill()
+
+        assert other.get("v1").content == content
+        # The token, the ticket and the bytes of the other set's.
+        other.token = one.token
+        assert other.committed(written.headers["Location"]) == "0-999999"
+        other.finish(written.headers["Location"], CONTENT, CONTENT[1_000_000:])
