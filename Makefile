@@ -61,15 +61,17 @@ check-contracts: install ## Check the style and the format of the contracts
 check-imports: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo
 
-# A release writes the image: buf build protos -o protos/released.binpb. It is compared with an image, because buf counts the
-# two modules of buf.yaml as two and refuses to compare them with one file.
-breaking: install ## Compare the contracts with those of the last release
+# A release writes the image: buf build protos -o protos/released.binpb. Two images are compared, because buf counts the two
+# modules of buf.yaml as two and refuses to compare them with one file.
+breaking: install ## Compare the contracts, and their access rules, with those of the last release
 	@if [ -e protos/released.binpb ]; then \
+		mkdir -p build && \
 		$(BIN)/python protos/generate.py --third-party && \
-		$(BIN)/buf build protos -o -\#format=binpb | \
-		$(BIN)/buf breaking -\#format=binpb --against protos/released.binpb --exclude-imports --config buf.yaml; \
+		$(BIN)/buf build protos -o build/contracts.binpb && \
+		$(BIN)/buf breaking build/contracts.binpb --against protos/released.binpb --exclude-imports --config buf.yaml && \
+		$(BIN)/python protos/compare_rules.py protos/released.binpb build/contracts.binpb; \
 	else \
-		echo "buf breaking: skipped, there is no protos/released.binpb: nothing has been released yet"; \
+		echo "breaking: skipped, there is no protos/released.binpb: nothing has been released yet"; \
 	fi
 
 fmt: install ## Format code and contracts, and mend what can be mended
