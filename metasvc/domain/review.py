@@ -1,4 +1,4 @@
-"""When the collector looks at what may have become garbage (DESIGN, "Garbage collection, online").
+"""When the collector, which is still to come, looks at what may have become garbage.
 
 A digest is queued when it is born and when a reference to it goes. Whoever was told that bytes are here may rely on it
 for the length of a push, whatever the delay: a HEAD, a mount and a link push a date forward that is nearer than that.

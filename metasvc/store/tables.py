@@ -72,7 +72,7 @@ artifact = Table(
     Column("id", BigIntKey, primary_key=True),
     Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False, index=True),
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
-    # Beside the id, so that people can ask by it (DESIGN, "Data"); names do not change.
+    # Beside the id, so that people can ask by it (docs/operations.md); names do not change.
     Column("repository_name", Text, nullable=False),
     Column("digest", Text, nullable=False),
     # As Harbor: the config's media type; the manifest's own for an index.

@@ -1,4 +1,4 @@
-"""The four queries of DESIGN.md, "Data", run as they stand on the database that a real push has made."""
+"""The four queries of docs/operations.md, run as they stand on the database that a real push has made."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ REPOSITORY = "test/nginx"
 REPOSITORY_BY_NAME = """SELECT id FROM "repository" WHERE name = 'test/nginx';"""
 ARTIFACT_BY_TAG = """SELECT artifact_id FROM "tag" WHERE "repository_id" = 1 AND "name" = '1.20.2-alpine';"""
 ARTIFACT_BY_ID = """SELECT * FROM "artifact" WHERE "id" = 1;"""
-# The digest is that of the image, where the design has an ellipsis.
+# The digest is that of the image, where the page has an ellipsis.
 ARTIFACT_BY_DIGEST = """SELECT * FROM "artifact" WHERE "digest" = 'sha256:…' AND "repository_name" = 'test/nginx';"""
 
 pytestmark = pytest.mark.clients

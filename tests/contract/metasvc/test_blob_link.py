@@ -191,7 +191,7 @@ async def test_unlinking_what_is_not_linked_is_not_found(world: World) -> None:
 
 
 async def test_no_link_ever_stands_on_a_condemned_blob(world: World) -> None:
-    """The collector's way (DESIGN, section 7): lock, look in a second statement, condemn; against links and mounts."""
+    """The collector's way: lock, look in a second statement, condemn; against links and mounts."""
     world.rights.named = {"beta/app": 2}
     generations = iter(range(1, 1000))
 

@@ -28,7 +28,8 @@ async def test_a_name_and_its_secret_become_an_identity_token_that_goes_along(ap
     assert received.call.caller_service == "gateway"
     assert received.metadata["x-request-id"] == "my-id"
     assert received.seconds_left is not None
-    assert received.seconds_left <= 5.0
+    # gRPC rounds a time-out up on its way.
+    assert received.seconds_left < 6.0
 
 
 async def test_an_identity_token_is_taken_as_it_comes_and_nobody_needs_one(api: Api) -> None:
