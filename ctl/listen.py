@@ -84,18 +84,26 @@ def grpc_addresses(first_port: int) -> dict[str, str]:
     return _loopback_addresses("gRPC", "--grpc-port", first_port, _OFFSETS)
 
 
-def metrics_addresses(first_port: int, gateways: Sequence[str]) -> dict[str, str]:
+def metrics_addresses(first_port: int, gateways: Sequence[str], grpc: Mapping[str, str]) -> dict[str, str]:
     """The loopback address at which each process serves its metrics, from a port on; none for port 0.
 
     Args:
         first_port: of authsvc, in the same order as for gRPC; those of the gateway come after the fourth.
         gateways: the names of the gateway's processes.
+        grpc: what `grpc_addresses` gave. Nobody listens there yet, so that it would be found out too late.
 
     Raises:
-        CommandError: if one of them is taken.
+        CommandError: if one of them is taken, or will be.
     """
     offsets = {name: offset for offset, name in enumerate(gateways, _FIRST_GATEWAY)}
-    return _loopback_addresses("metrics", "--metrics-port", first_port, {**_OFFSETS, **offsets})
+    addresses = _loopback_addresses("metrics", "--metrics-port", first_port, {**_OFFSETS, **offsets})
+    for name, address in addresses.items():
+        if address in grpc.values():
+            raise CommandError(
+                f"cannot serve metrics of {name} on {address}: gRPC is served there; choose others with "
+                "--metrics-port N or --grpc-port N"
+            )
+    return addresses
 
 
 def _loopback_addresses(what: str, option: str, first_port: int, offsets: Mapping[str, int]) -> dict[str, str]:

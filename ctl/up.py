@@ -58,7 +58,7 @@ def up(options: Options) -> int:
         listener, http = bind_http(options.http)
         stack.enter_context(listener)
         grpc = grpc_addresses(options.grpc_port)
-        metrics = metrics_addresses(options.metrics_port, _names("gateway", options.workers))
+        metrics = metrics_addresses(options.metrics_port, _names("gateway", options.workers), grpc)
         sockets = stack.enter_context(options.data_dir.socket_folder())
         plan = Plan(options.data_dir, sockets, listener.fileno(), grpc, options.log_level, pretty=sys.stderr.isatty())
         password, is_new = options.data_dir.admin_password()

@@ -6,6 +6,7 @@ import pytest
 
 from ctl.errors import CommandError
 from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
+from tests.harness.ports import free_ports_in_a_row
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
 
 def test_port_0_means_no_addresses() -> None:
     assert grpc_addresses(0) == {}
-    assert metrics_addresses(0, ["gateway"]) == {}
+    assert metrics_addresses(0, ["gateway"], {}) == {}
 
 
 def test_a_taken_grpc_port_is_named_with_its_service() -> None:
@@ -79,4 +80,14 @@ def test_a_taken_metrics_port_is_named_with_its_process() -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(CommandError, match=f"metrics of authsvc on 127.0.0.1:{port}: .* taken.*--metrics-port N"):
-            metrics_addresses(port, ["gateway"])
+            metrics_addresses(port, ["gateway"], {})
+
+
+def test_metrics_are_not_served_where_grpc_is() -> None:
+    first_port = free_ports_in_a_row(8)
+    grpc = grpc_addresses(first_port)
+
+    # The fourth of gRPC's is kept for later, and nobody listens there.
+    assert metrics_addresses(first_port + 3, ["gateway"], grpc)["authsvc"] == f"127.0.0.1:{first_port + 3}"
+    with pytest.raises(CommandError, match=f"authsvc on 127.0.0.1:{first_port + 2}: gRPC .*--metrics-port N or"):
+        metrics_addresses(first_port + 2, ["gateway"], grpc)
