@@ -39,6 +39,9 @@ class MetaSettings(DatabaseServiceSettings):
     """The audience of registry tokens: the name of the token service."""
     manifest_max_bytes: Annotated[int, Field(ge=4 * _MIB, le=15 * _MIB)] = 4 * _MIB
     """The largest manifest that is taken. A message between services holds 16 MiB."""
+    delete_enabled: bool = True
+    """Whether clients may delete manifests, tags and blobs under /v2; 405 where not, and the same over gRPC. What is
+    managed by /api/v2.0 is not meant: there, roles decide."""
     review_delay_seconds: Annotated[int, Field(ge=0)] = _DAY_SECONDS
     """How long what may have become garbage is left alone."""
     push_grace_seconds: Annotated[int, Field(ge=60)] = 2 * 60 * 60

@@ -153,9 +153,21 @@ def build_server(
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
     server.add(
         add_ManifestServiceServicer_to_server,
-        ManifestServicer(store, directory, configs, policy, now, pulls, max_bytes=settings.manifest_max_bytes),
+        ManifestServicer(
+            store,
+            directory,
+            configs,
+            policy,
+            now,
+            pulls,
+            max_bytes=settings.manifest_max_bytes,
+            delete_enabled=settings.delete_enabled,
+        ),
     )
-    server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(store, directory, policy, now, signer))
+    server.add(
+        add_BlobLinkServiceServicer_to_server,
+        BlobLinkServicer(store, directory, policy, now, signer, delete_enabled=settings.delete_enabled),
+    )
     server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(store))
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(store, directory, now))
     server.add(add_TagServiceServicer_to_server, TagServicer(store, directory, policy, now))

@@ -179,16 +179,34 @@ async def _postpone(store: Store, policy: ReviewPolicy, digest: str, now: dateti
 
 
 async def unlink_blob(
-    store: Store, policy: ReviewPolicy, clock: Clock, *, project_id: int, repository: str, digest: str
+    store: Store,
+    policy: ReviewPolicy,
+    clock: Clock,
+    *,
+    project_id: int,
+    repository: str,
+    digest: str,
+    enabled: bool = True,
 ) -> None:
     """Ends a link. The bytes go when nothing links or names them any more.
 
     Manifests that name the blob stay, and so do its bytes, but this repository no longer serves it: as in distribution,
     it is for the caller to delete the manifest first. Pushing the blob again heals it.
 
+    Args:
+        store: where the link is.
+        policy: when the collector looks at the blob.
+        clock: tells the time.
+        project_id: of the repository.
+        repository: its full name.
+        digest: of the blob.
+        enabled: whether this installation lets clients delete (distribution's `storage.delete.enabled`).
+
     Raises:
-        DomainError: BLOB_UNKNOWN.
+        DomainError: UNSUPPORTED where it does not; BLOB_UNKNOWN.
     """
+    if not enabled:
+        raise DomainError("UNSUPPORTED", "blobs are not deleted here")
 
     async def attempt() -> None:
         async with store.write() as unit:

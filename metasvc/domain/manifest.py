@@ -13,7 +13,7 @@ from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
 from metasvc.domain.tag import point_tag, record_tag_delete, remove_tag
-from svckit.errors import FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
+from svckit.errors import DomainError, FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
 from svckit.oci.manifest import Manifest, parse_manifest
@@ -188,13 +188,26 @@ async def delete_manifest(
     repository: str,
     reference: OciReference,
     actor: str,
+    enabled: bool = True,
 ) -> None:
     """Deletes a manifest with its tags, named by digest; or one tag, and the manifest stays.
 
+    Args:
+        store: where it is.
+        policy: when the collector looks at what it named.
+        clock: tells the time.
+        project_id: of the repository.
+        repository: its full name.
+        reference: a digest, or a tag.
+        actor: who deletes.
+        enabled: whether this installation lets clients delete (distribution's `storage.delete.enabled`).
+
     Raises:
-        DomainError: MANIFEST_UNKNOWN, or PRECONDITION while an index names the manifest: deleting it would break what
-            others pull by the index (Harbor refuses as well).
+        DomainError: UNSUPPORTED where it does not; MANIFEST_UNKNOWN, or PRECONDITION while an index names the manifest:
+            deleting it would break what others pull by the index (Harbor refuses as well).
     """
+    if not enabled:
+        raise DomainError("UNSUPPORTED", "manifests and tags are not deleted here")
 
     async def attempt() -> None:
         async with store.write() as unit:

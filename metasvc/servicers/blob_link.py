@@ -27,14 +27,22 @@ class BlobLinkServicer(BlobLinkServiceServicer):
     """Serves `roadstead.meta.v1.BlobLinkService`."""
 
     def __init__(
-        self, store: Store, directory: ProjectDirectory, policy: ReviewPolicy, clock: Clock, signer: TokenSigner
+        self,
+        store: Store,
+        directory: ProjectDirectory,
+        policy: ReviewPolicy,
+        clock: Clock,
+        signer: TokenSigner,
+        *,
+        delete_enabled: bool,
     ) -> None:
-        """Takes what the domain needs, and what signs grants."""
+        """Takes what the domain needs, what signs grants, and whether links may be ended."""
         self._store = store
         self._directory = directory
         self._policy = policy
         self._clock = clock
         self._signer = signer
+        self._delete_enabled = delete_enabled
 
     async def LinkBlob(self, request: pb.LinkBlobRequest, context: Context) -> pb.LinkBlobResponse:
         receipt = current_call().receipt
@@ -101,5 +109,6 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             project_id=judged_project(current_call()).id,
             repository=to_repository_name(request.repository),
             digest=to_digest(request.digest),
+            enabled=self._delete_enabled,
         )
         return pb.UnlinkBlobResponse()

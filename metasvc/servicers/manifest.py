@@ -33,8 +33,9 @@ class ManifestServicer(ManifestServiceServicer):
         pulls: PullRecorder,
         *,
         max_bytes: int,
+        delete_enabled: bool,
     ) -> None:
-        """Takes what the domain needs, who notes pulls, and the size of the largest manifest that is taken."""
+        """Takes what the domain needs, who notes pulls, the size of the largest manifest, and whether any may go."""
         self._store = store
         self._directory = directory
         self._configs = configs
@@ -42,6 +43,7 @@ class ManifestServicer(ManifestServiceServicer):
         self._clock = clock
         self._pulls = pulls
         self._max_bytes = max_bytes
+        self._delete_enabled = delete_enabled
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
         reference = to_reference(request.reference)
@@ -92,5 +94,6 @@ class ManifestServicer(ManifestServiceServicer):
             repository=to_repository_name(request.repository),
             reference=to_reference(request.reference),
             actor=call.actor,
+            enabled=self._delete_enabled,
         )
         return pb.DeleteManifestResponse()

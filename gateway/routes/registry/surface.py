@@ -82,6 +82,10 @@ class RegistrySurface:
 
     def _refuse(self, exchange: Exchange, error: DomainError) -> Answer:
         answer = oci_error(error)
+        if error.reason == "UNSUPPORTED" and "allow" not in error.metadata:
+            # It was a service that refused the method; what is left of the route's is known here.
+            left = [name for name in METHODS[exchange.target.route] if name != exchange.request.method]
+            answer.headers.append(("Allow", ", ".join(left)))
         if error.reason == "INTERNAL":
             log.error("internal error", route=exchange.target.route, exc_info=error)
         if answer.status == 401:

@@ -86,7 +86,7 @@ class BlobLinkServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlinkBlob(self, request, context):
-        """Ends a link. The bytes go when nothing links or names them any more.
+        """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class BlobLinkServiceStub:
     ResolveBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]
     """Finds a blob that a repository serves and gives a grant to read it."""
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
-    """Ends a link. The bytes go when nothing links or names them any more."""
+    """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
 
 @_typing.type_check_only
 class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
@@ -62,7 +62,7 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     ResolveBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]  # type: ignore[assignment]
     """Finds a blob that a repository serves and gives a grant to read it."""
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
-    """Ends a link. The bytes go when nothing links or names them any more."""
+    """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
 
 class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
@@ -101,6 +101,6 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.UnlinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.UnlinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.UnlinkBlobResponse]]:
-        """Ends a link. The bytes go when nothing links or names them any more."""
+        """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
 
 def add_BlobLinkServiceServicer_to_server(servicer: BlobLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

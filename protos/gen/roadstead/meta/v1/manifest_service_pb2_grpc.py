@@ -72,7 +72,7 @@ class ManifestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteManifest(self, request, context):
-        """Deletes a manifest with its tags, or one tag.
+        """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class ManifestServiceStub:
     and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
     """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]
-    """Deletes a manifest with its tags, or one tag."""
+    """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
 
 @_typing.type_check_only
 class ManifestServiceAsyncStub(ManifestServiceStub):
@@ -54,7 +54,7 @@ class ManifestServiceAsyncStub(ManifestServiceStub):
     and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
-    """Deletes a manifest with its tags, or one tag."""
+    """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
 
 class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manifests, as clients push and pull them."""
@@ -83,6 +83,6 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manifest_service_pb2.DeleteManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.DeleteManifestResponse, _abc.Awaitable[_manifest_service_pb2.DeleteManifestResponse]]:
-        """Deletes a manifest with its tags, or one tag."""
+        """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
 
 def add_ManifestServiceServicer_to_server(servicer: ManifestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
