@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.harness.images import image
 from tests.harness.installation import Installation
+from tests.harness.process import memory_bytes
 from tests.harness.push import push
 from tests.harness.workspace import Login
 
@@ -27,7 +28,7 @@ def measure() -> Iterator[str]:
             admin = Login("admin", installation.admin_password)
             push(installation.http_url, admin, "library/bench", image(1), "v1")
             time.sleep(SETTLE_SECONDS)
-            resident = {"supervisor": _resident_bytes(installation.supervisor_pid)}
+            resident = {"supervisor": memory_bytes(installation.supervisor_pid, "VmRSS")}
             resident |= {name: installation.resident_bytes(name) for name in sorted(installation.pids())}
         finally:
             installation.stop()
@@ -35,10 +36,3 @@ def measure() -> Iterator[str]:
     for name, size in resident.items():
         yield f"  {name:<30} {size / _MIB:6.1f}"
     yield f"  {'in all':<30} {sum(resident.values()) / _MIB:6.1f}   (aim: {RESIDENT_LIMIT_MIB})"
-
-
-def _resident_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"process {pid} has no VmRSS")
