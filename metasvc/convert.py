@@ -85,7 +85,7 @@ def to_list_request(message: ListMessage, *, q: str = "", sort: str = "", page: 
     return ListRequest(q=q, sort=sort, page=page, page_size=message.page_size, page_token=message.page_token)
 
 
-def judged_project(call: Call) -> ResolvedProject:
+def authorized_project(call: Call) -> ResolvedProject:
     """The project on which the call's rule has permitted it."""
     if call.project is None:
         raise DomainError("INTERNAL", f"{call.method} reached its servicer without a project")

@@ -90,7 +90,7 @@ class ProjectServicer(ProjectServiceServicer):
         return pb.LookUpProjectResponse(project=from_project(project))
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
-        await domain.delete_project(self._store, request.project_id, current_call().actor)
+        await domain.delete_project(self._store, request.project_id, current_call().actor.subject)
         return pb.DeleteProjectResponse()
 
 

@@ -253,7 +253,7 @@ async def delete_artifact(
     Raises:
         DomainError: PRECONDITION; an index names it.
     """
-    artifact = await unit.artifacts.lock_doomed(repository.id, digest)
+    artifact = await unit.artifacts.lock_for_delete(repository.id, digest)
     if artifact is None:
         return False
     # In a statement of its own, after the lock: an index that named it before is seen now, and none can come later.

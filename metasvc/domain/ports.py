@@ -68,7 +68,7 @@ class ProjectRows(Protocol):
     async def fenced(self, before: datetime) -> list[int]:
         """Lists the projects that were fenced before a time, and are not deleted yet."""
 
-    async def bury(self, project_id: int, now: datetime) -> None:
+    async def mark_deleted(self, project_id: int, now: datetime) -> None:
         """Marks a project that holds nothing as deleted; it gives its name up."""
 
     async def has_repository(self, project_id: int) -> bool:
@@ -110,7 +110,7 @@ class RepositoryRows(Protocol):
             DomainError: CONFLICT; another project's repository has the name.
         """
 
-    async def lock_doomed(self, project_id: int, name: str) -> Repository | None:
+    async def lock_for_delete(self, project_id: int, name: str) -> Repository | None:
         """Reads a repository for deleting it, waiting for everybody who holds it open; all in it is ours then."""
 
     async def remove(self, repository_id: int) -> None:
@@ -148,7 +148,7 @@ class ArtifactRows(Protocol):
     async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, KeptArtifact]:
         """Finds artifacts and keeps others from deleting them until this unit ends. What is missing is left out."""
 
-    async def lock_doomed(self, repository_id: int, digest: str) -> Artifact | None:
+    async def lock_for_delete(self, repository_id: int, digest: str) -> Artifact | None:
         """Reads an artifact for deleting it, waiting for everybody who keeps it."""
 
     async def add(

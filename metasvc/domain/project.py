@@ -165,7 +165,7 @@ async def _end(store: Store, directory: ProjectDirectory, clock: Clock, project_
     # here, the fence stays, and the next attempt finds it.
     await directory.delete(project_id)
 
-    async def bury() -> None:
+    async def mark_deleted() -> None:
         async with store.write() as unit:
             row = await unit.projects.lock_closed(project_id)
             if row is None or row.state is ProjectState.DELETED:
@@ -173,11 +173,11 @@ async def _end(store: Store, directory: ProjectDirectory, clock: Clock, project_
             await _bury(unit, row, actor, clock())
             await unit.commit()
 
-    await store.repeat(bury)
+    await store.repeat(mark_deleted)
 
 
 async def _bury(unit: UnitOfWork, project: Project, actor: str, now: datetime) -> None:
-    await unit.projects.bury(project.id, now)
+    await unit.projects.mark_deleted(project.id, now)
     unit.record(Change("project_delete", project.id, "", project.name, "", actor, now))
 
 

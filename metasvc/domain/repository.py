@@ -157,7 +157,7 @@ async def delete_repository(
     async def attempt() -> None:
         async with store.write() as unit:
             now = clock()
-            held = await unit.repositories.lock_doomed(project_id, name)
+            held = await unit.repositories.lock_for_delete(project_id, name)
             if held is None:
                 raise unknown_repository(name)
             due_time = policy.due_time(now)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import (
+    authorized_project,
     from_accessory,
     from_artifact,
-    judged_project,
     to_list_request,
     to_reference,
     to_repository_of,
@@ -36,7 +36,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         self._clock = clock
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         view = await get_artifact(
             self._store,
             project_id=project.id,
@@ -48,7 +48,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         return pb.GetArtifactResponse(artifact=from_artifact(view))
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         page = await list_artifacts(
             self._store,
             project_id=project.id,
@@ -64,7 +64,7 @@ class ArtifactServicer(ArtifactServiceServicer):
         )
 
     async def ListAccessories(self, request: pb.ListAccessoriesRequest, context: Context) -> pb.ListAccessoriesResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         page = await list_accessories(
             self._store,
             project_id=project.id,
@@ -80,7 +80,7 @@ class ArtifactServicer(ArtifactServiceServicer):
 
     async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Context) -> pb.DeleteArtifactResponse:
         call = current_call()
-        project = judged_project(call)
+        project = authorized_project(call)
         await delete_named_artifact(
             self._store,
             self._policy,
@@ -88,7 +88,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
-            actor=call.actor,
+            actor=call.actor.subject,
         )
         return pb.DeleteArtifactResponse()
 

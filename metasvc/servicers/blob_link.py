@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import judged_project, to_digest, to_repository_name
+from metasvc.convert import authorized_project, to_digest, to_repository_name
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
@@ -70,7 +70,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             CallPullRights(call),
             self._policy,
             self._clock,
-            project_id=judged_project(call).id,
+            project_id=authorized_project(call).id,
             repository=to_repository_name(request.repository),
             digest=to_digest(request.digest),
             from_repository=request.from_repository or None,
@@ -79,7 +79,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
 
     async def ResolveBlob(self, request: pb.ResolveBlobRequest, context: Context) -> pb.ResolveBlobResponse:
         call = current_call()
-        project_id = judged_project(call).id
+        project_id = authorized_project(call).id
         repository = to_repository_name(request.repository)
         served = await resolve_blob(
             self._store,
@@ -91,7 +91,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         )
         grant = self._signer.sign(
             Grant(
-                subject=call.actor,
+                subject=call.actor.subject,
                 repository=repository,
                 project_id=project_id,
                 digest=served.digest,
@@ -106,7 +106,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             self._store,
             self._policy,
             self._clock,
-            project_id=judged_project(current_call()).id,
+            project_id=authorized_project(current_call()).id,
             repository=to_repository_name(request.repository),
             digest=to_digest(request.digest),
             enabled=self._delete_enabled,

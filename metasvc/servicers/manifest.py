@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_manifest, judged_project, to_reference, to_repository_name, to_tag
+from metasvc.convert import authorized_project, from_manifest, to_reference, to_repository_name, to_tag
 from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest, resolve_manifest
 from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
@@ -49,7 +49,7 @@ class ManifestServicer(ManifestServiceServicer):
         reference = to_reference(request.reference)
         found = await resolve_manifest(
             self._store,
-            project_id=judged_project(current_call()).id,
+            project_id=authorized_project(current_call()).id,
             repository=to_repository_name(request.repository),
             reference=reference,
             content=not request.omit_content,
@@ -68,7 +68,7 @@ class ManifestServicer(ManifestServiceServicer):
             self._policy,
             self._clock,
             ManifestPush(
-                project_id=judged_project(call).id,
+                project_id=authorized_project(call).id,
                 repository=to_repository_name(request.repository),
                 reference=to_reference(request.reference),
                 media_type=request.media_type,
@@ -76,7 +76,7 @@ class ManifestServicer(ManifestServiceServicer):
                 tags=tuple(map(to_tag, request.tags)),
                 if_match=tuple(request.if_match),
                 if_none_match=tuple(request.if_none_match),
-                actor=call.actor,
+                actor=call.actor.subject,
             ),
             max_bytes=self._max_bytes,
         )
@@ -90,10 +90,10 @@ class ManifestServicer(ManifestServiceServicer):
             self._store,
             self._policy,
             self._clock,
-            project_id=judged_project(call).id,
+            project_id=authorized_project(call).id,
             repository=to_repository_name(request.repository),
             reference=to_reference(request.reference),
-            actor=call.actor,
+            actor=call.actor.subject,
             enabled=self._delete_enabled,
         )
         return pb.DeleteManifestResponse()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_usage, judged_project
+from metasvc.convert import authorized_project, from_usage
 from metasvc.domain.project import delete_project, is_deletable, list_usages
 from roadstead.meta.v1 import project_service_pb2 as pb
 from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceServicer
@@ -30,15 +30,15 @@ class ProjectServicer(ProjectServiceServicer):
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
         call = current_call()
-        project_id = judged_project(call).id
+        project_id = authorized_project(call).id
         # A client that goes away between the fence and the end would leave a project that nobody can push to.
-        await shielded(delete_project(self._store, self._directory, self._clock, project_id, call.actor))
+        await shielded(delete_project(self._store, self._directory, self._clock, project_id, call.actor.subject))
         return pb.DeleteProjectResponse()
 
     async def GetProjectDeletable(
         self, request: pb.GetProjectDeletableRequest, context: Context
     ) -> pb.GetProjectDeletableResponse:
-        deletable = await is_deletable(self._store, judged_project(current_call()).id)
+        deletable = await is_deletable(self._store, authorized_project(current_call()).id)
         message = "" if deletable else "the project holds repositories: delete them first"
         return pb.GetProjectDeletableResponse(deletable=deletable, message=message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_referrer, judged_project, to_digest, to_repository_name
+from metasvc.convert import authorized_project, from_referrer, to_digest, to_repository_name
 from metasvc.domain.referrer import MAX_PAGE_SIZE, list_referrers
 from roadstead.meta.v1 import referrer_service_pb2 as pb
 from roadstead.meta.v1.referrer_service_pb2_grpc import ReferrerServiceServicer
@@ -36,7 +36,7 @@ class ReferrerServicer(ReferrerServiceServicer):
             after = value if isinstance(value, int) else 0
         found, next_after = await list_referrers(
             self._store,
-            project_id=judged_project(current_call()).id,
+            project_id=authorized_project(current_call()).id,
             repository=repository,
             subject=subject,
             artifact_type=request.artifact_type,

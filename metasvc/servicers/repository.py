@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_repository, judged_project, to_list_request, to_repository_of
+from metasvc.convert import authorized_project, from_repository, to_list_request, to_repository_of
 from metasvc.domain.repository import (
     CATALOG_PAGE_SIZE,
     MAX_CATALOG_PAGE_SIZE,
@@ -49,7 +49,7 @@ class RepositoryServicer(RepositoryServiceServicer):
         return pb.ListCatalogResponse(repositories=names, has_more=has_more)
 
     async def GetRepository(self, request: pb.GetRepositoryRequest, context: Context) -> pb.GetRepositoryResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         name = to_repository_of(project, request.repository_name)
         listed = await get_repository(self._store, project_id=project.id, name=name)
         return pb.GetRepositoryResponse(repository=from_repository(listed))
@@ -59,7 +59,7 @@ class RepositoryServicer(RepositoryServiceServicer):
     ) -> pb.ListRepositoriesResponse:
         page = await list_repositories(
             self._store,
-            project_id=judged_project(current_call()).id,
+            project_id=authorized_project(current_call()).id,
             request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
         )
         return pb.ListRepositoriesResponse(
@@ -85,7 +85,7 @@ class RepositoryServicer(RepositoryServiceServicer):
     async def UpdateRepository(
         self, request: pb.UpdateRepositoryRequest, context: Context
     ) -> pb.UpdateRepositoryResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         listed = await describe_repository(
             self._store,
             self._clock,
@@ -99,13 +99,13 @@ class RepositoryServicer(RepositoryServiceServicer):
         self, request: pb.DeleteRepositoryRequest, context: Context
     ) -> pb.DeleteRepositoryResponse:
         call = current_call()
-        project = judged_project(call)
+        project = authorized_project(call)
         await delete_repository(
             self._store,
             self._policy,
             self._clock,
             project_id=project.id,
             name=to_repository_of(project, request.repository_name),
-            actor=call.actor,
+            actor=call.actor.subject,
         )
         return pb.DeleteRepositoryResponse()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import (
+    authorized_project,
     from_move,
     from_tag,
-    judged_project,
     to_list_request,
     to_reference,
     to_repository_name,
@@ -46,7 +46,7 @@ class TagServicer(TagServiceServicer):
             raise Invalid(violations=[FieldViolation("limit", "must not be negative")])
         names, has_more = await list_names(
             self._store,
-            project_id=judged_project(current_call()).id,
+            project_id=authorized_project(current_call()).id,
             repository=to_repository_name(request.repository),
             start_after=request.start_after,
             limit=limit,
@@ -54,7 +54,7 @@ class TagServicer(TagServiceServicer):
         return pb.ListTagNamesResponse(names=names, has_more=has_more)
 
     async def ListTags(self, request: pb.ListTagsRequest, context: Context) -> pb.ListTagsResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         page = await list_tags(
             self._store,
             project_id=project.id,
@@ -67,7 +67,7 @@ class TagServicer(TagServiceServicer):
         )
 
     async def ListTagHistory(self, request: pb.ListTagHistoryRequest, context: Context) -> pb.ListTagHistoryResponse:
-        project = judged_project(current_call())
+        project = authorized_project(current_call())
         page = await list_moves(
             self._store,
             project_id=project.id,
@@ -79,7 +79,7 @@ class TagServicer(TagServiceServicer):
 
     async def CreateTag(self, request: pb.CreateTagRequest, context: Context) -> pb.CreateTagResponse:
         call = current_call()
-        project = judged_project(call)
+        project = authorized_project(call)
         made = await create_tag(
             self._store,
             self._directory,
@@ -88,13 +88,13 @@ class TagServicer(TagServiceServicer):
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
             name=to_tag(request.name).name,
-            actor=call.actor,
+            actor=call.actor.subject,
         )
         return pb.CreateTagResponse(tag=from_tag(made))
 
     async def DeleteTag(self, request: pb.DeleteTagRequest, context: Context) -> pb.DeleteTagResponse:
         call = current_call()
-        project = judged_project(call)
+        project = authorized_project(call)
         await delete_tag(
             self._store,
             self._policy,
@@ -103,6 +103,6 @@ class TagServicer(TagServiceServicer):
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
             name=to_tag(request.tag_name).name,
-            actor=call.actor,
+            actor=call.actor.subject,
         )
         return pb.DeleteTagResponse()

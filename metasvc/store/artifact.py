@@ -181,7 +181,7 @@ class SqlArtifacts:
         rows = await self._conn.execute(_LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
         return {row.digest: KeptArtifact(row.id, row.digest, row.size) for row in rows}
 
-    async def lock_doomed(self, repository_id: int, digest: str) -> Artifact | None:
+    async def lock_for_delete(self, repository_id: int, digest: str) -> Artifact | None:
         """See the port."""
         result = await self._conn.execute(_LOCK_DOOMED, {"repository_id": repository_id, "digest": digest})
         row = result.one_or_none()

@@ -186,7 +186,7 @@ class SqlProjects:
         """See the port."""
         return list(await self._conn.scalars(_FENCED, {"fenced_before": before}))
 
-    async def bury(self, project_id: int, now: datetime) -> None:
+    async def mark_deleted(self, project_id: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(_REMOVE_CHARGES, {"project_id": project_id})
         await self._conn.execute(_BURY, {"project_id": project_id, "now": now})

@@ -117,7 +117,7 @@ class SqlRepositories:
             raise Conflict("CONFLICT", f"repository {name} belongs to a project that was deleted")
         return made
 
-    async def lock_doomed(self, project_id: int, name: str) -> Repository | None:
+    async def lock_for_delete(self, project_id: int, name: str) -> Repository | None:
         """See the port."""
         result = await self._conn.execute(_LOCK_DOOMED, {"project_id": project_id, "name": name})
         found = to_repository(result.one_or_none())

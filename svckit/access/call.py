@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from svckit.access.actor import Actor, ChangeOrigin
 from svckit.access.decision import NOT_VISIBLE
 from svckit.access.judgement import judge_project, judge_system
 from svckit.access.principal import ANONYMOUS
@@ -69,6 +70,7 @@ class Call:
         token: the caller's own token as it came, passed on unchanged by `svckit.rpc.channel`. Secret.
         request_id: names the request in the logs of all services.
         traceparent: W3C trace context as it came, passed on; None without one.
+        client_address: of the client at the edge, as a trusted service stated it; empty where none did.
         deadline: `time.monotonic()` at which the caller stops waiting; None where it waits as long as it takes.
         project: the project on which this call has been permitted; None where no project has been judged.
         ticket: the upload ticket that was presented and verified. `receipt` and `grant` likewise.
@@ -81,6 +83,7 @@ class Call:
         "_row_right",
         "caller_service",
         "checked",
+        "client_address",
         "deadline",
         "grant",
         "method",
@@ -102,6 +105,7 @@ class Call:
         token: str | None = None,
         request_id: str = "",
         traceparent: str | None = None,
+        client_address: str = "",
         deadline: float | None = None,
         checker: AccessChecker = _NO_PERMISSIONS,
         row_right: tuple[str, str] | None = None,
@@ -116,6 +120,7 @@ class Call:
             token: as above.
             request_id: as above.
             traceparent: as above.
+            client_address: as above.
             deadline: as above.
             checker: answers `check_project` and `check_system`; without one nothing is permitted.
             row_right: the resource and action of a `row` rule, which only a check of these satisfies.
@@ -127,6 +132,7 @@ class Call:
         self.token = token
         self.request_id = request_id
         self.traceparent = traceparent
+        self.client_address = client_address
         self.deadline = deadline
         self.project: ResolvedProject | None = None
         self.ticket: UploadTicket | None = None
@@ -138,11 +144,16 @@ class Call:
         self._read_document = read_document
 
     @property
-    def actor(self) -> str:
-        """Whom to name in a log of changes: the principal's subject, or the service that calls without one."""
+    def actor(self) -> Actor:
+        """Whom to name in a log of changes: the principal, or the service that calls without one."""
         if self.principal.kind == "anonymous" and self.caller_service is not None:
-            return f"service:{self.caller_service}"
-        return self.principal.subject
+            return Actor("service", name=self.caller_service)
+        return self.principal.actor
+
+    @property
+    def origin(self) -> ChangeOrigin:
+        """What a change log records of this call."""
+        return ChangeOrigin(self.actor, self.request_id, self.client_address, self.principal.token_id)
 
     async def check_project(self, project: ProjectKey, resource: str, action: str) -> ResolvedProject:
         """Permits the caller `action` on `resource` in the project, or raises. Sets `project`.
@@ -192,7 +203,7 @@ class Call:
                 self.receipt = held
             case Grant():
                 # Bound to whom it was given: who overhears a grant has not got the blob.
-                if held.subject not in (self.principal.subject, self.actor):
+                if held.subject not in (self.principal.subject, self.actor.subject):
                     raise error_for(Grant.refusal)
                 self.grant = held
         self.checked = True
@@ -216,6 +227,7 @@ class Call:
             token=self.token,
             request_id=self.request_id,
             traceparent=self.traceparent,
+            client_address=self.client_address,
             checker=self._checker,
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from svckit.access.actor import Actor
 from svckit.tokens import IdentityToken, RegistryToken
 
 
@@ -29,6 +30,17 @@ class Principal:
     is_admin: bool = False
     registry: RegistryToken | None = field(default=None, repr=False)
     identity: IdentityToken | None = field(default=None, repr=False)
+
+    @property
+    def actor(self) -> Actor:
+        """The principal as a change log names it."""
+        return Actor(self.kind, self.id or 0, self.name)
+
+    @property
+    def token_id(self) -> str:
+        """`jti` of the token that the principal came with; empty without one."""
+        token = self.identity or self.registry
+        return "" if token is None else token.token_id
 
     @classmethod
     def of_identity(cls, token: IdentityToken) -> Self:

@@ -47,7 +47,7 @@ _ABORT_SECONDS = 5.0
 _LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
 
 
-class Surroundings:
+class ServerContext:
     """What all methods of one server share.
 
     Attributes:
@@ -82,16 +82,16 @@ class Surroundings:
 class HandledMethod:
     """One method with its gate, ready to be registered."""
 
-    __slots__ = ("_behavior", "_gate", "_name", "_original", "_parse", "_surroundings")
+    __slots__ = ("_behavior", "_gate", "_name", "_original", "_parse", "_server")
 
-    def __init__(self, name: str, gate: Gate, original: grpc.RpcMethodHandler[Any, Any], around: Surroundings) -> None:
+    def __init__(self, name: str, gate: Gate, original: grpc.RpcMethodHandler[Any, Any], server: ServerContext) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
 
         Args:
             name: "/roadstead.meta.v1.TagService/GetTag".
             gate: of its rule.
             original: as generated.
-            around: of the server.
+            server: what the methods of its server share.
 
         Raises:
             TypeError: if the servicer's method is not asynchronous; where answers are streamed, not an asynchronous
@@ -100,7 +100,7 @@ class HandledMethod:
         self._name = name
         self._gate = gate
         self._original = original
-        self._surroundings = around
+        self._server = server
         self._parse = _parser(original)
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
@@ -114,21 +114,21 @@ class HandledMethod:
         make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
 
         async def handle(incoming: Any, context: Context) -> bytes | None:
-            with self._surroundings.metrics.rpc_in_flight():
+            with self._server.metrics.rpc_in_flight():
                 return await self._handle(incoming, context)
 
         return make(handle, request_deserializer=self._parse if streams_requests else None, response_serializer=None)
 
     async def _handle(self, incoming: Any, context: Context) -> bytes | None:
-        around, gate = self._surroundings, self._gate
+        server, gate = self._server, self._gate
         began = time.perf_counter()
-        call, authorization, service_token = around.arrivals.receive(self._name, gate, context)
+        call, authorization, service_token = server.arrivals.receive(self._name, gate, context)
         code = "OK"
         counted = False
         try:
-            around.in_flight.enter()
+            server.in_flight.enter()
             counted = True
-            around.arrivals.authenticate(call, gate, authorization, service_token)
+            server.arrivals.authenticate(call, gate, authorization, service_token)
             if self._original.request_streaming:
                 request = incoming
                 await gate.admit(call, None)
@@ -153,7 +153,7 @@ class HandledMethod:
             await self._fail(call, context, told, error)
         finally:
             if counted:
-                around.in_flight.leave()
+                server.in_flight.leave()
             self._account(call, code, time.perf_counter() - began)
 
     def _single_answer(self) -> Behavior:
@@ -174,7 +174,7 @@ class HandledMethod:
         original = self._original
         behavior: Any = original.stream_stream if original.request_streaming else original.unary_stream
         serialize = _required(original.response_serializer)
-        idle_seconds = self._surroundings.stream_idle_seconds
+        idle_seconds = self._server.stream_idle_seconds
         if not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{self._name}: its servicer's method must be an async generator")
 
@@ -210,14 +210,14 @@ class HandledMethod:
             _log.warning("rpc_unavailable", method=self._name, error=str(cause), cause=str(cause.__cause__ or ""))
         try:
             async with asyncio.timeout(_ABORT_SECONDS):
-                await abort(context, told, self._surroundings.service)
+                await abort(context, told, self._server.service)
         except TimeoutError:
             # A client that reads nothing does not read this either. Dropping the call resets its stream.
             raise asyncio.CancelledError from None
 
     def _account(self, call: Call, code: str, seconds: float) -> None:
-        self._surroundings.metrics.observe_rpc(self._name, code, seconds)
-        level = self._surroundings.access_log
+        self._server.metrics.observe_rpc(self._name, code, seconds)
+        level = self._server.access_log
         if level is not None and _log.isEnabledFor(level):
             _log.log(
                 level,

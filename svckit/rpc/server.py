@@ -24,7 +24,7 @@ from svckit.access.rules import read_rule
 from svckit.logging import get_logger
 from svckit.rpc.address import parse_address
 from svckit.rpc.arrival import Arrivals
-from svckit.rpc.handling import HandledMethod, Surroundings
+from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
@@ -118,7 +118,7 @@ class RpcServer:
         self._settings = settings
         self._verifier = verifier
         self._in_flight = InFlight(settings.max_in_flight)
-        self._surroundings = Surroundings(
+        self._shared = ServerContext(
             service,
             Arrivals(Authenticator(verifier, caller_tokens), checker or NoPermissions()),
             self._in_flight,
@@ -146,7 +146,7 @@ class RpcServer:
             for method, original in handlers.items():
                 name = f"/{service}/{method}"
                 gate = Gate(read_rule(methods[method]), self._verifier)
-                self._handlers[name] = HandledMethod(name, gate, original, self._surroundings).handler()
+                self._handlers[name] = HandledMethod(name, gate, original, self._shared).handler()
             self._services.append(service)
 
     async def start(self) -> None:

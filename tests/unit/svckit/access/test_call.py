@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from svckit.access.actor import Actor
 from svckit.access.call import Call, current_call, current_call_or_none, enter_call, serving
 from svckit.access.decision import ProjectKey
 from svckit.access.principal import ANONYMOUS, Principal
@@ -49,14 +50,14 @@ def test_what_is_logged_of_a_call_holds_no_token() -> None:
 @pytest.mark.parametrize(
     ("principal", "service", "actor"),
     [
-        (_USER, "gateway", "user:7"),
-        (_USER, None, "user:7"),
-        (ANONYMOUS, "jobsvc", "service:jobsvc"),
-        (ANONYMOUS, None, "anonymous"),
-        (Principal.of_service("jobsvc"), "jobsvc", "service:jobsvc"),
+        (_USER, "gateway", Actor("user", 7, "alice")),
+        (_USER, None, Actor("user", 7, "alice")),
+        (ANONYMOUS, "jobsvc", Actor("service", name="jobsvc")),
+        (ANONYMOUS, None, Actor("anonymous")),
+        (Principal.of_service("jobsvc"), "jobsvc", Actor("service", name="jobsvc")),
     ],
 )
-def test_the_actor_is_who_stands_behind_a_change(principal: Principal, service: str | None, actor: str) -> None:
+def test_the_actor_is_who_stands_behind_a_change(principal: Principal, service: str | None, actor: Actor) -> None:
     assert Call("m", principal=principal, caller_service=service).actor == actor
 
 
