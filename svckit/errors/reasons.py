@@ -127,6 +127,17 @@ _TABLE = (
     # What the request itself has wrong.
     Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
+    # A change log cannot be read on from there: read everything anew. metadata["epoch"] says which epoch it is now.
+    Reason("EPOCH_MISMATCH", "the change log was restored since", 410, "OUT_OF_RANGE", "BAD_REQUEST", "UNSUPPORTED"),
+    # metadata["oldest_revision"] says after which revision changes are kept.
+    Reason(
+        "REVISION_COMPACTED",
+        "the changes after this revision are not kept any more",
+        410,
+        "OUT_OF_RANGE",
+        "BAD_REQUEST",
+        "UNSUPPORTED",
+    ),
     # metadata["committed_size"] says where the upload stands.
     Reason("RANGE_INVALID", "invalid content range", 416, "OUT_OF_RANGE", "BAD_REQUEST", "RANGE_INVALID"),
     Reason("REQUEST_TIMEOUT", "the request body stalled", 408, "ABORTED", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),

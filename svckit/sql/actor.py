@@ -1,0 +1,53 @@
+"""Actors in tables (`svckit.access.actor`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Column, String, Text
+
+from svckit.access.actor import Actor
+from svckit.sql.types import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Row
+
+
+def actor_columns() -> tuple[Column[Any], ...]:
+    """The columns of a table whose rows say who did something; a table has them once."""
+    return (
+        Column("actor_kind", String(32), nullable=False),
+        Column("actor_id", BigInteger, nullable=False),
+        Column("actor_name", Text, nullable=False),
+        # An actor of the same form, as JSON; NULL for none.
+        Column("on_behalf_of", Json),
+    )
+
+
+def actor_values(actor: Actor) -> dict[str, object]:
+    """What an insert puts into these columns."""
+    return {
+        "actor_kind": actor.kind,
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "on_behalf_of": _to_json(actor.on_behalf_of),
+    }
+
+
+def to_actor(row: Row[Any]) -> Actor:
+    """Reads them from a row."""
+    return Actor(row.actor_kind, row.actor_id, row.actor_name, _from_json(row.on_behalf_of))
+
+
+def _to_json(actor: Actor | None) -> dict[str, object] | None:
+    if actor is None:
+        return None
+    return {"kind": actor.kind, "id": actor.id, "name": actor.name, "on_behalf_of": _to_json(actor.on_behalf_of)}
+
+
+def _from_json(value: Mapping[str, Any] | None) -> Actor | None:
+    if value is None:
+        return None
+    return Actor(value["kind"], value["id"], value["name"], _from_json(value["on_behalf_of"]))

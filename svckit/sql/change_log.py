@@ -1,0 +1,262 @@
+"""The change log of a service: what its units of work changed, in the order of their commits.
+
+    CHANGES = ChangeLog(metadata, ChangeKind)               # in the service's store/tables.py
+
+    async def commit(self) -> int | None:                   # in the service's unit of work, as its last statement
+        revision = await CHANGES.append(self._conn, self._recorded) if self._recorded else None
+        await self._conn.commit()
+        return revision
+
+`append` takes one advisory transaction lock, counts its revisions from the newest row, and writes. The lock is held
+until the commit, so the order of revisions is the order of commits: who has read a revision has missed none before it.
+(A sequence hands out numbers that commit in another order; a snapshot's xmin holds readers back behind any long
+transaction. Decision 0005.)
+
+The epoch is new after each restore from a backup: the revisions that were lost are given out again then, to other
+changes. A reader says which epoch its revision is of. It is refused where the epoch is another one, and where the
+changes after its revision are not kept any more; then it has to read everything anew.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Generic
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from svckit.access.actor import ChangeOrigin
+from svckit.change import Change, ChangePage, CommittedChange, K, LogPosition
+from svckit.errors import FieldViolation, Invalid
+from svckit.paging import clamp_page_size
+from svckit.sql.actor import actor_columns, actor_values, to_actor
+from svckit.sql.statements import advisory_xact_lock
+from svckit.sql.types import Json, UtcDateTime
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+MAXIMUM_PAGE_SIZE = 1000
+
+_LOCK = "change log"
+_KIND_CHARACTERS = 32
+
+
+def new_epoch() -> str:
+    """An epoch that no log has had."""
+    return uuid.uuid4().hex
+
+
+class ChangeLog(Generic[K]):
+    """The change log of one service.
+
+    Attributes:
+        changes: the table of changes.
+        state: the table of the log's epoch, with one row.
+    """
+
+    def __init__(self, metadata: MetaData, kinds: type[K]) -> None:
+        """Adds the tables to those of a service. Its migrations make them, spelled out, and insert the row of `state`.
+
+        Args:
+            metadata: the service's tables.
+            kinds: all kinds of change that the service has.
+
+        Raises:
+            ValueError: the name of a kind is longer than its column.
+        """
+        if too_long := [kind for kind in kinds if len(kind) > _KIND_CHARACTERS]:
+            raise ValueError(f"kinds of change have {_KIND_CHARACTERS} characters at most: {too_long}")
+        self._kinds = kinds
+        self.changes = _change_table(metadata)
+        self.state = _state_table(metadata)
+        # The newest row may be gone as well, after compaction.
+        newest = func.coalesce(select(func.max(self.changes.c.revision)).scalar_subquery(), self.state.c.compacted_to)
+        self._newest = select(newest)
+        self._add = insert(self.changes)
+        self._position = select(self.state.c.epoch, newest.label("newest"))
+        self._page = select(
+            self.state.c.epoch, self.state.c.compacted_to, newest.label("newest"), self.changes
+        ).select_from(self.state)
+
+    async def append(self, conn: AsyncConnection, changes: Sequence[Change[K]]) -> int:
+        """Writes changes. It has to be the last thing that a unit of work does before it commits.
+
+        Args:
+            conn: the unit's.
+            changes: at least one.
+
+        Returns:
+            The revision of the last one; those of the others precede it, one by one.
+
+        Raises:
+            TypeError: a change is of no kind of this log.
+        """
+        # Every lock that the unit needs is held already, so the wait for this one is one commit long.
+        await advisory_xact_lock(conn, _LOCK)
+        # A statement of its own, after the lock was granted, so that it sees what the last holder committed.
+        newest = (await conn.execute(self._newest)).scalar_one()
+        rows = [self._to_row(revision, change) for revision, change in enumerate(changes, start=newest + 1)]
+        await conn.execute(self._add, rows)
+        return int(newest) + len(rows)
+
+    async def position(self, conn: AsyncConnection) -> LogPosition:
+        """Where the log stands: what a new reader begins at, before it reads what is there."""
+        row = (await conn.execute(self._position)).one()
+        return LogPosition(epoch=row.epoch, revision=row.newest)
+
+    async def read(
+        self,
+        conn: AsyncConnection,
+        after: LogPosition,
+        *,
+        limit: int = 0,
+        kinds: Collection[K] | None = None,
+        project_id: int | None = None,
+    ) -> ChangePage[K]:
+        """Reads the changes after a position, oldest first.
+
+        Args:
+            conn: a reading or writing unit's.
+            after: the position of the last page, or where to begin.
+            limit: how many; `MAXIMUM_PAGE_SIZE` at most, and where it is 0.
+            kinds: only these; None for all.
+            project_id: only those of this project; None for all.
+
+        Raises:
+            DomainError: EPOCH_MISMATCH, the log was restored from a backup since; REVISION_COMPACTED, changes after the
+                position are not kept any more; BAD_REQUEST, the log has not got so far.
+        """
+        size = clamp_page_size(limit, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
+        matching = [self.changes.c.revision > bindparam("after")]
+        if kinds is not None:
+            matching.append(self.changes.c.kind.in_([kind.value for kind in kinds]))
+        if project_id is not None:
+            matching.append(self.changes.c.project_id == project_id)
+        # One statement, so that rows and state are of one moment: between two, a compaction could take rows away, or a
+        # commit add some, and nobody would know.
+        query = self._page.outerjoin(self.changes, and_(*matching)).order_by(self.changes.c.revision).limit(size)
+        rows = (await conn.execute(query, {"after": after.revision})).all()
+        state = rows[0]
+        _check_position(after, state)
+        changes = tuple(self._from_row(row) for row in rows if row.revision is not None)
+        read_to = changes[-1].revision if len(changes) == size else state.newest
+        return ChangePage(changes=changes, position=LogPosition(epoch=state.epoch, revision=read_to))
+
+    async def compact(self, conn: AsyncConnection, revision: int) -> None:
+        """Deletes all changes up to a revision, and refuses readers who have not read so far from then on."""
+        # The newest revision is counted from `compacted_to` where no row is left, so it never goes beyond the newest.
+        await advisory_xact_lock(conn, _LOCK)
+        newest = (await conn.execute(self._newest)).scalar_one()
+        await conn.execute(
+            update(self.state)
+            .where(self.state.c.compacted_to < min(revision, newest))
+            .values(compacted_to=min(revision, newest))
+        )
+        await conn.execute(delete(self.changes).where(self.changes.c.revision <= revision))
+
+    async def renew_epoch(self, conn: AsyncConnection) -> str:
+        """Begins a new epoch: whoever restores the database from a backup does this before the service starts."""
+        epoch = new_epoch()
+        await conn.execute(update(self.state).values(epoch=epoch))
+        return epoch
+
+    def _to_row(self, revision: int, change: Change[K]) -> dict[str, object]:
+        if not isinstance(change.kind, self._kinds):
+            raise TypeError(f"{change.kind!r} is none of {self._kinds.__name__}")
+        origin = change.origin
+        return {
+            "revision": revision,
+            "kind": change.kind.value,
+            "project_id": change.project_id,
+            "resource_id": change.resource_id,
+            "resource_name": change.resource_name,
+            "reference": change.reference,
+            "digest": change.digest,
+            **actor_values(origin.actor),
+            "request_id": origin.request_id,
+            "client_address": origin.client_address,
+            "token_id": origin.token_id,
+            "time": change.time,
+            "old": None if change.old is None else dict(change.old),
+            "new": None if change.new is None else dict(change.new),
+        }
+
+    def _from_row(self, row: Row[Any]) -> CommittedChange[K]:
+        change = Change(
+            kind=self._kinds(row.kind),
+            origin=ChangeOrigin(to_actor(row), row.request_id, row.client_address, row.token_id),
+            time=row.time,
+            project_id=row.project_id,
+            resource_id=row.resource_id,
+            resource_name=row.resource_name,
+            reference=row.reference,
+            digest=row.digest,
+            old=row.old,
+            new=row.new,
+        )
+        return CommittedChange(revision=row.revision, change=change)
+
+
+def _change_table(metadata: MetaData) -> Table:
+    return Table(
+        "change",
+        metadata,
+        Column("revision", BigInteger, primary_key=True, autoincrement=False),
+        Column("kind", String(_KIND_CHARACTERS), nullable=False),
+        # 0 where it belongs to none.
+        Column("project_id", BigInteger, nullable=False),
+        Column("resource_id", BigInteger, nullable=False),
+        Column("resource_name", Text, nullable=False),
+        Column("reference", Text, nullable=False),
+        Column("digest", Text, nullable=False),
+        *actor_columns(),
+        Column("request_id", Text, nullable=False),
+        Column("client_address", Text, nullable=False),
+        # `jti` of the caller's own token.
+        Column("token_id", Text, nullable=False),
+        Column("time", UtcDateTime, nullable=False),
+        # Of fields that were set: {name: value}, without secrets.
+        Column("old", Json),
+        Column("new", Json),
+    )
+
+
+def _state_table(metadata: MetaData) -> Table:
+    return Table(
+        "change_log",
+        metadata,
+        # 1: there is one row.
+        Column("id", BigInteger, primary_key=True, autoincrement=False),
+        Column("epoch", String(32), nullable=False),
+        # No change up to this revision is kept.
+        Column("compacted_to", BigInteger, nullable=False),
+        CheckConstraint("id = 1", name="id"),
+    )
+
+
+def _check_position(after: LogPosition, state: Row[Any]) -> None:
+    if after.epoch != state.epoch:
+        raise Invalid("EPOCH_MISMATCH", metadata={"epoch": state.epoch})
+    if after.revision < state.compacted_to:
+        raise Invalid("REVISION_COMPACTED", metadata={"oldest_revision": str(state.compacted_to)})
+    if after.revision > state.newest:
+        problem = f"lies behind the newest revision, {state.newest}"
+        raise Invalid(message=f"revision {problem}", violations=[FieldViolation("revision", problem)])
