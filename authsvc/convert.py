@@ -19,15 +19,12 @@ from svckit.listing import ListRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
-    from typing import Any, Protocol
-
-    import grpc.aio
+    from typing import Protocol
 
     from authsvc.domain.access import HeldPermission
     from authsvc.domain.model import Member, Project, Robot, User
     from authsvc.domain.project import SeenProject
     from authsvc.domain.robot import NewSecret
-    from svckit.access.call import Call
     from svckit.access.principal import Principal
     from svckit.tokens import Access
     from svckit.trust import TrustedKey
@@ -38,9 +35,7 @@ if TYPE_CHECKING:
         page_token: str
 
 
-_GATEWAY = "gateway"
 _PROJECT_LEVEL = "project"
-_MAXIMUM_ADDRESS_CHARACTERS = 64
 _ENTITY_TYPE_USER = "u"
 
 
@@ -60,19 +55,6 @@ def known_identity(principal: Principal) -> Identity:
     if identity is None:
         raise Unauthenticated
     return identity
-
-
-def client_address(call: Call, context: grpc.aio.ServicerContext[Any, Any], stated: str) -> str:
-    """The address that failures are counted by: what the gateway says, since all its calls come from itself; for every
-    other caller the address that the connection comes from, whatever it says.
-    """  # noqa: D205 - one sentence
-    if call.caller_service == _GATEWAY and stated:
-        return stated[:_MAXIMUM_ADDRESS_CHARACTERS]
-    peer: str = context.peer()
-    kind, _, rest = peer.partition(":")
-    # "ipv4:127.0.0.1:5000", "ipv6:%5B::1%5D:5000"; "unix:" for everybody on this machine. The port is a new one for
-    # every connection.
-    return rest.rpartition(":")[0] if kind in ("ipv4", "ipv6") else kind
 
 
 def to_list_request(pages: _Pages, q: str = "", sort: str = "") -> ListRequest:

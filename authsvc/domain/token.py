@@ -109,7 +109,7 @@ async def create_registry_token(
     caller = await _caller(store, login, clock, credentials, identity, address)
     access = await _granted(store, caller, scopes)
     signed = signer.sign(
-        RegistryToken(subject=caller.subject, access=access, refused=_refused(scopes, access)),
+        RegistryToken(subject=caller.subject, name=caller.name, access=access, refused=_refused(scopes, access)),
         lifetime_seconds=lifetime_seconds,
     )
     if len(signed.text) > MAXIMUM_TOKEN_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import client_address, from_access, from_key, from_seconds, identity_of, to_credentials
+from authsvc.convert import from_access, from_key, from_seconds, identity_of, to_credentials
 from authsvc.domain import token as domain
 from roadstead.auth.v1 import token_service_pb2 as pb
 from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceServicer
@@ -67,7 +67,7 @@ class TokenServicer(TokenServiceServicer):
             to_credentials(request.credentials),
             identity_of(call.principal),
             domain.parse_scopes(request.scopes),
-            client_address(call, context, request.client_address),
+            call.client_address,
             self._registry_token_seconds,
         )
         self._counters.token("registry")
@@ -85,7 +85,7 @@ class TokenServicer(TokenServiceServicer):
             self._login,
             self._signer,
             to_credentials(request.credentials),
-            client_address(current_call(), context, request.client_address),
+            current_call().client_address,
             self._identity_token_seconds,
         )
         self._counters.token("identity")

@@ -48,7 +48,6 @@ class TokenClient:
         service: str = "",
         scopes: Sequence[str] = (),
         account: str = "",
-        client_address: str = "",
     ) -> IssuedToken:
         """Makes a token for /v2: for whom the credentials name, else for the caller of the current call.
 
@@ -57,7 +56,6 @@ class TokenClient:
             service: the token service that the client believes to speak to; empty for whichever this is.
             scopes: Docker's, one each: "repository:library/nginx:pull,push".
             account: Docker's hint.
-            client_address: whom wrong passwords slow down.
 
         Raises:
             DomainError: UNAUTHORIZED for wrong credentials; BAD_REQUEST for another service or malformed scopes;
@@ -68,21 +66,18 @@ class TokenClient:
             service=service,
             scopes=scopes,
             account=account,
-            client_address=client_address,
         )
         answer = await self._stub.CreateRegistryToken(request)
         granted = tuple(f"{each.type}:{each.name}:{','.join(each.actions)}" for each in answer.access)
         return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC), granted)
 
-    async def create_identity_token(self, credentials: Basic, *, client_address: str = "") -> IssuedToken:
+    async def create_identity_token(self, credentials: Basic) -> IssuedToken:
         """Makes a token for /api/v2.0, which says who calls.
 
         Raises:
             DomainError: UNAUTHORIZED for wrong credentials, TOOMANYREQUESTS after too many.
         """
-        request = token_service_pb2.CreateIdentityTokenRequest(
-            credentials=_credentials(credentials), client_address=client_address
-        )
+        request = token_service_pb2.CreateIdentityTokenRequest(credentials=_credentials(credentials))
         answer = await self._stub.CreateIdentityToken(request)
         return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC))
 

@@ -84,13 +84,13 @@ class TokenSurface:
         scopes = asked.scopes
         if len(scopes) > _MOST_SCOPES:
             raise error_for("BAD_REQUEST", f"{len(scopes)} scopes; {_MOST_SCOPES} are the most")
-        enter_call(request.call(asked.token, request.deadline_in(self._seconds)))
+        origin = request.reached(self._origins)
+        enter_call(request.call(asked.token, origin, request.deadline_in(self._seconds)))
         issued = await self._services.tokens.create_registry_token(
             asked.credentials,
             service=asked.first("service"),
             scopes=scopes,
             account=asked.first("account"),
-            client_address=request.reached(self._origins).client_address,
         )
         document: dict[str, object] = {
             "token": issued.text,

@@ -87,11 +87,12 @@ class GatewayRequest(Request):
         """`time.monotonic()` so many seconds from now."""
         return time.monotonic() + seconds
 
-    def call(self, token: str | None, deadline: float | None) -> Call:
-        """The call that the services see: the caller's token unchanged, the request id, the trace.
+    def call(self, token: str | None, origin: Origin, deadline: float | None) -> Call:
+        """The call that the services see: the caller's token unchanged, its address, the request id, the trace.
 
         Args:
             token: the caller's own token; None for none.
+            origin: where the request comes from.
             deadline: `time.monotonic()` at which unary calls give up; None for none.
         """
         return Call(
@@ -99,6 +100,7 @@ class GatewayRequest(Request):
             token=token,
             request_id=self.request_id,
             traceparent=self.traceparent,
+            client_address=origin.client_address,
             deadline=deadline,
         )
 

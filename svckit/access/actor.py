@@ -42,7 +42,7 @@ class ChangeOrigin:
     Attributes:
         actor: who did it.
         request_id: names the request in the logs of all services.
-        client_address: of the client, as a trusted caller stated it; empty where nobody did.
+        client_address: of the client, see `svckit.access.call.Call`; empty where it is unknown.
         token_id: `jti` of the caller's own token; empty without one.
     """
 

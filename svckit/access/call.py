@@ -70,7 +70,8 @@ class Call:
         token: the caller's own token as it came, passed on unchanged by `svckit.rpc.channel`. Secret.
         request_id: names the request in the logs of all services.
         traceparent: W3C trace context as it came, passed on; None without one.
-        client_address: of the client at the edge, as a trusted service stated it; empty where none did.
+        client_address: of the client: as a trusted service stated it, or, where no service calls, of the connection;
+            empty where it is unknown (a unix socket).
         deadline: `time.monotonic()` at which the caller stops waiting; None where it waits as long as it takes.
         project: the project on which this call has been permitted; None where no project has been judged.
         ticket: the upload ticket that was presented and verified. `receipt` and `grant` likewise.

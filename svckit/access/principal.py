@@ -16,7 +16,7 @@ class Principal:
             call is not the principal (`Call.caller_service` names it).
         subject: "user:7", "robot:12", "anonymous" or "service:metasvc".
         id: the user's or the robot's id; None for the other kinds.
-        name: as they log in; the service's name; empty where only a registry token is known.
+        name: as they log in; the service's name; empty for nobody in particular.
         is_admin: what the identity token said when it was made, up to five minutes ago: enough to phrase an answer,
             never enough to permit anything. `Call.check_system` asks how things are now.
         registry: the registry token, where the caller came with one.
@@ -52,9 +52,9 @@ class Principal:
         """Whom a registry token was made for: a user, a robot, or nobody in particular."""
         kind, _, number = token.subject.partition(":")
         if kind == "user":
-            return cls("user", token.subject, int(number), registry=token)
+            return cls("user", token.subject, int(number), token.name, registry=token)
         if kind == "robot":
-            return cls("robot", token.subject, int(number), registry=token)
+            return cls("robot", token.subject, int(number), token.name, registry=token)
         return cls("anonymous", "anonymous", registry=token)
 
     @classmethod

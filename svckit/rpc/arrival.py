@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from svckit import logging
 from svckit.access.call import Call, enter_call
@@ -24,11 +25,33 @@ AUTHORIZATION: Final = "authorization"
 SERVICE_TOKEN: Final = "x-roadstead-service"  # noqa: S105 - the name of a header
 REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"
+CLIENT_ADDRESS: Final = "x-roadstead-client-address"
 
+# Who is believed about the client's address: the gateway, which sees the client, and the services that pass on calls.
+# The others call for nobody, so an address that one of them states has been made up.
+_STATES_CLIENT_ADDRESS: Final = frozenset({"gateway", "jobsvc", "metasvc"})
+# It goes into logs and change logs.
+_CLIENT_ADDRESS = re.compile(r"[\x21-\x7e]{1,64}")
 # It goes into logs and on to other services, so a caller's own must be short and plain.
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # W3C Trace Context, section 3.2.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+class Presented(NamedTuple):
+    """What a call says about who sends it, as it came: nothing of it counts before it has been verified.
+
+    Attributes:
+        authorization: the value of `authorization`; None without one, as for the others.
+        service_token: says which service calls.
+        client_address: what that service says of the client.
+        peer: the address that the connection comes from, as gRPC writes it.
+    """
+
+    authorization: str | None
+    service_token: str | None
+    client_address: str | None
+    peer: str
 
 
 class Arrivals:
@@ -41,11 +64,9 @@ class Arrivals:
         self._authenticator = authenticator
         self._checker = checker
 
-    def receive(
-        self, method: str, gate: Gate, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> tuple[Call, str | None, str | None]:
-        """The call, entered but not authenticated yet, with the values of `authorization` and the service token."""
-        authorization = service_token = request_id = traceparent = None
+    def receive(self, method: str, gate: Gate, context: grpc.aio.ServicerContext[Any, Any]) -> tuple[Call, Presented]:
+        """The call, entered but not authenticated yet, and what `authenticate` needs."""
+        authorization = service_token = client_address = request_id = traceparent = None
         for key, value in context.invocation_metadata() or ():
             if isinstance(value, bytes):
                 continue
@@ -57,6 +78,8 @@ class Arrivals:
                 request_id = value
             elif key == TRACEPARENT:
                 traceparent = value
+            elif key == CLIENT_ADDRESS:
+                client_address = value
         if request_id is None or _REQUEST_ID.fullmatch(request_id) is None:
             request_id = uuid.uuid4().hex
         trace = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
@@ -75,23 +98,43 @@ class Arrivals:
         logging.request_id.set(request_id)
         if trace is not None:
             logging.trace_id.set(trace.group(1))
-        return call, authorization, service_token
+        return call, Presented(authorization, service_token, client_address, context.peer())
 
-    def authenticate(self, call: Call, gate: Gate, authorization: str | None, service_token: str | None) -> None:
-        """Fills in who calls.
+    def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:
+        """Fills in who calls, and from where.
 
         Raises:
             DomainError: UNAUTHORIZED, for a bad token; unless the gate ignores such.
         """
-        if service_token is not None:
+        if presented.service_token is not None:
             try:
-                call.caller_service = self._authenticator.service(service_token)
+                call.caller_service = self._authenticator.service(presented.service_token)
             except DomainError:
                 if not gate.ignores_bad_tokens:
                     raise
-        if authorization is not None:
+        call.client_address = _client_address(call.caller_service, presented)
+        if presented.authorization is not None:
             try:
-                call.principal, call.token = self._authenticator.principal(authorization)
+                call.principal, call.token = self._authenticator.principal(presented.authorization)
             except DomainError:
                 if not gate.ignores_bad_tokens:
                     raise
+
+
+def _client_address(caller_service: str | None, presented: Presented) -> str:
+    """The client's address: of the connection where the caller is the client, else as a service states it."""
+    if caller_service is None:
+        return _address_of(presented.peer)
+    stated = presented.client_address
+    if stated is None or caller_service not in _STATES_CLIENT_ADDRESS or _CLIENT_ADDRESS.fullmatch(stated) is None:
+        return ""
+    return stated
+
+
+def _address_of(peer: str) -> str:
+    """The address in gRPC's "ipv4:127.0.0.1:5000" or "ipv6:%5B::1%5D:5000"; empty for "unix:"."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return ""
+    # The port is another one for every connection.
+    return unquote(rest.rpartition(":")[0]).strip("[]")

@@ -1,4 +1,4 @@
-"""What a call takes along to the next service: whose it is, which it is, who passes it on, and until when."""
+"""What a call takes along to the next service: whose it is, where it comes from, who passes it on, until when."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from svckit.access.call import current_call_or_none
-from svckit.rpc.arrival import AUTHORIZATION, REQUEST_ID, SERVICE_TOKEN, TRACEPARENT
+from svckit.rpc.arrival import AUTHORIZATION, CLIENT_ADDRESS, REQUEST_ID, SERVICE_TOKEN, TRACEPARENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,9 @@ class Forwarding:
                 carried.append((REQUEST_ID, call.request_id))
             if call.traceparent is not None and TRACEPARENT not in names:
                 carried.append((TRACEPARENT, call.traceparent))
+            # Only a service is believed, so a client outside says nothing.
+            if call.client_address and self._service_tokens is not None and CLIENT_ADDRESS not in names:
+                carried.append((CLIENT_ADDRESS, call.client_address))
         return (*given, *carried)
 
     @staticmethod

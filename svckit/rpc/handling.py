@@ -122,13 +122,13 @@ class HandledMethod:
     async def _handle(self, incoming: Any, context: Context) -> bytes | None:
         server, gate = self._server, self._gate
         began = time.perf_counter()
-        call, authorization, service_token = server.arrivals.receive(self._name, gate, context)
+        call, presented = server.arrivals.receive(self._name, gate, context)
         code = "OK"
         counted = False
         try:
             server.in_flight.enter()
             counted = True
-            server.arrivals.authenticate(call, gate, authorization, service_token)
+            server.arrivals.authenticate(call, gate, presented)
             if self._original.request_streaming:
                 request = incoming
                 await gate.admit(call, None)

@@ -125,11 +125,13 @@ class RegistryToken(Claims):
     """The token of /v2: exact repositories, and only actions that were asked for and are allowed.
 
     Attributes:
+        name: of the user or robot, as they log in; empty for nobody in particular.
         access: what may be done, where. Empty is valid: the caller is known, and that is all.
         refused: repositories that it was asked for and allows nothing on. A client whose token does not know of the
             source of a mount is sent for another one; without this, it would be sent again and again.
     """
 
+    name: str = ""
     access: tuple[Access, ...] = ()
     refused: tuple[str, ...] = ()
 
@@ -153,8 +155,10 @@ class RegistryToken(Claims):
         )
 
     def payload(self) -> dict[str, Any]:
-        """`access`, and `refused` where there is any."""
+        """`access`, and `name` and `refused` where there are any."""
         claims: dict[str, Any] = {"access": [entry.payload() for entry in self.access]}
+        if self.name:
+            claims["name"] = self.name
         if self.refused:
             claims["refused"] = list(self.refused)
         return claims
@@ -168,6 +172,7 @@ class RegistryToken(Claims):
         if not isinstance(refused, list) or not all(isinstance(name, str) for name in refused):
             raise ClaimsError("refused is no list of strings")
         return {
+            "name": _text(payload, "name") if "name" in payload else "",
             "access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries)),
             "refused": tuple(cast("list[str]", refused)),
         }

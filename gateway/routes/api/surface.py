@@ -20,7 +20,7 @@ from gateway.transcode.router import PathRouter
 from gateway.transcode.template import PathTemplate
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Basic, Bearer
-from gateway.wire.origin import Origin, OriginReader
+from gateway.wire.origin import OriginReader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import serving
 from svckit.tokens.verifier import TokenVerifier
@@ -85,11 +85,11 @@ class ApiSurface:
         """
         route, variables = self.find(request.method, request.raw_target)
         request.route = route.path
-        call = request.call(None, time.monotonic() + self._request_seconds)
         origin = request.reached(self._origins)
+        call = request.call(None, origin, time.monotonic() + self._request_seconds)
         with serving(call):
             if not route.ignores_credentials:
-                call.token = await self._token(request, origin)
+                call.token = await self._token(request)
             return await route.answer(ApiExchange(request, variables, origin, call))
 
     def find(self, method: str, raw_path: str) -> tuple[Route, list[str]]:
@@ -100,11 +100,11 @@ class ApiSurface:
         """
         return self._router.find(method, raw_path)
 
-    async def _token(self, request: GatewayRequest, origin: Origin) -> str | None:
+    async def _token(self, request: GatewayRequest) -> str | None:
         """The caller's identity token: made of a name and its secret, or as it came; None for nobody."""
         match request.credentials:
             case Basic() as credentials:
-                issued = await self._tokens.create_identity_token(credentials, client_address=origin.client_address)
+                issued = await self._tokens.create_identity_token(credentials)
                 return issued.text
             case Bearer(token):
                 # Judged by the service that is called.

@@ -115,9 +115,7 @@ class Exchange:
             case Bearer(token):
                 self.call.token = token
             case Basic() as basic:
-                issued = await self.services.tokens.create_registry_token(
-                    basic, scopes=self.scopes, client_address=self.origin.client_address
-                )
+                issued = await self.services.tokens.create_registry_token(basic, scopes=self.scopes)
                 self.call.token = issued.text
 
     def allow(self, seconds: float | None) -> None:

@@ -68,8 +68,9 @@ class RegistrySurface:
 
     async def _answer(self, request: GatewayRequest, target: Target) -> Answer:
         request.route = target.route
-        call = request.call(None, None)
-        exchange = Exchange(request, target, request.reached(self._origins), self._services, call)
+        origin = request.reached(self._origins)
+        call = request.call(None, origin, None)
+        exchange = Exchange(request, target, origin, self._services, call)
         exchange.allow(self._request_seconds)
         # Until the task ends, which serves this request alone: a body that streams calls services, too.
         enter_call(call)

@@ -2,9 +2,12 @@ import asyncio
 import json
 
 import pytest
+import structlog
 
 from roadstead.auth.v1 import token_service_pb2 as pb
 from roadstead.auth.v1 import user_service_pb2
+from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
+from svckit.access.call import Call, serving
 from svckit.errors import Invalid, Unauthenticated
 from svckit.keys import KeyPair
 from svckit.tokens import Access, IdentityToken, RegistryToken
@@ -27,7 +30,7 @@ async def test_a_token_says_what_was_asked_for_and_is_allowed(authsvc: AuthServi
     await alice.add_member("team", bob, "guest")
     answer = await alice.registry_token("repository:team/a/b:pull,push", "repository:library/x:pull,push,delete")
     says = claims(authsvc, answer)
-    assert says.subject == f"user:{alice.id}"
+    assert (says.subject, says.name) == (f"user:{alice.id}", "alice")
     assert says.access == (
         Access("repository", "team/a/b", frozenset({"pull", "push"}), project_id),
         Access("repository", "library/x", frozenset({"pull"}), 1),
@@ -147,6 +150,15 @@ async def test_credentials_go_before_the_token_and_wrong_ones_are_refused(authsv
     assert len(messages) == 1
     with pytest.raises(Invalid):
         await authsvc.anonymous.tokens.CreateRegistryToken(request("alice", PASSWORD, "docker.io"))
+
+
+async def test_failures_are_counted_by_the_address_of_the_client_and_not_of_the_gateway(authsvc: AuthService) -> None:
+    request = pb.CreateRegistryTokenRequest(credentials=credentials("alice", "wrong"))
+    with structlog.testing.capture_logs() as log:
+        async with authsvc.service_channel("gateway") as channel:
+            with serving(Call("GET /v2/", client_address="203.0.113.9")), pytest.raises(Unauthenticated):
+                await TokenServiceStub(channel).CreateRegistryToken(request)
+    assert [line["address"] for line in log if line["event"] == "login_failed"] == ["203.0.113.9"]
 
 
 async def test_an_identity_token_says_who_calls(authsvc: AuthService) -> None:

@@ -21,7 +21,7 @@ from roadstead.meta.v1 import manifest_service_pb2 as manifest_pb
 from roadstead.meta.v1 import referrer_service_pb2 as referrer_pb
 from roadstead.meta.v1 import repository_service_pb2 as repository_pb
 from roadstead.meta.v1 import tag_service_pb2 as tag_pb
-from svckit.access.call import current_call
+from svckit.access.call import Call, current_call
 from svckit.errors import DomainError, NotFound, Unauthenticated, error_for
 from svckit.rpc import RpcServer
 from svckit.tokens import Access, Grant, Receipt, RegistryToken, UploadTicket
@@ -62,19 +62,21 @@ class Authsvc:
         signer: signs registry tokens.
         allowed: by repository, what alice may do there.
         public: what anybody may pull.
-        asked: the requests that came.
+        asked: the requests that came; `calls` how they came.
     """
 
     signer: TokenSigner
     allowed: dict[str, frozenset[str]] = field(default_factory=dict)
     public: set[str] = field(default_factory=set)
     asked: list[token_pb.CreateRegistryTokenRequest] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     failure: DomainError | None = None
 
     async def CreateRegistryToken(
         self, request: token_pb.CreateRegistryTokenRequest, context: object
     ) -> token_pb.CreateRegistryTokenResponse:
         self.asked.append(request)
+        self.calls.append(current_call())
         if self.failure is not None:
             raise self.failure
         subject = "anonymous"

@@ -86,7 +86,7 @@ async def test_basic_credentials_count_on_v2_and_ask_for_what_the_route_needs(ho
     answer = await house.http.get(path, headers=basic("alice", "open sesame"))
     assert answer.json() == {"name": REPOSITORY, "tags": ["one"]}
     assert list(house.authsvc.asked[0].scopes) == [f"repository:{REPOSITORY}:pull"]
-    assert house.authsvc.asked[0].client_address == "127.0.0.1"
+    assert house.authsvc.calls[0].client_address == "127.0.0.1"
     wrong = await house.http.get(path, headers=basic("alice", "wrong"))
     assert wrong.status_code == 401
     assert "error=" not in wrong.headers["WWW-Authenticate"]
@@ -184,7 +184,7 @@ async def test_forwarded_headers_count_from_trusted_proxies_only(make_house: Mak
     assert 'realm="https://registry.example.com/service/token"' in answer.headers["WWW-Authenticate"]
     await behind.http.get("/service/token", headers=forwarded)
     # What stands left of the client that the proxy saw is the client's own invention.
-    assert behind.authsvc.asked[0].client_address == "203.0.113.9"
+    assert behind.authsvc.calls[0].client_address == "203.0.113.9"
 
 
 async def test_an_external_url_and_other_names_go_into_the_challenge(make_house: MakeHouse) -> None:

@@ -21,11 +21,11 @@ async def test_a_name_and_its_secret_become_an_identity_token_that_goes_along(ap
     assert answer.status_code == 200
     assert answer.json()["sysadmin_flag"] is True
     assert answer.headers["X-Request-Id"] == "my-id"
-    login = api.authsvc.last("TokenService.CreateIdentityToken")
-    assert login.request.client_address == "203.0.113.9"
+    assert api.authsvc.last("TokenService.CreateIdentityToken").call.client_address == "203.0.113.9"
     received = api.authsvc.last("UserService.GetCurrentUser")
     assert received.call.principal.name == "alice"
     assert received.call.caller_service == "gateway"
+    assert received.call.client_address == "203.0.113.9"
     assert received.metadata["x-request-id"] == "my-id"
     assert received.seconds_left is not None
     # gRPC rounds a time-out up on its way.

@@ -52,6 +52,8 @@ def test_what_is_logged_of_a_call_holds_no_token() -> None:
     [
         (_USER, "gateway", Actor("user", 7, "alice")),
         (_USER, None, Actor("user", 7, "alice")),
+        (Principal.of_registry(RegistryToken(subject="user:7", name="alice")), "gateway", Actor("user", 7, "alice")),
+        (Principal.of_registry(RegistryToken(subject="robot:3", name="robot$ci")), None, Actor("robot", 3, "robot$ci")),
         (ANONYMOUS, "jobsvc", Actor("service", name="jobsvc")),
         (ANONYMOUS, None, Actor("anonymous")),
         (Principal.of_service("jobsvc"), "jobsvc", Actor("service", name="jobsvc")),

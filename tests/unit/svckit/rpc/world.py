@@ -29,7 +29,7 @@ class Installation:
         self.trust = TrustBundle(folder)
         self.signers: dict[str, TokenSigner] = {}
         self.keypairs: dict[str, KeyPair] = {}
-        for service in ("authsvc", "metasvc", "blobsvc", "gateway"):
+        for service in ("authsvc", "metasvc", "blobsvc", "jobsvc", "worker", "gateway"):
             keypair = self.keypairs[service] = KeyPair.generate()
             self.trust.publish(service, keypair)
             self.signers[service] = TokenSigner(service, keypair, lambda: self.now)
@@ -132,6 +132,7 @@ def what_was_seen(request: Any) -> Any:
         request_id=call.request_id,
         text=request.text,
         data=request.data,
+        client_address=call.client_address,
     )
     if call.project is not None:
         seen.project_id, seen.project_name = call.project.id, call.project.name

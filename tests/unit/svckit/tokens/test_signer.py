@@ -22,7 +22,8 @@ def test_a_registry_token_reads_as_dockers_token_specification_says(keys: Keys, 
         Access("repository", "p/r", frozenset({"push", "pull"}), 3),
         Access("registry", "catalog", frozenset({"*"})),
     )
-    token = TokenSigner("authsvc", keys["authsvc"], clock).sign(RegistryToken(subject="user:7", access=access)).text
+    says = RegistryToken(subject="user:7", name="alice", access=access)
+    token = TokenSigner("authsvc", keys["authsvc"], clock).sign(says).text
     assert jwt.get_unverified_header(token) == {
         "alg": "ES256",
         "typ": "registry+jwt",
@@ -43,6 +44,7 @@ def test_a_registry_token_reads_as_dockers_token_specification_says(keys: Keys, 
         "iat": NOW,
         "nbf": NOW,
         "exp": NOW + 1800,
+        "name": "alice",
         "access": [
             {"type": "repository", "name": "p/r", "actions": ["pull", "push"], "project_id": 3},
             {"type": "registry", "name": "catalog", "actions": ["*"]},

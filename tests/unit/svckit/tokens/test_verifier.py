@@ -39,6 +39,7 @@ SAMPLES: list[tuple[str, Claims]] = [
     ("authsvc", RegistryToken(subject="user:7", access=(Access("repository", "p/r", frozenset({"pull", "push"}), 3),))),
     ("authsvc", RegistryToken(subject="anonymous", access=(Access("registry", "catalog", frozenset({"*"})),))),
     ("authsvc", RegistryToken(subject="robot:12")),
+    ("authsvc", RegistryToken(subject="robot:12", name="robot$p+ci")),
     ("authsvc", IdentityToken(subject="user:7", kind="user", id=7, name="ünal", is_admin=True)),
     ("authsvc", IdentityToken(subject="robot:12", kind="robot", id=12, name="robot$p+ci")),
     ("gateway", ServiceToken(subject="service:gateway")),
@@ -233,6 +234,13 @@ def test_a_subject_is_one_of_the_four_forms(verifier: TokenVerifier, keys: Keys,
 )
 def test_access_that_is_none_is_refused(verifier: TokenVerifier, keys: Keys, access: Any) -> None:
     assert "incomplete" in refusal(verifier, signed(keys["authsvc"], header(keys["authsvc"]), payload(access=access)))
+
+
+@pytest.mark.parametrize("name", ["", 7, ["alice"], {}])
+def test_a_name_that_is_no_text_is_refused(verifier: TokenVerifier, keys: Keys, name: Any) -> None:
+    good, bad = payload(name="alice"), payload(name=name)
+    assert verifier.verify(signed(keys["authsvc"], header(keys["authsvc"]), good), RegistryToken).name == "alice"
+    assert "incomplete" in refusal(verifier, signed(keys["authsvc"], header(keys["authsvc"]), bad))
 
 
 @pytest.mark.parametrize("name", ["repository", "project_id", "digest", "generation", "size"])

@@ -30,13 +30,10 @@ class CreateRegistryTokenRequest(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
-    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the token service that the client saw in the challenge; empty, or this installation's."""
     account: _builtins.str
     """Docker's account parameter; a hint, never trusted."""
-    client_address: _builtins.str
-    """Address of the client, believed when the gateway says it."""
     @_builtins.property
     def credentials(self) -> _token_pb2.Credentials:
         """Who asks."""
@@ -52,11 +49,10 @@ class CreateRegistryTokenRequest(_message.Message):
         service: _builtins.str = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         account: _builtins.str = ...,
-        client_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "client_address", b"client_address", "credentials", b"credentials", "scopes", b"scopes", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "credentials", b"credentials", "scopes", b"scopes", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -107,9 +103,6 @@ class CreateIdentityTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
-    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
-    client_address: _builtins.str
-    """Address of the client, believed when the gateway says it."""
     @_builtins.property
     def credentials(self) -> _token_pb2.Credentials:
         """Who asks."""
@@ -118,11 +111,10 @@ class CreateIdentityTokenRequest(_message.Message):
         self,
         *,
         credentials: _token_pb2.Credentials | None = ...,
-        client_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "credentials", b"credentials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
