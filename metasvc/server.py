@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from metasvc.clients import authsvc, blobsvc
 from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.clients.visible_projects import RememberedVisibleProjects
@@ -78,21 +77,17 @@ async def serve(settings: MetaSettings) -> None:
         metrics_endpoint(metrics, settings.metrics_listen),
         open_store(settings) as store,
         # Questions about a caller go out with the caller's own token, which authsvc judges.
-        open_channel(
-            settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls, idempotent=authsvc.IDEMPOTENT
-        ) as asking,
+        open_channel(settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls) as asking,
         open_channel(
             settings.authsvc_target,
             service_tokens=tokens,
             tls=settings.authsvc_tls,
-            idempotent=authsvc.IDEMPOTENT,
             forward_caller=False,
         ) as acting,
         open_channel(
             settings.blobsvc_target,
             service_tokens=tokens,
             tls=settings.blobsvc_tls,
-            idempotent=blobsvc.IDEMPOTENT,
             forward_caller=False,
         ) as reading,
     ):

@@ -21,7 +21,6 @@ from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
 from gateway.clients.token import TokenClient
 from gateway.clients.upload import UploadClient
-from gateway.transcode.contracts import read_bindings
 from svckit.errors import DomainError
 from svckit.rpc import TlsSettings, open_channel
 from svckit.tokens.signer import ServiceTokenSource
@@ -29,30 +28,7 @@ from svckit.tokens.signer import ServiceTokenSource
 CONTRACTS: Mapping[str, ModuleType] = MappingProxyType({"authsvc": roadstead.auth.v1, "metasvc": roadstead.meta.v1})
 """The contracts whose RPCs are served as REST, by the service that serves them."""
 
-# Repeating these does no harm (their contracts say so), so a service that restarts is not noticed by clients.
-_IDEMPOTENT: Mapping[str, tuple[str, ...]] = {
-    "authsvc": (
-        "/roadstead.auth.v1.AccessService/CheckAccess",
-        "/roadstead.auth.v1.TokenService/CreateRegistryToken",
-        "/roadstead.auth.v1.TokenService/CreateIdentityToken",
-    ),
-    "metasvc": (
-        "/roadstead.meta.v1.BlobLinkService/LinkBlob",
-        "/roadstead.meta.v1.BlobLinkService/MountBlob",
-        "/roadstead.meta.v1.BlobLinkService/ResolveBlob",
-        "/roadstead.meta.v1.ManifestService/PutManifest",
-        "/roadstead.meta.v1.ManifestService/ResolveManifest",
-        "/roadstead.meta.v1.ProjectService/ListProjectUsages",
-        "/roadstead.meta.v1.ReferrerService/ListReferrers",
-        "/roadstead.meta.v1.RepositoryService/ListCatalog",
-        "/roadstead.meta.v1.TagService/ListTagNames",
-    ),
-    "blobsvc": (
-        "/roadstead.blob.v1.BlobService/StatBlob",
-        "/roadstead.blob.v1.UploadService/FinishUpload",
-        "/roadstead.blob.v1.UploadService/GetUploadStatus",
-    ),
-}
+_SERVICES = ("authsvc", "metasvc", "blobsvc")
 _HEALTH_TIMEOUT_SECONDS = 2.0
 _HEALTH_REMEMBERED_SECONDS = 1.0
 # Whoever starts everything waits for the first good answer.
@@ -93,10 +69,9 @@ class Channels:
                     addresses[service],
                     service_tokens=service_tokens,
                     tls=tls,
-                    idempotent={*idempotent, *_read_by_rest(service)},
                     timeout_seconds=timeout_seconds,
                 )
-                for service, idempotent in _IDEMPOTENT.items()
+                for service in _SERVICES
             }
         )
 
@@ -154,17 +129,10 @@ class Readiness:
             healthy = bool(self._known) and all(self._known.values())
             remembered = _HEALTH_REMEMBERED_SECONDS if healthy else _ILLNESS_REMEMBERED_SECONDS
             if time.monotonic() - self._asked_time >= remembered:
-                names = ("authsvc", "metasvc", "blobsvc")
-                answers = await asyncio.gather(*(_serves(getattr(self.channels, name)) for name in names))
-                self._known = dict(zip(names, answers, strict=True))
+                answers = await asyncio.gather(*(_serves(getattr(self.channels, name)) for name in _SERVICES))
+                self._known = dict(zip(_SERVICES, answers, strict=True))
                 self._asked_time = time.monotonic()
             return self._known
-
-
-def _read_by_rest(service: str) -> set[str]:
-    """The RPCs that GET and HEAD call: reading changes nothing, however often."""
-    packages = [CONTRACTS[service]] if service in CONTRACTS else []
-    return {binding.rpc_path for binding in read_bindings(packages) if binding.method in {"GET", "HEAD"}}
 
 
 async def _serves(channel: grpc.aio.Channel) -> bool:

@@ -10,13 +10,6 @@ from roadstead.auth.v1 import project_service_pb2, project_service_pb2_grpc
 if TYPE_CHECKING:
     import grpc.aio
 
-IDEMPOTENT = (
-    "roadstead.auth.v1.AccessService",
-    "roadstead.auth.v1.ProjectService/LookUpProject",
-    "roadstead.auth.v1.ProjectService/DeleteProject",
-)
-"""What may be asked again when authsvc restarts."""
-
 
 class AuthDirectory:
     """See `domain.ports.ProjectDirectory`.

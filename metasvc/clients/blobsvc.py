@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
     from svckit.tokens.signer import TokenSigner
 
-IDEMPOTENT = ("roadstead.blob.v1.BlobService/ReadBlob",)
-"""What may be asked again when blobsvc restarts."""
-
 # A push waits for it, and holds a place among the calls in flight meanwhile. Longer than a restart takes.
 LONGEST_SECONDS = 3.0
 

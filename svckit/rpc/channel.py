@@ -11,8 +11,11 @@ What a service means to say arrives as it was raised there: **every call of such
 `await`, in `async for`, and on `write`; never `grpc.aio.AioRpcError`. Nothing has to be translated at the call site,
 and nothing can be forgotten there. A call also takes along the caller's token, the request id and the trace of the
 current `Call` (`svckit.access.call`), the token of the service that we are, and a deadline: the current call's, and 15
-seconds at most. Streams, and the methods named in `slow`, have none unless one is given; whoever reads them watches for
-idleness.
+seconds at most. Streams, and RPCs that take long by their contract, have none unless one is given; whoever reads them
+watches for idleness.
+
+**What may be repeated is repeated**, up to four times within the deadline, while the server is UNAVAILABLE: a service
+that restarts goes unnoticed. Which calls may be, the contracts say (`svckit.rpc.policy`).
 
 Done by a channel of ours around gRPC's, and not by interceptors: grpc.aio runs each call with interceptors in a task of
 its own, which costs a third of a millisecond's call again.
@@ -20,6 +23,7 @@ its own, which costs a third of a millisecond's call again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -29,11 +33,12 @@ import grpc.aio
 from svckit.rpc.address import parse_address
 from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from svckit.rpc.forwarding import Forwarding
+from svckit.rpc.policy import IDEMPOTENCY_KEY, Repeat, call_policy
 from svckit.rpc.server import LOOKAHEAD_BYTES, MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
 from svckit.rpc.tls import TlsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
 
     from svckit.tokens.signer import ServiceTokenSource
@@ -57,6 +62,29 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+# For every method of a channel (gRFC A6): gRPC repeats by method, and a create may be repeated only where it has a key,
+# so there is a channel that repeats everything, and one that repeats nothing.
+_REPEATING = (
+    "grpc.service_config",
+    json.dumps(
+        {
+            "methodConfig": [
+                {
+                    "name": [{}],
+                    "retryPolicy": {
+                        "maxAttempts": 4,
+                        "initialBackoff": "0.05s",
+                        "maxBackoff": "1s",
+                        "backoffMultiplier": 2,
+                        # CANCELLED is what gRPC says of a call that reached a server in the moment in which it stopped.
+                        # (A call that we cancel ourselves is not repeated.)
+                        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                    },
+                }
+            ]
+        }
+    ),
+)
 
 
 def open_channel(
@@ -64,8 +92,6 @@ def open_channel(
     *,
     service_tokens: ServiceTokenSource | None = None,
     tls: TlsSettings | None = None,
-    idempotent: Collection[str] = (),
-    slow: Collection[str] = (),
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     wait_for_ready: bool = True,
     forward_caller: bool = True,
@@ -76,10 +102,7 @@ def open_channel(
         target: "unix:/path" or "host:port".
         service_tokens: says who we are; None for a client that is no service.
         tls: how TCP is spoken; plain text to loopback only unless said otherwise.
-        idempotent: methods that are tried up to four times within their deadline when a server is UNAVAILABLE:
-            "roadstead.auth.v1.UserService/GetUser", or "roadstead.auth.v1.AccessService" for all of one.
-        slow: methods without a deadline of their own, because they hash or copy: named likewise, each in full.
-        timeout_seconds: how long other unary calls may take at most.
+        timeout_seconds: how long unary calls may take at most that do not take long by their contract.
         wait_for_ready: whether calls that have a deadline wait for a server that is not there yet until it passes,
             rather than fail at once: services start and restart in any order. Calls without one never do.
         forward_caller: whether the caller's own token goes along.
@@ -90,96 +113,105 @@ def open_channel(
     """
     address = parse_address(target)
     options: list[tuple[str, Any]] = list(_OPTIONS)
-    if idempotent:
-        options.append(("grpc.service_config", _retries(idempotent)))
     settings = TlsSettings() if tls is None else tls
     credentials = settings.channel_credentials(address)
-    if credentials is None:
-        channel = grpc.aio.insecure_channel(str(address), options=options)
-    else:
-        if settings.server_name is not None:
-            options.append(("grpc.ssl_target_name_override", settings.server_name))
-        channel = grpc.aio.secure_channel(str(address), credentials, options=options)
+    if credentials is not None and settings.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", settings.server_name))
+
+    def connection(*more: tuple[str, Any]) -> grpc.aio.Channel:
+        if credentials is None:
+            return grpc.aio.insecure_channel(str(address), options=[*options, *more])
+        return grpc.aio.secure_channel(str(address), credentials, options=[*options, *more])
+
     return RpcChannel(
-        channel,
+        connection(_REPEATING),
+        connection(),
         Forwarding(service_tokens, forward_caller=forward_caller),
-        slow=frozenset(f"/{name.removeprefix('/')}" for name in slow),
         timeout_seconds=timeout_seconds,
         wait_for_ready=wait_for_ready,
     )
 
 
-def _retries(idempotent: Collection[str]) -> str:
-    """The service config (gRFC A6) that repeats calls of these methods. It ends with the deadline of the call."""
-    names = []
-    for name in sorted(idempotent):
-        service, _, method = name.removeprefix("/").partition("/")
-        names.append({"service": service, "method": method} if method else {"service": service})
-    policy = {
-        "maxAttempts": 4,
-        "initialBackoff": "0.05s",
-        "maxBackoff": "1s",
-        "backoffMultiplier": 2,
-        # CANCELLED is what gRPC says of a call that reached a server in the moment in which it stopped. (A call that we
-        # cancel ourselves is not repeated.)
-        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-    }
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
-
-
 class RpcChannel(grpc.aio.Channel):
-    """A channel as `open_channel` makes it: what a generated stub takes."""
+    """A channel as `open_channel` makes it: what a generated stub takes.
+
+    It holds two of gRPC's, for what may be repeated and for what may not; each connects when it is first used. The
+    state that it tells is that of the first.
+    """
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        repeating: grpc.aio.Channel,
+        once: grpc.aio.Channel,
         forwarding: Forwarding,
         *,
-        slow: frozenset[str] = frozenset(),
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         wait_for_ready: bool = True,
     ) -> None:
-        """Wraps a channel of gRPC's; the arguments are those of `open_channel`."""
-        self._channel = channel
+        """Wraps two channels of gRPC's to one server; the other arguments are those of `open_channel`.
+
+        Args:
+            repeating: repeats every call that fails as one that may be repeated.
+            once: repeats none.
+        """
+        self._repeating = repeating
+        self._once = once
         self._forwarding = forwarding
-        self._slow = slow
         self._timeout_seconds = timeout_seconds
         self._wait_for_ready = wait_for_ready
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> _UnaryUnary:
         """One request, one answer."""
-        longest = None if method in self._slow else self._timeout_seconds
-        multicallable = self._channel.unary_unary(method, *args, **kwargs)
-        return _UnaryUnary(multicallable, self._forwarding, longest, wait_for_ready=self._wait_for_ready)
+        policy = call_policy(method)
+        return _UnaryUnary(
+            self._sender("unary_unary", policy.repeat, method, *args, **kwargs),
+            self._forwarding,
+            None if policy.takes_long else self._timeout_seconds,
+            wait_for_ready=self._wait_for_ready,
+        )
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> _UnaryStream:
         """One request, many answers. A `timeout` gives one that is known to be short a deadline."""
-        multicallable = self._channel.unary_stream(method, *args, **kwargs)
-        return _UnaryStream(multicallable, self._forwarding, wait_for_ready=self._wait_for_ready)
+        sender = self._sender("unary_stream", call_policy(method).repeat, method, *args, **kwargs)
+        return _UnaryStream(sender, self._forwarding, wait_for_ready=self._wait_for_ready)
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> _StreamUnary:
         """Many requests, one answer."""
-        return _StreamUnary(self._channel.stream_unary(method, *args, **kwargs), self._forwarding)
+        return _StreamUnary(self._once.stream_unary(method, *args, **kwargs), self._forwarding)
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> _StreamStream:
         """Many requests, many answers."""
-        return _StreamStream(self._channel.stream_stream(method, *args, **kwargs), self._forwarding)
+        return _StreamStream(self._once.stream_stream(method, *args, **kwargs), self._forwarding)
+
+    def _sender(self, kind: str, repeat: Repeat, method: str, *args: Any, **kwargs: Any) -> Any:
+        """What sends the calls of a method, on the channel that fits each of them."""
+        if repeat is Repeat.ALWAYS:
+            return getattr(self._repeating, kind)(method, *args, **kwargs)
+        once = getattr(self._once, kind)(method, *args, **kwargs)
+        if repeat is Repeat.NEVER:
+            return once
+        repeating = getattr(self._repeating, kind)(method, *args, **kwargs)
+
+        def send(request: Any, **options: Any) -> Any:
+            return (repeating if getattr(request, IDEMPOTENCY_KEY) else once)(request, **options)
+
+        return send
 
     async def close(self, grace: float | None = None) -> None:
         """Closes the channel; calls in flight get `grace` seconds."""
-        await self._channel.close(grace)
+        await asyncio.gather(self._repeating.close(grace), self._once.close(grace))
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """The state of the connection."""
-        return self._channel.get_state(try_to_connect)
+        return self._repeating.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
         """Returns when the state is another one."""
-        await self._channel.wait_for_state_change(last_observed_state)
+        await self._repeating.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
         """Returns when there is a connection."""
-        await self._channel.channel_ready()
+        await self._repeating.channel_ready()
 
     async def __aenter__(self) -> Self:
         """The channel; it is closed at the end of the block."""
@@ -194,9 +226,9 @@ class RpcChannel(grpc.aio.Channel):
 
 class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
     def __init__(
-        self, multicallable: Any, forwarding: Forwarding, longest_seconds: float | None, *, wait_for_ready: bool
+        self, sender: Any, forwarding: Forwarding, longest_seconds: float | None, *, wait_for_ready: bool
     ) -> None:
-        self._multicallable = multicallable
+        self._sender = sender
         self._forwarding = forwarding
         self._longest_seconds = longest_seconds
         self._wait_for_ready = wait_for_ready
@@ -215,7 +247,7 @@ class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         if wait_for_ready is None:
             wait_for_ready = self._wait_for_ready and limit is not None
         return UnaryUnaryCall(
-            self._multicallable(
+            self._sender(
                 request,
                 timeout=limit,
                 metadata=self._forwarding.metadata(metadata),
@@ -226,8 +258,8 @@ class _UnaryUnary(grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
 
 
 class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
-    def __init__(self, multicallable: Any, forwarding: Forwarding, *, wait_for_ready: bool) -> None:
-        self._multicallable = multicallable
+    def __init__(self, sender: Any, forwarding: Forwarding, *, wait_for_ready: bool) -> None:
+        self._sender = sender
         self._forwarding = forwarding
         self._wait_for_ready = wait_for_ready
 
@@ -244,7 +276,7 @@ class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
         if wait_for_ready is None:
             wait_for_ready = self._wait_for_ready and limit is not None
         return UnaryStreamCall(
-            self._multicallable(
+            self._sender(
                 request,
                 timeout=limit,
                 metadata=self._forwarding.metadata(metadata),
@@ -255,8 +287,8 @@ class _UnaryStream(grpc.aio.UnaryStreamMultiCallable[Any, Any]):
 
 
 class _StreamUnary(grpc.aio.StreamUnaryMultiCallable[Any, Any]):
-    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
-        self._multicallable = multicallable
+    def __init__(self, sender: Any, forwarding: Forwarding) -> None:
+        self._sender = sender
         self._forwarding = forwarding
 
     def __call__(
@@ -269,12 +301,12 @@ class _StreamUnary(grpc.aio.StreamUnaryMultiCallable[Any, Any]):
     ) -> StreamUnaryCall:
         source = None if request_iterator is None else RequestSource(request_iterator)
         carried = self._forwarding.metadata(metadata)
-        return StreamUnaryCall(self._multicallable(source, timeout, carried, *others, **more), source)
+        return StreamUnaryCall(self._sender(source, timeout, carried, *others, **more), source)
 
 
 class _StreamStream(grpc.aio.StreamStreamMultiCallable[Any, Any]):
-    def __init__(self, multicallable: Any, forwarding: Forwarding) -> None:
-        self._multicallable = multicallable
+    def __init__(self, sender: Any, forwarding: Forwarding) -> None:
+        self._sender = sender
         self._forwarding = forwarding
 
     def __call__(
@@ -287,4 +319,4 @@ class _StreamStream(grpc.aio.StreamStreamMultiCallable[Any, Any]):
     ) -> StreamStreamCall:
         source = None if request_iterator is None else RequestSource(request_iterator)
         carried = self._forwarding.metadata(metadata)
-        return StreamStreamCall(self._multicallable(source, timeout, carried, *others, **more), source)
+        return StreamStreamCall(self._sender(source, timeout, carried, *others, **more), source)

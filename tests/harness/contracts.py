@@ -39,6 +39,12 @@ class Rpc:
         return f"{service.full_name.removeprefix('roadstead.')}/{self.method.name}"
 
     @property
+    def path(self) -> str:
+        """As gRPC calls it, such as "/roadstead.meta.v1.TagService/CreateTag"."""
+        service: ServiceDescriptor = self.method.containing_service
+        return f"/{service.full_name}/{self.method.name}"
+
+    @property
     def server(self) -> str:
         """The service that serves it, such as "metasvc"."""
         return f"{self.name.split('.')[0]}svc"
@@ -50,8 +56,6 @@ class Rpc:
 
     def call(self, channel: grpc.Channel, request: Message, metadata: Mapping[str, str]) -> str:
         """Calls it, and returns "OK" or the reason of the error."""
-        service: ServiceDescriptor = self.method.containing_service
-        path = f"/{service.full_name}/{self.method.name}"
         response_class = GetMessageClass(self.method.output_type)
         streams = (self.method.client_streaming, self.method.server_streaming)
         kinds: dict[tuple[bool, bool], Callable[..., Callable[..., Any]]] = {
@@ -59,7 +63,7 @@ class Rpc:
             (True, False): channel.stream_unary,
             (False, True): channel.unary_stream,
         }
-        stub = kinds[streams](path, self.request_class.SerializeToString, response_class.FromString)
+        stub = kinds[streams](self.path, self.request_class.SerializeToString, response_class.FromString)
         sent = iter([request]) if self.method.client_streaming else request
         try:
             answer = stub(sent, metadata=tuple(metadata.items()), timeout=_LIMIT_SECONDS)

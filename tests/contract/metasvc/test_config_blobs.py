@@ -11,7 +11,7 @@ import pytest
 from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.ports import BlobReader, OpenedBlob
 from blobsvc.store.memory import MemoryStore
-from metasvc.clients.blobsvc import IDEMPOTENT, ConfigBlobs
+from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.domain.model import ServedBlob
 from svckit.access.call import Call, serving
 from svckit.errors import Unavailable
@@ -31,9 +31,7 @@ APP = "library/app"
 
 @asynccontextmanager
 async def reading(target: str, signer: TokenSigner, *, seconds: float = 5) -> AsyncIterator[ConfigBlobs]:
-    async with open_channel(
-        target, service_tokens=ServiceTokenSource(signer), idempotent=IDEMPOTENT, forward_caller=False
-    ) as channel:
+    async with open_channel(target, service_tokens=ServiceTokenSource(signer), forward_caller=False) as channel:
         yield ConfigBlobs(channel, signer, seconds)
 
 

@@ -1,6 +1,7 @@
 """What a channel adds to a call, and how failures come back."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -126,21 +127,17 @@ async def test_deadlines_shrink_on_their_way_and_are_fifteen_seconds_at_most(
         assert 13 < await seconds() < 15.5
 
 
-async def test_slow_methods_and_streams_have_no_deadline(start_server: Any, servicer: GuardedServicer) -> None:
+async def test_methods_that_take_long_and_streams_have_no_deadline(stub: Any, servicer: GuardedServicer) -> None:
     async def tells(request: Any, context: Any) -> Any:
         return guarded_pb2.Response(text=str(current_call().deadline))
 
     async def tells_in_a_stream(request: Any, context: Any) -> Any:
         yield await tells(request, context)
 
-    servicer.instead = {"Public": tells, "PullStream": tells_in_a_stream, "WriteUpload": tells_in_a_stream}
-    server = await start_server()
-    address = str(server.addresses[0])
-    async with open_channel(address, slow=("roadstead.guarded.v1.Guarded/Public",)) as channel:
-        stub = guarded_pb2_grpc.GuardedStub(channel)
-        with serving(Call("GET", deadline=time.monotonic() + 5)):
-            assert (await stub.Public(_REQUEST)).text == "None"
-            assert [answer.text async for answer in stub.PullStream(_REQUEST)] == ["None"]
+    servicer.instead = {"Hash": tells, "PullStream": tells_in_a_stream}
+    with serving(Call("GET", deadline=time.monotonic() + 5)):
+        assert (await stub.Hash(_REQUEST)).text == "None"
+        assert [answer.text async for answer in stub.PullStream(_REQUEST)] == ["None"]
 
 
 async def test_a_stream_that_is_known_to_be_short_may_have_a_deadline(
@@ -184,9 +181,9 @@ async def test_a_service_that_is_needed_and_away_is_named_in_the_log_and_not_to_
         async def needs_another(request: Any, context: Any) -> Any:
             return await guarded_pb2_grpc.GuardedStub(nowhere).Public(request)
 
-        servicer.instead["Public"] = needs_another
+        servicer.instead["Append"] = needs_another
         with pytest.raises(Unavailable) as caught:
-            await stub.Public(_REQUEST)
+            await stub.Append(_REQUEST)
     assert "nowhere" not in str(caught.value)
     [line] = [line for line in log() if line["event"] == "rpc_unavailable"]
     assert "unix:/nowhere/authsvc" in line["cause"]
@@ -331,26 +328,66 @@ async def test_without_waiting_a_missing_service_is_unavailable_at_once(socket_d
                 pass
 
 
-async def test_idempotent_methods_alone_are_repeated(start_server: Any, servicer: GuardedServicer) -> None:
-    asked: list[str] = []
+_KEYED = guarded_pb2.CreateRequest(idempotency_key="k-1")
 
-    def fails_twice(name: str) -> Any:
-        async def serve(request: Any, context: Any) -> Any:
-            asked.append(name)
-            if asked.count(name) < 3:
-                raise Unavailable(retry_after_seconds=None)
-            return guarded_pb2.Response(text=name)
 
-        return serve
+@pytest.mark.parametrize(
+    ("method", "request_", "attempts"),
+    [
+        ("Public", _REQUEST, 3),
+        ("Hash", _REQUEST, 3),
+        ("PullStream", _REQUEST, 3),
+        ("Create", _KEYED, 3),
+        ("Create", guarded_pb2.CreateRequest(text="no key"), 1),
+        ("Append", _REQUEST, 1),
+        # Its contract says nothing.
+        ("Pull", _REQUEST, 1),
+        ("Collect", [_REQUEST], 1),
+    ],
+)
+async def test_what_may_be_repeated_by_its_contract_is_repeated_and_nothing_else(
+    stub: Any, servicer: GuardedServicer, method: str, request_: Any, attempts: int
+) -> None:
+    asked = 0
 
-    servicer.instead = {"Public": fails_twice("Public"), "Pull": fails_twice("Pull")}
-    server = await start_server()
-    async with open_channel(str(server.addresses[0]), idempotent=("roadstead.guarded.v1.Guarded/Public",)) as channel:
-        stub = guarded_pb2_grpc.GuardedStub(channel)
-        assert (await stub.Public(_REQUEST)).text == "Public"
-        with pytest.raises(Unavailable):
-            await stub.Pull(_REQUEST)
-    assert asked == ["Public"] * 3 + ["Pull"]
+    def fails_twice() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise Unavailable(retry_after_seconds=None)
+
+    async def serves(request: Any, context: Any) -> Any:
+        fails_twice()
+        return guarded_pb2.Response()
+
+    async def streams(request: Any, context: Any) -> Any:
+        fails_twice()
+        yield guarded_pb2.Response()
+
+    streamed = method == "PullStream"
+    servicer.instead[method] = streams if streamed else serves
+    call = getattr(stub, method)(iter(request_) if isinstance(request_, list) else request_)
+    answered = [answer async for answer in call] if streamed else [call]
+    with contextlib.nullcontext() if attempts == 3 else pytest.raises(Unavailable):
+        assert [answer if streamed else await answer for answer in answered] == [guarded_pb2.Response()]
+    assert asked == attempts
+
+
+async def test_a_stream_is_not_repeated_once_something_of_it_has_come(stub: Any, servicer: GuardedServicer) -> None:
+    asked = 0
+
+    async def breaks_off(request: Any, context: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        yield guarded_pb2.Response(text="first")
+        raise Unavailable(retry_after_seconds=None)
+
+    servicer.instead["PullStream"] = breaks_off
+    answers = aiter(stub.PullStream(_REQUEST))
+    assert (await anext(answers)).text == "first"
+    with pytest.raises(Unavailable):
+        await anext(answers)
+    assert asked == 1
 
 
 async def test_a_restart_goes_unnoticed_by_idempotent_calls(start_server: Any, installation: Installation) -> None:
@@ -358,7 +395,7 @@ async def test_a_restart_goes_unnoticed_by_idempotent_calls(start_server: Any, i
     stopping = asyncio.Event()
     answered = 0
 
-    async with open_channel(str(server.addresses[0]), idempotent=("roadstead.guarded.v1.Guarded",)) as channel:
+    async with open_channel(str(server.addresses[0])) as channel:
         stub = guarded_pb2_grpc.GuardedStub(channel)
 
         async def keeps_asking() -> None:

@@ -168,6 +168,9 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
             written += len(request.data)
         return guarded_pb2.Response(text=str(written))
 
+    async def Collect(self, requests: Any, context: Any) -> Any:
+        return await self.instead["Collect"](requests, context)
+
     async def Converse(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         async for request in requests:
             yield what_was_seen(request)

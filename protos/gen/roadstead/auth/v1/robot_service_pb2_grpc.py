@@ -93,7 +93,7 @@ class RobotServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRobot(self, request, context):
-        """Replaces a robot's description, permissions, duration and state. Repeating it does no harm.
+        """Replaces a robot's description, permissions, duration and state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

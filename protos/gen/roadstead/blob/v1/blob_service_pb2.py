@@ -27,7 +27,7 @@ from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule
 from roadstead.blob.v1 import blob_pb2 as roadstead_dot_blob_dot_v1_dot_blob__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\"?\n\x0fReadBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\" \n\x0fStatBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"n\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11\x44\x65leteBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"\x14\n\x12\x44\x65leteBlobResponse2\xae\x03\n\x0b\x42lobService\x12\x66\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x0f\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12\x64\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x0f\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12\x66\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x0e\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12i\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x0e\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\"?\n\x0fReadBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\" \n\x0fStatBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"n\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11\x44\x65leteBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"\x14\n\x12\x44\x65leteBlobResponse2\xba\x03\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.blob.v1.blob_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\312\363\030\013J\t\010\003\022\005grant'
+  _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._serialized_options = b'\312\363\030\013J\t\010\003\022\005grant'
+  _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\312\363\030\n\032\010\n\006jobsvc'
+  _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\220\002\001\312\363\030\n\032\010\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\312\363\030\n\032\010\n\006jobsvc'
+  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006jobsvc'
   _globals['_READBLOBREQUEST']._serialized_start=154
   _globals['_READBLOBREQUEST']._serialized_end=217
   _globals['_READBLOBRESPONSE']._serialized_start=219
@@ -59,5 +59,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEBLOBRESPONSE']._serialized_start=601
   _globals['_DELETEBLOBRESPONSE']._serialized_end=621
   _globals['_BLOBSERVICE']._serialized_start=624
-  _globals['_BLOBSERVICE']._serialized_end=1054
+  _globals['_BLOBSERVICE']._serialized_end=1066
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\"6\n\x0fLinkBlobRequest\x12\x0f\n\x07receipt\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"O\n\x10MountBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x17\n\x0f\x66rom_repository\x18\x03 \x01(\t\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"8\n\x12ResolveBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"L\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"7\n\x11UnlinkBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x14\n\x12UnlinkBlobResponse2\x80\x04\n\x0f\x42lobLinkService\x12\x66\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x11\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\x12|\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"$\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\x12\x82\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"$\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x81\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\"&\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\"6\n\x0fLinkBlobRequest\x12\x0f\n\x07receipt\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"O\n\x10MountBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x17\n\x0f\x66rom_repository\x18\x03 \x01(\t\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"8\n\x12ResolveBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"L\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"7\n\x11UnlinkBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x14\n\x12UnlinkBlobResponse2\x8c\x04\n\x0f\x42lobLinkService\x12i\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x14\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\x12\x7f\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"\'\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\x12\x85\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x84\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.blob_link
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BLOBLINKSERVICE'].methods_by_name['LinkBlob']._loaded_options = None
-  _globals['_BLOBLINKSERVICE'].methods_by_name['LinkBlob']._serialized_options = b'\312\363\030\rJ\013\010\002\022\007receipt'
+  _globals['_BLOBLINKSERVICE'].methods_by_name['LinkBlob']._serialized_options = b'\220\002\002\312\363\030\rJ\013\010\002\022\007receipt'
   _globals['_BLOBLINKSERVICE'].methods_by_name['MountBlob']._loaded_options = None
-  _globals['_BLOBLINKSERVICE'].methods_by_name['MountBlob']._serialized_options = b'\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository'
+  _globals['_BLOBLINKSERVICE'].methods_by_name['MountBlob']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository'
   _globals['_BLOBLINKSERVICE'].methods_by_name['ResolveBlob']._loaded_options = None
-  _globals['_BLOBLINKSERVICE'].methods_by_name['ResolveBlob']._serialized_options = b'\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
+  _globals['_BLOBLINKSERVICE'].methods_by_name['ResolveBlob']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
   _globals['_BLOBLINKSERVICE'].methods_by_name['UnlinkBlob']._loaded_options = None
-  _globals['_BLOBLINKSERVICE'].methods_by_name['UnlinkBlob']._serialized_options = b'\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
+  _globals['_BLOBLINKSERVICE'].methods_by_name['UnlinkBlob']._serialized_options = b'\220\002\002\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
   _globals['_LINKBLOBREQUEST']._serialized_start=96
   _globals['_LINKBLOBREQUEST']._serialized_end=150
   _globals['_LINKBLOBRESPONSE']._serialized_start=152
@@ -57,5 +57,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNLINKBLOBRESPONSE']._serialized_start=540
   _globals['_UNLINKBLOBRESPONSE']._serialized_end=560
   _globals['_BLOBLINKSERVICE']._serialized_start=563
-  _globals['_BLOBLINKSERVICE']._serialized_end=1075
+  _globals['_BLOBLINKSERVICE']._serialized_end=1087
 # @@protoc_insertion_point(module_scope)

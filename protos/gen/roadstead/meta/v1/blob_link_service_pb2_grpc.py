@@ -64,7 +64,7 @@ class BlobLinkServiceServicer:
     """
 
     def LinkBlob(self, request, context):
-        """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm.
+        """Links finished bytes to the repository that the receipt names, and charges the project's quota.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

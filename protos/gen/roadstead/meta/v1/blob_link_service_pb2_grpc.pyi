@@ -36,7 +36,7 @@ class BlobLinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BlobLinkServiceAsyncStub: ...
     LinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]
-    """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm."""
+    """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
     MountBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]
     """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
     but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
@@ -54,7 +54,7 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     LinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]  # type: ignore[assignment]
-    """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm."""
+    """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
     MountBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]  # type: ignore[assignment]
     """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
     but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
@@ -75,7 +75,7 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.LinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.LinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.LinkBlobResponse]]:
-        """Links finished bytes to the repository that the receipt names, and charges the project's quota. Repeating it does no harm."""
+        """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
 
     @_abc_1.abstractmethod
     def MountBlob(

@@ -64,8 +64,8 @@ class ManifestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutManifest(self, request, context):
-        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing. Repeating it does no harm,
-        and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+        A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,8 @@ class ManifestServiceStub:
     ResolveManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     PutManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]
-    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing. Repeating it does no harm,
-    and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+    A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
     """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]
     """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
@@ -50,8 +50,8 @@ class ManifestServiceAsyncStub(ManifestServiceStub):
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     PutManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]  # type: ignore[assignment]
-    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing. Repeating it does no harm,
-    and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+    A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
     """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
@@ -73,8 +73,8 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manifest_service_pb2.PutManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.PutManifestResponse, _abc.Awaitable[_manifest_service_pb2.PutManifestResponse]]:
-        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing. Repeating it does no harm,
-        and is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+        A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
         """
 
     @_abc_1.abstractmethod

@@ -93,7 +93,7 @@ class RepositoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRepository(self, request, context):
-        """Changes a repository's description. Repeating it does no harm.
+        """Changes a repository's description.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

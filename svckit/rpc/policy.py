@@ -1,0 +1,62 @@
+"""How channels call an RPC, read from its contract: whether a call is repeated, and whether it has a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from roadstead.options.v1 import call_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import MethodDescriptor
+
+IDEMPOTENCY_KEY: Final = "idempotency_key"
+"""The request field that makes a repeat of a create harmless."""
+
+_REPEATABLE: Final = frozenset({MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT})
+
+
+class Repeat(Enum):
+    """Which calls of an RPC may be sent again when nobody knows what became of the first attempt."""
+
+    NEVER = auto()
+    WITH_KEY = auto()
+    """Those whose request has an idempotency_key."""
+    ALWAYS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """How a channel calls one RPC.
+
+    Attributes:
+        repeat: which of its calls are repeated.
+        takes_long: whether its unary calls have no deadline unless the caller sets one.
+    """
+
+    repeat: Repeat = Repeat.NEVER
+    takes_long: bool = False
+
+
+def call_policy(path: str) -> CallPolicy:
+    """The policy of "/roadstead.auth.v1.UserService/GetUser".
+
+    Its contract has to be loaded, which it is wherever its stub is. Contracts of others, such as gRPC's health check,
+    are called once and with a deadline.
+    """
+    try:
+        method = descriptor_pool.Default().FindMethodByName(path.removeprefix("/").replace("/", "."))
+    except KeyError:
+        return CallPolicy()
+    return CallPolicy(_repeat(method), method.GetOptions().Extensions[call_pb2.call].takes_long)
+
+
+def _repeat(method: MethodDescriptor) -> Repeat:
+    # What a stream has sent is gone: gRPC would have to keep all of it to send it again.
+    if method.client_streaming or method.GetOptions().idempotency_level not in _REPEATABLE:
+        return Repeat.NEVER
+    return Repeat.WITH_KEY if IDEMPOTENCY_KEY in method.input_type.fields_by_name else Repeat.ALWAYS
