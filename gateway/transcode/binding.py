@@ -13,10 +13,11 @@ from google.protobuf.message import Message
 
 from gateway.transcode.contracts import Binding
 from gateway.transcode.decoding import Decoders, load
-from gateway.transcode.fields import ContractError, find_field, held_type, is_map, json_name
+from gateway.transcode.fields import ContractError, find_field, held_type, json_name
 from gateway.transcode.texts import SetText, parse_flag, text_setter
 from gateway.transcode.values import TEXT_READERS
 from roadstead.access.v1 import project_ref_pb2
+from svckit.descriptors import is_map
 from svckit.errors import DomainError, error_for
 
 RESOURCE_NAME_HEADER = "X-Is-Resource-Name"

@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, is_map, json_name, map_entry
+from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, json_name
 from gateway.transcode.values import READERS, NotThatValue, refuse_foreign
+from svckit.descriptors import is_map, map_entry
 from svckit.errors import DomainError, FieldViolation, error_for
 
 _NOTHING: frozenset[str] = frozenset()

@@ -17,8 +17,9 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.transcode.fields import FLOATS, ContractError, enum_names, is_map, json_name, map_entry, omits_zero
+from gateway.transcode.fields import FLOATS, ContractError, enum_names, json_name, omits_zero
 from gateway.transcode.values import WRITERS, refuse_foreign, write_number
+from svckit.descriptors import is_map, map_entry
 
 Write = Callable[[Any], Any]
 _Step = Callable[[dict[str, Any], Any], None]

@@ -51,19 +51,6 @@ def held_type(field: FieldDescriptor) -> str:
     return "" if field.message_type is None else str(field.message_type.full_name)
 
 
-def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
-    """Key and value of a map."""
-    entry = field.message_type
-    if entry is None:
-        raise ContractError(f"{field.full_name} is no map")
-    return entry.fields_by_name["key"], entry.fields_by_name["value"]
-
-
-def is_map(field: FieldDescriptor) -> bool:
-    """Whether the field is a map."""
-    return bool(field.is_repeated and field.message_type is not None and field.message_type.GetOptions().map_entry)
-
-
 def find_field(descriptor: Descriptor, path: str) -> tuple[FieldDescriptor, ...]:
     """The fields along a dotted path; each step by its name, or by its JSON name.
 

@@ -12,9 +12,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway.transcode.binding import RESOURCE_NAME_HEADER
 from gateway.transcode.contracts import Binding
 from gateway.transcode.encoding import dump
-from gateway.transcode.fields import FLOATS, enum_names, is_map, json_name, map_entry
+from gateway.transcode.fields import FLOATS, enum_names, json_name
 from gateway.transcode.paging import DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE
 from gateway.transcode.route import RpcRoute
+from svckit.descriptors import is_map, map_entry
 
 _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"})
 _ERROR = {"$ref": "#/components/responses/Error"}

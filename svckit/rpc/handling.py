@@ -1,6 +1,7 @@
 """What happens to every call around its handler, in one pass.
 
-    count it in → say who calls → read the request → hold it against the rule → handler → was it checked? → answer
+    count it in → say who calls → read the request → hold it against the rule → and against its bounds
+                → handler → was it checked? → answer
                         and whatever goes wrong → one place that turns it into a status
                         and at the end, whatever happened → count it out, metrics, log
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from svckit.access.gate import Gate
+    from svckit.bounds import RequestCheck
     from svckit.metrics import Metrics
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.inflight import InFlight
@@ -82,14 +84,22 @@ class ServerContext:
 class HandledMethod:
     """One method with its gate, ready to be registered."""
 
-    __slots__ = ("_behavior", "_gate", "_name", "_original", "_parse", "_server")
+    __slots__ = ("_behavior", "_check", "_gate", "_name", "_original", "_parse", "_server")
 
-    def __init__(self, name: str, gate: Gate, original: grpc.RpcMethodHandler[Any, Any], server: ServerContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        gate: Gate,
+        check: RequestCheck | None,
+        original: grpc.RpcMethodHandler[Any, Any],
+        server: ServerContext,
+    ) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
 
         Args:
             name: "/roadstead.meta.v1.TagService/GetTag".
             gate: of its rule.
+            check: of the bounds of its request; None where it has none.
             original: as generated.
             server: what the methods of its server share.
 
@@ -101,6 +111,7 @@ class HandledMethod:
         self._gate = gate
         self._original = original
         self._server = server
+        self._check = check
         self._parse = _parser(original)
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
@@ -117,7 +128,8 @@ class HandledMethod:
             with self._server.metrics.rpc_in_flight():
                 return await self._handle(incoming, context)
 
-        return make(handle, request_deserializer=self._parse if streams_requests else None, response_serializer=None)
+        read = self._parse_and_check if streams_requests else None
+        return make(handle, request_deserializer=read, response_serializer=None)
 
     async def _handle(self, incoming: Any, context: Context) -> bytes | None:
         server, gate = self._server, self._gate
@@ -134,7 +146,10 @@ class HandledMethod:
                 await gate.admit(call, None)
             else:
                 request = self._parse(incoming)
+                # Access comes first: who is not let in hears that, whatever was sent.
                 await gate.admit(call, request)
+                if self._check is not None:
+                    self._check(request, len(incoming))
             return await self._behavior(call, request, context)
         except asyncio.CancelledError as error:
             if _is_cancelling():
@@ -155,6 +170,13 @@ class HandledMethod:
             if counted:
                 server.in_flight.leave()
             self._account(call, code, time.perf_counter() - began)
+
+    def _parse_and_check(self, data: bytes) -> Message:
+        """One message of a stream. What it raises comes out of the handler's loop over the requests."""
+        message = self._parse(data)
+        if self._check is not None:
+            self._check(message, len(data))
+        return message
 
     def _single_answer(self) -> Behavior:
         original = self._original

@@ -21,6 +21,7 @@ from svckit.access.authenticate import BOTH_KINDS, Authenticator
 from svckit.access.call import NoPermissions
 from svckit.access.gate import Gate
 from svckit.access.rules import read_rule
+from svckit.bounds import request_check
 from svckit.logging import get_logger
 from svckit.rpc.address import parse_address
 from svckit.rpc.arrival import Arrivals
@@ -137,6 +138,7 @@ class RpcServer:
 
         Raises:
             RuleError: if a method's contract declares no rule, or one that cannot be meant.
+            BoundsError: if the bounds of its request cannot be meant.
             TypeError: if a method of the servicer is not asynchronous.
         """
         registrar = _Registrar()
@@ -146,7 +148,8 @@ class RpcServer:
             for method, original in handlers.items():
                 name = f"/{service}/{method}"
                 gate = Gate(read_rule(methods[method]), self._verifier)
-                self._handlers[name] = HandledMethod(name, gate, original, self._shared).handler()
+                check = request_check(methods[method].input_type)
+                self._handlers[name] = HandledMethod(name, gate, check, original, self._shared).handler()
             self._services.append(service)
 
     async def start(self) -> None:

@@ -289,3 +289,43 @@ async def test_verified_tokens_cost_no_second_signature(stub: Any, installation:
     for _ in range(5):
         await stub.Authenticated(guarded_pb2.Request(), metadata=metadata)
     assert installation.verifier.verified_signatures - before == 2
+
+
+_BEYOND = guarded_pb2.Request(repository="library/alpine", names=["a", "b", "c", "much too long"])
+
+
+async def test_a_request_beyond_its_bounds_does_not_reach_the_servicer(stub: Any, servicer: GuardedServicer) -> None:
+    async def serves(request: Any, context: Any) -> Any:
+        raise AssertionError("reached")
+
+    servicer.instead["Public"] = serves
+    told = from_rpc_error(await _caught(stub.Public(_BEYOND)))
+    assert told.reason == "BAD_REQUEST"
+    assert told.violations == (
+        FieldViolation("names", "has 3 entries at most"),
+        FieldViolation("names[3]", "has 10 characters at most"),
+    )
+
+
+async def test_who_may_not_call_hears_that_whatever_was_sent(stub: Any, installation: Installation) -> None:
+    async def told(token: str) -> str:
+        return reason_of(await _caught(stub.Pull(_BEYOND, metadata=[("authorization", f"Bearer {token}")])))
+
+    assert await told(installation.registry("user:7", "library/other")) == "INSUFFICIENT_SCOPE"
+    assert await told(installation.registry("user:7", "library/alpine")) == "BAD_REQUEST"
+
+
+async def test_each_message_of_a_stream_is_held_against_its_bounds(stub: Any, servicer: GuardedServicer) -> None:
+    read = 0
+
+    async def collects(requests: AsyncIterator[Any], context: Any) -> Any:
+        nonlocal read
+        async for _ in requests:
+            read += 1
+        return guarded_pb2.Response()
+
+    servicer.instead["Collect"] = collects
+    good, bad = guarded_pb2.Request(names=["a"]), guarded_pb2.Request(names=["a", "b", "c", "d"])
+    told = from_rpc_error(await _caught(stub.Collect(iter([good, bad, good]))))
+    assert (told.reason, read) == ("BAD_REQUEST", 1)
+    assert told.violations == (FieldViolation("names", "has 3 entries at most"),)

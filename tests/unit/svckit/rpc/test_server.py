@@ -12,6 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from svckit.access.rules import RuleError
+from svckit.bounds import BoundsError
 from svckit.errors import DomainError
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings, shielded
@@ -58,6 +59,12 @@ def test_a_server_refuses_a_contract_whose_rule_is_missing_or_cannot_be_meant(
     with pytest.raises(RuleError, match=says) as refused:
         server.add(getattr(guarded_pb2_grpc, f"add_{service}Servicer_to_server"), servicer)
     assert f"roadstead.guarded.v1.{service}." in str(refused.value)
+
+
+def test_a_server_refuses_a_contract_whose_bounds_cannot_be_meant(installation: Installation) -> None:
+    server = _server(installation, "127.0.0.1:0")
+    with pytest.raises(BoundsError, match=r"WronglyBounded\.number: max_length"):
+        server.add(guarded_pb2_grpc.add_WrongBoundsServicer_to_server, guarded_pb2_grpc.WrongBoundsServicer())
 
 
 def test_a_servicer_that_is_not_asynchronous_is_refused(installation: Installation) -> None:

@@ -1,0 +1,10 @@
+"""The bounds of request fields, as the contracts declare them (`roadstead.options.v1.bounds`).
+
+`read` turns the option into plain data and refuses what cannot be meant; `check` compiles what a server does with each
+request. The gateway's OpenAPI description is written from the same data.
+"""
+
+from svckit.bounds.check import RequestCheck, request_check
+from svckit.bounds.read import BoundsError, FieldBounds, is_required, read_bounds
+
+__all__ = ["BoundsError", "FieldBounds", "RequestCheck", "is_required", "read_bounds", "request_check"]

@@ -1,0 +1,136 @@
+"""Bounds as data, read from the descriptors of a contract."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from roadstead.options.v1 import bounds_pb2
+from svckit.descriptors import INTEGERS, is_map, map_entry
+from svckit.errors import REASONS
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import OneofDescriptor
+
+# RE2 has none of these, and JavaScript writes some otherwise: look-around, named and special groups, back references,
+# and anchors, which are implied.
+_NOT_PORTABLE = re.compile(r"\(\?(?!:)|\\[1-9AZzbBkpPGQE]|[*+?}]\+|(?<![\\\[])\^|(?<!\\)\$")
+
+
+class BoundsError(ValueError):
+    """Bounds that cannot be meant; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldBounds:
+    """The bounds of one field, or of the items, keys or values in it; None and "" where there is none.
+
+    Attributes:
+        min_length: characters, or bytes of a bytes field, at least. `max_length` at most.
+        min_items: items or entries at least. `max_items` at most.
+        minimum: the smallest number. `maximum` the largest.
+        pattern: what the whole text must match.
+        pattern_text: the same in words.
+        one_of: the texts that are allowed.
+        required: whether it must be set.
+        items: of a repeated field.
+        keys: of a map.
+        values: of a map.
+        reason: of the error.
+    """
+
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    pattern: str = ""
+    pattern_text: str = ""
+    one_of: tuple[str, ...] = ()
+    required: bool = False
+    items: FieldBounds | None = None
+    keys: FieldBounds | None = None
+    values: FieldBounds | None = None
+    reason: str = "BAD_REQUEST"
+
+
+_NUMBERS = ("min_length", "max_length", "min_items", "max_items", "minimum", "maximum")
+_OF_TEXT = frozenset({"min_length", "max_length", "pattern", "pattern_text", "one_of"})
+_OF_BYTES = frozenset({"min_length", "max_length"})
+_OF_INTEGERS = frozenset({"minimum", "maximum"})
+_OF_LISTS = frozenset({"min_items", "max_items", "items"})
+_OF_MAPS = frozenset({"min_items", "max_items", "keys", "values"})
+
+
+def read_bounds(field: FieldDescriptor) -> FieldBounds | None:
+    """The bounds that the contract declares for a field; None for none.
+
+    Raises:
+        BoundsError: they cannot be meant.
+    """
+    options = field.GetOptions()
+    if not options.HasExtension(bounds_pb2.bounds):
+        return None
+    declared = options.Extensions[bounds_pb2.bounds]
+    try:
+        return _read(declared, field, is_part=False)
+    except BoundsError as error:
+        raise BoundsError(f"{field.full_name}: {error}") from None
+
+
+def is_required(oneof: OneofDescriptor) -> bool:
+    """Whether one field of the oneof must be set."""
+    return bool(oneof.GetOptions().Extensions[bounds_pb2.required])
+
+
+def _read(declared: bounds_pb2.Bounds, field: FieldDescriptor, *, is_part: bool) -> FieldBounds:
+    """Bounds of a field, or of one of the items in it."""
+    allowed = {"reason", *_allowed(field, is_part=is_part)}
+    said = {each.name: value for each, value in declared.ListFields()}
+    if stray := sorted(said.keys() - allowed):
+        raise BoundsError(f"{', '.join(stray)} cannot be said of such a field")
+    if not said.keys() - {"reason", "pattern_text"}:
+        raise BoundsError("bounds that bound nothing")
+    numbers = {name: value for name, value in said.items() if name in _NUMBERS}
+    for low, high in zip(_NUMBERS[::2], _NUMBERS[1::2], strict=True):
+        if low in numbers and high in numbers and numbers[low] > numbers[high]:
+            raise BoundsError(f"{low} is more than {high}")
+    if declared.reason and declared.reason not in REASONS:
+        raise BoundsError(f"{declared.reason} is no reason of the table")
+    _check_pattern(declared.pattern)
+    key, value = map_entry(field) if is_map(field) else (field, field)
+    return FieldBounds(
+        **numbers,
+        pattern=declared.pattern,
+        pattern_text=declared.pattern_text,
+        one_of=tuple(declared.one_of),
+        required=declared.required,
+        items=_read(declared.items, field, is_part=True) if declared.HasField("items") else None,
+        keys=_read(declared.keys, key, is_part=True) if declared.HasField("keys") else None,
+        values=_read(declared.values, value, is_part=True) if declared.HasField("values") else None,
+        reason=declared.reason or "BAD_REQUEST",
+    )
+
+
+def _check_pattern(pattern: str) -> None:
+    if _NOT_PORTABLE.search(pattern):
+        raise BoundsError(f"the pattern {pattern} means something else, or nothing, in RE2 or JavaScript")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise BoundsError(f"{pattern} is no pattern: {error}") from None
+
+
+def _allowed(field: FieldDescriptor, *, is_part: bool) -> frozenset[str]:
+    if field.is_repeated and not is_part:
+        return _OF_MAPS if is_map(field) else _OF_LISTS
+    required = {"required"} if field.has_presence and not is_part else set()
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return _OF_TEXT | required
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _OF_BYTES | required
+    return _OF_INTEGERS | required if field.type in INTEGERS else frozenset(required)

@@ -1,0 +1,180 @@
+"""Requests held against the bounds of their contract."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svckit.bounds import BoundsError, request_check
+from svckit.bounds.check import MAXIMUM_FINDINGS
+from svckit.errors import DomainError, Invalid
+from tests.harness.protoc import compile_contract
+
+bounded_pb2, _ = compile_contract(Path(__file__).with_name("bounded.proto"))
+
+CHECK = request_check(bounded_pb2.Request.DESCRIPTOR)
+
+
+def request(**fields: Any) -> Any:
+    """One within its bounds, but for `fields`."""
+    good: dict[str, Any] = {"name": "n", "size": 0, "reference": {"id": 1}, "others": [{"id": 1}]}
+    return bounded_pb2.Request(**good | fields)
+
+
+def wrong(message: Any) -> dict[str, str]:
+    """What is wrong with which field."""
+    assert CHECK is not None
+    try:
+        CHECK(message, message.ByteSize())
+    except DomainError as error:
+        return {violation.field: violation.description for violation in error.violations}
+    return {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"name": "four"},
+        # Characters, not bytes.
+        {"name": "äöüß", "note": "äöüß"},
+        {"comment": "ab"},
+        {"data": bytes(8)},
+        {"page": 9},
+        {"size": -1},
+        {"level": "system"},
+        {"code": "abc", "digits": "123"},
+        {"tags": ["abc", "abc"]},
+        {"ids": [1, 2**63 - 1]},
+        {"settings": {"abc": "abc", "x": ""}},
+        {"reference": {"name": "four"}},
+        {"others": [{"id": 1}] * 100},
+        {"free": {"anything": "of any length"}},
+    ],
+)
+def test_what_is_within_its_bounds_passes(fields: dict[str, Any]) -> None:
+    assert wrong(request(**fields)) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"name": ""}, {"name": "has 1 to 4 characters"}),
+        ({"name": "fünf5"}, {"name": "has 1 to 4 characters"}),
+        ({"note": "12345"}, {"note": "has 4 characters at most"}),
+        ({"comment": ""}, {"comment": "has 2 characters at least"}),
+        ({"data": bytes(9)}, {"data": "has 8 bytes at most"}),
+        ({"page": -1}, {"page": "is from 0 to 9"}),
+        ({"page": 10}, {"page": "is from 0 to 9"}),
+        ({"size": -2}, {"size": "is -1 or more"}),
+        ({"size": None}, {"size": "is required"}),
+        ({"level": "other"}, {"level": "is one of: nothing, project, system"}),
+        ({"code": "a\n"}, {"code": "holds lower-case letters"}),
+        # \d is the ASCII digits in RE2.
+        ({"digits": "٣"}, {"digits": "matches \\d*"}),
+        ({"tags": ["a", "b", "c"]}, {"tags": "has 2 entries at most"}),
+        ({"tags": ["a", "1234"]}, {"tags[1]": "has 3 characters at most"}),
+        ({"ids": [1, 0]}, {"ids[1]": "is 1 or more"}),
+        ({"settings": {"a": "", "b": "", "c": ""}}, {"settings": "has 2 entries at most"}),
+        ({"settings": {"abcd": "x"}}, {"settings['abcd']": "has 3 characters at most"}),
+        ({"settings": {"a": "1234"}}, {"settings['a']": "has 3 characters at most"}),
+        ({"reference": None}, {"reference": "is required"}),
+        ({"reference": {}}, {"reference.ref": "is required: id or name"}),
+        ({"reference": {"id": 0}}, {"reference.id": "is 1 or more"}),
+        ({"reference": {"name": "12345"}}, {"reference.name": "has 4 characters at most"}),
+        ({"others": []}, {"others": "has 1 entry at least"}),
+        ({"others": [{"id": 1}, {"id": -1}]}, {"others[1].id": "is 1 or more"}),
+        ({"name": "", "page": -1, "reference": {}}, None),
+    ],
+)
+def test_what_is_beyond_its_bounds_is_named_in_words(fields: dict[str, Any], expected: dict[str, str] | None) -> None:
+    found = wrong(request(**fields))
+    assert found == expected if expected is not None else set(found) == {"name", "page", "reference.ref"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"page": -1}, "BAD_REQUEST"),
+        ({"digest": "12345"}, "DIGEST_INVALID"),
+        ({"tags": ["1234"]}, "TAG_INVALID"),
+        # The first of several.
+        ({"digest": "12345", "tags": ["1234"]}, "DIGEST_INVALID"),
+    ],
+)
+def test_the_reason_is_the_one_that_the_contract_names(fields: dict[str, Any], reason: str) -> None:
+    message = request(**fields)
+    assert CHECK is not None
+    with pytest.raises(Invalid) as caught:
+        CHECK(message, message.ByteSize())
+    assert caught.value.reason == reason
+
+
+def test_a_bounded_number_of_violations_is_told() -> None:
+    assert len(wrong(request(ids=[0] * 1000))) == MAXIMUM_FINDINGS
+    assert len(wrong(request(settings={str(1000 + number): "" for number in range(1000)}))) == MAXIMUM_FINDINGS
+    assert len(wrong(request(others=[{"id": 0}] * 1000))) == MAXIMUM_FINDINGS
+
+
+def test_a_long_key_is_shown_by_its_beginning() -> None:
+    assert set(wrong(request(settings={"k" * 100_000: ""}))) == {f"settings[{'k' * 40!r}]"}
+
+
+def test_a_type_without_bounds_costs_nothing() -> None:
+    assert request_check(bounded_pb2.Unbounded.DESCRIPTOR) is None
+    assert request_check(bounded_pb2.Below.DESCRIPTOR) is None
+
+
+def test_a_message_that_holds_itself_is_checked_at_every_depth() -> None:
+    check = request_check(bounded_pb2.Nested.DESCRIPTOR)
+    message = bounded_pb2.Nested(inner={"inner": {"name": "12345"}})
+    assert check is not None
+    with pytest.raises(Invalid) as caught:
+        check(message, message.ByteSize())
+    assert [violation.field for violation in caught.value.violations] == ["inner.inner.name"]
+
+
+class _Untouchable:
+    """A request whose `data` must not be read."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+
+    def __getattr__(self, name: str) -> Any:
+        assert name not in {"data", "note", "settings"}
+        return getattr(self._message, name)
+
+
+def test_a_field_that_cannot_be_too_long_is_not_read() -> None:
+    message: Any = _Untouchable(request(data=b"x", note="x", settings={"a": "b"}))
+    assert CHECK is not None
+    # A request of two bytes on the wire would hold no more than that.
+    CHECK(message, 2)
+    with pytest.raises(AssertionError):
+        CHECK(message, 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("LengthOfNumber", "max_length cannot be said"),
+        ("RangeOfText", "minimum cannot be said"),
+        ("ItemsOfText", "max_items cannot be said"),
+        ("KeysOfList", "keys cannot be said"),
+        ("LengthOfList", "max_length cannot be said"),
+        ("RequiredText", "required cannot be said"),
+        ("RequiredItem", "required cannot be said"),
+        ("UpsideDown", "min_length is more than max_length"),
+        ("UnknownReason", "WRONG is no reason"),
+        ("BoundsNothing", "bound nothing"),
+        ("LooksAhead", "pattern"),
+        ("NamesGroup", "pattern"),
+        ("RefersBack", "pattern"),
+        ("IsAnchored", "pattern"),
+        ("IsNoPattern", "pattern"),
+    ],
+)
+def test_bounds_that_cannot_be_meant_are_refused(name: str, why: str) -> None:
+    with pytest.raises(BoundsError, match=why) as caught:
+        request_check(getattr(bounded_pb2, name).DESCRIPTOR)
+    assert f"{name}.field" in str(caught.value)
