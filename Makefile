@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.roadstead-installed
 # What `make test` hands to pytest, for a part of the tests: make test PYTEST_ARGS="tests/unit -x"
 PYTEST_ARGS ?=
+# The processes that `make test` runs tests in, a file in one of them; 0: all tests in one, as a debugger needs it.
+TEST_WORKERS ?= 3
 # What `make run` hands to `roadstead up`: make run UP_ARGS="--http 0.0.0.0:8080 --data-dir /srv/roadstead"
 UP_ARGS ?=
 
@@ -36,7 +38,7 @@ tools: ## Install the programs that tests drive (Debian packages as root, Go pro
 	@scripts/install-tools $(TOOLS)
 
 test: install tools ## Install what the tests need, and run them
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Several targets, so that `make --keep-going check` shows everything that is wrong at once.
 check: check-format check-lint check-types check-stubs check-contracts breaking check-imports ## Check all that CI checks

@@ -8,9 +8,10 @@ which a conftest.py defines:
         return metasvc.store.migrations
 """
 
+import fcntl
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +20,8 @@ import pytest
 from svckit.sql import opening
 from svckit.sql.database import Database
 from svckit.sql.migrate import migrate
-from tests.harness.postgres import PostgresServer, numbered_database
+from tests.harness.postgres import numbered_database
+from tests.harness.postgres_server import PostgresServer
 
 SCHEMA = "service"
 # More than any test has units of work at once.
@@ -34,36 +36,49 @@ async def open_database(url: str) -> Database:
 class Templates:
     """Databases with tables, one of each kind for each service, which tests get copies of.
 
-    To migrate an empty one takes longer than most tests.
+    To migrate an empty one takes longer than most tests, so the workers of a run share them.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Has made none.
+        """Makes them when they are asked for.
 
         Args:
-            folder: for those of SQLite.
+            folder: for those of SQLite, and notes of those that are made; the same for all workers.
         """
         self._folder = folder
-        self._files: dict[str, Path] = {}
-        self._names: dict[str, str] = {}
 
     async def sqlite_file(self, migrations: ModuleType) -> Path:
         """The file of a database with a service's tables."""
-        service = migrations.__name__
-        if service not in self._files:
-            file = self._folder / f"{service}.db"
-            await _migrated(f"sqlite:///{file}", migrations)
-            self._files[service] = file
-        return self._files[service]
+        file = self._folder / f"{migrations.__name__}.db"
+        with self.made_once(file.name) as make:
+            if make:
+                await _migrated(f"sqlite:///{file}", migrations)
+        return file
 
     async def postgres_name(self, server: PostgresServer, migrations: ModuleType) -> str:
         """The name of a database with a service's tables."""
-        service = migrations.__name__
-        if service not in self._names:
-            name = f"template of {service}"
-            await _migrated(server.create_database(name), migrations)
-            self._names[service] = name
-        return self._names[service]
+        name = f"template of {migrations.__name__}"
+        with self.made_once(name) as make:
+            if make:
+                # One that was not finished may be there.
+                server.drop_database(name)
+                await _migrated(server.create_database(name), migrations)
+        return name
+
+    @contextmanager
+    def made_once(self, name: str) -> Iterator[bool]:
+        """Whether it has to be made now. Other workers wait until it is, and make it where this one failed."""
+        note = self._folder / f"{name}.made"
+        if note.exists():
+            yield False
+            return
+        # Not NAME.lock, which is the lock of whoever opens a database of SQLite.
+        with (self._folder / f"{name}.making").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            make = not note.exists()
+            yield make
+            if make:
+                note.touch()
 
 
 async def _migrated(url: str, migrations: ModuleType) -> None:
@@ -76,9 +91,15 @@ async def _migrated(url: str, migrations: ModuleType) -> None:
 
 
 @pytest.fixture(scope="session")
-def database_templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """The templates of this session."""
-    return Templates(tmp_path_factory.mktemp("templates"))
+def database_templates(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Templates:
+    """The templates of this run."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        # The folder of a worker lies in that of the run.
+        folder = folder.parent
+    templates = folder / "templates"
+    templates.mkdir(exist_ok=True)
+    return Templates(templates)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -1,34 +1,99 @@
-"""TCP ports of 127.0.0.1 that were free a moment ago: whoever binds them must be ready to find them taken."""
+"""TCP ports that were free a moment ago, and that no other process of tests is given.
 
-import random
+Each process holds a lock on a block of ports until it ends: the workers of a run, and other runs on the same machine,
+take different blocks. A program that is no test may still take a port, so whoever binds one must be ready for that.
+"""
+
+import fcntl
+import os
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
-# Below what Linux gives to outgoing connections (32768 and up), so that nothing else takes one of several in a row.
-_IN_A_ROW = range(20_000, 32_000, 4)
+# Below what Linux gives to outgoing connections (32768 and up), so that none of these takes a port in between.
+_FIRST, _END = 20_000, 32_000
+_BLOCK_SIZE = 200
 
 
-def free_port() -> int:
-    """One port."""
-    [port] = free_ports(1)
-    return port
+class PortBlock:
+    """A range of ports that is ours as long as the process lives."""
+
+    def __init__(self, folder: Path, ports: range, block_size: int = _BLOCK_SIZE) -> None:
+        """Takes the first block that nobody holds.
+
+        Args:
+            folder: of the locks; made if need be.
+            ports: that blocks are parts of.
+            block_size: ports in a block.
+
+        Raises:
+            AssertionError: if all blocks are held.
+        """
+        folder.mkdir(exist_ok=True)
+        for first in range(ports.start, ports.stop, block_size):
+            lock = os.open(folder / str(first), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                continue
+            break
+        else:
+            raise AssertionError(f"every block of ports is held by a running process: see {folder}")
+        # The kernel lets go of the lock when the process ends, however it ends.
+        self._lock = lock
+        self._ports = range(first, first + block_size)
+        self._next = first
+
+    def take(self, count: int, host: str = "127.0.0.1") -> int:
+        """The first of some ports with consecutive numbers. What was given last is given again last.
+
+        Raises:
+            AssertionError: if no so many are free.
+        """
+        for first in self._starts(count):
+            if all(_is_free(port, host) for port in range(first, first + count)):
+                self._next = first + count
+                return first
+        raise AssertionError(f"no {count} ports in a row are free in {self._ports}")
+
+    def close(self) -> None:
+        """Lets others have the block."""
+        os.close(self._lock)
+
+    def _starts(self, count: int) -> Iterator[int]:
+        last = self._ports.stop - count
+        yield from range(self._next, last + 1)
+        yield from range(self._ports.start, min(self._next, last + 1))
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """One port of an address, IPv4 or IPv6."""
+    return _block().take(1, host)
 
 
 def free_ports(count: int) -> list[int]:
     """Some ports, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
+    first = free_ports_in_a_row(count)
+    return list(range(first, first + count))
 
 
 def free_ports_in_a_row(count: int) -> int:
     """The first of some ports with consecutive numbers."""
-    while True:
-        first = random.choice(_IN_A_ROW)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return first
+    return _block().take(count)
+
+
+@cache
+def _block() -> PortBlock:
+    # Not tempfile.gettempdir(): a run with another TMPDIR shares the ports all the same.
+    return PortBlock(Path(f"/tmp/roadstead-test-ports-{os.geteuid()}"), range(_FIRST, _END))
+
+
+def _is_free(port: int, host: str) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.installation import START_SECONDS, Installation, InstallationError
+from tests.harness.ports import free_port
 from tests.harness.probe import answers
 
 
@@ -22,7 +22,7 @@ def second_gateway(installation: Installation, *hosts: str, **settings: str) -> 
         hosts: where it listens, each on a port of its own; in brackets where it is IPv6.
         settings: of the gateway, as variables have them: trusted_proxies='["127.0.0.2/32"]'.
     """
-    addresses = [_free_address(host) for host in hosts]
+    addresses = [f"{host}:{free_port(host.strip('[]'))}" for host in hosts]
     variables = {f"ROADSTEAD_GATEWAY_{name.upper()}": value for name, value in settings.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
     command = ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl.service", "gateway"]
@@ -41,13 +41,6 @@ def second_gateway(installation: Installation, *hosts: str, **settings: str) -> 
         # It keeps nothing, so nothing is lost that a slower end would save.
         process.kill()
         process.wait()
-
-
-def _free_address(host: str) -> str:
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host.strip("[]"), 0))
-        return f"{host}:{probe.getsockname()[1]}"
 
 
 def _wait(address: str, process: "subprocess.Popen[bytes]", installation: Installation) -> None:

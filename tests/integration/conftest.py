@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.harness.installation import Installation, postgresql_variables
+from tests.harness.postgres import numbered_database
 from tests.harness.repository import EMPTY_CONFIG, NO_TLS, MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
 from tests.harness.workspace import Login, Workspace
@@ -17,14 +18,14 @@ from tests.harness.workspace import Login, Workspace
 @pytest.fixture(scope="module")
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The four services, for all tests of a module: leave them running. Parametrized, indirectly, by the database."""
-    variables = {}
-    if request.param == "postgresql":
-        # Asked for by name, so that a run without PostgreSQL starts none.
-        server = request.getfixturevalue("postgres_server")
-        name = f"services_{request.module.__name__.rpartition('.')[2]}"
-        variables = postgresql_variables(server.create_database(name))
-    with running_services(tmp_path_factory.mktemp("services") / "data", variables) as running:
-        yield running
+    with ExitStack() as stack:
+        variables = {}
+        if request.param == "postgresql":
+            # Asked for by name, so that a run without PostgreSQL starts none.
+            server = request.getfixturevalue("postgres_server")
+            variables = postgresql_variables(stack.enter_context(numbered_database(server)))
+        folder = tmp_path_factory.mktemp("services")
+        yield stack.enter_context(running_services(folder / "data", variables))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The four queries of docs/operations.md, run as they stand on the database that a real push has made."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from tests.harness.images import OCI_CONFIG, OCI_MANIFEST, Image, image, write_oci_layout
 from tests.harness.installation import Installation, postgresql_variables, running_installation
 from tests.harness.meta_rows import MetaRows
+from tests.harness.postgres import numbered_database
 from tests.harness.programs import Client
 
 TAG = "1.20.2-alpine"
@@ -35,11 +37,12 @@ def database(
     """The database of metasvc, after the first push of an installation, while it runs."""
     data_dir = tmp_path_factory.mktemp("queries") / "data"
     url, variables = f"sqlite:///{data_dir}/metasvc/meta.db", {}
-    if request.param == "postgresql":
-        # Asked for by name, so that a run without PostgreSQL starts none.
-        url = request.getfixturevalue("postgres_server").create_database("four_queries")
-        variables = postgresql_variables(url)
-    with running_installation(data_dir, grpc=False, environment=variables) as installation:
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            # Asked for by name, so that a run without PostgreSQL starts none.
+            url = stack.enter_context(numbered_database(request.getfixturevalue("postgres_server")))
+            variables = postgresql_variables(url)
+        installation = stack.enter_context(running_installation(data_dir, grpc=False, environment=variables))
         push(installation, pushed, tmp_path_factory.mktemp("crane"))
         yield MetaRows(url)
 

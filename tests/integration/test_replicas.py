@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.postgres import numbered_database
+from tests.harness.postgres_server import PostgresServer
 from tests.harness.replicas import ReplicaSet, replicas
 from tests.harness.repository import EMPTY_CONFIG, NO_TLS, Repository, closing, dumped, open_repository
 from tests.harness.workspace import MAINTAINER, Login
@@ -50,9 +51,9 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("replicas")
-    with replicas(folder, postgres_server.create_database("replicas")) as (first, second, password):
+    with numbered_database(postgres_server) as url, replicas(folder, url) as (first, second, password):
         admin = Login("admin", password)
         # Each request at another replica than the one before.
         project, login = new_project(admin, first, second)

@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,14 +14,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.harness import postgres
 from tests.harness.ports import free_port
-from tests.harness.postgres import (
+from tests.harness.postgres_server import (
     Account,
     PostgresServer,
     PostgresStartError,
-    _initialise,
-    _remove_left_behind,
-    _start,
     binaries,
+    initialise,
+    remove_left_behind,
+    start,
 )
 
 
@@ -38,7 +39,7 @@ def stopped_data() -> Iterator[Path]:
     account = Account.find()
     root = Path(tempfile.mkdtemp(prefix="rs-pg-", dir="/tmp"))
     os.chown(root, account.uid, account.gid)
-    _initialise(account, binaries(account), root / "data")
+    initialise(account, binaries(account), root / "data")
     yield root / "data"
     shutil.rmtree(root)
 
@@ -66,19 +67,43 @@ async def test_a_database_is_dropped_although_a_connection_is_still_open(postgre
             await connection.execute("SELECT 1")
 
 
+async def test_all_workers_of_a_run_get_one_server_which_ends_with_the_run() -> None:
+    desk = postgres.Desk()
+    try:
+        with ThreadPoolExecutor(2) as workers:
+            one, other = workers.map(postgres.ask, [desk.address] * 2)
+        assert one == other
+        assert await ask(one.url("postgres"), "SELECT 1") == 1
+    finally:
+        desk.close()
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        one.create_database("too_late")
+
+
+def test_a_worker_hears_why_the_server_did_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.harness.postgres_server.Account.find", lambda: Account(1, 1))
+    monkeypatch.setattr("tests.harness.postgres_server.Account.can_run", lambda *_: False)
+    desk = postgres.Desk()
+    try:
+        with pytest.raises(PostgresStartError, match="can run no PostgreSQL"):
+            postgres.ask(desk.address)
+    finally:
+        desk.close()
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     account = Account.find()
     with pytest.raises(PostgresStartError, match=r"does not exist|could not access|Permission denied"):
-        _start(account, binaries(account), tmp_path / "absent")
+        start(account, binaries(account), tmp_path / "absent")
 
 
 async def test_a_port_that_somebody_took_in_between_is_replaced_by_another(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, stopped_data: Path
 ) -> None:
     ports = iter([postgres_server.port, free_port()])
-    monkeypatch.setattr(postgres, "free_port", lambda: next(ports))
+    monkeypatch.setattr("tests.harness.postgres_server.free_port", lambda: next(ports))
     account = Account.find()
-    process, port = _start(account, binaries(account), stopped_data)
+    process, port = start(account, binaries(account), stopped_data)
     try:
         assert port != postgres_server.port
         assert await ask(PostgresServer(port).url("postgres"), "SELECT 1") == 1
@@ -94,6 +119,6 @@ def test_what_a_killed_session_left_behind_is_removed_and_nothing_else(tmp_path:
     strange.mkdir()
     with (held / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _remove_left_behind(str(tmp_path))
+        remove_left_behind(str(tmp_path))
 
     assert sorted(tmp_path.iterdir()) == [held, strange]
