@@ -1,22 +1,51 @@
 """Between the contract's messages and the domain's types."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blobsvc.domain.blob import MAXIMUM_PAGE_SIZE
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob
+from blobsvc.domain.placement import (
+    HttpHeader,
+    PlacementKind,
+    ReadFilePlacement,
+    ReadPlacement,
+    ReadUrlPlacement,
+    StreamPlacement,
+    WriteFilePlacement,
+    WritePlacement,
+    WriteUrlPlacement,
+)
+from blobsvc.domain.ports import LocatedBlob
 from blobsvc.domain.upload import FinishedUpload, StartedUpload
+from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob
-from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ListBlobsResponse
-from roadstead.blob.v1.upload_pb2 import Placement, Upload
+from roadstead.blob.v1.blob_service_pb2 import (
+    DeleteBlobRequest,
+    ListBlobsRequest,
+    ListBlobsResponse,
+    LocateBlobRequest,
+    LocateBlobResponse,
+)
+from roadstead.blob.v1.upload_pb2 import Upload
 from roadstead.blob.v1.upload_service_pb2 import FinishUploadResponse, StartUploadResponse
 from svckit.errors import FieldViolation, Invalid, from_oci_error
 from svckit.oci.digest import ALGORITHMS, SHA256, Digest
 from svckit.oci.errors import DigestInvalidError, NameInvalidError
 from svckit.oci.repository import RepositoryName
 from svckit.paging import PageToken, clamp_page_size, query_fingerprint
+
+_PLACEMENT_KINDS: Mapping[int, PlacementKind] = MappingProxyType(
+    {
+        placement_pb2.PLACEMENT_KIND_STREAM: PlacementKind.STREAM,
+        placement_pb2.PLACEMENT_KIND_FILE: PlacementKind.FILE,
+        placement_pb2.PLACEMENT_KIND_URL: PlacementKind.URL,
+    }
+)
 
 
 def digest(text: str) -> Digest:
@@ -78,7 +107,7 @@ def started(upload: StartedUpload) -> StartUploadResponse:
     """The answer to a start."""
     return StartUploadResponse(
         upload=Upload(id=str(upload.upload.id), committed_size_bytes=0, ticket=upload.ticket),
-        placements=[Placement(stream=Placement.Stream())],
+        placements=[_write_placement(placement) for placement in upload.placements],
         expire_time=_timestamp(upload.expire_time),
     )
 
@@ -86,6 +115,20 @@ def started(upload: StartedUpload) -> StartUploadResponse:
 def finished(upload: FinishedUpload) -> FinishUploadResponse:
     """The answer to a finish."""
     return FinishUploadResponse(receipt=upload.receipt, size_bytes=upload.size_bytes)
+
+
+def placement_kinds(request: LocateBlobRequest) -> frozenset[PlacementKind] | None:
+    """The kinds of placement that a caller can use; None for all."""
+    if not request.kinds:
+        return None
+    return frozenset(_PLACEMENT_KINDS[kind] for kind in request.kinds if kind in _PLACEMENT_KINDS)
+
+
+def located(blob: LocatedBlob) -> LocateBlobResponse:
+    """The answer to where a blob is."""
+    return LocateBlobResponse(
+        placements=[_read_placement(placement) for placement in blob.placements], size_bytes=blob.blob.size_bytes
+    )
 
 
 def finished_before(request: ListBlobsRequest) -> datetime | None:
@@ -136,6 +179,56 @@ def page(found: BlobPage, request: ListBlobsRequest) -> ListBlobsResponse:
         values = (str(found.next_after.digest), found.next_after.generation.number)
         response.next_page_token = PageToken(values).encode(_fingerprint(request))
     return response
+
+
+def _read_placement(placement: ReadPlacement) -> placement_pb2.ReadPlacement:
+    message = placement_pb2.ReadPlacement
+    match placement:
+        case StreamPlacement():
+            return message(stream=message.Stream())
+        case ReadFilePlacement(path, store_id, inode, size_bytes):
+            return message(file=message.File(path=path, store_id=store_id, inode=inode, size_bytes=size_bytes))
+        case ReadUrlPlacement(url, expire_time, headers, accepts_ranges):
+            return message(
+                url=message.Url(
+                    url=url,
+                    expire_time=_timestamp(expire_time),
+                    headers=_headers(headers),
+                    accepts_ranges=accepts_ranges,
+                )
+            )
+
+
+def _write_placement(placement: WritePlacement) -> placement_pb2.WritePlacement:
+    message = placement_pb2.WritePlacement
+    match placement:
+        case StreamPlacement():
+            return message(stream=message.Stream())
+        case WriteFilePlacement(path, store_id, inode, committed_size_bytes):
+            return message(
+                file=message.File(
+                    path=path,
+                    store_id=store_id,
+                    inode=inode,
+                    committed_size_bytes=committed_size_bytes,
+                    lock=message.LOCK_FLOCK,
+                )
+            )
+        case WriteUrlPlacement(parts, minimum_bytes, maximum_bytes, expire_time):
+            return message(
+                url=message.Url(
+                    parts=[
+                        message.Part(number=part.number, url=part.url, headers=_headers(part.headers)) for part in parts
+                    ],
+                    minimum_part_size_bytes=minimum_bytes,
+                    maximum_part_size_bytes=maximum_bytes,
+                    expire_time=_timestamp(expire_time),
+                )
+            )
+
+
+def _headers(headers: Iterable[HttpHeader]) -> list[placement_pb2.PlacementHeader]:
+    return [placement_pb2.PlacementHeader(name=header.name, value=header.value) for header in headers]
 
 
 def _generation(number: int) -> Generation:

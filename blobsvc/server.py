@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blobsvc.config import SECTION, BlobSettings
 from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
-from blobsvc.domain.upload import UploadLifetimes, expire_uploads
+from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
 from blobsvc.servicers.blob import BlobServicer
 from blobsvc.servicers.upload import UploadServicer
 from blobsvc.store.filesystem import FileStore
@@ -95,7 +95,7 @@ def build_server(
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
         add_UploadServiceServicer_to_server,
-        UploadServicer(uploads, signer, lifetimes, stream_idle_seconds=settings.rpc.stream_idle_seconds),
+        UploadServicer(UploadPorts(uploads, signer, lifetimes), stream_idle_seconds=settings.rpc.stream_idle_seconds),
     )
     server.add(add_BlobServiceServicer_to_server, BlobServicer(blobs, admin))
     return server

@@ -1,10 +1,12 @@
-"""Finished blobs: how they are read on a grant."""
+"""Finished blobs: how they are located and read on a grant."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from blobsvc.domain.model import BlobKey, StoredBlob
-from blobsvc.domain.ports import BlobReader
+from blobsvc.domain.placement import PlacementKind, of_kinds
+from blobsvc.domain.ports import BlobReader, LocatedBlob
 from svckit.errors import Invalid, NotFound
 from svckit.oci.errors import DigestInvalidError
 from svckit.tokens import Grant
@@ -37,6 +39,22 @@ async def stat_blob(blobs: BlobReader, grant: Grant) -> StoredBlob:
         DomainError: BLOB_UNKNOWN, it is gone, or is not what the grant says.
     """
     return _as_granted(await blobs.stat(_key_of(grant)), grant)
+
+
+async def locate_blob(blobs: BlobReader, grant: Grant, kinds: Collection[PlacementKind] | None) -> LocatedBlob:
+    """Give the ways to read the blob that a grant names.
+
+    Args:
+        blobs: of the store.
+        grant: that was held up.
+        kinds: of placement that the caller can use; None for all.
+
+    Raises:
+        DomainError: BLOB_UNKNOWN, as `stat_blob`.
+    """
+    located = await blobs.locate(_key_of(grant))
+    _as_granted(located.blob, grant)
+    return located if kinds is None else replace(located, placements=of_kinds(kinds, located.placements))
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.placement import ReadPlacement, WritePlacement
 from svckit.oci.digest import Digest
 
 
@@ -32,7 +33,7 @@ class UploadWriter(Protocol):
     """Takes uploads from their start to their end.
 
     A session begins with `start` and ends with `finish`, `cancel`, or when it expires (`BlobAdmin.expire_uploads`).
-    Every method but `start` raises BLOB_UPLOAD_UNKNOWN for one that never was or has ended.
+    Every method that takes an id raises BLOB_UPLOAD_UNKNOWN for a session that never was or has ended.
     """
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
@@ -52,6 +53,15 @@ class UploadWriter(Protocol):
         Raises:
             DomainError: RANGE_INVALID with `committed_size`, the upload ends elsewhere; UPLOAD_CONFLICT, somebody else
                 holds it.
+        """
+
+    async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
+        """Give the ways to write an upload, best first. The stream is always among them.
+
+        Not every caller may be told of the others (`domain.placement.write_placements_for`).
+
+        Raises:
+            DomainError: UNAVAILABLE.
         """
 
     async def status(self, upload_id: UploadId) -> int:
@@ -88,11 +98,27 @@ class OpenedBlob:
     chunks: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class LocatedBlob:
+    """A blob, and how it may be read.
+
+    Attributes:
+        blob: the blob.
+        placements: the ways to read it, best first.
+    """
+
+    blob: StoredBlob
+    placements: tuple[ReadPlacement, ...]
+
+
 class BlobReader(Protocol):
     """Reads what is finished. Every method raises BLOB_UNKNOWN where there is no such generation."""
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         """Give size and time."""
+
+    async def locate(self, key: BlobKey) -> LocatedBlob:
+        """Give the ways to read a blob. The stream is always among them."""
 
     def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AbstractAsyncContextManager[OpenedBlob]:
         """Hold a part of a blob open. A delete meanwhile takes nothing away from it.

@@ -1,10 +1,11 @@
 """Resumable uploads: what a caller may do with one."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
+from blobsvc.domain.placement import WritePlacement, write_placements_for
 from blobsvc.domain.ports import BlobAdmin, UploadWriter
 from svckit.errors import Invalid, NotFound
 from svckit.oci.digest import Digest
@@ -40,21 +41,35 @@ class UploadLifetimes:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadPorts:
+    """What the use cases of uploads need.
+
+    Attributes:
+        uploads: of the store.
+        signer: of tickets and receipts.
+        lifetimes: of sessions.
+    """
+
+    uploads: UploadWriter
+    signer: TokenSigner
+    lifetimes: UploadLifetimes
+
+
+@dataclass(frozen=True, slots=True)
 class StartedUpload:
     """What the caller of a start is told.
 
     Attributes:
         upload: the upload.
-        ticket: the signed ticket. A secret.
+        ticket: the signed ticket. A secret; `repr` hides it.
+        placements: the ways to write it that this caller may take, best first.
         expire_time: when the session ends if nothing is written.
     """
 
     upload: Upload
-    ticket: str
+    ticket: str = field(repr=False)
+    placements: tuple[WritePlacement, ...]
     expire_time: datetime
-
-    def __repr__(self) -> str:
-        return f"StartedUpload(upload={self.upload!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +77,45 @@ class FinishedUpload:
     """What the caller of a finish is told.
 
     Attributes:
-        receipt: the signed receipt. A secret.
+        receipt: the signed receipt. A secret; `repr` hides it.
         size_bytes: of the blob.
     """
 
-    receipt: str
+    receipt: str = field(repr=False)
     size_bytes: int
-
-    def __repr__(self) -> str:
-        return f"FinishedUpload(size_bytes={self.size_bytes})"
 
 
 async def start_upload(
-    uploads: UploadWriter, signer: TokenSigner, lifetimes: UploadLifetimes, owner: UploadOwner, algorithm: str
+    ports: UploadPorts, owner: UploadOwner, algorithm: str, *, caller_service: str | None
 ) -> StartedUpload:
     """Begin an upload and sign its ticket.
+
+    Args:
+        ports: what it needs.
+        owner: for whom it is begun.
+        algorithm: that its digest will have.
+        caller_service: the service that calls, where one does; it decides which placements are offered.
 
     Raises:
         DomainError: UNAVAILABLE, the store cannot take it.
     """
-    upload = await uploads.start(owner, algorithm)
-    ticket = signer.sign(
+    upload = await ports.uploads.start(owner, algorithm)
+    placements = write_placements_for(caller_service, await ports.uploads.placements(upload))
+    ticket = ports.signer.sign(
         UploadTicket(
             subject=owner.subject,
             upload_id=str(upload.id),
             repository=owner.repository,
             project_id=owner.project_id,
         ),
-        lifetime_seconds=lifetimes.ticket_seconds,
+        lifetime_seconds=ports.lifetimes.ticket_seconds,
     )
-    idle = timedelta(seconds=min(lifetimes.idle_seconds, lifetimes.total_seconds))
-    return StartedUpload(upload=upload, ticket=ticket.text, expire_time=datetime.now(UTC) + idle)
+    idle = timedelta(seconds=min(ports.lifetimes.idle_seconds, ports.lifetimes.total_seconds))
+    return StartedUpload(upload, ticket.text, placements, expire_time=datetime.now(UTC) + idle)
 
 
 async def write_upload(
-    uploads: UploadWriter, ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
+    ports: UploadPorts, ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
 ) -> int:
     """Append bytes, and give the committed size: what survives a crash.
 
@@ -111,7 +130,7 @@ async def write_upload(
         DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another one is writing;
             BAD_REQUEST, a chunk is too large; UNAVAILABLE, the store is full.
     """
-    async with uploads.open(_upload_of(ticket, repository), offset) as appender:
+    async with ports.uploads.open(_upload_of(ticket, repository), offset) as appender:
         async for data in chunks:
             if len(data) > MAXIMUM_CHUNK_BYTES:
                 raise Invalid("BAD_REQUEST", f"a message carries {MAXIMUM_CHUNK_BYTES} bytes at most")
@@ -119,22 +138,17 @@ async def write_upload(
         return await appender.commit()
 
 
-async def upload_status(uploads: UploadWriter, ticket: UploadTicket, repository: str) -> int:
+async def upload_status(ports: UploadPorts, ticket: UploadTicket, repository: str) -> int:
     """Give the committed size.
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN, also once it is finished.
     """
-    return await uploads.status(_upload_of(ticket, repository))
+    return await ports.uploads.status(_upload_of(ticket, repository))
 
 
 async def finish_upload(
-    uploads: UploadWriter,
-    signer: TokenSigner,
-    ticket: UploadTicket,
-    repository: str,
-    digest: Digest,
-    expected_size_bytes: int | None,
+    ports: UploadPorts, ticket: UploadTicket, repository: str, digest: Digest, expected_size_bytes: int | None
 ) -> FinishedUpload:
     """Verify the bytes, store them as a new generation, and sign a receipt.
 
@@ -144,8 +158,8 @@ async def finish_upload(
         DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session lives; DIGEST_INVALID, and it has ended;
             UPLOAD_CONFLICT, another one is still writing; UNAVAILABLE.
     """
-    blob = await uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
-    receipt = signer.sign(
+    blob = await ports.uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
+    receipt = ports.signer.sign(
         Receipt(
             subject=ticket.subject,
             repository=ticket.repository,
@@ -158,13 +172,13 @@ async def finish_upload(
     return FinishedUpload(receipt=receipt.text, size_bytes=blob.size_bytes)
 
 
-async def cancel_upload(uploads: UploadWriter, ticket: UploadTicket, repository: str) -> None:
+async def cancel_upload(ports: UploadPorts, ticket: UploadTicket, repository: str) -> None:
     """End an upload and forget its bytes.
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another one is still writing.
     """
-    await uploads.cancel(_upload_of(ticket, repository))
+    await ports.uploads.cancel(_upload_of(ticket, repository))
 
 
 async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: datetime) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 
 from blobsvc import convert
-from blobsvc.domain.blob import read_blob, stat_blob
+from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
 from blobsvc.domain.ports import BlobAdmin, BlobReader
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -14,6 +14,8 @@ from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobResponse,
     ListBlobsRequest,
     ListBlobsResponse,
+    LocateBlobRequest,
+    LocateBlobResponse,
     ReadBlobRequest,
     ReadBlobResponse,
     StatBlobRequest,
@@ -41,6 +43,9 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
 
     async def StatBlob(self, request: StatBlobRequest, context: Context) -> StatBlobResponse:
         return StatBlobResponse(blob=convert.blob(await stat_blob(self._blobs, _grant())))
+
+    async def LocateBlob(self, request: LocateBlobRequest, context: Context) -> LocateBlobResponse:
+        return convert.located(await locate_blob(self._blobs, _grant(), convert.placement_kinds(request)))
 
     async def ListBlobs(self, request: ListBlobsRequest, context: Context) -> ListBlobsResponse:
         found = await self._admin.list(

@@ -8,9 +8,8 @@ import grpc.aio
 
 from blobsvc import convert
 from blobsvc.domain.model import UploadOwner
-from blobsvc.domain.ports import UploadWriter
 from blobsvc.domain.upload import (
-    UploadLifetimes,
+    UploadPorts,
     cancel_upload,
     finish_upload,
     start_upload,
@@ -33,7 +32,6 @@ from roadstead.blob.v1.upload_service_pb2 import (
 from svckit.access.call import current_call
 from svckit.errors import Invalid, error_for
 from svckit.tokens import UploadTicket
-from svckit.tokens.signer import TokenSigner
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,25 +39,20 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Serves uploads from any store."""
 
-    def __init__(
-        self, uploads: UploadWriter, signer: TokenSigner, lifetimes: UploadLifetimes, *, stream_idle_seconds: float
-    ) -> None:
+    def __init__(self, ports: UploadPorts, *, stream_idle_seconds: float) -> None:
         """Builds it.
 
         Args:
-            uploads: of the store.
-            signer: of tickets and receipts.
-            lifetimes: of sessions.
+            ports: what the use cases need.
             stream_idle_seconds: how long a writer may stand still; it holds the upload's lock meanwhile.
         """
-        self._uploads = uploads
-        self._signer = signer
-        self._lifetimes = lifetimes
+        self._ports = ports
         self._stream_idle_seconds = stream_idle_seconds
 
     async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
         algorithm = convert.algorithm(request.digest_algorithm)
-        started = await start_upload(self._uploads, self._signer, self._lifetimes, _owner(request), algorithm)
+        caller_service = current_call().caller_service
+        started = await start_upload(self._ports, _owner(request), algorithm, caller_service=caller_service)
         return convert.started(started)
 
     async def WriteUpload(
@@ -70,21 +63,21 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         current_call().present(header.ticket)
         offset = header.offset if header.HasField("offset") else None
         chunks = self._chunks(messages)
-        committed = await write_upload(self._uploads, _ticket(), header.repository, offset, chunks)
+        committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks)
         return WriteUploadResponse(committed_size_bytes=committed)
 
     async def GetUploadStatus(self, request: GetUploadStatusRequest, context: Context) -> GetUploadStatusResponse:
-        committed = await upload_status(self._uploads, _ticket(), request.repository)
+        committed = await upload_status(self._ports, _ticket(), request.repository)
         return GetUploadStatusResponse(committed_size_bytes=committed)
 
     async def FinishUpload(self, request: FinishUploadRequest, context: Context) -> FinishUploadResponse:
         digest = convert.digest(request.digest)
         size = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
-        finished = await finish_upload(self._uploads, self._signer, _ticket(), request.repository, digest, size)
+        finished = await finish_upload(self._ports, _ticket(), request.repository, digest, size)
         return convert.finished(finished)
 
     async def CancelUpload(self, request: CancelUploadRequest, context: Context) -> CancelUploadResponse:
-        await cancel_upload(self._uploads, _ticket(), request.repository)
+        await cancel_upload(self._ports, _ticket(), request.repository)
         return CancelUploadResponse()
 
     async def _header(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:

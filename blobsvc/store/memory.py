@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from blobsvc.domain.blob import checked_range
 from blobsvc.domain.generation import GenerationClock
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
-from blobsvc.domain.ports import OpenedBlob
+from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
+from blobsvc.domain.ports import LocatedBlob, OpenedBlob
 from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
 
@@ -92,6 +93,10 @@ class MemoryUploads:
         finally:
             session.held = False
 
+    async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
+        """As the port says."""
+        return STREAM_ONLY
+
     async def status(self, upload_id: UploadId) -> int:
         """As the port says."""
         return len(self._living(upload_id).data)
@@ -148,6 +153,10 @@ class MemoryBlobs:
     async def stat(self, key: BlobKey) -> StoredBlob:
         """As the port says."""
         return self._found(key)[0]
+
+    async def locate(self, key: BlobKey) -> LocatedBlob:
+        """As the port says."""
+        return LocatedBlob(await self.stat(key), STREAM_ONLY)
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:

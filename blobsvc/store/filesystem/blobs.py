@@ -10,7 +10,8 @@ from typing import Self
 
 from blobsvc.domain.blob import checked_range
 from blobsvc.domain.model import BlobKey, StoredBlob
-from blobsvc.domain.ports import OpenedBlob
+from blobsvc.domain.placement import STREAM_ONLY
+from blobsvc.domain.ports import LocatedBlob, OpenedBlob
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.layout import Layout
@@ -52,6 +53,10 @@ class FileBlobs:
         if blob is None:
             raise NotFound("BLOB_UNKNOWN")
         return blob
+
+    async def locate(self, key: BlobKey) -> LocatedBlob:
+        """As the port says."""
+        return LocatedBlob(await self.stat(key), STREAM_ONLY)
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:

@@ -10,6 +10,7 @@ from functools import partial
 
 from blobsvc.domain.generation import GenerationClock
 from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
 from blobsvc.store.filesystem.appender import FileAppender
 from blobsvc.store.filesystem.commit import finished_blob, store_as_blob
 from blobsvc.store.filesystem.failures import disk_failures
@@ -92,6 +93,10 @@ class FileUploads:
                 yield appender
             finally:
                 await asyncio.shield(asyncio.ensure_future(appender.settle()))
+
+    async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
+        """As the port says."""
+        return STREAM_ONLY
 
     async def status(self, upload_id: UploadId) -> int:
         """As the port says. While somebody writes, it is what has been written so far."""

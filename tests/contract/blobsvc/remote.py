@@ -1,17 +1,37 @@
 """The ports of blobsvc over gRPC: the same roles, played by a client of the service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from blobsvc import convert
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
-from blobsvc.domain.ports import BlobAdmin, OpenedBlob
+from blobsvc.domain.placement import (
+    HttpHeader,
+    PlacementKind,
+    ReadFilePlacement,
+    ReadPlacement,
+    ReadUrlPlacement,
+    StreamPlacement,
+    UrlPart,
+    WriteFilePlacement,
+    WritePlacement,
+    WriteUrlPlacement,
+)
+from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob
+from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob
-from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
+from roadstead.blob.v1.blob_service_pb2 import (
+    DeleteBlobRequest,
+    ListBlobsRequest,
+    LocateBlobRequest,
+    ReadBlobRequest,
+    StatBlobRequest,
+)
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
     CancelUploadRequest,
@@ -45,6 +65,18 @@ class RemoteBlobs:
     async def stat(self, key: BlobKey) -> StoredBlob:
         request = StatBlobRequest(grant=self._grant(key))
         return _stored((await self._stub.StatBlob(request, metadata=self._metadata())).blob)
+
+    async def locate(self, key: BlobKey, kinds: Collection[PlacementKind] | None = None) -> LocatedBlob:
+        wanted = (
+            []
+            if kinds is None
+            else [placement_pb2.PlacementKind.Value(f"PLACEMENT_KIND_{kind.name}") for kind in kinds]
+        )
+        request = LocateBlobRequest(grant=self._grant(key), kinds=wanted)
+        response = await self._stub.LocateBlob(request, metadata=self._metadata())
+        blob = await self.stat(key)
+        assert response.size_bytes == blob.size_bytes
+        return LocatedBlob(blob, tuple(_read_placement(placement) for placement in response.placements))
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
@@ -98,6 +130,7 @@ class RemoteUploads:
         self._keyring = keyring
         self._blobs = blobs
         self._tickets: dict[UploadId, str] = {}
+        self._placements: dict[UploadId, tuple[WritePlacement, ...]] = {}
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
         token = self._keyring.registry_token(
@@ -107,6 +140,7 @@ class RemoteUploads:
         response = await self._stub.StartUpload(request, metadata=bearer(token))
         upload_id = UploadId(response.upload.id)
         self._tickets[upload_id] = response.upload.ticket
+        self._placements[upload_id] = tuple(_write_placement(placement) for placement in response.placements)
         # The generation stays the service's own until a receipt names it.
         return Upload(upload_id, owner, algorithm, Generation(1), datetime.now(UTC))
 
@@ -119,6 +153,9 @@ class RemoteUploads:
             yield RemoteAppender(call)
         finally:
             call.cancel()
+
+    async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
+        return self._placements[upload.id]
 
     async def status(self, upload_id: UploadId) -> int:
         request = GetUploadStatusRequest(ticket=self._ticket(upload_id))
@@ -171,5 +208,46 @@ class RemoteAdmin:
 
 
 def _stored(blob: Blob) -> StoredBlob:
-    time = blob.create_time.ToDatetime(tzinfo=UTC)
-    return StoredBlob(BlobKey.of(blob.digest, blob.generation), blob.size_bytes, time)
+    return StoredBlob(BlobKey.of(blob.digest, blob.generation), blob.size_bytes, _time(blob.create_time))
+
+
+def _read_placement(message: placement_pb2.ReadPlacement) -> ReadPlacement:
+    match message.WhichOneof("way"):
+        case "stream":
+            return StreamPlacement()
+        case "file":
+            file = message.file
+            return ReadFilePlacement(file.path, file.store_id, file.inode, file.size_bytes)
+        case "url":
+            url = message.url
+            return ReadUrlPlacement(url.url, _time(url.expire_time), _headers(url.headers), url.accepts_ranges)
+        case _:
+            raise AssertionError(message)
+
+
+def _write_placement(message: placement_pb2.WritePlacement) -> WritePlacement:
+    match message.WhichOneof("way"):
+        case "stream":
+            return StreamPlacement()
+        case "file":
+            file = message.file
+            assert file.lock == placement_pb2.WritePlacement.LOCK_FLOCK
+            return WriteFilePlacement(file.path, file.store_id, file.inode, file.committed_size_bytes)
+        case "url":
+            url = message.url
+            return WriteUrlPlacement(
+                tuple(UrlPart(part.number, part.url, _headers(part.headers)) for part in url.parts),
+                url.minimum_part_size_bytes,
+                url.maximum_part_size_bytes,
+                _time(url.expire_time),
+            )
+        case _:
+            raise AssertionError(message)
+
+
+def _headers(messages: Iterable[placement_pb2.PlacementHeader]) -> tuple[HttpHeader, ...]:
+    return tuple(HttpHeader(message.name, message.value) for message in messages)
+
+
+def _time(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)

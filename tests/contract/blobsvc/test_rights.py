@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from blobsvc.domain.model import BlobKey
-from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest, StatBlobRequest
+from roadstead.blob.v1.blob_service_pb2 import (
+    DeleteBlobRequest,
+    ListBlobsRequest,
+    LocateBlobRequest,
+    ReadBlobRequest,
+    StatBlobRequest,
+)
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
     CancelUploadRequest,
@@ -70,6 +76,11 @@ class Client:
         metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
         response = await self.blobs.StatBlob(StatBlobRequest(grant=grant), metadata=metadata)
         return response.blob.size_bytes
+
+    async def locate(self, grant: str, token: str | None = None) -> list[str | None]:
+        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        response = await self.blobs.LocateBlob(LocateBlobRequest(grant=grant), metadata=metadata)
+        return [placement.WhichOneof("way") for placement in response.placements]
 
 
 @pytest.fixture
@@ -226,6 +237,9 @@ async def test_no_bad_grant_opens_a_blob(client: Client) -> None:
             assert await client.read(bad) is None, what
         with refused("GRANT_INVALID"):
             assert await client.stat(bad) is None, what
+        with refused("GRANT_INVALID"):
+            assert await client.locate(bad) is None, what
+    assert await client.locate(client.keyring.grant(key, len(DATA))) == ["stream"]
     assert await client.stat(client.keyring.grant(key, len(DATA))) == len(DATA)
 
 
@@ -235,6 +249,8 @@ async def test_a_grant_that_was_overheard_opens_nothing(client: Client) -> None:
     thief = client.keyring.registry_token(REPOSITORY, "pull", subject="user:8")
     with refused("GRANT_INVALID"):
         await client.read(grant, thief)
+    with refused("GRANT_INVALID"):
+        await client.locate(grant, thief)
     with refused("GRANT_INVALID"):
         await client.read(grant, "not a token at all")
 
@@ -261,6 +277,8 @@ async def test_a_blob_that_is_not_what_the_grant_says_is_unknown(client: Client)
             await client.read(grant)
         with refused("BLOB_UNKNOWN"):
             await client.stat(grant)
+        with refused("BLOB_UNKNOWN"):
+            await client.locate(grant)
 
 
 async def test_lists_and_deletes_are_for_the_collector_alone(service: Service, client: Client) -> None:

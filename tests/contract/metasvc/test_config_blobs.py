@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blobsvc.domain.model import BlobKey, StoredBlob
-from blobsvc.domain.ports import BlobReader, OpenedBlob
+from blobsvc.domain.ports import BlobReader, LocatedBlob, OpenedBlob
 from blobsvc.store.memory import MemoryStore
 from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.domain.model import ServedBlob
@@ -120,6 +120,9 @@ class SilentBlobs:
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         return await self._blobs.stat(key)
+
+    async def locate(self, key: BlobKey) -> LocatedBlob:
+        return await self._blobs.locate(key)
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.blob.v1 import blob_pb2 as roadstead_dot_blob_dot_v1_dot_blob__pb2
+from roadstead.blob.v1 import placement_pb2 as roadstead_dot_blob_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\"?\n\x0fReadBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\" \n\x0fStatBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"n\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11\x44\x65leteBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"\x14\n\x12\x44\x65leteBlobResponse2\xba\x03\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\"?\n\x0fReadBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\" \n\x0fStatBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"S\n\x11LocateBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12/\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKind\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"n\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11\x44\x65leteBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"\x14\n\x12\x44\x65leteBlobResponse2\xa9\x04\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +39,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
+  _globals['_BLOBSERVICE'].methods_by_name['LocateBlob']._loaded_options = None
+  _globals['_BLOBSERVICE'].methods_by_name['LocateBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\220\002\001\312\363\030\n\032\010\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006jobsvc'
-  _globals['_READBLOBREQUEST']._serialized_start=154
-  _globals['_READBLOBREQUEST']._serialized_end=217
-  _globals['_READBLOBRESPONSE']._serialized_start=219
-  _globals['_READBLOBRESPONSE']._serialized_end=251
-  _globals['_STATBLOBREQUEST']._serialized_start=253
-  _globals['_STATBLOBREQUEST']._serialized_end=285
-  _globals['_STATBLOBRESPONSE']._serialized_start=287
-  _globals['_STATBLOBRESPONSE']._serialized_end=344
-  _globals['_LISTBLOBSREQUEST']._serialized_start=346
-  _globals['_LISTBLOBSREQUEST']._serialized_end=456
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=458
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=542
-  _globals['_DELETEBLOBREQUEST']._serialized_start=544
-  _globals['_DELETEBLOBREQUEST']._serialized_end=599
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=601
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=621
-  _globals['_BLOBSERVICE']._serialized_start=624
-  _globals['_BLOBSERVICE']._serialized_end=1066
+  _globals['_READBLOBREQUEST']._serialized_start=189
+  _globals['_READBLOBREQUEST']._serialized_end=252
+  _globals['_READBLOBRESPONSE']._serialized_start=254
+  _globals['_READBLOBRESPONSE']._serialized_end=286
+  _globals['_STATBLOBREQUEST']._serialized_start=288
+  _globals['_STATBLOBREQUEST']._serialized_end=320
+  _globals['_STATBLOBRESPONSE']._serialized_start=322
+  _globals['_STATBLOBRESPONSE']._serialized_end=379
+  _globals['_LOCATEBLOBREQUEST']._serialized_start=381
+  _globals['_LOCATEBLOBREQUEST']._serialized_end=464
+  _globals['_LOCATEBLOBRESPONSE']._serialized_start=466
+  _globals['_LOCATEBLOBRESPONSE']._serialized_end=560
+  _globals['_LISTBLOBSREQUEST']._serialized_start=562
+  _globals['_LISTBLOBSREQUEST']._serialized_end=672
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=674
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=758
+  _globals['_DELETEBLOBREQUEST']._serialized_start=760
+  _globals['_DELETEBLOBREQUEST']._serialized_end=815
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=817
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=837
+  _globals['_BLOBSERVICE']._serialized_start=840
+  _globals['_BLOBSERVICE']._serialized_end=1393
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from roadstead.blob.v1 import blob_pb2 as _blob_pb2
+from roadstead.blob.v1 import placement_pb2 as _placement_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -117,6 +118,62 @@ class StatBlobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatBlobResponse: _TypeAlias = StatBlobResponse  # noqa: Y015
+
+@_typing.final
+class LocateBlobRequest(_message.Message):
+    """What LocateBlob needs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    """The grant."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_placement_pb2.PlacementKind.ValueType]:
+        """The kinds of placement that the caller can use; empty for all. Kinds that this service does not know are ignored."""
+
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        kinds: _abc.Iterable[_placement_pb2.PlacementKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "kinds", b"kinds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateBlobRequest: _TypeAlias = LocateBlobRequest  # noqa: Y015
+
+@_typing.final
+class LocateBlobResponse(_message.Message):
+    """What LocateBlob answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACEMENTS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """Bytes of the blob."""
+    @_builtins.property
+    def placements(self) -> _containers.RepeatedCompositeFieldContainer[_placement_pb2.ReadPlacement]:
+        """Ways to read the blob, best first; none where no wanted kind is offered. The stream always is."""
+
+    def __init__(
+        self,
+        *,
+        placements: _abc.Iterable[_placement_pb2.ReadPlacement] | None = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["placements", b"placements", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateBlobResponse: _TypeAlias = LocateBlobResponse  # noqa: Y015
 
 @_typing.final
 class ListBlobsRequest(_message.Message):

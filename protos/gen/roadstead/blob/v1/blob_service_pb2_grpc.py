@@ -45,6 +45,11 @@ class BlobServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.FromString,
                 _registered_method=True)
+        self.LocateBlob = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/LocateBlob',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobResponse.FromString,
+                _registered_method=True)
         self.ListBlobs = channel.unary_unary(
                 '/roadstead.blob.v1.BlobService/ListBlobs',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListBlobsRequest.SerializeToString,
@@ -70,6 +75,13 @@ class BlobServiceServicer:
 
     def StatBlob(self, request, context):
         """Reads what is known of a blob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateBlob(self, request, context):
+        """Offers the ways to read a blob, best first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +113,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.StatBlob,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.SerializeToString,
+            ),
+            'LocateBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateBlob,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobResponse.SerializeToString,
             ),
             'ListBlobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBlobs,
@@ -168,6 +185,33 @@ class BlobService:
             '/roadstead.blob.v1.BlobService/StatBlob',
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/LocateBlob',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class BlobServiceStub:
     """Reads bytes of a blob. The grant is judged before the first byte."""
     StatBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]
     """Reads what is known of a blob."""
+    LocateBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]
+    """Offers the ways to read a blob, best first."""
     ListBlobs: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]
     """Lists stored generations by digest, for the collector."""
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]
@@ -51,6 +53,8 @@ class BlobServiceAsyncStub(BlobServiceStub):
     """Reads bytes of a blob. The grant is judged before the first byte."""
     StatBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]  # type: ignore[assignment]
     """Reads what is known of a blob."""
+    LocateBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]  # type: ignore[assignment]
+    """Offers the ways to read a blob, best first."""
     ListBlobs: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]  # type: ignore[assignment]
     """Lists stored generations by digest, for the collector."""
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
@@ -74,6 +78,14 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.StatBlobResponse, _abc.Awaitable[_blob_service_pb2.StatBlobResponse]]:
         """Reads what is known of a blob."""
+
+    @_abc_1.abstractmethod
+    def LocateBlob(
+        self,
+        request: _blob_service_pb2.LocateBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.LocateBlobResponse, _abc.Awaitable[_blob_service_pb2.LocateBlobResponse]]:
+        """Offers the ways to read a blob, best first."""
 
     @_abc_1.abstractmethod
     def ListBlobs(

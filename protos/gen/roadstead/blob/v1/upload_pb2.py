@@ -24,21 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/blob/v1/upload.proto\x12\x11roadstead.blob.v1\"\x82\x02\n\tPlacement\x12\x35\n\x06stream\x18\x01 \x01(\x0b\x32#.roadstead.blob.v1.Placement.StreamH\x00\x12\x31\n\x04\x66ile\x18\x02 \x01(\x0b\x32!.roadstead.blob.v1.Placement.FileH\x00\x12/\n\x03url\x18\x03 \x01(\x0b\x32 .roadstead.blob.v1.Placement.UrlH\x00\x1a\x08\n\x06Stream\x1a\x35\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\t\x12\r\n\x05inode\x18\x03 \x01(\x04\x1a\x12\n\x03Url\x12\x0b\n\x03url\x18\x01 \x01(\tB\x05\n\x03way\"B\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06ticket\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/blob/v1/upload.proto\x12\x11roadstead.blob.v1\"B\n\x06Upload\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06ticket\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.blob.v1.upload_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLACEMENT']._serialized_start=54
-  _globals['_PLACEMENT']._serialized_end=312
-  _globals['_PLACEMENT_STREAM']._serialized_start=222
-  _globals['_PLACEMENT_STREAM']._serialized_end=230
-  _globals['_PLACEMENT_FILE']._serialized_start=232
-  _globals['_PLACEMENT_FILE']._serialized_end=285
-  _globals['_PLACEMENT_URL']._serialized_start=287
-  _globals['_PLACEMENT_URL']._serialized_end=305
-  _globals['_UPLOAD']._serialized_start=314
-  _globals['_UPLOAD']._serialized_end=380
+  _globals['_UPLOAD']._serialized_start=53
+  _globals['_UPLOAD']._serialized_end=119
 # @@protoc_insertion_point(module_scope)

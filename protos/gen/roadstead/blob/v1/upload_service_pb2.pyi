@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from roadstead.blob.v1 import placement_pb2 as _placement_pb2
 from roadstead.blob.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
 import sys
@@ -60,8 +61,8 @@ class StartUploadResponse(_message.Message):
         """The upload."""
 
     @_builtins.property
-    def placements(self) -> _containers.RepeatedCompositeFieldContainer[_upload_pb2.Placement]:
-        """Ways to write it, best first."""
+    def placements(self) -> _containers.RepeatedCompositeFieldContainer[_placement_pb2.WritePlacement]:
+        """Ways to write it, best first. The stream is always among them; the others are offered to the gateway only."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -71,7 +72,7 @@ class StartUploadResponse(_message.Message):
         self,
         *,
         upload: _upload_pb2.Upload | None = ...,
-        placements: _abc.Iterable[_upload_pb2.Placement] | None = ...,
+        placements: _abc.Iterable[_placement_pb2.WritePlacement] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "upload", b"upload"]  # noqa: Y015

@@ -1,0 +1,90 @@
+"""A file store that offers its files, and addresses that lead nowhere, as the stores to come will offer theirs."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.placement import (
+    STREAM_ONLY,
+    HttpHeader,
+    ReadFilePlacement,
+    ReadUrlPlacement,
+    UrlPart,
+    WriteFilePlacement,
+    WritePlacement,
+    WriteUrlPlacement,
+)
+from blobsvc.domain.ports import LocatedBlob, OpenedBlob, UploadAppender
+from blobsvc.store.filesystem import FileStore
+from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.session import data_path
+from svckit.oci.digest import Digest
+
+NEXT_YEAR = datetime(2100, 1, 1, tzinfo=UTC)
+READ_URL = ReadUrlPlacement(
+    "https://store.example/blob?signature=1", NEXT_YEAR, (HttpHeader("x-key", "1"),), accepts_ranges=False
+)
+WRITE_URL = WriteUrlPlacement(
+    (
+        UrlPart(1, "https://store.example/upload?part=1", (HttpHeader("x-key", "1"), HttpHeader("x-sum", "a="))),
+        UrlPart(2, "https://store.example/upload?part=2"),
+    ),
+    minimum_part_size_bytes=5 * 1024**2,
+    maximum_part_size_bytes=5 * 1024**3,
+    expire_time=NEXT_YEAR,
+)
+
+
+class PlacingUploads:
+    """`domain.ports.UploadWriter`."""
+
+    def __init__(self, store: FileStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
+        return await self._store.uploads.start(owner, algorithm)
+
+    async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
+        path = data_path(Layout(self._folder).upload(upload.id))
+        status = path.stat()
+        file = WriteFilePlacement(str(path.relative_to(self._folder)), self._store.id, status.st_ino, status.st_size)
+        return (file, WRITE_URL, *STREAM_ONLY)
+
+    def open(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadAppender]:
+        return self._store.uploads.open(upload_id, offset)
+
+    async def status(self, upload_id: UploadId) -> int:
+        return await self._store.uploads.status(upload_id)
+
+    async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
+        return await self._store.uploads.finish(upload_id, digest, expected_size_bytes)
+
+    async def cancel(self, upload_id: UploadId) -> None:
+        await self._store.uploads.cancel(upload_id)
+
+
+class PlacingBlobs:
+    """`domain.ports.BlobReader`."""
+
+    def __init__(self, store: FileStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    async def stat(self, key: BlobKey) -> StoredBlob:
+        return await self._store.blobs.stat(key)
+
+    async def locate(self, key: BlobKey) -> LocatedBlob:
+        blob = await self.stat(key)
+        path = Layout(self._folder).blob(key)
+        file = ReadFilePlacement(
+            str(path.relative_to(self._folder)), self._store.id, path.stat().st_ino, blob.size_bytes
+        )
+        return LocatedBlob(blob, (file, READ_URL, *STREAM_ONLY))
+
+    @asynccontextmanager
+    async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
+        async with self._store.blobs.open(key, offset, limit) as opened:
+            yield opened
