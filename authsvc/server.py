@@ -88,7 +88,11 @@ async def open_store(settings: AuthSettings) -> AsyncIterator[SqlStore]:
         DomainError: UNAVAILABLE; the database does not answer.
     """
     async with open_migrated(settings, migrations) as database:
-        yield SqlStore(database, robot_name_prefix=settings.robot_name_prefix)
+        yield SqlStore(
+            database,
+            robot_name_prefix=settings.robot_name_prefix,
+            idempotency_key_seconds=settings.idempotency_key_seconds,
+        )
 
 
 def build_server(

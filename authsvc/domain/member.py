@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, Member
 from authsvc.domain.permission import Role, lacking
-from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.query import Clause, Exact, Fuzzy, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.ports import Clock, Store, Unit, UnitOfWork
+    from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
 
@@ -39,12 +40,15 @@ async def create_member(
     *,
     user_id: int = 0,
     username: str = "",
-    request_id: str = "",
+    key: IdempotencyKey | None = None,
 ) -> Member:
     """Gives a user, named by id or by name, a role. Whether the caller may make members is judged before.
 
+    A repeat with the same idempotency key answers with the membership that the first call made.
+
     Raises:
-        DomainError: USER_UNKNOWN; CONFLICT, it is a member already; BAD_REQUEST, there is no such role, or no user is
+        DomainError: USER_UNKNOWN; CONFLICT, it is a member already, or the key was used for another request;
+            BAD_REQUEST, there is no such role, or no user is
             named; FORBIDDEN, the role holds what the caller does not.
     """
 
@@ -52,19 +56,19 @@ async def create_member(
         now = clock()
         async with store.write() as unit:
             caller = await identify(unit, identity, now)
-            earlier = await claim_request(unit, caller, "member", request_id)
-            if earlier is not None:
-                member = await unit.members.get(project_id, earlier)
-                if member is None:
-                    raise Conflict(message="this request_id was used for another member")
-                return member
             role = await _assignable(unit, role_id)
             await _check_grant(unit, caller, project_id, role)
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                member = await unit.members.get(project_id, first.made_id)
+                if member is None:
+                    raise made_is_gone()
+                return member
             member_user_id = await _find_user(unit, user_id, username)
             member_id = await unit.members.add(project_id, member_user_id, role_id, now)
             if member_id is None:
                 raise Conflict(message="the user is a member already")
-            await remember_request(unit, caller, "member", request_id, member_id, now)
+            await unit.idempotency.remember(key, member_id)
             member = await _existing(unit, project_id, member_id)
             await unit.commit()
         _log.info(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from authsvc.domain.model import Caller, Member, Project, Robot, RobotState, User
     from authsvc.domain.permission import Permission, Role
+    from svckit.idempotency import IdempotencyRows
     from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.tokens import Claims
@@ -299,19 +300,6 @@ class RoleRows(Protocol):
         """
 
 
-class RequestRows(Protocol):
-    """What creates have created, by their callers' request ids."""
-
-    async def lock(self, subject: str, kind: str, request_id: str) -> int | None:
-        """What this request has created, or None; others with the same request wait until this unit ends."""
-
-    async def add(self, subject: str, kind: str, request_id: str, created_id: int, now: datetime) -> None:
-        """Remembers it."""
-
-    async def forget_before(self, time: datetime) -> None:
-        """Forgets what is older."""
-
-
 class InstallationRows(Protocol):
     """The one row that says that the first start is behind us."""
 
@@ -355,16 +343,16 @@ class Unit(Protocol):
         """Roles."""
 
     @property
-    def requests(self) -> RequestRows:
-        """Repeatable creates."""
-
-    @property
     def installation(self) -> InstallationRows:
         """The first start."""
 
 
 class UnitOfWork(Unit, Protocol):
     """A unit that writes. Leaving it without a commit rolls back."""
+
+    @property
+    def idempotency(self) -> IdempotencyRows:
+        """What first calls with an idempotency key have made."""
 
     async def commit(self) -> None:
         """Makes it stay."""

@@ -11,8 +11,8 @@ from authsvc.domain.caller import identify
 from authsvc.domain.model import Identity, Project
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project_settings import parse_settings
-from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition, from_oci_error
+from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.oci.errors import NameInvalidError
@@ -22,6 +22,7 @@ from svckit.query import Clause, Exact, Fuzzy, Key, Order
 if TYPE_CHECKING:
     from authsvc.domain.model import Caller
     from authsvc.domain.ports import Clock, Store, Unit
+    from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
 
@@ -100,14 +101,16 @@ async def create_project(
     identity: Identity,
     new: NewProject,
     *,
-    request_id: str = "",
+    key: IdempotencyKey | None = None,
     default_storage_limit_bytes: int,
 ) -> SeenProject:
     """Creates a project that the caller owns, as its first project administrator.
 
+    A repeat with the same idempotency key answers with the project that the first call created.
+
     Raises:
-        DomainError: CONFLICT, the name is taken; FORBIDDEN, the caller is no user, or sets a limit and is no
-            administrator; UNAUTHORIZED.
+        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller is no
+            user, or sets a limit and is no administrator; UNAUTHORIZED.
     """
 
     async def work() -> SeenProject:
@@ -117,11 +120,11 @@ async def create_project(
             if caller.kind != "user":
                 raise Denied(message="a project needs an owner, and robots cannot own")
             limit = _limit(caller, new.storage_limit_bytes, default_storage_limit_bytes)
-            earlier = await claim_request(unit, caller, "project", request_id)
-            if earlier is not None:
-                project = await unit.projects.get(earlier)
-                if project is None or project.name != new.name:
-                    raise Conflict(message="this request_id was used for another project")
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                project = await unit.projects.get(first.made_id)
+                if project is None:
+                    raise made_is_gone()
                 roles = await unit.members.roles_of(caller.id, [project.id])
                 return SeenProject(project, roles.get(project.id, ()))
             project_id = await unit.projects.add(
@@ -135,7 +138,7 @@ async def create_project(
             if project_id is None:
                 raise Conflict(message=f"the project {new.name} exists already")
             await unit.members.add(project_id, caller.id, PROJECT_ADMIN_ROLE, now)
-            await remember_request(unit, caller, "project", request_id, project_id, now)
+            await unit.idempotency.remember(key, project_id)
             project = await _existing(unit, project_id)
             await unit.commit()
         _log.info("project_created", project_id=project_id, project=new.name, public=new.public, actor=caller.subject)

@@ -11,6 +11,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, Robot
 from authsvc.domain.permission import Permission, check_robot_permissions, lacking
 from svckit.errors import Conflict, Denied, DomainError, FieldViolation, Invalid, NotFound
+from svckit.idempotency import IDEMPOTENCY_KEY, FirstCall, made_is_gone, used_for_another_request
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.query import Clause, Exact, Form, Key, Order, parse_query
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from authsvc.domain.ports import Clock, RobotAccess, Store, Unit
     from authsvc.domain.robot_secret import RobotSecrets
+    from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
 
@@ -99,26 +101,41 @@ async def create_robot(
     name: str,
     spec: RobotSpec,
     chosen_secret: str,
+    *,
+    key: IdempotencyKey | None = None,
 ) -> NewSecret:
     """Creates a robot in the project that its permissions name.
 
+    A repeat with the same idempotency key answers as the first call did. The secret of that answer comes from the
+    request, so only a secret of the caller's choice can be repeated: one that is made here is not kept.
+
     Raises:
         DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; CONFLICT, the name is
-            taken in the project; BAD_REQUEST; UNAUTHORIZED.
+            taken in the project, or the key was used for another request; BAD_REQUEST, also for a key without a chosen
+            secret; UNAUTHORIZED.
     """
+    if key is not None and not chosen_secret:
+        _refuse(
+            "secret",
+            f"is needed beside an {IDEMPOTENCY_KEY}: one that is made at random could not be given a second time",
+        )
     if not 1 <= len(name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(name):
         _refuse("name", "has lower-case letters and digits, with single '.', '_' or '-' between them")
     project_id = await access.check_named(spec.project, "create")
     secret, secret_hash = await secrets.make(chosen_secret)
 
-    async def work() -> Robot:
+    days = FOR_EVER if spec.duration_days is None else spec.duration_days
+
+    async def work() -> Robot | FirstCall:
         now = clock()
         async with store.write() as unit:
             caller = await identify(unit, identity, now)
             if caller.kind == "anonymous":
                 raise Denied
             await _check_grant(unit, caller, project_id, spec.permissions)
-            days = FOR_EVER if spec.duration_days is None else spec.duration_days
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                return first
             robot_id = await unit.robots.add(
                 project_id=project_id,
                 name=name,
@@ -134,12 +151,24 @@ async def create_robot(
             )
             if robot_id is None:
                 raise Conflict(message=f"the project has a robot {name} already")
+            await unit.idempotency.remember(key, robot_id, secret_hash=secret_hash)
             robot = await _existing(unit, robot_id)
             await unit.commit()
         _log.info("robot_created", robot_id=robot.id, name=robot.full_name, actor=caller.subject)
         return robot
 
-    return NewSecret(await store.repeat(work), secret)
+    made = await store.repeat(work)
+    if isinstance(made, Robot):
+        return NewSecret(made, secret)
+    # After the unit has ended: nobody else could write while this hashes.
+    if not await secrets.verify(made.secret_hash, secret):
+        raise used_for_another_request()
+    async with store.read() as unit:
+        robot = await unit.robots.get(made.made_id)
+    if robot is None:
+        raise made_is_gone()
+    # Its life may have been changed since; the first answer told how long it was then.
+    return NewSecret(replace(robot, expire_time=_expire_time(robot.create_time, days)), secret)
 
 
 async def get_robot(store: Store, access: RobotAccess, robot_id: int) -> Robot:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, User
 from authsvc.domain.password import check_new_password
-from authsvc.domain.request import claim_request, remember_request
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
+from svckit.idempotency import FirstCall, made_is_gone, used_for_another_request
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.query import Key, Order
@@ -20,6 +20,7 @@ from svckit.query import Key, Order
 if TYPE_CHECKING:
     from authsvc.domain.login import Login
     from authsvc.domain.ports import Clock, Hasher, Store, Unit, UnitOfWork
+    from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
 
@@ -117,30 +118,27 @@ async def create_user(
     identity: Identity,
     new: NewUser,
     *,
-    request_id: str = "",
+    key: IdempotencyKey | None = None,
     robot_name_prefix: str,
 ) -> User:
-    """Creates a user. A repeat with the same `request_id` answers with the user that the first one created.
+    """Creates a user. A repeat with the same idempotency key answers with the user that the first call created.
 
     Raises:
-        DomainError: BAD_REQUEST, a name that robots have; CONFLICT, the name or the mail address is taken;
-            UNAUTHORIZED, the caller is disabled or gone.
+        DomainError: BAD_REQUEST, a name that robots have; CONFLICT, the name or the mail address is taken,
+            or the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
     """
     if new.username.startswith(robot_name_prefix):
         _refuse("username", f"begins with {robot_name_prefix}, as the names of robots do")
     # Before the unit begins: nobody else could write while this one hashes.
     password_hash = await hasher.hash(new.password)
 
-    async def work() -> User:
+    async def work() -> User | FirstCall:
         now = clock()
         async with store.write() as unit:
             caller = await identify(unit, identity, now)
-            earlier = await claim_request(unit, caller, "user", request_id)
-            if earlier is not None:
-                user = await unit.users.get(earlier)
-                if user is None or user.username != new.username:
-                    raise Conflict(message="this request_id was used for another user")
-                return user
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                return first
             user_id = await unit.users.add(
                 username=new.username,
                 email=new.email,
@@ -152,13 +150,23 @@ async def create_user(
             )
             if user_id is None:
                 raise Conflict(message="the username or the mail address is taken")
-            await remember_request(unit, caller, "user", request_id, user_id, now)
+            await unit.idempotency.remember(key, user_id, secret_hash=password_hash)
             user = await _existing(unit, user_id)
             await unit.commit()
         _log.info("user_created", user_id=user_id, username=new.username, actor=caller.subject)
         return user
 
-    return await store.repeat(work)
+    made = await store.repeat(work)
+    if isinstance(made, User):
+        return made
+    # After the unit has ended, for the same reason.
+    if not await hasher.verify(made.secret_hash, new.password):
+        raise used_for_another_request()
+    async with store.read() as unit:
+        user = await unit.users.get(made.made_id)
+    if user is None:
+        raise made_is_gone()
+    return user
 
 
 async def get_user(store: Store, clock: Clock, identity: Identity, user_id: int) -> User:

@@ -10,6 +10,7 @@ from roadstead.auth.v1 import member_service_pb2 as pb
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceServicer
 from svckit.access.call import current_call
 from svckit.errors import NotFound
+from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -37,7 +38,7 @@ class MemberServicer(MemberServiceServicer):
             request.role_id,
             user_id=request.member_user.user_id,
             username=request.member_user.username,
-            request_id=request.request_id,
+            key=idempotency_key(request),
         )
         return pb.CreateMemberResponse(member=from_member(member))
 

@@ -10,6 +10,7 @@ from roadstead.auth.v1 import project_service_pb2 as pb
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceServicer
 from svckit.access.call import current_call
 from svckit.errors import NotFound
+from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -40,7 +41,7 @@ class ProjectServicer(ProjectServiceServicer):
             self._clock,
             known_identity(current_call().principal),
             new,
-            request_id=request.request_id,
+            key=idempotency_key(request),
             default_storage_limit_bytes=self._default_storage_limit_bytes,
         )
         return pb.CreateProjectResponse(project=from_seen(project))

@@ -11,6 +11,7 @@ from roadstead.auth.v1.robot_pb2 import RobotSecret
 from roadstead.auth.v1.robot_service_pb2_grpc import RobotServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
+from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -64,7 +65,15 @@ class RobotServicer(RobotServiceServicer):
             disabled=request.disabled,
         )
         created = await domain.create_robot(
-            self._store, self._secrets, self._access, self._clock, identity, request.name, spec, request.secret
+            self._store,
+            self._secrets,
+            self._access,
+            self._clock,
+            identity,
+            request.name,
+            spec,
+            request.secret,
+            key=idempotency_key(request),
         )
         return pb.CreateRobotResponse(robot=from_created_robot(created))
 

@@ -10,6 +10,7 @@ from authsvc.domain import user as domain
 from roadstead.auth.v1 import user_service_pb2 as pb
 from roadstead.auth.v1.user_service_pb2_grpc import UserServiceServicer
 from svckit.access.call import current_call
+from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -57,7 +58,7 @@ class UserServicer(UserServiceServicer):
             self._clock,
             _identity(),
             new,
-            request_id=request.request_id,
+            key=idempotency_key(request),
             robot_name_prefix=self._robot_name_prefix,
         )
         return pb.CreateUserResponse(user=from_user(user))

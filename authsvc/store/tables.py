@@ -3,7 +3,7 @@
 `store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of
 their own.
 
-Rows are locked in one order by every write: installation, request, user (by id), project, member, robot.
+Rows are locked in one order by every write: installation, idempotency, user (by id), project, member, robot.
 """
 
 from sqlalchemy import (
@@ -22,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
 from svckit.sql.types import BigIntKey, ByteOrdered, UtcDateTime
 
@@ -153,14 +154,4 @@ robot_permission = Table(
     PrimaryKeyConstraint("robot_id", "project_id", "resource", "action"),
 )
 
-# What a create has created, for callers who repeat it.
-request = Table(
-    "request",
-    metadata,
-    Column("subject", Word, nullable=False),
-    Column("kind", Word, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("created_id", BigInteger, nullable=False),
-    Column("create_time", UtcDateTime, nullable=False, index=True),
-    PrimaryKeyConstraint("subject", "kind", "request_id"),
-)
+idempotency = idempotency_table(metadata)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from authsvc.store.installation import SqlInstallation
 from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
-from authsvc.store.request import SqlRequests
 from authsvc.store.robot import SqlRobots
 from authsvc.store.role import SqlRoles
+from authsvc.store.tables import idempotency
 from authsvc.store.user import SqlUsers
 from svckit.sql.errors import retry_conflicts
+from svckit.sql.idempotency import SqlIdempotency
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,11 +58,6 @@ class SqlUnit:
         return SqlRoles(self._conn)
 
     @property
-    def requests(self) -> SqlRequests:
-        """Repeatable creates."""
-        return SqlRequests(self._conn)
-
-    @property
     def installation(self) -> SqlInstallation:
         """The first start."""
         return SqlInstallation(self._conn)
@@ -69,6 +65,15 @@ class SqlUnit:
 
 class SqlUnitOfWork(SqlUnit):
     """A unit that writes. See `domain.ports.UnitOfWork`."""
+
+    def __init__(self, conn: AsyncConnection, robot_name_prefix: str, idempotency_key_seconds: float) -> None:
+        super().__init__(conn, robot_name_prefix)
+        self._idempotency_key_seconds = idempotency_key_seconds
+
+    @property
+    def idempotency(self) -> SqlIdempotency:
+        """What first calls with an idempotency key have made."""
+        return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
 
     async def commit(self) -> None:
         """See `domain.ports.UnitOfWork.commit`."""
@@ -78,10 +83,17 @@ class SqlUnitOfWork(SqlUnit):
 class SqlStore:
     """Gives out units on one database. See `domain.ports.Store`."""
 
-    def __init__(self, database: Database, *, robot_name_prefix: str) -> None:
-        """Takes the database, and what the full names of robots begin with, which is a setting and in no row."""
+    def __init__(self, database: Database, *, robot_name_prefix: str, idempotency_key_seconds: float) -> None:
+        """Takes the database, and settings of the store.
+
+        Args:
+            database: with its tables.
+            robot_name_prefix: what the full names of robots begin with; it is in no row.
+            idempotency_key_seconds: how long an idempotency key is remembered.
+        """
         self._database = database
         self._robot_name_prefix = robot_name_prefix
+        self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnit]:
@@ -93,7 +105,7 @@ class SqlStore:
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.ports.Store.write`."""
         async with self._database.write() as conn:
-            yield SqlUnitOfWork(conn, self._robot_name_prefix)
+            yield SqlUnitOfWork(conn, self._robot_name_prefix, self._idempotency_key_seconds)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `domain.ports.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""

@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import grpc
 import grpc.aio
 
+from svckit.idempotency import IDEMPOTENCY_KEY
 from svckit.rpc.address import parse_address
 from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from svckit.rpc.forwarding import Forwarding
-from svckit.rpc.policy import IDEMPOTENCY_KEY, Repeat, call_policy
+from svckit.rpc.policy import Repeat, call_policy
 from svckit.rpc.server import LOOKAHEAD_BYTES, MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
 from svckit.rpc.tls import TlsSettings
 

@@ -10,12 +10,10 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from roadstead.options.v1 import call_pb2
+from svckit.idempotency import IDEMPOTENCY_KEY
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
-
-IDEMPOTENCY_KEY: Final = "idempotency_key"
-"""The request field that makes a repeat of a create harmless."""
 
 _REPEATABLE: Final = frozenset({MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT})
 

@@ -27,6 +27,8 @@ class DatabaseServiceSettings(ServiceSettings):
     """The PostgreSQL schema of its tables; made when it is absent. SQLite has none."""
     database_pool_size: PoolSize
     """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
+    idempotency_key_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 24 * 3600
+    """How long a repeat of a create with an idempotency key is answered as the first call was."""
 
     @property
     def is_postgresql(self) -> bool:

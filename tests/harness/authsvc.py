@@ -49,6 +49,7 @@ S = TypeVar("S")
 ADMIN_PASSWORD = "Admin-password-1"
 PASSWORD = "Correct-horse-1"
 PREFIX = "robot$"
+IDEMPOTENCY_KEY_SECONDS = 3600
 
 ROLES = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
 
@@ -212,6 +213,11 @@ def permission_group(project: str, *permissions: str) -> robot_pb2.RobotPermissi
     )
 
 
+def sql_store(database: Database) -> SqlStore:
+    """The store on a database that has its tables."""
+    return SqlStore(database, robot_name_prefix=PREFIX, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
+
+
 @pytest.fixture(scope="session")
 def migrations() -> ModuleType:
     """The history of authsvc's tables."""
@@ -221,7 +227,7 @@ def migrations() -> ModuleType:
 @pytest.fixture
 async def auth_store(migrated_database: Database) -> SqlStore:
     """A store with its tables, on each of the databases."""
-    return SqlStore(migrated_database, robot_name_prefix=PREFIX)
+    return sql_store(migrated_database)
 
 
 @pytest.fixture

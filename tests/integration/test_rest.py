@@ -270,6 +270,21 @@ def signed(subject: Image) -> Image:
     return Image(OCI_MANIFEST, json.dumps(document).encode(), {digest: empty})
 
 
+def test_a_create_is_repeated_by_the_header_idempotency_key_and_by_nothing_else(walk: Walk) -> None:
+    project = {"project_name": f"p{secrets.token_hex(5)}"}
+    key = {"Idempotency-Key": secrets.token_hex(8)}
+    first, again = (walk.call("POST", "/projects", 201, json=project, headers=key) for _ in range(2))
+    assert again.headers["Location"] == first.headers["Location"]
+    walk.call("POST", "/projects", 409, json={**project, "public": True}, headers=key)
+    walk.call("POST", "/projects", 409, json=project)
+    # What a body says of it does not count: a client of Harbor may send fields of these names for reasons of its own.
+    other = {"project_name": f"p{secrets.token_hex(5)}", "request_id": "same", "idempotency_key": "same"}
+    made = walk.call("POST", "/projects", 201, json=other)
+    walk.call("POST", "/projects", 409, json=other)
+    for answer in (first, made):
+        walk.change("DELETE", answer.headers["Location"].removeprefix("/api/v2.0"))
+
+
 def test_who_may_not_see_a_project_does_not_learn_that_it_is_there(walk: Walk, management: Management) -> None:
     project, outsider = management.create_project(), management.create_user()
     for path in (f"/projects/{project}", f"/projects/{project}/members", f"/projects/{project}/repositories/x"):

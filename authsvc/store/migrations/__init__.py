@@ -1,3 +1,3 @@
 """The history of authsvc's tables."""
 
-HEAD = "0002"
+HEAD = "0003"

@@ -41,7 +41,7 @@ async def test_members_are_made_by_id_or_by_name_and_read_back(authsvc: AuthServ
 async def test_one_user_is_a_member_once(authsvc: AuthService) -> None:
     alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
     await alice.make_project("team")
-    request = create(3, member_user={"user_id": bob.id}, request_id="r")
+    request = create(3, member_user={"user_id": bob.id}, idempotency_key="r")
     answers = await asyncio.gather(*(alice.members.CreateMember(request) for _ in range(3)))
     assert len({answer.member.id for answer in answers}) == 1
     with pytest.raises(Conflict):

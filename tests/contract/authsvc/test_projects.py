@@ -43,14 +43,14 @@ async def test_who_creates_a_project_owns_and_administers_it(authsvc: AuthServic
 
 async def test_a_name_is_taken_once_and_a_repeat_answers_as_the_first_did(authsvc: AuthService) -> None:
     alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
-    request = pb.CreateProjectRequest(name="team", request_id="r1")
+    request = pb.CreateProjectRequest(name="team", idempotency_key="r1")
     answers = await asyncio.gather(*(alice.projects.CreateProject(request) for _ in range(4)))
     assert {answer.project.id for answer in answers} == {answers[0].project.id}
     assert all(list(answer.project.current_user_role_ids) == [1] for answer in answers)
     for caller, again in (
         (bob, request),
         (alice, pb.CreateProjectRequest(name="team")),
-        (alice, pb.CreateProjectRequest(name="other", request_id="r1")),
+        (alice, pb.CreateProjectRequest(name="other", idempotency_key="r1")),
     ):
         with pytest.raises(Conflict):
             await caller.projects.CreateProject(again)

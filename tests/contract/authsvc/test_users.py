@@ -52,11 +52,11 @@ async def test_a_deleted_users_name_may_be_given_again_and_its_id_not(authsvc: A
 
 
 async def test_a_repeated_create_answers_as_the_first_did(authsvc: AuthService) -> None:
-    request = new(request_id="once")
+    request = new(idempotency_key="once")
     answers = await asyncio.gather(*(authsvc.admin.users.CreateUser(request) for _ in range(4)))
     assert {answer.user.id for answer in answers} == {answers[0].user.id}
     with pytest.raises(Conflict):
-        await authsvc.admin.users.CreateUser(new("bob", request_id="once"))
+        await authsvc.admin.users.CreateUser(new("bob", idempotency_key="once"))
     await authsvc.admin.users.DeleteUser(pb.DeleteUserRequest(user_id=answers[0].user.id))
     with pytest.raises(Conflict):
         await authsvc.admin.users.CreateUser(request)
@@ -85,7 +85,7 @@ async def test_a_repeated_create_answers_as_the_first_did(authsvc: AuthService) 
         new(email="nobody"),
         new(realname="a" * 256),
         new(comment="a" * 1025),
-        new(request_id="a" * 65),
+        new(idempotency_key="a" * 129),
     ],
 )
 async def test_what_breaks_a_rule_is_refused(authsvc: AuthService, request_: pb.CreateUserRequest) -> None:

@@ -19,19 +19,15 @@ from google.protobuf.message_factory import GetMessageClass
 
 from svckit.errors import Unavailable
 from svckit.errors.status import abort
+from svckit.idempotency import IDEMPOTENCY_KEY
 from svckit.rpc import RpcChannel, open_channel
-from svckit.rpc.policy import IDEMPOTENCY_KEY
 from tests.harness.contracts import Rpc, every_rpc
 
 RPCS = {rpc.name: rpc for rpc in every_rpc()}
 # Of these, a repeat does harm: written by hand, with the reasons in the contracts.
 NEVER_REPEATED = {
-    "auth.v1.MemberService/CreateMember",
-    "auth.v1.ProjectService/CreateProject",
-    "auth.v1.RobotService/CreateRobot",
     "auth.v1.RobotService/RefreshRobotSecret",
     "auth.v1.UserService/ChangeUserPassword",
-    "auth.v1.UserService/CreateUser",
     "blob.v1.UploadService/WriteUpload",
     "meta.v1.TagService/CreateTag",
 }

@@ -29,11 +29,11 @@ class CreateMemberRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     ROLE_ID_FIELD_NUMBER: _builtins.int
     MEMBER_USER_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     role_id: _builtins.int
     """Harbor's id of the role."""
-    request_id: _builtins.str
-    """Makes a repeat harmless: any string of the caller's, 64 characters at most."""
+    idempotency_key: _builtins.str
+    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -48,11 +48,11 @@ class CreateMemberRequest(_message.Message):
         project: _project_ref_pb2.ProjectRef | None = ...,
         role_id: _builtins.int = ...,
         member_user: _member_pb2.MemberUser | None = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["member_user", b"member_user", "project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_user", b"member_user", "project", b"project", "request_id", b"request_id", "role_id", b"role_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "member_user", b"member_user", "project", b"project", "role_id", b"role_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,7 @@ class MemberServiceServicer:
     """
 
     def CreateMember(self, request, context):
-        """Gives a user a role. CONFLICT if it is a member already.
+        """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

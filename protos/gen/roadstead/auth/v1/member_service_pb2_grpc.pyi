@@ -34,7 +34,7 @@ class MemberServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MemberServiceAsyncStub: ...
     CreateMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]
-    """Gives a user a role. CONFLICT if it is a member already."""
+    """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
     GetMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]
     """Reads a membership."""
     ListMembers: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]
@@ -50,7 +50,7 @@ class MemberServiceAsyncStub(MemberServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]  # type: ignore[assignment]
-    """Gives a user a role. CONFLICT if it is a member already."""
+    """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
     GetMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]  # type: ignore[assignment]
     """Reads a membership."""
     ListMembers: _aio.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.CreateMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.CreateMemberResponse, _abc.Awaitable[_member_service_pb2.CreateMemberResponse]]:
-        """Gives a user a role. CONFLICT if it is a member already."""
+        """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
 
     @_abc_1.abstractmethod
     def GetMember(

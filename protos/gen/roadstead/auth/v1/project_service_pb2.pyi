@@ -50,15 +50,15 @@ class CreateProjectRequest(_message.Message):
     PUBLIC_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     STORAGE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: lower-case letters, digits and `.`, `_`, `-` between them; 1 to 255 characters."""
     public: _builtins.bool
     """Whether anybody may pull; the same as metadata "public"."""
     storage_limit_bytes: _builtins.int
     """Bytes that the project may store, -1 for no limit, which is the default. Administrators only."""
-    request_id: _builtins.str
-    """Makes a repeat harmless: any string of the caller's, 64 characters at most."""
+    idempotency_key: _builtins.str
+    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Settings by Harbor's names; an unknown name is refused."""
@@ -70,11 +70,11 @@ class CreateProjectRequest(_message.Message):
         public: _builtins.bool | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         storage_limit_bytes: _builtins.int | None = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_storage_limit_bytes", b"_storage_limit_bytes", "public", b"public", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_storage_limit_bytes", b"_storage_limit_bytes", "metadata", b"metadata", "name", b"name", "public", b"public", "request_id", b"request_id", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_storage_limit_bytes", b"_storage_limit_bytes", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "name", b"name", "public", b"public", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__public: _TypeAlias = _typing.Literal["public"]  # noqa: Y015
     _WhichOneofArgType__public: _TypeAlias = _typing.Literal["_public", b"_public"]  # noqa: Y015

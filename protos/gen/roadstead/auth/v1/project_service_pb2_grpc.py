@@ -77,7 +77,7 @@ class ProjectServiceServicer:
     """
 
     def CreateProject(self, request, context):
-        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same request_id answers as the first did.
+        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

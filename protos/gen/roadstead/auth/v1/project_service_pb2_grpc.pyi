@@ -34,7 +34,7 @@ class ProjectServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProjectServiceAsyncStub: ...
     CreateProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectRequest, _project_service_pb2.CreateProjectResponse]
-    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same request_id answers as the first did."""
+    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]
     """Reads a project."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]
@@ -54,7 +54,7 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectRequest, _project_service_pb2.CreateProjectResponse]  # type: ignore[assignment]
-    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same request_id answers as the first did."""
+    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
     GetProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """Reads a project."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
@@ -77,7 +77,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.CreateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.CreateProjectResponse, _abc.Awaitable[_project_service_pb2.CreateProjectResponse]]:
-        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same request_id answers as the first did."""
+        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
 
     @_abc_1.abstractmethod
     def GetProject(

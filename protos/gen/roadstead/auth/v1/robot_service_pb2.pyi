@@ -33,6 +33,7 @@ class CreateRobotRequest(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Short name: lower-case letters, digits and `.`, `_`, `-` between them; 1 to 255 characters."""
     description: _builtins.str
@@ -45,6 +46,10 @@ class CreateRobotRequest(_message.Message):
     """Whether it starts disabled."""
     secret: _builtins.str
     """A secret of the caller's choice, where it is strong enough; made at random where empty."""
+    idempotency_key: _builtins.str
+    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did, which
+    needs a secret of the caller's choice: one that was made at random is not kept, and could not be given again.
+    """
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.RobotPermission]:
         """What it may do; exactly one project for a project robot."""
@@ -59,10 +64,11 @@ class CreateRobotRequest(_message.Message):
         disabled: _builtins.bool = ...,
         permissions: _abc.Iterable[_robot_pb2.RobotPermission] | None = ...,
         secret: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "level", b"level", "name", b"name", "permissions", b"permissions", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "idempotency_key", b"idempotency_key", "level", b"level", "name", b"name", "permissions", b"permissions", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,7 +72,7 @@ class RobotServiceServicer:
     """
 
     def CreateRobot(self, request, context):
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project.
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class RobotServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RobotServiceAsyncStub: ...
     CreateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project."""
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
     GetRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]
     """Reads a robot, without its secret."""
     ListRobots: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]
@@ -52,7 +52,7 @@ class RobotServiceAsyncStub(RobotServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]  # type: ignore[assignment]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project."""
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
     GetRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]  # type: ignore[assignment]
     """Reads a robot, without its secret."""
     ListRobots: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.CreateRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.CreateRobotResponse, _abc.Awaitable[_robot_service_pb2.CreateRobotResponse]]:
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project."""
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
 
     @_abc_1.abstractmethod
     def GetRobot(

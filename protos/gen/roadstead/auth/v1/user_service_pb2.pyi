@@ -30,7 +30,7 @@ class CreateUserRequest(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     REALNAME_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """Login name: 1 to 255 characters, none of `,"~#%$` and no control characters."""
     password: _builtins.str
@@ -41,8 +41,8 @@ class CreateUserRequest(_message.Message):
     """Name for people to read, 255 characters at most."""
     comment: _builtins.str
     """Free text, 1024 characters at most."""
-    request_id: _builtins.str
-    """Makes a repeat harmless: any string of the caller's, 64 characters at most."""
+    idempotency_key: _builtins.str
+    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
     def __init__(
         self,
         *,
@@ -51,11 +51,11 @@ class CreateUserRequest(_message.Message):
         email: _builtins.str = ...,
         realname: _builtins.str = ...,
         comment: _builtins.str = ...,
-        request_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "email", b"email", "password", b"password", "realname", b"realname", "request_id", b"request_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "email", b"email", "idempotency_key", b"idempotency_key", "password", b"password", "realname", b"realname", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,7 +92,7 @@ class UserServiceServicer:
     """
 
     def CreateUser(self, request, context):
-        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same request_id answers as the first did.
+        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

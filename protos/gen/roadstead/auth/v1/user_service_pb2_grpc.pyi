@@ -34,7 +34,7 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]
-    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same request_id answers as the first did."""
+    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
     """Reads a user."""
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]
@@ -60,7 +60,7 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]  # type: ignore[assignment]
-    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same request_id answers as the first did."""
+    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Reads a user."""
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CreateUserResponse, _abc.Awaitable[_user_service_pb2.CreateUserResponse]]:
-        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same request_id answers as the first did."""
+        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
 
     @_abc_1.abstractmethod
     def GetUser(

@@ -1,0 +1,78 @@
+"""The idempotency key of the call that is being served."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from svckit.access.call import current_call
+from svckit.errors import FieldViolation, Invalid
+from svckit.idempotency import IDEMPOTENCY_KEY, IdempotencyKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.message import Message
+
+MAXIMUM_CHARACTERS = 128
+
+
+def idempotency_key(request: Message) -> IdempotencyKey | None:
+    """The key of a request, for `svckit.idempotency.IdempotencyRows`; None where the caller sent none.
+
+    Fields that the contract marks `debug_redact` are secrets. They are not part of the request's hash: it is a fast
+    one, and its key, if it had one, would lie beside it in the database, so whoever stole the table could guess a
+    password far faster than by the slow hash that the password itself has. The domain compares secrets by that one.
+
+    Raises:
+        DomainError: BAD_REQUEST; the key is too long, or not printable.
+    """
+    key: str = getattr(request, IDEMPOTENCY_KEY)
+    if not key:
+        return None
+    if len(key) > MAXIMUM_CHARACTERS or not key.isprintable():
+        description = f"has {MAXIMUM_CHARACTERS} printable characters at most"
+        raise Invalid(
+            message=f"{IDEMPOTENCY_KEY} {description}", violations=[FieldViolation(IDEMPOTENCY_KEY, description)]
+        )
+    call = current_call()
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.ClearField(IDEMPOTENCY_KEY)
+    secrets = sorted(_take_secrets(bare))
+    # Which secrets there are is hashed, so that a request without one is not the same as a request with one.
+    hashed = hashlib.sha256("".join(f"{path}\n" for path in secrets).encode())
+    hashed.update(bare.SerializeToString(deterministic=True))
+    return IdempotencyKey(
+        # With the one that a service acts for: jobs of two policies are two callers.
+        subject=str(call.actor),
+        method=call.method,
+        key_hash=hashlib.sha256(key.encode()).hexdigest(),
+        request_hash=hashed.hexdigest(),
+        holds_secret=bool(secrets),
+    )
+
+
+def _take_secrets(message: Message, path: str = "") -> Iterator[str]:
+    """Clears the secret fields of a message and of those inside it, and names those that were set."""
+    for field, value in message.ListFields():
+        here = f"{path}{field.name}"
+        if field.GetOptions().debug_redact:
+            message.ClearField(field.name)
+            yield here
+        elif field.message_type is not None:
+            for name, held in _messages_in(field, value):
+                yield from _take_secrets(held, f"{here}{name}.")
+
+
+def _messages_in(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:
+    """The messages that a field holds, with what tells them apart."""
+    held_type = field.message_type
+    if held_type is not None and held_type.GetOptions().map_entry:
+        if held_type.fields_by_name["value"].message_type is not None:
+            yield from ((f"[{key}]", held) for key, held in value.items())
+    elif field.is_repeated:
+        yield from ((f"[{position}]", held) for position, held in enumerate(value))
+    else:
+        yield "", value
