@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test]'
 	@# So that the first start is as quick as any other, also where Python may not write what it compiles.
-	@$(BIN)/python -m compileall -q ctl gateway authsvc metasvc blobsvc svckit protos/gen
+	@$(BIN)/python -m compileall -q ctl gateway *svc svckit protos/gen
 	@touch $@
 
 run: install ## Install, and start everything on this machine
@@ -61,7 +61,7 @@ check-contracts: install ## Check the style and the format of the contracts
 	$(BIN)/buf format --diff --exit-code
 
 check-imports: install ## Check who imports whom
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/check_imports.py
 
 # A release writes the image: buf build protos -o protos/released.binpb. Two images are compared, because buf counts the two
 # modules of buf.yaml as two and refuses to compare them with one file.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr
 
 from svckit.rpc.settings import RpcServerSettings
+from svckit.services import SERVICES
 from svckit.settings import SettingsError
 from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
-from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "authsvc"
 
@@ -21,7 +21,7 @@ _ADMIN_PASSWORD_VARIABLE = "ROADSTEAD_ADMIN_PASSWORD"  # noqa: S105 - the name o
 class AuthSettings(DatabaseServiceSettings):
     """What authsvc needs."""
 
-    rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/auth.sock",))
+    rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/authsvc/auth.db")
     database_schema: SchemaName = "authsvc"
     database_pool_size: PoolSize = 32
@@ -31,16 +31,12 @@ class AuthSettings(DatabaseServiceSettings):
     """The password of the user admin, for the first start only. ROADSTEAD_ADMIN_PASSWORD says the same."""
     initial_admin_password_file: Path | None = None
     """A file that holds it, where it is set nowhere else. Its last line break is no part of it."""
-    token_service: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_REGISTRY_AUDIENCE
-    """The name of the token service: the audience of registry tokens, and what clients see in the challenge."""
     registry_token_seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 1800
     """How long a registry token lives. containerd cannot fetch another one in the middle of a push."""
     identity_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
     """How long an identity token lives."""
     robot_name_prefix: Annotated[str, Field(pattern=r"^[^\s:+/]{1,32}$")] = "robot$"
     """What the names of robots begin with, and those of users do not."""
-    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
-    """Which users may create projects."""
     default_storage_limit_bytes: Annotated[int, Field(ge=-1)] = -1
     """The quota that a project begins with where its creator says none; -1 for no limit."""
     hash_threads: Annotated[int, Field(ge=1, le=64)] = 2

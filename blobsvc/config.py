@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from svckit.rpc.settings import RpcServerSettings
+from svckit.services import SERVICES
 from svckit.settings import ServiceSettings
-from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "blobsvc"
 
@@ -18,14 +18,12 @@ _DAY_SECONDS = 24 * 60 * 60
 class BlobSettings(ServiceSettings):
     """What blobsvc needs."""
 
-    rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/blob.sock",))
+    rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     """Where it listens, and how much it takes on."""
     key_file: Path = Path("/var/lib/roadstead/keys/blobsvc.pem")
     """Its key pair, which signs tickets and receipts. Made when it is absent. Replicas share one."""
     data_dir: Path = Path("/var/lib/roadstead/blobsvc")
     """The folder of the blobs. Replicas share it, on a file system that has flock and an atomic rename."""
-    token_service: str = DEFAULT_REGISTRY_AUDIENCE
-    """The audience of registry tokens: the name of the token service."""
     upload_expiry_seconds: int = Field(default=7 * _DAY_SECONDS, ge=60)
     """How long an upload may take in all."""
     upload_idle_seconds: int = Field(default=_DAY_SECONDS, ge=60)

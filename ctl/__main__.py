@@ -9,7 +9,8 @@ from typing import Any
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
 from ctl.listen import Address
-from ctl.service import SERVICES, serve
+from ctl.service import serve
+from svckit.services import PORT_COUNT, SERVICES
 
 _DESCRIPTION = """\
 An OCI and Docker registry with Harbor's management model.
@@ -68,16 +69,16 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=_first_port,
         default=9401,
         metavar="N",
-        help="the first of four loopback ports for gRPC callers: authsvc, metasvc, blobsvc, and one that is kept for "
-        "jobs; 0 for none (default: %(default)s)",
+        help=f"the first of {PORT_COUNT} loopback ports for gRPC callers, one for each service; 0 for none "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--metrics-port",
         type=_first_port,
         default=0,
         metavar="N",
-        help="the first of the loopback ports for Prometheus: the same four, then one for each process of the gateway; "
-        "0 for none (default: %(default)s)",
+        help=f"the first of the loopback ports for Prometheus: the same {PORT_COUNT}, then one for each process of the "
+        "gateway; 0 for none (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -104,7 +105,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
             "then from variables ROADSTEAD_<SERVICE>_<SETTING>; deploy/roadstead.toml lists them all."
         ),
     )
-    parser.add_argument("service", choices=SERVICES)
+    parser.add_argument("service", choices=tuple(SERVICES))
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.set_defaults(run=lambda options: serve(options.service, options.config))
 
@@ -194,8 +195,9 @@ def _address(text: str) -> Address:
 
 
 def _first_port(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > 65535 - 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port with three more above it")
+    above = PORT_COUNT - 1
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535 - above:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port with {above} more above it")
     return int(text)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
+from svckit.services import RPC_SERVICES
 
 _ADMIN = "admin"
 
@@ -68,7 +69,7 @@ async def _set_password(data_dir: DataDir, user: str, admin_password: str, new: 
     from svckit.rpc.channel import open_channel
 
     try:
-        async with open_channel(f"unix:{data_dir.sockets.readlink() / 'auth.sock'}") as channel:
+        async with open_channel(f"unix:{data_dir.sockets.readlink() / RPC_SERVICES['authsvc'].socket}") as channel:
             credentials = Credentials(password=Credentials.Password(username=_ADMIN, secret=admin_password))
             answer = await TokenServiceStub(channel).CreateIdentityToken(
                 CreateIdentityTokenRequest(credentials=credentials)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from ctl.errors import CommandError
 from svckit.durable import create_file, replace_file
+from svckit.services import RPC_SERVICES
 
 FORMAT = 1
 """The layout that this program writes. It grows when an older program could do harm to what a newer one has written."""
 
 _LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its zero
-_LONGEST_SOCKET_NAME = "/meta.sock"
+_LONGEST_SOCKET_NAME_BYTES = max(len(f"/{service.socket}".encode()) for service in RPC_SERVICES.values())
 _SOCKET_FOLDER_PREFIX = "rs-"
 # What may lie in a folder that is no data directory yet: our own lock, and what a file system puts there.
 _EMPTY = {"lock", "lost+found"}
@@ -211,7 +212,7 @@ def _make_socket_folder() -> Path:
             folder = tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=candidate)
         except OSError:
             continue
-        if len(os.fsencode(folder) + _LONGEST_SOCKET_NAME.encode()) <= _LONGEST_SOCKET_PATH_BYTES:
+        if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME_BYTES <= _LONGEST_SOCKET_PATH_BYTES:
             return Path(folder)
         os.rmdir(folder)  # noqa: PTH106
     raise CommandError("no folder has a path short enough for unix sockets; set XDG_RUNTIME_DIR to one")

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ctl.errors import CommandError
+from svckit.services import PORT_COUNT, SERVICES
 
-# Which of the ports from N on is whose; the fourth is kept for the job service.
-_OFFSETS = {"authsvc": 0, "metasvc": 1, "blobsvc": 2}
-_FIRST_GATEWAY = 4
+# Which of the ports from N on is whose.
+_OFFSETS = {
+    name: service.port_offset
+    for name, service in sorted(SERVICES.items(), key=lambda item: item[1].port_offset or 0)
+    if service.port_offset is not None
+}
 _LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
 _LAST_PORT = 65535
@@ -84,18 +88,18 @@ def grpc_addresses(first_port: int) -> dict[str, str]:
     return _loopback_addresses("gRPC", "--grpc-port", first_port, _OFFSETS)
 
 
-def metrics_addresses(first_port: int, gateways: Sequence[str], grpc: Mapping[str, str]) -> dict[str, str]:
+def metrics_addresses(first_port: int, others: Sequence[str], grpc: Mapping[str, str]) -> dict[str, str]:
     """The loopback address at which each process serves its metrics, from a port on; none for port 0.
 
     Args:
-        first_port: of authsvc, in the same order as for gRPC; those of the gateway come after the fourth.
-        gateways: the names of the gateway's processes.
+        first_port: of the services that serve gRPC, each at the same place in the row as there.
+        others: the names of all other processes; their ports come after that row.
         grpc: what `grpc_addresses` gave. Nobody listens there yet, so that it would be found out too late.
 
     Raises:
         CommandError: if one of them is taken, or will be.
     """
-    offsets = {name: offset for offset, name in enumerate(gateways, _FIRST_GATEWAY)}
+    offsets = {name: offset for offset, name in enumerate(others, PORT_COUNT)}
     addresses = _loopback_addresses("metrics", "--metrics-port", first_port, {**_OFFSETS, **offsets})
     for name, address in addresses.items():
         if address in grpc.values():

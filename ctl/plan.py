@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ctl.data_dir import DataDir
 from svckit.durable import replace_file
+from svckit.services import RPC_SERVICES, SERVICES, Service
 
 Setting = str | int | float | bool | list[str] | dict[str, "Setting"]
 
-_SOCKETS = {"authsvc": "auth.sock", "metasvc": "meta.sock", "blobsvc": "blob.sock"}
 # How long calls in flight may go on. A person waits for this after Ctrl-C, and may press it again.
 _DRAIN_SECONDS = 10.0
 STOP_SECONDS = _DRAIN_SECONDS + 10.0
@@ -39,59 +39,42 @@ class Plan:
 
     def address(self, service: str) -> str:
         """Where its neighbours find a service."""
-        return f"unix:{self.sockets / _SOCKETS[service]}"
+        return f"unix:{self.sockets / RPC_SERVICES[service].socket}"
 
     def settings(self) -> dict[str, dict[str, Setting]]:
         """The sections of the settings file."""
-        return {
-            "common": {
-                "log_level": self.log_level,
-                # The services write into a pipe, so they cannot see whether a terminal is at its end.
-                "log_format": "console" if self.pretty else "json",
-                "trust_dir": str(self.data_dir.trust),
-            },
-            "gateway": {
-                "listen": [f"fd://{self.http_descriptor}"],
-                "key_file": str(self.data_dir.key_file("gateway")),
-                "authsvc": self.address("authsvc"),
-                "metasvc": self.address("metasvc"),
-                "blobsvc": self.address("blobsvc"),
-                "limits": {"drain_seconds": _DRAIN_SECONDS},
-            },
-            "authsvc": {
-                **self._rpc_service("authsvc"),
-                "database_url": self._database_url("authsvc", "auth.db"),
-                "initial_admin_password_file": str(self.data_dir.password_file),
-            },
-            "metasvc": {
-                **self._rpc_service("metasvc"),
-                "database_url": self._database_url("metasvc", "meta.db"),
-                "authsvc_target": self.address("authsvc"),
-                "blobsvc_target": self.address("blobsvc"),
-            },
-            "blobsvc": {
-                **self._rpc_service("blobsvc"),
-                "data_dir": str(self.data_dir.service_dir("blobsvc")),
-            },
+        common: dict[str, Setting] = {
+            "log_level": self.log_level,
+            # The services write into a pipe, so they cannot see whether a terminal is at its end.
+            "log_format": "console" if self.pretty else "json",
+            "trust_dir": str(self.data_dir.trust),
+            "addresses": {name: self.address(name) for name in RPC_SERVICES},
         }
+        return {"common": common, **{service.name: self._section(service) for service in SERVICES.values()}}
 
-    def _rpc_service(self, service: str) -> dict[str, Setting]:
-        listen = [self.address(service)]
-        if service in self.grpc:
-            listen.append(self.grpc[service])
-        return {
-            "rpc": {"listen": listen, "drain_seconds": _DRAIN_SECONDS},
-            "key_file": str(self.data_dir.key_file(service)),
-        }
-
-    def _database_url(self, service: str, name: str) -> str:
-        return f"sqlite:///{self.data_dir.service_dir(service) / name}"
+    def _section(self, service: Service) -> dict[str, Setting]:
+        """What follows from the row of a service, and the little that only one of them is told."""
+        folder = self.data_dir.service_dir(service.name)
+        section: dict[str, Setting] = {"key_file": str(self.data_dir.key_file(service.name))}
+        if service.kind == "http":
+            section |= {"listen": [f"fd://{self.http_descriptor}"], "limits": {"drain_seconds": _DRAIN_SECONDS}}
+        if service.socket:
+            listen = [self.address(service.name), *filter(None, [self.grpc.get(service.name)])]
+            section["rpc"] = {"listen": listen, "drain_seconds": _DRAIN_SECONDS}
+        if service.database:
+            section["database_url"] = f"sqlite:///{folder / service.database}"
+        if service.keeps_files:
+            section["data_dir"] = str(folder)
+        if service.name == "authsvc":
+            section["initial_admin_password_file"] = str(self.data_dir.password_file)
+        return section
 
 
 def write_settings(plan: Plan) -> None:
     """Writes the settings file of the installation, and makes the folders that it names."""
-    for service in _SOCKETS:
-        plan.data_dir.service_dir(service).mkdir(mode=0o700, exist_ok=True)
+    for service in SERVICES.values():
+        if service.database or service.keeps_files:
+            plan.data_dir.service_dir(service.name).mkdir(mode=0o700, exist_ok=True)
     path = plan.data_dir.config_file
     path.parent.mkdir(mode=0o700, exist_ok=True)
     lines = ["# Written by `roadstead up` at each start. Change settings by ROADSTEAD_<SERVICE>_<SETTING> variables."]

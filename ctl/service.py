@@ -5,24 +5,22 @@ import sys
 from pathlib import Path
 
 from ctl.parent import die_with_parent
-
-SERVICES = ("gateway", "metasvc", "authsvc", "blobsvc")
-"""The services there are, in the order in which they stop: whoever calls before whoever is called."""
+from svckit.services import SERVICES
 
 
 def serve(service: str, config: Path | None) -> int:
     """Runs a service until it is told to stop by SIGTERM or SIGINT.
 
     Args:
-        service: one of `SERVICES`.
+        service: its name in the table of services.
         config: its TOML file; None for defaults and the environment alone.
 
     Returns:
         the exit code.
     """
     # By name, so that each process loads its own service and nothing of the others.
-    server = importlib.import_module(f"{service}.server")
-    return int(server.main(config) or 0)
+    module = importlib.import_module(SERVICES[service].module)
+    return int(module.main(config) or 0)
 
 
 def main() -> int:

@@ -17,8 +17,8 @@ from ctl.errors import CommandError
 from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
 from ctl.plan import STOP_SECONDS, Plan, write_settings
 from ctl.ready import wait_until_ready
-from ctl.service import SERVICES
 from ctl.supervisor import Child, ChildFailed, Supervisor
+from svckit.services import SERVICES, Service
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Migrations of a large database take their time; what takes longer than this hangs.
@@ -35,7 +35,7 @@ class Options:
         http: where HTTP is served.
         grpc_port: the first of the loopback ports for platform callers; 0 for none.
         metrics_port: the first of the loopback ports for Prometheus; 0 for none.
-        workers: how many processes of the gateway.
+        workers: how many processes of the services that scale, such as the gateway.
         log_level: of all services.
     """
 
@@ -58,7 +58,8 @@ def up(options: Options) -> int:
         listener, http = bind_http(options.http)
         stack.enter_context(listener)
         grpc = grpc_addresses(options.grpc_port)
-        metrics = metrics_addresses(options.metrics_port, _names("gateway", options.workers), grpc)
+        others = [name for row in SERVICES.values() if row.port_offset is None for name in _names(row, options.workers)]
+        metrics = metrics_addresses(options.metrics_port, others, grpc)
         sockets = stack.enter_context(options.data_dir.socket_folder())
         plan = Plan(options.data_dir, sockets, listener.fileno(), grpc, options.log_level, pretty=sys.stderr.isatty())
         password, is_new = options.data_dir.admin_password()
@@ -78,28 +79,29 @@ def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mappin
     environment = {name: value for name, value in os.environ.items() if name != "ROADSTEAD_ADMIN_PASSWORD"}
     # glibc gives each thread a heap of its own, up to eight for each core; most of that would lie idle here.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
-    counts = {"gateway": workers}
     return [
         Child(
             name=name,
-            command=_command(service, plan.data_dir.config_file),
-            environment={**environment, **_metrics_variable(service, metrics.get(name))},
-            pass_fds=(listener.fileno(),) if service == "gateway" else (),
+            command=_command(service.name, plan.data_dir.config_file),
+            environment={**environment, **_metrics_variable(service.name, metrics.get(name))},
+            pass_fds=(listener.fileno(),) if service.kind == "http" else (),
             stop_rank=rank,
             drain_seconds=STOP_SECONDS,
         )
-        for rank, service in enumerate(SERVICES)
-        for name in _names(service, counts.get(service, 1))
+        for rank, service in enumerate(SERVICES.values())
+        for name in _names(service, workers)
     ]
 
 
-def _names(service: str, count: int) -> Sequence[str]:
+def _names(service: Service, workers: int) -> Sequence[str]:
     """What the processes of a service are called."""
-    return [service] if count == 1 else [f"{service}-{number}" for number in range(1, count + 1)]
+    if not service.scales or workers == 1:
+        return [service.name]
+    return [f"{service.name}-{number}" for number in range(1, workers + 1)]
 
 
 def _metrics_variable(service: str, address: str | None) -> Mapping[str, str]:
-    # Not in the settings file: all processes of the gateway read the same section of it.
+    # Not in the settings file: all processes of a service read the same section of it.
     return {f"ROADSTEAD_{service.upper()}_METRICS_LISTEN": address} if address else {}
 
 

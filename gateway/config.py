@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from svckit.rpc.tls import TlsSettings
 from svckit.settings import ServiceSettings
-from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "gateway"
 
@@ -23,8 +21,6 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    manifest_bytes: int = Field(default=4 * _MEBIBYTE, ge=4 * _MEBIBYTE, le=15 * _MEBIBYTE)
-    """The largest manifest. The distribution spec asks for 4 MiB; one gRPC message carries 16 MiB with its envelope."""
     json_bytes: int = Field(default=_MEBIBYTE, ge=1024)
     """The largest body under /api/v2.0."""
     header_bytes: int = Field(default=32 * 1024, ge=4096)
@@ -58,18 +54,8 @@ class GatewaySettings(ServiceSettings):
     """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent bound."""
     key_file: Path = Path("/var/lib/roadstead/keys/gateway.pem")
     """The gateway's key pair, which signs its service tokens. Made when it is absent."""
-    authsvc: str = "unix:/run/roadstead/auth.sock"
-    """Address of authsvc. `metasvc` and `blobsvc` likewise."""
-    metasvc: str = "unix:/run/roadstead/meta.sock"
-    """Address of metasvc."""
-    blobsvc: str = "unix:/run/roadstead/blob.sock"
-    """Address of blobsvc."""
-    rpc_tls: TlsSettings = TlsSettings()
-    """How these are spoken to where they are not on a unix socket."""
     external_url: str = ""
     """How clients reach this registry, such as `https://registry.example.com`. Empty: as each client says in `Host`."""
-    token_service: str = DEFAULT_REGISTRY_AUDIENCE
-    """The name of the token service in challenges, and the audience of registry tokens."""
     token_path: str = "/service/token"  # noqa: S105 - a path
     """Where the token service is."""
     trusted_proxies: tuple[str, ...] = ()
@@ -79,8 +65,6 @@ class GatewaySettings(ServiceSettings):
     harbor_version: str = Field(default="v2.16.0-roadstead", pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$")
     """The version that /api/v2.0/systeminfo gives as Harbor's: clients such as the Terraform provider choose by it what
     they send. It says whose API this is, in Harbor's own form `v2.16.0-<build>`."""
-    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
-    """What systeminfo says of who may create projects. authsvc decides it, by its setting of the same name."""
     tls_certificate_file: Path | None = None
     """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
     tls_key_file: Path | None = None

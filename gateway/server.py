@@ -78,7 +78,7 @@ async def serve(settings: GatewaySettings) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(metrics_endpoint(metrics, settings.metrics_listen))
         channels = Channels.open(
-            {"authsvc": settings.authsvc, "metasvc": settings.metasvc, "blobsvc": settings.blobsvc},
+            settings.addresses,
             ServiceTokenSource(TokenSigner(SECTION, keys)),
             settings.rpc_tls,
             settings.limits.request_seconds,

@@ -8,37 +8,23 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from svckit.rpc.settings import RpcServerSettings
-from svckit.rpc.tls import TlsSettings
+from svckit.services import SERVICES
 from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
-from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 SECTION = "metasvc"
 
 _DAY_SECONDS = 24 * 60 * 60
-_MIB = 1024 * 1024
 
 
 class MetaSettings(DatabaseServiceSettings):
     """What metasvc needs."""
 
-    rpc: RpcServerSettings = RpcServerSettings(listen=("unix:/run/roadstead/meta.sock",))
+    rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/metasvc/meta.db")
     database_schema: SchemaName = "metasvc"
     database_pool_size: PoolSize = 64
     key_file: Path = Path("/var/lib/roadstead/keys/metasvc.pem")
     """Its key pair, which signs grants. Made when it is absent. Replicas share one."""
-    authsvc_target: str = "unix:/run/roadstead/auth.sock"
-    """Where authsvc listens."""
-    authsvc_tls: TlsSettings = TlsSettings()
-    """How it is spoken to, over TCP."""
-    blobsvc_target: str = "unix:/run/roadstead/blob.sock"
-    """Where blobsvc listens. The configs of images are read there when these are pushed."""
-    blobsvc_tls: TlsSettings = TlsSettings()
-    """How it is spoken to, over TCP."""
-    token_service: str = DEFAULT_REGISTRY_AUDIENCE
-    """The audience of registry tokens: the name of the token service."""
-    manifest_max_bytes: Annotated[int, Field(ge=4 * _MIB, le=15 * _MIB)] = 4 * _MIB
-    """The largest manifest that is taken. A message between services holds 16 MiB."""
     delete_enabled: bool = True
     """Whether clients may delete manifests, tags and blobs under /v2; 405 where not, and the same over gRPC. What is
     managed by /api/v2.0 is not meant: there, roles decide."""

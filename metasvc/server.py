@@ -77,17 +77,17 @@ async def serve(settings: MetaSettings) -> None:
         metrics_endpoint(metrics, settings.metrics_listen),
         open_store(settings) as store,
         # Questions about a caller go out with the caller's own token, which authsvc judges.
-        open_channel(settings.authsvc_target, service_tokens=tokens, tls=settings.authsvc_tls) as asking,
+        open_channel(settings.addresses["authsvc"], service_tokens=tokens, tls=settings.rpc_tls) as asking,
         open_channel(
-            settings.authsvc_target,
+            settings.addresses["authsvc"],
             service_tokens=tokens,
-            tls=settings.authsvc_tls,
+            tls=settings.rpc_tls,
             forward_caller=False,
         ) as acting,
         open_channel(
-            settings.blobsvc_target,
+            settings.addresses["blobsvc"],
             service_tokens=tokens,
-            tls=settings.blobsvc_tls,
+            tls=settings.rpc_tls,
             forward_caller=False,
         ) as reading,
     ):

@@ -10,22 +10,17 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from svckit.services import SERVICES
 from svckit.settings import ServiceSettings
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "roadstead.toml"
-SECTIONS = {
-    "gateway": "GatewaySettings",
-    "authsvc": "AuthSettings",
-    "metasvc": "MetaSettings",
-    "blobsvc": "BlobSettings",
-}
 WIDTH = 118
 
 _HEADER = """\
@@ -33,7 +28,7 @@ Every setting of every service, with its default. Copy what you change.
 
 `roadstead serve SERVICE --config FILE` reads the service's own section, and [common], which each may override.
 A variable goes before the file: ROADSTEAD_<SERVICE>_<SETTING>, with __ for each further level, such as
-ROADSTEAD_METASVC_DATABASE_URL or ROADSTEAD_GATEWAY_LIMITS__MANIFEST_BYTES. `roadstead up` makes a file of its own, and
+ROADSTEAD_METASVC_DATABASE_URL or ROADSTEAD_COMMON_ADDRESSES__METASVC. `roadstead up` makes a file of its own, and
 reads variables only. Secrets belong into variables, or into a file that nobody else can read.
 
 Written by `make settings` from the texts beside the settings in <service>/config.py."""
@@ -41,12 +36,23 @@ Written by `make settings` from the texts beside the settings in <service>/confi
 
 def annotated() -> str:
     """The text of the file."""
-    lines = [*_comment(_HEADER, wrap=False), *_section("common", "What every service has.", ServiceSettings())]
+    text = "What every service has, and what services must agree on."
+    lines = [*_comment(_HEADER, wrap=False), *_section("common", text, ServiceSettings())]
     common = frozenset(ServiceSettings.model_fields)
-    for name, class_name in SECTIONS.items():
-        module = importlib.import_module(f"{name}.config")
-        lines += _section(name, "", getattr(module, class_name)(), without=common)
+    for service in SERVICES.values():
+        lines += _section(service.name, "", settings_of(service.package)(), without=common)
     return "\n".join(lines) + "\n"
+
+
+def settings_of(package: str) -> type[ServiceSettings]:
+    """The settings of a service: the one class of them that its `config` module defines."""
+    module = importlib.import_module(f"{package}.config")
+    [settings] = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
+    ]
+    return settings
 
 
 def _section(name: str, text: str, settings: BaseModel, without: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -54,18 +60,24 @@ def _section(name: str, text: str, settings: BaseModel, without: frozenset[str] 
     yield ""
     yield from _comment(text)
     yield f"[{name}]"
-    nested: dict[str, BaseModel] = {}
+    nested: dict[str, BaseModel | Mapping[str, Any]] = {}
     for field in type(settings).model_fields:
         value = getattr(settings, field)
         if field in without:
             continue
-        if isinstance(value, BaseModel):
+        if isinstance(value, BaseModel | Mapping):
             nested[field] = value
             continue
         yield from _comment(texts[field])
         yield f"{field} = {_toml(value)}" if value is not None else f'# {field} = "…"'
     for field, inner in nested.items():
-        yield from _section(f"{name}.{field}", texts[field], inner)
+        if isinstance(inner, BaseModel):
+            yield from _section(f"{name}.{field}", texts[field], inner)
+        else:
+            yield ""
+            yield from _comment(texts[field])
+            yield f"[{name}.{field}]"
+            yield from (f"{key} = {_toml(value)}" for key, value in inner.items())
 
 
 def _texts(cls: type[BaseModel]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Settings: one frozen, typed object for each service, read once at the start from a TOML file and the environment.
 
-The file has a section for each service, and `[common]` for what `ServiceSettings` itself names. A variable
-`ROADSTEAD_<SECTION>_<SETTING>` wins over the file (`ROADSTEAD_METASVC_DATABASE_URL`); settings inside a setting are
-reached by `__` (`ROADSTEAD_METASVC_RPC__MAX_IN_FLIGHT`). Lists are JSON, or separated by commas.
+The file has a section for each service, and `[common]` for what `ServiceSettings` itself names: what every service has,
+and what services must agree on. A variable `ROADSTEAD_<SECTION>_<SETTING>` wins over the file
+(`ROADSTEAD_METASVC_DATABASE_URL`, `ROADSTEAD_COMMON_TOKEN_SERVICE`); settings inside a setting are reached by `__`
+(`ROADSTEAD_METASVC_RPC__MAX_IN_FLIGHT`). Lists are JSON, or separated by commas.
 """
 
 import difflib
@@ -12,9 +13,9 @@ import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretBytes, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -23,11 +24,14 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from svckit.errors.start import StartError
 from svckit.logging import scrub
 from svckit.metrics_endpoint import parse_metrics_address
-
-SECTIONS = ("common", "gateway", "authsvc", "metasvc", "blobsvc", "jobsvc", "worker")
-"""The sections that one file for all services may have."""
+from svckit.rpc.settings import RpcAddress
+from svckit.rpc.tls import TlsSettings
+from svckit.services import NAMES, RPC_SERVICES
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 
 _COMMON = "common"
+_DEFAULT_ADDRESSES: Mapping[str, str] = {name: service.default_address for name, service in RPC_SERVICES.items()}
+_MEBIBYTE = 1024 * 1024
 _NESTED = "__"
 _MAXIMUM_SHOWN_CHARACTERS = 80
 
@@ -46,7 +50,7 @@ class SettingsError(StartError):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service has; each adds its own.
+    """What every service has, and what services must agree on; each adds its own.
 
     Built directly (`MetaSettings(database_url=…)`, as tests do) it reads neither file nor environment; `load` does.
     """
@@ -69,6 +73,16 @@ class ServiceSettings(BaseSettings):
     metrics_listen: str = ""
     """Where Prometheus may read the metrics of this process: `HOST:PORT`, such as `127.0.0.1:9411`; empty for nowhere.
     Whoever reaches the address may read them. Each process needs one of its own. (The gateway has /metrics besides.)"""
+    addresses: Mapping[str, RpcAddress] = _DEFAULT_ADDRESSES
+    """Where each service is found by those that call it: `unix:/path` or `HOST:PORT`."""
+    rpc_tls: TlsSettings = TlsSettings()
+    """How services are called that are not on a unix socket. `<service>.rpc.tls` is for the side that answers."""
+    token_service: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_REGISTRY_AUDIENCE
+    """The name of the token service: the audience of registry tokens, and what clients see in the challenge."""
+    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
+    """Which users may create projects."""
+    manifest_max_bytes: Annotated[int, Field(ge=4 * _MEBIBYTE, le=15 * _MEBIBYTE)] = 4 * _MEBIBYTE
+    """The largest manifest. The distribution spec asks for 4 MiB; a message between services holds 16 MiB."""
 
     @field_validator("metrics_listen")
     @classmethod
@@ -76,6 +90,17 @@ class ServiceSettings(BaseSettings):
         if value:
             parse_metrics_address(value)
         return value
+
+    @field_validator("addresses", mode="before")
+    @classmethod
+    def _complete_addresses(cls, value: object) -> object:
+        """Fills in the services that are not named, so that one can be moved without naming them all."""
+        if not isinstance(value, Mapping):
+            return value
+        for name in value:
+            if name not in RPC_SERVICES:
+                raise ValueError(f"no service is called {name!r}{_nearest(str(name), list(RPC_SERVICES))}")
+        return {**_DEFAULT_ADDRESSES, **value}
 
     @classmethod
     def settings_customise_sources(
@@ -101,13 +126,15 @@ class ServiceSettings(BaseSettings):
             SettingsError: if the file cannot be read, or a value is wrong, missing, or none that the service knows.
         """
         from_file, problems = _read_file(path, section, cls) if path is not None else ({}, [])
-        from_environment, more_problems = _read_environment(section, cls)
-        problems += more_problems
+        from_common, common_problems = _read_environment(_COMMON, ServiceSettings)
+        from_own, own_problems = _read_environment(section, cls)
+        problems += [*common_problems, *own_problems]
+        environments = {section: from_own, _COMMON: from_common}
         try:
-            settings = cls(**_merged(from_file, from_environment))
+            settings = cls(**_merged(from_file, _merged(from_common, from_own)))
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=True)
-            problems += [_explain(cls, section, path, from_environment, detail) for detail in details]
+            problems += [_explain(cls, section, path, environments, detail) for detail in details]
             settings = None
         if settings is None or problems:
             # `from None`, here and below: a cause would print the values that are hidden here.
@@ -153,7 +180,7 @@ def _read_file(path: Path, section: str, cls: type[BaseSettings]) -> tuple[dict[
         raise SettingsError([f"cannot read {path}: {error.strerror}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path} is no TOML: {error}"]) from None
-    sections = sorted({*SECTIONS, section})
+    sections = sorted({_COMMON, *NAMES, section})
     problems = []
     for name, content in document.items():
         if not isinstance(content, dict):
@@ -183,10 +210,18 @@ def _explain(
     cls: type[BaseModel],
     section: str,
     path: Path | None,
-    from_environment: Mapping[str, Any],
+    environments: Mapping[str, Mapping[str, Any]],
     detail: ErrorDetails,
 ) -> str:
-    """One line: where it stands, its value, what is wrong, what is allowed."""
+    """One line: where it stands, its value, what is wrong, what is allowed.
+
+    Args:
+        cls: the settings.
+        section: of the service.
+        path: of the file.
+        environments: what was read from variables, by section; what the first one holds was used.
+        detail: pydantic's.
+    """
     location = detail["loc"]
     name = ".".join([section, *(str(part) for part in location)])
     parent, annotation = _walk(cls, location)
@@ -195,7 +230,9 @@ def _explain(
         return f"{name}: no such setting{_nearest(str(location[-1]), siblings)}"
     if detail["type"] == "missing":
         return f"{name}: is required; set it in [{section}] or as {_variable(section, location)}"
-    place = _variable(section, location) if _holds(from_environment, location) else (str(path) if path else "default")
+    in_file = str(path) if path else "default"
+    held = (_variable(name, location) for name, values in environments.items() if _holds(values, location))
+    place = next(held, in_file)
     message = _allowed(annotation) or detail["msg"].removeprefix("Value error, ")
     if _holds_secret(cls, location):
         # Validators of ours may quote the value in what they say; pydantic's own texts do not.

@@ -1,10 +1,11 @@
-"""The channels to the three services, and the ports over them."""
+"""The channels to the services, and the ports over them."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -12,8 +13,6 @@ from typing import Any
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-import roadstead.auth.v1
-import roadstead.meta.v1
 from gateway.clients.blob import BlobClient
 from gateway.clients.manifest import ManifestClient
 from gateway.clients.referrer import ReferrerClient
@@ -21,31 +20,29 @@ from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
 from gateway.clients.token import TokenClient
 from gateway.clients.upload import UploadClient
+from gateway.config import SECTION
 from svckit.errors import DomainError
 from svckit.rpc import TlsSettings, open_channel
+from svckit.services import RPC_SERVICES, called_by
 from svckit.tokens.signer import ServiceTokenSource
 
-CONTRACTS: Mapping[str, ModuleType] = MappingProxyType({"authsvc": roadstead.auth.v1, "metasvc": roadstead.meta.v1})
+CONTRACTS: Mapping[str, ModuleType] = MappingProxyType(
+    {name: importlib.import_module(row.contracts) for name, row in RPC_SERVICES.items() if row.is_rest}
+)
 """The contracts whose RPCs are served as REST, by the service that serves them."""
 
-_SERVICES = ("authsvc", "metasvc", "blobsvc")
 _HEALTH_TIMEOUT_SECONDS = 2.0
 _HEALTH_REMEMBERED_SECONDS = 1.0
 # Whoever starts everything waits for the first good answer.
 _ILLNESS_REMEMBERED_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """One channel to each service.
+class Channels(Mapping[str, grpc.aio.Channel]):
+    """One channel to each service, by the service's name."""
 
-    Attributes:
-        authsvc: its channel. `metasvc` and `blobsvc` likewise.
-    """
-
-    authsvc: grpc.aio.Channel
-    metasvc: grpc.aio.Channel
-    blobsvc: grpc.aio.Channel
+    def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
+        """Takes open channels."""
+        self._channels = dict(channels)
 
     @classmethod
     def open(
@@ -64,20 +61,32 @@ class Channels:
             TlsError: one is not on this machine and would be spoken to in plain text.
         """
         return cls(
-            **{
+            {
                 service: open_channel(
                     addresses[service],
                     service_tokens=service_tokens,
                     tls=tls,
                     timeout_seconds=timeout_seconds,
                 )
-                for service in _SERVICES
+                for service in called_by(SECTION)
             }
         )
 
+    def __getitem__(self, service: str) -> grpc.aio.Channel:
+        """The channel to a service."""
+        return self._channels[service]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the services."""
+        return iter(self._channels)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._channels)
+
     async def close(self) -> None:
         """Closes them."""
-        for channel in (self.authsvc, self.metasvc, self.blobsvc):
+        for channel in self._channels.values():
             await channel.close()
 
 
@@ -104,13 +113,13 @@ class Services:
     def over(cls, channels: Channels) -> Services:
         """The ports over some channels."""
         return cls(
-            tokens=TokenClient(channels.authsvc),
-            manifests=ManifestClient(channels.metasvc),
-            blobs=BlobClient(channels.metasvc, channels.blobsvc),
-            uploads=UploadClient(channels.blobsvc),
-            tags=TagClient(channels.metasvc),
-            referrers=ReferrerClient(channels.metasvc),
-            repositories=RepositoryClient(channels.metasvc),
+            tokens=TokenClient(channels["authsvc"]),
+            manifests=ManifestClient(channels["metasvc"]),
+            blobs=BlobClient(channels["metasvc"], channels["blobsvc"]),
+            uploads=UploadClient(channels["blobsvc"]),
+            tags=TagClient(channels["metasvc"]),
+            referrers=ReferrerClient(channels["metasvc"]),
+            repositories=RepositoryClient(channels["metasvc"]),
         )
 
 
@@ -129,8 +138,8 @@ class Readiness:
             healthy = bool(self._known) and all(self._known.values())
             remembered = _HEALTH_REMEMBERED_SECONDS if healthy else _ILLNESS_REMEMBERED_SECONDS
             if time.monotonic() - self._asked_time >= remembered:
-                answers = await asyncio.gather(*(_serves(getattr(self.channels, name)) for name in _SERVICES))
-                self._known = dict(zip(_SERVICES, answers, strict=True))
+                answers = await asyncio.gather(*(_serves(channel) for channel in self.channels.values()))
+                self._known = dict(zip(self.channels, answers, strict=True))
                 self._asked_time = time.monotonic()
             return self._known
 

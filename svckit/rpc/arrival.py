@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from svckit import logging
 from svckit.access.call import Call, enter_call
 from svckit.errors import DomainError
+from svckit.services import TABLE
 
 if TYPE_CHECKING:
     from typing import Any
@@ -29,7 +30,7 @@ CLIENT_ADDRESS: Final = "x-roadstead-client-address"
 
 # Who is believed about the client's address: the gateway, which sees the client, and the services that pass on calls.
 # The others call for nobody, so an address that one of them states has been made up.
-_STATES_CLIENT_ADDRESS: Final = frozenset({"gateway", "jobsvc", "metasvc"})
+_STATES_CLIENT_ADDRESS: Final = frozenset(row.name for row in TABLE if row.passes_calls_on)
 # It goes into logs and change logs.
 _CLIENT_ADDRESS = re.compile(r"[\x21-\x7e]{1,64}")
 # It goes into logs and on to other services, so a caller's own must be short and plain.

@@ -15,12 +15,16 @@ def _is_address(text: str) -> str:
     return text
 
 
+RpcAddress = Annotated[str, AfterValidator(_is_address)]
+"""`unix:/path` or `host:port`."""
+
+
 class RpcServerSettings(BaseModel):
     """Where a server listens, and how much it takes on at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[tuple[Annotated[str, AfterValidator(_is_address)], ...], Field(min_length=1)]
+    listen: Annotated[tuple[RpcAddress, ...], Field(min_length=1)]
     """"unix:/path" (107 bytes at most; mode 0600) and "host:port" (0 lets the system choose), one or more."""
     tls: TlsSettings = TlsSettings()
     """For the TCP addresses among them."""

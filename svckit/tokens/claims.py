@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
 
+from svckit.services import NAMES
+
 INTERNAL_AUDIENCE = "roadstead"
 DEFAULT_REGISTRY_AUDIENCE = "harbor-registry"
 
-SERVICES = frozenset({"gateway", "authsvc", "metasvc", "blobsvc", "jobsvc", "worker"})
-"""Who has a key pair of its own."""
+SERVICES = NAMES
+"""Who may have a key pair of its own: every service."""
 
 _SUBJECT = re.compile(r"anonymous|(?:user|robot):[1-9][0-9]{0,18}|service:[a-z]{1,32}", re.ASCII)
 _MAXIMUM_ID = 2**63 - 1

@@ -21,6 +21,7 @@ from roadstead.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from roadstead.auth.v1.token_pb2 import Credentials
 from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
 from svckit import keys
+from svckit.services import SERVICES
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from tests.access.matrix import MATRIX, PUBLIC, ROLES
 from tests.harness.contracts import Rpc, every_rpc
@@ -36,7 +37,6 @@ RIGHTS: Mapping[str, str] = {
     for method, right in methods.items()
 }
 ROLE_IDS = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
-SERVICES = ("gateway", "metasvc", "blobsvc", "authsvc")
 CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot")
 # What those hear who are kept out. Everything else, errors about what was sent included, is said to those let in.
 REFUSALS = {

@@ -24,6 +24,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from svckit.services import PORT_COUNT, RPC_SERVICES
 from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import answers
 from tests.harness.process import kill_and_wait, memory_bytes
@@ -35,11 +36,6 @@ WAIT_SECONDS = 60.0
 LOG_LINES_SHOWN = 150
 
 _TAKEN = "is taken by another program"
-# In the order of their ports on loopback.
-_SOCKETS = {"authsvc": "auth.sock", "metasvc": "meta.sock", "blobsvc": "blob.sock"}
-# authsvc, metasvc, blobsvc and one that is kept; for metrics the same, and the processes of the gateway.
-_GRPC_PORTS = 4
-
 _running: list["Installation"] = []
 
 
@@ -123,7 +119,8 @@ class Installation:
     def start(self) -> None:
         """Starts it, on the same HTTP port as before if it ran before."""
         for attempts_left in (4, 3, 2, 1, 0):
-            first_port = free_ports_in_a_row(_GRPC_PORTS + _GRPC_PORTS + self._workers)
+            # The same row for metrics, and then the processes of the gateway.
+            first_port = free_ports_in_a_row(PORT_COUNT + PORT_COUNT + self._workers)
             started = time.monotonic()
             process = _Process(self._command(first_port), self._environment, self.log_file)
             if process.wait_ready():
@@ -137,8 +134,8 @@ class Installation:
         self._process = process
         self.output = process.lines
         self._http = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready http://")
-        offsets = enumerate(_SOCKETS) if self._grpc else ()
-        self.grpc_ports = {service: first_port + offset for offset, service in offsets}
+        rows = RPC_SERVICES.values() if self._grpc else ()
+        self.grpc_ports = {row.name: first_port + row.port_offset for row in rows if row.port_offset is not None}
         self.metrics_urls = dict(line.split()[1:] for line in process.lines if line.startswith("metrics "))
         _running.append(self)
 
@@ -219,10 +216,10 @@ class Installation:
 
     def _is_ready(self) -> bool:
         # The gateway remembers for a second that all was well, and here one of them may have been killed since.
-        return all(map(self._serves, _SOCKETS)) and answers(self._http)
+        return all(map(self._serves, RPC_SERVICES)) and answers(self._http)
 
     def _serves(self, service: str) -> bool:
-        socket_path = (self.data_dir / "run").resolve() / _SOCKETS[service]
+        socket_path = (self.data_dir / "run").resolve() / RPC_SERVICES[service].socket
         with grpc.insecure_channel(f"unix:{socket_path}") as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
             try:
@@ -236,7 +233,7 @@ class Installation:
             "--data-dir": self.data_dir,
             "--http": self._http,
             "--grpc-port": first_port if self._grpc else 0,
-            "--metrics-port": first_port + _GRPC_PORTS if self._metrics else 0,
+            "--metrics-port": first_port + PORT_COUNT if self._metrics else 0,
             "--workers": self._workers,
         }
         words = [str(word) for pair in arguments.items() for word in pair]

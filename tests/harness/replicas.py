@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.certificates import Authority
 from tests.harness.installation import START_SECONDS, InstallationError
 from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import answers
 
-# In the order in which calls go.
-SERVICES = ("gateway", "metasvc", "authsvc", "blobsvc")
 # They are taken down with the tests when these are killed.
 _COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")
 
@@ -107,7 +106,7 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
             ports = range(first_port + number * len(SERVICES), first_port + (number + 1) * len(SERVICES))
             hosts = dict(zip(SERVICES, (f"127.0.0.1:{port}" for port in ports), strict=True))
             config = folder / f"replica-{number}.toml"
-            config.write_text(_SETTINGS.format(folder=folder, database_url=database_url, tls=tls, **hosts))
+            config.write_text(_settings(folder, database_url, tls, hosts))
             # At once with the other set: which of them makes keys and tables is left open.
             both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", environment))
             stack.callback(both[-1].stop)
@@ -116,36 +115,19 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
         yield both[0], both[1], password
 
 
-_SETTINGS = """
-[common]
-trust_dir = "{folder}/trust"
-
-[gateway]
-listen = ["{gateway}"]
-key_file = "{folder}/keys/gateway.pem"
-authsvc = "{authsvc}"
-metasvc = "{metasvc}"
-blobsvc = "{blobsvc}"
-rpc_tls = {tls}
-
-[authsvc]
-database_url = "{database_url}"
-key_file = "{folder}/keys/authsvc.pem"
-database_pool_size = 8
-rpc = {{ listen = ["{authsvc}"], max_in_flight = 8, tls = {tls} }}
-
-[metasvc]
-database_url = "{database_url}"
-key_file = "{folder}/keys/metasvc.pem"
-database_pool_size = 8
-authsvc_target = "{authsvc}"
-authsvc_tls = {tls}
-blobsvc_target = "{blobsvc}"
-blobsvc_tls = {tls}
-rpc = {{ listen = ["{metasvc}"], max_in_flight = 8, tls = {tls} }}
-
-[blobsvc]
-data_dir = "{folder}/blobs"
-key_file = "{folder}/keys/blobsvc.pem"
-rpc = {{ listen = ["{blobsvc}"], tls = {tls} }}
-"""
+def _settings(folder: Path, database_url: str, tls: str, hosts: dict[str, str]) -> str:
+    """The settings file of a set: keys, trust, database and blobs are those of both sets."""
+    lines = ["[common]", f'trust_dir = "{folder}/trust"', f"rpc_tls = {tls}", "[common.addresses]"]
+    lines += [f'{name} = "{hosts[name]}"' for name in RPC_SERVICES]
+    for name, service in SERVICES.items():
+        lines += [f"[{name}]", f'key_file = "{folder}/keys/{name}.pem"']
+        if service.kind == "http":
+            lines.append(f'listen = ["{hosts[name]}"]')
+        if service.database:
+            lines += [f'database_url = "{database_url}"', "database_pool_size = 8"]
+        if service.keeps_files:
+            lines.append(f'data_dir = "{folder}/{name}"')
+        if service.socket:
+            limit = "max_in_flight = 8, " if service.database else ""
+            lines.append(f'rpc = {{ listen = ["{hosts[name]}"], {limit}tls = {tls} }}')
+    return "\n".join(lines) + "\n"

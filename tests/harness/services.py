@@ -1,4 +1,4 @@
-"""The four services as processes that nobody starts again but the test.
+"""The services as processes that nobody starts again but the test.
 
 `roadstead up` would do so by itself, a little later after each death: a test that kills often, or wants a service to
 stay away for a moment, is better off alone. The settings are those that `up` writes, the processes those it starts.
@@ -21,7 +21,7 @@ from ctl.data_dir import DataDir
 from ctl.listen import Address, bind_http
 from ctl.parent import PARENT_VARIABLE
 from ctl.plan import Plan, write_settings
-from ctl.service import SERVICES
+from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.installation import InstallationError
 from tests.harness.ports import free_ports
 from tests.harness.probe import answers
@@ -45,12 +45,12 @@ def open_channel(address: str) -> grpc.Channel:
 
 
 class Services:
-    """Four running services.
+    """The running services.
 
     Attributes:
         data_dir: their data directory, laid out as that of `roadstead up`.
         http_url: "http://127.0.0.1:PORT".
-        addresses: "127.0.0.1:PORT" of authsvc, metasvc and blobsvc, for platform callers.
+        addresses: "127.0.0.1:PORT" of each that serves RPCs, for platform callers.
         admin_password: of the user admin.
         database_url: of metasvc.
     """
@@ -113,10 +113,10 @@ class Services:
 
     def start_all(self) -> None:
         """Starts all that do not run, and waits until all serve."""
-        for name in reversed(SERVICES):
+        for name in reversed(list(SERVICES)):
             if name not in self._processes:
                 self._start(name)
-        for name in reversed(SERVICES):
+        for name in reversed(list(SERVICES)):
             self.wait_until_serving(name)
 
     def wait_until_serving(self, name: str) -> None:
@@ -179,5 +179,5 @@ def running_services(data_dir: Path, environment: Mapping[str, str] | None = Non
 
 
 def _free_addresses() -> dict[str, str]:
-    names = [name for name in SERVICES if name != "gateway"]
-    return {name: f"127.0.0.1:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)}
+    ports = free_ports(len(RPC_SERVICES))
+    return {name: f"127.0.0.1:{port}" for name, port in zip(RPC_SERVICES, ports, strict=True)}

@@ -12,12 +12,13 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from svckit.services import SERVICES
 from tests.harness.images import image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
 from tests.harness.workspace import Login
 
-PROCESSES = {"authsvc", "metasvc", "blobsvc", "gateway"}
+PROCESSES = set(SERVICES)
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
 # Prometheus's base units, and what a count of things may end in.
 UNITS = ("_seconds", "_bytes", "_info", "_fds", "_in_flight", "_held")

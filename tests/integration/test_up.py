@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from svckit.services import SERVICES
 from tests.harness.installation import Installation, InstallationError, StartInstallation
 
-SERVICES = {"gateway", "authsvc", "metasvc", "blobsvc"}
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
 
 
@@ -68,7 +68,7 @@ def test_it_says_where_it_serves_and_last_that_it_is_ready(installation: Install
 
 
 def test_all_services_run_and_admin_can_log_in(installation: Installation) -> None:
-    assert set(installation.pids()) == SERVICES
+    assert set(installation.pids()) == set(SERVICES)
     assert log_in(installation, installation.admin_password) == 200
     assert log_in(installation, "Wrong12345") == 401
 
@@ -194,7 +194,7 @@ def test_the_password_of_the_first_start_may_be_given(start_installation: StartI
 
 def test_several_gateways_serve_one_address_and_one_may_die(start_installation: StartInstallation) -> None:
     installation = start_installation(workers=2, grpc=False)
-    assert set(installation.pids()) == SERVICES | {"gateway-2"}
+    assert set(installation.pids()) == {*SERVICES, "gateway-2"}
     assert installation.grpc_ports == {}
 
     installation.kill("gateway")
@@ -231,7 +231,7 @@ def test_the_keys_of_all_services_are_listed(installation: Installation) -> None
     result = roadstead("admin", "keys", "--data-dir", installation.data_dir)
 
     assert result.returncode == 0
-    assert {line.split()[0] for line in result.stdout.splitlines()} == SERVICES
+    assert {line.split()[0] for line in result.stdout.splitlines()} == set(SERVICES)
 
 
 def test_the_supervisor_is_small(installation: Installation) -> None:

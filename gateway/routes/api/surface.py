@@ -66,7 +66,7 @@ class ApiSurface:
             ping.ROUTE,
             health.route(readiness),
             systeminfo.route(settings, verifier),
-            ProjectSummaryRoute(channels.authsvc, channels.metasvc).route,
+            ProjectSummaryRoute(channels["authsvc"], channels["metasvc"]).route,
         ]
         by_hand.append(description.route([route.rpc for route in transcoded], by_hand))
         self.routes: Sequence[Route] = (*transcoded, *by_hand)
@@ -113,8 +113,8 @@ class ApiSurface:
 
 
 def _transcoded(settings: GatewaySettings, channels: Channels) -> list[TranscodedRoute]:
-    by_package = {package.__name__: getattr(channels, service) for service, package in CONTRACTS.items()}
-    compositions = ProjectCompositions(channels.authsvc, channels.metasvc).by_rpc()
+    by_package = {package.__name__: channels[service] for service, package in CONTRACTS.items()}
+    compositions = ProjectCompositions(channels["authsvc"], channels["metasvc"]).by_rpc()
     routes: list[TranscodedRoute] = []
     for rpc in compile_bindings(read_bindings(CONTRACTS.values())):
         call = caller_of(rpc, by_package)

@@ -47,7 +47,7 @@ class RegistrySurface:
         self._routes: Mapping[str, Route] = {
             "v2.base": base.BaseRoute(verifier).answer,
             "v2.catalog": catalog.answer,
-            "v2.manifest": manifests.ManifestRoute(limits.manifest_bytes, limits.tags_per_manifest).answer,
+            "v2.manifest": manifests.ManifestRoute(settings.manifest_max_bytes, limits.tags_per_manifest).answer,
             "v2.blob": blobs.BlobRoute(limits.ranges).answer,
             "v2.uploads": uploading.begin,
             "v2.upload": uploading.go_on,

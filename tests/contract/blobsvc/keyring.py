@@ -5,13 +5,12 @@ from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, Upload
 from svckit.keys import KeyPair
+from svckit.services import NAMES
 from svckit.tokens import Access, Grant, RegistryToken, UploadTicket
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
-
-SERVICES = ("gateway", "authsvc", "metasvc", "blobsvc", "jobsvc")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Keyring:
     @classmethod
     def make(cls, folder: Path) -> "Keyring":
         trust = TrustBundle(folder / "trust")
-        keypairs = {service: KeyPair.generate() for service in SERVICES}
+        keypairs = {service: KeyPair.generate() for service in NAMES}
         for service, keypair in keypairs.items():
             trust.publish(service, keypair)
         return cls(trust, keypairs)

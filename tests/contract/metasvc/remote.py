@@ -15,6 +15,7 @@ from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecis
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
+from svckit.services import NAMES
 from svckit.tokens import Access, IdentityToken, Receipt, RegistryToken, ServiceToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
@@ -22,7 +23,6 @@ from svckit.trust import TrustBundle
 from tests.contract.metasvc.world import World
 
 Metadata = tuple[tuple[str, str], ...]
-SERVICES = ("gateway", "authsvc", "metasvc", "blobsvc", "jobsvc")
 
 
 class Keyring:
@@ -30,7 +30,7 @@ class Keyring:
 
     def __init__(self, folder: Path) -> None:
         self.trust = TrustBundle(folder)
-        self._keypairs = {service: KeyPair.generate() for service in SERVICES}
+        self._keypairs = {service: KeyPair.generate() for service in NAMES}
         for service, keypair in self._keypairs.items():
             self.trust.publish(service, keypair)
 

@@ -4,13 +4,13 @@ import random
 import threading
 import time
 
+from svckit.services import SERVICES
 from tests.harness.installation import Installation
 from tests.harness.meta_rows import MetaRows
 from tests.harness.soak.traffic import Outage, Traffic
 
 SUPERVISOR = "the supervisor"
 SESSIONS = "the database's sessions"
-_SERVICES = ("gateway", "authsvc", "metasvc", "blobsvc")
 _PAUSE_SECONDS = (0.5, 3.5)
 _SUPERVISOR_SHARE = 0.2
 _SESSIONS_SHARE = 0.15
@@ -46,7 +46,7 @@ class Chaos:
             return [SUPERVISOR]
         if lot < _SUPERVISOR_SHARE + _SESSIONS_SHARE and not self._rows.is_sqlite:
             return [SESSIONS]
-        return self._chance.sample(_SERVICES, k=2 if self._chance.random() < _TWO_SHARE else 1)
+        return self._chance.sample(tuple(SERVICES), k=2 if self._chance.random() < _TWO_SHARE else 1)
 
     def _kill(self, victims: list[str]) -> None:
         if victims == [SUPERVISOR]:

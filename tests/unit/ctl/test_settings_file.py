@@ -1,19 +1,15 @@
 """deploy/roadstead.toml is what the services read."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from scripts.annotate_settings import settings_of
+from svckit.services import SERVICES
+
 ROOT = Path(__file__).parents[3]
-SETTINGS = {
-    "gateway": "GatewaySettings",
-    "authsvc": "AuthSettings",
-    "metasvc": "MetaSettings",
-    "blobsvc": "BlobSettings",
-}
 
 
 def test_it_lists_every_setting_with_the_text_in_the_code() -> None:
@@ -24,8 +20,8 @@ def test_it_lists_every_setting_with_the_text_in_the_code() -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("service", sorted(SETTINGS))
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_that_reads_it_has_its_defaults(service: str) -> None:
-    settings = getattr(importlib.import_module(f"{service}.config"), SETTINGS[service])
+    settings = settings_of(SERVICES[service].package)
 
     assert settings.load(ROOT / "deploy" / "roadstead.toml", service) == settings()

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.config import GatewaySettings, Limits
 from svckit.errors import error_for
+from svckit.services import RPC_SERVICES
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
 
@@ -233,7 +234,7 @@ async def test_an_overloaded_or_absent_service_is_503_with_retry_after(house: Ho
 async def test_the_probes_tell_living_from_ready(house: House) -> None:
     assert (await house.http.get("/healthz")).text == "ok\n"
     ready = await house.http.get("/readyz")
-    assert (ready.status_code, ready.text.splitlines()[0]) == (200, "authsvc: serving")
+    assert (ready.status_code, set(ready.text.splitlines())) == (200, {f"{name}: serving" for name in RPC_SERVICES})
     house.servers["blobsvc"].set_serving(serving=False)
     await asyncio.sleep(1.1)
     not_ready = await house.http.get("/readyz")
@@ -277,7 +278,7 @@ def test_settings_are_refused_by_what_is_allowed() -> None:
         {"token_path": "/v2/token"},
         {"trusted_proxies": ("10.0.0.1/8",)},
         {"tls_key_file": "/x"},
-        {"limits": {"manifest_bytes": 1}},
+        {"manifest_max_bytes": 1},
     ):
         with pytest.raises(ValueError, match=r"allowed|10\.0\.0\.1|together|4194304"):
             GatewaySettings.model_validate(wrong)

@@ -3,11 +3,10 @@ from pathlib import Path
 import pytest
 
 from svckit.keys import KeyPair
+from svckit.services import SERVICES
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 from tests.unit.svckit.tokens.forge import Clock
-
-SERVICES = ("gateway", "authsvc", "metasvc", "blobsvc")
 
 
 @pytest.fixture(scope="session")

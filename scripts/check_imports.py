@@ -1,0 +1,60 @@
+"""Holds who imports whom against `[tool.importlinter]` in pyproject.toml, for the services of svckit/services.py.
+
+import-linter wants every package by its name. Here the table of services gives the names, so that a new service is
+held to the rules without a line of its own.
+
+python scripts/check_imports.py
+"""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from svckit.services import SERVICES
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "build" / "importlinter.toml"
+_EACH = "{service}"
+_ALL = "{any_service}"
+
+
+def rules(packages: list[str]) -> str:
+    """The configuration of import-linter, for these packages: the gateway first."""
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    contracts = written.pop("contracts")
+    lines = ["[tool.importlinter]", *_settings(written, packages)]
+    for contract in contracts:
+        lines += ["", "[[tool.importlinter.contracts]]", *_settings(contract, packages)]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(table: dict[str, Any], packages: list[str]) -> Iterator[str]:
+    for name, value in table.items():
+        expanded = [item for each in value for item in _expanded(each, packages)] if isinstance(value, list) else value
+        # Texts, truth values and lists of texts are the same in TOML as in JSON.
+        yield f"{name} = {json.dumps(expanded)}"
+
+
+def _expanded(text: str, packages: list[str]) -> list[str]:
+    if text == _ALL:
+        return [" | ".join(packages)]
+    if _EACH in text:
+        return [text.replace(_EACH, package) for package in packages[1:]]
+    return [text]
+
+
+def main() -> int:
+    """Writes the configuration and runs import-linter on it. Returns its exit code."""
+    packages = list(dict.fromkeys(service.package for service in SERVICES.values()))
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(rules(packages), encoding="utf-8")
+    program = Path(sys.executable).parent / "lint-imports"
+    return subprocess.run([program, "--no-logo", "--config", FILE], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The services that Roadstead is made of: one row each. Everything that has to know them reads this table.
+
+A new service is a row here, its package, and its section of settings (`make settings`).
+
+The supervisor imports this module and must stay small, so it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+_RUN_FOLDER = "/run/roadstead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service.
+
+    Attributes:
+        name: its name everywhere: on the command line, in logs and tokens, as the section of its settings.
+        kind: "http" for the gateway, "rpc" for what it calls, "worker" for what only calls others.
+        entry: the module whose `main(config)` runs it; `<name>.server` unless said.
+        contracts: the package of its contracts, "roadstead.meta.v1"; empty where it has none.
+        is_rest: whether these contracts hold routes of /api/v2.0, which the gateway then serves.
+        socket: the file name of its unix socket; empty where it serves no RPCs.
+        port_offset: which of the ports from `--grpc-port` and `--metrics-port` on is its own; None for none.
+        calls: the services that it needs channels to. The gateway calls every service that serves RPCs, unsaid.
+        database: the file name of its database where that is SQLite; empty where it keeps no rows.
+        keeps_files: whether it has a folder of its own, which its setting `data_dir` names.
+        scales: whether `roadstead up --workers N` runs N processes of it; otherwise it runs one.
+        is_planned: whether it does not exist yet. Its name, section and port are kept for it, and nothing starts it.
+    """
+
+    name: str
+    kind: Literal["http", "rpc", "worker"] = "rpc"
+    entry: str = ""
+    contracts: str = ""
+    is_rest: bool = False
+    socket: str = ""
+    port_offset: int | None = None
+    calls: tuple[str, ...] = ()
+    database: str = ""
+    keeps_files: bool = False
+    scales: bool = False
+    is_planned: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module that runs it."""
+        return self.entry or f"{self.name}.server"
+
+    @property
+    def package(self) -> str:
+        """The Python package that it lives in."""
+        return self.module.partition(".")[0]
+
+    @property
+    def passes_calls_on(self) -> bool:
+        """Whether it is called itself and then calls others: on behalf of somebody, not only for itself."""
+        return self.kind == "http" or bool(self.socket and self.calls)
+
+    @property
+    def default_address(self) -> str:
+        """Where it listens, and is looked for, unless the settings say otherwise."""
+        return f"unix:{_RUN_FOLDER}/{self.socket}"
+
+
+TABLE: tuple[Service, ...] = (
+    Service(name="gateway", kind="http", scales=True),
+    Service(
+        name="worker",
+        kind="worker",
+        entry="jobsvc.worker",
+        calls=("jobsvc", "metasvc", "authsvc", "blobsvc"),
+        scales=True,
+        is_planned=True,
+    ),
+    Service(
+        name="jobsvc",
+        contracts="roadstead.job.v1",
+        is_rest=True,
+        socket="job.sock",
+        port_offset=3,
+        calls=("metasvc", "authsvc", "blobsvc"),
+        database="job.db",
+        is_planned=True,
+    ),
+    Service(
+        name="metasvc",
+        contracts="roadstead.meta.v1",
+        is_rest=True,
+        socket="meta.sock",
+        port_offset=1,
+        calls=("authsvc", "blobsvc"),
+        database="meta.db",
+    ),
+    Service(
+        name="authsvc",
+        contracts="roadstead.auth.v1",
+        is_rest=True,
+        socket="auth.sock",
+        port_offset=0,
+        database="auth.db",
+    ),
+    Service(
+        name="blobsvc",
+        contracts="roadstead.blob.v1",
+        socket="blob.sock",
+        port_offset=2,
+        keeps_files=True,
+    ),
+)
+"""All services, whoever calls before whoever is called. They stop in this order: nobody loses what it still calls."""
+
+SERVICES: Mapping[str, Service] = MappingProxyType({row.name: row for row in TABLE if not row.is_planned})
+"""The services that exist, by name, in the order of the table."""
+
+RPC_SERVICES: Mapping[str, Service] = MappingProxyType({name: row for name, row in SERVICES.items() if row.socket})
+"""Those of them that serve RPCs."""
+
+NAMES = frozenset(row.name for row in TABLE)
+"""Every name that a key pair or a section of settings may have, planned services included."""
+
+PORT_COUNT = 1 + max(row.port_offset for row in TABLE if row.port_offset is not None)
+"""How many ports in a row the services have, those that are kept included."""
+
+
+def called_by(caller: str) -> tuple[str, ...]:
+    """The names of the services that a service calls."""
+    row = SERVICES[caller]
+    return tuple(RPC_SERVICES) if row.kind == "http" else row.calls
