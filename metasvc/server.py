@@ -43,7 +43,7 @@ from svckit.metrics_endpoint import metrics_endpoint
 from svckit.rpc import RpcServer, open_channel, serve_until_signal
 from svckit.sql.migrate import open_migrated
 from svckit.start import run_service
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 
@@ -80,15 +80,13 @@ async def serve(settings: MetaSettings) -> None:
         open_channel(settings.addresses["authsvc"], service_tokens=tokens, tls=settings.rpc_tls) as asking,
         open_channel(
             settings.addresses["authsvc"],
-            service_tokens=tokens,
+            acting_tokens=ActingTokenSource(signer, "authsvc"),
             tls=settings.rpc_tls,
-            forward_caller=False,
         ) as acting,
         open_channel(
             settings.addresses["blobsvc"],
-            service_tokens=tokens,
+            acting_tokens=ActingTokenSource(signer, "blobsvc"),
             tls=settings.rpc_tls,
-            forward_caller=False,
         ) as reading,
     ):
         directory = AuthDirectory(acting)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from authsvc.convert import identity_of
 from authsvc.domain import access as domain
 from authsvc.domain.permission import Permission
+from authsvc.domain.project import look_up_project
 from roadstead.auth.v1 import access_service_pb2 as pb
 from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceServicer
 from svckit.access.call import current_call
-from svckit.access.decision import AccessibleProjects
+from svckit.access.decision import AccessibleProjects, ResolvedProject
 from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class StoreChecker:
             Permission(resource, action),
             self._project_creators,
         )
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        """The project, whether or not anybody may see it. Raises DomainError: PROJECT_UNKNOWN."""
+        found = await look_up_project(self._store, project.id, project.name)
+        return ResolvedProject(found.id, found.name)
 
 
 class AccessServicer(AccessServiceServicer):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class AuthDirectory:
     """See `domain.ports.ProjectDirectory`.
 
-    Needs a channel that does not pass on the caller's token: these calls are ours, and the token may have expired while
-    its bearer's upload went on.
+    Needs a channel that acts for metasvc: these calls are our own, and the caller's token may have expired while its
+    bearer's upload went on.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

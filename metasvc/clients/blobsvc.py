@@ -26,7 +26,7 @@ _log = logging.get_logger(__name__)
 class ConfigBlobs:
     """See `domain.ports.ConfigReader`.
 
-    Needs a channel that does not pass on the caller's token: the grant is our own, and bound to us.
+    Needs a channel that acts for metasvc: the grant is our own, and bound to us.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from svckit.access.principal import Principal
 from svckit.errors import Unauthenticated
-from svckit.tokens import IdentityToken, RegistryToken, ServiceToken
+from svckit.tokens import ActingToken, IdentityToken, RegistryToken, ServiceToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +24,11 @@ _MAXIMUM_HEADER_CHARACTERS = 1024
 
 
 class Authenticator:
-    """Turns the values of `authorization` and `x-roadstead-service` into a principal and a service's name."""
+    """Turns the tokens in the metadata into a principal and a service's name."""
 
-    def __init__(self, verifier: TokenVerifier, accepted: Sequence[CallerToken] = BOTH_KINDS) -> None:
-        """Takes the verifier, and the kinds of token that callers of this service may come with."""
+    def __init__(self, service: str, verifier: TokenVerifier, accepted: Sequence[CallerToken] = BOTH_KINDS) -> None:
+        """Takes the service that is called, the verifier, and the kinds of token that its callers may come with."""
+        self._service = service
         self._verifier = verifier
         self._accepted = {kind.typ: kind for kind in accepted}
         # The first part of a token is the same for all of one kind and key, and is read once for each of them.
@@ -61,6 +62,14 @@ class Authenticator:
             DomainError: UNAUTHORIZED.
         """
         return self._verifier.verify(token, ServiceToken).service
+
+    def acting(self, token: str) -> Principal:
+        """The service that acts for itself by an acting token, which must be meant for this service.
+
+        Raises:
+            DomainError: UNAUTHORIZED.
+        """
+        return Principal.of_acting(self._verifier.verify(token, ActingToken, audience=self._service))
 
     def _kind_in(self, header: str) -> CallerToken:
         """The kind that a JWT header claims; the verifier holds the token against it."""

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
-from svckit.access.actor import Actor, ChangeOrigin
+from svckit.access.actor import ChangeOrigin
 from svckit.access.decision import NOT_VISIBLE
-from svckit.access.judgement import judge_project, judge_system
+from svckit.access.judgement import judge_acting, judge_project, judge_system
 from svckit.access.principal import ANONYMOUS
-from svckit.errors import Denied, DomainError, error_for
+from svckit.errors import Denied, DomainError, NotFound, error_for
 from svckit.tokens import Grant, Receipt, UploadTicket
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
     from svckit.access.principal import Principal
+    from svckit.actor import Actor
 
 
 class AccessChecker(Protocol):
     """The port through which a service learns what a caller may do: authsvc from its store, the others from authsvc.
 
     It answers for `call.principal`, by its identity token or by having none. It is not asked about registry tokens,
-    which say for themselves what they permit.
+    which say for themselves what they permit, nor what a service may do that acts for itself, which the rule says.
     """
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
@@ -37,6 +38,13 @@ class AccessChecker(Protocol):
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
 
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        """The project, for a service that acts for itself: whether or not anybody may see it.
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN where there is none; UNAVAILABLE where it cannot be found out.
+        """
+
 
 class NoPermissions:
     """An `AccessChecker` that allows nothing: for services that live by registry tokens and documents alone."""
@@ -48,6 +56,10 @@ class NoPermissions:
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         """Not allowed."""
         return False
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        """Knows none."""
+        raise NotFound("PROJECT_UNKNOWN")
 
 
 class DocumentReader(Protocol):
@@ -82,6 +94,7 @@ class Call:
         "_checker",
         "_read_document",
         "_row_right",
+        "_services",
         "caller_service",
         "checked",
         "client_address",
@@ -110,6 +123,7 @@ class Call:
         deadline: float | None = None,
         checker: AccessChecker = _NO_PERMISSIONS,
         row_right: tuple[str, str] | None = None,
+        services: frozenset[str] = frozenset(),
         read_document: DocumentReader | None = None,
     ) -> None:
         """Describes a call.
@@ -125,6 +139,7 @@ class Call:
             deadline: as above.
             checker: answers `check_project` and `check_system`; without one nothing is permitted.
             row_right: the resource and action of a `row` rule, which only a check of these satisfies.
+            services: those that the rule lets act for themselves, for whom checks only find the project.
             read_document: verifies what `present` is given.
         """
         self.method = method
@@ -142,14 +157,18 @@ class Call:
         self.checked = False
         self._checker = checker
         self._row_right = row_right
+        self._services = services
         self._read_document = read_document
 
     @property
     def actor(self) -> Actor:
-        """Whom to name in a log of changes: the principal, or the service that calls without one."""
-        if self.principal.kind == "anonymous" and self.caller_service is not None:
-            return Actor("service", name=self.caller_service)
+        """Whom to name in a log of changes."""
         return self.principal.actor
+
+    @property
+    def acts_for_itself(self) -> bool:
+        """Whether a service calls that acts for itself, and that the rule names: it needs no other right."""
+        return self.principal.kind == "service" and self.principal.name in self._services
 
     @property
     def origin(self) -> ChangeOrigin:
@@ -159,19 +178,23 @@ class Call:
     async def check_project(self, project: ProjectKey, resource: str, action: str) -> ResolvedProject:
         """Permits the caller `action` on `resource` in the project, or raises. Sets `project`.
 
-        Under a `row` rule this is what the rule demands, with the rule's own resource and action.
+        Under a `row` rule this is what the rule demands, with the rule's own resource and action. A service that acts
+        for itself and that the rule names may do everything that the RPC does.
 
         Raises:
             DomainError: INSUFFICIENT_SCOPE, UNAUTHORIZED, PROJECT_UNKNOWN, FORBIDDEN (`svckit.access.judgement`), or
                 UNAVAILABLE where it cannot be found out.
         """
-        self.project = await judge_project(
-            self.principal,
-            project,
-            resource,
-            action,
-            lambda: self._checker.check_project(self, project, resource, action),
-        )
+        if judge_acting(self.principal, self._services):
+            self.project = await self._checker.resolve_project(self, project)
+        else:
+            self.project = await judge_project(
+                self.principal,
+                project,
+                resource,
+                action,
+                lambda: self._checker.check_project(self, project, resource, action),
+            )
         if (resource, action) == self._row_right:
             self.checked = True
         return self.project
@@ -181,7 +204,8 @@ class Call:
 
         It satisfies a `row` rule likewise: a row may belong to no project, as a system robot does.
         """
-        await judge_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
+        if not judge_acting(self.principal, self._services):
+            await judge_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
         if (resource, action) == self._row_right:
             self.checked = True
 
@@ -204,7 +228,7 @@ class Call:
                 self.receipt = held
             case Grant():
                 # Bound to whom it was given: who overhears a grant has not got the blob.
-                if held.subject not in (self.principal.subject, self.actor.subject):
+                if held.subject != self.principal.subject:
                     raise error_for(Grant.refusal)
                 self.grant = held
         self.checked = True
@@ -230,6 +254,7 @@ class Call:
             traceparent=self.traceparent,
             client_address=self.client_address,
             checker=self._checker,
+            services=self._services,
         )
 
     def __repr__(self) -> str:

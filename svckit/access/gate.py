@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from svckit.access.judgement import (
     ADMINISTRATOR_RIGHT,
+    judge_acting,
     judge_authenticated,
     judge_self,
     judge_service,
     refuse_without_identity,
 )
-from svckit.access.principal import Principal
 from svckit.access.rules import (
     AuthenticatedRule,
     FilteredRule,
@@ -47,10 +47,11 @@ class Gate:
             `holder`: an upload goes on by its ticket when the token that began it has expired.
         ends_checked: whether a call must not end well unless `Call.checked` has come true.
         row_right: for the `Call`, see there.
+        services: likewise.
         read_document: likewise.
     """
 
-    __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule")
+    __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule", "services")
 
     def __init__(self, rule: Rule, verifier: TokenVerifier) -> None:
         """Prepares the rule of one method."""
@@ -58,6 +59,11 @@ class Gate:
         self.ignores_bad_tokens = isinstance(rule, PublicRule | HolderRule)
         self.ends_checked = isinstance(rule, RowRule | HolderRule)
         self.row_right = (rule.resource, rule.action) if isinstance(rule, RowRule) else None
+        self.services = (
+            rule.services
+            if isinstance(rule, ProjectRule | SystemRule | RowRule | SelfRule | FilteredRule)
+            else frozenset[str]()
+        )
         self.read_document = _document_reader(rule, verifier)
         self.admit = _admission(rule)
 
@@ -76,10 +82,12 @@ def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | No
 def _admission(rule: Rule) -> Admit:
     """The function that admits a call under the rule: chosen here, once, rather than at every call."""
     match rule:
-        case PublicRule() | RowRule():
+        case PublicRule():
             return _admit_anybody
+        case RowRule():
+            return _row_admission(rule)
         case FilteredRule():
-            return _admit_unless_narrowed
+            return _filtered_admission(rule)
         case AuthenticatedRule():
             return _admit_identities
         case ServiceRule():
@@ -98,12 +106,6 @@ async def _admit_anybody(_call: Call, _request: Message | None) -> None:
     pass
 
 
-async def _admit_unless_narrowed(call: Call, _request: Message | None) -> None:
-    # Narrowed to some repositories, a registry token must not show what else its owner may see.
-    if call.principal.registry is not None:
-        refuse_without_identity(call.principal)
-
-
 async def _admit_identities(call: Call, _request: Message | None) -> None:
     judge_authenticated(call.principal)
 
@@ -111,9 +113,24 @@ async def _admit_identities(call: Call, _request: Message | None) -> None:
 def _service_admission(rule: ServiceRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
         judge_service(call.caller_service, rule.callers)
-        if call.token is None and call.caller_service is not None:
-            # Only here does a service act for itself; elsewhere it passes on what nobody in particular asks.
-            call.principal = Principal.of_service(call.caller_service)
+
+    return admit
+
+
+def _row_admission(rule: RowRule) -> Admit:
+    async def admit(call: Call, _request: Message | None) -> None:
+        # Before the row is loaded: a service that may not act here is not told which rows there are.
+        judge_acting(call.principal, rule.services)
+
+    return admit
+
+
+def _filtered_admission(rule: FilteredRule) -> Admit:
+    async def admit(call: Call, _request: Message | None) -> None:
+        judge_acting(call.principal, rule.services)
+        # Narrowed to some repositories, a registry token must not show what else its owner may see.
+        if call.principal.registry is not None:
+            refuse_without_identity(call.principal)
 
     return admit
 
@@ -138,6 +155,8 @@ def _self_admission(rule: SelfRule) -> Admit:
     read = rule.read
 
     async def admit(call: Call, request: Message | None) -> None:
+        if judge_acting(call.principal, rule.services):
+            return
         if not judge_self(call.principal, None if read is None else read(_given(request))):
             await call.check_system(*ADMINISTRATOR_RIGHT)
 

@@ -5,7 +5,8 @@
 | registry token | it does not name exactly this repository with this action | INSUFFICIENT_SCOPE |
 | nobody in particular | nobody may | UNAUTHORIZED |
 | user, robot | may not know that the project exists, or it does not | PROJECT_UNKNOWN |
-| user, robot, service | may not | FORBIDDEN |
+| user, robot | may not | FORBIDDEN |
+| service that acts for itself | the rule does not name it | FORBIDDEN |
 
 PROJECT_UNKNOWN always carries the table's own text, so that a project that is hidden reads as one that is not there.
 """
@@ -44,7 +45,7 @@ async def judge_project(
     """Permits `action` on `resource` in the project, or raises the refusal of the table above.
 
     Args:
-        principal: who calls.
+        principal: who calls; no service that acts for itself, which `judge_acting` judges.
         project: which project.
         resource: what it is done to.
         action: what is to be done.
@@ -55,8 +56,6 @@ async def judge_project(
     """
     if principal.registry is not None:
         return _judge_registry_token(principal.registry, project, resource, action)
-    if principal.kind == "service":
-        raise Denied
     decision = await decide()
     if decision.allowed:
         return ResolvedProject(decision.project_id, decision.project_name)
@@ -70,7 +69,7 @@ async def judge_project(
 async def judge_system(principal: Principal, resource: str, decide: Callable[[], Awaitable[bool]]) -> None:
     """Permits what `decide` is asked about, on the system level, or raises the refusal.
 
-    A registry token opens the catalog and nothing else.
+    A registry token opens the catalog and nothing else. The principal is no service that acts for itself.
 
     Raises:
         DomainError: the refusal, or what `decide` raises.
@@ -82,7 +81,7 @@ async def judge_system(principal: Principal, resource: str, decide: Callable[[],
     if principal.kind == "anonymous":
         # No role on the system level is ever given to everybody.
         raise Unauthenticated(metadata=_catalog_scope(resource))
-    if principal.kind == "service" or not await decide():
+    if not await decide():
         raise Denied
 
 
@@ -127,6 +126,21 @@ def judge_service(caller_service: str | None, callers: AbstractSet[str]) -> None
         raise Unauthenticated
     if caller_service not in callers:
         raise Denied
+
+
+def judge_acting(principal: Principal, services: AbstractSet[str]) -> bool:
+    """Tells whether the caller is a service that acts for itself, and permits the named services only.
+
+    Such a service needs no other right: what follows asks about callers who have roles.
+
+    Raises:
+        DomainError: FORBIDDEN for another service that acts for itself.
+    """
+    if principal.kind != "service":
+        return False
+    if principal.name not in services:
+        raise Denied
+    return True
 
 
 def refuse_without_identity(principal: Principal) -> NoReturn:

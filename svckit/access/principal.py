@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from svckit.access.actor import Actor
-from svckit.tokens import IdentityToken, RegistryToken
+from svckit.actor import Actor
+from svckit.tokens import ActingToken, IdentityToken, RegistryToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,8 @@ class Principal:
     """The caller of an RPC, as its own token says.
 
     Attributes:
-        kind: "service" is a service that acts for itself under a `service` rule; a service that passes on a person's
-            call is not the principal (`Call.caller_service` names it).
+        kind: "service" is a service that acts for itself, by an acting token; a service that passes on a call is not
+            the principal (`Call.caller_service` names it).
         subject: "user:7", "robot:12", "anonymous" or "service:metasvc".
         id: the user's or the robot's id; None for the other kinds.
         name: as they log in; the service's name; empty for nobody in particular.
@@ -21,6 +21,7 @@ class Principal:
             never enough to permit anything. `Call.check_system` asks how things are now.
         registry: the registry token, where the caller came with one.
         identity: the identity token, where the caller came with one.
+        acting: the acting token, where a service acts for itself.
     """
 
     kind: Literal["anonymous", "user", "robot", "service"]
@@ -30,16 +31,17 @@ class Principal:
     is_admin: bool = False
     registry: RegistryToken | None = field(default=None, repr=False)
     identity: IdentityToken | None = field(default=None, repr=False)
+    acting: ActingToken | None = field(default=None, repr=False)
 
     @property
     def actor(self) -> Actor:
         """The principal as a change log names it."""
-        return Actor(self.kind, self.id or 0, self.name)
+        return Actor(self.kind, self.id or 0, self.name, None if self.acting is None else self.acting.on_behalf_of)
 
     @property
     def token_id(self) -> str:
         """`jti` of the token that the principal came with; empty without one."""
-        token = self.identity or self.registry
+        token = self.identity or self.registry or self.acting
         return "" if token is None else token.token_id
 
     @classmethod
@@ -58,9 +60,9 @@ class Principal:
         return cls("anonymous", "anonymous", registry=token)
 
     @classmethod
-    def of_service(cls, name: str) -> Self:
+    def of_acting(cls, token: ActingToken) -> Self:
         """A service that acts for itself."""
-        return cls("service", f"service:{name}", name=name)
+        return cls("service", token.subject, name=token.service, acting=token)
 
 
 ANONYMOUS = Principal("anonymous", "anonymous")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
     from svckit.access.call import AccessChecker, Call
-    from svckit.access.decision import ProjectDecision, ProjectKey
+    from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ class RememberedChecker:
     """An `AccessChecker` that asks another one, once for each question in `ttl_seconds`.
 
     Without it, a list over REST would cost one more call for each of its pages, and a hundred callers with one token
-    who ask the same at once would be a hundred calls. Questions are told apart by the caller's own token, so that no
-    answer reaches anybody else; failures are not remembered.
+    who ask the same at once would be a hundred calls. Questions about a caller are told apart by its own token, so that
+    no answer reaches anybody else; failures are not remembered.
     """
 
     def __init__(
@@ -100,6 +100,11 @@ class RememberedChecker:
         """As the wrapped checker answers, or answered up to `ttl_seconds` ago."""
         key = ("system", call.token, call.principal.subject, resource, action)
         return await self._answer(call, key, lambda alike: self._inner.check_system(alike, resource, action))
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        """As the wrapped checker answers, or answered up to `ttl_seconds` ago: the same for every service that asks."""
+        key = ("resolve", project.id, project.name)
+        return await self._answer(call, key, lambda alike: self._inner.resolve_project(alike, project))
 
     async def _answer(self, call: Call, key: Hashable, ask: Callable[[Call], Awaitable[T]]) -> T:
         remembered: T | None = self._answers.find(key)

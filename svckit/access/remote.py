@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from roadstead.access.v1 import project_ref_pb2
-from roadstead.auth.v1 import access_service_pb2, access_service_pb2_grpc
+from roadstead.auth.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
+    project_service_pb2,
+    project_service_pb2_grpc,
+)
 from svckit.access.call import serving
-from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ResolvedProject
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -21,20 +26,17 @@ class RemoteChecker:
 
     The question goes out with the caller's own token and authsvc judges that, so this needs a channel of
     `svckit.rpc.channel`, which passes it on and turns failures into `DomainError`s. Wrap it in a `RememberedChecker`.
+    About a service that acts for itself nothing is asked but which project it means, by the right of this service.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes a channel to authsvc."""
         self._access = access_service_pb2_grpc.AccessServiceStub(channel)
+        self._projects = project_service_pb2_grpc.ProjectServiceStub(channel)
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         """Asks CheckAccess. Raises DomainError: UNAVAILABLE where authsvc does not answer."""
-        named = project_ref_pb2.ProjectRef()
-        if project.id is not None:
-            named.id = project.id
-        elif project.name is not None:
-            named.name = project.name
-        request = access_service_pb2.CheckAccessRequest(project=named, resource=resource, action=action)
+        request = access_service_pb2.CheckAccessRequest(project=_named(project), resource=resource, action=action)
         with serving(call):
             answer = await self._access.CheckAccess(request)
         if not answer.visible:
@@ -50,9 +52,33 @@ class RemoteChecker:
             answer = await self._access.CheckSystemAccess(request)
         return answer.allowed
 
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        """Asks LookUpProject, which the service that asks must be named for. Raises DomainError: PROJECT_UNKNOWN,
+        UNAVAILABLE.
+        """  # noqa: D205 - one sentence
+        with serving(call):
+            answer = await self._projects.LookUpProject(
+                project_service_pb2.LookUpProjectRequest(project=_named(project))
+            )
+        return ResolvedProject(answer.project.id, answer.project.name)
+
     async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
-        """Asks ListAccessibleProjects: where the caller may do `action` on `resource`. Raises as `check_project`."""
+        """Asks ListAccessibleProjects: where the caller may do `action` on `resource`. Raises as `check_project`.
+
+        A service that a `filtered` rule lets act for itself sees all, and nobody is asked.
+        """
+        if call.acts_for_itself:
+            return AccessibleProjects(all=True)
         request = access_service_pb2.ListAccessibleProjectsRequest(resource=resource, action=action)
         with serving(call):
             answer = await self._access.ListAccessibleProjects(request)
         return AccessibleProjects(all=answer.all, project_ids=frozenset(answer.project_ids))
+
+
+def _named(project: ProjectKey) -> project_ref_pb2.ProjectRef:
+    named = project_ref_pb2.ProjectRef()
+    if project.id is not None:
+        named.id = project.id
+    elif project.name is not None:
+        named.name = project.name
+    return named

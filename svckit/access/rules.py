@@ -15,10 +15,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from roadstead.access.v1 import project_ref_pb2, rule_pb2
 from svckit.access.decision import ProjectKey
 from svckit.errors import FieldViolation, Invalid
-from svckit.tokens import Grant, Receipt, UploadTicket
+from svckit.tokens import ActingToken, Grant, Receipt, UploadTicket
+from svckit.tokens.claims import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
     from google.protobuf.message import Message
@@ -52,7 +53,9 @@ class AuthenticatedRule:
 
 @dataclass(frozen=True, slots=True)
 class FilteredRule:
-    """Anybody, for what they may see."""
+    """Anybody, for what they may see. The services `services` may act for themselves, and see everything."""
+
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +67,41 @@ class ServiceRule:
 
 @dataclass(frozen=True, slots=True)
 class ProjectRule:
-    """Who holds the permission in the project that `read` finds in the request, or raises Invalid for."""
+    """Who holds the permission in the project that `read` finds in the request, or raises Invalid for; `services`."""
 
     resource: str
     action: str
     read: Callable[[Message], ProjectKey] = field(repr=False, compare=False)
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class SystemRule:
-    """Who holds the permission on the system level."""
+    """Who holds the permission on the system level; `services`."""
 
     resource: str
     action: str
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RowRule:
-    """Who holds the permission in a project that the domain finds."""
+    """Who holds the permission in a project that the domain finds; `services`."""
 
     resource: str
     action: str
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class SelfRule:
-    """The user whose id `read` finds in the request, or an administrator; the caller itself where `read` is None."""
+    """The user whose id `read` finds in the request, or an administrator; the caller itself where `read` is None.
+
+    `services` for every user.
+    """
 
     read: Callable[[Message], int] | None = field(repr=False, compare=False)
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +141,23 @@ def read_rule(method: MethodDescriptor) -> Rule:
         case "authenticated":
             return AuthenticatedRule()
         case "filtered":
-            return FilteredRule()
+            return FilteredRule(_acting(method, declared.filtered.services))
         case "service":
             if not declared.service.callers:
                 raise RuleError(f"{method.full_name}: a service rule that names no service")
-            return ServiceRule(frozenset(declared.service.callers))
+            return ServiceRule(_known(method, declared.service.callers, SERVICES))
         case "project":
             resource, action = _right(method, declared.project.resource, declared.project.action)
-            return ProjectRule(resource, action, _project_reader(method, declared.project.field))
+            read = _project_reader(method, declared.project.field)
+            return ProjectRule(resource, action, read, _acting(method, declared.project.services))
         case "system":
-            return SystemRule(*_right(method, declared.system.resource, declared.system.action))
+            right = _right(method, declared.system.resource, declared.system.action)
+            return SystemRule(*right, _acting(method, declared.system.services))
         case "row":
-            return RowRule(*_right(method, declared.row.resource, declared.row.action))
+            right = _right(method, declared.row.resource, declared.row.action)
+            return RowRule(*right, _acting(method, declared.row.services))
         case "self":
-            path = declared.self.field
-            return SelfRule(_user_reader(method, path) if path else None)
+            return _self_rule(method, declared.self)
         case "holder":
             return _holder_rule(method, declared.holder)
         case _:
@@ -156,6 +168,30 @@ def _right(method: MethodDescriptor, resource: str, action: str) -> tuple[str, s
     if not resource or not action:
         raise RuleError(f"{method.full_name}: a rule without resource or action")
     return resource, action
+
+
+def _acting(method: MethodDescriptor, services: Iterable[str]) -> frozenset[str]:
+    """The services that a rule lets act for themselves: of those that can."""
+    return _known(method, services, ActingToken.signers)
+
+
+def _known(method: MethodDescriptor, services: Iterable[str], known: frozenset[str]) -> frozenset[str]:
+    named = frozenset(services)
+    unknown = sorted(named - known)
+    if unknown:
+        raise RuleError(
+            f"{method.full_name}: a rule that names {', '.join(unknown)}; it may be {', '.join(sorted(known))}"
+        )
+    return named
+
+
+def _self_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Self) -> SelfRule:
+    services = _acting(method, declared.services)
+    if declared.field:
+        return SelfRule(_user_reader(method, declared.field), services)
+    if services:
+        raise RuleError(f"{method.full_name}: a self rule that names services and no user: a service is none")
+    return SelfRule(None)
 
 
 def _holder_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Holder) -> HolderRule:

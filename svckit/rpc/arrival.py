@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from svckit import logging
 from svckit.access.call import Call, enter_call
-from svckit.errors import DomainError
+from svckit.errors import DomainError, Invalid
 from svckit.services import TABLE
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ AUTHORIZATION: Final = "authorization"
 SERVICE_TOKEN: Final = "x-roadstead-service"  # noqa: S105 - the name of a header
 REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"
+ACTING_TOKEN: Final = "x-roadstead-acting"  # noqa: S105 - likewise
 CLIENT_ADDRESS: Final = "x-roadstead-client-address"
 
 # Who is believed about the client's address: the gateway, which sees the client, and the services that pass on calls.
@@ -44,13 +45,15 @@ class Presented(NamedTuple):
 
     Attributes:
         authorization: the value of `authorization`; None without one, as for the others.
-        service_token: says which service calls.
+        service_token: says which service passes the call on.
+        acting_token: says which service acts for itself; it comes alone.
         client_address: what that service says of the client.
         peer: the address that the connection comes from, as gRPC writes it.
     """
 
     authorization: str | None
     service_token: str | None
+    acting_token: str | None
     client_address: str | None
     peer: str
 
@@ -67,7 +70,7 @@ class Arrivals:
 
     def receive(self, method: str, gate: Gate, context: grpc.aio.ServicerContext[Any, Any]) -> tuple[Call, Presented]:
         """The call, entered but not authenticated yet, and what `authenticate` needs."""
-        authorization = service_token = client_address = request_id = traceparent = None
+        authorization = service_token = acting_token = client_address = request_id = traceparent = None
         for key, value in context.invocation_metadata() or ():
             if isinstance(value, bytes):
                 continue
@@ -79,6 +82,8 @@ class Arrivals:
                 request_id = value
             elif key == TRACEPARENT:
                 traceparent = value
+            elif key == ACTING_TOKEN:
+                acting_token = value
             elif key == CLIENT_ADDRESS:
                 client_address = value
         if request_id is None or _REQUEST_ID.fullmatch(request_id) is None:
@@ -92,6 +97,7 @@ class Arrivals:
             deadline=None if remaining_seconds is None else time.monotonic() + remaining_seconds,
             checker=self._checker,
             row_right=gate.row_right,
+            services=gate.services,
             read_document=gate.read_document,
         )
         # Set until the task ends: gRPC has made one for this call alone.
@@ -99,14 +105,25 @@ class Arrivals:
         logging.request_id.set(request_id)
         if trace is not None:
             logging.trace_id.set(trace.group(1))
-        return call, Presented(authorization, service_token, client_address, context.peer())
+        return call, Presented(authorization, service_token, acting_token, client_address, context.peer())
 
     def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:
         """Fills in who calls, and from where.
 
         Raises:
-            DomainError: UNAUTHORIZED, for a bad token; unless the gate ignores such.
+            DomainError: UNAUTHORIZED, for a bad token; unless the gate ignores such. BAD_REQUEST, for an acting token
+                with another one.
         """
+        if presented.acting_token is not None:
+            # A service does not mix its own right with a caller's: whatever needs both is a mistake, or an attempt.
+            if presented.authorization is not None or presented.service_token is not None:
+                raise Invalid(message="a service acts for itself, or passes on a call: an acting token comes alone")
+            try:
+                call.principal = self._authenticator.acting(presented.acting_token)
+                call.caller_service = call.principal.name
+            except DomainError:
+                if not gate.ignores_bad_tokens:
+                    raise
         if presented.service_token is not None:
             try:
                 call.caller_service = self._authenticator.service(presented.service_token)

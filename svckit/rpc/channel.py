@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from svckit.tokens.signer import ServiceTokenSource
+    from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource
 
 DEFAULT_TIMEOUT_SECONDS: Final = 15.0
 
@@ -92,26 +92,29 @@ def open_channel(
     target: str,
     *,
     service_tokens: ServiceTokenSource | None = None,
+    acting_tokens: ActingTokenSource | None = None,
     tls: TlsSettings | None = None,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     wait_for_ready: bool = True,
-    forward_caller: bool = True,
 ) -> RpcChannel:
     """Opens a channel; it connects with the first call. To be called in the event loop that uses it, after any fork.
 
     Args:
         target: "unix:/path" or "host:port".
-        service_tokens: says who we are; None for a client that is no service.
+        service_tokens: says which service passes on its callers' calls; None for a client that is no service.
+        acting_tokens: says which service acts for itself, instead: no caller's token ever goes along. For whom it acts
+            is said by `svckit.access.acting`.
         tls: how TCP is spoken; plain text to loopback only unless said otherwise.
         timeout_seconds: how long unary calls may take at most that do not take long by their contract.
         wait_for_ready: whether calls that have a deadline wait for a server that is not there yet until it passes,
             rather than fail at once: services start and restart in any order. Calls without one never do.
-        forward_caller: whether the caller's own token goes along.
 
     Raises:
+        ValueError: if both kinds of token are given.
         AddressError: if the target is neither form.
         TlsError: if it would be spoken to in plain text though it is not on this machine, or a file cannot be read.
     """
+    forwarding = Forwarding(service_tokens, acting_tokens)
     address = parse_address(target)
     options: list[tuple[str, Any]] = list(_OPTIONS)
     settings = TlsSettings() if tls is None else tls
@@ -127,7 +130,7 @@ def open_channel(
     return RpcChannel(
         connection(_REPEATING),
         connection(),
-        Forwarding(service_tokens, forward_caller=forward_caller),
+        forwarding,
         timeout_seconds=timeout_seconds,
         wait_for_ready=wait_for_ready,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from svckit.access.acting import on_behalf_of
 from svckit.access.call import current_call_or_none
-from svckit.rpc.arrival import AUTHORIZATION, CLIENT_ADDRESS, REQUEST_ID, SERVICE_TOKEN, TRACEPARENT
+from svckit.rpc.arrival import ACTING_TOKEN, AUTHORIZATION, CLIENT_ADDRESS, REQUEST_ID, SERVICE_TOKEN, TRACEPARENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from svckit.tokens.signer import ServiceTokenSource
+    from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource
 
     Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -22,12 +23,20 @@ _SHORTEST_SECONDS = 0.001
 class Forwarding:
     """Makes the metadata and the time-out of the calls that one channel sends."""
 
-    __slots__ = ("_forward_caller", "_service_tokens")
+    __slots__ = ("_acting_tokens", "_service_tokens")
 
-    def __init__(self, service_tokens: ServiceTokenSource | None, *, forward_caller: bool) -> None:
-        """Takes who we are (None for nobody: a client outside), and whether the caller's token goes along."""
+    def __init__(
+        self, service_tokens: ServiceTokenSource | None = None, acting_tokens: ActingTokenSource | None = None
+    ) -> None:
+        """Takes who we are: a service that passes on calls, or one that acts for itself; a client outside is neither.
+
+        Raises:
+            ValueError: both are given.
+        """
+        if service_tokens is not None and acting_tokens is not None:
+            raise ValueError("a channel passes on calls, or acts for its service")
         self._service_tokens = service_tokens
-        self._forward_caller = forward_caller
+        self._acting_tokens = acting_tokens
 
     def metadata(self, explicit: Iterable[tuple[str, str | bytes]] | None) -> Metadata:
         """The metadata of one call; what is given explicitly wins."""
@@ -36,16 +45,20 @@ class Forwarding:
         carried: list[tuple[str, str | bytes]] = []
         if self._service_tokens is not None and SERVICE_TOKEN not in names:
             carried.append((SERVICE_TOKEN, self._service_tokens.current()))
+        acts = self._acting_tokens
+        if acts is not None and ACTING_TOKEN not in names:
+            carried.append((ACTING_TOKEN, acts.current(on_behalf_of())))
         call = current_call_or_none()
         if call is not None:
-            if self._forward_caller and call.token is not None and AUTHORIZATION not in names:
+            if acts is None and call.token is not None and AUTHORIZATION not in names:
                 carried.append((AUTHORIZATION, f"Bearer {call.token}"))
             if call.request_id and REQUEST_ID not in names:
                 carried.append((REQUEST_ID, call.request_id))
             if call.traceparent is not None and TRACEPARENT not in names:
                 carried.append((TRACEPARENT, call.traceparent))
             # Only a service is believed, so a client outside says nothing.
-            if call.client_address and self._service_tokens is not None and CLIENT_ADDRESS not in names:
+            is_service = acts is not None or self._service_tokens is not None
+            if is_service and call.client_address and CLIENT_ADDRESS not in names:
                 carried.append((CLIENT_ADDRESS, call.client_address))
         return (*given, *carried)
 

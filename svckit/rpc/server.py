@@ -121,7 +121,7 @@ class RpcServer:
         self._in_flight = InFlight(settings.max_in_flight)
         self._shared = ServerContext(
             service,
-            Arrivals(Authenticator(verifier, caller_tokens), checker or NoPermissions()),
+            Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
             self._in_flight,
             metrics,
             settings.access_log,

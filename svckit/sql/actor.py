@@ -1,4 +1,4 @@
-"""Actors in tables (`svckit.access.actor`)."""
+"""Actors in tables (`svckit.actor`)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Column, String, Text
 
-from svckit.access.actor import Actor
+from svckit.actor import Actor
 from svckit.sql.types import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Row
 
 
@@ -32,22 +30,11 @@ def actor_values(actor: Actor) -> dict[str, object]:
         "actor_kind": actor.kind,
         "actor_id": actor.id,
         "actor_name": actor.name,
-        "on_behalf_of": _to_json(actor.on_behalf_of),
+        "on_behalf_of": None if actor.on_behalf_of is None else actor.on_behalf_of.to_json(),
     }
 
 
 def to_actor(row: Row[Any]) -> Actor:
     """Reads them from a row."""
-    return Actor(row.actor_kind, row.actor_id, row.actor_name, _from_json(row.on_behalf_of))
-
-
-def _to_json(actor: Actor | None) -> dict[str, object] | None:
-    if actor is None:
-        return None
-    return {"kind": actor.kind, "id": actor.id, "name": actor.name, "on_behalf_of": _to_json(actor.on_behalf_of)}
-
-
-def _from_json(value: Mapping[str, Any] | None) -> Actor | None:
-    if value is None:
-        return None
-    return Actor(value["kind"], value["id"], value["name"], _from_json(value["on_behalf_of"]))
+    cause = None if row.on_behalf_of is None else Actor.from_json(row.on_behalf_of)
+    return Actor(row.actor_kind, row.actor_id, row.actor_name, cause)

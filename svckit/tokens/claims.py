@@ -1,4 +1,4 @@
-"""What the six kinds of token say, as types that cannot be built from a payload that lacks something."""
+"""What the kinds of token say, as types that cannot be built from a payload that lacks something."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Claims:
     signers: ClassVar[frozenset[str]]
     """The services that may sign this kind."""
     fixed_audience: ClassVar[str | None] = INTERNAL_AUDIENCE
-    """Whom it is meant for; None where that is a setting."""
+    """Whom it is meant for; None where that is a setting, or said with each token."""
     lifetime_seconds: ClassVar[int | None]
     """How long it lives unless said otherwise; None where the signer must say."""
     leeway_seconds: ClassVar[int] = 5

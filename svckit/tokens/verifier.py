@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import jwt
 
 from svckit.errors import Unauthenticated
-from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE, Claims, ClaimsError
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE, Claims, ClaimsError, RegistryToken
 from svckit.tokens.signer import ALGORITHM
 from svckit.trust import TrustBundle, TrustedKey
 
@@ -50,7 +50,7 @@ class TokenVerifier:
         """
         self._trust = trust
         self._clock = clock
-        self._registry_audience = registry_audience
+        self._audiences: Mapping[type[Claims], str] = {RegistryToken: registry_audience}
         self._remembered_tokens = remembered_tokens
         self._verified: OrderedDict[tuple[type[Claims], bytes], tuple[str, Claims]] = OrderedDict()
         self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
@@ -58,12 +58,24 @@ class TokenVerifier:
         self._kid_of_header: dict[tuple[type[Claims], str], str] = {}
         self.verified_signatures = 0
 
-    def verify(self, token: str, kind: type[C]) -> C:
+    def verify(self, token: str, kind: type[C], *, audience: str | None = None) -> C:
         """Says what a token says, if it is a good one of this kind.
+
+        Args:
+            token: the JWT.
+            kind: which it must be.
+            audience: for whom it must be meant, where neither the kind nor a setting says so.
 
         Raises:
             TokenError: if it is not; its reason is the kind's `refusal`.
         """
+        meant_for = kind.fixed_audience or self._audiences.get(kind) or audience
+        claims = self._verify(token, kind)
+        if claims.audience != meant_for:
+            _refuse(kind, "is meant for another audience")
+        return claims
+
+    def _verify(self, token: str, kind: type[C]) -> C:
         # A character takes a byte at least, so this spares the encoding of what is far too long.
         if len(token) > MAXIMUM_TOKEN_BYTES or not token.isascii():
             _refuse(kind, "is malformed")
@@ -96,11 +108,8 @@ class TokenVerifier:
             claims = kind.parse(_json_object(payload))
         except ClaimsError as error:
             _refuse(kind, f"is incomplete: {error}")
-        audience = self._registry_audience if kind.fixed_audience is None else kind.fixed_audience
         if claims.issuer != key.service:
             _refuse(kind, "was signed by another service than it says")
-        if claims.audience != audience:
-            _refuse(kind, "is meant for another audience")
         if max(claims.not_before_time, claims.issued_time) > now + kind.leeway_seconds:
             _refuse(kind, "is not valid yet")
         if claims.expire_time + kind.leeway_seconds <= now:

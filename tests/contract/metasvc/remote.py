@@ -11,7 +11,8 @@ from metasvc.config import MetaSettings
 from metasvc.domain.pull import PullRecorder
 from metasvc.server import build_server
 from svckit.access.call import Call
-from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey, ResolvedProject
+from svckit.errors import NotFound
 from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
@@ -102,6 +103,12 @@ class Permissions:
 
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         return (call.principal.id or 0, "", resource, action) in self.allowed
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        for name, project_id in self.projects.items():
+            if project.name == name or project.id == project_id:
+                return ResolvedProject(project_id, name)
+        raise NotFound("PROJECT_UNKNOWN")
 
     async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
         user = call.principal.id or 0

@@ -17,7 +17,7 @@ from svckit.access.call import Call, serving
 from svckit.errors import Unavailable
 from svckit.keys import KeyPair
 from svckit.rpc import open_channel
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
 from tests.contract.blobsvc.conftest import Store, socket_folder
 from tests.contract.blobsvc.conftest import serving as serving_blobsvc
 from tests.contract.blobsvc.keyring import Keyring
@@ -31,7 +31,8 @@ APP = "library/app"
 
 @asynccontextmanager
 async def reading(target: str, signer: TokenSigner, *, seconds: float = 5) -> AsyncIterator[ConfigBlobs]:
-    async with open_channel(target, service_tokens=ServiceTokenSource(signer), forward_caller=False) as channel:
+    acting = ActingTokenSource(signer, "blobsvc")
+    async with open_channel(target, acting_tokens=acting) as channel:
         yield ConfigBlobs(channel, signer, seconds)
 
 
@@ -56,15 +57,19 @@ async def test_it_reads_what_it_grants_itself_whoever_calls(socket_folder: Path)
             assert await read(configs, served(empty)) == b""
 
 
-async def test_the_grant_is_no_use_to_another_service(socket_folder: Path) -> None:
+async def test_the_grant_is_no_use_to_another_service_nor_to_a_call_that_is_passed_on(socket_folder: Path) -> None:
     store = MemoryStore()
     stored = await push(store.uploads, CONFIG)
     async with serving_blobsvc(store, socket_folder) as service:
-        tokens = ServiceTokenSource(service.keyring.signer("gateway"))
-        async with open_channel(service.target, service_tokens=tokens) as channel:
-            stolen = ConfigBlobs(channel, service.keyring.signer("metasvc"))
-            with pytest.raises(Unavailable):
-                await read(stolen, served(stored))
+        signer = service.keyring.signer("metasvc")
+        for channel in (
+            open_channel(service.target, acting_tokens=ActingTokenSource(service.keyring.signer("jobsvc"), "blobsvc")),
+            open_channel(service.target, acting_tokens=ActingTokenSource(signer, "authsvc")),
+            open_channel(service.target, service_tokens=ServiceTokenSource(signer)),
+        ):
+            async with channel:
+                with pytest.raises(Unavailable):
+                    await read(ConfigBlobs(channel, signer), served(stored))
 
 
 async def test_bytes_that_are_gone_or_of_another_size_are_none(socket_folder: Path) -> None:

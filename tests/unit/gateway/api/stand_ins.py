@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from roadstead.auth.v1 import token_service_pb2 as token_pb
 from svckit.access.call import Call, current_call
-from svckit.access.decision import ProjectDecision, ProjectKey
+from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
 from svckit.errors import DomainError, Unauthenticated
 from svckit.rpc import RpcServer
 from svckit.tokens import IdentityToken
@@ -92,6 +92,9 @@ class Allowing:
 
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         return True
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        return ResolvedProject(project.id or 1, project.name or "p")
 
 
 def methods_of(package: ModuleType) -> Iterator[MethodDescriptor]:

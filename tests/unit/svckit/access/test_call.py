@@ -6,14 +6,19 @@ import sys
 
 import pytest
 
-from svckit.access.actor import Actor
-from svckit.access.call import Call, current_call, current_call_or_none, enter_call, serving
-from svckit.access.decision import ProjectKey
+from svckit.access.actor import Actor, ChangeOrigin
+from svckit.access.call import Call, NoPermissions, current_call, current_call_or_none, enter_call, serving
+from svckit.access.decision import ProjectKey, ResolvedProject
 from svckit.access.principal import ANONYMOUS, Principal
-from svckit.errors import Denied, DomainError, Unauthenticated
-from svckit.tokens import Access, RegistryToken
+from svckit.errors import Denied, DomainError, NotFound, Unauthenticated
+from svckit.tokens import Access, ActingToken, RegistryToken
 
 _USER = Principal("user", "user:7", 7, "alice")
+_CAUSE = Actor("execution", 12)
+
+
+def _acting(on_behalf_of: Actor | None = None) -> Principal:
+    return Principal.of_acting(ActingToken(subject="service:jobsvc", on_behalf_of=on_behalf_of))
 
 
 def test_outside_of_a_call_there_is_none() -> None:
@@ -54,13 +59,43 @@ def test_what_is_logged_of_a_call_holds_no_token() -> None:
         (_USER, None, Actor("user", 7, "alice")),
         (Principal.of_registry(RegistryToken(subject="user:7", name="alice")), "gateway", Actor("user", 7, "alice")),
         (Principal.of_registry(RegistryToken(subject="robot:3", name="robot$ci")), None, Actor("robot", 3, "robot$ci")),
-        (ANONYMOUS, "jobsvc", Actor("service", name="jobsvc")),
+        # A call that merely lacks a caller's token is an anonymous caller's, whoever passes it on.
+        (ANONYMOUS, "jobsvc", Actor("anonymous")),
         (ANONYMOUS, None, Actor("anonymous")),
-        (Principal.of_service("jobsvc"), "jobsvc", Actor("service", name="jobsvc")),
+        (_acting(), "jobsvc", Actor("service", name="jobsvc")),
+        (_acting(_CAUSE), "jobsvc", Actor("service", name="jobsvc", on_behalf_of=_CAUSE)),
     ],
 )
 def test_the_actor_is_who_stands_behind_a_change(principal: Principal, service: str | None, actor: Actor) -> None:
     assert Call("m", principal=principal, caller_service=service).actor == actor
+
+
+def test_the_origin_of_a_change_says_by_which_token_and_request_and_from_where() -> None:
+    token = ActingToken(subject="service:jobsvc", on_behalf_of=_CAUSE, token_id="t-1")
+    call = Call("m", principal=Principal.of_acting(token), request_id="r-1", client_address="203.0.113.9")
+    actor = Actor("service", name="jobsvc", on_behalf_of=_CAUSE)
+    assert call.origin == ChangeOrigin(actor, "r-1", "203.0.113.9", "t-1")
+
+
+async def test_a_service_that_acts_may_check_what_its_rule_lets_it_and_no_other_service_may() -> None:
+    class Checker(NoPermissions):
+        async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+            return ResolvedProject(1, "library")
+
+    def call(*services: str) -> Call:
+        return Call("m", principal=_acting(), services=frozenset(services), checker=Checker())
+
+    assert await call("jobsvc").check_project(ProjectKey(id=1), "tag", "delete") == ResolvedProject(1, "library")
+    await call("jobsvc").check_system("user", "list")
+    for named in ((), ("metasvc",)):
+        with pytest.raises(Denied):
+            await call(*named).check_project(ProjectKey(id=1), "tag", "delete")
+        with pytest.raises(Denied):
+            await call(*named).check_system("user", "list")
+    with pytest.raises(NotFound):
+        await Call("m", principal=_acting(), services=frozenset({"jobsvc"})).check_project(
+            ProjectKey(id=1), "tag", "read"
+        )
 
 
 async def test_without_a_checker_nothing_is_permitted() -> None:

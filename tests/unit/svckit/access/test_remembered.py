@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from svckit.access.call import AccessChecker, Call, current_call
-from svckit.access.decision import ProjectDecision, ProjectKey
+from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
+from svckit.access.principal import Principal
 from svckit.access.remembered import RememberedChecker
 from svckit.errors import Unavailable
+from svckit.tokens import ActingToken
 
 _LIBRARY = ProjectKey(name="library")
 _YES = ProjectDecision(allowed=True, visible=True, project_id=1, project_name="library")
@@ -30,6 +32,10 @@ class Asked:
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         await self._ask(call)
         return True
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        await self._ask(call)
+        return ResolvedProject(1, "library")
 
     async def _ask(self, call: Call) -> None:
         assert call is current_call()
@@ -147,3 +153,15 @@ def test_remembering_longer_than_two_seconds_is_refused(asked: Asked) -> None:
     for seconds in (2.1, -1):
         with pytest.raises(ValueError, match="at most"):
             RememberedChecker(asked, seconds)
+
+
+async def test_which_project_is_meant_is_the_same_for_every_service_that_asks(
+    checker: AccessChecker, asked: Asked, clock: Clock
+) -> None:
+    for service in ("jobsvc", "worker"):
+        call = Call("m", principal=Principal.of_acting(ActingToken(subject=f"service:{service}")))
+        assert await checker.resolve_project(call, _LIBRARY) == ResolvedProject(1, "library")
+    assert asked.count == 1
+    clock.now += 2.1
+    await checker.resolve_project(_call(), _LIBRARY)
+    assert asked.count == 2

@@ -5,15 +5,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from roadstead.auth.v1 import access_service_pb2, access_service_pb2_grpc
+from roadstead.auth.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
+    project_pb2,
+    project_service_pb2,
+)
 from svckit.access.call import Call, current_call
-from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey, ResolvedProject
+from svckit.access.principal import Principal
 from svckit.access.remote import RemoteChecker
-from svckit.errors import Unavailable
+from svckit.errors import NotFound, Unavailable
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings, open_channel
+from svckit.tokens import ActingToken
 from svckit.tokens.signer import ServiceTokenSource
 from tests.unit.svckit.rpc.world import Installation
 
@@ -38,6 +46,26 @@ class Authsvc(access_service_pb2_grpc.AccessServiceServicer):
         return access_service_pb2.ListAccessibleProjectsResponse(project_ids=[1, 2])
 
 
+async def look_up_project(
+    request: project_service_pb2.LookUpProjectRequest, context: Any
+) -> project_service_pb2.LookUpProjectResponse:
+    """Knows project 1."""
+    assert (current_call().principal.kind, current_call().caller_service) == ("anonymous", "metasvc")
+    if request.project.id != 1 and request.project.name != "library":
+        raise NotFound("PROJECT_UNKNOWN")
+    return project_service_pb2.LookUpProjectResponse(project=project_pb2.Project(id=1, name="library"))
+
+
+def add_look_up_project(_: object, registrar: Any) -> None:
+    """Registers this one method of authsvc's ProjectService."""
+    handler = grpc.unary_unary_rpc_method_handler(
+        look_up_project,
+        request_deserializer=project_service_pb2.LookUpProjectRequest.FromString,
+        response_serializer=project_service_pb2.LookUpProjectResponse.SerializeToString,
+    )
+    registrar.add_registered_method_handlers("roadstead.auth.v1.ProjectService", {"LookUpProject": handler})
+
+
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
@@ -53,6 +81,7 @@ async def checker(installation: Installation) -> AsyncIterator[RemoteChecker]:
             metrics=Metrics("authsvc"),
         )
         server.add(access_service_pb2_grpc.add_AccessServiceServicer_to_server, Authsvc())
+        server.add(add_look_up_project, None)
         await server.start()
         tokens = ServiceTokenSource(installation.signers["metasvc"], lambda: installation.now)
         async with open_channel(str(server.addresses[0]), service_tokens=tokens) as channel:
@@ -80,6 +109,27 @@ async def test_the_answer_is_about_the_caller_of_the_call(checker: RemoteChecker
     )
 
 
+async def test_a_project_is_found_for_a_service_that_acts_for_itself(checker: RemoteChecker) -> None:
+    """By the right of the service that asks: the acting token is meant for this one, and goes no further."""
+    for key in (ProjectKey(id=1), ProjectKey(name="library"), ProjectKey(name="library", repository="library/a")):
+        assert await checker.resolve_project(_acting(), key) == ResolvedProject(1, "library")
+    for key in (ProjectKey(id=2), ProjectKey(name="other")):
+        with pytest.raises(NotFound) as caught:
+            await checker.resolve_project(_acting(), key)
+        assert caught.value.reason == "PROJECT_UNKNOWN"
+
+
+async def test_a_list_is_whole_for_a_service_that_its_rule_names_and_for_no_other(checker: RemoteChecker) -> None:
+    assert await checker.accessible_projects(_acting("jobsvc"), "repository", "list") == AccessibleProjects(all=True)
+    for named in ((), ("metasvc",)):
+        assert not (await checker.accessible_projects(_acting(*named), "repository", "list")).all
+
+
+def _acting(*services: str) -> Call:
+    principal = Principal.of_acting(ActingToken(subject="service:jobsvc"))
+    return Call("m", principal=principal, caller_service="jobsvc", services=frozenset(services))
+
+
 async def test_an_authsvc_that_is_away_allows_nothing() -> None:
     async with open_channel("unix:/nowhere/authsvc", wait_for_ready=False) as channel:
         checker = RemoteChecker(channel)
@@ -87,3 +137,5 @@ async def test_an_authsvc_that_is_away_allows_nothing() -> None:
             await checker.check_project(Call("m"), ProjectKey(id=1), "repository", "pull")
         with pytest.raises(Unavailable):
             await checker.check_system(Call("m"), "user", "list")
+        with pytest.raises(Unavailable):
+            await checker.resolve_project(_acting(), ProjectKey(id=1))

@@ -81,14 +81,6 @@ async def test_explicit_metadata_wins(stub: Any, servicer: GuardedServicer) -> N
     assert seen == dict(explicit)
 
 
-async def test_a_callers_token_can_be_kept_back(start_server: Any, servicer: GuardedServicer) -> None:
-    server = await start_server()
-    async with open_channel(str(server.addresses[0]), forward_caller=False) as channel:
-        stub = guarded_pb2_grpc.GuardedStub(channel)
-        with serving(Call("GET /v2/", token="its-own", request_id="r-1")):
-            assert await _metadata_of(servicer, lambda: stub.Public(_REQUEST)) == {"x-request-id": "r-1"}
-
-
 async def test_a_token_travels_through_two_services(
     start_server: Any, socket_dir: Path, servicer: GuardedServicer, installation: Installation, stub: Any
 ) -> None:

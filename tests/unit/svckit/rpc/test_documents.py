@@ -9,6 +9,7 @@ import pytest
 
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
+from svckit.actor import Actor
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
@@ -59,7 +60,7 @@ async def test_a_grant_is_good_for_whom_it_was_given_to(stub: Any, installation:
         ("user:7", _bearer(installation.registry("user:7"))),
         ("anonymous", _bearer(installation.registry("anonymous"))),
         ("anonymous", []),
-        ("service:gateway", [("x-roadstead-service", installation.service("gateway"))]),
+        ("service:jobsvc", [("x-roadstead-acting", installation.acting("jobsvc"))]),
     ):
         grant = guarded_pb2.Request(document=installation.grant(subject))
         assert [answer async for answer in stub.ReadBlob(grant, metadata=metadata)]
@@ -73,6 +74,22 @@ async def test_a_grant_that_was_overheard_opens_nothing(stub: Any, installation:
         _bearer(installation.registry("anonymous")),
         _bearer(installation.expired(installation.registry)),
         [("x-roadstead-service", installation.service("gateway"))],
+        [("x-roadstead-acting", installation.acting("jobsvc"))],
+        # On behalf of whoever may: that adds nothing.
+        [("x-roadstead-acting", installation.acting("jobsvc", on_behalf_of=Actor("user", 7)))],
+    ):
+        assert await _refusal(stub.ReadBlob(grant, metadata=metadata)) == "GRANT_INVALID"
+
+
+async def test_a_services_grant_is_for_the_service_itself_and_not_for_a_call_that_it_passes_on(
+    stub: Any, installation: Installation
+) -> None:
+    grant = guarded_pb2.Request(document=installation.grant("service:jobsvc"))
+    for metadata in (
+        [],
+        [("x-roadstead-service", installation.service("jobsvc"))],
+        [*_bearer(installation.registry("user:7")), ("x-roadstead-service", installation.service("jobsvc"))],
+        [("x-roadstead-acting", installation.acting("worker"))],
     ):
         assert await _refusal(stub.ReadBlob(grant, metadata=metadata)) == "GRANT_INVALID"
 

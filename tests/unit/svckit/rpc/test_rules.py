@@ -6,6 +6,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from svckit.access.call import current_call
+from svckit.access.decision import ProjectKey
 from svckit.tokens import Access, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from tests.unit.svckit.rpc.contract import guarded_pb2
@@ -16,12 +18,21 @@ from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, r
 #   s  INSUFFICIENT_SCOPE  (a registry token without the right)
 #   f  FORBIDDEN
 #   ?  PROJECT_UNKNOWN     (does not exist, or must look so)
-_REASONS = {"-": "UNAUTHORIZED", "s": "INSUFFICIENT_SCOPE", "f": "FORBIDDEN", "?": "PROJECT_UNKNOWN", "ok": None}
+#   !  BAD_REQUEST         (an acting token beside another one)
+_REASONS = {
+    "-": "UNAUTHORIZED",
+    "s": "INSUFFICIENT_SCOPE",
+    "f": "FORBIDDEN",
+    "?": "PROJECT_UNKNOWN",
+    "!": "BAD_REQUEST",
+    "ok": None,
+}
 _CODES = {
     "UNAUTHORIZED": grpc.StatusCode.UNAUTHENTICATED,
     "INSUFFICIENT_SCOPE": grpc.StatusCode.UNAUTHENTICATED,
     "FORBIDDEN": grpc.StatusCode.PERMISSION_DENIED,
     "PROJECT_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    "BAD_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
 }
 _TABLE = """
 call              nobody bad forged expired oldreg reg anonreg user robot admin metasvc gateway badsvc user+gw
@@ -49,15 +60,45 @@ FinishUpload          ok  ok     ok      ok     ok  ok      ok   ok    ok    ok 
 LinkBlob              ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
 Converse               -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
 """
+# A service with "!" acts for itself, by an acting token; jobsvc is named where services can be, and metasvc is not.
+_ACTING_TABLE = """
+call               job!  meta!  jobsvc  badact  act+user  act+svc
+Public               ok     ok      ok      ok         !        !
+Authenticated         f      f       -       -         !        !
+Filtered             ok      f      ok       -         !        !
+Service              ok     ok      ok       -         !        !
+ReadProject          ok      f      ok       -         !        !
+ReadProject/2        ok      f       -       -         !        !
+ReadProject/3         ?      f       -       -         !        !
+AddMember             f      f       -       -         !        !
+Pull                 ok      f      ok       -         !        !
+Pull/busybox         ok      f      ok       -         !        !
+Pull/hidden          ok      f       -       -         !        !
+PullStream           ok      f      ok       -         !        !
+PullStream/hidden    ok      f       -       -         !        !
+CreateUser           ok      f       -       -         !        !
+ListCatalog           f      f       -       -         !        !
+GetRobot/checks      ok      f       -       -         !        !
+ListRobots/checks    ok      f       -       -         !        !
+GetUser              ok      f       -       -         !        !
+GetUser/8            ok      f       -       -         !        !
+GetCurrentUser        f      f       -       -         !        !
+FinishUpload         ok     ok      ok      ok         !        !
+LinkBlob             ok     ok      ok      ok         !        !
+Converse              f      f       -       -         !        !
+"""
 
 
 def _cases() -> list[Any]:
-    header, *lines = (line.split() for line in _TABLE.strip().splitlines())
-    return [
-        pytest.param(line[0], caller, _REASONS[expected], id=f"{line[0]}-{caller}")
-        for line in lines
-        for caller, expected in zip(header[1:], line[1:], strict=True)
-    ]
+    cases = []
+    for table in (_TABLE, _ACTING_TABLE):
+        header, *lines = (line.split() for line in table.strip().splitlines())
+        cases += [
+            pytest.param(line[0], caller, _REASONS[expected], id=f"{line[0]}-{caller}")
+            for line in lines
+            for caller, expected in zip(header[1:], line[1:], strict=True)
+        ]
+    return cases
 
 
 def _metadata(caller: str, by: Installation) -> list[tuple[str, str]]:
@@ -73,15 +114,25 @@ def _metadata(caller: str, by: Installation) -> list[tuple[str, str]]:
         "robot": f"Bearer {by.robot()}",
         "admin": f"Bearer {by.user(1, is_admin=True)}",
         "user+gw": f"Bearer {by.user()}",
+        "act+user": f"Bearer {by.user()}",
     }.get(caller)
     service = {
         "metasvc": by.service("metasvc"),
+        "jobsvc": by.service("jobsvc"),
+        "act+svc": by.service("jobsvc"),
         "gateway": by.service("gateway"),
         "user+gw": by.service("gateway"),
         "badsvc": by.user(),
     }.get(caller)
-    metadata = [] if authorization is None else [("authorization", authorization)]
-    return metadata if service is None else [*metadata, ("x-roadstead-service", service)]
+    acting = {
+        "job!": by.acting("jobsvc"),
+        "meta!": by.acting("metasvc"),
+        "badact": by.acting("jobsvc", audience="authsvc"),
+        "act+user": by.acting("jobsvc"),
+        "act+svc": by.acting("jobsvc"),
+    }.get(caller)
+    values = {"authorization": authorization, "x-roadstead-service": service, "x-roadstead-acting": acting}
+    return [(key, value) for key, value in values.items() if value is not None]
 
 
 def _request(call: str, by: Installation) -> Any:
@@ -107,9 +158,6 @@ def _request(call: str, by: Installation) -> Any:
 
 
 async def _checks(request: Any, context: Any) -> Any:
-    from svckit.access.call import current_call
-    from svckit.access.decision import ProjectKey
-
     await current_call().check_project(ProjectKey(name="library"), "robot", "read")
     return guarded_pb2.Response()
 
@@ -186,14 +234,78 @@ async def test_the_servicer_gets_the_project_resolved(stub: Any, people: People,
     assert people.asked == [("user:7", "library", "repository", "pull")]
 
 
-async def test_a_service_acts_for_itself_under_a_service_rule_only(stub: Any, installation: Installation) -> None:
-    metadata = _metadata("metasvc", installation)
-    itself = await stub.Service(guarded_pb2.Request(), metadata=metadata)
-    passing_on = await stub.Public(guarded_pb2.Request(), metadata=metadata)
-    for_user = await stub.Service(guarded_pb2.Request(), metadata=[*_metadata("user", installation), *metadata])
-    assert (itself.kind, itself.subject, itself.caller_service) == ("service", "service:metasvc", "metasvc")
-    assert (passing_on.kind, passing_on.caller_service) == ("anonymous", "metasvc")
-    assert (for_user.subject, for_user.caller_service) == ("user:7", "metasvc")
+async def test_a_service_that_acts_for_itself_gets_the_project_resolved_and_no_right_is_asked_for(
+    stub: Any, people: People, installation: Installation
+) -> None:
+    seen = await stub.Pull(guarded_pb2.Request(repository="hidden/alpine"), metadata=_metadata("job!", installation))
+    assert (seen.project_id, seen.project_name, seen.subject) == (2, "hidden", "service:jobsvc")
+    assert (people.resolved, people.asked) == (["hidden"], [])
+
+
+async def test_a_service_is_the_principal_only_where_it_acts_for_itself(stub: Any, installation: Installation) -> None:
+    request = guarded_pb2.Request()
+    for call in (stub.Public, stub.Service):
+        acts = await call(request, metadata=_metadata("job!", installation))
+        passes_on = await call(request, metadata=_metadata("jobsvc", installation))
+        for_user = await call(request, metadata=[*_metadata("user", installation), *_metadata("jobsvc", installation)])
+        assert (acts.kind, acts.subject, acts.actor) == ("service", "service:jobsvc", "service:jobsvc")
+        assert (passes_on.kind, passes_on.actor) == ("anonymous", "anonymous")
+        assert (for_user.kind, for_user.actor) == ("user", "user:7")
+        assert {acts.caller_service, passes_on.caller_service, for_user.caller_service} == {"jobsvc"}
+
+
+async def test_a_row_is_not_loaded_for_a_service_that_may_not_act_on_it(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def loads(request: Any, context: Any) -> Any:
+        pytest.fail("the row was loaded")
+
+    servicer.instead = {"GetRobot": loads}
+    assert await _outcome(stub, "GetRobot", guarded_pb2.Request(), _metadata("meta!", installation)) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "FORBIDDEN",
+    )
+
+
+async def test_a_row_has_to_be_checked_for_a_service_too(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    async def forgets(request: Any, context: Any) -> Any:
+        return guarded_pb2.Response()
+
+    servicer.instead = {"GetRobot": forgets}
+    code, reason = await _outcome(stub, "GetRobot", guarded_pb2.Request(), _metadata("job!", installation))
+    assert (code, reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+async def test_a_row_of_no_project_is_checked_on_the_system_level_for_a_service_too(
+    stub: Any, servicer: GuardedServicer, people: People, installation: Installation
+) -> None:
+    async def checks(request: Any, context: Any) -> Any:
+        await current_call().check_system("robot", "read")
+        return guarded_pb2.Response()
+
+    servicer.instead = {"GetRobot": checks}
+    assert await _outcome(stub, "GetRobot", guarded_pb2.Request(), _metadata("job!", installation)) == (
+        grpc.StatusCode.OK,
+        None,
+    )
+    assert people.asked == []
+
+
+async def test_what_a_service_may_not_do_for_itself_it_may_not_check_either(
+    stub: Any, servicer: GuardedServicer, installation: Installation
+) -> None:
+    """Where no rule names services, as under `service`, acting adds nothing to what the rule admits."""
+
+    async def checks(request: Any, context: Any) -> Any:
+        await current_call().check_project(ProjectKey(name="library"), "robot", "read")
+
+    servicer.instead = {"Service": checks}
+    assert await _outcome(stub, "Service", guarded_pb2.Request(), _metadata("job!", installation)) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "FORBIDDEN",
+    )
 
 
 @pytest.mark.parametrize("repository", ["", "alpine", "/alpine", "library/"])

@@ -49,6 +49,14 @@ def _server(installation: Installation, *listen: str, **settings: Any) -> RpcSer
         ("NoDocument", "names no document"),
         ("DocumentNowhere", "names no field"),
         ("StreamedField", "requests are streamed"),
+        ("UnknownCaller", "names nosvc"),
+        ("UnknownInProject", "names nosvc"),
+        ("UnknownInSystem", "names nosvc"),
+        ("UnknownInRow", "names nosvc"),
+        ("UnknownInSelf", "names nosvc"),
+        ("UnknownInFiltered", "names nosvc"),
+        ("ActingGateway", "names gateway"),
+        ("ActingOnNobody", "a service is none"),
     ],
 )
 def test_a_server_refuses_a_contract_whose_rule_is_missing_or_cannot_be_meant(

@@ -9,9 +9,21 @@ import grpc
 import grpc.aio
 
 from svckit.access.call import Call, current_call
-from svckit.access.decision import NOT_VISIBLE, ProjectDecision, ProjectKey
+from svckit.access.decision import NOT_VISIBLE, ProjectDecision, ProjectKey, ResolvedProject
+from svckit.actor import Actor
+from svckit.errors import NotFound
 from svckit.keys import KeyPair
-from svckit.tokens import Access, Claims, Grant, IdentityToken, Receipt, RegistryToken, ServiceToken, UploadTicket
+from svckit.tokens import (
+    Access,
+    ActingToken,
+    Claims,
+    Grant,
+    IdentityToken,
+    Receipt,
+    RegistryToken,
+    ServiceToken,
+    UploadTicket,
+)
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
@@ -57,6 +69,10 @@ class Installation:
     def service(self, name: str) -> str:
         return self._sign(name, ServiceToken(subject=f"service:{name}"))
 
+    def acting(self, name: str, audience: str = "metasvc", on_behalf_of: Actor | None = None) -> str:
+        claims = ActingToken(subject=f"service:{name}", on_behalf_of=on_behalf_of)
+        return self.signers[name].sign(claims, audience=audience).text
+
     def ticket(self, lifetime_seconds: int = 3600) -> str:
         claims = UploadTicket(subject="user:7", upload_id="u1", repository="library/alpine", project_id=1)
         return self._sign("blobsvc", claims, lifetime_seconds)
@@ -97,18 +113,18 @@ class People:
     is_reachable: bool = True
     administrators: set[str] = field(default_factory=lambda: {"user:1"})
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         self.asked.append((call.principal.subject, project.name or str(project.id), resource, action))
         if not self.is_reachable:
             raise ConnectionError("password=hunter2")
-        found = {1: "library", 2: "hidden"}
-        name = found.get(project.id) if project.id is not None else project.name
-        ids = {name: id_ for id_, name in found.items()}
-        if name not in ids:
+        found = self._find(project)
+        if found is None:
             return NOT_VISIBLE
+        name = found.name
         if call.principal.subject in self.administrators:
-            return ProjectDecision(allowed=True, visible=True, project_id=ids[name], project_name=name)
+            return ProjectDecision(allowed=True, visible=True, project_id=found.id, project_name=name)
         if name == "hidden":
             return NOT_VISIBLE
         may = action in ("read", "pull") and (resource != "robot" or call.principal.kind != "anonymous")
@@ -117,6 +133,18 @@ class People:
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         self.asked.append((call.principal.subject, "", resource, action))
         return call.principal.subject in self.administrators
+
+    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
+        self.resolved.append(project.name or str(project.id))
+        found = self._find(project)
+        if found is None:
+            raise NotFound("PROJECT_UNKNOWN")
+        return found
+
+    @staticmethod
+    def _find(project: ProjectKey) -> ResolvedProject | None:
+        projects = (ResolvedProject(1, "library"), ResolvedProject(2, "hidden"))
+        return next((found for found in projects if project.id == found.id or project.name == found.name), None)
 
 
 Unary = Callable[[Any], Any]
@@ -133,6 +161,8 @@ def what_was_seen(request: Any) -> Any:
         text=request.text,
         data=request.data,
         client_address=call.client_address,
+        actor=str(call.actor),
+        token_id=call.origin.token_id,
     )
     if call.project is not None:
         seen.project_id, seen.project_name = call.project.id, call.project.name

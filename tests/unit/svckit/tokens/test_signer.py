@@ -3,10 +3,21 @@ import uuid
 import jwt
 import pytest
 
+from svckit.actor import Actor
 from svckit.keys import KeyPair
-from svckit.tokens import Access, Claims, Grant, IdentityToken, Receipt, RegistryToken, ServiceToken, UploadTicket
+from svckit.tokens import (
+    Access,
+    ActingToken,
+    Claims,
+    Grant,
+    IdentityToken,
+    Receipt,
+    RegistryToken,
+    ServiceToken,
+    UploadTicket,
+)
 from svckit.tokens.claims import ClaimsError
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from tests.unit.svckit.tokens.forge import NOW, Clock
 
@@ -127,3 +138,55 @@ def test_a_service_token_is_kept_until_less_than_a_minute_is_left(
     second = source.current()
     assert second != first
     assert verifier.verify(second, ServiceToken).service == "gateway"
+
+
+class TestActing:
+    """Acting tokens: one for each on whose behalf a service acts, and for one service that is called."""
+
+    def test_it_says_who_acts_for_whom_and_where(self, keys: Keys, clock: Clock, verifier: TokenVerifier) -> None:
+        cause = Actor("user", 7, "alice")
+        text = ActingTokenSource(TokenSigner("metasvc", keys["metasvc"], clock), "authsvc", clock).current(cause)
+        claims = jwt.decode(text, options={"verify_signature": False})
+        assert uuid.UUID(claims.pop("jti")).version == 4
+        assert claims == {
+            "iss": "metasvc",
+            "sub": "service:metasvc",
+            "aud": "authsvc",
+            "iat": NOW,
+            "nbf": NOW,
+            "exp": NOW + 300,
+            "on_behalf_of": {"kind": "user", "id": 7, "name": "alice", "on_behalf_of": None},
+        }
+        says = verifier.verify(text, ActingToken, audience="authsvc")
+        assert (says.service, says.on_behalf_of) == ("metasvc", cause)
+
+    def test_it_is_kept_for_each_cause_until_less_than_a_minute_is_left(self, keys: Keys, clock: Clock) -> None:
+        source = ActingTokenSource(TokenSigner("metasvc", keys["metasvc"], clock), "authsvc", clock)
+        causes = (None, Actor("user", 7, "alice"), Actor("user", 8, "bob"), Actor("execution", 7))
+        first = [source.current(cause) for cause in causes]
+        assert len(set(first)) == 4
+        clock.time = NOW + 240
+        assert [source.current(cause) for cause in causes] == first
+        clock.time = NOW + 241
+        assert not {source.current(cause) for cause in causes} & set(first)
+
+    def test_those_least_recently_used_are_forgotten(self, keys: Keys, clock: Clock) -> None:
+        signer = TokenSigner("metasvc", keys["metasvc"], clock)
+        source = ActingTokenSource(signer, "authsvc", clock, remembered_tokens=2)
+        one, two, three = (Actor("user", id_) for id_ in (1, 2, 3))
+        first, second = source.current(one), source.current(two)
+        assert source.current(one) == first
+        source.current(three)
+        assert source.current(one) == first
+        assert source.current(two) != second
+
+    def test_the_gateway_has_none(self, keys: Keys) -> None:
+        signer = TokenSigner("gateway", keys["gateway"])
+        with pytest.raises(ValueError, match="does not act for itself"):
+            ActingTokenSource(signer, "metasvc")
+        with pytest.raises(ValueError, match="does not sign"):
+            signer.sign(ActingToken(subject="service:gateway"), audience="metasvc")
+
+    def test_it_needs_an_audience(self, keys: Keys) -> None:
+        with pytest.raises(ValueError, match="needs an audience"):
+            TokenSigner("metasvc", keys["metasvc"]).sign(ActingToken(subject="service:metasvc"))

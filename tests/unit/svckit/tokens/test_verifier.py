@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from svckit.actor import Actor
 from svckit.errors import Unauthenticated
 from svckit.keys import KeyPair
 from svckit.tokens import (
     Access,
+    ActingToken,
     Claims,
     Grant,
     IdentityToken,
@@ -260,6 +262,72 @@ def test_an_identity_must_agree_with_itself(verifier: TokenVerifier, keys: Keys,
     head = header(keys["authsvc"], typ="identity+jwt")
     verifier.verify(signed(keys["authsvc"], head, claims), IdentityToken)
     assert "incomplete" in refusal(verifier, signed(keys["authsvc"], head, claims | changes), IdentityToken)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        None,
+        "user:7",
+        [],
+        {},
+        {"kind": "user", "id": 7},
+        {"kind": "user", "id": 7, "name": None},
+        {"kind": "user", "id": True, "name": "a"},
+        {"kind": "user", "id": -1, "name": "a"},
+        {"kind": "user", "id": 2**63, "name": "a"},
+        {"kind": "root", "id": 7, "name": "a"},
+        {"kind": ["user"], "id": 7, "name": "a"},
+        {"kind": "user", "id": 7, "name": "a", "on_behalf_of": "b"},
+        {"kind": "service", "id": 0, "name": "a", "on_behalf_of": {"kind": "user"}},
+    ],
+)
+def test_on_behalf_of_is_an_actor(verifier: TokenVerifier, keys: Keys, cause: Any) -> None:
+    claims = payload(iss="metasvc", sub="service:metasvc", aud="authsvc", access=None)
+    head = header(keys["metasvc"], typ="acting+jwt")
+    good = claims | {"on_behalf_of": {"kind": "user", "id": 7, "name": "a"}}
+    read = verifier.verify(signed(keys["metasvc"], head, good), ActingToken, audience="authsvc")
+    assert read.on_behalf_of == Actor("user", 7, "a")
+    bad = signed(keys["metasvc"], head, claims | {"on_behalf_of": cause})
+    with pytest.raises(TokenError, match="incomplete"):
+        verifier.verify(bad, ActingToken, audience="authsvc")
+
+
+def test_a_chain_of_causes_has_an_end(verifier: TokenVerifier, keys: Keys) -> None:
+    claims = payload(iss="metasvc", sub="service:metasvc", aud="authsvc", access=None)
+    cause: dict[str, Any] = {"kind": "user", "id": 7, "name": "a"}
+    for _ in range(4):
+        cause = {"kind": "service", "id": 0, "name": "jobsvc", "on_behalf_of": cause}
+    token = signed(keys["metasvc"], header(keys["metasvc"], typ="acting+jwt"), claims | {"on_behalf_of": cause})
+    with pytest.raises(TokenError, match="incomplete"):
+        verifier.verify(token, ActingToken, audience="authsvc")
+
+
+def test_an_acting_token_is_for_one_service_also_when_it_was_verified_before(
+    verifier: TokenVerifier, keys: Keys, clock: Clock
+) -> None:
+    signer = TokenSigner("metasvc", keys["metasvc"], clock)
+    token = signer.sign(ActingToken(subject="service:metasvc"), audience="authsvc").text
+    for _ in range(2):
+        assert verifier.verify(token, ActingToken, audience="authsvc").service == "metasvc"
+        for audience in ("metasvc", "blobsvc", None):
+            with pytest.raises(TokenError, match="another audience"):
+                verifier.verify(token, ActingToken, audience=audience)
+
+
+def test_a_service_acts_only_by_its_own_key_and_the_gateway_by_none(verifier: TokenVerifier, keys: Keys) -> None:
+    def refused(key: str, issuer: str, subject: str) -> str:
+        claims = payload(iss=issuer, sub=subject, aud="authsvc", access=None)
+        token = signed(keys[key], header(keys[key], typ="acting+jwt"), claims)
+        with pytest.raises(TokenError) as caught:
+            verifier.verify(token, ActingToken, audience="authsvc")
+        return caught.value.message
+
+    assert "may not sign" in refused("gateway", "gateway", "service:gateway")
+    assert "may not sign" in refused("gateway", "metasvc", "service:metasvc")
+    assert "another service" in refused("blobsvc", "metasvc", "service:metasvc")
+    assert "sub" in refused("blobsvc", "blobsvc", "service:metasvc")
+    assert "sub" in refused("blobsvc", "blobsvc", "user:7")
 
 
 def test_a_changed_token_is_refused(verifier: TokenVerifier, keys: Keys) -> None:

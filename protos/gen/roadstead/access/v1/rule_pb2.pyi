@@ -23,7 +23,12 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AccessRule(_message.Message):
-    """The right that an RPC demands of its caller."""
+    """The right that an RPC demands of its caller.
+
+    Where a kind has `services`, these services of the installation may call for themselves as well: they need no other
+    right, and no other service may. The others have no such list. `public` and `holder` admit a service that acts for
+    itself as they admit anybody, `authenticated` admits none, and `service` names its callers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,7 +91,7 @@ class AccessRule(_message.Message):
 
     @_typing.final
     class Service(_message.Message):
-        """Only services, proved by a service token."""
+        """Only services, whether they act for themselves or pass on a call."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -115,22 +120,28 @@ class AccessRule(_message.Message):
         RESOURCE_FIELD_NUMBER: _builtins.int
         ACTION_FIELD_NUMBER: _builtins.int
         FIELD_FIELD_NUMBER: _builtins.int
+        SERVICES_FIELD_NUMBER: _builtins.int
         resource: _builtins.str
         """Harbor's resource, such as "repository"."""
         action: _builtins.str
         """Harbor's action, such as "pull"."""
         field: _builtins.str
         """Path of the request field that names the project: a ProjectRef, or a string holding a repository name."""
+        @_builtins.property
+        def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services that may act for themselves, in every project."""
+
         def __init__(
             self,
             *,
             resource: _builtins.str = ...,
             action: _builtins.str = ...,
             field: _builtins.str = ...,
+            services: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "field", b"field", "resource", b"resource"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "field", b"field", "resource", b"resource", "services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,19 +153,25 @@ class AccessRule(_message.Message):
 
         RESOURCE_FIELD_NUMBER: _builtins.int
         ACTION_FIELD_NUMBER: _builtins.int
+        SERVICES_FIELD_NUMBER: _builtins.int
         resource: _builtins.str
         """Harbor's resource, such as "user"."""
         action: _builtins.str
         """Harbor's action, such as "create"."""
+        @_builtins.property
+        def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services that may act for themselves."""
+
         def __init__(
             self,
             *,
             resource: _builtins.str = ...,
             action: _builtins.str = ...,
+            services: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "resource", b"resource"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "resource", b"resource", "services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,19 +183,25 @@ class AccessRule(_message.Message):
 
         RESOURCE_FIELD_NUMBER: _builtins.int
         ACTION_FIELD_NUMBER: _builtins.int
+        SERVICES_FIELD_NUMBER: _builtins.int
         resource: _builtins.str
         """Harbor's resource, such as "robot"."""
         action: _builtins.str
         """Harbor's action, such as "read"."""
+        @_builtins.property
+        def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services that may act for themselves, on every row."""
+
         def __init__(
             self,
             *,
             resource: _builtins.str = ...,
             action: _builtins.str = ...,
+            services: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "resource", b"resource"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "resource", b"resource", "services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,16 +212,22 @@ class AccessRule(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         FIELD_FIELD_NUMBER: _builtins.int
+        SERVICES_FIELD_NUMBER: _builtins.int
         field: _builtins.str
         """Path of the request field that holds the user's id; empty where the caller itself is meant."""
+        @_builtins.property
+        def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services that may act for themselves, for every user. Only with a field."""
+
         def __init__(
             self,
             *,
             field: _builtins.str = ...,
+            services: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,12 +237,19 @@ class AccessRule(_message.Message):
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        SERVICES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Services that may act for themselves, and see everything."""
+
         def __init__(
             self,
+            *,
+            services: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
