@@ -30,6 +30,27 @@ def read_rules(image: bytes) -> dict[str, AccessRule]:
 
 def is_weaker(before: AccessRule, after: AccessRule) -> bool:
     """Whether a rule may let in whom the one before kept out, or cannot be shown not to."""
+    before_services, before_callers = _split(before)
+    after_services, after_callers = _split(after)
+    if before.WhichOneof("kind") != "public" and not after_services <= before_services:
+        return True
+    return _is_weaker_for_callers(before_callers, after_callers)
+
+
+def _split(rule: AccessRule) -> tuple[set[str], AccessRule]:
+    """The services that a rule lets act for themselves, and the rule without them."""
+    callers: AccessRule = AccessRule()
+    callers.CopyFrom(rule)
+    kind = callers.WhichOneof("kind")
+    declared = None if kind is None else getattr(callers, kind)
+    if declared is None or "services" not in declared.DESCRIPTOR.fields_by_name:
+        return set(), callers
+    services = set(declared.services)
+    declared.ClearField("services")
+    return services, callers
+
+
+def _is_weaker_for_callers(before: AccessRule, after: AccessRule) -> bool:
     if before == after:
         return False
     match before.WhichOneof("kind"), after.WhichOneof("kind"):

@@ -46,6 +46,24 @@ def self_(field: str) -> AccessRule:
     return kind
 
 
+def acting(rule: AccessRule, *services: str) -> AccessRule:
+    """The same rule, with services that may act for themselves."""
+    with_services: AccessRule = AccessRule()
+    with_services.CopyFrom(rule)
+    getattr(with_services, rule.WhichOneof("kind") or "").services.extend(services)
+    return with_services
+
+
+NAMING_SERVICES = {
+    "project": project("tag", "delete"),
+    "system": system("user", "list"),
+    "row": row("robot", "read"),
+    "self": self_("id"),
+    "filtered": FILTERED,
+}
+"""A rule of each kind that can name services."""
+
+
 def image(rule: AccessRule, method: str = "DeleteTag") -> bytes:
     """The real contract of tags, with another rule on one RPC."""
     files = FileDescriptorSet()
@@ -71,6 +89,7 @@ def compare(tmp_path: Path, before: bytes, after: bytes) -> "subprocess.Complete
         pytest.param(AUTHENTICATED, self_("id"), id="everybody's own"),
         pytest.param(AUTHENTICATED, system("user", "update"), id="a right more"),
         pytest.param(self_(""), self_("id"), id="the user that is named"),
+        pytest.param(PUBLIC, acting(system("user", "list"), "jobsvc"), id="nobody was kept out, services neither"),
     ],
 )
 def test_what_keeps_out_as_many_or_more_is_not_weaker(before: AccessRule, after: AccessRule) -> None:
@@ -97,6 +116,37 @@ def test_what_keeps_out_as_many_or_more_is_not_weaker(before: AccessRule, after:
 )
 def test_what_may_let_in_more_is_weaker(before: AccessRule, after: AccessRule) -> None:
     assert is_weaker(before, after)
+
+
+@pytest.mark.parametrize("kind", NAMING_SERVICES)
+def test_a_service_more_that_may_act_for_itself_is_weaker_and_one_less_is_not(kind: str) -> None:
+    rule = NAMING_SERVICES[kind]
+    assert is_weaker(rule, acting(rule, "jobsvc"))
+    assert is_weaker(acting(rule, "jobsvc"), acting(rule, "jobsvc", "worker"))
+    assert is_weaker(acting(rule, "jobsvc"), acting(rule, "worker"))
+    assert not is_weaker(acting(rule, "jobsvc"), rule)
+    assert not is_weaker(acting(rule, "jobsvc", "worker"), acting(rule, "worker"))
+    # In another order it is the same rule.
+    assert not is_weaker(acting(rule, "jobsvc", "worker"), acting(rule, "worker", "jobsvc"))
+
+
+def test_a_service_less_does_not_make_up_for_what_got_weaker_for_callers() -> None:
+    assert is_weaker(acting(project("tag", "delete"), "jobsvc"), project("tag", "list"))
+    assert is_weaker(acting(self_("id"), "jobsvc"), acting(self_(""), "jobsvc"))
+
+
+def test_services_that_come_with_a_stronger_kind_are_weaker_all_the_same() -> None:
+    assert not is_weaker(AUTHENTICATED, self_("id"))
+    assert is_weaker(AUTHENTICATED, acting(self_("id"), "jobsvc"))
+    assert is_weaker(AUTHENTICATED, acting(system("user", "update"), "jobsvc"))
+    # To pass on a call is not to act.
+    assert is_weaker(services("jobsvc"), acting(project("tag", "delete"), "jobsvc"))
+
+
+def test_every_kind_that_can_name_services_is_known_here() -> None:
+    kinds = [field.name for field in AccessRule.DESCRIPTOR.oneofs_by_name["kind"].fields]
+    naming = {kind for kind in kinds if "services" in getattr(NONE, kind).DESCRIPTOR.fields_by_name}
+    assert naming == set(NAMING_SERVICES)
 
 
 def test_what_got_weaker_is_named_and_fails(tmp_path: Path) -> None:
