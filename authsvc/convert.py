@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         page: int
         page_size: int
         page_token: str
+        with_total: bool
 
 
 _PROJECT_LEVEL = "project"
@@ -59,7 +60,7 @@ def known_identity(principal: Principal) -> Identity:
 
 def to_list_request(pages: _Pages, q: str = "", sort: str = "") -> ListRequest:
     """What a list request says."""
-    return ListRequest(q, sort, pages.page, pages.page_size, pages.page_token)
+    return ListRequest(q, sort, pages.page, pages.page_size, pages.page_token, pages.with_total)
 
 
 def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None:

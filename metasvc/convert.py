@@ -2,94 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from typing import TYPE_CHECKING, Any
 
 from roadstead.meta.v1 import artifact_pb2, manifest_pb2, project_service_pb2, quota_pb2, repository_pb2, tag_pb2
-from svckit.errors import DomainError, from_oci_error
-from svckit.listing import ListRequest
-from svckit.oci.digest import Digest
-from svckit.oci.errors import OciFormatError
-from svckit.oci.reference import Reference, Tag
+from svckit.convert import from_time, parsed
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from metasvc.domain.lists import Accessory, ArtifactView, ListedRepository, PastMove
     from metasvc.domain.model import Project, ProjectUsage, Referrer, StoredManifest
     from metasvc.domain.model import Reference as Child
     from metasvc.domain.model import Tag as StoredTag
-    from svckit.access.call import Call
     from svckit.access.decision import ResolvedProject
-
-T = TypeVar("T")
 
 MAX_STRUCT_DEPTH = 20
 """A level of JSON is three of messages, and protobuf reads a hundred of these."""
 
 
-class ListMessage(Protocol):
-    """What the requests of all lists have."""
-
-    @property
-    def page_size(self) -> int:
-        """Rows on a page."""
-
-    @property
-    def page_token(self) -> str:
-        """Where the last page ended."""
-
-
-def parsed(parse: Callable[[str], T], text: str) -> T:
-    """Reads what a caller sent, and refuses it in the words of the distribution spec.
+def to_repository_of(project: ResolvedProject, name: str) -> str:
+    """Reads a repository's name within a project, and gives the full one.
 
     Raises:
-        DomainError: DIGEST_INVALID, NAME_INVALID or TAG_INVALID.
+        DomainError: NAME_INVALID.
     """
-    try:
-        return parse(text)
-    except OciFormatError as error:
-        raise from_oci_error(error) from error
-
-
-def to_digest(text: str) -> str:
-    """Reads a digest. Raises as `parsed`."""
-    return str(parsed(Digest.parse, text))
-
-
-def to_reference(text: str) -> Reference:
-    """Reads a tag or digest. Raises as `parsed`."""
-    return parsed(Reference.parse, text)
-
-
-def to_tag(text: str) -> Tag:
-    """Reads a tag. Raises as `parsed`."""
-    return parsed(Tag.parse, text)
-
-
-def to_repository_name(text: str) -> str:
-    """Reads the full name of a repository. Raises as `parsed`."""
-    return str(parsed(RepositoryName.parse, text))
-
-
-def to_repository_of(project: ResolvedProject, name: str) -> str:
-    """Reads a repository's name within a project, and gives the full one. Raises as `parsed`."""
     return str(parsed(lambda text: RepositoryName.of(project.name, text), name))
-
-
-def to_list_request(message: ListMessage, *, q: str = "", sort: str = "", page: int = 0) -> ListRequest:
-    """Reads which page of a list is wanted; not every list has `q`, `sort` and `page`."""
-    return ListRequest(q=q, sort=sort, page=page, page_size=message.page_size, page_token=message.page_token)
-
-
-def authorized_project(call: Call) -> ResolvedProject:
-    """The project on which the call's rule has permitted it."""
-    if call.project is None:
-        raise DomainError("INTERNAL", f"{call.method} reached its servicer without a project")
-    return call.project
 
 
 def from_manifest(manifest: StoredManifest) -> manifest_pb2.Manifest:
@@ -133,8 +69,8 @@ def from_repository(listed: ListedRepository) -> repository_pb2.Repository:
         description=repository.description,
         artifact_count=listed.artifact_count,
         pull_count=repository.pull_count,
-        create_time=_from_time(repository.create_time),
-        update_time=_from_time(repository.update_time),
+        create_time=from_time(repository.create_time),
+        update_time=from_time(repository.update_time),
     )
 
 
@@ -145,8 +81,8 @@ def from_tag(tag: StoredTag) -> tag_pb2.Tag:
         repository_id=tag.repository_id,
         artifact_id=tag.artifact_id,
         name=tag.name,
-        push_time=_from_time(tag.push_time),
-        pull_time=_from_time(tag.pull_time),
+        push_time=from_time(tag.push_time),
+        pull_time=from_time(tag.pull_time),
     )
 
 
@@ -157,7 +93,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
         digest=move.digest,
         previous_digest=move.previous_digest,
         actor=move.actor,
-        move_time=_from_time(move.move_time),
+        move_time=from_time(move.move_time),
         revision=move.revision,
     )
 
@@ -176,8 +112,8 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         repository_name=artifact.repository_name,
         digest=artifact.digest,
         size_bytes=artifact.size,
-        push_time=_from_time(artifact.push_time),
-        pull_time=_from_time(artifact.pull_time),
+        push_time=from_time(artifact.push_time),
+        pull_time=from_time(artifact.pull_time),
         annotations=artifact.annotations,
         references=[_from_child(artifact.id, child) for child in view.references],
         tags=map(from_tag, view.tags),
@@ -200,7 +136,7 @@ def from_accessory(accessory: Accessory) -> artifact_pb2.Accessory:
         size_bytes=accessory.size,
         digest=accessory.digest,
         type=accessory.type,
-        create_time=_from_time(accessory.create_time),
+        create_time=from_time(accessory.create_time),
     )
 
 
@@ -211,8 +147,8 @@ def from_quota(project: Project) -> quota_pb2.Quota:
         reference=quota_pb2.QuotaReference(id=project.id, name=project.name),
         hard=quota_pb2.QuotaResources(storage_bytes=project.quota_bytes),
         used=quota_pb2.QuotaResources(storage_bytes=project.used_bytes),
-        create_time=_from_time(project.create_time),
-        update_time=_from_time(project.update_time),
+        create_time=from_time(project.create_time),
+        update_time=from_time(project.update_time),
     )
 
 
@@ -226,14 +162,6 @@ def _from_child(parent_id: int, child: Child) -> artifact_pb2.ArtifactReference:
         annotations=child.annotations,
         urls=child.urls,
     )
-
-
-def _from_time(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
 
 
 def _cut(value: Any, depth: int) -> Any:

@@ -31,6 +31,7 @@ class ListRequest:
         page: number from 1; 0 means the first. Not looked at where there is a token.
         page_size: rows on a page; 0 means the default.
         page_token: where the last page ended; empty for the first.
+        with_total: whether to count all rows that match, which costs more than the page where they are many.
     """
 
     q: str = ""
@@ -38,6 +39,7 @@ class ListRequest:
     page: int = 0
     page_size: int = 0
     page_token: str = ""
+    with_total: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Page(Generic[T]):
     Attributes:
         items: its rows.
         next_page_token: for the next page; empty on the last.
-        total_size: how many rows match in all; on later pages by token, how many it were on the first.
+        total_size: how many rows match in all, 0 where it was not asked for; on later pages by token, how many it were
+            when it was counted.
     """
 
     items: tuple[T, ...]
@@ -109,18 +112,18 @@ class Listing(Generic[T]):
         self,
         request: ListRequest,
         fetch: Callable[[Selection], Awaitable[Sequence[T]]],
-        count: Callable[[tuple[Clause, ...]], Awaitable[int]] | None,
+        count: Callable[[tuple[Clause, ...]], Awaitable[int]],
         *,
         scope: Sequence[object] = (),
     ) -> Page[T]:
         """Reads one page.
 
-        A token carries the total that was counted for the first page, so that going on costs the same on every page.
+        A token carries the total that was counted for an earlier page, so that going on costs the same on every page.
 
         Args:
             request: what is asked.
             fetch: reads rows.
-            count: counts the rows for which all of these hold; None where nobody asks for the total, which is 0 then.
+            count: counts the rows for which all of these hold; called only where the total is asked for.
             scope: what else decides which rows there are, such as the parent's id: strings, numbers, None.
 
         Raises:
@@ -131,15 +134,18 @@ class Listing(Generic[T]):
         clauses = parse_query(request.q, self.keys).clauses
         orders = self._orders(request.sort)
         fingerprint = query_fingerprint(self.name, request.q, request.sort, *scope)
+        after: tuple[KeysetValue, ...] | None = None
+        total: int | None = None
         if request.page_token:
             after, total = self._continue(request.page_token, fingerprint, orders)
-            rows = await fetch(Selection(clauses, orders, size + 1, after=after))
-        else:
-            total = 0 if count is None else await count(clauses)
-            # The first page of an empty list, and pages beyond the last one, need no second query.
-            is_beyond = count is not None and offset >= total
-            rows = () if is_beyond else await fetch(Selection(clauses, orders, size + 1, offset=offset))
-        return Page(tuple(rows[:size]), self._next(rows, size, orders, total, fingerprint), total)
+            offset = 0
+        if request.with_total and total is None:
+            total = await count(clauses)
+        # The first page of an empty list, and pages beyond the last one, need no second query.
+        is_beyond = after is None and total is not None and offset >= total
+        rows = () if is_beyond else await fetch(Selection(clauses, orders, size + 1, offset, after))
+        token = self._next(rows, size, orders, total, fingerprint)
+        return Page(tuple(rows[:size]), token, total if request.with_total and total is not None else 0)
 
     def _orders(self, sort: str) -> tuple[Order, ...]:
         orders = parse_sort(sort, self.sort_keys.keys()) or self.default_order
@@ -148,17 +154,20 @@ class Listing(Generic[T]):
         # In the direction of the others, so that one row comparison, and one index, serves them all.
         return (*orders, Order(self.unique_key, descending=orders[-1].descending))
 
-    def _continue(self, token: str, fingerprint: str, orders: Sequence[Order]) -> tuple[tuple[KeysetValue, ...], int]:
+    def _continue(
+        self, token: str, fingerprint: str, orders: Sequence[Order]
+    ) -> tuple[tuple[KeysetValue, ...], int | None]:
         types: list[type] = [self.sort_keys[order.key].value_type for order in orders]
         *after, total = PageToken.decode(token, fingerprint, [*types, int]).values
         # A token is no secret and no signature: a stranger may have written these.
-        if not isinstance(total, int) or total < 0 or any(value is None for value in after):
+        is_total = total is None or (isinstance(total, int) and total >= 0)
+        if not is_total or any(value is None for value in after):
             raise Invalid(
                 "INVALID_PAGE_TOKEN", violations=[FieldViolation("page_token", "was not given for this query")]
             )
-        return tuple(after), total
+        return tuple(after), total if isinstance(total, int) else None
 
-    def _next(self, rows: Sequence[T], size: int, orders: Sequence[Order], total: int, fingerprint: str) -> str:
+    def _next(self, rows: Sequence[T], size: int, orders: Sequence[Order], total: int | None, fingerprint: str) -> str:
         if len(rows) <= size:
             return ""
         last = rows[size - 1]

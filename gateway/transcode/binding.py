@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from gateway.transcode.contracts import Binding
 from gateway.transcode.decoding import Decoders, load
 from gateway.transcode.fields import ContractError, find_field, held_type, json_name
+from gateway.transcode.paging import WITH_TOTAL, is_paged
 from gateway.transcode.texts import SetText, parse_flag, text_setter
 from gateway.transcode.values import TEXT_READERS
 from roadstead.access.v1 import project_ref_pb2
@@ -92,6 +93,8 @@ class RequestBinder:
         )
         filled = {fields[0].name for fields in paths.values()}
         filled |= {find_field(request, header.field)[0].name for header in extras.headers}
+        if is_paged(request):
+            filled.add(WITH_TOTAL)
         self._fill_body, self.body_fields = self._compile_body(binding, decoders, filled)
         self.has_whole_body = binding.body == "*"
         self._query: dict[str, _Variable] = {}

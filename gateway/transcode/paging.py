@@ -13,6 +13,9 @@ DEFAULT_PAGE_SIZE = 10
 MAXIMUM_PAGE_SIZE = 100
 """As Harbor's description has it. More is refused, as there: who asks for 1000 would take 100 for all of them."""
 
+WITH_TOTAL = "with_total"
+"""The request field that asks for the total. Harbor's clients always get it, so the gateway sets it for them."""
+
 _PAGING = ("page", "page_size", "page_token")
 
 
@@ -22,7 +25,7 @@ def is_paged(request: Descriptor) -> bool:
 
 
 def settle_page(request: Any, query: bytes) -> None:
-    """Checks which page is asked for, and fills in what is not said: the first one, of ten rows.
+    """Checks which page is asked for, and fills in what is not said: the first one, of ten rows, with the total.
 
     Raises:
         DomainError: BAD_REQUEST; a page below 1, or a page size that is not from 1 to 100.
@@ -34,6 +37,8 @@ def settle_page(request: Any, query: bytes) -> None:
         raise wrong_field("page_size", f"from 1 to {MAXIMUM_PAGE_SIZE}")
     if "page" in given and request.page < 1:
         raise wrong_field("page", "1 or more")
+    if WITH_TOTAL in request.DESCRIPTOR.fields_by_name:
+        request.with_total = True
     # A page token says where to go on, and goes before a number.
     if "page_token" in request.DESCRIPTOR.fields_by_name and request.page_token:
         request.page = 0

@@ -129,12 +129,12 @@ async def list_accessories(
             raise unknown_repository(repository)
         found = await lists.artifacts.get(project_id, repository, reference)
         digest = str(reference.digest) if found is None else found.digest
-        if found is None and (reference.tag is not None or not await lists.artifacts.accessory_count(held.id, digest)):
+        if found is None and (reference.tag is not None or not await lists.artifacts.has_accessory(held.id, digest)):
             raise unknown_artifact(repository, reference)
         return await ACCESSORIES.page(
             request,
             lambda selection: lists.artifacts.accessory_page(held.id, digest, selection),
-            lambda _: lists.artifacts.accessory_count(held.id, digest),
+            lambda clauses: lists.artifacts.accessory_count(held.id, digest, clauses),
             scope=(held.id, digest),
         )
 

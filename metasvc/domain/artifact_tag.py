@@ -77,7 +77,7 @@ async def list_moves(
         return await MOVES.page(
             request,
             lambda selection: lists.tags.moves(held.id, name, selection),
-            None,
+            lambda clauses: lists.tags.move_count(held.id, name, clauses),
             scope=(held.id, name),
         )
 

@@ -132,8 +132,11 @@ class ArtifactLists(Protocol):
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
         """What names a digest as its subject, whether the subject is here or not."""
 
-    async def accessory_count(self, repository_id: int, subject: str) -> int:
+    async def accessory_count(self, repository_id: int, subject: str, clauses: Sequence[Clause]) -> int:
         """How many there are."""
+
+    async def has_accessory(self, repository_id: int, subject: str) -> bool:
+        """Whether there is any."""
 
 
 class TagLists(Protocol):
@@ -151,6 +154,9 @@ class TagLists(Protocol):
     async def moves(self, repository_id: int, name: str, selection: Selection) -> list[PastMove]:
         """The moves of one tag."""
 
+    async def move_count(self, repository_id: int, name: str, clauses: Sequence[Clause]) -> int:
+        """How many there are."""
+
 
 class QuotaLists(Protocol):
     """Quotas in lists: the rows of projects that were used, or whose quota was read or set."""
@@ -158,7 +164,7 @@ class QuotaLists(Protocol):
     async def page(self, project_id: int | None, selection: Selection) -> list[Project]:
         """The projects; or one of them."""
 
-    async def count(self, project_id: int | None) -> int:
+    async def count(self, project_id: int | None, clauses: Sequence[Clause]) -> int:
         """How many there are."""
 
 

@@ -71,7 +71,7 @@ async def list_quotas(store: Store, *, reference: str, reference_id: str, reques
         return await QUOTAS.page(
             request,
             lambda selection: lists.quotas.page(project_id, selection),
-            lambda _: lists.quotas.count(project_id),
+            lambda clauses: lists.quotas.count(project_id, clauses),
             scope=(project_id,),
         )
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import (
-    authorized_project,
-    from_accessory,
-    from_artifact,
-    to_list_request,
-    to_reference,
-    to_repository_of,
-)
+from metasvc.convert import from_accessory, from_artifact, to_repository_of
 from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
 from roadstead.meta.v1 import artifact_service_pb2 as pb
 from roadstead.meta.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_list_request, to_reference
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -53,7 +47,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             self._store,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
-            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+            request=to_list_request(request),
             with_tag=_wants_tags(request),
             with_accessory=request.with_accessory,
         )
@@ -70,7 +64,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
-            request=to_list_request(request, page=request.page),
+            request=to_list_request(request),
         )
         return pb.ListAccessoriesResponse(
             accessories=map(from_accessory, page.items),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import authorized_project, to_digest, to_repository_name
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_digest, to_repository_name
 from svckit.errors import DomainError, NotFound
 from svckit.tokens import Grant
 
@@ -52,8 +52,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             raise NotFound("NAME_UNKNOWN", "the receipt is for another repository")
         finished = FinishedBlob(
             project_id=receipt.project_id,
-            repository=to_repository_name(receipt.repository),
-            digest=to_digest(receipt.digest),
+            repository=str(to_repository_name(receipt.repository)),
+            digest=str(to_digest(receipt.digest)),
             generation=receipt.generation,
             size=receipt.size,
         )
@@ -71,8 +71,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             self._policy,
             self._clock,
             project_id=authorized_project(call).id,
-            repository=to_repository_name(request.repository),
-            digest=to_digest(request.digest),
+            repository=str(to_repository_name(request.repository)),
+            digest=str(to_digest(request.digest)),
             from_repository=request.from_repository or None,
         )
         return pb.MountBlobResponse(mounted=size_bytes is not None, size_bytes=size_bytes or 0)
@@ -80,14 +80,14 @@ class BlobLinkServicer(BlobLinkServiceServicer):
     async def ResolveBlob(self, request: pb.ResolveBlobRequest, context: Context) -> pb.ResolveBlobResponse:
         call = current_call()
         project_id = authorized_project(call).id
-        repository = to_repository_name(request.repository)
+        repository = str(to_repository_name(request.repository))
         served = await resolve_blob(
             self._store,
             self._policy,
             self._clock,
             project_id=project_id,
             repository=repository,
-            digest=to_digest(request.digest),
+            digest=str(to_digest(request.digest)),
         )
         grant = self._signer.sign(
             Grant(
@@ -107,8 +107,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             self._policy,
             self._clock,
             project_id=authorized_project(current_call()).id,
-            repository=to_repository_name(request.repository),
-            digest=to_digest(request.digest),
+            repository=str(to_repository_name(request.repository)),
+            digest=str(to_digest(request.digest)),
             enabled=self._delete_enabled,
         )
         return pb.UnlinkBlobResponse()

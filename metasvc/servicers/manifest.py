@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import authorized_project, from_manifest, to_reference, to_repository_name, to_tag
+from metasvc.convert import from_manifest
 from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest, resolve_manifest
 from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_reference, to_repository_name, to_tag
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -50,7 +51,7 @@ class ManifestServicer(ManifestServiceServicer):
         found = await resolve_manifest(
             self._store,
             project_id=authorized_project(current_call()).id,
-            repository=to_repository_name(request.repository),
+            repository=str(to_repository_name(request.repository)),
             reference=reference,
             content=not request.omit_content,
         )
@@ -69,7 +70,7 @@ class ManifestServicer(ManifestServiceServicer):
             self._clock,
             ManifestPush(
                 project_id=authorized_project(call).id,
-                repository=to_repository_name(request.repository),
+                repository=str(to_repository_name(request.repository)),
                 reference=to_reference(request.reference),
                 media_type=request.media_type,
                 content=request.content,
@@ -91,7 +92,7 @@ class ManifestServicer(ManifestServiceServicer):
             self._policy,
             self._clock,
             project_id=authorized_project(call).id,
-            repository=to_repository_name(request.repository),
+            repository=str(to_repository_name(request.repository)),
             reference=to_reference(request.reference),
             actor=call.actor.subject,
             enabled=self._delete_enabled,

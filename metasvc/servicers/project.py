@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import authorized_project, from_usage
+from metasvc.convert import from_usage
 from metasvc.domain.project import delete_project, is_deletable, list_usages
 from roadstead.meta.v1 import project_service_pb2 as pb
 from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project
 from svckit.rpc.shield import shielded
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_quota, to_list_request
+from metasvc.convert import from_quota
 from metasvc.domain.quota import get_quota, list_quotas, set_quota
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
+from svckit.convert import to_list_request
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -39,7 +40,7 @@ class QuotaServicer(QuotaServiceServicer):
             self._store,
             reference=request.reference,
             reference_id=request.reference_id,
-            request=to_list_request(request, sort=request.sort, page=request.page),
+            request=to_list_request(request),
         )
         return pb.ListQuotasResponse(
             quotas=map(from_quota, page.items), next_page_token=page.next_page_token, total_size=page.total_size

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import authorized_project, from_referrer, to_digest, to_repository_name
+from metasvc.convert import from_referrer
 from metasvc.domain.referrer import MAX_PAGE_SIZE, list_referrers
 from roadstead.meta.v1 import referrer_service_pb2 as pb
 from roadstead.meta.v1.referrer_service_pb2_grpc import ReferrerServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_digest, to_repository_name
 from svckit.paging import PageToken, clamp_page_size, query_fingerprint
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class ReferrerServicer(ReferrerServiceServicer):
         self._store = store
 
     async def ListReferrers(self, request: pb.ListReferrersRequest, context: Context) -> pb.ListReferrersResponse:
-        repository = to_repository_name(request.repository)
-        subject = to_digest(request.digest)
+        repository = str(to_repository_name(request.repository))
+        subject = str(to_digest(request.digest))
         query = query_fingerprint("referrers", repository, subject, request.artifact_type)
         after = 0
         if request.page_token:

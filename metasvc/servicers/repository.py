@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import authorized_project, from_repository, to_list_request, to_repository_of
+from metasvc.convert import from_repository, to_repository_of
 from metasvc.domain.repository import (
     CATALOG_PAGE_SIZE,
     MAX_CATALOG_PAGE_SIZE,
@@ -18,6 +18,7 @@ from metasvc.domain.repository import (
 from roadstead.meta.v1 import repository_service_pb2 as pb
 from roadstead.meta.v1.repository_service_pb2_grpc import RepositoryServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_list_request
 from svckit.paging import clamp_page_size
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class RepositoryServicer(RepositoryServiceServicer):
         page = await list_repositories(
             self._store,
             project_id=authorized_project(current_call()).id,
-            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+            request=to_list_request(request),
         )
         return pb.ListRepositoriesResponse(
             repositories=map(from_repository, page.items),
@@ -74,7 +75,7 @@ class RepositoryServicer(RepositoryServiceServicer):
         page = await list_all_repositories(
             self._store,
             self._visible,
-            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+            request=to_list_request(request),
         )
         return pb.ListAllRepositoriesResponse(
             repositories=map(from_repository, page.items),

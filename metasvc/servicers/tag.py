@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import (
-    authorized_project,
-    from_move,
-    from_tag,
-    to_list_request,
-    to_reference,
-    to_repository_name,
-    to_repository_of,
-    to_tag,
-)
+from metasvc.convert import from_move, from_tag, to_repository_of
 from metasvc.domain.artifact_tag import create_tag, delete_tag, list_moves, list_tags
 from metasvc.domain.tag import list_names
 from roadstead.meta.v1 import tag_service_pb2 as pb
 from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, to_list_request, to_reference, to_repository_name, to_tag
 from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
@@ -47,7 +39,7 @@ class TagServicer(TagServiceServicer):
         names, has_more = await list_names(
             self._store,
             project_id=authorized_project(current_call()).id,
-            repository=to_repository_name(request.repository),
+            repository=str(to_repository_name(request.repository)),
             start_after=request.start_after,
             limit=limit,
         )
@@ -60,7 +52,7 @@ class TagServicer(TagServiceServicer):
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
-            request=to_list_request(request, q=request.q, sort=request.sort, page=request.page),
+            request=to_list_request(request),
         )
         return pb.ListTagsResponse(
             tags=map(from_tag, page.items), next_page_token=page.next_page_token, total_size=page.total_size
@@ -75,7 +67,9 @@ class TagServicer(TagServiceServicer):
             name=to_tag(request.tag_name).name,
             request=to_list_request(request),
         )
-        return pb.ListTagHistoryResponse(moves=map(from_move, page.items), next_page_token=page.next_page_token)
+        return pb.ListTagHistoryResponse(
+            moves=map(from_move, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
 
     async def CreateTag(self, request: pb.CreateTagRequest, context: Context) -> pb.CreateTagResponse:
         call = current_call()

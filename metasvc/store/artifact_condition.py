@@ -13,9 +13,10 @@ from svckit.sql.selection import condition
 from svckit.sql.types import UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from svckit.query import Clause
+    from svckit.sql.selection import Columns
 
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": artifact.c.id,
@@ -47,9 +48,9 @@ LISTED: ColumnElement[bool] = and_(
 )
 
 
-def artifact_conditions(clauses: Sequence[Clause]) -> list[ColumnElement[bool]]:
-    """The clauses of a `q` as conditions on the artifact table."""
-    return [_tags(clause) if clause.key == "tags" else condition(clause, COLUMNS) for clause in clauses]
+def artifact_condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
+    """A clause of a `q` as a condition on the artifact table (`svckit.sql.selection.ConditionOf`)."""
+    return _tags(clause) if clause.key == "tags" else condition(clause, columns)
 
 
 def _tags(clause: Clause) -> ColumnElement[bool]:

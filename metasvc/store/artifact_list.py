@@ -15,9 +15,9 @@ from metasvc.domain.lists import (
 )
 from metasvc.domain.model import Reference
 from metasvc.store.artifact import to_artifact
-from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_conditions
-from metasvc.store.selected import selected
+from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_condition
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, repository, tag
+from svckit.sql.selection import count_rows, read_page
 from svckit.sql.types import Json
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def _unless_long(column: Column[Any], characters: int, instead: object) -> Colum
 
 
 _LONG = (artifact.c.extra_attrs, artifact.c.annotations)
+_IN_REPOSITORY = (artifact.c.repository_id == bindparam("repository_id"), LISTED)
 _PAGE = select(
     *(column for column in artifact.c if column not in set(_LONG)),
     *(_unless_long(column, MOST_LISTED_CHARACTERS, {}) for column in _LONG),
-).where(artifact.c.repository_id == bindparam("repository_id"), LISTED)
+).where(*_IN_REPOSITORY)
+_IDS = select(artifact.c.id).where(*_IN_REPOSITORY)
 
 _NAMED_REPOSITORY = (
     repository.c.name == bindparam("repository"),
@@ -108,7 +110,8 @@ _OF_SUBJECT = (
     artifact_accessory.c.subject_digest == bindparam("subject_digest"),
 )
 _ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
-_ACCESSORY_COUNT = select(func.count()).select_from(artifact_accessory).where(*_OF_SUBJECT)
+_ACCESSORY_IDS = select(artifact_accessory.c.id).where(*_OF_SUBJECT)
+_HAS_ACCESSORY = _ACCESSORY_IDS.limit(1)
 _ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {"artifact_id": artifact_accessory.c.artifact_id}
 
 
@@ -130,17 +133,14 @@ class SqlArtifactLists:
 
     async def page(self, repository_id: int, selection: Selection) -> list[Artifact]:
         """See the port."""
-        query = selected(_PAGE.where(*artifact_conditions(selection.clauses)), selection, COLUMNS)
-        return [to_artifact(row) for row in await self._conn.execute(query, {"repository_id": repository_id})]
+        values = {"repository_id": repository_id}
+        rows = await read_page(self._conn, _PAGE, COLUMNS, selection, values=values, condition_of=artifact_condition)
+        return list(map(to_artifact, rows))
 
     async def count(self, repository_id: int, clauses: Sequence[Clause]) -> int:
         """See the port."""
-        query = (
-            select(func.count())
-            .select_from(artifact)
-            .where(artifact.c.repository_id == repository_id, LISTED, *artifact_conditions(clauses))
-        )
-        return await self._conn.scalar(query) or 0
+        values = {"repository_id": repository_id}
+        return await count_rows(self._conn, _IDS, COLUMNS, clauses, values=values, condition_of=artifact_condition)
 
     async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
         """See the port."""
@@ -165,14 +165,19 @@ class SqlArtifactLists:
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
         """See the port."""
-        query = selected(_ACCESSORY_PAGE, selection, _ACCESSORY_COLUMNS)
         values = {"repository_id": repository_id, "subject_digest": subject}
-        return [_accessory(row) for row in await self._conn.execute(query, values)]
+        rows = await read_page(self._conn, _ACCESSORY_PAGE, _ACCESSORY_COLUMNS, selection, values=values)
+        return list(map(_accessory, rows))
 
-    async def accessory_count(self, repository_id: int, subject: str) -> int:
+    async def accessory_count(self, repository_id: int, subject: str, clauses: Sequence[Clause]) -> int:
         """See the port."""
         values = {"repository_id": repository_id, "subject_digest": subject}
-        return await self._conn.scalar(_ACCESSORY_COUNT, values) or 0
+        return await count_rows(self._conn, _ACCESSORY_IDS, _ACCESSORY_COLUMNS, clauses, values=values)
+
+    async def has_accessory(self, repository_id: int, subject: str) -> bool:
+        """See the port."""
+        values = {"repository_id": repository_id, "subject_digest": subject}
+        return (await self._conn.execute(_HAS_ACCESSORY, values)).first() is not None
 
 
 def _reference(row: Row[Any]) -> Reference:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, select
 
 from metasvc.domain.model import ProjectState
 from metasvc.store.project import to_project
-from metasvc.store.selected import selected
 from metasvc.store.tables import project
+from svckit.sql.selection import count_rows, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from metasvc.domain.model import Project
     from svckit.listing import Selection
+    from svckit.query import Clause
 
 _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": project.c.id,
@@ -26,7 +27,7 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "creation_time": project.c.create_time,
 }
 # What is being deleted, or was, has no quota that anybody could use.
-_ALIVE = (project.c.state == ProjectState.ACTIVE.value,)
+_QUOTAS = select(project).where(project.c.state == ProjectState.ACTIVE.value)
 
 
 class SqlQuotaLists:
@@ -37,14 +38,13 @@ class SqlQuotaLists:
 
     async def page(self, project_id: int | None, selection: Selection) -> list[Project]:
         """See the port."""
-        query = selected(select(project).where(*_conditions(project_id)), selection, _COLUMNS)
-        return [found for row in await self._conn.execute(query) if (found := to_project(row)) is not None]
+        rows = await read_page(self._conn, _quotas(project_id), _COLUMNS, selection)
+        return [found for row in rows if (found := to_project(row)) is not None]
 
-    async def count(self, project_id: int | None) -> int:
+    async def count(self, project_id: int | None, clauses: Sequence[Clause]) -> int:
         """See the port."""
-        query = select(func.count()).select_from(project).where(*_conditions(project_id))
-        return await self._conn.scalar(query) or 0
+        return await count_rows(self._conn, _quotas(project_id), _COLUMNS, clauses)
 
 
-def _conditions(project_id: int | None) -> list[ColumnElement[bool]]:
-    return [*_ALIVE] if project_id is None else [*_ALIVE, project.c.id == project_id]
+def _quotas(project_id: int | None) -> Select[Any]:
+    return _QUOTAS if project_id is None else _QUOTAS.where(project.c.id == project_id)

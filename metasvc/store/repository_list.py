@@ -8,9 +8,8 @@ from sqlalchemy import BindParameter, ColumnElement, bindparam, func, select, tr
 
 from metasvc.store.artifact_condition import LISTED
 from metasvc.store.repository import to_repository
-from metasvc.store.selected import selected
 from metasvc.store.tables import artifact, repository
-from svckit.sql.selection import condition
+from svckit.sql.selection import count_rows, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,14 +50,12 @@ class SqlRepositoryLists:
 
     async def page(self, projects: AbstractSet[int] | None, selection: Selection) -> list[Repository]:
         """See the port."""
-        query = select(repository).where(_of(projects), *_conditions(selection.clauses))
-        rows = await self._conn.execute(selected(query, selection, _COLUMNS))
+        rows = await read_page(self._conn, select(repository).where(_of(projects)), _COLUMNS, selection)
         return [found for row in rows if (found := to_repository(row)) is not None]
 
     async def count(self, projects: AbstractSet[int] | None, clauses: Sequence[Clause]) -> int:
         """See the port."""
-        query = select(func.count()).select_from(repository).where(_of(projects), *_conditions(clauses))
-        return await self._conn.scalar(query) or 0
+        return await count_rows(self._conn, select(repository.c.id).where(_of(projects)), _COLUMNS, clauses)
 
     async def artifact_counts(self, repository_ids: Sequence[int]) -> Mapping[int, int]:
         """See the port."""
@@ -76,7 +73,3 @@ def _of(projects: AbstractSet[int] | None) -> ColumnElement[bool]:
     # Written out: a caller may see more projects than a statement can have parameters.
     ids: BindParameter[int] = bindparam(None, sorted(projects), expanding=True, literal_execute=True)
     return repository.c.project_id.in_(ids)
-
-
-def _conditions(clauses: Sequence[Clause]) -> list[ColumnElement[bool]]:
-    return [condition(clause, _COLUMNS) for clause in clauses]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from metasvc.domain.lists import MOST_LISTED_ROWS, PastMove
-from metasvc.store.selected import selected
 from metasvc.store.tables import tag, tag_history
 from metasvc.store.tag import TAGS, to_tag
-from svckit.sql.selection import condition
+from svckit.sql.selection import count_rows, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ _ON_ARTIFACTS = (
     .order_by(tag.c.artifact_id, tag.c.push_time.desc(), tag.c.id.desc())
     .limit(MOST_LISTED_ROWS)
 )
+_IDS = select(tag.c.id).where(tag.c.artifact_id == bindparam("artifact_id"))
 _ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id"))
 _MOVE_COLUMNS: Mapping[str, ColumnElement[Any]] = {"revision": tag_history.c.revision}
 _MOVES = select(tag_history).where(
@@ -51,19 +51,22 @@ class SqlTagLists:
 
     async def page(self, artifact_id: int, selection: Selection) -> list[Tag]:
         """See the port."""
-        conditions = [condition(clause, _COLUMNS) for clause in selection.clauses]
-        query = selected(_ON_ARTIFACT.where(*conditions), selection, _COLUMNS)
-        return [to_tag(row) for row in await self._conn.execute(query, {"artifact_id": artifact_id})]
+        rows = await read_page(self._conn, _ON_ARTIFACT, _COLUMNS, selection, values={"artifact_id": artifact_id})
+        return list(map(to_tag, rows))
 
     async def count(self, artifact_id: int, clauses: Sequence[Clause]) -> int:
         """See the port."""
-        conditions = [condition(clause, _COLUMNS) for clause in clauses]
-        query = select(func.count()).select_from(tag).where(tag.c.artifact_id == artifact_id, *conditions)
-        return await self._conn.scalar(query) or 0
+        return await count_rows(self._conn, _IDS, _COLUMNS, clauses, values={"artifact_id": artifact_id})
 
     async def moves(self, repository_id: int, name: str, selection: Selection) -> list[PastMove]:
         """See the port."""
-        query = selected(_MOVES, selection, _MOVE_COLUMNS)
+        rows = await read_page(
+            self._conn,
+            _MOVES,
+            _MOVE_COLUMNS,
+            selection,
+            values={"repository_id": repository_id, "tag_name": name},
+        )
         return [
             PastMove(
                 name=row.name,
@@ -73,5 +76,15 @@ class SqlTagLists:
                 actor=row.actor,
                 move_time=row.move_time,
             )
-            for row in await self._conn.execute(query, {"repository_id": repository_id, "tag_name": name})
+            for row in rows
         ]
+
+    async def move_count(self, repository_id: int, name: str, clauses: Sequence[Clause]) -> int:
+        """See the port."""
+        return await count_rows(
+            self._conn,
+            _MOVES,
+            _MOVE_COLUMNS,
+            clauses,
+            values={"repository_id": repository_id, "tag_name": name},
+        )

@@ -1,15 +1,23 @@
-"""Lists in SQL: the clauses of a `q` as conditions, and keyset order (svckit.query, svckit.paging)."""
+"""Lists in SQL: the clauses of a `q` as conditions, keyset order, and pages (svckit.query, svckit.listing)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from svckit.listing import Selection
 from svckit.paging import KeysetValue
 from svckit.query import AllOf, AnyOf, Clause, Exact, Fuzzy, Order, Range, Value
 
 Columns = Mapping[str, ColumnElement[Any]]
 """The columns behind the keys of clauses and orders."""
+
+_NO_VALUES: Mapping[str, object] = {}
+
+
+ConditionOf = Callable[[Clause, Columns], ColumnElement[bool]]
+"""Turns a clause into a condition: `condition`, unless a list has keys that are no columns."""
 
 
 def condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
@@ -35,6 +43,50 @@ def condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
             return or_(false(), *(_equals(column, value) for value in values))
         case AllOf(values=values):
             return and_(*(_equals(column, value) for value in values))
+
+
+async def read_page(
+    conn: AsyncConnection,
+    query: Select[Any],
+    columns: Columns,
+    selection: Selection,
+    *,
+    values: Mapping[str, object] = _NO_VALUES,
+    condition_of: ConditionOf = condition,
+) -> Sequence[Row[Any]]:
+    """Reads the rows of one page.
+
+    Args:
+        conn: where.
+        query: all rows of the list.
+        columns: behind the keys of clauses and orders.
+        selection: which of the rows.
+        values: of the query's own parameters.
+        condition_of: reads the clauses.
+    """
+    page = query.where(*(condition_of(clause, columns) for clause in selection.clauses))
+    if selection.after is not None:
+        page = page.where(after(selection.orders, columns, selection.after))
+    page = page.order_by(*order_by(selection.orders, columns)).limit(selection.limit)
+    if selection.offset:
+        # OFFSET 0 is left out, so that the first page and those by token are one statement to the database.
+        page = page.offset(selection.offset)
+    rows: Sequence[Row[Any]] = (await conn.execute(page, values)).all()
+    return rows
+
+
+async def count_rows(
+    conn: AsyncConnection,
+    query: Select[Any],
+    columns: Columns,
+    clauses: Sequence[Clause],
+    *,
+    values: Mapping[str, object] = _NO_VALUES,
+    condition_of: ConditionOf = condition,
+) -> int:
+    """Counts the rows of a list for which all clauses hold; the arguments are those of `read_page`."""
+    matching = query.where(*(condition_of(clause, columns) for clause in clauses)).subquery()
+    return await conn.scalar(select(func.count()).select_from(matching), values) or 0
 
 
 def order_by(orders: Sequence[Order], columns: Columns) -> list[ColumnElement[Any]]:

@@ -31,7 +31,7 @@ async def test_members_are_made_by_id_or_by_name_and_read_back(authsvc: AuthServ
     assert await listed(bob, entity_name="AR") == [("carol", "limitedGuest")]
     read = await bob.members.GetMember(pb.GetMemberRequest(project=TEAM, member_id=member.id))
     assert read.member == member
-    first = await alice.members.ListMembers(pb.ListMembersRequest(project=TEAM, page_size=2))
+    first = await alice.members.ListMembers(pb.ListMembersRequest(project=TEAM, page_size=2, with_total=True))
     assert first.total_size == 3
     assert await listed(alice, page_size=2, page_token=first.next_page_token) == [("carol", "limitedGuest")]
     with pytest.raises(Denied):

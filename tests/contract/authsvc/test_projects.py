@@ -19,7 +19,7 @@ async def get(caller: Caller, name: str) -> pb.GetProjectResponse:
 
 
 async def names(caller: Caller, **fields: object) -> list[str]:
-    answer = await caller.projects.ListProjects(pb.ListProjectsRequest(**fields))  # type: ignore[arg-type]
+    answer = await caller.projects.ListProjects(pb.ListProjectsRequest(with_total=True, **fields))  # type: ignore[arg-type]
     assert answer.total_size >= len(answer.projects)
     return [project.name for project in answer.projects]
 
@@ -147,7 +147,9 @@ async def test_lists_are_filtered_sorted_and_paged(authsvc: AuthService) -> None
     seen: list[str] = []
     token = ""
     while True:
-        answer = await admin.projects.ListProjects(pb.ListProjectsRequest(sort="name", page_size=1, page_token=token))
+        answer = await admin.projects.ListProjects(
+            pb.ListProjectsRequest(sort="name", page_size=1, page_token=token, with_total=True)
+        )
         assert answer.total_size == 4
         seen += [project.name for project in answer.projects]
         token = answer.next_page_token

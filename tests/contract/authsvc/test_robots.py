@@ -23,7 +23,7 @@ async def get(caller: Caller, robot_id: int) -> robot_pb2.Robot:
 
 
 async def listed(caller: Caller, **fields: object) -> list[str]:
-    answer = await caller.robots.ListRobots(pb.ListRobotsRequest(**fields))  # type: ignore[arg-type]
+    answer = await caller.robots.ListRobots(pb.ListRobotsRequest(with_total=True, **fields))  # type: ignore[arg-type]
     assert answer.total_size >= len(answer.robots)
     return [robot.name for robot in answer.robots]
 
@@ -254,7 +254,7 @@ async def test_robots_are_listed_by_project_in_every_way_that_clients_name_it(au
     assert await listed(alice, q=f"Level=project,ProjectID={project_id}") == everything
     assert await listed(alice, project=TEAM, q="name=~B") == ["robot$team+b"]
     assert await listed(alice, project=TEAM, sort="-creation_time", page_size=2) == ["robot$team+c", "robot$team+a"]
-    first = await alice.robots.ListRobots(pb.ListRobotsRequest(project=TEAM, page_size=2))
+    first = await alice.robots.ListRobots(pb.ListRobotsRequest(project=TEAM, page_size=2, with_total=True))
     assert first.total_size == 3
     assert await listed(alice, project=TEAM, page_size=2, page_token=first.next_page_token) == ["robot$team+c"]
     # On the system level there are none yet, and only administrators hear that.

@@ -222,7 +222,7 @@ async def test_users_are_listed_in_pages(authsvc: AuthService) -> None:
         await authsvc.admin.users.CreateUser(new(name, email=f"{name}@example.org"))
 
     async def listed(**fields: object) -> tuple[list[str], int, str]:
-        answer = await authsvc.admin.users.ListUsers(pb.ListUsersRequest(**fields))  # type: ignore[arg-type]
+        answer = await authsvc.admin.users.ListUsers(pb.ListUsersRequest(with_total=True, **fields))  # type: ignore[arg-type]
         return [user.username for user in answer.users], answer.total_size, answer.next_page_token
 
     assert await listed() == (["admin", "alice", "bob", "carol"], 4, "")

@@ -16,7 +16,7 @@ from svckit.errors import DomainError, Invalid
 from svckit.listing import ListRequest, Page
 from svckit.oci import media_types
 from svckit.oci.reference import Reference
-from tests.contract.metasvc.world import Image, World, image, index
+from tests.contract.metasvc.world import Image, World, asked, image, index
 
 REPOSITORY = "alpha/app"
 
@@ -28,7 +28,7 @@ async def listed(
         world.store,
         project_id=1,
         repository=REPOSITORY,
-        request=ListRequest(**request),
+        request=asked(**request),
         with_tag=with_tag,
         with_accessory=with_accessory,
     )
@@ -340,7 +340,7 @@ async def test_accessories_are_listed_in_pages_by_tag_and_by_a_digest_that_is_go
             project_id=1,
             repository=REPOSITORY,
             reference=Reference.parse(reference),
-            request=ListRequest(**request),
+            request=asked(**request),
         )
         assert found.total_size == 5
         tokens.append(found.next_page_token)

@@ -11,7 +11,7 @@ from metasvc.domain.model import Tag
 from svckit.errors import DomainError
 from svckit.listing import ListRequest, Page
 from svckit.oci.reference import Reference
-from tests.contract.metasvc.world import World, image
+from tests.contract.metasvc.world import World, asked, image
 
 REPOSITORY = "alpha/app"
 ONE, TWO = image("one"), image("two")
@@ -49,7 +49,7 @@ async def listed(world: World, reference: str, **request: Any) -> Page[Tag]:
         project_id=1,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
-        request=ListRequest(**request),
+        request=asked(**request),
     )
 
 
@@ -58,7 +58,13 @@ async def names(world: World, reference: str, **request: Any) -> list[str]:
 
 
 async def moves(world: World, name: str, **request: Any) -> Page[PastMove]:
-    return await list_moves(world.store, project_id=1, repository=REPOSITORY, name=name, request=ListRequest(**request))
+    return await list_moves(
+        world.store,
+        project_id=1,
+        repository=REPOSITORY,
+        name=name,
+        request=asked(**request),
+    )
 
 
 async def tags_now(world: World) -> dict[str, str]:
@@ -156,6 +162,7 @@ async def test_every_move_is_told_newest_first_in_pages(world: World) -> None:
         page = await moves(world, "v1", page_size=4, page_token=token)
         pages.append(page.items)
         token = page.next_page_token
+        assert page.total_size == 6
     assert [len(page_) for page_ in pages] == [4, 2]
     assert (*pages[0], *pages[1]) == found
     assert (await moves(world, "never")).items == ()

@@ -8,8 +8,8 @@ from metasvc.domain.model import NO_LIMIT, Project
 from metasvc.domain.project import delete_project
 from metasvc.domain.quota import get_quota, list_quotas, set_quota
 from svckit.errors import DomainError
-from svckit.listing import ListRequest, Page
-from tests.contract.metasvc.world import World, image
+from svckit.listing import Page
+from tests.contract.metasvc.world import World, asked, image
 
 
 async def get(world: World, project_id: int) -> Project:
@@ -22,7 +22,10 @@ async def put(world: World, project_id: int, limit_bytes: int | None) -> Project
 
 async def listed(world: World, *, reference: str = "", reference_id: str = "", **request: Any) -> Page[Project]:
     return await list_quotas(
-        world.store, reference=reference, reference_id=reference_id, request=ListRequest(**request)
+        world.store,
+        reference=reference,
+        reference_id=reference_id,
+        request=asked(**request),
     )
 
 

@@ -18,7 +18,7 @@ from metasvc.domain.repository import (
 from svckit.access.decision import AccessibleProjects
 from svckit.errors import DomainError
 from svckit.listing import ListRequest, Page
-from tests.contract.metasvc.world import World, blob_digest, image, index
+from tests.contract.metasvc.world import World, asked, blob_digest, image, index
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def some(*projects: int) -> Sees:
 
 
 async def listed(world: World, project_id: int = 1, **request: Any) -> Page[ListedRepository]:
-    return await list_repositories(world.store, project_id=project_id, request=ListRequest(**request))
+    return await list_repositories(world.store, project_id=project_id, request=asked(**request))
 
 
 async def names(world: World, **request: Any) -> list[str]:
@@ -47,7 +47,7 @@ async def names(world: World, **request: Any) -> list[str]:
 
 
 async def all_names(world: World, sees: Sees = ALL, **request: Any) -> list[str]:
-    page = await list_all_repositories(world.store, sees, request=ListRequest(**request))
+    page = await list_all_repositories(world.store, sees, request=asked(**request))
     return [each.repository.name for each in page.items]
 
 

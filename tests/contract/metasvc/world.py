@@ -15,6 +15,7 @@ from metasvc.domain.model import ServedBlob, StoredManifest
 from metasvc.domain.review import ReviewPolicy
 from metasvc.store.unit_of_work import SqlStore
 from svckit.errors import NotFound
+from svckit.listing import ListRequest
 from svckit.oci import media_types
 from svckit.oci.reference import Reference, Tag
 from svckit.sql.database import Database
@@ -27,6 +28,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def digest_of(content: bytes) -> str:
     """The sha256 of some bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def asked(**request: Any) -> ListRequest:
+    """A request for a page of a list, with the total unless said."""
+    return ListRequest(**{"with_total": True, **request})
 
 
 def blob_digest(name: str) -> str:

@@ -56,7 +56,8 @@ class Basket:
         return [row for row in self.rows if not wanted or row.name in wanted]
 
     async def page(self, **request: object) -> Page[Fruit]:
-        return await LISTING.page(ListRequest(**request), self.fetch, self.count, scope=(7,))  # type: ignore[arg-type]
+        asked = ListRequest(**{"with_total": True, **request})  # type: ignore[arg-type]
+        return await LISTING.page(asked, self.fetch, self.count, scope=(7,))
 
 
 @pytest.mark.parametrize("sort", ["", "name", "-name", "weight,-name", "-id"])
@@ -96,12 +97,25 @@ async def test_a_page_beyond_the_last_is_empty_and_says_the_total() -> None:
     assert (page.items, page.next_page_token, page.total_size) == ((), "", 25)
 
 
-async def test_a_list_may_go_without_a_total() -> None:
+async def test_rows_are_counted_only_where_the_total_is_asked_for() -> None:
     basket = Basket()
-    page = await LISTING.page(ListRequest(page_size=20), basket.fetch, None)
+    page = await basket.page(page_size=20, with_total=False)
     assert (len(page.items), page.total_size) == (20, 0)
-    rest = await LISTING.page(ListRequest(page_size=20, page_token=page.next_page_token), basket.fetch, None)
-    assert (len(rest.items), rest.next_page_token) == (5, "")
+    rest = await basket.page(page_size=20, page_token=page.next_page_token, with_total=False)
+    assert (len(rest.items), rest.next_page_token, rest.total_size) == (5, "", 0)
+    assert (await basket.page(page=9, with_total=False)).items == ()
+    assert basket.counts == 0
+
+
+async def test_the_total_may_be_asked_for_on_any_page() -> None:
+    basket = Basket()
+    token = (await basket.page(with_total=False)).next_page_token
+    second = await basket.page(page_token=token)
+    assert (second.total_size, basket.counts) == (25, 1)
+    third = await basket.page(page_token=second.next_page_token)
+    assert (third.total_size, basket.counts) == (25, 1)
+    # A total that a token carries is not told to who does not ask.
+    assert (await basket.page(page_token=second.next_page_token, with_total=False)).total_size == 0
 
 
 async def test_an_empty_list_is_not_read() -> None:

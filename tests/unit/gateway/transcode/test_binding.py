@@ -164,6 +164,13 @@ def test_pages_that_harbor_does_not_have_are_refused(query: bytes) -> None:
     assert refusal.value.violations[0].field in query.decode()
 
 
+def test_every_page_asks_for_the_total_and_no_client_can_leave_it_out() -> None:
+    route = compiled(get="/api/v2.0/ships", response_body="ships")
+    request: Any = route.request([], b"with_total=false", no_headers, b"")
+    assert request.with_total
+    assert "with_total" not in {parameter.name for parameter in route.binder.parameters}
+
+
 def test_a_page_token_goes_before_a_page_number() -> None:
     request: Any = compiled(get="/api/v2.0/ships", response_body="ships").request(
         [], b"page=4&page_token=abc", no_headers, b""

@@ -1,11 +1,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, ColumnElement, Integer, MetaData, Table, Text, bindparam, insert, select
 
+from svckit.listing import Selection
 from svckit.query import AllOf, AnyOf, Clause, Exact, Fuzzy, Order, Range
 from svckit.sql.database import Database
-from svckit.sql.selection import after, condition, order_by
+from svckit.sql.selection import Columns, after, condition, count_rows, order_by, read_page
 from svckit.sql.types import UtcDateTime
 
 metadata = MetaData()
@@ -90,3 +91,38 @@ def test_a_keyset_has_a_value_for_each_order() -> None:
 def test_a_key_without_a_column_is_an_error_of_ours() -> None:
     with pytest.raises(KeyError):
         condition(Exact("colour", "red"), COLUMNS)
+
+
+NEWEST = (Order("time", descending=True), Order("id", descending=True))
+
+
+async def page_of(filled: Database, selection: Selection) -> list[int]:
+    async with filled.read() as conn:
+        query = select(thing).where(thing.c.id > bindparam("least"))
+        return [row.id for row in await read_page(conn, query, COLUMNS, selection, values={"least": 1})]
+
+
+async def test_a_page_begins_at_an_offset_or_after_a_row(filled: Database) -> None:
+    assert await page_of(filled, Selection((), NEWEST, limit=2)) == [5, 4]
+    assert await page_of(filled, Selection((), NEWEST, limit=2, offset=2)) == [3, 2]
+    assert await page_of(filled, Selection((), NEWEST, limit=2, after=(ROWS[3]["time"], 4))) == [3, 2]  # type: ignore[arg-type]
+    assert await page_of(filled, Selection((Exact("name", "alpha"),), NEWEST, limit=2)) == [4]
+
+
+async def test_a_count_is_of_all_pages(filled: Database) -> None:
+    async with filled.read() as conn:
+        query = select(thing.c.id).where(thing.c.id > bindparam("least"))
+        assert await count_rows(conn, query, COLUMNS, (), values={"least": 1}) == 4
+        assert await count_rows(conn, query, COLUMNS, (Exact("name", "alpha"),), values={"least": 1}) == 1
+        assert await count_rows(conn, query, COLUMNS, (), values={"least": 9}) == 0
+
+
+async def test_a_list_may_read_its_clauses_in_its_own_way(filled: Database) -> None:
+    def is_long(clause: Clause, columns: Columns) -> ColumnElement[bool]:
+        return columns["note"].like("____") if clause.key == "long" else condition(clause, columns)
+
+    clauses = (Exact("long", "yes"), Exact("name", "Beta"))
+    async with filled.read() as conn:
+        rows = await read_page(conn, select(thing), COLUMNS, Selection(clauses, NEWEST, limit=9), condition_of=is_long)
+        assert [row.id for row in rows] == [2]
+        assert await count_rows(conn, select(thing), COLUMNS, clauses[:1], condition_of=is_long) == 2

@@ -145,6 +145,7 @@ class ListMembersRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     entity_name: _builtins.str
     """Part of the member's name."""
     page: _builtins.int
@@ -153,6 +154,8 @@ class ListMembersRequest(_message.Message):
     """Members in one answer: 10 unless said, 100 at most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -165,10 +168,11 @@ class ListMembersRequest(_message.Message):
         page: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_name", b"entity_name", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_name", b"entity_name", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -186,7 +190,7 @@ class ListMembersResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many members match in all."""
+    """How many members match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[_member_pb2.Member]:
         """The members of this page."""

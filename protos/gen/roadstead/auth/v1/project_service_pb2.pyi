@@ -174,6 +174,7 @@ class ListProjectsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_DETAIL_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Part of the name."""
     public: _builtins.bool
@@ -192,6 +193,8 @@ class ListProjectsRequest(_message.Message):
     """Where the last answer ended."""
     with_detail: _builtins.bool
     """Harbor's flag for details; they are always given."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     def __init__(
         self,
         *,
@@ -204,10 +207,11 @@ class ListProjectsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_detail: _builtins.bool | None = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_with_detail", b"_with_detail", "public", b"public", "with_detail", b"with_detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_with_detail", b"_with_detail", "name", b"name", "owner", b"owner", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "public", b"public", "q", b"q", "sort", b"sort", "with_detail", b"with_detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_with_detail", b"_with_detail", "name", b"name", "owner", b"owner", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "public", b"public", "q", b"q", "sort", b"sort", "with_detail", b"with_detail", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__public: _TypeAlias = _typing.Literal["public"]  # noqa: Y015
     _WhichOneofArgType__public: _TypeAlias = _typing.Literal["_public", b"_public"]  # noqa: Y015
@@ -232,7 +236,7 @@ class ListProjectsResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many projects match in all."""
+    """How many projects match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def projects(self) -> _containers.RepeatedCompositeFieldContainer[_project_pb2.Project]:
         """The projects of this page."""

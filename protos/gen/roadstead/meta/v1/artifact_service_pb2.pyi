@@ -106,6 +106,7 @@ class ListArtifactsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TAG_FIELD_NUMBER: _builtins.int
     WITH_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     q: _builtins.str
@@ -122,6 +123,8 @@ class ListArtifactsRequest(_message.Message):
     """Whether to give their tags; true unless said."""
     with_accessory: _builtins.bool
     """Whether to give their accessories; false unless said."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -138,10 +141,11 @@ class ListArtifactsRequest(_message.Message):
         page_token: _builtins.str = ...,
         with_tag: _builtins.bool | None = ...,
         with_accessory: _builtins.bool | None = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_accessory: _TypeAlias = _typing.Literal["with_accessory"]  # noqa: Y015
     _WhichOneofArgType__with_accessory: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory"]  # noqa: Y015
@@ -166,7 +170,7 @@ class ListArtifactsResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many artifacts match in all."""
+    """How many artifacts match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.Artifact]:
         """The artifacts of this page."""
@@ -198,6 +202,7 @@ class ListAccessoriesRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -208,6 +213,8 @@ class ListAccessoriesRequest(_message.Message):
     """Accessories in one answer: 10 unless said, 100 at most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -221,10 +228,11 @@ class ListAccessoriesRequest(_message.Message):
         page: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "reference", b"reference", "repository_name", b"repository_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,7 +250,7 @@ class ListAccessoriesResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many there are in all."""
+    """How many there are in all; 0 unless with_total asks for it."""
     @_builtins.property
     def accessories(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.Accessory]:
         """The accessories of this page."""

@@ -77,6 +77,7 @@ class ListQuotasRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
     """Harbor's reference: "project", or empty."""
     reference_id: _builtins.str
@@ -89,6 +90,8 @@ class ListQuotasRequest(_message.Message):
     """Quotas in one answer: 10 unless said, 100 at most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     def __init__(
         self,
         *,
@@ -98,10 +101,11 @@ class ListQuotasRequest(_message.Message):
         page: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "reference", b"reference", "reference_id", b"reference_id", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "reference", b"reference", "reference_id", b"reference_id", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -119,7 +123,7 @@ class ListQuotasResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many quotas match in all."""
+    """How many quotas match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.Quota]:
         """The quotas of this page."""

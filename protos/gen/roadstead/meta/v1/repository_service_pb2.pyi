@@ -84,6 +84,7 @@ class ListRepositoriesRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
     """Harbor's q: name."""
     sort: _builtins.str
@@ -94,6 +95,8 @@ class ListRepositoriesRequest(_message.Message):
     """Repositories in one answer: 10 unless said, 100 at most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -107,10 +110,11 @@ class ListRepositoriesRequest(_message.Message):
         page: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,7 +132,7 @@ class ListRepositoriesResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many repositories match in all."""
+    """How many repositories match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def repositories(self) -> _containers.RepeatedCompositeFieldContainer[_repository_pb2.Repository]:
         """The repositories of this page."""
@@ -159,6 +163,7 @@ class ListAllRepositoriesRequest(_message.Message):
     PAGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
     """Harbor's q: name, project_id."""
     sort: _builtins.str
@@ -169,6 +174,8 @@ class ListAllRepositoriesRequest(_message.Message):
     """Repositories in one answer: 10 unless said, 100 at most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     def __init__(
         self,
         *,
@@ -177,10 +184,11 @@ class ListAllRepositoriesRequest(_message.Message):
         page: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "sort", b"sort"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -198,7 +206,7 @@ class ListAllRepositoriesResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
     total_size: _builtins.int
-    """How many repositories match in all."""
+    """How many repositories match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def repositories(self) -> _containers.RepeatedCompositeFieldContainer[_repository_pb2.Repository]:
         """The repositories of this page."""
