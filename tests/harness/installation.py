@@ -9,14 +9,14 @@ def test_a_kill(start_installation):                     # your own
     installation.wait_until_ready()
 """
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -26,13 +26,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from svckit.services import PORT_COUNT, RPC_SERVICES
 from tests.harness.ports import free_ports_in_a_row
-from tests.harness.probe import answers
+from tests.harness.probe import wait_for_gateway
+from tests.harness.process import environment as process_environment
 from tests.harness.process import kill_and_wait, memory_bytes
+from tests.harness.waiting import wait_until
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
-# After this, what a test waits for will not come.
-WAIT_SECONDS = 60.0
 LOG_LINES_SHOWN = 150
 
 _TAKEN = "is taken by another program"
@@ -85,8 +85,7 @@ class Installation:
         self._grpc = grpc
         self._metrics = metrics
         self._workers = workers
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
-        self._environment = {**inherited, **(environment or {})}
+        self._environment = process_environment(environment)
         self._http = "127.0.0.1:0"
         self._process: _Process | None = None
         self.start()
@@ -180,12 +179,16 @@ class Installation:
 
     def wait_for_new(self, name: str, old_pid: int) -> int:
         """Waits until a service runs under another process id than the old one, and returns that one."""
-        _wait(lambda: self.pids().get(name, old_pid) != old_pid, f"a new {name}", self.log)
-        return self.pids()[name]
+        return wait_until(
+            lambda: self.pids().get(name, old_pid), f"a new {name}", wanted=lambda pid: pid != old_pid, more=self.log
+        )
 
     def wait_until_ready(self) -> None:
         """Waits until all services serve, and the gateway knows."""
-        _wait(self._is_ready, "all services to serve", self.log)
+        # The gateway remembers for a second that all was well, and here one of them may have been killed since.
+        for service in RPC_SERVICES:
+            wait_until(partial(self._serves, service), f"{service} to serve", more=self.log)
+        wait_for_gateway(self._http, log=self.log)
 
     def restart_service(self, name: str) -> None:
         """Kills a service, and waits until a new one serves."""
@@ -213,10 +216,6 @@ class Installation:
         if self._process is None:
             raise InstallationError("it does not run")
         return self._process
-
-    def _is_ready(self) -> bool:
-        # The gateway remembers for a second that all was well, and here one of them may have been killed since.
-        return all(map(self._serves, RPC_SERVICES)) and answers(self._http)
 
     def _serves(self, service: str) -> bool:
         socket_path = (self.data_dir / "run").resolve() / RPC_SERVICES[service].socket
@@ -379,15 +378,6 @@ def _service_of(pid: int) -> str | None:
     except OSError:
         return None
     return words[words.index(b"ctl.service") + 1].decode() if b"ctl.service" in words else None
-
-
-def _wait(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
-    # It is other processes that are waited for, so there is no event.
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise InstallationError(f"waited in vain for {what}:\n{log()}")
-        time.sleep(0.02)
 
 
 def _tail(path: Path) -> str:

@@ -11,9 +11,9 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import URL, make_url
 
+from tests.harness.waiting import wait_until
+
 SCHEMA = "metasvc"
-_WAIT_SECONDS = 20.0
-_LOOK_EVERY_SECONDS = 0.01
 _HOLD_PROJECT = "SELECT id FROM project WHERE id = %s FOR NO KEY UPDATE"
 _WAITING = "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted"
 _END_SESSIONS = (
@@ -69,10 +69,7 @@ class MetaRows:
         if self.is_sqlite:
             time.sleep(0.2)
             return
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while self.select(_WAITING) == [{"waiting": 0}]:
-            assert time.monotonic() < deadline, "no write was held up"
-            time.sleep(_LOOK_EVERY_SECONDS)
+        wait_until(lambda: self.select(_WAITING), "a write to be held up", wanted=lambda rows: rows != [{"waiting": 0}])
 
     def end_sessions(self) -> None:
         """Ends everybody's sessions in the database, as an administrator of PostgreSQL may at any time."""

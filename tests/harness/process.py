@@ -1,11 +1,22 @@
-"""Processes of others, by their ids."""
+"""Processes that tests start, kill and measure."""
 
 import os
 import select
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 END_SECONDS = 60.0
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a process of ours is started with: our variables without settings that were meant for something else.
+
+    Args:
+        variables: settings of its own, and others.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+    return {**inherited, **(variables or {})}
 
 
 def kill_and_wait(pid: int, number: signal.Signals) -> None:

@@ -3,11 +3,9 @@
 Each set is a chain of its own, gateway, authsvc, metasvc, blobsvc, so that it is known who answers a request.
 """
 
-import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +14,8 @@ from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.certificates import Authority
 from tests.harness.installation import START_SECONDS, InstallationError
 from tests.harness.ports import free_ports_in_a_row
-from tests.harness.probe import answers
+from tests.harness.probe import wait_for_gateway
+from tests.harness.process import environment
 
 # They are taken down with the tests when these are killed.
 _COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")
@@ -49,13 +48,7 @@ class ReplicaSet:
 
     def wait_until_ready(self) -> None:
         """Waits until its gateway says that all serve."""
-        # It is other processes that are waited for, so there is no event.
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(self.host):
-            ended = [name for name, process in self._processes.items() if process.poll() is not None]
-            if ended or time.monotonic() > deadline:
-                raise InstallationError(f"not ready, ended: {ended}\n{self.log()}")
-            time.sleep(0.05)
+        wait_for_gateway(self.host, hopeless=self._ended, log=self.log)
 
     def kill(self) -> None:
         """Kills all of them with SIGKILL."""
@@ -85,6 +78,9 @@ class ReplicaSet:
         """What its services have logged."""
         return self._log_file.read_text(errors="replace")
 
+    def _ended(self) -> list[str] | None:
+        return [name for name, process in self._processes.items() if process.poll() is not None] or None
+
 
 @contextmanager
 def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, ReplicaSet, str]]:
@@ -97,8 +93,7 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
     issued = Authority(folder / "authority").issue()
     tls = f'{{ mode = "on", ca = "{issued.ca}", certificate = "{issued.certificate}", key = "{issued.key}" }}'
     password = f"Aa1{secrets.token_urlsafe(16)}"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
-    environment = {**inherited, "ROADSTEAD_ADMIN_PASSWORD": password}
+    variables = environment({"ROADSTEAD_ADMIN_PASSWORD": password})
     with ExitStack() as stack:
         both = []
         first_port = free_ports_in_a_row(2 * len(SERVICES))
@@ -108,7 +103,7 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
             config = folder / f"replica-{number}.toml"
             config.write_text(_settings(folder, database_url, tls, hosts))
             # At once with the other set: which of them makes keys and tables is left open.
-            both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", environment))
+            both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", variables))
             stack.callback(both[-1].stop)
         for each in both:
             each.wait_until_ready()

@@ -1,16 +1,15 @@
 """A gateway more in front of an installation's services, with settings of its own: the gateway keeps nothing."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.harness.installation import START_SECONDS, Installation, InstallationError
+from tests.harness.installation import Installation
 from tests.harness.ports import free_port
-from tests.harness.probe import answers
+from tests.harness.probe import wait_for_gateway
+from tests.harness.process import environment
 
 
 @contextmanager
@@ -24,29 +23,19 @@ def second_gateway(installation: Installation, *hosts: str, **settings: str) -> 
     """
     addresses = [f"{host}:{free_port(host.strip('[]'))}" for host in hosts]
     variables = {f"ROADSTEAD_GATEWAY_{name.upper()}": value for name, value in settings.items()}
-    others = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
     command = ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl.service", "gateway"]
     with installation.log_file.open("ab") as log:
         process = subprocess.Popen(
             [*command, str(installation.data_dir / "config" / "services.toml")],
-            env={**others, **variables, "ROADSTEAD_GATEWAY_LISTEN": json.dumps(addresses)},
+            env=environment({**variables, "ROADSTEAD_GATEWAY_LISTEN": json.dumps(addresses)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     try:
-        _wait(addresses[0], process, installation)
+        wait_for_gateway(addresses[0], "/healthz", hopeless=process.poll, log=installation.log)
         yield addresses
     finally:
         # It keeps nothing, so nothing is lost that a slower end would save.
         process.kill()
         process.wait()
-
-
-def _wait(address: str, process: "subprocess.Popen[bytes]", installation: Installation) -> None:
-    # It is another process that is waited for, so there is no event.
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(address, "/healthz"):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise InstallationError(f"the second gateway did not start:\n{installation.log()}")
-        time.sleep(0.05)

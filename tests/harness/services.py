@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,11 +23,11 @@ from ctl.plan import Plan, write_settings
 from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.installation import InstallationError
 from tests.harness.ports import free_ports
-from tests.harness.probe import answers
+from tests.harness.probe import wait_for_gateway
+from tests.harness.process import environment as process_environment
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-_LOOK_EVERY_SECONDS = 0.02
 _CHANNEL_OPTIONS = (
     # A service that was killed is back at once.
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -60,12 +59,8 @@ class Services:
         self.data_dir = data_dir
         self._log_file = data_dir.with_name(f"{data_dir.name}.log")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")},
-            **environment,
-            # They end with the tests, however these end.
-            PARENT_VARIABLE: str(os.getpid()),
-        }
+        # They end with the tests, however these end.
+        self._environment = process_environment({**environment, PARENT_VARIABLE: str(os.getpid())})
         layout = DataDir(data_dir)
         stack.enter_context(layout.opened())
         # It stays open while the gateway is away, and clients wait in its queue, as behind `roadstead up`.
@@ -122,7 +117,7 @@ class Services:
     def wait_until_serving(self, name: str) -> None:
         """Waits until a service says that it serves."""
         if name == "gateway":
-            self._wait_for_gateway()
+            wait_for_gateway(self._http_host, hopeless=self._processes[name].poll, log=self.log)
             return
         with open_channel(self.addresses[name]) as channel:
             health: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
@@ -147,14 +142,6 @@ class Services:
                 stderr=subprocess.STDOUT,
                 pass_fds=(self._listener.fileno(),) if name == "gateway" else (),
             )
-
-    def _wait_for_gateway(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(self._http_host, timeout_seconds=START_SECONDS):
-            if time.monotonic() > deadline:
-                raise InstallationError(f"the gateway does not serve:\n{self.log()}")
-            # It is another process, so there is no event.
-            time.sleep(_LOOK_EVERY_SECONDS)
 
     def _end(self) -> None:
         for process in self._processes.values():

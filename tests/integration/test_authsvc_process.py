@@ -1,6 +1,5 @@
 """authsvc as a process of its own."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from roadstead.auth.v1 import token_service_pb2 as pb
 from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
 from svckit.rpc import open_channel
 from tests.harness.authsvc import ADMIN_PASSWORD, credentials
+from tests.harness.process import environment
 
 START_SECONDS = 60
 
@@ -39,11 +39,10 @@ def configure(folder: Path, *lines: str) -> Path:
     return path
 
 
-def start(config: Path, **environment: str) -> subprocess.Popen[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
+def start(config: Path, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "authsvc", "--config", str(config)],
-        env={**inherited, **environment},
+        env=environment(variables),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -25,6 +25,7 @@ from tests.harness.meta_rows import MetaRows
 from tests.harness.platform_caller import Push, Step, calling_platform, messages
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
+from tests.harness.waiting import wait_until
 from tests.harness.wire import wire_to
 
 pytestmark = pytest.mark.slow
@@ -197,7 +198,7 @@ def lose_answer(scene: Scene, step: Step) -> None:
         behind_wire.connect(step.service)
         wire.lose_answers()
         future = replace(push, platform=behind_wire).begin(step)
-        wait_for(lambda: scene.has_happened(step), step.value)
+        wait_until(lambda: scene.has_happened(step), step.value)
         services.kill(step.service)
         assert future.code() in BROKEN
 
@@ -285,7 +286,7 @@ def test_blobsvc_killed_in_the_middle_of_the_bytes(scene: Scene) -> None:
         go_on.wait(WAIT_SECONDS)
 
     future = push.platform.begin(push.platform.uploads.WriteUpload, half())
-    wait_for(lambda: scene.written_bytes() > 0, "the first bytes")
+    wait_until(lambda: scene.written_bytes() > 0, "the first bytes")
     scene.services.kill("blobsvc")
     assert future.code() in BROKEN
     go_on.set()
@@ -340,11 +341,3 @@ def held_upload(scene: Scene, upload_id: str) -> Iterator[None]:
     with (scene.stored.data_dir / "blobsvc" / "uploads" / upload_id / "data").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> None:
-    # It is another process that is waited for, so there is no event.
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.002)

@@ -23,6 +23,7 @@ from tests.harness.images import Image, digest_of, image
 from tests.harness.meta_rows import MetaRows
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -277,7 +278,7 @@ def break_body(
 
     sending = in_flight.submit(send, body())
     try:
-        wait_for(lambda: pusher.upload_bytes(location) > 0, "the first bytes")
+        wait_until(lambda: pusher.upload_bytes(location) > 0, "the first bytes")
         pusher.services.kill(service)
     finally:
         go_on.set()
@@ -399,11 +400,3 @@ def held_upload(pusher: Pusher, location: str) -> Iterator[None]:
     with (pusher.stored.data_dir / "blobsvc" / "uploads" / upload_id / "data").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    # It is another process that is waited for, so there is no event.
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.002)

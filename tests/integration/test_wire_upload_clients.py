@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import pytest
 from tests.harness.images import digest_of
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
 from tests.harness.repository import NO_TLS, MakeRepository, Repository, closing, error_code
+from tests.harness.waiting import wait_until
 from tests.harness.workspace import Management, Workspace
 
 pytestmark = pytest.mark.usefixtures("no_errors_logged")
@@ -32,13 +32,13 @@ def send_half(connection: RawConnection, repository: Repository, target: str, co
 
 
 def wait_for_range(repository: Repository, location: str, wanted: str) -> None:
-    """Until the services have noticed that a client is gone: it is other processes that are waited for."""
-    for _ in range(500):
+    """Waits until the services have noticed that a client is gone."""
+
+    def stored() -> tuple[int, str]:
         answer = repository.http.get(location)
-        if answer.status_code == 204 and answer.headers["Range"] == wanted:
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError(f"the upload does not come to {wanted}")
+        return answer.status_code, answer.headers.get("Range", "")
+
+    wait_until(stored, "what was sent to be stored", wanted=lambda seen: seen == (204, wanted))
 
 
 @pytest.mark.parametrize(("method", "coding"), [("PATCH", "length"), ("PATCH", "chunked"), ("PUT", "length")])

@@ -1,10 +1,9 @@
 """What the tests of the suite do over and over."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
@@ -12,11 +11,11 @@ from blobsvc.domain.model import BlobKey, StoredBlob, UploadId, UploadOwner
 from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
 from svckit.errors import Conflict, DomainError
 from svckit.oci.digest import SHA256, Digest
+from tests.harness.waiting import wait_until_async
 
 Result = TypeVar("Result")
 
 OWNER = UploadOwner(repository="library/app", project_id=1, subject="user:7")
-PATIENCE_SECONDS = 10.0
 
 
 async def started(uploads: UploadWriter, algorithm: str = SHA256) -> UploadId:
@@ -48,19 +47,24 @@ async def keys(admin: BlobAdmin) -> list[BlobKey]:
 
 async def until_free(step: Callable[[], Awaitable[Result]]) -> Result:
     """A step, repeated while a writer that has just gone away is still holding the upload."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                return await step()
-            except Conflict:
-                await asyncio.sleep(0.01)
+
+    async def attempt() -> Result | Conflict:
+        try:
+            return await step()
+        except Conflict as conflict:
+            return conflict
+
+    done = await wait_until_async(
+        attempt, "the upload to be free", wanted=lambda outcome: not isinstance(outcome, Conflict)
+    )
+    return cast("Result", done)
 
 
 async def until_stored(uploads: UploadWriter, upload_id: UploadId, size: int) -> None:
     """Until what was appended has arrived: over gRPC it may still be on its way."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await uploads.status(upload_id) != size:
-            await asyncio.sleep(0.01)
+    await wait_until_async(
+        lambda: uploads.status(upload_id), "what was appended to arrive", wanted=lambda stored: stored == size
+    )
 
 
 @dataclass

@@ -19,7 +19,8 @@ from svckit.oci.digest import SHA256, Digest, Hasher
 from svckit.rpc import open_channel
 from tests.contract.blobsvc.keyring import Keyring
 from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
-from tests.contract.blobsvc.steps import OWNER, append, read, refused
+from tests.contract.blobsvc.steps import OWNER, append, read, refused, until_stored
+from tests.harness.waiting import wait_until_async
 
 ROOT = Path(__file__).parents[3]
 DATA = bytes(range(256)) * 8_000
@@ -60,7 +61,7 @@ class Installed:
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await self._wait_until_serving()
+            await wait_until_async(self._serves, "blobsvc to serve")
             async with open_channel(self.target) as channel:
                 blobs = RemoteBlobs(channel, self.keyring)
                 yield Running(process, RemoteUploads(channel, self.keyring, blobs), blobs)
@@ -68,11 +69,6 @@ class Installed:
             if process.returncode is None:
                 process.kill()
             await process.wait()
-
-    async def _wait_until_serving(self) -> None:
-        async with asyncio.timeout(START_SECONDS):
-            while not await self._serves():
-                await asyncio.sleep(0.05)
 
     async def _serves(self) -> bool:
         # A channel of its own each time: one that knew the process before would first have to find out about its end.
@@ -195,9 +191,7 @@ async def test_two_processes_share_a_folder_and_keep_each_other_out_of_an_upload
         async with installed.running() as second:
             async with first.uploads.open(upload.id) as appender:
                 await appender.append(DATA[:10])
-                async with asyncio.timeout(10):
-                    while await second.uploads.status(upload.id) != 10:
-                        await asyncio.sleep(0.01)
+                await until_stored(second.uploads, upload.id, 10)
                 with refused("UPLOAD_CONFLICT"):
                     await append(second.uploads, upload.id, b"x")
                 assert await appender.commit() == 10

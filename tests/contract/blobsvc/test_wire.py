@@ -26,6 +26,7 @@ from svckit.rpc import open_channel
 from tests.contract.blobsvc.conftest import LIFETIMES, Service, file_store, serving
 from tests.contract.blobsvc.remote import bearer
 from tests.contract.blobsvc.steps import push, refused, until_free
+from tests.harness.waiting import wait_until_async
 
 if TYPE_CHECKING:
     from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
@@ -186,9 +187,9 @@ async def test_a_client_that_leaves_a_download_gives_the_file_back(tmp_path: Pat
             for _ in range(10):
                 async for _message in blobs.ReadBlob(request, metadata=metadata):
                     break
-            async with asyncio.timeout(10):
-                while store.blobs._streams:
-                    await asyncio.sleep(0.01)
+            await wait_until_async(
+                lambda: store.blobs._streams, "the reads to end", wanted=lambda streams: not streams, seconds=10
+            )
 
 
 async def test_a_reader_that_stands_still_holds_nothing(
@@ -206,9 +207,12 @@ async def test_a_reader_that_stands_still_holds_nothing(
             metadata = bearer(service.keyring.registry_token(REPOSITORY, "pull"))
             call = blobs.ReadBlob(request, metadata=metadata)
             assert await call.read() is not grpc.aio.EOF
-            async with asyncio.timeout(10):
-                while store.blobs._streams or service.calls_in_flight:
-                    await asyncio.sleep(0.01)
+            await wait_until_async(
+                lambda: (store.blobs._streams, service.calls_in_flight),
+                "the read to end",
+                wanted=lambda held: not any(held),
+                seconds=10,
+            )
             with refused("REQUEST_TIMEOUT"):
                 while await call.read() is not grpc.aio.EOF:
                     pass

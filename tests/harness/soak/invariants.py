@@ -1,9 +1,9 @@
 """What must hold when all is quiet: read from the tables, the disk, and over HTTP as an administrator."""
 
 import hashlib
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +13,7 @@ from tests.harness.images import digest_of
 from tests.harness.meta_rows import MetaRows
 from tests.harness.soak.client import RegistryClient
 from tests.harness.soak.ledger import Ledger
+from tests.harness.waiting import WaitedInVainError, wait_until
 
 # What was interrupted is taken up again after 20 seconds, by somebody who looks every 10.
 _DELETION_SECONDS = 45.0
@@ -85,10 +86,14 @@ class Invariants:
 
     def deleted_projects(self) -> Iterator[str]:
         """What was begun to be deleted is deleted, soon, and the change log says so once."""
-        deadline = time.monotonic() + _DELETION_SECONDS
-        while self.rows.count("project", "state = 'deleting'") and time.monotonic() < deadline:
-            # It is another process that is waited for, so there is no event.
-            time.sleep(0.2)
+        # One that does not come to its end is named below.
+        with suppress(WaitedInVainError):
+            wait_until(
+                lambda: self.rows.count("project", "state = 'deleting'"),
+                "projects to be deleted",
+                wanted=lambda left: not left,
+                seconds=_DELETION_SECONDS,
+            )
         logged = Counter(row["project_id"] for row in self.rows.select(_CHANGES) if row["kind"] == "project_delete")
         for project in self.rows.select("SELECT id, name, state FROM project"):
             if project["state"] == "deleting":

@@ -9,6 +9,7 @@ import pytest
 
 from ctl.console import Console
 from ctl.supervisor import Backoff, Child, Supervisor
+from tests.harness.waiting import wait_until_async
 
 LONGEST_SECONDS = 20.0
 """After this, what a test waits for will not come."""
@@ -29,12 +30,10 @@ class ReadableConsole(Console):
         return self._path.read_text()
 
     async def wait_for(self, wanted: str, count: int = 1) -> str:
-        """Returns what was written once it holds `wanted` so many times. A file has no event to wait for."""
-        deadline = asyncio.get_running_loop().time() + LONGEST_SECONDS
-        while (text := self.text()).count(wanted) < count:
-            assert asyncio.get_running_loop().time() < deadline, f"{wanted!r} is not among:\n{text}"
-            await asyncio.sleep(0.01)
-        return text
+        """Returns what was written once it holds `wanted` so many times."""
+        return await wait_until_async(
+            self.text, repr(wanted), wanted=lambda text: text.count(wanted) >= count, more=self.text
+        )
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from svckit.tokens import Access, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
+from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.services import METHODS_OF, PROJECT_ID, Authsvc, Blobsvc, Metasvc, add
 from tests.unit.gateway.serving import serve_gateway
 
@@ -60,6 +61,12 @@ class House:
         self.blobsvc.blobs[digest] = content
         self.metasvc.links[repository, digest] = len(content)
         return digest
+
+    async def until_idle(self) -> None:
+        """Returns when the gateway has no request under way."""
+        await wait_until_async(
+            lambda: self.app.in_flight, "the gateway to be idle", wanted=lambda count: count == 0, seconds=10
+        )
 
     async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)

@@ -9,6 +9,7 @@ import pytest
 from gateway.config import GatewaySettings, Limits
 from svckit.errors import error_for
 from svckit.services import RPC_SERVICES
+from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
 
@@ -137,9 +138,7 @@ async def test_a_full_house_is_503_with_retry_after_but_says_that_it_lives(make_
         f"PUT /v2/{REPOSITORY}/manifests/x HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 9\r\n\r\n"
     )
     writer.write(head.encode())
-    async with asyncio.timeout(5):
-        while not house.app.in_flight:
-            await asyncio.sleep(0.01)
+    await wait_until_async(lambda: house.app.in_flight, "the request to arrive")
     refused = await house.http.get("/v2/")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert (await house.http.get("/healthz")).status_code == 200
@@ -197,9 +196,8 @@ async def test_a_stop_ends_what_is_stuck(make_house: MakeHouse) -> None:
     size = 64 * 1024 * 1024
     writer.write(f"PATCH {begun.headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
     writer.write(b"x" * size)
+    await wait_until_async(lambda: house.app.in_flight, "the request to arrive")
     async with asyncio.timeout(5):
-        while house.app.in_flight == 0:
-            await asyncio.sleep(0.01)
         await house.stop()
     assert house.app.in_flight == 0
     writer.transport.abort()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import House
 
 
@@ -13,10 +14,12 @@ async def test_a_connection_ends_when_its_client_has_closed_it(house: House) -> 
         assert any("_server_callback" in repr(task) for task in asyncio.all_tasks())
         writer.close()
         await writer.wait_closed()
-    async with asyncio.timeout(20):
-        # They are Hypercorn's, so there is no event to wait for.
-        while any("_server_callback" in repr(task) for task in asyncio.all_tasks()):
-            await asyncio.sleep(0.01)
+    await wait_until_async(
+        lambda: [task for task in asyncio.all_tasks() if "_server_callback" in repr(task)],
+        "Hypercorn's tasks to end",
+        wanted=lambda tasks: not tasks,
+        seconds=20,
+    )
 
 
 async def test_head_and_body_of_a_short_answer_come_together(house: House) -> None:

@@ -1,10 +1,10 @@
-import asyncio
 import email
 import random
 
 import httpx
 import pytest
 
+from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
 CONTENT = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
@@ -175,12 +175,9 @@ async def test_a_client_that_stops_reading_is_given_up(make_house: MakeHouse) ->
     token = house.bearer("pull")["Authorization"]
     writer.write(f"GET {path(digest)} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
     await writer.drain()
-    async with asyncio.timeout(10):
-        # Nothing is read from here on until the gateway has had enough.
-        while house.app.in_flight == 0:
-            await asyncio.sleep(0.01)
-        while house.app.in_flight:
-            await asyncio.sleep(0.01)
+    await wait_until_async(lambda: house.app.in_flight, "the request to arrive")
+    # Nothing is read from here on until the gateway has had enough.
+    await house.until_idle()
     writer.transport.abort()
     del reader
 
@@ -193,6 +190,4 @@ async def test_a_client_that_leaves_ends_the_read(house: House) -> None:
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
     assert house.app.in_flight == 1
     writer.transport.abort()
-    async with asyncio.timeout(5):
-        while house.app.in_flight:
-            await asyncio.sleep(0.01)
+    await house.until_idle()

@@ -1,10 +1,10 @@
-import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from svckit.errors import error_for
+from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import REPOSITORY, House, digest_of
 
 UPLOADS = f"/v2/{REPOSITORY}/blobs/uploads/"
@@ -229,9 +229,8 @@ async def test_what_came_before_the_client_went_away_stays(house: House) -> None
     await writer.drain()
     writer.close()
     await writer.wait_closed()
-    async with asyncio.timeout(5):
-        while True:
-            status = await house.http.get(location)
-            if status.headers["Range"] == "0-69999":
-                break
-            await asyncio.sleep(0.02)
+
+    async def stored() -> str:
+        return (await house.http.get(location)).headers["Range"]
+
+    await wait_until_async(stored, "what was sent to be stored", wanted=lambda seen: seen == "0-69999", seconds=10)

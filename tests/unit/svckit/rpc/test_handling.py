@@ -12,6 +12,7 @@ from svckit.access.call import current_call
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
 from svckit.errors.status import from_rpc_error
 from svckit.metrics import Metrics
+from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, reason_of
@@ -33,9 +34,11 @@ async def _ended(call: Any) -> None:
 
 async def _counted(metrics: Metrics, *lines: str) -> None:
     """Waits until the metrics hold all this: a caller hears of an error a moment before it is counted."""
-    async with asyncio.timeout(5):
-        while not all(line in metrics.render().decode() for line in lines):
-            await asyncio.sleep(0.01)
+    await wait_until_async(
+        lambda: metrics.render().decode(),
+        "a call to be counted",
+        wanted=lambda text: all(line in text for line in lines),
+    )
 
 
 async def test_a_domain_error_arrives_with_all_it_says(stub: Any, servicer: GuardedServicer) -> None:

@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from svckit.rpc.lifetime import serve_until_signal
+from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
@@ -60,8 +61,7 @@ async def test_a_second_signal_ends_the_grace() -> None:
     running = asyncio.ensure_future(serve_until_signal(server))
     await server.serving.wait()
     os.kill(os.getpid(), signal.SIGTERM)
-    while "drain None" not in server.events:
-        await asyncio.sleep(0.001)
+    await wait_until_async(lambda: server.events, "the drain", wanted=lambda events: "drain None" in events)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 5)
     assert server.events == ["start", "serving", "drain None", "drain 0"]

@@ -18,6 +18,7 @@ from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings, shielded
 from svckit.rpc.listening import ListenError
 from svckit.rpc.tls import TlsError
+from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
@@ -278,8 +279,7 @@ async def test_a_commit_is_finished_though_its_client_went_away_and_draining_wai
         await started.wait()
         call.cancel()
         draining = asyncio.ensure_future(server.drain(0))
-        while "cancelled" not in events:
-            await asyncio.sleep(0.001)
+        await wait_until_async(lambda: events, "the call to be cancelled", wanted=lambda seen: "cancelled" in seen)
         assert not draining.done()
         release.set()
         await asyncio.wait_for(draining, 5)

@@ -1,0 +1,34 @@
+import pytest
+
+from tests.harness.waiting import WaitedInVainError, wait_until, wait_until_async
+
+
+def test_what_is_wanted_is_returned_when_it_is_seen() -> None:
+    seen = iter([0, 1, 2, 3])
+    assert wait_until(lambda: next(seen), "a two", wanted=lambda number: number == 2) == 2
+
+
+async def test_what_is_wanted_may_be_seen_by_a_coroutine_or_a_function() -> None:
+    seen = iter(["", "here", "", "there"])
+
+    async def look() -> str:
+        return next(seen)
+
+    assert await wait_until_async(look, "a word") == "here"
+    assert await wait_until_async(lambda: next(seen), "a word") == "there"
+
+
+def test_who_waits_in_vain_is_told_what_was_seen_last_and_more() -> None:
+    with pytest.raises(WaitedInVainError, match=r"in vain for a one; last seen: 0\nthe log"):
+        wait_until(lambda: 0, "a one", seconds=0.02, more=lambda: "the log")
+
+
+async def test_the_asynchronous_form_gives_up_in_the_same_way() -> None:
+    with pytest.raises(WaitedInVainError, match="in vain for a one; last seen: 0"):
+        await wait_until_async(lambda: 0, "a one", seconds=0.02)
+
+
+def test_what_cannot_come_any_more_is_not_waited_for() -> None:
+    exit_codes = iter([None, 1])
+    with pytest.raises(WaitedInVainError, match="cannot come any more: 1; last seen: False"):
+        wait_until(lambda: False, "it to serve", hopeless=lambda: next(exit_codes))
