@@ -9,8 +9,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -24,136 +23,15 @@ from roadstead.blob.v1 import blob_service_pb2, blob_service_pb2_grpc, upload_se
 from roadstead.meta.v1 import (
     blob_link_service_pb2,
     blob_link_service_pb2_grpc,
-    manifest_service_pb2,
-    manifest_service_pb2_grpc,
 )
-from svckit import keys
 from svckit.keys import KeyPair
+from tests.access.realm import Realm, bearer, outcome
 from tests.harness.contracts import reason_of
-from tests.harness.images import Image, digest_of, image
-from tests.harness.installation import Installation
+from tests.harness.images import digest_of, image
 from tests.harness.push import push
-from tests.harness.workspace import DEVELOPER, Login, Management
+from tests.harness.workspace import DEVELOPER
 
-Forge = Callable[["Realm"], str]
-
-
-@dataclass(frozen=True)
-class Realm:
-    """Two private projects of two people, the channels, and the keys."""
-
-    installation: Installation
-    management: Management
-    key: Mapping[str, KeyPair]
-    channel: Mapping[str, grpc.Channel]
-    project: str
-    project_id: int
-    other_project: str
-    other_project_id: int
-    owner: Login
-    other: Login
-    pushed: Image
-
-    @property
-    def repository(self) -> str:
-        return f"{self.project}/app"
-
-    @property
-    def other_repository(self) -> str:
-        return f"{self.other_project}/app"
-
-    def registry_token(self, login: Login, *scopes: str) -> str:
-        """A real one."""
-        answer = httpx.get(
-            f"{self.installation.http_url}/service/token",
-            params={"service": "harbor-registry", "scope": scopes},
-            auth=login.basic,
-            trust_env=False,
-        )
-        token: str = answer.raise_for_status().json()["token"]
-        return token
-
-    def claims(self, **changes: Any) -> dict[str, Any]:
-        """Of a registry token that pulls from and pushes to the owner's repository, but for what is changed."""
-        now = int(time.time())
-        access = [
-            {
-                "type": "repository",
-                "name": self.repository,
-                "actions": ["pull", "push", "delete"],
-                "project_id": self.project_id,
-            }
-        ]
-        envelope = {
-            "iss": "authsvc",
-            "aud": "harbor-registry",
-            "sub": "user:1",
-            "iat": now,
-            "nbf": now,
-            "exp": now + 600,
-            "jti": f"forged-{time.monotonic_ns()}",
-        }
-        return {**envelope, "access": access, **changes}
-
-    def sign(self, claims: Mapping[str, Any], *, key: KeyPair | None = None, **header: Any) -> str:
-        """Signs claims as authsvc would, but for what is changed."""
-        used = key or self.key["authsvc"]
-        headers = {"typ": "registry+jwt", "kid": used.kid, **header}
-        return jwt.encode(dict(claims), used.private_key, algorithm="ES256", headers=headers)
-
-    def resolve(self, token: str, repository: str | None = None) -> str:
-        """What metasvc says to a pull with this token."""
-        stub = manifest_service_pb2_grpc.ManifestServiceStub(self.channel["metasvc"])
-        request = manifest_service_pb2.ResolveManifestRequest(repository=repository or self.repository, reference="v1")
-        return _outcome(stub.ResolveManifest, request, token)
-
-    def start_upload(self, token: str, repository: str | None = None) -> str:
-        """What blobsvc says to the beginning of a push with this token."""
-        stub = upload_service_pb2_grpc.UploadServiceStub(self.channel["blobsvc"])
-        request = upload_service_pb2.StartUploadRequest(repository=repository or self.repository)
-        return _outcome(stub.StartUpload, request, token)
-
-    def pull_over_http(self, token: str, repository: str | None = None) -> httpx.Response:
-        """What the gateway says to a pull with this token."""
-        return httpx.get(
-            f"{self.installation.http_url}/v2/{repository or self.repository}/manifests/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            trust_env=False,
-        )
-
-
-@pytest.fixture(scope="session")
-def realm(installation: Installation, management: Management) -> Iterator[Realm]:
-    """The two projects, each with the image of its own."""
-    project, other_project = management.create_project(), management.create_project()
-    owner, other = management.create_user(), management.create_user()
-    management.add_member(project, owner, DEVELOPER)
-    management.add_member(other_project, other, DEVELOPER)
-    channels = {
-        service: grpc.insecure_channel(f"127.0.0.1:{port}") for service, port in installation.grpc_ports.items()
-    }
-    found = {
-        service: keys.load(installation.data_dir / "keys" / f"{service}.pem")
-        for service in ("authsvc", "metasvc", "blobsvc", "gateway")
-    }
-    realm = Realm(
-        installation,
-        management,
-        found,
-        channels,
-        project,
-        management.project_id(project),
-        other_project,
-        management.project_id(other_project),
-        owner,
-        other,
-        image(77),
-    )
-    push(realm.installation.http_url, owner, realm.repository, realm.pushed, "v1")
-    push(realm.installation.http_url, other, realm.other_repository, image(78), "v1")
-    yield realm
-    for channel in channels.values():
-        channel.close()
+Forge = Callable[[Realm], str]
 
 
 def _none(realm: Realm) -> str:
@@ -263,7 +141,7 @@ def test_a_forged_identity_is_nobody(realm: Realm, name: str) -> None:
     token = forgeries[name]()
     stub = user_service_pb2_grpc.UserServiceStub(realm.channel["authsvc"])
 
-    over_grpc = _outcome(stub.GetCurrentUser, user_service_pb2.GetCurrentUserRequest(), token)
+    over_grpc = outcome(stub.GetCurrentUser, user_service_pb2.GetCurrentUserRequest(), token)
     over_http = httpx.get(
         f"{realm.installation.http_url}/api/v2.0/users/current",
         headers={"Authorization": f"Bearer {token}"},
@@ -303,21 +181,21 @@ class TestDocuments:
         resolve = blob_link_service_pb2.ResolveBlobRequest
         mount = blob_link_service_pb2.MountBlobRequest
 
-        assert _outcome(links.ResolveBlob, resolve(repository=realm.repository, digest=digest), token).split()[0] in (
+        assert outcome(links.ResolveBlob, resolve(repository=realm.repository, digest=digest), token).split()[0] in (
             "UNAUTHENTICATED",
             "NOT_FOUND",
         )
-        own = _outcome(links.ResolveBlob, resolve(repository=realm.other_repository, digest=digest), token)
+        own = outcome(links.ResolveBlob, resolve(repository=realm.other_repository, digest=digest), token)
         assert own == "NOT_FOUND BLOB_UNKNOWN"
         # A token that was never asked for the source is sent for another one; that one says no more than the first.
         asked = realm.registry_token(
             realm.other, f"repository:{realm.other_repository}:pull,push", f"repository:{realm.repository}:pull"
         )
         request = mount(repository=realm.other_repository, digest=digest, from_repository=realm.repository)
-        assert _outcome(links.MountBlob, request, token) == "UNAUTHENTICATED INSUFFICIENT_SCOPE"
+        assert outcome(links.MountBlob, request, token) == "UNAUTHENTICATED INSUFFICIENT_SCOPE"
         for source in (realm.repository, ""):
             request = mount(repository=realm.other_repository, digest=digest, from_repository=source)
-            assert not links.MountBlob(request, metadata=_bearer(asked)).mounted
+            assert not links.MountBlob(request, metadata=bearer(asked)).mounted
 
     def test_over_http_neither(self, realm: Realm) -> None:
         digest = realm.pushed.layers[0]["digest"]
@@ -332,29 +210,29 @@ class TestDocuments:
             assert client.head(f"/v2/{realm.other_repository}/blobs/{digest}").status_code == 404
 
     def test_a_grant_is_no_use_to_anybody_else(self, realm: Realm) -> None:
-        grant = _grant(realm)
+        grant = realm.grant()
         read = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
         request = blob_service_pb2.StatBlobRequest(grant=grant)
         own = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
         foreign = realm.registry_token(realm.other, f"repository:{realm.other_repository}:pull")
 
-        assert _outcome(read.StatBlob, request, own) == "OK"
-        assert _outcome(read.StatBlob, request, foreign) == "UNAUTHENTICATED GRANT_INVALID"
-        assert _outcome(read.StatBlob, request, None) == "UNAUTHENTICATED GRANT_INVALID"
+        assert outcome(read.StatBlob, request, own) == "OK"
+        assert outcome(read.StatBlob, request, foreign) == "UNAUTHENTICATED GRANT_INVALID"
+        assert outcome(read.StatBlob, request, None) == "UNAUTHENTICATED GRANT_INVALID"
         with pytest.raises(grpc.RpcError) as refused:
-            list(read.ReadBlob(blob_service_pb2.ReadBlobRequest(grant=grant), metadata=_bearer(foreign)))
+            list(read.ReadBlob(blob_service_pb2.ReadBlobRequest(grant=grant), metadata=bearer(foreign)))
         assert reason_of(refused.value) == "GRANT_INVALID"
 
     @pytest.mark.parametrize("signer", ["authsvc", "blobsvc", "gateway"])
     def test_a_grant_counts_only_when_metasvc_signed_it(self, realm: Realm, signer: str) -> None:
-        claims = jwt.decode(_grant(realm), options={"verify_signature": False})
+        claims = jwt.decode(realm.grant(), options={"verify_signature": False})
         forged = realm.sign({**claims, "iss": signer}, key=realm.key[signer], typ="grant+jwt")
         read = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
         own = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
 
-        outcome = _outcome(read.StatBlob, blob_service_pb2.StatBlobRequest(grant=forged), own)
+        heard = outcome(read.StatBlob, blob_service_pb2.StatBlobRequest(grant=forged), own)
 
-        assert outcome == "UNAUTHENTICATED GRANT_INVALID"
+        assert heard == "UNAUTHENTICATED GRANT_INVALID"
 
     def test_a_receipt_links_to_its_own_repository_only(self, realm: Realm) -> None:
         content = b"a layer of the other's"
@@ -364,9 +242,9 @@ class TestDocuments:
         link = blob_link_service_pb2.LinkBlobRequest
         owner = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull,push")
 
-        foreign = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.repository), owner)
-        own = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
-        again = _outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
+        foreign = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.repository), owner)
+        own = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
+        again = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
 
         assert foreign.startswith("NOT_FOUND")
         assert own == again == "OK"
@@ -385,25 +263,25 @@ class TestDocuments:
         forged = realm.sign(claims, key=key, typ="receipt+jwt", kid=realm.key["blobsvc"].kid)
         links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
 
-        outcome = _outcome(links.LinkBlob, blob_link_service_pb2.LinkBlobRequest(receipt=forged), token)
+        heard = outcome(links.LinkBlob, blob_link_service_pb2.LinkBlobRequest(receipt=forged), token)
 
-        assert outcome == "UNAUTHENTICATED RECEIPT_INVALID"
+        assert heard == "UNAUTHENTICATED RECEIPT_INVALID"
 
     def test_a_ticket_writes_to_its_own_upload_only(self, realm: Realm) -> None:
         uploads = upload_service_pb2_grpc.UploadServiceStub(realm.channel["blobsvc"])
         token = realm.registry_token(realm.other, f"repository:{realm.other_repository}:push")
         started = uploads.StartUpload(
-            upload_service_pb2.StartUploadRequest(repository=realm.other_repository), metadata=_bearer(token)
+            upload_service_pb2.StartUploadRequest(repository=realm.other_repository), metadata=bearer(token)
         )
         status = upload_service_pb2.GetUploadStatusRequest
         claims = jwt.decode(started.upload.ticket, options={"verify_signature": False})
         forged = realm.sign(claims, key=realm.key["gateway"], typ="ticket+jwt")
 
-        own = _outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), None)
-        elsewhere = _outcome(
+        own = outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), None)
+        elsewhere = outcome(
             uploads.GetUploadStatus, status(ticket=started.upload.ticket, repository=realm.repository), None
         )
-        by_forger = _outcome(uploads.GetUploadStatus, status(ticket=forged), token)
+        by_forger = outcome(uploads.GetUploadStatus, status(ticket=forged), token)
 
         assert own == "OK"
         assert elsewhere == "NOT_FOUND BLOB_UPLOAD_UNKNOWN"
@@ -418,18 +296,9 @@ class TestDocuments:
             assert client.patch(started.headers["Location"], content=b"bytes").status_code == 202
 
 
-def _grant(realm: Realm) -> str:
-    links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
-    token = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
-    request = blob_link_service_pb2.ResolveBlobRequest(
-        repository=realm.repository, digest=realm.pushed.layers[0]["digest"]
-    )
-    return links.ResolveBlob(request, metadata=_bearer(token)).grant
-
-
 def _upload(realm: Realm, token: str, repository: str, content: bytes) -> str:
     uploads = upload_service_pb2_grpc.UploadServiceStub(realm.channel["blobsvc"])
-    started = uploads.StartUpload(upload_service_pb2.StartUploadRequest(repository=repository), metadata=_bearer(token))
+    started = uploads.StartUpload(upload_service_pb2.StartUploadRequest(repository=repository), metadata=bearer(token))
     header = upload_service_pb2.WriteUploadRequest.Header(ticket=started.upload.ticket)
     parts = [
         upload_service_pb2.WriteUploadRequest(header=header),
@@ -449,16 +318,3 @@ def _service_token(realm: Realm) -> str:
 def _flip(token: str) -> str:
     position = len(token) // 2
     return token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
-
-
-def _bearer(token: str | None) -> tuple[tuple[str, str], ...]:
-    return () if token is None else (("authorization", f"Bearer {token}"),)
-
-
-def _outcome(call: Callable[..., Any], request: object, token: str | None) -> str:
-    """ "OK", or the gRPC code and the reason of the error."""
-    try:
-        call(request, metadata=_bearer(token), timeout=20)
-    except grpc.RpcError as error:
-        return f"{error.code().name} {reason_of(error)}"
-    return "OK"

@@ -1,0 +1,68 @@
+"""Who may call each RPC, as written down in rpcs.toml."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.harness.contracts import Rpc, every_rpc
+
+RPCS: Mapping[str, Rpc] = {rpc.name: rpc for rpc in every_rpc()}
+
+# What those hear who are kept out. Everything else, errors about what was sent included, is said to those let in.
+REFUSALS = frozenset(
+    {
+        "UNAUTHORIZED",
+        "INSUFFICIENT_SCOPE",
+        "FORBIDDEN",
+        "PROJECT_UNKNOWN",
+        "TICKET_INVALID",
+        "RECEIPT_INVALID",
+        "GRANT_INVALID",
+        # A robot of a project that the caller may not see: the one that is asked for does exist.
+        "ROBOT_UNKNOWN",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Right:
+    """One line of the table.
+
+    Attributes:
+        kind: "public", "project", …: the first word.
+        needed: what must be held, such as "repository:pull"; empty where the kind says it all.
+        callers: of the kind "service", who may call.
+        acting: the services that may act for themselves.
+    """
+
+    kind: str
+    needed: str = ""
+    callers: frozenset[str] = frozenset()
+    acting: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """Reads "project tag:delete", or "project tag:delete; acting jobsvc"."""
+        rule, _, rest = line.partition(";")
+        kind, *words = rule.split()
+        marker, *acting = rest.split() or ["acting"]
+        if marker != "acting":
+            raise ValueError(line)
+        if kind == "service":
+            return cls(kind, callers=frozenset(words), acting=frozenset(acting))
+        return cls(kind, " ".join(words), acting=frozenset(acting))
+
+    @property
+    def permission(self) -> tuple[str, str]:
+        """The resource and the action that are needed."""
+        resource, _, action = self.needed.partition(":")
+        return resource, action
+
+
+RIGHTS: Mapping[str, Right] = {
+    f"{service}/{method}": Right.parse(line)
+    for service, methods in tomllib.loads((Path(__file__).parent / "rpcs.toml").read_text(encoding="utf-8")).items()
+    for method, line in methods.items()
+}

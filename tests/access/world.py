@@ -1,0 +1,159 @@
+"""Everybody who may call, in two projects of an installation."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import token_service_pb2, token_service_pb2_grpc
+from roadstead.auth.v1.token_pb2 import Credentials
+from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from svckit.keys import KeyPair
+from tests.access.keyring import acting_token, keys_of, service_token
+from tests.access.matrix import ROLES
+from tests.access.rights import RIGHTS
+from tests.harness.contracts import Rpc
+from tests.harness.images import image
+from tests.harness.installation import Installation
+from tests.harness.push import push
+from tests.harness.workspace import Login, Management
+
+ROLE_IDS = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
+ABSENT_DIGEST = f"sha256:{'0' * 64}"
+ABSENT_ID = 999_999_999
+
+
+@dataclass(frozen=True)
+class World:
+    """Two projects with an image each, everybody's tokens, and the services' keys."""
+
+    projects: Mapping[str, str]
+    project_ids: Mapping[str, int]
+    identity: Mapping[str, Mapping[str, str]]
+    registry: Mapping[str, Mapping[str, str]]
+    keypairs: Mapping[str, KeyPair]
+    channels: Mapping[str, grpc.Channel]
+    management: Management
+    victim_id: int
+    outsider: Login
+
+    def passing_on(self, service: str) -> Mapping[str, str]:
+        """What a service sends with a call that it passes on for nobody in particular."""
+        return {"x-roadstead-service": service_token(service, self.keypairs[service])}
+
+    def acting(self, service: str, audience: str) -> Mapping[str, str]:
+        """What a service sends with a call in which it acts for itself."""
+        return {"x-roadstead-acting": acting_token(service, self.keypairs[service], audience)}
+
+    def request(self, rpc: Rpc, kind: str) -> Message:
+        """A request that is well-formed as far as access goes, and does no harm."""
+        project = self.projects[kind]
+        samples: dict[str, object] = {
+            "project": ProjectRef(name=project),
+            "repository": f"{project}/app",
+            "repository_name": "absent",
+            "reference": "absent",
+            "tag_name": "absent",
+            "digest": ABSENT_DIGEST,
+            "user_id": self.victim_id if RIGHTS[rpc.name].kind == "self" else ABSENT_ID,
+            "member_id": ABSENT_ID,
+            "id": self.project_ids[kind],
+            "project_id": ABSENT_ID,
+            "etag": "stale",
+            "project_name": project,
+            "header": WriteUploadRequest.Header(),
+        }
+        if rpc.name == "auth.v1.TokenService/CreateIdentityToken":
+            password = Credentials.Password(username=self.outsider.name, secret=self.outsider.secret)
+            samples["credentials"] = Credentials(password=password)
+        if rpc.name.startswith("auth.v1.RobotService/"):
+            samples |= self._robot_samples(rpc, kind)
+        request = rpc.request_class()
+        for field in rpc.method.input_type.fields:
+            value = samples.get(field.name)
+            if value is None:
+                continue
+            if field.is_repeated or field.message_type is not None:
+                request.MergeFrom(rpc.request_class(**{field.name: value}))
+            else:
+                setattr(request, field.name, value)
+        return request
+
+    def _robot_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
+        project = self.projects[kind]
+        name = f"r{secrets.token_hex(6)}"
+        pull = {"resource": "repository", "action": "pull"}
+        permissions = [{"kind": "project", "namespace": project, "access": [pull]}]
+        samples: dict[str, object] = {"level": "project", "duration_days": -1, "permissions": permissions}
+        if rpc.method.name == "CreateRobot":
+            return samples | {"name": name}
+        if rpc.method.name == "ListRobots":
+            return {}
+        body = {"name": name, "level": "project", "duration": -1, "permissions": permissions}
+        created = self.management.client.post("/robots", json=body).raise_for_status().json()
+        only_for_update = samples if rpc.method.name == "UpdateRobot" else {}
+        return {**only_for_update, "robot_id": created["id"]}
+
+
+@pytest.fixture(scope="session")
+def world(installation: Installation, management: Management) -> Iterator[World]:
+    """Everybody, in two projects of the shared installation."""
+    projects = {
+        "private": management.create_project(public=False),
+        "public": management.create_project(public=True),
+    }
+    logins = {name: management.create_user() for name in ("outsider", *ROLES)}
+    for project in projects.values():
+        for role in ROLES:
+            management.add_member(project, logins[role], ROLE_IDS[role])
+    logins["sysadmin"] = management.admin
+    robots = {kind: management.create_robot(project) for kind, project in projects.items()}
+    for project in projects.values():
+        push(installation.http_url, management.admin, f"{project}/app", image(7), "v1")
+
+    channels = {
+        service: grpc.insecure_channel(f"127.0.0.1:{port}") for service, port in installation.grpc_ports.items()
+    }
+    tokens = token_service_pb2_grpc.TokenServiceStub(channels["authsvc"])
+    victim = management.client.get("/users", params={"q": f"username={management.create_user().name}"}).json()[0]
+
+    def bearer(login: Login, scopes: list[str] | None) -> dict[str, str]:
+        credentials = Credentials(password=Credentials.Password(username=login.name, secret=login.secret))
+        if scopes is None:
+            asked = token_service_pb2.CreateIdentityTokenRequest(credentials=credentials)
+            return {"authorization": f"Bearer {tokens.CreateIdentityToken(asked).token}"}
+        granted = token_service_pb2.CreateRegistryTokenRequest(credentials=credentials, scopes=scopes)
+        return {"authorization": f"Bearer {tokens.CreateRegistryToken(granted).token}"}
+
+    def everybody(kind: str, scopes: list[str] | None) -> dict[str, Mapping[str, str]]:
+        held: dict[str, Mapping[str, str]] = {
+            f"{caller}/{kind}": bearer(login, scopes) for caller, login in logins.items()
+        }
+        held[f"robot/{kind}"] = bearer(robots[kind], scopes)
+        nobody = tokens.CreateRegistryToken(token_service_pb2.CreateRegistryTokenRequest(scopes=scopes or []))
+        held[f"anonymous/{kind}"] = {} if scopes is None else {"authorization": f"Bearer {nobody.token}"}
+        return held
+
+    identity: dict[str, Mapping[str, str]] = {}
+    registry: dict[str, Mapping[str, str]] = {}
+    for kind, project in projects.items():
+        identity |= everybody(kind, None)
+        registry |= everybody(kind, [f"repository:{project}/app:pull,push,delete"])
+    keypairs = keys_of(installation)
+    yield World(
+        projects,
+        {kind: management.project_id(project) for kind, project in projects.items()},
+        identity,
+        registry,
+        keypairs,
+        channels,
+        management,
+        victim["user_id"],
+        logins["outsider"],
+    )
+    for channel in channels.values():
+        channel.close()
