@@ -27,12 +27,11 @@ from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceService
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
-from svckit import keys
 from svckit.metrics import Metrics
-from svckit.metrics_endpoint import metrics_endpoint
-from svckit.rpc import RpcServer, serve_until_signal
+from svckit.process.process import ServiceProcess
+from svckit.process.start import run_service
+from svckit.rpc import RpcServer
 from svckit.sql.migrate import open_migrated
-from svckit.start import run_service
 from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
@@ -48,35 +47,30 @@ def main(config: Path | None) -> int:
     return run_service(SECTION, AuthSettings, config, serve)
 
 
-async def serve(settings: AuthSettings) -> None:
+async def serve(process: ServiceProcess[AuthSettings]) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
         StartError: it cannot; DomainError and OSError likewise.
     """
+    settings = process.settings
     give_back_hashing_memory()
-    keypair = keys.load_or_create(settings.key_file)
-    trust = TrustBundle(settings.trust_dir)
-    trust.publish(SECTION, keypair)
     hasher = Argon2Hasher(
         memory_kib=settings.argon2_memory_kib, passes=settings.argon2_passes, threads=settings.hash_threads
     )
-    metrics = Metrics(SECTION)
-    try:
-        async with metrics_endpoint(metrics, settings.metrics_listen), open_store(settings) as store:
-            robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
-            server = build_server(
-                settings,
-                store=store,
-                hasher=hasher,
-                robot_secret_key=robot_secret_key,
-                trust=trust,
-                signer=TokenSigner(SECTION, keypair, registry_audience=settings.token_service),
-                metrics=metrics,
-            )
-            await serve_until_signal(server)
-    finally:
-        hasher.close()
+    process.resources.callback(hasher.close)
+    store = await process.enter(open_store(settings))
+    robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
+    server = build_server(
+        settings,
+        store=store,
+        hasher=hasher,
+        robot_secret_key=robot_secret_key,
+        trust=process.trust,
+        signer=process.signer,
+        metrics=process.metrics,
+    )
+    await process.serve(server)
 
 
 @asynccontextmanager

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pydantic import Field
 
+from svckit.process.settings import RpcProcessSettings
 from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
-from svckit.settings import ServiceSettings
 
 SECTION = "blobsvc"
 
 _DAY_SECONDS = 24 * 60 * 60
 
 
-class BlobSettings(ServiceSettings):
+class BlobSettings(RpcProcessSettings):
     """What blobsvc needs."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))

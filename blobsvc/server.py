@@ -1,7 +1,7 @@
 """Puts blobsvc together, and runs it."""
 
-import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from blobsvc.config import SECTION, BlobSettings
@@ -12,16 +12,14 @@ from blobsvc.servicers.upload import UploadServicer
 from blobsvc.store.filesystem import FileStore
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
-from svckit import keys, logging
-from svckit.allocator import return_free_memory, reuse_large_blocks
+from svckit import logging
 from svckit.metrics import Metrics
-from svckit.metrics_endpoint import metrics_endpoint
-from svckit.rpc import RpcServer, serve_until_signal
-from svckit.start import run_service
+from svckit.process.process import ServiceProcess
+from svckit.process.start import run_service
+from svckit.rpc import RpcServer
 from svckit.tokens import RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
 
 _log = logging.get_logger(__name__)
 
@@ -32,49 +30,36 @@ def main(config: Path | None) -> int:
     Args:
         config: the TOML file; None for the environment alone.
     """
-    reuse_large_blocks()
-    return run_service(SECTION, BlobSettings, config, serve)
+    return run_service(SECTION, BlobSettings, config, serve, moves_bytes=True)
 
 
-async def serve(settings: BlobSettings) -> None:
+async def serve(process: ServiceProcess[BlobSettings]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         StartError: it cannot; OSError likewise.
     """
-    metrics = Metrics(SECTION)
-    keypair = keys.load_or_create(settings.key_file)
-    trust = TrustBundle(settings.trust_dir)
-    trust.publish(SECTION, keypair)
+    settings = process.settings
     store = await FileStore.open(
         settings.data_dir,
-        metrics.registry,
+        process.metrics.registry,
         reading_threads=settings.reading_threads,
         writing_threads=settings.writing_threads,
     )
+    process.resources.callback(store.close)
     lifetimes = UploadLifetimes(total_seconds=settings.upload_expiry_seconds, idle_seconds=settings.upload_idle_seconds)
+    process.loops.every(settings.upload_sweep_seconds, "expire_uploads", partial(sweep_uploads, store.admin, lifetimes))
     server = build_server(
         settings,
-        metrics=metrics,
-        verifier=TokenVerifier(trust, registry_audience=settings.token_service),
-        signer=TokenSigner(SECTION, keypair),
+        metrics=process.metrics,
+        verifier=process.verifier,
+        signer=process.signer,
         uploads=store.uploads,
         blobs=store.blobs,
         admin=store.admin,
         lifetimes=lifetimes,
     )
-    chores = [
-        asyncio.create_task(sweep_uploads(store.admin, lifetimes, settings.upload_sweep_seconds)),
-        asyncio.create_task(return_free_memory()),
-    ]
-    try:
-        async with metrics_endpoint(metrics, settings.metrics_listen):
-            await serve_until_signal(server)
-    finally:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
-        store.close()
+    await process.serve(server)
 
 
 def build_server(
@@ -101,14 +86,11 @@ def build_server(
     return server
 
 
-async def sweep_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, every_seconds: float) -> None:
-    """End uploads that have lived too long, again and again until it is cancelled."""
-    while True:
-        try:
-            ended = await expire_uploads(admin, lifetimes, datetime.now(UTC))
-            if ended:
-                _log.info("uploads_expired", uploads=ended)
-        except Exception:
-            # A disk that is full today must not keep tomorrow's sweep from running.
-            _log.exception("upload_sweep_failed")
-        await asyncio.sleep(every_seconds)
+async def sweep_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes) -> None:
+    """End uploads that have lived too long.
+
+    Raises:
+        DomainError: UNAVAILABLE.
+    """
+    if ended := await expire_uploads(admin, lifetimes, datetime.now(UTC)):
+        _log.info("uploads_expired", uploads=ended)

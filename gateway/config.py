@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from svckit.settings import ServiceSettings
+from svckit.process.settings import ProcessSettings
 
 SECTION = "gateway"
 
@@ -47,7 +47,7 @@ class Limits(BaseModel):
     """How long requests under way, downloads among them, may go on after SIGTERM."""
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ProcessSettings):
     """What the gateway needs."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)

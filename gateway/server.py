@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,15 +21,12 @@ from gateway.routes.token import TokenSurface
 from gateway.wire import http1, http2
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
-from svckit.allocator import return_free_memory, reuse_large_blocks
-from svckit.keys import load_or_create
 from svckit.metrics import Metrics
-from svckit.metrics_endpoint import metrics_endpoint
+from svckit.process.process import ServiceProcess
+from svckit.process.start import run_service
 from svckit.rpc import settle_shielded, stop_signals
-from svckit.start import run_service
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.services import called_by
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
 
 log = logging.get_logger(__name__)
 
@@ -63,30 +58,22 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry))
 
 
-async def serve(settings: GatewaySettings) -> None:
+async def serve(process: ServiceProcess[GatewaySettings]) -> None:
     """Serves until SIGTERM or SIGINT, then lets requests under way end.
 
     Raises:
         StartError: it cannot.
         OSError: an address cannot be bound.
     """
-    keys = await asyncio.to_thread(load_or_create, settings.key_file)
-    trust = TrustBundle(settings.trust_dir)
-    await asyncio.to_thread(trust.publish, SECTION, keys)
-    verifier = TokenVerifier(trust, registry_audience=settings.token_service)
-    metrics = Metrics(SECTION)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(metrics_endpoint(metrics, settings.metrics_listen))
-        channels = Channels.open(
-            settings.addresses,
-            ServiceTokenSource(TokenSigner(SECTION, keys)),
-            settings.rpc_tls,
-            settings.limits.request_seconds,
-        )
-        stack.push_async_callback(channels.close)
-        app = build_app(settings, channels, verifier, metrics)
-        trimming = asyncio.create_task(return_free_memory())
-        stack.callback(trimming.cancel)
+    settings = process.settings
+    channels = Channels(
+        {
+            service: process.channel(service, timeout_seconds=settings.limits.request_seconds)
+            for service in called_by(SECTION)
+        }
+    )
+    app = build_app(settings, channels, process.verifier, process.metrics)
+    async with process.loops.running():
         with stop_signals() as signals:
             await serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=signals.wait)
         if left := await settle_shielded(settings.limits.commit_seconds):
@@ -140,5 +127,4 @@ def main(config_path: Path | None) -> int:
     Returns:
         the exit status.
     """
-    reuse_large_blocks()
-    return run_service(SECTION, GatewaySettings, config_path, serve)
+    return run_service(SECTION, GatewaySettings, config_path, serve, moves_bytes=True)

@@ -1,11 +1,10 @@
 """Puts metasvc together, and runs it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs
@@ -13,7 +12,7 @@ from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.lists import VisibleProjects
 from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
-from metasvc.domain.project import keep_finishing_deletions
+from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
 from metasvc.servicers.artifact import ArtifactServicer
@@ -34,20 +33,16 @@ from roadstead.meta.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to
 from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServicer_to_server
 from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
 from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
-from svckit import keys, logging
 from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
 from svckit.metrics import Metrics
-from svckit.metrics_endpoint import metrics_endpoint
-from svckit.rpc import RpcServer, open_channel, serve_until_signal
+from svckit.process.process import ServiceProcess
+from svckit.process.start import run_service
+from svckit.rpc import RpcServer
 from svckit.sql.migrate import open_migrated
-from svckit.start import run_service
-from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
-
-_log = logging.get_logger(__name__)
 
 _DELETIONS_EVERY_SECONDS = 10.0
 
@@ -61,57 +56,35 @@ def main(config: Path | None) -> int:
     return run_service(SECTION, MetaSettings, config, serve)
 
 
-async def serve(settings: MetaSettings) -> None:
+async def serve(process: ServiceProcess[MetaSettings]) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
         StartError: it cannot; DomainError and OSError likewise.
     """
-    keypair = keys.load_or_create(settings.key_file)
-    trust = TrustBundle(settings.trust_dir)
-    trust.publish(SECTION, keypair)
-    signer = TokenSigner(SECTION, keypair)
-    tokens = ServiceTokenSource(signer)
-    metrics = Metrics(SECTION)
-    async with (
-        metrics_endpoint(metrics, settings.metrics_listen),
-        open_store(settings) as store,
-        # Questions about a caller go out with the caller's own token, which authsvc judges.
-        open_channel(settings.addresses["authsvc"], service_tokens=tokens, tls=settings.rpc_tls) as asking,
-        open_channel(
-            settings.addresses["authsvc"],
-            acting_tokens=ActingTokenSource(signer, "authsvc"),
-            tls=settings.rpc_tls,
-        ) as acting,
-        open_channel(
-            settings.addresses["blobsvc"],
-            acting_tokens=ActingTokenSource(signer, "blobsvc"),
-            tls=settings.rpc_tls,
-        ) as reading,
-    ):
-        directory = AuthDirectory(acting)
-        pulls = PullRecorder(store, utc_now)
-        remote = RemoteChecker(asking)
-        server = build_server(
-            settings,
-            store=store,
-            directory=directory,
-            configs=ConfigBlobs(reading, signer),
-            visible=RememberedVisibleProjects(remote),
-            checker=RememberedChecker(remote),
-            verifier=TokenVerifier(trust, registry_audience=settings.token_service),
-            signer=signer,
-            pulls=pulls,
-            metrics=metrics,
-        )
-        deletions = keep_finishing_deletions(
-            store, directory, utc_now, _DELETIONS_EVERY_SECONDS, _log_interrupted_deletions
-        )
-        async with (
-            in_background(pulls.run(settings.pull_flush_seconds, _log_lost_pulls)),
-            in_background(deletions),
-        ):
-            await serve_until_signal(server)
+    settings = process.settings
+    store = await process.enter(open_store(settings))
+    # Questions about a caller go out with the caller's own token, which authsvc judges.
+    checker = RemoteChecker(process.channel("authsvc"))
+    directory = AuthDirectory(process.acting_channel("authsvc"))
+    pulls = PullRecorder(store, utc_now)
+    process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
+    process.loops.every(
+        _DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, store, directory, utc_now)
+    )
+    server = build_server(
+        settings,
+        store=store,
+        directory=directory,
+        configs=ConfigBlobs(process.acting_channel("blobsvc"), process.signer),
+        visible=RememberedVisibleProjects(checker),
+        checker=RememberedChecker(checker),
+        verifier=process.verifier,
+        signer=process.signer,
+        pulls=pulls,
+        metrics=process.metrics,
+    )
+    await process.serve(server)
 
 
 @asynccontextmanager
@@ -173,23 +146,3 @@ def build_server(
 def utc_now() -> datetime:
     """The time."""
     return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Does work that has no end of its own while inside; it is cancelled then, and waited for."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-def _log_lost_pulls(error: Exception) -> None:
-    _log.warning("pulls_not_recorded", error=str(error))
-
-
-def _log_interrupted_deletions(error: Exception) -> None:
-    _log.warning("deletions_not_finished", error=str(error))

@@ -10,7 +10,8 @@ _M_ARENA_MAX = -8
 
 _LARGEST_REUSED_BYTES = 8 * 1024 * 1024
 _KEPT_FREE_BYTES = 32 * 1024 * 1024
-_RETURN_EVERY_SECONDS = 15.0
+RETURN_EVERY_SECONDS = 15.0
+"""How often `return_free_memory` is worth its while."""
 
 
 def reuse_large_blocks() -> bool:
@@ -41,15 +42,14 @@ def reuse_large_blocks() -> bool:
 
 
 async def return_free_memory() -> None:
-    """Give what is free back to the kernel, every 15 seconds until it is cancelled.
+    """Give what is free back to the kernel.
 
     `reuse_large_blocks` keeps what was freed below something that is still in use, however much that is. Doing this at
-    all times is simple, and costs a busy process some milliseconds of clearing pages anew.
+    all times is simple, and costs a busy process some milliseconds of clearing pages anew. Another allocator than
+    glibc's is left as it is.
     """
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
         return
-    while True:
-        await asyncio.sleep(_RETURN_EVERY_SECONDS)
-        await asyncio.to_thread(malloc_trim, 0)
+    await asyncio.to_thread(malloc_trim, 0)

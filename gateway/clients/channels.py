@@ -20,11 +20,8 @@ from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
 from gateway.clients.token import TokenClient
 from gateway.clients.upload import UploadClient
-from gateway.config import SECTION
 from svckit.errors import DomainError
-from svckit.rpc import TlsSettings, open_channel
-from svckit.services import RPC_SERVICES, called_by
-from svckit.tokens.signer import ServiceTokenSource
+from svckit.services import RPC_SERVICES
 
 CONTRACTS: Mapping[str, ModuleType] = MappingProxyType(
     {name: importlib.import_module(row.contracts) for name, row in RPC_SERVICES.items() if row.is_rest}
@@ -44,34 +41,6 @@ class Channels(Mapping[str, grpc.aio.Channel]):
         """Takes open channels."""
         self._channels = dict(channels)
 
-    @classmethod
-    def open(
-        cls, addresses: Mapping[str, str], service_tokens: ServiceTokenSource, tls: TlsSettings, timeout_seconds: float
-    ) -> Channels:
-        """Opens them. To be called in the event loop that uses them, after any fork; they connect when first used.
-
-        Args:
-            addresses: by the services' names.
-            service_tokens: say that the gateway calls.
-            tls: how TCP is spoken.
-            timeout_seconds: how long a unary call may take at most.
-
-        Raises:
-            AddressError: an address is none.
-            TlsError: one is not on this machine and would be spoken to in plain text.
-        """
-        return cls(
-            {
-                service: open_channel(
-                    addresses[service],
-                    service_tokens=service_tokens,
-                    tls=tls,
-                    timeout_seconds=timeout_seconds,
-                )
-                for service in called_by(SECTION)
-            }
-        )
-
     def __getitem__(self, service: str) -> grpc.aio.Channel:
         """The channel to a service."""
         return self._channels[service]
@@ -83,11 +52,6 @@ class Channels(Mapping[str, grpc.aio.Channel]):
     def __len__(self) -> int:
         """How many there are."""
         return len(self._channels)
-
-    async def close(self) -> None:
-        """Closes them."""
-        for channel in self._channels.values():
-            await channel.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -133,30 +132,6 @@ async def finish_deletions(store: Store, directory: ProjectDirectory, clock: Clo
         interrupted = await unit.projects.fenced(clock() - _INTERRUPTED_AFTER)
     for project_id in interrupted:
         await _end(store, directory, clock, project_id, _OURSELVES)
-
-
-async def keep_finishing_deletions(
-    store: Store,
-    directory: ProjectDirectory,
-    clock: Clock,
-    every_seconds: float,
-    failed: Callable[[Exception], None],
-) -> None:
-    """Does `finish_deletions` at once, and again and again, until it is cancelled.
-
-    Args:
-        store: where the projects are.
-        directory: deletes them in authsvc.
-        clock: tells the time.
-        every_seconds: how often.
-        failed: is told what went wrong; the next round tries it again.
-    """
-    while True:
-        try:
-            await finish_deletions(store, directory, clock)
-        except Exception as error:
-            failed(error)
-        await asyncio.sleep(every_seconds)
 
 
 async def _end(store: Store, directory: ProjectDirectory, clock: Clock, project_id: int, actor: str) -> None:

@@ -6,12 +6,10 @@ written every few seconds. A crash loses these few seconds and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from metasvc.domain.model import StoredManifest
@@ -81,23 +79,3 @@ class PullRecorder:
             await self._store.repeat(date_artifacts)
         if tags:
             await self._store.repeat(date_tags)
-
-    async def run(self, every_seconds: float, failed: Callable[[Exception], None]) -> None:
-        """Writes again and again until it is cancelled, and once more then.
-
-        Args:
-            every_seconds: how often.
-            failed: is told what went wrong; the next round goes on without what was lost.
-        """
-        try:
-            while True:
-                await asyncio.sleep(every_seconds)
-                await self._try_flush(failed)
-        finally:
-            await self._try_flush(failed)
-
-    async def _try_flush(self, failed: Callable[[Exception], None]) -> None:
-        try:
-            await self.flush()
-        except Exception as error:
-            failed(error)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from svckit.process.settings import RpcProcessSettings
 from svckit.rpc.settings import RpcServerSettings
-from svckit.settings import ServiceSettings
 
 SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 PoolSize = Annotated[int, Field(ge=4)]
@@ -16,11 +16,9 @@ PoolSize = Annotated[int, Field(ge=4)]
 _SPARE_CONNECTIONS = 2
 
 
-class DatabaseServiceSettings(ServiceSettings):
+class DatabaseServiceSettings(RpcProcessSettings):
     """What such a service has; each gives the defaults that are its own."""
 
-    rpc: RpcServerSettings
-    """Where it listens, and how much it takes on."""
     database_url: SecretStr
     """sqlite:////absolute/path.db, or postgresql://user:password@host/database."""
     database_schema: SchemaName

@@ -1,12 +1,7 @@
-import asyncio
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from blobsvc.domain.upload import UploadLifetimes, expire_uploads
-from blobsvc.server import sweep_uploads
 from blobsvc.store.memory import MemoryStore
-from svckit.errors import Unavailable
 from svckit.oci.digest import Digest
 from tests.contract.blobsvc.steps import append, refused, started
 
@@ -36,24 +31,3 @@ async def test_a_finish_can_be_repeated_as_long_as_its_receipt_lives() -> None:
     await sweep_after(store, 51)
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await store.uploads.finish(upload_id, Digest.of(b"x"))
-
-
-async def test_the_sweep_comes_again_after_it_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryStore()
-    swept = asyncio.Event()
-    calls = 0
-
-    async def failing_once(**_: datetime) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            raise Unavailable
-        swept.set()
-        return 1
-
-    monkeypatch.setattr(store.admin, "expire_uploads", failing_once)
-    sweep = asyncio.create_task(sweep_uploads(store.admin, LIFETIMES, every_seconds=0.001))
-    async with asyncio.timeout(10):
-        await swept.wait()
-    sweep.cancel()
-    await asyncio.gather(sweep, return_exceptions=True)

@@ -16,7 +16,7 @@ from gateway.clients.channels import Channels
 from gateway.config import GatewaySettings
 from gateway.server import build_app, hypercorn_config
 from svckit.metrics import Metrics
-from svckit.rpc import TlsSettings
+from svckit.rpc import open_channel
 from svckit.tokens.signer import ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 
@@ -60,9 +60,12 @@ async def serve_gateway(
     port = listener.getsockname()[1]
     settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
     addresses = {service: f"unix:{folder}/{service}.sock" for service in services}
-    channels = Channels.open(addresses, ServiceTokenSource(signer), TlsSettings(), 5.0)
-    stack.push_async_callback(channels.close)
-    app = build_app(settings, channels, verifier, Metrics("gateway"))
+    tokens = ServiceTokenSource(signer)
+    channels = {
+        service: await stack.enter_async_context(open_channel(address, service_tokens=tokens, timeout_seconds=5.0))
+        for service, address in addresses.items()
+    }
+    app = build_app(settings, Channels(channels), verifier, Metrics("gateway"))
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait))
 

@@ -1,27 +1,30 @@
-"""From the command line to a running service, in the same order for each: settings, log, serve."""
+"""From the command line to a running service, in the same order for each: settings, log, process, serve."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from svckit import logging
+from svckit.allocator import reuse_large_blocks
 from svckit.errors import DomainError
 from svckit.errors.start import StartError
+from svckit.process.process import S, ServiceProcess, open_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
     from typing import Any
 
-    from svckit.settings import ServiceSettings
-
-S = TypeVar("S", bound="ServiceSettings")
-
 
 def run_service(
-    service: str, kind: type[S], config: Path | None, serve: Callable[[S], Coroutine[Any, Any, None]]
+    service: str,
+    kind: type[S],
+    config: Path | None,
+    serve: Callable[[ServiceProcess[S]], Coroutine[Any, Any, None]],
+    *,
+    moves_bytes: bool = False,
 ) -> int:
     """Runs a service in this process until it has been told to stop.
 
@@ -31,16 +34,31 @@ def run_service(
         service: its name: the section of its settings, and what its log lines carry.
         kind: of its settings.
         config: the TOML file; None for the environment alone.
-        serve: serves until SIGTERM or SIGINT.
+        serve: opens what it needs, and serves until SIGTERM or SIGINT.
+        moves_bytes: whether blobs pass through it, so that the allocator is told to reuse large blocks.
 
     Returns:
         the exit status.
     """
+    if moves_bytes:
+        # Before threads start.
+        reuse_large_blocks()
     try:
         settings = kind.load(config, service)
         logging.configure(service, settings.log_level, settings.log_format)
-        asyncio.run(serve(settings))
+        asyncio.run(_run(service, settings, serve, moves_bytes=moves_bytes))
     except (StartError, DomainError, OSError) as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 1
     return 0
+
+
+async def _run(
+    service: str,
+    settings: S,
+    serve: Callable[[ServiceProcess[S]], Coroutine[Any, Any, None]],
+    *,
+    moves_bytes: bool,
+) -> None:
+    async with open_process(service, settings, moves_bytes=moves_bytes) as process:
+        await serve(process)

@@ -1,0 +1,12 @@
+"""What every process of a service is made of: settings, key, tokens, metrics, background work, start and stop.
+
+A `server.py` says only what is its own:
+
+    def main(config: Path | None) -> int:
+        return run_service(SECTION, MailSettings, config, serve)
+
+    async def serve(process: ServiceProcess[MailSettings]) -> None:
+        store = await process.enter(open_store(process.settings))
+        process.loops.every(10.0, "send_mail", partial(send_waiting, store))
+        await process.serve(build_server(process, store))
+"""
