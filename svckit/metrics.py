@@ -1,6 +1,6 @@
 """Prometheus metrics of one process, in a registry of its own: nothing is global, so tests and services do not mix."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -49,8 +49,15 @@ class Metrics:
             buckets=RPC_SECONDS_BUCKETS,
             registry=self.registry,
         )
-        in_flight = Gauge("rpc_server_in_flight", "RPCs that are being served", ("service",), registry=self.registry)
-        self._in_flight = in_flight.labels(service)
+        self._in_flight = Gauge(
+            "rpc_server_in_flight",
+            "RPCs that are being served, long streams aside",
+            ("service",),
+            registry=self.registry,
+        )
+        self._long_streams = Gauge(
+            "rpc_server_long_streams", "Long streams that are open", ("service",), registry=self.registry
+        )
         # Finding a child by its labels costs more than counting in it.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
@@ -73,9 +80,10 @@ class Metrics:
         handled.inc()
         handling_seconds.observe(seconds)
 
-    def rpc_in_flight(self) -> AbstractContextManager[None]:
-        """Counts one RPC as being served, while inside."""
-        return self._in_flight.track_inprogress()
+    def watch_rpcs(self, *, in_flight: Callable[[], int], long_streams: Callable[[], int]) -> None:
+        """Shows what the server of this process counts by itself, asked whenever somebody reads the metrics."""
+        self._in_flight.labels(self.service).set_function(in_flight)
+        self._long_streams.labels(self.service).set_function(long_streams)
 
     def render(self) -> bytes:
         """Everything, in Prometheus's text format."""

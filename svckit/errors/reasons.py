@@ -163,6 +163,16 @@ _TABLE = (
         "UNAVAILABLE",
         retry_after_seconds=1,
     ),
+    # A long stream, when its server stops.
+    Reason(
+        "GOING_AWAY",
+        "the server is stopping; go on from the last answer at another one",
+        503,
+        "UNAVAILABLE",
+        "UNKNOWN",
+        "UNAVAILABLE",
+        retry_after_seconds=1,
+    ),
     Reason(
         "OVERLOADED",
         "too many requests in flight",

@@ -61,6 +61,7 @@ _OPTIONS = (
     # Finds out about a server that vanished without a word. Servers allow one in 10 s (svckit.rpc.server).
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 # For every method of a channel (gRFC A6): gRPC repeats by method, and a create may be repeated only where it has a key,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from svckit.metrics import Metrics
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.inflight import InFlight
+    from svckit.rpc.streams import LongStreams
 
     Context = grpc.aio.ServicerContext[Any, Any]
     # Runs the servicer's method on a request and answers the caller.
@@ -56,18 +57,20 @@ class ServerContext:
         service: whose server it is; in the domain of every error.
         arrivals: makes calls.
         in_flight: counts them.
+        long_streams: counts those of them that stay open.
         metrics: counts them for Prometheus.
         access_log: the level at which each is logged; None for not at all.
         stream_idle_seconds: how long a client may leave a streamed answer unread.
     """
 
-    __slots__ = ("access_log", "arrivals", "in_flight", "metrics", "service", "stream_idle_seconds")
+    __slots__ = ("access_log", "arrivals", "in_flight", "long_streams", "metrics", "service", "stream_idle_seconds")
 
     def __init__(
         self,
         service: str,
         arrivals: Arrivals,
         in_flight: InFlight,
+        long_streams: LongStreams,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
         stream_idle_seconds: float,
@@ -76,6 +79,7 @@ class ServerContext:
         self.service = service
         self.arrivals = arrivals
         self.in_flight = in_flight
+        self.long_streams = long_streams
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.stream_idle_seconds = stream_idle_seconds
@@ -84,7 +88,7 @@ class ServerContext:
 class HandledMethod:
     """One method with its gate, ready to be registered."""
 
-    __slots__ = ("_behavior", "_check", "_gate", "_name", "_original", "_parse", "_server")
+    __slots__ = ("_behavior", "_check", "_gate", "_is_long_lived", "_name", "_original", "_parse", "_server")
 
     def __init__(
         self,
@@ -93,6 +97,8 @@ class HandledMethod:
         check: RequestCheck | None,
         original: grpc.RpcMethodHandler[Any, Any],
         server: ServerContext,
+        *,
+        is_long_lived: bool = False,
     ) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
 
@@ -102,10 +108,12 @@ class HandledMethod:
             check: of the bounds of its request; None where it has none.
             original: as generated.
             server: what the methods of its server share.
+            is_long_lived: whether its calls stay open while nothing happens.
 
         Raises:
             TypeError: if the servicer's method is not asynchronous; where answers are streamed, not an asynchronous
-                generator. (One that writes to the context could answer before it has checked.)
+                generator. (One that writes to the context could answer before it has checked.) Or if it is long-lived
+                and streams no answers.
         """
         self._name = name
         self._gate = gate
@@ -113,6 +121,9 @@ class HandledMethod:
         self._server = server
         self._check = check
         self._parse = _parser(original)
+        self._is_long_lived = is_long_lived
+        if is_long_lived and not original.response_streaming:
+            raise TypeError(f"{name}: a long-lived RPC streams its answers")
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -124,12 +135,8 @@ class HandledMethod:
         streams_requests = self._original.request_streaming
         make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
 
-        async def handle(incoming: Any, context: Context) -> bytes | None:
-            with self._server.metrics.rpc_in_flight():
-                return await self._handle(incoming, context)
-
         read = self._parse_and_check if streams_requests else None
-        return make(handle, request_deserializer=read, response_serializer=None)
+        return make(self._handle, request_deserializer=read, response_serializer=None)
 
     async def _handle(self, incoming: Any, context: Context) -> bytes | None:
         server, gate = self._server, self._gate
@@ -150,7 +157,14 @@ class HandledMethod:
                 await gate.admit(call, request)
                 if self._check is not None:
                     self._check(request, len(incoming))
-            return await self._behavior(call, request, context)
+            if not self._is_long_lived:
+                return await self._behavior(call, request, context)
+            with server.long_streams.place(call.principal.subject) as stream:
+                # It was let in as any other call. While it stays open, its place is for others.
+                server.in_flight.leave()
+                counted = False
+                async with stream.running():
+                    return await self._behavior(call, request, context)
         except asyncio.CancelledError as error:
             if _is_cancelling():
                 code = "DEADLINE_EXCEEDED" if _has_passed(call.deadline) else "CANCELLED"

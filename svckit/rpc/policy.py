@@ -1,4 +1,4 @@
-"""How channels call an RPC, read from its contract: whether a call is repeated, and whether it has a deadline."""
+"""How an RPC is called, read from its contract: whether it is repeated, has a deadline, or stays open."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ def call_policy(path: str) -> CallPolicy:
     except KeyError:
         return CallPolicy()
     return CallPolicy(_repeat(method), method.GetOptions().Extensions[call_pb2.call].takes_long)
+
+
+def is_long_lived(method: MethodDescriptor) -> bool:
+    """Whether a call of an RPC stays open while nothing happens."""
+    return method.GetOptions().Extensions[call_pb2.call].long_lived
 
 
 def _repeat(method: MethodDescriptor) -> Repeat:

@@ -29,7 +29,9 @@ from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
+from svckit.rpc.policy import is_long_lived
 from svckit.rpc.shield import settle_shielded
+from svckit.rpc.streams import LongStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -74,6 +76,8 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     # Finds out about a peer that vanished without a word while it was streaming.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # A ping without an answer counts by this one, too: gRPC's own is a minute.
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # What our channels ask for (svckit.rpc.channel), with room; more often counts as abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -119,10 +123,13 @@ class RpcServer:
         self._settings = settings
         self._verifier = verifier
         self._in_flight = InFlight(settings.max_in_flight)
+        self._long_streams = LongStreams(settings.max_long_streams, settings.max_long_streams_per_caller)
+        metrics.watch_rpcs(in_flight=lambda: self._in_flight.count, long_streams=lambda: self._long_streams.count)
         self._shared = ServerContext(
             service,
             Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
             self._in_flight,
+            self._long_streams,
             metrics,
             settings.access_log,
             settings.stream_idle_seconds,
@@ -149,7 +156,10 @@ class RpcServer:
                 name = f"/{service}/{method}"
                 gate = Gate(read_rule(methods[method]), self._verifier)
                 check = request_check(methods[method].input_type)
-                self._handlers[name] = HandledMethod(name, gate, check, original, self._shared).handler()
+                handled = HandledMethod(
+                    name, gate, check, original, self._shared, is_long_lived=is_long_lived(methods[method])
+                )
+                self._handlers[name] = handled.handler()
             self._services.append(service)
 
     async def start(self) -> None:
@@ -195,7 +205,7 @@ class RpcServer:
             await asyncio.shield(self._server.wait_for_termination())
 
     async def drain(self, grace_seconds: float | None = None) -> None:
-        """Stops: NOT_SERVING, no new calls, those in flight may end, then they are cancelled.
+        """Stops: NOT_SERVING, no new calls, long streams end, calls in flight may end, then they are cancelled.
 
         Work that is shielded (`svckit.rpc.shield`) is waited for. May be called again with a shorter grace, which then
         holds. A server that has not started is left alone.
@@ -206,12 +216,15 @@ class RpcServer:
         if self._server is None or self._health is None:
             return
         self._health.end()
+        self._long_streams.end()
         await self._server.stop(self._settings.drain_seconds if grace_seconds is None else grace_seconds)
         try:
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
                 await self._in_flight.wait_until_idle()
+                await self._long_streams.wait_until_idle()
         except TimeoutError:
-            _log.error("handlers_ignore_cancellation", calls=self._in_flight.count)
+            calls = self._in_flight.count + self._long_streams.count
+            _log.error("handlers_ignore_cancellation", calls=calls)
         if left := await settle_shielded(_SHIELDED_SECONDS):
             _log.error("shielded_work_abandoned", tasks=left)
         self._bindings.release()

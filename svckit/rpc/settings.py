@@ -31,8 +31,12 @@ class RpcServerSettings(BaseModel):
     max_in_flight: Annotated[int, Field(ge=1)] = 256
     """RPCs that are served at once; one more is told to come again. Below the size of what they wait for, such as the
     database pool, or callers wait there instead, without being told."""
+    max_long_streams: Annotated[int, Field(ge=1)] = 1000
+    """Watches, followed logs and followed reads that are open at once. They take no place among the RPCs in flight."""
+    max_long_streams_per_caller: Annotated[int, Field(ge=1)] = 100
+    """Of these, those of one user, robot or service; callers without credentials count as one."""
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """How long calls in flight may go on once the server stops."""
+    """How long calls in flight may go on once the server stops. Long streams are ended at once."""
     stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0
     """How long a client may stand still within a stream before the call is ended, with all that it holds."""
     access_log: Literal["off", "debug", "info"] = "debug"

@@ -1,4 +1,3 @@
-import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,19 +25,16 @@ def test_finished_rpcs_are_counted_by_method_and_code() -> None:
     assert shown["rpc_server_handling_seconds_bucket", tuple(sorted((labels | {"le": "0.025"}).items()))] == 3
 
 
-def test_rpcs_in_flight_are_shown_while_they_are_and_when_they_fail() -> None:
+def test_what_a_server_counts_is_shown_as_it_is_when_somebody_looks() -> None:
     metrics = Metrics("metasvc")
-    key = ("rpc_server_in_flight", (("service", "metasvc"),))
-    seen = []
-
-    def serve() -> None:
-        with metrics.rpc_in_flight():
-            seen.append(samples(metrics)[key])
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        serve()
-    assert [*seen, samples(metrics)[key]] == [1, 0]
+    service = (("service", "metasvc"),)
+    counts = {"in_flight": 1, "long_streams": 2}
+    metrics.watch_rpcs(in_flight=lambda: counts["in_flight"], long_streams=lambda: counts["long_streams"])
+    for in_flight, long_streams in ((1, 2), (0, 3)):
+        counts.update(in_flight=in_flight, long_streams=long_streams)
+        shown = samples(metrics)
+        assert shown["rpc_server_in_flight", service] == in_flight
+        assert shown["rpc_server_long_streams", service] == long_streams
 
 
 def test_the_process_is_shown() -> None:

@@ -90,6 +90,17 @@ def test_a_servicer_that_is_not_asynchronous_is_refused(installation: Installati
             _server(installation, "127.0.0.1:0").add(guarded_pb2_grpc.add_GuardedServicer_to_server, servicer)
 
 
+def test_a_long_lived_rpc_that_streams_no_answers_is_refused(installation: Installation) -> None:
+    class Single(guarded_pb2_grpc.LongLivedWithOneAnswerServicer):  # type: ignore[misc]  # generated when the tests run
+        async def Get(self, request: Any, context: Any) -> Any:
+            return guarded_pb2.Response()
+
+    with pytest.raises(TypeError, match="LongLivedWithOneAnswer/Get: a long-lived RPC streams its answers"):
+        _server(installation, "127.0.0.1:0").add(
+            guarded_pb2_grpc.add_LongLivedWithOneAnswerServicer_to_server, Single()
+        )
+
+
 async def test_a_socket_is_made_for_its_owner_alone(start_server: Any, socket_dir: Path) -> None:
     await start_server()
     mode = (socket_dir / "s").stat().st_mode

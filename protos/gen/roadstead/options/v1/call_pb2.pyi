@@ -25,16 +25,23 @@ class CallRule(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TAKES_LONG_FIELD_NUMBER: _builtins.int
+    LONG_LIVED_FIELD_NUMBER: _builtins.int
     takes_long: _builtins.bool
     """Whether the RPC hashes or copies, so that it takes as long as its bytes need: channels set no deadline of their own."""
+    long_lived: _builtins.bool
+    """Whether the RPC stays open while nothing happens: a watch, a followed log, a followed read. Only for RPCs that stream
+    their answers. Servers count it apart from the calls in flight, and end it with UNAVAILABLE and the reason GOING_AWAY
+    when they stop; so the request says where to begin, and each answer where to go on.
+    """
     def __init__(
         self,
         *,
         takes_long: _builtins.bool = ...,
+        long_lived: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["takes_long", b"takes_long"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["long_lived", b"long_lived", "takes_long", b"takes_long"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
