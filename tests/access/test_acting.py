@@ -25,6 +25,7 @@ from svckit.services import NAMES
 from tests.access.keyring import acting_token, service_token
 from tests.access.realm import Realm, bearer
 from tests.harness.contracts import reason_of
+from tests.harness.waiting import wait_until
 
 ACTING = "x-roadstead-acting"
 SERVICE = "x-roadstead-service"
@@ -190,14 +191,12 @@ class TestClientAddress:
             lambda: tokens.CreateIdentityToken(request, metadata=((CLIENT_ADDRESS, self.STATED), *more), timeout=20)
         )
         assert said == "UNAUTHORIZED"
+
+        def logged() -> list[str]:
+            return [line for line in realm.installation.log().splitlines() if name in line and "login_failed" in line]
+
         # It has been logged before it was answered; the supervisor passes it on a moment later.
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for line in realm.installation.log().splitlines():
-                if name in line and "login_failed" in line:
-                    return str(json.loads(line)["address"])
-            time.sleep(0.05)
-        pytest.fail("the failure was not logged")
+        return str(json.loads(wait_until(logged, "the line that tells of the failure")[0])["address"])
 
     def test_a_service_that_passes_on_calls_is_believed(self, realm: Realm) -> None:
         assert self.seen(realm, (SERVICE, service_token("gateway", realm.key["gateway"]))) == self.STATED
