@@ -40,7 +40,7 @@ from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
 from svckit.sql.database import Database
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 
@@ -177,10 +177,17 @@ class AuthService:
     anonymous: Caller = field(init=False)
 
     def service_channel(self, name: str) -> RpcChannel:
-        """A channel of another service; close it."""
+        """A channel by which another service passes on calls; close it."""
+        return open_channel(self.target, service_tokens=ServiceTokenSource(self._signer(name)))
+
+    def acting_channel(self, name: str) -> RpcChannel:
+        """A channel by which another service acts for itself; close it."""
+        return open_channel(self.target, acting_tokens=ActingTokenSource(self._signer(name), "authsvc"))
+
+    def _signer(self, service: str) -> TokenSigner:
         keypair = KeyPair.generate()
-        self.trust.publish(name, keypair)
-        return open_channel(self.target, service_tokens=ServiceTokenSource(TokenSigner(name, keypair)))
+        self.trust.publish(service, keypair)
+        return TokenSigner(service, keypair)
 
     async def log_in(self, username: str, password: str) -> Caller:
         answer = await self.anonymous.tokens.CreateIdentityToken(

@@ -1,14 +1,16 @@
 import pytest
 
+from authsvc.servicers.access import StoreChecker
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import access_service_pb2 as pb
 from roadstead.auth.v1 import member_service_pb2, user_service_pb2
+from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceStub
 from svckit.access.call import Call
-from svckit.access.decision import ProjectKey
+from svckit.access.decision import ProjectKey, ResolvedProject
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.access.remote import RemoteChecker
-from svckit.errors import Invalid, Unauthenticated
-from svckit.tokens import IdentityToken
+from svckit.errors import Invalid, NotFound, Unauthenticated
+from svckit.tokens import ActingToken, IdentityToken
 from tests.harness.authsvc import AuthService, Caller
 
 
@@ -120,3 +122,34 @@ async def test_another_service_asks_for_a_caller_by_the_callers_own_token(authsv
         assert not (await checker.check_project(nobody, key, "repository", "pull")).visible
         assert (await checker.check_project(nobody, ProjectKey(name="library"), "repository", "pull")).allowed
         assert not await checker.check_system(nobody, "project", "create")
+
+
+async def test_a_project_is_found_for_a_service_that_acts_for_itself_whoever_may_see_it(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    team = ResolvedProject(await alice.make_project("team"), "team")
+    acting = Principal.of_acting(ActingToken(subject="service:jobsvc"))
+    call = Call("/x", principal=acting, caller_service="jobsvc", services=frozenset({"jobsvc"}))
+    own = StoreChecker(authsvc.store, authsvc.clock, project_creators="everyone")
+    async with authsvc.service_channel("metasvc") as channel:
+        for checker in (own, RemoteChecker(channel)):
+            for key in (ProjectKey(id=team.id), ProjectKey(name="team"), ProjectKey(name="team", repository="team/a")):
+                assert await checker.resolve_project(call, key) == team
+            for key in (ProjectKey(id=team.id + 100), ProjectKey(name="nowhere")):
+                with pytest.raises(NotFound) as caught:
+                    await checker.resolve_project(call, key)
+                assert caught.value.reason == "PROJECT_UNKNOWN"
+
+
+async def test_a_service_that_acts_for_itself_holds_no_permission_of_its_own(authsvc: AuthService) -> None:
+    """What it may do, rules say by name; what can be asked here is what callers may do."""
+    await (await authsvc.user("alice")).make_project("team")
+    async with authsvc.acting_channel("jobsvc") as channel:
+        stub = AccessServiceStub(channel)
+        project = await stub.CheckAccess(
+            pb.CheckAccessRequest(project=ProjectRef(name="team"), resource="repository", action="pull")
+        )
+        system = await stub.CheckSystemAccess(pb.CheckSystemAccessRequest(resource="user", action="list"))
+        lists = await stub.ListAccessibleProjects(
+            pb.ListAccessibleProjectsRequest(resource="repository", action="list")
+        )
+    assert (project.allowed, project.visible, system.allowed, lists.all) == (False, False, False, False)

@@ -218,7 +218,7 @@ async def test_services_look_up_and_delete_by_id(authsvc: AuthService) -> None:
         assert (await gateway.projects.LookUpProject(look_up)).project.name == "team"
         with pytest.raises(Denied):
             await gateway.projects.DeleteProject(delete)
-    async with authsvc.service_channel("metasvc") as channel:
+    async with authsvc.acting_channel("metasvc") as channel:
         metasvc = Caller(authsvc)
         metasvc.service = _on(authsvc, channel)
         assert (await metasvc.projects.LookUpProject(look_up)).project.id == project_id
