@@ -36,13 +36,10 @@ from roadstead.auth.v1 import (
     user_service_pb2_grpc,
 )
 from roadstead.auth.v1.member_pb2 import MemberUser
-from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
 from svckit.sql.database import Database
-from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
-from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring
 
 S = TypeVar("S")
 
@@ -169,25 +166,18 @@ class AuthService:
     channel: RpcChannel
     target: str
     clock: MovableClock
-    trust: TrustBundle
-    keypair: KeyPair
+    keyring: Keyring
     metrics: Metrics
-    verifier: TokenVerifier
     admin: Caller = field(init=False)
     anonymous: Caller = field(init=False)
 
     def service_channel(self, name: str) -> RpcChannel:
         """A channel by which another service passes on calls; close it."""
-        return open_channel(self.target, service_tokens=ServiceTokenSource(self._signer(name)))
+        return open_channel(self.target, service_tokens=self.keyring.service_tokens(name))
 
     def acting_channel(self, name: str) -> RpcChannel:
         """A channel by which another service acts for itself; close it."""
-        return open_channel(self.target, acting_tokens=ActingTokenSource(self._signer(name), "authsvc"))
-
-    def _signer(self, service: str) -> TokenSigner:
-        keypair = KeyPair.generate()
-        self.trust.publish(service, keypair)
-        return TokenSigner(service, keypair)
+        return open_channel(self.target, acting_tokens=self.keyring.acting_tokens(name, "authsvc"))
 
     async def log_in(self, username: str, password: str) -> Caller:
         answer = await self.anonymous.tokens.CreateIdentityToken(
@@ -249,9 +239,7 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
     """Runs authsvc on a store that has its tables."""
     clock = MovableClock()
     hasher = cheap_hasher()
-    keypair = KeyPair.generate()
-    trust = TrustBundle(folder / "trust")
-    trust.publish("authsvc", keypair)
+    keyring = Keyring(folder / "trust")
     metrics = Metrics("authsvc")
     configured = AuthSettings(
         rpc=RpcServerSettings(listen=(f"unix:{folder}/auth.sock",), drain_seconds=1),
@@ -263,8 +251,8 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
         store=store,
         hasher=hasher,
         robot_secret_key=key,
-        trust=trust,
-        signer=TokenSigner("authsvc", keypair, registry_audience=configured.token_service),
+        trust=keyring.trust,
+        signer=keyring.signer("authsvc", registry_audience=configured.token_service),
         metrics=metrics,
         clock=clock,
     )
@@ -273,7 +261,7 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
     target = str(server.addresses[0])
     try:
         async with open_channel(target) as channel:
-            service = AuthService(store, channel, target, clock, trust, keypair, metrics, TokenVerifier(trust))
+            service = AuthService(store, channel, target, clock, keyring, metrics)
             service.anonymous = Caller(service)
             service.admin = await service.log_in("admin", ADMIN_PASSWORD)
             yield service

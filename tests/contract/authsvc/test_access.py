@@ -109,7 +109,7 @@ async def test_the_system_level_is_for_administrators_but_for_making_projects(au
 async def test_another_service_asks_for_a_caller_by_the_callers_own_token(authsvc: AuthService) -> None:
     alice = await authsvc.user("alice")
     project_id = await alice.make_project("team")
-    says = authsvc.verifier.verify(alice.token, IdentityToken)
+    says = authsvc.keyring.verifier().verify(alice.token, IdentityToken)
     key = ProjectKey(name="team")
     async with authsvc.service_channel("metasvc") as channel:
         checker = RemoteChecker(channel)

@@ -11,12 +11,11 @@ from svckit.access.call import Call, serving
 from svckit.errors import Invalid, Unauthenticated
 from svckit.keys import KeyPair
 from svckit.tokens import Access, IdentityToken, RegistryToken
-from svckit.tokens.signer import TokenSigner
 from tests.harness.authsvc import PASSWORD, AuthService, Caller, credentials
 
 
 def claims(authsvc: AuthService, answer: pb.CreateRegistryTokenResponse) -> RegistryToken:
-    return authsvc.verifier.verify(answer.token, RegistryToken)
+    return authsvc.keyring.verifier().verify(answer.token, RegistryToken)
 
 
 async def granted(caller: Caller, *scopes: str) -> dict[str, set[str]]:
@@ -163,7 +162,7 @@ async def test_failures_are_counted_by_the_address_of_the_client_and_not_of_the_
 
 async def test_an_identity_token_says_who_calls(authsvc: AuthService) -> None:
     alice = await authsvc.user("alice")
-    says = authsvc.verifier.verify(alice.token, IdentityToken)
+    says = authsvc.keyring.verifier().verify(alice.token, IdentityToken)
     assert (says.subject, says.kind, says.id, says.name, says.is_admin) == (
         f"user:{alice.id}",
         "user",
@@ -172,7 +171,7 @@ async def test_an_identity_token_says_who_calls(authsvc: AuthService) -> None:
         False,
     )
     assert says.expire_time - says.issued_time == 300
-    assert authsvc.verifier.verify(authsvc.admin.token, IdentityToken).is_admin
+    assert authsvc.keyring.verifier().verify(authsvc.admin.token, IdentityToken).is_admin
     with pytest.raises(Unauthenticated):
         await authsvc.anonymous.tokens.CreateIdentityToken(pb.CreateIdentityTokenRequest())
 
@@ -194,19 +193,19 @@ async def test_a_registry_token_is_no_identity(authsvc: AuthService) -> None:
 
 async def test_a_forged_token_is_refused_and_where_anybody_may_call_ignored(authsvc: AuthService) -> None:
     says = IdentityToken(subject="user:1", kind="user", id=1, name="admin", is_admin=True)
-    forged = Caller(authsvc, TokenSigner("authsvc", KeyPair.generate()).sign(says).text)
+    forged = Caller(authsvc, authsvc.keyring.stranger("authsvc").sign(says).text)
     with pytest.raises(Unauthenticated):
         await forged.users.ListUsers(user_service_pb2.ListUsersRequest())
     assert claims(authsvc, await forged.registry_token("registry:catalog:*")).subject == "anonymous"
 
 
 async def test_public_keys_of_all_services_are_listed(authsvc: AuthService) -> None:
-    keypair = KeyPair.generate()
-    authsvc.trust.publish("blobsvc", keypair)
+    own, keypair = authsvc.keyring.keypairs["authsvc"], KeyPair.generate()
+    authsvc.keyring.trust.publish("blobsvc", keypair)
     answer = await authsvc.anonymous.tokens.ListPublicKeys(pb.ListPublicKeysRequest())
     keys = {key.kid: key for key in answer.keys}
     assert keys[keypair.kid].service == "blobsvc"
-    assert json.loads(keys[authsvc.keypair.kid].jwk_json) == authsvc.keypair.to_jwk()
+    assert json.loads(keys[own.kid].jwk_json) == own.to_jwk()
     assert '"d"' not in keys[keypair.kid].jwk_json
 
 

@@ -17,8 +17,8 @@ from blobsvc.store.filesystem import FileStore
 from blobsvc.store.memory import MemoryStore
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServerSettings, open_channel
-from tests.contract.blobsvc.keyring import Keyring
 from tests.contract.blobsvc.remote import RemoteAdmin, RemoteBlobs, RemoteUploads
+from tests.harness.keyring import Keyring
 
 LIFETIMES = UploadLifetimes(total_seconds=7 * 86400, idle_seconds=86400)
 
@@ -69,7 +69,7 @@ async def serving(
     stream_idle_seconds: float = 60,
     keyring: Keyring | None = None,
 ) -> AsyncIterator[Service]:
-    keyring = keyring or Keyring.make(folder)
+    keyring = keyring or Keyring(folder / "trust")
     settings = BlobSettings(
         rpc=RpcServerSettings(
             listen=(f"unix:{folder}/blob.sock",), drain_seconds=1, stream_idle_seconds=stream_idle_seconds

@@ -45,13 +45,9 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from svckit.oci.digest import Digest
 from svckit.rpc import RpcChannel
 from svckit.tokens import Receipt
-from tests.contract.blobsvc.keyring import Keyring
+from tests.harness.keyring import Keyring, bearer
 
 SUBJECT = "user:7"
-
-
-def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
 
 
 class RemoteBlobs:
@@ -102,7 +98,7 @@ class RemoteBlobs:
         return self._keyring.grant(key, self.sizes.get(key, 0), subject=SUBJECT)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return bearer(self._keyring.registry_token("library/app", "pull", subject=SUBJECT))
+        return bearer(self._keyring.registry_token(("library/app", "pull", 1), subject=SUBJECT))
 
 
 WriteCall = grpc.aio.StreamUnaryCall[WriteUploadRequest, WriteUploadResponse]
@@ -133,9 +129,7 @@ class RemoteUploads:
         self._placements: dict[UploadId, tuple[WritePlacement, ...]] = {}
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
-        token = self._keyring.registry_token(
-            owner.repository, "push", project_id=owner.project_id, subject=owner.subject
-        )
+        token = self._keyring.registry_token((owner.repository, "push", owner.project_id), subject=owner.subject)
         request = StartUploadRequest(repository=owner.repository, digest_algorithm=algorithm)
         response = await self._stub.StartUpload(request, metadata=bearer(token))
         upload_id = UploadId(response.upload.id)

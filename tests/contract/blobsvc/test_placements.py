@@ -24,8 +24,9 @@ from svckit.oci.digest import SHA256, Digest
 from svckit.rpc import RpcChannel, open_channel
 from tests.contract.blobsvc.conftest import Service, Store, file_store, serving
 from tests.contract.blobsvc.placing import WRITE_URL, PlacingBlobs, PlacingUploads
-from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads, bearer
+from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
 from tests.contract.blobsvc.steps import OWNER, append, push, read, refused
+from tests.harness.keyring import bearer
 
 DATA = b"placed bytes"
 
@@ -97,7 +98,7 @@ async def test_a_caller_is_told_of_the_kinds_it_can_use_best_first(
 async def test_a_kind_that_the_service_does_not_know_brings_nothing(placing: Placing) -> None:
     blob = await push(placing.store.uploads, DATA)
     keyring = placing.service.keyring
-    metadata = bearer(keyring.registry_token(OWNER.repository, "pull"))
+    metadata = bearer(keyring.registry_token((OWNER.repository, "pull", 1)))
     async with open_channel(placing.service.target) as channel:
         blobs = BlobServiceStub(channel)
         grant = keyring.grant(blob.key, blob.size_bytes)

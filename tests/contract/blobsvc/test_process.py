@@ -17,9 +17,9 @@ from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from svckit.errors import DomainError
 from svckit.oci.digest import SHA256, Digest, Hasher
 from svckit.rpc import open_channel
-from tests.contract.blobsvc.keyring import Keyring
 from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
 from tests.contract.blobsvc.steps import OWNER, append, read, refused, until_stored
+from tests.harness.keyring import Keyring
 from tests.harness.waiting import wait_until_async
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ class Installed:
     """A data directory, and the processes that serve it one after the other."""
 
     def __init__(self, folder: Path, socket_folder: Path) -> None:
-        self.keyring = Keyring.make(folder)
+        self.keyring = Keyring(folder / "trust")
         self.target = f"unix:{socket_folder}/blob.sock"
         self.data_dir = folder / "data"
         self.config = folder / "roadstead.toml"

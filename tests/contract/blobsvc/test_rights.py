@@ -1,6 +1,5 @@
 """Who may do what over gRPC: every document is refused that was forged, is foreign, or has expired."""
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -23,15 +22,12 @@ from roadstead.blob.v1.upload_service_pb2 import (
     WriteUploadRequest,
 )
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
-from svckit.keys import KeyPair
 from svckit.oci.digest import Digest
 from svckit.rpc import open_channel
 from svckit.tokens import Grant, IdentityToken, Receipt, UploadTicket
-from svckit.tokens.signer import TokenSigner
 from tests.contract.blobsvc.conftest import Service
-from tests.contract.blobsvc.keyring import Keyring
-from tests.contract.blobsvc.remote import bearer
 from tests.contract.blobsvc.steps import refused
+from tests.harness.keyring import Keyring, bearer
 
 REPOSITORY = "library/app"
 DATA = b"some bytes"
@@ -51,7 +47,7 @@ class Client:
         await self._channel.close()
 
     async def start(self, *actions: str) -> str:
-        token = self.keyring.registry_token(REPOSITORY, *(actions or ("pull", "push")))
+        token = self.keyring.registry_token((REPOSITORY, ",".join(actions or ("pull", "push")), 1))
         response = await self.uploads.StartUpload(StartUploadRequest(repository=REPOSITORY), metadata=bearer(token))
         return response.upload.ticket
 
@@ -68,17 +64,17 @@ class Client:
         return BlobKey.of(receipt.digest, receipt.generation)
 
     async def read(self, grant: str, token: str | None = None) -> bytes:
-        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        metadata = bearer(token or self.keyring.registry_token((REPOSITORY, "pull", 1)))
         call = self.blobs.ReadBlob(ReadBlobRequest(grant=grant), metadata=metadata)
         return b"".join([message.data async for message in call])
 
     async def stat(self, grant: str, token: str | None = None) -> int:
-        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        metadata = bearer(token or self.keyring.registry_token((REPOSITORY, "pull", 1)))
         response = await self.blobs.StatBlob(StatBlobRequest(grant=grant), metadata=metadata)
         return response.blob.size_bytes
 
     async def locate(self, grant: str, token: str | None = None) -> list[str | None]:
-        metadata = bearer(token or self.keyring.registry_token(REPOSITORY, "pull"))
+        metadata = bearer(token or self.keyring.registry_token((REPOSITORY, "pull", 1)))
         response = await self.blobs.LocateBlob(LocateBlobRequest(grant=grant), metadata=metadata)
         return [placement.WhichOneof("way") for placement in response.placements]
 
@@ -105,9 +101,9 @@ async def test_a_start_needs_push_on_that_very_repository(client: Client) -> Non
     keyring = client.keyring
     request = StartUploadRequest(repository=REPOSITORY)
     for token in (
-        keyring.registry_token(REPOSITORY, "pull"),
-        keyring.registry_token("library/app2", "push"),
-        keyring.registry_token("library/app/sub", "push"),
+        keyring.registry_token((REPOSITORY, "pull", 1)),
+        keyring.registry_token(("library/app2", "push", 1)),
+        keyring.registry_token(("library/app/sub", "push", 1)),
     ):
         with refused("INSUFFICIENT_SCOPE"):
             await client.uploads.StartUpload(request, metadata=bearer(token))
@@ -120,7 +116,7 @@ async def test_a_start_takes_no_other_token_than_a_registry_token(client: Client
     identity = IdentityToken(subject="user:1", kind="user", id=1, name="admin", is_admin=True)
     for token in (
         keyring.signer("authsvc").sign(identity).text,
-        keyring.registry_token(REPOSITORY, "push", audience="somebody-else"),
+        keyring.registry_token((REPOSITORY, "push", 1), audience="somebody-else"),
         keyring.ticket("0" * 32),
         keyring.service_tokens("gateway").current(),
         "nonsense",
@@ -130,10 +126,10 @@ async def test_a_start_takes_no_other_token_than_a_registry_token(client: Client
 
 
 async def test_a_start_refuses_what_cannot_be_pushed_to_or_hashed(client: Client) -> None:
-    metadata = bearer(client.keyring.registry_token("NoProject", "push"))
+    metadata = bearer(client.keyring.registry_token(("NoProject", "push", 1)))
     with refused("NAME_INVALID", "INSUFFICIENT_SCOPE", "PROJECT_UNKNOWN"):
         await client.uploads.StartUpload(StartUploadRequest(repository="NoProject"), metadata=metadata)
-    metadata = bearer(client.keyring.registry_token(REPOSITORY, "push"))
+    metadata = bearer(client.keyring.registry_token((REPOSITORY, "push", 1)))
     with refused("DIGEST_INVALID"):
         await client.uploads.StartUpload(
             StartUploadRequest(repository=REPOSITORY, digest_algorithm="md5"), metadata=metadata
@@ -143,11 +139,11 @@ async def test_a_start_refuses_what_cannot_be_pushed_to_or_hashed(client: Client
 def bad_tickets(keyring: Keyring, ticket: str) -> dict[str, str]:
     """Tickets that must not count, by what is wrong with each."""
     held = keyring.verifier().verify(ticket, UploadTicket)
-    expired = TokenSigner("blobsvc", keyring.keypairs["blobsvc"], clock=lambda: time.time() - 7200)
+    expired = keyring.signer("blobsvc", seconds_ago=7200)
     # Signed by somebody whom nobody trusts, in the name of blobsvc.
-    forger = TokenSigner("blobsvc", KeyPair.generate())
+    forger = keyring.stranger("blobsvc")
     # Signed by a key that is trusted, but not for this.
-    impostor = TokenSigner("blobsvc", keyring.keypairs["gateway"])
+    impostor = keyring.signer("blobsvc", key_of="gateway")
     head, payload, signature = ticket.split(".")
     other = keyring.ticket("0" * 32).split(".")
     receipt = Receipt(subject="user:7", repository=REPOSITORY, project_id=1, digest=str(DIGEST), generation=1, size=1)
@@ -161,14 +157,14 @@ def bad_tickets(keyring: Keyring, ticket: str) -> dict[str, str]:
         "another one's payload": f"{head}.{other[1]}.{signature}",
         "unsigned": f"{head}.{payload}.",
         "a receipt": keyring.signer("blobsvc").sign(receipt).text,
-        "a registry token": keyring.registry_token(REPOSITORY, "pull", "push"),
+        "a registry token": keyring.registry_token((REPOSITORY, "pull,push", 1)),
     }
 
 
 async def test_no_bad_ticket_opens_an_upload(client: Client) -> None:
     ticket = await client.start()
     for what, bad in bad_tickets(client.keyring, ticket).items():
-        metadata = bearer(client.keyring.registry_token(REPOSITORY, "pull", "push"))
+        metadata = bearer(client.keyring.registry_token((REPOSITORY, "pull,push", 1)))
         with refused("TICKET_INVALID") as refusal:
             await client.write(bad)
         assert bad == "" or bad not in refusal.message, what
@@ -214,9 +210,9 @@ def bad_grants(keyring: Keyring, key: BlobKey, size: int) -> dict[str, str]:
     """Grants that must not count, by what is wrong with each."""
     good = keyring.grant(key, size)
     held = keyring.verifier().verify(good, Grant)
-    expired = TokenSigner("metasvc", keyring.keypairs["metasvc"], clock=lambda: time.time() - 7200)
-    forger = TokenSigner("metasvc", KeyPair.generate())
-    own = TokenSigner("metasvc", keyring.keypairs["blobsvc"])
+    expired = keyring.signer("metasvc", seconds_ago=7200)
+    forger = keyring.stranger("metasvc")
+    own = keyring.signer("metasvc", key_of="blobsvc")
     head, payload, _ = good.split(".")
     return {
         "nothing": "",
@@ -246,7 +242,7 @@ async def test_no_bad_grant_opens_a_blob(client: Client) -> None:
 async def test_a_grant_that_was_overheard_opens_nothing(client: Client) -> None:
     key = await client.push()
     grant = client.keyring.grant(key, len(DATA), subject="user:7")
-    thief = client.keyring.registry_token(REPOSITORY, "pull", subject="user:8")
+    thief = client.keyring.registry_token((REPOSITORY, "pull", 1), subject="user:8")
     with refused("GRANT_INVALID"):
         await client.read(grant, thief)
     with refused("GRANT_INVALID"):
@@ -264,7 +260,7 @@ async def test_a_grant_for_anonymous_callers_serves_those_without_a_token(client
 async def test_knowing_a_digest_opens_nothing(client: Client) -> None:
     key = await client.push()
     with refused("GRANT_INVALID"):
-        await client.read(str(key.digest), client.keyring.registry_token(REPOSITORY, "pull", "push"))
+        await client.read(str(key.digest), client.keyring.registry_token((REPOSITORY, "pull,push", 1)))
 
 
 async def test_a_blob_that_is_not_what_the_grant_says_is_unknown(client: Client) -> None:

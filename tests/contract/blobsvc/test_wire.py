@@ -24,8 +24,8 @@ from svckit.errors import Conflict, Invalid
 from svckit.oci.digest import SHA512, Digest
 from svckit.rpc import open_channel
 from tests.contract.blobsvc.conftest import LIFETIMES, Service, file_store, serving
-from tests.contract.blobsvc.remote import bearer
 from tests.contract.blobsvc.steps import push, refused, until_free
+from tests.harness.keyring import bearer
 from tests.harness.waiting import wait_until_async
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def uploads(service: Service) -> AsyncIterator[UploadServiceAsyncStub]:
 
 
 async def start(service: Service, uploads: UploadServiceAsyncStub, **fields: str) -> str:
-    metadata = bearer(service.keyring.registry_token(REPOSITORY, "push"))
+    metadata = bearer(service.keyring.registry_token((REPOSITORY, "push", 1)))
     response = await uploads.StartUpload(StartUploadRequest(repository=REPOSITORY, **fields), metadata=metadata)
     return response.upload.ticket
 
@@ -56,7 +56,7 @@ def data(content: bytes) -> WriteUploadRequest:
 
 
 async def test_a_start_says_how_to_go_on(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    metadata = bearer(service.keyring.registry_token(REPOSITORY, "push"))
+    metadata = bearer(service.keyring.registry_token((REPOSITORY, "push", 1)))
     response = await uploads.StartUpload(
         StartUploadRequest(repository=REPOSITORY, digest_algorithm=SHA512), metadata=metadata
     )
@@ -183,7 +183,7 @@ async def test_a_client_that_leaves_a_download_gives_the_file_back(tmp_path: Pat
         async with serving(store, socket_folder) as service, open_channel(service.target) as channel:
             blobs = BlobServiceStub(channel)
             request = ReadBlobRequest(grant=service.keyring.grant(blob.key, len(DATA)))
-            metadata = bearer(service.keyring.registry_token(REPOSITORY, "pull"))
+            metadata = bearer(service.keyring.registry_token((REPOSITORY, "pull", 1)))
             for _ in range(10):
                 async for _message in blobs.ReadBlob(request, metadata=metadata):
                     break
@@ -204,7 +204,7 @@ async def test_a_reader_that_stands_still_holds_nothing(
         ):
             blobs = BlobServiceStub(channel)
             request = ReadBlobRequest(grant=service.keyring.grant(blob.key, len(DATA) * 8))
-            metadata = bearer(service.keyring.registry_token(REPOSITORY, "pull"))
+            metadata = bearer(service.keyring.registry_token((REPOSITORY, "pull", 1)))
             call = blobs.ReadBlob(request, metadata=metadata)
             assert await call.read() is not grpc.aio.EOF
             await wait_until_async(

@@ -13,75 +13,10 @@ from metasvc.server import build_server
 from svckit.access.call import Call
 from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey, ResolvedProject
 from svckit.errors import NotFound
-from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
-from svckit.services import NAMES
-from svckit.tokens import Access, IdentityToken, Receipt, RegistryToken, ServiceToken
-from svckit.tokens.signer import TokenSigner
-from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
 from tests.contract.metasvc.world import World
-
-Metadata = tuple[tuple[str, str], ...]
-
-
-class Keyring:
-    """Signs whatever any service may sign."""
-
-    def __init__(self, folder: Path) -> None:
-        self.trust = TrustBundle(folder)
-        self._keypairs = {service: KeyPair.generate() for service in NAMES}
-        for service, keypair in self._keypairs.items():
-            self.trust.publish(service, keypair)
-
-    def signer(self, service: str) -> TokenSigner:
-        return TokenSigner(service, self._keypairs[service])
-
-    def stranger(self, service: str) -> TokenSigner:
-        """Who calls itself that service and has a key that nobody trusts."""
-        return TokenSigner(service, KeyPair.generate())
-
-    def registry(self, *access: tuple[str, str, int], subject: str = "user:7") -> Metadata:
-        """A registry token: repository, actions separated by commas, and the project's id, each."""
-        entries = tuple(
-            Access("repository", name, frozenset(actions.split(",")), project_id)
-            for name, actions, project_id in access
-        )
-        token = self.signer("authsvc").sign(RegistryToken(subject=subject, access=entries))
-        return _bearer(token.text)
-
-    def identity(self, user_id: int = 7) -> Metadata:
-        token = IdentityToken(subject=f"user:{user_id}", kind="user", id=user_id, name="somebody")
-        return _bearer(self.signer("authsvc").sign(token).text)
-
-    def service(self, name: str) -> Metadata:
-        token = self.signer(name).sign(ServiceToken(subject=f"service:{name}"))
-        return (("x-roadstead-service", token.text),)
-
-    def receipt(
-        self,
-        repository: str,
-        digest: str,
-        *,
-        size: int = 100,
-        generation: int = 1,
-        project_id: int = 1,
-        signer: TokenSigner | None = None,
-    ) -> str:
-        claims = Receipt(
-            subject="user:7",
-            repository=repository,
-            project_id=project_id,
-            digest=digest,
-            generation=generation,
-            size=size,
-        )
-        return (signer or self.signer("blobsvc")).sign(claims).text
-
-
-def _bearer(token: str) -> Metadata:
-    return (("authorization", f"Bearer {token}"),)
+from tests.harness.keyring import Keyring
 
 
 @dataclass
@@ -155,7 +90,7 @@ async def serving(world: World) -> AsyncIterator[Remote]:
             configs=world.configs,
             visible=RememberedVisibleProjects(permissions),
             checker=permissions,
-            verifier=TokenVerifier(keyring.trust),
+            verifier=keyring.verifier(),
             signer=keyring.signer("metasvc"),
             pulls=pulls,
             metrics=Metrics("metasvc"),

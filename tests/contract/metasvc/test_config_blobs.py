@@ -15,13 +15,12 @@ from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.domain.model import ServedBlob
 from svckit.access.call import Call, serving
 from svckit.errors import Unavailable
-from svckit.keys import KeyPair
 from svckit.rpc import open_channel
 from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
 from tests.contract.blobsvc.conftest import Store, socket_folder
 from tests.contract.blobsvc.conftest import serving as serving_blobsvc
-from tests.contract.blobsvc.keyring import Keyring
 from tests.contract.blobsvc.steps import push
+from tests.harness.keyring import Keyring
 
 __all__ = ["socket_folder"]
 
@@ -86,8 +85,10 @@ async def test_bytes_that_are_gone_or_of_another_size_are_none(socket_folder: Pa
 async def test_a_key_that_blobsvc_does_not_trust_is_no_fault_of_the_caller(socket_folder: Path) -> None:
     store = MemoryStore()
     stored = await push(store.uploads, CONFIG)
-    stranger = TokenSigner("metasvc", KeyPair.generate())
-    async with serving_blobsvc(store, socket_folder) as service, reading(service.target, stranger) as configs:
+    async with (
+        serving_blobsvc(store, socket_folder) as service,
+        reading(service.target, service.keyring.stranger("metasvc")) as configs,
+    ):
         with pytest.raises(Unavailable):
             await read(configs, served(stored))
 
@@ -95,7 +96,7 @@ async def test_a_key_that_blobsvc_does_not_trust_is_no_fault_of_the_caller(socke
 async def test_a_blobsvc_that_restarts_is_waited_for(socket_folder: Path) -> None:
     store = MemoryStore()
     stored = served(await push(store.uploads, CONFIG))
-    keyring = Keyring.make(socket_folder)
+    keyring = Keyring(socket_folder / "trust")
     async with reading(f"unix:{socket_folder}/blob.sock", keyring.signer("metasvc"), seconds=20) as configs:
         answer = asyncio.create_task(read(configs, stored))
         async with serving_blobsvc(store, socket_folder, keyring=keyring):
@@ -103,7 +104,7 @@ async def test_a_blobsvc_that_restarts_is_waited_for(socket_folder: Path) -> Non
 
 
 async def test_a_blobsvc_that_stays_away_is_not_waited_for_long(socket_folder: Path) -> None:
-    keyring = Keyring.make(socket_folder)
+    keyring = Keyring(socket_folder / "trust")
     blob = ServedBlob(f"sha256:{'0' * 64}", 1, 10, "")
     async with reading(f"unix:{socket_folder}/blob.sock", keyring.signer("metasvc"), seconds=0.3) as configs:
         begun = time.monotonic()

@@ -33,9 +33,9 @@ from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceStub
 from svckit.errors import DomainError
 from svckit.oci import media_types
 from svckit.tokens import Grant
-from svckit.tokens.verifier import TokenVerifier
-from tests.contract.metasvc.remote import Metadata, Remote, serving
+from tests.contract.metasvc.remote import Remote, serving
 from tests.contract.metasvc.world import Image, World, blob_digest, image
+from tests.harness.keyring import Metadata, bearer, from_service
 
 DIGEST = blob_digest("layer")
 APP = "alpha/app"
@@ -69,7 +69,7 @@ async def push(remote: Remote, pushed: Image, reference: str, caller: Metadata) 
 
 
 async def test_a_push_and_a_pull(remote: Remote) -> None:
-    caller = remote.keyring.registry((APP, "pull,push,delete", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "pull,push,delete", 1)))
     manifests = ManifestServiceStub(remote.channel)
     pushed = image("one")
 
@@ -88,7 +88,7 @@ async def test_a_push_and_a_pull(remote: Remote) -> None:
 
 
 async def test_a_manifest_of_almost_four_mebibytes_fits_into_a_message(remote: Remote) -> None:
-    caller = remote.keyring.registry((APP, "pull,push", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "pull,push", 1)))
     large = image("large", annotations={"pad": "x" * 3_900_000})
 
     await push(remote, large, "large", caller)
@@ -99,7 +99,7 @@ async def test_a_manifest_of_almost_four_mebibytes_fits_into_a_message(remote: R
 
 
 async def test_what_is_missing_is_named_to_the_caller(remote: Remote) -> None:
-    caller = remote.keyring.registry((APP, "push", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "push", 1)))
     pushed = image("many", layers=[f"layer {number}" for number in range(500)])
     request = PutManifestRequest(repository=APP, reference="v1", content=pushed.content)
 
@@ -115,11 +115,11 @@ async def test_a_token_opens_the_repositories_and_actions_that_it_names(remote: 
     await link(remote, APP, DIGEST)
     blobs, manifests = BlobLinkServiceStub(remote.channel), ManifestServiceStub(remote.channel)
     resolve = ResolveBlobRequest(repository=APP, digest=DIGEST)
-    puller = remote.keyring.registry((APP, "pull", 1))
+    puller = bearer(remote.keyring.registry_token((APP, "pull", 1)))
 
     assert (await blobs.ResolveBlob(resolve, metadata=puller)).size_bytes == 100
     assert await reason_of(blobs.ResolveBlob(resolve)) == "UNAUTHORIZED"
-    foreign = remote.keyring.registry(("alpha/other", "pull", 1))
+    foreign = bearer(remote.keyring.registry_token(("alpha/other", "pull", 1)))
     assert await reason_of(blobs.ResolveBlob(resolve, metadata=foreign)) == "INSUFFICIENT_SCOPE"
     unlink = UnlinkBlobRequest(repository=APP, digest=DIGEST)
     assert await reason_of(blobs.UnlinkBlob(unlink, metadata=puller)) == "INSUFFICIENT_SCOPE"
@@ -129,7 +129,7 @@ async def test_a_token_opens_the_repositories_and_actions_that_it_names(remote: 
 
 async def test_a_project_that_was_made_again_shows_nothing_of_the_old_one(remote: Remote) -> None:
     await link(remote, APP, DIGEST)
-    newer = remote.keyring.registry((APP, "pull", 11))
+    newer = bearer(remote.keyring.registry_token((APP, "pull", 11)))
 
     request = ResolveBlobRequest(repository=APP, digest=DIGEST)
     assert await reason_of(BlobLinkServiceStub(remote.channel).ResolveBlob(request, metadata=newer)) == "BLOB_UNKNOWN"
@@ -137,13 +137,13 @@ async def test_a_project_that_was_made_again_shows_nothing_of_the_old_one(remote
 
 async def test_a_grant_says_what_may_be_read_and_by_whom(remote: Remote) -> None:
     await link(remote, APP, DIGEST)
-    caller = remote.keyring.registry((APP, "pull", 1), subject="robot:3")
+    caller = bearer(remote.keyring.registry_token((APP, "pull", 1), subject="robot:3"))
 
     answer = await BlobLinkServiceStub(remote.channel).ResolveBlob(
         ResolveBlobRequest(repository=APP, digest=DIGEST), metadata=caller
     )
 
-    grant = TokenVerifier(remote.keyring.trust).verify(answer.grant, Grant)
+    grant = remote.keyring.verifier().verify(answer.grant, Grant)
     assert (grant.subject, grant.repository, grant.project_id) == ("robot:3", APP, 1)
     assert (grant.digest, grant.generation, grant.size) == (DIGEST, 1, 100)
 
@@ -177,14 +177,14 @@ async def test_a_mount_needs_the_right_to_pull_from_its_source(remote: Remote) -
     named = MountBlobRequest(repository=APP, digest=DIGEST, from_repository="beta/app")
     unnamed = MountBlobRequest(repository=APP, digest=DIGEST)
 
-    only_target = keyring.registry((APP, "pull,push", 1))
+    only_target = bearer(keyring.registry_token((APP, "pull,push", 1)))
     assert not (await blobs.MountBlob(unnamed, metadata=only_target)).mounted
-    push_only = keyring.registry((APP, "pull,push", 1), ("beta/app", "push", 2))
+    push_only = bearer(keyring.registry_token((APP, "pull,push", 1), ("beta/app", "push", 2)))
     assert not (await blobs.MountBlob(named, metadata=push_only)).mounted
-    another_project = keyring.registry((APP, "pull,push", 1), ("beta/app", "pull", 22))
+    another_project = bearer(keyring.registry_token((APP, "pull,push", 1), ("beta/app", "pull", 22)))
     assert not (await blobs.MountBlob(named, metadata=another_project)).mounted
 
-    both = keyring.registry((APP, "pull,push", 1), ("beta/app", "pull", 2))
+    both = bearer(keyring.registry_token((APP, "pull,push", 1), ("beta/app", "pull", 2)))
     assert (await blobs.MountBlob(unnamed, metadata=both)).mounted
     mounted = await blobs.MountBlob(named, metadata=both)
     assert (mounted.mounted, mounted.size_bytes) == (True, 100)
@@ -195,17 +195,17 @@ async def test_a_mount_by_an_identity_is_judged_for_both_projects(remote: Remote
     blobs = BlobLinkServiceStub(remote.channel)
     request = MountBlobRequest(repository=APP, digest=DIGEST, from_repository="beta/app")
     remote.permissions.allowed = {(7, "alpha", "repository", "push")}
-    assert not (await blobs.MountBlob(request, metadata=remote.keyring.identity())).mounted
+    assert not (await blobs.MountBlob(request, metadata=bearer(remote.keyring.identity_token()))).mounted
 
     remote.permissions.allowed.add((7, "beta", "repository", "pull"))
-    assert (await blobs.MountBlob(request, metadata=remote.keyring.identity())).mounted
+    assert (await blobs.MountBlob(request, metadata=bearer(remote.keyring.identity_token()))).mounted
     # Linked in the target's project, though the source was judged last.
     assert await world.value("SELECT project_id FROM repository WHERE name = 'alpha/app'") == 1
     assert await world.used_bytes(1) == 100
 
 
 async def test_tag_names_come_whole_in_parts_or_not_at_all(remote: Remote) -> None:
-    caller = remote.keyring.registry((APP, "pull,push", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "pull,push", 1)))
     await push(remote, image("one"), "v1", caller)
     await push(remote, image("one"), "v2", caller)
     tags = TagServiceStub(remote.channel)
@@ -223,7 +223,7 @@ async def test_tag_names_come_whole_in_parts_or_not_at_all(remote: Remote) -> No
 
 
 async def test_referrers_are_paged_by_a_token_that_fits_one_query(remote: Remote) -> None:
-    caller = remote.keyring.registry((APP, "pull,push", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "pull,push", 1)))
     subject = image("subject")
     described = {"mediaType": subject.media_type, "digest": subject.digest, "size": len(subject.content)}
     for number in range(3):
@@ -247,7 +247,7 @@ async def test_referrers_are_paged_by_a_token_that_fits_one_query(remote: Remote
 async def test_the_catalog_is_for_those_who_may_read_it(remote: Remote) -> None:
     await link(remote, APP, DIGEST)
     repositories = RepositoryServiceStub(remote.channel)
-    caller = remote.keyring.identity()
+    caller = bearer(remote.keyring.identity_token())
     assert await reason_of(repositories.ListCatalog(ListCatalogRequest(), metadata=caller)) == "FORBIDDEN"
 
     remote.permissions.allowed = {(7, "", "catalog", "read")}
@@ -258,7 +258,7 @@ async def test_the_catalog_is_for_those_who_may_read_it(remote: Remote) -> None:
 async def test_a_project_is_deleted_by_whoever_may_and_counted_for_services(remote: Remote, world: World) -> None:
     await link(remote, APP, DIGEST)
     projects = ProjectServiceStub(remote.channel)
-    caller = remote.keyring.identity()
+    caller = bearer(remote.keyring.identity_token())
     request = DeleteProjectRequest()
     request.project.name = "alpha"
     assert await reason_of(projects.DeleteProject(request, metadata=caller)) == "PROJECT_UNKNOWN"
@@ -276,14 +276,14 @@ async def test_a_project_is_deleted_by_whoever_may_and_counted_for_services(remo
 
     counted = ListProjectUsagesRequest(project_ids=[1, 2])
     assert await reason_of(projects.ListProjectUsages(counted, metadata=caller)) == "UNAUTHORIZED"
-    blobsvc = remote.keyring.service("blobsvc")
+    blobsvc = from_service(remote.keyring.service_token("blobsvc"))
     assert await reason_of(projects.ListProjectUsages(counted, metadata=blobsvc)) == "FORBIDDEN"
-    answer = await projects.ListProjectUsages(counted, metadata=remote.keyring.service("gateway"))
+    answer = await projects.ListProjectUsages(counted, metadata=from_service(remote.keyring.service_token("gateway")))
     assert [(usage.project_id, usage.repository_count, usage.used_bytes) for usage in answer.usages] == [(1, 1, 100)]
 
 
 async def test_only_a_pull_of_the_content_is_counted(remote: Remote, world: World) -> None:
-    caller = remote.keyring.registry((APP, "pull,push", 1))
+    caller = bearer(remote.keyring.registry_token((APP, "pull,push", 1)))
     await push(remote, image("one"), "v1", caller)
     manifests = ManifestServiceStub(remote.channel)
     for omit_content in (True, False, True, False):

@@ -14,13 +14,9 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import Limits
-from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings
-from svckit.tokens import Access, RegistryToken
-from svckit.tokens.signer import TokenSigner
-from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring
 from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.services import METHODS_OF, PROJECT_ID, Authsvc, Blobsvc, Metasvc, add
 from tests.unit.gateway.serving import serve_gateway
@@ -43,14 +39,12 @@ class House:
     metasvc: Metasvc
     blobsvc: Blobsvc
     servers: dict[str, RpcServer]
-    signers: dict[str, TokenSigner]
+    keyring: Keyring
     stop: Callable[[], Awaitable[None]]
 
     def token(self, *access: tuple[str, str], subject: str = "user:7") -> str:
-        entries = tuple(
-            Access("repository", name, frozenset(actions.split(",")), PROJECT_ID) for name, actions in access
-        )
-        return self.signers["authsvc"].sign(RegistryToken(subject=subject, access=entries)).text
+        entries = [(name, actions, PROJECT_ID) for name, actions in access]
+        return self.keyring.registry_token(*entries, subject=subject)
 
     def bearer(self, actions: str = "pull,push,delete", repository: str = REPOSITORY) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token((repository, actions))}"}
@@ -80,29 +74,23 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
     # Not pytest's own folder: its path is too long for a socket.
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
-        trust = TrustBundle(folder / "trust")
-        signers = {}
-        for service in ("gateway", "authsvc", "metasvc", "blobsvc"):
-            keys = KeyPair.generate()
-            trust.publish(service, keys)
-            signers[service] = TokenSigner(service, keys)
-        verifier = TokenVerifier(trust)
+        keyring = Keyring(folder / "trust")
         fakes = {
-            "authsvc": Authsvc(signers["authsvc"]),
-            "metasvc": Metasvc(signers["metasvc"]),
-            "blobsvc": Blobsvc(signers["blobsvc"]),
+            "authsvc": Authsvc(keyring),
+            "metasvc": Metasvc(keyring),
+            "blobsvc": Blobsvc(keyring),
         }
         servers = {}
         for service, fake in fakes.items():
             listen = RpcServerSettings(listen=(f"unix:{folder}/{service}.sock",))
-            server = RpcServer(service, listen, verifier=verifier, metrics=Metrics(service))
+            server = RpcServer(service, listen, verifier=keyring.verifier(), metrics=Metrics(service))
             for contract in METHODS_OF[service]:
                 add(server, contract, fake)
             await server.start()
             server.set_serving()
             stack.push_async_callback(server.drain, 0)
             servers[service] = server
-        gateway = await serve_gateway(stack, folder, fakes, signers["gateway"], verifier, **changes)
+        gateway = await serve_gateway(stack, folder, fakes, keyring, **changes)
         yield House(
             gateway.app,
             gateway.port,
@@ -111,7 +99,7 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
             cast("Metasvc", fakes["metasvc"]),
             cast("Blobsvc", fakes["blobsvc"]),
             servers,
-            signers,
+            keyring,
             gateway.stop,
         )
 

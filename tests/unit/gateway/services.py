@@ -12,6 +12,7 @@ import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 
+from blobsvc.domain.model import BlobKey
 from roadstead.auth.v1 import token_service_pb2 as token_pb
 from roadstead.blob.v1 import blob_service_pb2 as blob_pb
 from roadstead.blob.v1 import upload_service_pb2 as upload_pb
@@ -24,8 +25,8 @@ from roadstead.meta.v1 import tag_service_pb2 as tag_pb
 from svckit.access.call import Call, current_call
 from svckit.errors import DomainError, NotFound, Unauthenticated, error_for
 from svckit.rpc import RpcServer
-from svckit.tokens import Access, Grant, Receipt, RegistryToken, UploadTicket
-from svckit.tokens.signer import TokenSigner
+from svckit.tokens import Access, RegistryToken, UploadTicket
+from tests.harness.keyring import Keyring
 
 PROJECT_ID = 7
 _MAKE: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
@@ -59,13 +60,13 @@ class Authsvc:
     """Knows alice, and what she may do.
 
     Attributes:
-        signer: signs registry tokens.
+        keyring: signs registry tokens.
         allowed: by repository, what alice may do there.
         public: what anybody may pull.
         asked: the requests that came; `calls` how they came.
     """
 
-    signer: TokenSigner
+    keyring: Keyring
     allowed: dict[str, frozenset[str]] = field(default_factory=dict)
     public: set[str] = field(default_factory=set)
     asked: list[token_pb.CreateRegistryTokenRequest] = field(default_factory=list)
@@ -86,8 +87,8 @@ class Authsvc:
                 raise Unauthenticated("UNAUTHORIZED", "wrong name or password")
             subject = "user:7"
         access = tuple(self._granted(subject, request.scopes))
-        token = self.signer.sign(RegistryToken(subject=subject, access=access))
-        answer = token_pb.CreateRegistryTokenResponse(token=token.text, expires_in_seconds=1800)
+        token = self.keyring.sign("authsvc", RegistryToken(subject=subject, access=access))
+        answer = token_pb.CreateRegistryTokenResponse(token=token, expires_in_seconds=1800)
         answer.issue_time.FromSeconds(1_700_000_000)
         for each in access:
             answer.access.add(type=each.type, name=each.name, actions=sorted(each.actions))
@@ -110,7 +111,7 @@ class Authsvc:
 class Metasvc:
     """Keeps manifests, tags and links in dictionaries."""
 
-    signer: TokenSigner
+    keyring: Keyring
     manifests: dict[tuple[str, str], manifest_pb2.Manifest] = field(default_factory=dict)
     links: dict[tuple[str, str], int] = field(default_factory=dict)
     media_types: dict[str, str] = field(default_factory=dict)
@@ -160,16 +161,15 @@ class Metasvc:
         size = self.links.get((request.repository, request.digest))
         if size is None:
             raise NotFound("BLOB_UNKNOWN")
-        grant = Grant(
-            subject=current_call().principal.subject,
+        grant = self.keyring.grant(
+            BlobKey.of(request.digest, 1),
+            size,
             repository=request.repository,
             project_id=PROJECT_ID,
-            digest=request.digest,
-            generation=1,
-            size=size,
+            subject=current_call().principal.subject,
         )
         return link_pb.ResolveBlobResponse(
-            grant=self.signer.sign(grant).text,
+            grant=grant,
             size_bytes=size,
             media_type=self.media_types.get(request.digest, ""),
         )
@@ -232,7 +232,7 @@ class Blobsvc:
     """Keeps bytes in dictionaries.
 
     Attributes:
-        signer: signs tickets and receipts.
+        keyring: signs tickets and receipts.
         blobs: by digest.
         uploads: by upload id.
         breaks_after: bytes of a read after which the stream fails.
@@ -240,7 +240,7 @@ class Blobsvc:
         finished: digest by upload id.
     """
 
-    signer: TokenSigner
+    keyring: Keyring
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
     breaks_after: int | None = None
@@ -255,15 +255,12 @@ class Blobsvc:
         self.algorithms.append(request.digest_algorithm)
         upload_id = f"upload-{len(self.uploads) + len(self.finished) + 1}"
         self.uploads[upload_id] = bytearray()
-        ticket = UploadTicket(
-            subject=current_call().principal.subject,
-            upload_id=upload_id,
-            repository=request.repository,
-            project_id=PROJECT_ID,
+        ticket = self.keyring.ticket(
+            upload_id, request.repository, project_id=PROJECT_ID, subject=current_call().principal.subject
         )
         answer = upload_pb.StartUploadResponse()
         answer.upload.id = upload_id
-        answer.upload.ticket = self.signer.sign(ticket, lifetime_seconds=600).text
+        answer.upload.ticket = ticket
         return answer
 
     async def WriteUpload(
@@ -305,15 +302,10 @@ class Blobsvc:
             self.finished[ticket.upload_id] = request.digest
             self.blobs[request.digest] = content
         size = len(self.blobs[request.digest])
-        receipt = Receipt(
-            subject=ticket.subject,
-            repository=ticket.repository,
-            project_id=ticket.project_id,
-            digest=request.digest,
-            generation=1,
-            size=size,
+        receipt = self.keyring.receipt(
+            ticket.repository, request.digest, size=size, project_id=ticket.project_id, subject=ticket.subject
         )
-        return upload_pb.FinishUploadResponse(receipt=self.signer.sign(receipt).text, size_bytes=size)
+        return upload_pb.FinishUploadResponse(receipt=receipt, size_bytes=size)
 
     async def CancelUpload(
         self, request: upload_pb.CancelUploadRequest, context: object

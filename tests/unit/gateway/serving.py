@@ -17,8 +17,7 @@ from gateway.config import GatewaySettings
 from gateway.server import build_app, hypercorn_config
 from svckit.metrics import Metrics
 from svckit.rpc import open_channel
-from svckit.tokens.signer import ServiceTokenSource, TokenSigner
-from svckit.tokens.verifier import TokenVerifier
+from tests.harness.keyring import Keyring
 
 
 @dataclass
@@ -42,8 +41,7 @@ async def serve_gateway(
     stack: AsyncExitStack,
     folder: Path,
     services: Iterable[str],
-    signer: TokenSigner,
-    verifier: TokenVerifier,
+    keyring: Keyring,
     **changes: Any,
 ) -> ServedGateway:
     """Serves until the stack is left.
@@ -52,20 +50,19 @@ async def serve_gateway(
         stack: ends it.
         folder: holds the services' sockets.
         services: their names.
-        signer: the gateway's own.
-        verifier: of tokens.
+        keyring: the gateway's own key is in it.
         changes: to the settings.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
     addresses = {service: f"unix:{folder}/{service}.sock" for service in services}
-    tokens = ServiceTokenSource(signer)
+    tokens = keyring.service_tokens("gateway")
     channels = {
         service: await stack.enter_async_context(open_channel(address, service_tokens=tokens, timeout_seconds=5.0))
         for service, address in addresses.items()
     }
-    app = build_app(settings, Channels(channels), verifier, Metrics("gateway"))
+    app = build_app(settings, Channels(channels), keyring.verifier(), Metrics("gateway"))
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait))
 

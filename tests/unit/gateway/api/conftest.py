@@ -14,13 +14,9 @@ import roadstead.auth.v1
 import roadstead.meta.v1
 from gateway.app import Gateway
 from gateway.config import Limits
-from svckit.keys import KeyPair
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings
-from svckit.tokens import IdentityToken
-from svckit.tokens.signer import TokenSigner
-from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring
 from tests.unit.gateway.api.stand_ins import Allowing, StandIn, tokens_for_alice
 from tests.unit.gateway.serving import serve_gateway
 
@@ -51,15 +47,10 @@ class Api:
 async def api() -> AsyncIterator[Api]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
-        trust = TrustBundle(folder / "trust")
-        signers = {}
-        for service in ("gateway", "authsvc"):
-            keys = KeyPair.generate()
-            trust.publish(service, keys)
-            signers[service] = TokenSigner(service, keys)
-        verifier = TokenVerifier(trust)
+        keyring = Keyring(folder / "trust")
+        verifier = keyring.verifier()
         stand_ins = {"authsvc": StandIn(), "metasvc": StandIn(), "blobsvc": StandIn()}
-        stand_ins["authsvc"].replies["TokenService.CreateIdentityToken"] = tokens_for_alice(signers["authsvc"])
+        stand_ins["authsvc"].replies["TokenService.CreateIdentityToken"] = tokens_for_alice(keyring)
         contracts = {"authsvc": roadstead.auth.v1, "metasvc": roadstead.meta.v1}
         servers = {}
         for service, stand_in in stand_ins.items():
@@ -75,19 +66,17 @@ async def api() -> AsyncIterator[Api]:
             stack,
             folder,
             stand_ins,
-            signers["gateway"],
-            verifier,
+            keyring,
             limits=Limits(drain_seconds=0.2, json_bytes=4096, request_seconds=5.0),
             **SETTINGS,
         )
         gateway.http.base_url = gateway.http.base_url.join("/api/v2.0")
-        token = signers["authsvc"].sign(IdentityToken(subject="user:7", kind="user", id=7, name="alice")).text
         yield Api(
             gateway.app,
             gateway.http,
             stand_ins["authsvc"],
             stand_ins["metasvc"],
             servers,
-            {"Authorization": f"Bearer {token}"},
+            {"Authorization": f"Bearer {keyring.identity_token(name='alice')}"},
             gateway.port,
         )

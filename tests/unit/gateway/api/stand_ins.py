@@ -17,8 +17,7 @@ from svckit.access.call import Call, current_call
 from svckit.access.decision import ProjectDecision, ProjectKey, ResolvedProject
 from svckit.errors import DomainError, Unauthenticated
 from svckit.rpc import RpcServer
-from svckit.tokens import IdentityToken
-from svckit.tokens.signer import TokenSigner
+from tests.harness.keyring import Keyring
 
 Reply = Message | DomainError | Callable[[Any], Message]
 
@@ -105,15 +104,14 @@ def methods_of(package: ModuleType) -> Iterator[MethodDescriptor]:
                 yield from service.methods
 
 
-def tokens_for_alice(signer: TokenSigner) -> Callable[[token_pb.CreateIdentityTokenRequest], Message]:
+def tokens_for_alice(keyring: Keyring) -> Callable[[token_pb.CreateIdentityTokenRequest], Message]:
     """Knows alice and her password."""
 
     def create(request: token_pb.CreateIdentityTokenRequest) -> Message:
         password = request.credentials.password
         if (password.username, password.secret) != ("alice", "open sesame"):
             raise Unauthenticated("UNAUTHORIZED", "wrong name or password")
-        token = signer.sign(IdentityToken(subject="user:7", kind="user", id=7, name="alice"))
-        return token_pb.CreateIdentityTokenResponse(token=token.text, expires_in_seconds=300)
+        return token_pb.CreateIdentityTokenResponse(token=keyring.identity_token(name="alice"), expires_in_seconds=300)
 
     return create
 

@@ -22,7 +22,6 @@ from svckit.errors import NotFound, Unavailable
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings, open_channel
 from svckit.tokens import ActingToken
-from svckit.tokens.signer import ServiceTokenSource
 from tests.unit.svckit.rpc.world import Installation
 
 
@@ -83,7 +82,7 @@ async def checker(installation: Installation) -> AsyncIterator[RemoteChecker]:
         server.add(access_service_pb2_grpc.add_AccessServiceServicer_to_server, Authsvc())
         server.add(add_look_up_project, None)
         await server.start()
-        tokens = ServiceTokenSource(installation.signers["metasvc"], lambda: installation.now)
+        tokens = installation.keyring.service_tokens("metasvc")
         async with open_channel(str(server.addresses[0]), service_tokens=tokens) as channel:
             yield RemoteChecker(channel)
         await server.drain(0)

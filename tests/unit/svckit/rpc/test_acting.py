@@ -15,10 +15,9 @@ from svckit.access.call import Call, current_call, serving
 from svckit.access.principal import Principal
 from svckit.actor import Actor
 from svckit.errors import Denied, Invalid
-from svckit.keys import KeyPair
 from svckit.rpc import open_channel
 from svckit.tokens import ActingToken, IdentityToken
-from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
+from svckit.tokens.signer import ActingTokenSource, TokenSigner
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
 from tests.unit.svckit.tokens import forge
@@ -32,7 +31,7 @@ def _alice() -> Principal:
 
 
 def _source(installation: Installation, service: str = "jobsvc", audience: str = "metasvc") -> ActingTokenSource:
-    return ActingTokenSource(installation.signers[service], audience, lambda: installation.now)
+    return installation.keyring.acting_tokens(service, audience)
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ async def test_what_it_calls_in_turn_is_not_told_that_it_acts(
 ) -> None:
     """metasvc passes on a call of jobsvc's: the token was for metasvc, so the call is nobody's now."""
     second = await start_server(listen=(f"unix:{socket_dir}/second",))
-    tokens = ServiceTokenSource(installation.signers["metasvc"], lambda: installation.now)
+    tokens = installation.keyring.service_tokens("metasvc")
     async with open_channel(str(second.addresses[0]), service_tokens=tokens) as onward:
 
         async def passes_on(request: Any, context: Any) -> Any:
@@ -141,7 +140,7 @@ async def test_a_callers_token_beside_the_marker_is_refused_from_a_channel_too(
 
 
 async def test_a_channel_does_not_both_pass_on_and_act(installation: Installation) -> None:
-    tokens = ServiceTokenSource(installation.signers["jobsvc"])
+    tokens = installation.keyring.service_tokens("jobsvc")
     with pytest.raises(ValueError, match="passes on calls, or acts"):
         open_channel("unix:/nowhere", service_tokens=tokens, acting_tokens=_source(installation))
 
@@ -173,15 +172,13 @@ def _changed(token: str) -> str:
 async def test_a_forged_marker_acts_for_nobody(stub: Any, installation: Installation, forgery: str) -> None:
     user = Actor("user", 7, "alice")
     claims = ActingToken(subject="service:jobsvc", on_behalf_of=user)
-    gateway = installation.keypairs["gateway"]
+    gateway = installation.keyring.keypairs["gateway"]
     gateways = forge.payload(iss="gateway", sub="service:gateway", aud="metasvc", access=None)
     forgeries: dict[str, Callable[[], str]] = {
         "a service token": lambda: installation.service("jobsvc"),
         "an identity token": installation.user,
-        "a key of nobody's": lambda: _signed(
-            TokenSigner("jobsvc", KeyPair.generate(), lambda: installation.now), claims
-        ),
-        "another service's key": lambda: _signed(installation.signers["worker"], claims),
+        "a key of nobody's": lambda: _signed(installation.keyring.stranger("jobsvc"), claims),
+        "another service's key": lambda: _signed(installation.keyring.signer("worker"), claims),
         "the gateway's key": lambda: forge.signed(gateway, forge.header(gateway, typ="acting+jwt"), gateways),
         "another audience": lambda: installation.acting("jobsvc", "authsvc", user),
         "no audience": lambda: installation.acting("jobsvc", "roadstead", user),

@@ -26,7 +26,7 @@ _REQUEST = guarded_pb2.Request(repository="library/alpine")
 
 @pytest.fixture
 async def tokens(installation: Installation) -> ServiceTokenSource:
-    return ServiceTokenSource(installation.signers["gateway"], lambda: installation.now)
+    return installation.keyring.service_tokens("gateway")
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_a_token_travels_through_two_services(
     start_server: Any, socket_dir: Path, servicer: GuardedServicer, installation: Installation, stub: Any
 ) -> None:
     second = await start_server(listen=(f"unix:{socket_dir}/second",))
-    tokens = ServiceTokenSource(installation.signers["metasvc"], lambda: installation.now)
+    tokens = installation.keyring.service_tokens("metasvc")
     async with open_channel(str(second.addresses[0]), service_tokens=tokens) as onward:
 
         async def passes_on(request: Any, context: Any) -> Any:

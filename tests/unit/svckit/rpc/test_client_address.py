@@ -8,7 +8,6 @@ import pytest
 
 from svckit.access.call import Call, serving
 from svckit.rpc import open_channel
-from svckit.tokens.signer import ServiceTokenSource
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
@@ -66,8 +65,8 @@ async def test_the_address_goes_along_through_two_services(
     start_server: Any, socket_dir: Path, servicer: GuardedServicer, installation: Installation
 ) -> None:
     first, second = await start_server(), await start_server(listen=(f"unix:{socket_dir}/second",))
-    gateway = ServiceTokenSource(installation.signers["gateway"], lambda: installation.now)
-    metasvc = ServiceTokenSource(installation.signers["metasvc"], lambda: installation.now)
+    gateway = installation.keyring.service_tokens("gateway")
+    metasvc = installation.keyring.service_tokens("metasvc")
     async with (
         open_channel(str(first.addresses[0]), service_tokens=gateway) as edge,
         open_channel(str(second.addresses[0]), service_tokens=metasvc) as onward,

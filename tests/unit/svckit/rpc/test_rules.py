@@ -8,8 +8,7 @@ import pytest
 
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
-from svckit.tokens import Access, RegistryToken
-from svckit.tokens.signer import TokenSigner
+from svckit.tokens import RegistryToken
 from tests.unit.svckit.rpc.contract import guarded_pb2
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, reason_of
 
@@ -361,11 +360,7 @@ async def test_a_service_takes_only_the_kinds_of_token_it_names(start_server: An
 async def test_a_token_of_another_kind_or_for_another_audience_is_no_callers_token(
     stub: Any, installation: Installation
 ) -> None:
-    elsewhere = TokenSigner(
-        "authsvc", installation.keypairs["authsvc"], lambda: installation.now, registry_audience="another-registry"
-    )
-    access = (Access("repository", "library/alpine", frozenset({"pull"}), 1),)
-    foreign = elsewhere.sign(RegistryToken(subject="user:7", access=access)).text
+    foreign = installation.keyring.registry_token(("library/alpine", "pull", 1), audience="another-registry")
     request = guarded_pb2.Request(repository="library/alpine")
     for token in (installation.service("metasvc"), installation.ticket(), installation.grant(), foreign):
         with pytest.raises(grpc.aio.AioRpcError) as refused:

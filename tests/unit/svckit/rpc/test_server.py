@@ -305,7 +305,7 @@ async def test_tokens_larger_than_grpcs_own_limit_arrive(stub: Any, installation
     from svckit.tokens import Access, RegistryToken
 
     many = tuple(Access("repository", f"library/{'x' * 40}{n}", frozenset({"pull"}), 1) for n in range(85))
-    token = installation.signers["authsvc"].sign(RegistryToken(subject="user:7", access=many)).text
+    token = installation.keyring.signer("authsvc").sign(RegistryToken(subject="user:7", access=many)).text
     assert 12_000 < len(token) < 16_384
     request = guarded_pb2.Request(repository=many[84].name)
     assert (await stub.Pull(request, metadata=[("authorization", f"Bearer {token}")])).project_id == 1

@@ -8,80 +8,53 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from blobsvc.domain.model import BlobKey
 from svckit.access.call import Call, current_call
 from svckit.access.decision import NOT_VISIBLE, ProjectDecision, ProjectKey, ResolvedProject
 from svckit.actor import Actor
 from svckit.errors import NotFound
-from svckit.keys import KeyPair
-from svckit.tokens import (
-    Access,
-    ActingToken,
-    Claims,
-    Grant,
-    IdentityToken,
-    Receipt,
-    RegistryToken,
-    ServiceToken,
-    UploadTicket,
-)
-from svckit.tokens.signer import TokenSigner
-from svckit.tokens.verifier import TokenVerifier
-from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring, identity
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 
 NOW = 1_800_000_000.0
 DIGEST = "sha256:" + "a" * 64
+REPOSITORY = "library/alpine"
 
 
 class Installation:
-    """Signs whatever a test wants signed, and verifies it as a service would."""
+    """Signs whatever a test wants signed, at a time that stands still until a test moves it."""
 
     def __init__(self, folder: Path) -> None:
         self.now = NOW
-        self.trust = TrustBundle(folder)
-        self.signers: dict[str, TokenSigner] = {}
-        self.keypairs: dict[str, KeyPair] = {}
-        for service in ("authsvc", "metasvc", "blobsvc", "jobsvc", "worker", "gateway"):
-            keypair = self.keypairs[service] = KeyPair.generate()
-            self.trust.publish(service, keypair)
-            self.signers[service] = TokenSigner(service, keypair, lambda: self.now)
-        self.stranger = TokenSigner("authsvc", KeyPair.generate(), lambda: self.now)
-        self.verifier = TokenVerifier(self.trust, lambda: self.now)
-
-    def _sign(self, service: str, claims: Claims, lifetime_seconds: int | None = None) -> str:
-        return self.signers[service].sign(claims, lifetime_seconds=lifetime_seconds).text
+        self.keyring = Keyring(folder, lambda: self.now)
+        self.verifier = self.keyring.verifier()
 
     def user(self, id_: int = 7, *, is_admin: bool = False) -> str:
-        claims = IdentityToken(subject=f"user:{id_}", kind="user", id=id_, name=f"user{id_}", is_admin=is_admin)
-        return self._sign("authsvc", claims)
+        return self.keyring.identity_token(id_, is_admin=is_admin)
 
     def robot(self, id_: int = 12) -> str:
-        return self._sign("authsvc", IdentityToken(subject=f"robot:{id_}", kind="robot", id=id_, name="robot$ci"))
+        return self.keyring.robot_token(id_)
 
-    def registry(self, subject: str = "user:7", repository: str = "library/alpine", *actions: str) -> str:
-        access = Access("repository", repository, frozenset(actions or {"pull"}), project_id=1)
-        return self._sign("authsvc", RegistryToken(subject=subject, access=(access,)))
+    def registry(self, subject: str = "user:7", repository: str = REPOSITORY, *actions: str) -> str:
+        return self.keyring.registry_token((repository, ",".join(actions or ("pull",)), 1), subject=subject)
 
     def catalog(self) -> str:
-        access = Access("registry", "catalog", frozenset({"*"}))
-        return self._sign("authsvc", RegistryToken(subject="user:1", access=(access,)))
+        return self.keyring.catalog_token()
 
     def service(self, name: str) -> str:
-        return self._sign(name, ServiceToken(subject=f"service:{name}"))
+        return self.keyring.service_token(name)
 
     def acting(self, name: str, audience: str = "metasvc", on_behalf_of: Actor | None = None) -> str:
-        claims = ActingToken(subject=f"service:{name}", on_behalf_of=on_behalf_of)
-        return self.signers[name].sign(claims, audience=audience).text
+        return self.keyring.acting_token(name, audience, on_behalf_of)
 
     def ticket(self, lifetime_seconds: int = 3600) -> str:
-        claims = UploadTicket(subject="user:7", upload_id="u1", repository="library/alpine", project_id=1)
-        return self._sign("blobsvc", claims, lifetime_seconds)
+        return self.keyring.ticket("u1", REPOSITORY, lifetime_seconds=lifetime_seconds)
 
     def receipt(self) -> str:
-        return self._sign("blobsvc", Receipt(subject="user:7", **_BLOB))
+        return self.keyring.receipt(REPOSITORY, DIGEST, size=3)
 
     def grant(self, subject: str = "user:7") -> str:
-        return self._sign("metasvc", Grant(subject=subject, **_BLOB))
+        return self.keyring.grant(BlobKey.of(DIGEST, 1), 3, repository=REPOSITORY, subject=subject)
 
     def expired(self, token: Callable[[], str]) -> str:
         self.now -= 10_000
@@ -91,16 +64,7 @@ class Installation:
             self.now += 10_000
 
     def forged_user(self) -> str:
-        return self.stranger.sign(IdentityToken(subject="user:7", kind="user", id=7, name="user7")).text
-
-
-_BLOB: dict[str, Any] = {
-    "repository": "library/alpine",
-    "project_id": 1,
-    "digest": DIGEST,
-    "generation": 1,
-    "size": 3,
-}
+        return self.keyring.stranger("authsvc").sign(identity()).text
 
 
 @dataclass

@@ -1,17 +1,13 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from svckit.keys import KeyPair
-from svckit.services import SERVICES
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring
 from tests.unit.svckit.tokens.forge import Clock
-
-
-@pytest.fixture(scope="session")
-def keys() -> dict[str, KeyPair]:
-    return {service: KeyPair.generate() for service in SERVICES}
 
 
 @pytest.fixture
@@ -20,13 +16,20 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def trust(tmp_path: Path, keys: dict[str, KeyPair]) -> TrustBundle:
-    bundle = TrustBundle(tmp_path / "trust")
-    for service, keypair in keys.items():
-        bundle.publish(service, keypair)
-    return bundle
+def keyring(tmp_path: Path, clock: Clock) -> Keyring:
+    return Keyring(tmp_path / "trust", clock)
 
 
 @pytest.fixture
-def verifier(trust: TrustBundle, clock: Clock) -> TokenVerifier:
-    return TokenVerifier(trust, clock)
+def keys(keyring: Keyring) -> Mapping[str, KeyPair]:
+    return keyring.keypairs
+
+
+@pytest.fixture
+def trust(keyring: Keyring) -> TrustBundle:
+    return keyring.trust
+
+
+@pytest.fixture
+def verifier(keyring: Keyring) -> TokenVerifier:
+    return keyring.verifier()

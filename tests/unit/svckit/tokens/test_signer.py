@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Mapping
 
 import jwt
 import pytest
@@ -21,7 +22,7 @@ from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSig
 from svckit.tokens.verifier import TokenVerifier
 from tests.unit.svckit.tokens.forge import NOW, Clock
 
-Keys = dict[str, KeyPair]
+Keys = Mapping[str, KeyPair]
 
 TICKET = UploadTicket(subject="user:7", upload_id="u", repository="p/r", project_id=3)
 RECEIPT = Receipt(subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=2, size=5)

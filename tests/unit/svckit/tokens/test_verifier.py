@@ -1,6 +1,7 @@
 """What a token must be to count, one wrong thing at a time; and that each string is verified once."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ from tests.unit.svckit.tokens.forge import (
     signed,
 )
 
-Keys = dict[str, KeyPair]
+Keys = Mapping[str, KeyPair]
 
 BLOB = {"repository": "p/r", "project_id": 3, "digest": "sha256:" + "a" * 64, "generation": 1, "size": 10}
 SAMPLES: list[tuple[str, Claims]] = [

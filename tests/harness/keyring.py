@@ -1,0 +1,210 @@
+"""The keys of an installation, and whatever its services would sign with them."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from blobsvc.domain.model import BlobKey, Upload
+from svckit.actor import Actor
+from svckit.keys import KeyPair
+from svckit.services import NAMES
+from svckit.tokens import (
+    Access,
+    ActingToken,
+    Claims,
+    Grant,
+    IdentityToken,
+    Receipt,
+    RegistryToken,
+    ServiceToken,
+    UploadTicket,
+)
+from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE
+from svckit.tokens.signer import ActingTokenSource, ServiceTokenSource, TokenSigner
+from svckit.tokens.verifier import TokenVerifier
+from svckit.trust import TrustBundle
+
+Metadata = tuple[tuple[str, str], ...]
+
+USER_ID = 7
+SUBJECT = f"user:{USER_ID}"
+REPOSITORY = "library/app"
+
+
+class Keyring:
+    """Every service has a key pair, and each trusts all others.
+
+    Attributes:
+        folder: of the trust bundle.
+        trust: the bundle.
+        keypairs: by service.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        """Makes the keys.
+
+        Args:
+            folder: becomes the trust bundle's.
+            clock: of all signers and verifiers, in seconds since the epoch.
+        """
+        self.folder = folder
+        self.keypairs: Mapping[str, KeyPair] = {service: KeyPair.generate() for service in NAMES}
+        self._clock = clock
+        folder.mkdir(parents=True, exist_ok=True)
+        for service, keypair in self.keypairs.items():
+            # `TrustBundle.publish` flushes each to the disk, which takes longer than a small test.
+            (folder / f"{service}.jwks.json").write_text(json.dumps({"keys": [keypair.to_jwk()]}))
+        self.trust = TrustBundle(folder)
+
+    def signer(
+        self,
+        service: str,
+        *,
+        key_of: str | None = None,
+        seconds_ago: float = 0,
+        registry_audience: str = DEFAULT_REGISTRY_AUDIENCE,
+    ) -> TokenSigner:
+        """Signs as a service.
+
+        Args:
+            service: in whose name.
+            key_of: another service, for one that signs in a name that is not its own.
+            seconds_ago: when it seems to sign.
+            registry_audience: of registry tokens.
+        """
+        return TokenSigner(
+            service,
+            self.keypairs[key_of or service],
+            lambda: self._clock() - seconds_ago,
+            registry_audience=registry_audience,
+        )
+
+    def stranger(self, service: str) -> TokenSigner:
+        """Signs in the name of a service with a key that nobody trusts."""
+        return TokenSigner(service, KeyPair.generate(), self._clock)
+
+    def verifier(self) -> TokenVerifier:
+        """A new one, which remembers nothing yet."""
+        return TokenVerifier(self.trust, self._clock)
+
+    def service_tokens(self, service: str) -> ServiceTokenSource:
+        """What a channel of a service says who calls."""
+        return ServiceTokenSource(self.signer(service), self._clock)
+
+    def acting_tokens(self, service: str, audience: str) -> ActingTokenSource:
+        """What a channel on which a service acts for itself says."""
+        return ActingTokenSource(self.signer(service), audience, self._clock)
+
+    def sign(
+        self, service: str, claims: Claims, *, lifetime_seconds: int | None = None, audience: str | None = None
+    ) -> str:
+        """A token of any kind."""
+        return self.signer(service).sign(claims, lifetime_seconds=lifetime_seconds, audience=audience).text
+
+    def registry_token(
+        self, *access: tuple[str, str, int], subject: str = SUBJECT, audience: str = DEFAULT_REGISTRY_AUDIENCE
+    ) -> str:
+        """A registry token for some repositories: the name, the actions separated by commas, and the project's id."""
+        claims = RegistryToken(
+            subject=subject,
+            access=tuple(
+                Access("repository", name, frozenset(actions.split(",")), project_id)
+                for name, actions, project_id in access
+            ),
+        )
+        return self.signer("authsvc", registry_audience=audience).sign(claims).text
+
+    def catalog_token(self, user_id: int = 1) -> str:
+        """A registry token that lists all repositories."""
+        access = Access("registry", "catalog", frozenset({"*"}))
+        return self.sign("authsvc", RegistryToken(subject=f"user:{user_id}", access=(access,)))
+
+    def identity_token(self, user_id: int = USER_ID, *, name: str = "", is_admin: bool = False) -> str:
+        """A user's."""
+        return self.sign("authsvc", identity(user_id, name=name, is_admin=is_admin))
+
+    def robot_token(self, robot_id: int, name: str = "robot$ci") -> str:
+        """A robot's identity token."""
+        claims = IdentityToken(subject=f"robot:{robot_id}", kind="robot", id=robot_id, name=name)
+        return self.sign("authsvc", claims)
+
+    def service_token(self, service: str) -> str:
+        """Which service is calling."""
+        return self.sign(service, ServiceToken(subject=f"service:{service}"))
+
+    def acting_token(self, service: str, audience: str, on_behalf_of: Actor | None = None) -> str:
+        """The marker of a service that acts for itself."""
+        claims = ActingToken(subject=f"service:{service}", on_behalf_of=on_behalf_of)
+        return self.sign(service, claims, audience=audience)
+
+    def ticket(
+        self,
+        upload_id: str,
+        repository: str = REPOSITORY,
+        *,
+        project_id: int = 1,
+        subject: str = SUBJECT,
+        lifetime_seconds: int = 600,
+    ) -> str:
+        """blobsvc's, for an upload."""
+        claims = UploadTicket(subject=subject, upload_id=upload_id, repository=repository, project_id=project_id)
+        return self.sign("blobsvc", claims, lifetime_seconds=lifetime_seconds)
+
+    def ticket_of(self, upload: Upload) -> str:
+        """The ticket of an upload's owner."""
+        owner = upload.owner
+        return self.ticket(str(upload.id), owner.repository, project_id=owner.project_id, subject=owner.subject)
+
+    def receipt(
+        self,
+        repository: str,
+        digest: str,
+        *,
+        size: int = 100,
+        generation: int = 1,
+        project_id: int = 1,
+        subject: str = SUBJECT,
+        signer: TokenSigner | None = None,
+    ) -> str:
+        """blobsvc's, or of somebody who calls himself that."""
+        claims = Receipt(
+            subject=subject,
+            repository=repository,
+            project_id=project_id,
+            digest=digest,
+            generation=generation,
+            size=size,
+        )
+        return (signer or self.signer("blobsvc")).sign(claims).text
+
+    def grant(
+        self, key: BlobKey, size: int, *, repository: str = REPOSITORY, project_id: int = 1, subject: str = SUBJECT
+    ) -> str:
+        """metasvc's, for a blob."""
+        claims = Grant(
+            subject=subject,
+            repository=repository,
+            project_id=project_id,
+            digest=str(key.digest),
+            generation=key.generation.number,
+            size=size,
+        )
+        return self.sign("metasvc", claims)
+
+
+def identity(user_id: int = USER_ID, *, name: str = "", is_admin: bool = False) -> IdentityToken:
+    """What a user's identity token says."""
+    return IdentityToken(
+        subject=f"user:{user_id}", kind="user", id=user_id, name=name or f"user{user_id}", is_admin=is_admin
+    )
+
+
+def bearer(token: str) -> Metadata:
+    """The metadata of a call with a caller's token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+def from_service(token: str) -> Metadata:
+    """The metadata of a call that says which service is calling."""
+    return (("x-roadstead-service", token),)
