@@ -22,6 +22,7 @@ from tests.access.keyring import keys_of
 from tests.harness.contracts import reason_of
 from tests.harness.images import Image, image
 from tests.harness.installation import Installation
+from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, Login, Management
 
@@ -57,6 +58,7 @@ class Realm:
             params={"service": "harbor-registry", "scope": scopes},
             auth=login.basic,
             trust_env=False,
+            verify=NO_TLS,
         )
         token: str = answer.raise_for_status().json()["token"]
         return token
@@ -116,6 +118,7 @@ class Realm:
             f"{self.installation.http_url}/v2/{repository or self.repository}/manifests/v1",
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
+            verify=NO_TLS,
         )
 
 

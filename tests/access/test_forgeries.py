@@ -28,6 +28,7 @@ from svckit.keys import KeyPair
 from tests.access.realm import Realm, bearer, outcome
 from tests.harness.contracts import reason_of
 from tests.harness.images import digest_of, image
+from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER
 
@@ -146,6 +147,7 @@ def test_a_forged_identity_is_nobody(realm: Realm, name: str) -> None:
         f"{realm.installation.http_url}/api/v2.0/users/current",
         headers={"Authorization": f"Bearer {token}"},
         trust_env=False,
+        verify=NO_TLS,
     )
 
     assert over_grpc.startswith("UNAUTHENTICATED")
@@ -199,7 +201,9 @@ class TestDocuments:
 
     def test_over_http_neither(self, realm: Realm) -> None:
         digest = realm.pushed.layers[0]["digest"]
-        with httpx.Client(base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False) as client:
+        with httpx.Client(
+            base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False, verify=NO_TLS
+        ) as client:
             assert client.get(f"/v2/{realm.repository}/blobs/{digest}").status_code in (401, 404)
             assert client.get(f"/v2/{realm.other_repository}/blobs/{digest}").status_code == 404
             mounted = client.post(
@@ -288,7 +292,9 @@ class TestDocuments:
         assert by_forger == "UNAUTHENTICATED TICKET_INVALID"
 
     def test_an_upload_url_does_not_work_for_another_repository(self, realm: Realm) -> None:
-        with httpx.Client(base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False) as client:
+        with httpx.Client(
+            base_url=realm.installation.http_url, auth=realm.other.basic, trust_env=False, verify=NO_TLS
+        ) as client:
             started = client.post(f"/v2/{realm.other_repository}/blobs/uploads/")
             moved = started.headers["Location"].replace(realm.other_repository, realm.repository)
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.harness.images import DOCKER_MANIFEST, Image, image
+from tests.harness.plain_http import NO_TLS
 from tests.harness.workspace import Login, Workspace
 
 pytestmark = pytest.mark.clients
@@ -96,7 +97,7 @@ class Docker:
 @pytest.fixture
 def docker(workspace: Workspace, login: Login) -> Iterator[Docker]:
     """The engine, logged in."""
-    with httpx.Client(base_url=workspace.http_url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=workspace.http_url, timeout=60, trust_env=False, verify=NO_TLS) as client:
         yield Docker(client, login)
 
 

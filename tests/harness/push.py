@@ -5,13 +5,14 @@ from urllib.parse import urljoin
 import httpx
 
 from tests.harness.images import Image
+from tests.harness.plain_http import NO_TLS
 from tests.harness.workspace import Login
 
 
 def push(http_url: str, login: Login, repository: str, pushed: Image, *tags: str) -> str:
     """Pushes an image, or an index with its images, under these tags; without any by its digest. Returns its digest."""
     scope = f"repository:{repository}:pull,push"
-    with httpx.Client(base_url=http_url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=http_url, timeout=30, trust_env=False, verify=NO_TLS) as client:
         answer = client.get("/service/token", params={"scope": scope}, auth=login.basic)
         assert answer.status_code == 200, answer.text
         client.headers["Authorization"] = f"Bearer {answer.json()['token']}"

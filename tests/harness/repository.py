@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +12,12 @@ from urllib.parse import urljoin
 import httpx
 
 from tests.harness.images import OCI_LAYER, OCI_MANIFEST, digest_of
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import Headers, RawAnswer, RawConnection
 from tests.harness.workspace import Login
 
 EMPTY_CONFIG = b"{}"
 EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
-
-
-# Nothing here is spoken over TLS, and httpx would read all of the machine's certificates for each client.
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class FaultError(AssertionError):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.harness.installation import Installation
+from tests.harness.plain_http import NO_TLS
 
 PROJECT_ADMIN, DEVELOPER, GUEST, MAINTAINER, LIMITED_GUEST = 1, 2, 3, 4, 5
 
@@ -38,7 +39,11 @@ class Management:
         """Logs in with the password that the installation keeps."""
         self.admin = Login("admin", installation.admin_password)
         self.client = httpx.Client(
-            base_url=f"{installation.http_url}/api/v2.0", auth=self.admin.basic, timeout=30, trust_env=False
+            base_url=f"{installation.http_url}/api/v2.0",
+            auth=self.admin.basic,
+            timeout=30,
+            trust_env=False,
+            verify=NO_TLS,
         )
 
     def create_project(self, *, public: bool = False, storage_limit: int | None = None) -> str:

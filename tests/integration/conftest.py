@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.harness.installation import Installation, postgresql_variables
+from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
-from tests.harness.repository import EMPTY_CONFIG, NO_TLS, MakeRepository, Repository, open_repository
+from tests.harness.repository import EMPTY_CONFIG, MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
 from tests.harness.workspace import Login, Workspace
 

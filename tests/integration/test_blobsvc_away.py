@@ -12,6 +12,7 @@ import pytest
 from roadstead.meta.v1.manifest_service_pb2 import PutManifestRequest
 from tests.harness.images import Image, image
 from tests.harness.meta_rows import MetaRows
+from tests.harness.plain_http import NO_TLS
 from tests.harness.platform_caller import Push, Step, calling_platform
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
@@ -48,6 +49,7 @@ def put_over_http(services: Services, repository: str, pushed: Image) -> httpx.R
         auth=("admin", services.admin_password),
         timeout=WAIT_SECONDS,
         trust_env=False,
+        verify=NO_TLS,
     )
 
 

@@ -22,6 +22,7 @@ from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
 from tests.harness.claims import claims_of
 from tests.harness.images import image
 from tests.harness.meta_rows import MetaRows
+from tests.harness.plain_http import NO_TLS
 from tests.harness.platform_caller import Push, Step, calling_platform, messages
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
@@ -138,6 +139,7 @@ def new_scene(services: Services) -> Iterator[NewScene]:
                 auth=("admin", services.admin_password),
                 timeout=WAIT_SECONDS,
                 trust_env=False,
+                verify=NO_TLS,
             )
             assert answer.status_code == 201, answer.text
             repository = f"{project}/app"

@@ -21,6 +21,7 @@ import pytest
 
 from tests.harness.images import Image, digest_of, image
 from tests.harness.meta_rows import MetaRows
+from tests.harness.plain_http import NO_TLS
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
 from tests.harness.waiting import wait_until
@@ -159,7 +160,7 @@ class Pusher:
 @pytest.fixture
 def new_pusher(services: Services) -> Iterator[Callable[[], Pusher]]:
     admin = ("admin", services.admin_password)
-    with httpx.Client(base_url=services.http_url, timeout=WAIT_SECONDS, trust_env=False) as client:
+    with httpx.Client(base_url=services.http_url, timeout=WAIT_SECONDS, trust_env=False, verify=NO_TLS) as client:
 
         def make() -> Pusher:
             project = f"crash{random.getrandbits(40):x}"

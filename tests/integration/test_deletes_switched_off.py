@@ -9,7 +9,8 @@ import pytest
 
 from tests.harness.images import digest_of
 from tests.harness.installation import Installation, running_installation
-from tests.harness.repository import EMPTY_CONFIG, NO_TLS, Repository, dumped, error_code, open_repository, token_for
+from tests.harness.plain_http import NO_TLS
+from tests.harness.repository import EMPTY_CONFIG, Repository, dumped, error_code, open_repository, token_for
 from tests.harness.workspace import MAINTAINER, Login, Management
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.harness.images import OCI_MANIFEST, Image, image
 from tests.harness.installation import Installation, StartInstallation
 from tests.harness.meta_rows import MetaRows
+from tests.harness.plain_http import NO_TLS
 from tests.harness.pushed import Stored
 
 REPOSITORY = "library/kept"
@@ -49,7 +50,7 @@ class Pusher:
 @contextmanager
 def pusher_of(installation: Installation) -> Iterator[Pusher]:
     """A client with a token, with connections of its own."""
-    with httpx.Client(base_url=installation.http_url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=installation.http_url, timeout=60, trust_env=False, verify=NO_TLS) as client:
         answer = client.get(
             "/service/token",
             params={"service": "harbor-registry", "scope": f"repository:{REPOSITORY}:pull,push"},

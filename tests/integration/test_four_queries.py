@@ -10,6 +10,7 @@ import pytest
 from tests.harness.images import OCI_CONFIG, OCI_MANIFEST, Image, image, write_oci_layout
 from tests.harness.installation import Installation, postgresql_variables, running_installation
 from tests.harness.meta_rows import MetaRows
+from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.programs import Client
 
@@ -55,6 +56,7 @@ def push(installation: Installation, pushed: Image, folder: Path) -> None:
         json={"project_name": "test"},
         auth=("admin", password),
         trust_env=False,
+        verify=NO_TLS,
     )
     assert created.status_code == 201, created.text
     crane = Client("crane", folder)

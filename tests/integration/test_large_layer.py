@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from tests.harness.installation import Installation, running_installation
+from tests.harness.plain_http import NO_TLS
 
 pytestmark = pytest.mark.slow
 
@@ -187,6 +188,7 @@ def registry(large_installation: Installation) -> Registry:
         auth=("admin", large_installation.admin_password),
         timeout=TIMEOUT_SECONDS,
         trust_env=False,
+        verify=NO_TLS,
     )
     return Registry(large_installation, answer.raise_for_status().json()["token"])
 

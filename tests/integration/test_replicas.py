@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.postgres_server import PostgresServer
 from tests.harness.replicas import ReplicaSet, replicas
-from tests.harness.repository import EMPTY_CONFIG, NO_TLS, Repository, closing, dumped, open_repository
+from tests.harness.repository import EMPTY_CONFIG, Repository, closing, dumped, open_repository
 from tests.harness.workspace import MAINTAINER, Login
 
 CONTENT = bytes(range(256)) * 12_000

@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.images import OCI_MANIFEST, Image, image, index
 from tests.harness.installation import Installation
+from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, GUEST, Login, Management
 
@@ -73,7 +74,11 @@ class Walk:
 @pytest.fixture
 def walk(installation: Installation, management: Management) -> Iterator[Walk]:
     with httpx.Client(
-        base_url=installation.http_url, auth=management.admin.basic, timeout=30, trust_env=False
+        base_url=installation.http_url,
+        auth=management.admin.basic,
+        timeout=30,
+        trust_env=False,
+        verify=NO_TLS,
     ) as client:
         description = client.get("/api/v2.0/openapi.json").json()
         templates = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}

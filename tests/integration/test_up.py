@@ -14,6 +14,7 @@ import pytest
 
 from svckit.services import SERVICES
 from tests.harness.installation import Installation, InstallationError, StartInstallation
+from tests.harness.plain_http import NO_TLS
 
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
 
@@ -36,6 +37,7 @@ def log_in(installation: Installation, password: str) -> int:
         f"{installation.http_url}/service/token",
         params={"service": "harbor-registry", "account": "admin"},
         auth=("admin", password),
+        verify=NO_TLS,
     ).status_code
 
 
@@ -48,7 +50,7 @@ def mode(path: Path) -> int:
 
 
 def test_docker_is_asked_for_a_token_of_this_host(installation: Installation) -> None:
-    response = httpx.get(f"{installation.http_url}/v2/")
+    response = httpx.get(f"{installation.http_url}/v2/", verify=NO_TLS)
 
     assert response.status_code == 401
     challenge = response.headers["www-authenticate"]
@@ -200,7 +202,7 @@ def test_several_gateways_serve_one_address_and_one_may_die(start_installation: 
     installation.kill("gateway")
 
     for _ in range(20):
-        assert httpx.get(f"{installation.http_url}/v2/").status_code == 401
+        assert httpx.get(f"{installation.http_url}/v2/", verify=NO_TLS).status_code == 401
 
 
 @pytest.mark.postgres

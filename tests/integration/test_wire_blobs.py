@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from tests.harness.images import OCI_MANIFEST, digest_of
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawConnection, head_of
 from tests.harness.repository import (
     EMPTY_CONFIG,
     EMPTY_MEDIA_TYPE,
-    NO_TLS,
     MakeRepository,
     Repository,
     descriptor,

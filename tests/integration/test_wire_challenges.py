@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.harness.installation import Installation
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawConnection
-from tests.harness.repository import NO_TLS, challenge_of, token_for
+from tests.harness.repository import challenge_of, token_for
 from tests.harness.second_gateway import second_gateway
 from tests.harness.workspace import Management, Workspace
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.harness.images import digest_of
 from tests.harness.installation import Installation
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
-from tests.harness.repository import NO_TLS, Repository, refuse_fault
+from tests.harness.repository import Repository, refuse_fault
 from tests.harness.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("no_errors_logged")

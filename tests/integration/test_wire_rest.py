@@ -9,8 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawConnection
-from tests.harness.repository import EMPTY_CONFIG, NO_TLS, MakeRepository, error_code, refuse_fault
+from tests.harness.repository import EMPTY_CONFIG, MakeRepository, error_code, refuse_fault
 from tests.harness.workspace import Login, Management, Workspace
 
 pytestmark = pytest.mark.usefixtures("no_errors_logged")

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
-from tests.harness.repository import NO_TLS, MakeRepository, Repository, closing, error_code
+from tests.harness.repository import MakeRepository, Repository, closing, error_code
 from tests.harness.waiting import wait_until
 from tests.harness.workspace import Management, Workspace
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from tests.harness.images import Image
+from tests.harness.plain_http import NO_TLS
 from tests.harness.soak.traffic import AWAY, Attempt, Traffic
 from tests.harness.workspace import Login
 
@@ -40,7 +41,7 @@ class RegistryClient:
         self._http = httpx.Client(
             base_url=http_url,
             timeout=_ANSWER_SECONDS,
-            transport=httpx.HTTPTransport(local_address=_CLIENT_ADDRESS),
+            transport=httpx.HTTPTransport(local_address=_CLIENT_ADDRESS, verify=NO_TLS),
         )
 
     def log_in(self, *scopes: str) -> None:

@@ -18,6 +18,7 @@ from gateway.server import build_app, hypercorn_config
 from svckit.metrics import Metrics
 from svckit.rpc import open_channel
 from tests.harness.keyring import Keyring
+from tests.harness.plain_http import NO_TLS
 
 
 @dataclass
@@ -73,6 +74,6 @@ async def serve_gateway(
 
     stack.push_async_callback(end)
     http = await stack.enter_async_context(
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10, verify=NO_TLS)
     )
     return ServedGateway(app, port, http, end)

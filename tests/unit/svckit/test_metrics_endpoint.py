@@ -11,6 +11,7 @@ from svckit.metrics import Metrics
 from svckit.metrics_endpoint import MetricsListenError, metrics_endpoint
 from svckit.rpc.address import TcpAddress
 from svckit.settings import ServiceSettings, SettingsError
+from tests.harness.plain_http import NO_TLS
 
 
 def has_ipv6() -> bool:
@@ -22,7 +23,7 @@ def has_ipv6() -> bool:
 
 
 async def scrape(address: TcpAddress | None, path: str = "/metrics", **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
         return await client.get(f"http://{address}{path}", headers=headers)
 
 
