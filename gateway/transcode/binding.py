@@ -96,6 +96,7 @@ class RequestBinder:
         if is_paged(request):
             filled.add(WITH_TOTAL)
         self._fill_body, self.body_fields = self._compile_body(binding, decoders, filled)
+        self._replaced = tuple(_presence_field(request, name) for name in extras.replaced)
         self.has_whole_body = binding.body == "*"
         self._query: dict[str, _Variable] = {}
         query_fields: list[Parameter] = []
@@ -138,6 +139,9 @@ class RequestBinder:
             self._bind_query(message, query)
         if self._fill_body is not None:
             self._fill_body(message, body)
+        for field in self._replaced:
+            if not message.HasField(field.name):
+                _set_to_zero(message, field)
         for name, header in self._headers:
             value = headers(name)
             if value is not None:
@@ -195,6 +199,20 @@ class RequestBinder:
                 read(load(body), message, "", skip)
 
         return fill_request, fields
+
+
+def _presence_field(request: Descriptor, name: str) -> FieldDescriptor:
+    field = request.fields_by_name.get(name)
+    if field is None or not field.has_presence:
+        raise ContractError(f"{request.full_name} has no field {name} that could be left out")
+    return field
+
+
+def _set_to_zero(message: Message, field: FieldDescriptor) -> None:
+    if field.message_type is None:
+        setattr(message, field.name, field.default_value)
+    else:
+        getattr(message, field.name).SetInParent()
 
 
 class _Variable:

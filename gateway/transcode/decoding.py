@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, json_name
+from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, json_name, listed_field
 from gateway.transcode.values import READERS, NotThatValue, refuse_foreign
 from svckit.descriptors import is_map, map_entry
 from svckit.errors import DomainError, FieldViolation, error_for
@@ -113,6 +113,10 @@ class Decoders:
         name = field.name
         if is_map(field):
             return self._map_reader(field)
+        listed = listed_field(field)
+        if listed is not None:
+            read_list = self.of_field(listed)
+            return _message_setter(name, lambda value, into, path: read_list(into, value, path))
         if field.message_type is not None:
             read_message = self._message_reader(field.message_type)
             return _messages_reader(name, read_message) if field.is_repeated else _message_setter(name, read_message)

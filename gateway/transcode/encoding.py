@@ -17,7 +17,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.transcode.fields import FLOATS, ContractError, enum_names, json_name, omits_zero
+from gateway.transcode.fields import FLOATS, ContractError, enum_names, json_name, listed_field, omits_zero
 from gateway.transcode.values import WRITERS, refuse_foreign, write_number
 from svckit.descriptors import is_map, map_entry
 
@@ -106,6 +106,10 @@ class Encoders:
     def _of_values(self, field: FieldDescriptor) -> Write | None:
         if is_map(field):
             return self._of_values(map_entry(field)[1])
+        listed = listed_field(field)
+        if listed is not None:
+            write_list, get_list = self.of_field(listed), attrgetter(listed.name)
+            return lambda message: write_list(get_list(message))
         if field.message_type is not None:
             return self.of_message(field.message_type)
         if field.enum_type is not None:

@@ -46,6 +46,20 @@ def omits_zero(field: FieldDescriptor) -> bool:
     return bool(field.GetOptions().Extensions[rest_pb2.json].omit_zero)
 
 
+def listed_field(field: FieldDescriptor) -> FieldDescriptor | None:
+    """The repeated field that a message field is written as (`as_list`); None for any other field.
+
+    Raises:
+        ContractError: the message holds something else than one repeated field.
+    """
+    if not field.GetOptions().Extensions[rest_pb2.json].as_list:
+        return None
+    held = [] if field.message_type is None or field.is_repeated else list(field.message_type.fields)
+    if len(held) != 1 or not held[0].is_repeated:
+        raise ContractError(f"{field.full_name}: as_list is for a message that holds one repeated field")
+    return held[0]
+
+
 def held_type(field: FieldDescriptor) -> str:
     """The full name of the message that the field holds one or several of; empty where it holds none."""
     return "" if field.message_type is None else str(field.message_type.full_name)

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway.transcode.binding import RESOURCE_NAME_HEADER
 from gateway.transcode.contracts import Binding
 from gateway.transcode.encoding import dump
-from gateway.transcode.fields import FLOATS, enum_names, json_name
+from gateway.transcode.fields import FLOATS, enum_names, json_name, listed_field
 from gateway.transcode.paging import DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE
 from gateway.transcode.route import RpcRoute
 from svckit.descriptors import is_map, map_entry
@@ -184,6 +184,8 @@ class OpenApi:
     def _field(self, held: FieldDescriptor) -> Mapping[str, Any]:
         if is_map(held):
             return {"type": "object", "additionalProperties": self._field(map_entry(held)[1])}
+        if (listed := listed_field(held)) is not None:
+            return self._field(listed)
         single = self._message(held.message_type) if held.message_type is not None else _scalar(held)
         return {"type": "array", "items": single} if held.is_repeated else single
 

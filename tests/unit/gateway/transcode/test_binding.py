@@ -137,6 +137,16 @@ def test_headers_fill_the_fields_that_the_contract_says() -> None:
     assert not bound(route, [], b"", b'{"accept": "body"}').accept
 
 
+def test_what_a_whole_body_leaves_out_is_set_to_its_zero_value_where_the_contract_says_so() -> None:
+    extras = rest_pb2.RestRule(replaced=["holds", "deep"])
+    method = rpc(http_pb2.HttpRule(put="/api/v2.0/fleets", body="*"), extras, request="Fleet")
+    (route,) = compile_bindings(bindings_of(method))
+    assert bound(route, []) == made("Fleet", holds={}, deep=False)
+    assert bound(route, [], b"", b'{"note": "n"}') == made("Fleet", holds={}, deep=False, note="n")
+    said = made("Fleet", holds={"items": [{"size_bytes": 1}]}, deep=True)
+    assert bound(route, [], b"", b'{"holds": [{"size": 1}], "deep": true}') == said
+
+
 def test_a_body_may_be_one_field_and_then_the_query_fills_the_others() -> None:
     route = compiled(post="/api/v2.0/ships", body="ship")
     request = bound(route, [], b"ship_name=n&ship.id=9", b'{"id": 4, "display_name": "d"}')
@@ -193,6 +203,8 @@ def test_a_page_token_goes_before_a_page_number() -> None:
         ({"get": "/api/v2.0/ships"}, {"location": "/api/v2.0/ships/{nothing}"}),
         ({"get": "/api/v2.0/ships"}, {"location": "/api/v2.0/ships/{ships}"}),
         ({"get": "/api/v2.0/ships"}, {"headers": [{"header": "X", "field": "nothing"}]}),
+        ({"post": "/api/v2.0/ships", "body": "*"}, {"replaced": ["nothing"]}),
+        ({"post": "/api/v2.0/ships", "body": "*"}, {"replaced": ["name"]}),
         ({}, {}),
     ],
 )

@@ -39,6 +39,26 @@ def test_what_was_written_is_read_back_the_same() -> None:
     assert read(Encoders().of_message(ship.DESCRIPTOR)(ship)) == ship
 
 
+def test_a_message_that_is_written_as_its_list_is_read_as_one_and_an_empty_list_is_told_from_none() -> None:
+    fleet = made("Fleet", holds={"items": [{"size_bytes": 1}, {"size_bytes": 2}]})
+    document = Encoders().of_message(fleet.DESCRIPTOR)(fleet)
+    assert document == {"holds": [{"size": 1}, {"size": 2}]}
+    assert read(document, "Fleet") == fleet
+    empty = made("Fleet", holds={})
+    assert Encoders().of_message(fleet.DESCRIPTOR)(empty) == {"holds": []}
+    assert read({"holds": []}, "Fleet") == empty != read({}, "Fleet")
+    for wrong, field in (({"items": []}, "holds"), ([1], "holds[0]"), ([{"size": "x"}], "holds[0].size")):
+        with pytest.raises(Invalid) as refused:
+            read({"holds": wrong}, "Fleet")
+        assert [violation.field for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize("compile_type", [Decoders().of_message, Encoders().of_message])
+def test_only_a_message_of_one_list_can_be_written_as_it(compile_type: Any) -> None:
+    with pytest.raises(ContractError, match="as_list"):
+        compile_type(described("NoList"))
+
+
 def test_the_contract_s_own_names_are_understood_where_the_json_name_is_not_given() -> None:
     assert read({"create_time": "2026-01-01T00:00:00Z"}).create_time.seconds == 1767225600
     both = read({"create_time": "2026-01-01T00:00:00Z", "creation_time": "1970-01-01T00:00:01Z"})

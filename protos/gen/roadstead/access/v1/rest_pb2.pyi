@@ -33,6 +33,7 @@ class RestRule(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     COMPOSED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
     name_or_id: _builtins.str
     """Path of a ProjectRef whose path variable may hold a name or an id (Harbor's project_name_or_id):
     a decimal number is an id unless the header X-Is-Resource-Name says "true".
@@ -53,6 +54,12 @@ class RestRule(_message.Message):
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderInput]:
         """Request fields that are filled from headers."""
 
+    @_builtins.property
+    def replaced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Request fields with presence that are set to their zero value where the body leaves them out: Harbor's PUT replaces
+        the whole, and its clients leave out what is empty.
+        """
+
     def __init__(
         self,
         *,
@@ -63,10 +70,11 @@ class RestRule(_message.Message):
         headers: _abc.Iterable[Global___HeaderInput] | None = ...,
         operation_id: _builtins.str = ...,
         composed: _builtins.bool = ...,
+        replaced: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "operation_id", b"operation_id", "success_status", b"success_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "operation_id", b"operation_id", "replaced", b"replaced", "success_status", b"success_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,16 +113,22 @@ class JsonRule(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OMIT_ZERO_FIELD_NUMBER: _builtins.int
+    AS_LIST_FIELD_NUMBER: _builtins.int
     omit_zero: _builtins.bool
     """Whether a zero value (0, "", false, empty list) is left out, as Harbor's omitempty does."""
+    as_list: _builtins.bool
+    """Whether a message that holds one repeated field is written as that list. A repeated field cannot say that it was left
+    out; a message that holds it can.
+    """
     def __init__(
         self,
         *,
         omit_zero: _builtins.bool = ...,
+        as_list: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["omit_zero", b"omit_zero"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_list", b"as_list", "omit_zero", b"omit_zero"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
