@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from authsvc.domain.model import Identity
+from authsvc.domain.model import Identity, Requester
 from authsvc.domain.permission import Permission
-from authsvc.domain.robot import FOR_EVER, RobotSpec
+from authsvc.domain.robot import FOR_EVER, NewRobot, ProjectGrant, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_pb2
 from svckit.errors import FieldViolation, Invalid, Unauthenticated
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from authsvc.domain.model import Member, Project, Robot, User
     from authsvc.domain.project import SeenProject
     from authsvc.domain.robot import NewSecret
+    from roadstead.auth.v1 import robot_service_pb2
+    from svckit.access.call import Call
     from svckit.access.principal import Principal
     from svckit.tokens import Access
     from svckit.trust import TrustedKey
@@ -58,6 +60,11 @@ def known_identity(principal: Principal) -> Identity:
     return identity
 
 
+def to_requester(call: Call) -> Requester:
+    """Who asks for a change, by which request. Raises as `known_identity`."""
+    return Requester(known_identity(call.principal), call.origin)
+
+
 def to_list_request(pages: _Pages, q: str = "", sort: str = "") -> ListRequest:
     """What a list request says."""
     return ListRequest(q, sort, pages.page, pages.page_size, pages.page_token, pages.with_total)
@@ -70,25 +77,47 @@ def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None
     return PasswordCredentials(message.password.username, message.password.secret)
 
 
-def to_robot_spec(
-    permissions: Iterable[robot_pb2.RobotPermission],
-    *,
-    level: str,
-    description: str,
-    duration_days: int | None,
-    disabled: bool,
-) -> RobotSpec:
+def to_new_robot(request: robot_service_pb2.CreateRobotRequest) -> NewRobot:
     """What a robot is to be.
 
     Raises:
         DomainError: BAD_REQUEST; it is no robot of one project, or a field breaks its rule.
     """
-    groups = list(permissions)
+    _check_level(request.level)
+    return NewRobot(
+        name=request.name,
+        grant=_to_grant(request.permissions),
+        description=request.description,
+        duration_days=request.duration_days,
+        disabled=request.disabled,
+    )
+
+
+def to_robot_change(request: robot_service_pb2.UpdateRobotRequest) -> RobotChange:
+    """What to change of a robot. Raises as `to_new_robot`."""
+    _check_level(request.level)
+    return RobotChange(
+        grant=_to_grant(request.permissions.permissions) if request.HasField("permissions") else None,
+        description=request.description if request.HasField("description") else None,
+        duration_days=request.duration_days if request.HasField("duration_days") else None,
+        disabled=request.disabled if request.HasField("disabled") else None,
+        name=request.name,
+        etag=request.etag,
+    )
+
+
+def _check_level(level: str) -> None:
     # Harbor's clients may leave the level out.
-    if level not in ("", _PROJECT_LEVEL) or any(group.kind not in ("", _PROJECT_LEVEL) for group in groups):
+    if level not in ("", _PROJECT_LEVEL):
         raise Invalid(
             message="only robots of a project can be made", violations=[FieldViolation("level", "is not project")]
         )
+
+
+def _to_grant(permissions: Iterable[robot_pb2.RobotPermission]) -> ProjectGrant:
+    groups = list(permissions)
+    for group in groups:
+        _check_level(group.kind)
     projects = {group.namespace for group in groups}
     if len(projects) != 1 or "" in projects:
         raise Invalid(
@@ -101,13 +130,7 @@ def to_robot_spec(
             message="a robot's permissions allow",
             violations=[FieldViolation("permissions", "hold an effect of another kind")],
         )
-    return RobotSpec(
-        project=projects.pop(),
-        permissions=frozenset(Permission(access.resource, access.action) for access in accesses),
-        description=description,
-        duration_days=duration_days,
-        disabled=disabled,
-    )
+    return ProjectGrant(projects.pop(), frozenset(Permission(access.resource, access.action) for access in accesses))
 
 
 def from_time(time: datetime) -> Timestamp:
@@ -134,6 +157,7 @@ def from_user(user: User) -> user_pb2.User:
         disabled=user.disabled,
         create_time=from_time(user.create_time),
         update_time=from_time(user.update_time),
+        etag=user.etag,
     )
 
 
@@ -174,6 +198,7 @@ def from_member(member: Member) -> member_pb2.Member:
         role_id=member.role_id,
         entity_id=member.user_id,
         entity_type=_ENTITY_TYPE_USER,
+        etag=member.etag,
     )
 
 
@@ -202,6 +227,7 @@ def from_robot(robot: Robot) -> robot_pb2.Robot:
         creator_id=robot.creator_id,
         create_time=from_time(robot.create_time),
         update_time=from_time(robot.update_time),
+        etag=robot.etag,
     )
 
 

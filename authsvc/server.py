@@ -8,6 +8,7 @@ from pathlib import Path
 from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.bootstrap import bootstrap
+from authsvc.domain.bundle import Ports, Rules
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher, Store
@@ -16,7 +17,7 @@ from authsvc.servicers.access import AccessServicer, StoreChecker
 from authsvc.servicers.counters import Counters
 from authsvc.servicers.member import MemberServicer
 from authsvc.servicers.project import ProjectServicer
-from authsvc.servicers.robot import RobotServicer
+from authsvc.servicers.robot import CallRobotAccess, RobotServicer
 from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
 from authsvc.store import migrations
@@ -61,15 +62,16 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     process.resources.callback(hasher.close)
     store = await process.enter(open_store(settings))
     robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
-    server = build_server(
+    counters = Counters(process.metrics.registry)
+    ports = build_ports(
         settings,
         store=store,
         hasher=hasher,
         robot_secret_key=robot_secret_key,
-        trust=process.trust,
         signer=process.signer,
-        metrics=process.metrics,
+        counters=counters,
     )
+    server = build_server(settings, ports, counters=counters, trust=process.trust, metrics=process.metrics)
     await process.serve(server)
 
 
@@ -89,20 +91,18 @@ async def open_store(settings: AuthSettings) -> AsyncIterator[SqlStore]:
         )
 
 
-def build_server(
+def build_ports(
     settings: AuthSettings,
     *,
     store: Store,
     hasher: Hasher,
     robot_secret_key: bytes,
-    trust: TrustBundle,
     signer: TokenSigner,
-    metrics: Metrics,
+    counters: Counters,
     clock: Clock | None = None,
-) -> RpcServer:
-    """The server with its servicers, on any store."""
+) -> Ports:
+    """What use cases work with, on any store."""
     now = utc_now if clock is None else clock
-    counters = Counters(metrics.registry)
     secrets = RobotSecrets(robot_secret_key, hasher)
     login = Login(
         store,
@@ -114,42 +114,45 @@ def build_server(
         robot_name_prefix=settings.robot_name_prefix,
         observe=counters.login,
     )
-    creators = settings.project_creation_restriction
+    return Ports(
+        store=store,
+        clock=now,
+        hasher=hasher,
+        robot_secrets=secrets,
+        login=login,
+        signer=signer,
+        robot_access=CallRobotAccess(),
+        rules=Rules(
+            robot_name_prefix=settings.robot_name_prefix,
+            project_creators=settings.project_creation_restriction,
+            default_storage_limit_bytes=settings.default_storage_limit_bytes,
+            registry_token_seconds=settings.registry_token_seconds,
+            identity_token_seconds=settings.identity_token_seconds,
+        ),
+    )
+
+
+def build_server(
+    settings: AuthSettings, ports: Ports, *, counters: Counters, trust: TrustBundle, metrics: Metrics
+) -> RpcServer:
+    """The server with its servicers."""
     server = RpcServer(
         SECTION,
         settings.server_settings(),
         verifier=TokenVerifier(trust, registry_audience=settings.token_service),
         metrics=metrics,
-        checker=StoreChecker(store, now, project_creators=creators),
+        checker=StoreChecker(ports),
         caller_tokens=(RegistryToken, IdentityToken),
     )
     server.add(
         add_TokenServiceServicer_to_server,
-        TokenServicer(
-            store,
-            login,
-            signer,
-            trust,
-            now,
-            counters,
-            token_service=settings.token_service,
-            registry_token_seconds=settings.registry_token_seconds,
-            identity_token_seconds=settings.identity_token_seconds,
-        ),
+        TokenServicer(ports, trust, counters, token_service=settings.token_service),
     )
-    server.add(add_AccessServiceServicer_to_server, AccessServicer(store, now, project_creators=creators))
-    server.add(
-        add_UserServiceServicer_to_server,
-        UserServicer(
-            store, hasher, login, now, robot_name_prefix=settings.robot_name_prefix, project_creators=creators
-        ),
-    )
-    server.add(
-        add_ProjectServiceServicer_to_server,
-        ProjectServicer(store, now, default_storage_limit_bytes=settings.default_storage_limit_bytes),
-    )
-    server.add(add_MemberServiceServicer_to_server, MemberServicer(store, now))
-    server.add(add_RobotServiceServicer_to_server, RobotServicer(store, secrets, now))
+    server.add(add_AccessServiceServicer_to_server, AccessServicer(ports))
+    server.add(add_UserServiceServicer_to_server, UserServicer(ports))
+    server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))
+    server.add(add_MemberServiceServicer_to_server, MemberServicer(ports))
+    server.add(add_RobotServiceServicer_to_server, RobotServicer(ports))
     return server
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Identity
@@ -20,11 +20,8 @@ from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecis
 from svckit.errors import FieldViolation, Invalid, NotFound
 
 if TYPE_CHECKING:
+    from authsvc.domain.bundle import Ports, ProjectCreators
     from authsvc.domain.model import Caller
-    from authsvc.domain.ports import Clock, Store
-
-ProjectCreators = Literal["everyone", "adminonly"]
-"""Harbor's setting `project_creation_restriction`: which users may create projects."""
 
 _PROJECT_SCOPE = "/project/"
 
@@ -38,8 +35,7 @@ class HeldPermission:
 
 
 async def check_project_access(
-    store: Store,
-    clock: Clock,
+    ports: Ports,
     identity: Identity | None,
     project_id: int | None,
     project_name: str | None,
@@ -50,51 +46,41 @@ async def check_project_access(
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
-    async with store.read() as unit:
-        caller = await identify(unit, identity, clock())
+    async with ports.store.read() as unit:
+        caller = await identify(unit, identity, ports.clock())
         found = await unit.roles.in_project(caller, project_id, project_name, permission)
     if found is None or not found.visible:
         return NOT_VISIBLE
     return ProjectDecision(found.allowed, visible=True, project_id=found.project_id, project_name=found.project_name)
 
 
-async def check_system_access(
-    store: Store,
-    clock: Clock,
-    identity: Identity | None,
-    permission: Permission,
-    project_creators: ProjectCreators,
-) -> bool:
+async def check_system_access(ports: Ports, identity: Identity | None, permission: Permission) -> bool:
     """Whether the caller holds a permission on the system level.
 
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
-    async with store.read() as unit:
-        caller = await identify(unit, identity, clock())
+    async with ports.store.read() as unit:
+        caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator:
             return await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission)
-    return permission in _system_permissions(caller, project_creators)
+    return permission in _system_permissions(caller, ports.rules.project_creators)
 
 
-async def accessible_projects(
-    store: Store, clock: Clock, identity: Identity | None, permission: Permission
-) -> AccessibleProjects:
+async def accessible_projects(ports: Ports, identity: Identity | None, permission: Permission) -> AccessibleProjects:
     """The projects in which the caller holds a permission.
 
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
-    async with store.read() as unit:
-        caller = await identify(unit, identity, clock())
+    async with ports.store.read() as unit:
+        caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator and await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission):
             return AccessibleProjects(all=True)
         return AccessibleProjects(all=False, project_ids=await unit.roles.project_ids(caller, permission))
 
 
-async def list_permissions(
-    store: Store, clock: Clock, identity: Identity, scope: str, *, relative: bool, project_creators: ProjectCreators
-) -> list[HeldPermission]:
+async def list_permissions(ports: Ports, identity: Identity, scope: str, *, relative: bool) -> list[HeldPermission]:
     """What the caller may do in the project that the scope names ("/project/1", "/project/library"), or, where it is
     empty, on the system level; sorted.
 
@@ -105,10 +91,10 @@ async def list_permissions(
             UNAUTHORIZED.
     """  # noqa: D205 - one sentence
     prefix = ""
-    async with store.read() as unit:
-        caller = await identify(unit, identity, clock())
+    async with ports.store.read() as unit:
+        caller = await identify(unit, identity, ports.clock())
         if not scope:
-            permissions = _system_permissions(caller, project_creators)
+            permissions = _system_permissions(caller, ports.rules.project_creators)
             if caller.is_administrator:
                 permissions = SYSTEM_PERMISSIONS
         else:

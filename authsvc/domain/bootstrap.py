@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.password import MINIMUM_CHARACTERS
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
-from authsvc.domain.project import NO_LIMIT
+from authsvc.domain.project import NO_LIMIT, existing_project
 from authsvc.domain.robot_secret import KEY_BYTES
+from authsvc.domain.user import existing_user
+from svckit.access.actor import Actor, ChangeOrigin
 from svckit.errors.start import StartError
 from svckit.logging import get_logger
 
@@ -21,6 +24,8 @@ _log = get_logger(__name__)
 
 FIRST_USER = "admin"
 FIRST_PROJECT = "library"
+
+_ORIGIN = ChangeOrigin(Actor("service", name="authsvc"))
 
 
 class BootstrapError(StartError):
@@ -69,6 +74,9 @@ async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: 
             user_id = await unit.installation.add_first_user(FIRST_USER, password_hash, now)
             project_id = await unit.installation.add_first_project(FIRST_PROJECT, user_id, NO_LIMIT, now)
             await unit.members.add(project_id, user_id, PROJECT_ADMIN_ROLE, now)
+            user, project = await existing_user(unit, user_id), await existing_project(unit, project_id)
+            unit.record(change_of(ChangeKind.USER_CREATED, _ORIGIN, now, new=user))
+            unit.record(change_of(ChangeKind.PROJECT_CREATED, _ORIGIN, now, new=project))
             await unit.commit()
         _log.info("installation_made", username=FIRST_USER, project=FIRST_PROJECT)
         return made

@@ -6,16 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
-from authsvc.domain.model import Caller, Identity, Member
+from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.model import Caller, Member, Requester
 from authsvc.domain.permission import Role, lacking
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.query import Clause, Exact, Fuzzy, Order
 
 if TYPE_CHECKING:
-    from authsvc.domain.ports import Clock, Store, Unit, UnitOfWork
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.ports import Unit, UnitOfWork
     from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
@@ -32,9 +35,8 @@ _LISTING: Listing[Member] = Listing(
 
 
 async def create_member(
-    store: Store,
-    clock: Clock,
-    identity: Identity,
+    ports: Ports,
+    requester: Requester,
     project_id: int,
     role_id: int,
     *,
@@ -53,9 +55,9 @@ async def create_member(
     """
 
     async def work() -> Member:
-        now = clock()
-        async with store.write() as unit:
-            caller = await identify(unit, identity, now)
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
             role = await _assignable(unit, role_id)
             await _check_grant(unit, caller, project_id, role)
             first = await unit.idempotency.claim(key, now)
@@ -70,30 +72,31 @@ async def create_member(
                 raise Conflict(message="the user is a member already")
             await unit.idempotency.remember(key, member_id)
             member = await _existing(unit, project_id, member_id)
+            unit.record(change_of(ChangeKind.MEMBER_CREATED, requester.origin, now, new=member))
             await unit.commit()
         _log.info(
             "member_created",
             project_id=project_id,
             user_id=member_user_id,
             role=role.name,
-            actor=caller.subject,
+            actor=str(requester.origin.actor),
         )
         return member
 
-    return await store.repeat(work)
+    return await ports.store.repeat(work)
 
 
-async def get_member(store: Store, project_id: int, member_id: int) -> Member:
+async def get_member(ports: Ports, project_id: int, member_id: int) -> Member:
     """Reads a membership.
 
     Raises:
         DomainError: MEMBER_UNKNOWN.
     """
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         return await _existing(unit, project_id, member_id)
 
 
-async def list_members(store: Store, project_id: int, request: ListRequest, name: str) -> Page[Member]:
+async def list_members(ports: Ports, project_id: int, request: ListRequest, name: str) -> Page[Member]:
     """Lists a project's members by name; `name` is a part of it.
 
     Raises:
@@ -102,7 +105,7 @@ async def list_members(store: Store, project_id: int, request: ListRequest, name
     fixed: tuple[Clause, ...] = (Exact("project_id", project_id),)
     if name:
         fixed = (*fixed, Fuzzy("entity_name", name))
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         return await _LISTING.page(
             request,
             lambda selection: unit.members.page(replace(selection, clauses=(*fixed, *selection.clauses))),
@@ -112,37 +115,43 @@ async def list_members(store: Store, project_id: int, request: ListRequest, name
 
 
 async def update_member(
-    store: Store, clock: Clock, identity: Identity, project_id: int, member_id: int, role_id: int
+    ports: Ports, requester: Requester, project_id: int, member_id: int, role_id: int, *, etag: str = ""
 ) -> Member:
     """Changes a member's role. Whether the caller may change members is judged before.
 
     Raises:
-        DomainError: MEMBER_UNKNOWN; BAD_REQUEST, there is no such role; FORBIDDEN, it holds what the caller does not.
+        DomainError: MEMBER_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST, there is no such role;
+            FORBIDDEN, it holds what the caller does not.
     """
 
     async def work() -> Member:
-        now = clock()
-        async with store.write() as unit:
-            caller = await identify(unit, identity, now)
-            await _existing(unit, project_id, member_id)
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            member = await _locked(unit, project_id, member_id)
             role = await _assignable(unit, role_id)
             await _check_grant(unit, caller, project_id, role)
-            await unit.members.set_role(project_id, member_id, role_id)
-            member = await _existing(unit, project_id, member_id)
+            if role.id == member.role_id:
+                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                return member
+            check_etag(etag, member)
+            changed = replace(member, role_id=role.id, role_name=role.name, version=member.version + 1)
+            await unit.members.update(changed)
+            unit.record(change_of(ChangeKind.MEMBER_ROLE_CHANGED, requester.origin, now, old=member, new=changed))
             await unit.commit()
         _log.info(
-            "member_changed",
+            "member_role_changed",
             project_id=project_id,
             user_id=member.user_id,
             role=role.name,
-            actor=caller.subject,
+            actor=str(requester.origin.actor),
         )
-        return member
+        return changed
 
-    return await store.repeat(work)
+    return await ports.store.repeat(work)
 
 
-async def delete_member(store: Store, clock: Clock, identity: Identity, project_id: int, member_id: int) -> None:
+async def delete_member(ports: Ports, requester: Requester, project_id: int, member_id: int) -> None:
     """Ends a membership. Whether the caller may is judged before.
 
     Raises:
@@ -150,15 +159,23 @@ async def delete_member(store: Store, clock: Clock, identity: Identity, project_
     """
 
     async def work() -> None:
-        now = clock()
-        async with store.write() as unit:
-            caller = await identify(unit, identity, now)
-            member = await _existing(unit, project_id, member_id)
-            await unit.members.remove(project_id, member_id)
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            await identify(unit, requester.identity, now)
+            member = await _locked(unit, project_id, member_id)
+            await unit.members.remove(member)
+            unit.record(change_of(ChangeKind.MEMBER_DELETED, requester.origin, now, old=member))
             await unit.commit()
-        _log.info("member_deleted", project_id=project_id, user_id=member.user_id, actor=caller.subject)
+        _log.info("member_deleted", project_id=project_id, user_id=member.user_id, actor=str(requester.origin.actor))
 
-    await store.repeat(work)
+    await ports.store.repeat(work)
+
+
+async def _locked(unit: UnitOfWork, project_id: int, member_id: int) -> Member:
+    member = await unit.members.lock(project_id, member_id)
+    if member is None:
+        raise NotFound("MEMBER_UNKNOWN")
+    return member
 
 
 async def _assignable(unit: UnitOfWork, role_id: int) -> Role:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.permission import Permission
+    from svckit.access.actor import ChangeOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,19 @@ class Identity:
 
     kind: Literal["user", "robot"]
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who asks for a change, and what the change log says of it.
+
+    Attributes:
+        identity: who the request's identity token names.
+        origin: actor, request and address.
+    """
+
+    identity: Identity
+    origin: ChangeOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +69,22 @@ class Caller:
 ANONYMOUS = Caller("anonymous")
 
 
+class Versioned:
+    """What callers change, and how they say which state of it they have read (`svckit.etag`)."""
+
+    __slots__ = ()
+
+    id: int
+    version: int
+
+    @property
+    def etag(self) -> str:
+        """What an update must name to be sure that no other came between."""
+        return f"{self.id}-{self.version}"
+
+
 @dataclass(frozen=True, slots=True)
-class User:
+class User(Versioned):
     """A person who can log in.
 
     Attributes:
@@ -67,6 +95,7 @@ class User:
         comment: free text.
         is_administrator: a system administrator.
         disabled: may not log in.
+        version: grows with every change.
         create_time: when it was created; `update_time` when it was last changed.
     """
 
@@ -77,12 +106,13 @@ class User:
     comment: str
     is_administrator: bool
     disabled: bool
+    version: int
     create_time: datetime
     update_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class Project(Versioned):
     """A project.
 
     Attributes:
@@ -108,14 +138,9 @@ class Project:
     update_time: datetime
     settings: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def etag(self) -> str:
-        """What an update must name to be sure that no other came between."""
-        return f"{self.id}-{self.version}"
-
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Member(Versioned):
     """A user's role in a project.
 
     Attributes:
@@ -125,6 +150,7 @@ class Member:
         username: the user's.
         role_id: Harbor's id of the role.
         role_name: Harbor's name of it.
+        version: grows with every change.
         create_time: when the user became a member.
     """
 
@@ -134,6 +160,7 @@ class Member:
     username: str
     role_id: int
     role_name: str
+    version: int
     create_time: datetime
 
 
@@ -159,7 +186,7 @@ class RobotState:
 
 
 @dataclass(frozen=True, slots=True)
-class Robot:
+class Robot(Versioned):
     """A robot of a project.
 
     Attributes:
@@ -172,6 +199,7 @@ class Robot:
         duration_days: how long it lives from its creation; -1 for ever.
         expire_time: when it ends; None for never.
         creator_kind: "user" or "robot"; `creator_id` which.
+        version: grows with every change, also of the secret.
         create_time: when it was created; `update_time` when it was last changed.
         permissions: what it may do in its project.
     """
@@ -187,6 +215,7 @@ class Robot:
     expire_time: datetime | None
     creator_kind: Literal["user", "robot"]
     creator_id: int
+    version: int
     create_time: datetime
     update_time: datetime
     permissions: frozenset[Permission] = frozenset()

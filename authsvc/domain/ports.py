@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from authsvc.domain.change import Change
     from authsvc.domain.model import Caller, Member, Project, Robot, RobotState, User
     from authsvc.domain.permission import Permission, Role
     from svckit.idempotency import IdempotencyRows
@@ -91,6 +92,9 @@ class UserRows(Protocol):
     async def get(self, user_id: int) -> User | None:
         """Reads a user."""
 
+    async def lock(self, user_id: int) -> User | None:
+        """Reads a user, locked."""
+
     async def by_name(self, username: str) -> User | None:
         """Reads a user by its login name."""
 
@@ -116,25 +120,17 @@ class UserRows(Protocol):
     ) -> int | None:
         """Adds a user and gives its id; None where the name or the mail address is taken."""
 
-    async def update_profile(
-        self, user_id: int, email: str | None, realname: str | None, comment: str | None, now: datetime
-    ) -> bool:
-        """Sets what is not None. False where there is no such user, or the mail address is taken."""
+    async def update(self, user: User) -> bool:
+        """Writes what can change of a user that was locked. False where the mail address is taken."""
 
-    async def set_disabled(self, user_id: int, disabled: bool, now: datetime) -> None:
-        """Sets whether the user is kept out."""
-
-    async def set_administrator(self, user_id: int, administrator: bool, now: datetime) -> None:
-        """Sets whether the user is an administrator."""
-
-    async def set_password(self, user_id: int, password_hash: str, now: datetime) -> bool:
-        """Sets the password's hash. False where there is no such user."""
+    async def set_password(self, user: User, password_hash: str) -> None:
+        """Sets the password's hash of a user that was locked, with the version and time of this change."""
 
     async def lock_administrators(self) -> list[int]:
         """The ids of the administrators who are not disabled, locked."""
 
-    async def remove(self, user_id: int) -> bool:
-        """Deletes a user and its memberships. False where there is none."""
+    async def remove(self, user_id: int) -> None:
+        """Deletes a user and its memberships."""
 
 
 class ProjectRows(Protocol):
@@ -174,8 +170,8 @@ class ProjectRows(Protocol):
     async def update(self, project: Project) -> None:
         """Writes what can change of a project that was locked: visibility, settings, version, time."""
 
-    async def remove(self, project_id: int) -> bool:
-        """Deletes a project with its settings, members and robots. False where there is none."""
+    async def remove(self, project_id: int) -> None:
+        """Deletes a project with its settings, members and robots."""
 
 
 class MemberRows(Protocol):
@@ -183,6 +179,9 @@ class MemberRows(Protocol):
 
     async def get(self, project_id: int, member_id: int) -> Member | None:
         """Reads a membership of that project."""
+
+    async def lock(self, project_id: int, member_id: int) -> Member | None:
+        """Reads a membership of that project, locked."""
 
     async def page(self, selection: Selection) -> list[Member]:
         """Reads a page; a clause names the project."""
@@ -197,11 +196,11 @@ class MemberRows(Protocol):
             DomainError: NOT_FOUND; the project or the user was deleted at this moment.
         """
 
-    async def set_role(self, project_id: int, member_id: int, role_id: int) -> None:
-        """Sets the role."""
+    async def update(self, member: Member) -> None:
+        """Writes the role of a membership that was locked."""
 
-    async def remove(self, project_id: int, member_id: int) -> None:
-        """Ends a membership."""
+    async def remove(self, member: Member) -> None:
+        """Ends a membership that was locked."""
 
     async def roles_of(self, user_id: int, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """The user's roles in these projects, by project, strongest first. One query."""
@@ -252,11 +251,11 @@ class RobotRows(Protocol):
     async def update(self, robot: Robot) -> None:
         """Writes what can change of a robot that was locked."""
 
-    async def set_secret(self, robot_id: int, secret_hash: str, now: datetime) -> None:
-        """Sets the secret's hash."""
+    async def set_secret(self, robot: Robot, secret_hash: str) -> None:
+        """Sets the secret's hash of a robot that was locked, with the version and time of this change."""
 
-    async def remove(self, robot_id: int) -> bool:
-        """Deletes a robot. False where there is none."""
+    async def remove(self, robot_id: int) -> None:
+        """Deletes a robot."""
 
 
 class FoundProject(NamedTuple):
@@ -354,8 +353,11 @@ class UnitOfWork(Unit, Protocol):
     def idempotency(self) -> IdempotencyRows:
         """What first calls with an idempotency key have made."""
 
+    def record(self, change: Change) -> None:
+        """Has the commit write a change into the change log. A unit that changes nothing records nothing."""
+
     async def commit(self) -> None:
-        """Makes it stay."""
+        """Makes it stay, with what was recorded."""
 
 
 class Store(Protocol):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from authsvc.domain.login import Login
-    from authsvc.domain.ports import Clock, SignedText, Signer, Store
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.ports import SignedText
 
 MAXIMUM_SCOPES = 100
 MAXIMUM_TOKEN_BYTES = 16 * 1024
@@ -89,15 +89,11 @@ def _parse_scope(text: str) -> Scope | None:
 
 
 async def create_registry_token(
-    store: Store,
-    login: Login,
-    signer: Signer,
-    clock: Clock,
+    ports: Ports,
     credentials: PasswordCredentials | None,
     identity: Identity | None,
     scopes: Sequence[Scope],
     address: str,
-    lifetime_seconds: int,
 ) -> SignedText[RegistryToken]:
     """Makes a token for whoever the credentials prove, else for the bearer of the identity token, else for nobody in
     particular. It allows what was asked for and is allowed; an empty token is an answer, too.
@@ -106,11 +102,11 @@ async def create_registry_token(
         DomainError: UNAUTHORIZED, wrong credentials, or an account that may not log in; TOOMANYREQUESTS, OVERLOADED;
             BAD_REQUEST, what is granted does not fit into one token.
     """  # noqa: D205 - one sentence
-    caller = await _caller(store, login, clock, credentials, identity, address)
-    access = await _granted(store, caller, scopes)
-    signed = signer.sign(
+    caller = await _caller(ports, credentials, identity, address)
+    access = await _granted(ports, caller, scopes)
+    signed = ports.signer.sign(
         RegistryToken(subject=caller.subject, name=caller.name, access=access, refused=_refused(scopes, access)),
-        lifetime_seconds=lifetime_seconds,
+        lifetime_seconds=ports.rules.registry_token_seconds,
     )
     if len(signed.text) > MAXIMUM_TOKEN_BYTES:
         raise Invalid(
@@ -121,7 +117,7 @@ async def create_registry_token(
 
 
 async def create_identity_token(
-    login: Login, signer: Signer, credentials: PasswordCredentials | None, address: str, lifetime_seconds: int
+    ports: Ports, credentials: PasswordCredentials | None, address: str
 ) -> SignedText[IdentityToken]:
     """Makes a token that says who calls.
 
@@ -130,10 +126,10 @@ async def create_identity_token(
     """
     if credentials is None:
         raise Unauthenticated
-    caller = await login.log_in(credentials.username, credentials.secret, address)
+    caller = await ports.login.log_in(credentials.username, credentials.secret, address)
     if caller.kind == "anonymous":
         raise Unauthenticated
-    return signer.sign(
+    return ports.signer.sign(
         IdentityToken(
             subject=caller.subject,
             kind=caller.kind,
@@ -141,31 +137,26 @@ async def create_identity_token(
             name=caller.name,
             is_admin=caller.is_administrator,
         ),
-        lifetime_seconds=lifetime_seconds,
+        lifetime_seconds=ports.rules.identity_token_seconds,
     )
 
 
 async def _caller(
-    store: Store,
-    login: Login,
-    clock: Clock,
-    credentials: PasswordCredentials | None,
-    identity: Identity | None,
-    address: str,
+    ports: Ports, credentials: PasswordCredentials | None, identity: Identity | None, address: str
 ) -> Caller:
     if credentials is not None:
-        return await login.log_in(credentials.username, credentials.secret, address)
+        return await ports.login.log_in(credentials.username, credentials.secret, address)
     if identity is None:
         return ANONYMOUS
-    async with store.read() as unit:
-        return await identify(unit, identity, clock())
+    async with ports.store.read() as unit:
+        return await identify(unit, identity, ports.clock())
 
 
-async def _granted(store: Store, caller: Caller, scopes: Sequence[Scope]) -> tuple[Access, ...]:
+async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tuple[Access, ...]:
     project_of = {scope.name: project for scope in scopes if (project := _project_of(scope)) is not None}
     allowed: Mapping[str, tuple[int, AbstractSet[str]]] = {}
     if project_of:
-        async with store.read() as unit:
+        async with ports.store.read() as unit:
             allowed = await unit.roles.repository_actions(caller, set(project_of.values()))
     granted: list[Access] = []
     for scope in scopes:

@@ -17,8 +17,7 @@ from svckit.errors import FieldViolation, Invalid
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.access import ProjectCreators
-    from authsvc.domain.ports import Clock, Store
+    from authsvc.domain.bundle import Ports
     from roadstead.access.v1.project_ref_pb2 import ProjectRef
     from svckit.access.call import Call
     from svckit.access.decision import ProjectDecision, ProjectKey
@@ -29,11 +28,9 @@ if TYPE_CHECKING:
 class StoreChecker:
     """The `svckit.access.call.AccessChecker` of authsvc, which asks its own store."""
 
-    def __init__(self, store: Store, clock: Clock, *, project_creators: ProjectCreators) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._clock = clock
-        self._project_creators: ProjectCreators = project_creators
+        self._ports = ports
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         """Whether the caller may do `action` on `resource` in the project.
@@ -42,8 +39,7 @@ class StoreChecker:
             DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
         """
         return await domain.check_project_access(
-            self._store,
-            self._clock,
+            self._ports,
             identity_of(call.principal),
             project.id,
             project.name,
@@ -53,16 +49,14 @@ class StoreChecker:
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
         return await domain.check_system_access(
-            self._store,
-            self._clock,
+            self._ports,
             identity_of(call.principal),
             Permission(resource, action),
-            self._project_creators,
         )
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
         """The project, whether or not anybody may see it. Raises DomainError: PROJECT_UNKNOWN."""
-        found = await look_up_project(self._store, project.id, project.name)
+        found = await look_up_project(self._ports, project.id, project.name)
         return ResolvedProject(found.id, found.name)
 
 
@@ -73,11 +67,9 @@ class AccessServicer(AccessServiceServicer):
     here.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, project_creators: ProjectCreators) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._clock = clock
-        self._project_creators: ProjectCreators = project_creators
+        self._ports = ports
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
         principal = current_call().principal
@@ -85,8 +77,7 @@ class AccessServicer(AccessServiceServicer):
         if principal.registry is not None:
             return pb.CheckAccessResponse()
         decision = await domain.check_project_access(
-            self._store,
-            self._clock,
+            self._ports,
             identity_of(principal),
             project_id,
             project_name,
@@ -106,11 +97,9 @@ class AccessServicer(AccessServiceServicer):
         if principal.registry is not None:
             return pb.CheckSystemAccessResponse()
         allowed = await domain.check_system_access(
-            self._store,
-            self._clock,
+            self._ports,
             identity_of(principal),
             Permission(request.resource, request.action),
-            self._project_creators,
         )
         return pb.CheckSystemAccessResponse(allowed=allowed)
 
@@ -121,7 +110,7 @@ class AccessServicer(AccessServiceServicer):
         projects = AccessibleProjects(all=False)
         if principal.registry is None:
             projects = await domain.accessible_projects(
-                self._store, self._clock, identity_of(principal), Permission(request.resource, request.action)
+                self._ports, identity_of(principal), Permission(request.resource, request.action)
             )
         return pb.ListAccessibleProjectsResponse(all=projects.all, project_ids=sorted(projects.project_ids))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_member, known_identity, to_list_request
+from authsvc.convert import from_member, to_list_request, to_requester
 from authsvc.domain import member as domain
 from roadstead.auth.v1 import member_service_pb2 as pb
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceServicer
@@ -15,8 +15,8 @@ from svckit.rpc.idempotency import idempotency_key
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.model import Identity
-    from authsvc.domain.ports import Clock, Store
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.model import Requester
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 class MemberServicer(MemberServiceServicer):
     """Serves `roadstead.auth.v1.MemberService`."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._clock = clock
+        self._ports = ports
 
     async def CreateMember(self, request: pb.CreateMemberRequest, context: Context) -> pb.CreateMemberResponse:
         member = await domain.create_member(
-            self._store,
-            self._clock,
-            _identity(),
+            self._ports,
+            _requester(),
             _judged_id(),
             request.role_id,
             user_id=request.member_user.user_id,
@@ -43,28 +41,28 @@ class MemberServicer(MemberServiceServicer):
         return pb.CreateMemberResponse(member=from_member(member))
 
     async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
-        member = await domain.get_member(self._store, _judged_id(), request.member_id)
+        member = await domain.get_member(self._ports, _judged_id(), request.member_id)
         return pb.GetMemberResponse(member=from_member(member))
 
     async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
-        page = await domain.list_members(self._store, _judged_id(), to_list_request(request), request.entity_name)
+        page = await domain.list_members(self._ports, _judged_id(), to_list_request(request), request.entity_name)
         return pb.ListMembersResponse(
             members=map(from_member, page.items), next_page_token=page.next_page_token, total_size=page.total_size
         )
 
     async def UpdateMember(self, request: pb.UpdateMemberRequest, context: Context) -> pb.UpdateMemberResponse:
         member = await domain.update_member(
-            self._store, self._clock, _identity(), _judged_id(), request.member_id, request.role_id
+            self._ports, _requester(), _judged_id(), request.member_id, request.role_id, etag=request.etag
         )
         return pb.UpdateMemberResponse(member=from_member(member))
 
     async def DeleteMember(self, request: pb.DeleteMemberRequest, context: Context) -> pb.DeleteMemberResponse:
-        await domain.delete_member(self._store, self._clock, _identity(), _judged_id(), request.member_id)
+        await domain.delete_member(self._ports, _requester(), _judged_id(), request.member_id)
         return pb.DeleteMemberResponse()
 
 
-def _identity() -> Identity:
-    return known_identity(current_call().principal)
+def _requester() -> Requester:
+    return to_requester(current_call())
 
 
 def _judged_id() -> int:

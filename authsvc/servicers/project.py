@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_list_request
+from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_list_request, to_requester
 from authsvc.domain import project as domain
+from authsvc.domain import project_change
 from roadstead.auth.v1 import project_service_pb2 as pb
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceServicer
 from svckit.access.call import current_call
@@ -15,7 +16,7 @@ from svckit.rpc.idempotency import idempotency_key
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.ports import Clock, Store
+    from authsvc.domain.bundle import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
 class ProjectServicer(ProjectServiceServicer):
     """Serves `roadstead.auth.v1.ProjectService`."""
 
-    def __init__(self, store: Store, clock: Clock, *, default_storage_limit_bytes: int) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._clock = clock
-        self._default_storage_limit_bytes = default_storage_limit_bytes
+        self._ports = ports
 
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> pb.CreateProjectResponse:
         new = domain.NewProject.parse(
@@ -36,25 +35,19 @@ class ProjectServicer(ProjectServiceServicer):
             settings=request.metadata,
             storage_limit_bytes=request.storage_limit_bytes if request.HasField("storage_limit_bytes") else None,
         )
-        project = await domain.create_project(
-            self._store,
-            self._clock,
-            known_identity(current_call().principal),
-            new,
-            key=idempotency_key(request),
-            default_storage_limit_bytes=self._default_storage_limit_bytes,
+        project = await project_change.create_project(
+            self._ports, to_requester(current_call()), new, key=idempotency_key(request)
         )
         return pb.CreateProjectResponse(project=from_seen(project))
 
     async def GetProject(self, request: pb.GetProjectRequest, context: Context) -> pb.GetProjectResponse:
         call = current_call()
-        seen = await domain.get_project(self._store, self._clock, identity_of(call.principal), _judged_id())
+        seen = await domain.get_project(self._ports, identity_of(call.principal), _judged_id())
         return pb.GetProjectResponse(project=from_seen(seen))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, context: Context) -> pb.ListProjectsResponse:
         page = await domain.list_projects(
-            self._store,
-            self._clock,
+            self._ports,
             identity_of(current_call().principal),
             to_list_request(request, request.q, request.sort),
             name=request.name,
@@ -69,7 +62,7 @@ class ProjectServicer(ProjectServiceServicer):
         self, request: pb.CheckProjectNameRequest, context: Context
     ) -> pb.CheckProjectNameResponse:
         identity = known_identity(current_call().principal)
-        await domain.check_project_name(self._store, self._clock, identity, request.project_name)
+        await domain.check_project_name(self._ports, identity, request.project_name)
         return pb.CheckProjectNameResponse()
 
     async def UpdateProject(self, request: pb.UpdateProjectRequest, context: Context) -> pb.UpdateProjectResponse:
@@ -79,19 +72,18 @@ class ProjectServicer(ProjectServiceServicer):
             etag=request.etag,
             name=request.name,
         )
-        identity = known_identity(current_call().principal)
-        seen = await domain.update_project(self._store, self._clock, identity, _judged_id(), change)
+        seen = await project_change.update_project(self._ports, to_requester(current_call()), _judged_id(), change)
         return pb.UpdateProjectResponse(project=from_seen(seen))
 
     async def LookUpProject(self, request: pb.LookUpProjectRequest, context: Context) -> pb.LookUpProjectResponse:
         by_id = request.project.WhichOneof("ref") == "id"
         project = await domain.look_up_project(
-            self._store, request.project.id if by_id else None, None if by_id else request.project.name
+            self._ports, request.project.id if by_id else None, None if by_id else request.project.name
         )
         return pb.LookUpProjectResponse(project=from_project(project))
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
-        await domain.delete_project(self._store, request.project_id, current_call().actor.subject)
+        await project_change.delete_project(self._ports, current_call().origin, request.project_id)
         return pb.DeleteProjectResponse()
 
 

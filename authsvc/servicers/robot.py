@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_created_robot, from_robot, known_identity, to_list_request, to_robot_spec
+from authsvc.convert import (
+    from_created_robot,
+    from_robot,
+    known_identity,
+    to_list_request,
+    to_new_robot,
+    to_requester,
+    to_robot_change,
+)
 from authsvc.domain import robot as domain
+from authsvc.domain import robot_change
 from roadstead.auth.v1 import robot_service_pb2 as pb
 from roadstead.auth.v1.robot_pb2 import RobotSecret
 from roadstead.auth.v1.robot_service_pb2_grpc import RobotServiceServicer
@@ -16,9 +25,8 @@ from svckit.rpc.idempotency import idempotency_key
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.model import Identity
-    from authsvc.domain.ports import Clock, Store
-    from authsvc.domain.robot_secret import RobotSecrets
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.model import Requester
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,43 +56,23 @@ class CallRobotAccess:
 class RobotServicer(RobotServiceServicer):
     """Serves `roadstead.auth.v1.RobotService`."""
 
-    def __init__(self, store: Store, secrets: RobotSecrets, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._secrets = secrets
-        self._clock = clock
-        self._access = CallRobotAccess()
+        self._ports = ports
 
     async def CreateRobot(self, request: pb.CreateRobotRequest, context: Context) -> pb.CreateRobotResponse:
-        identity = _identity()
-        spec = to_robot_spec(
-            request.permissions,
-            level=request.level,
-            description=request.description,
-            duration_days=request.duration_days,
-            disabled=request.disabled,
-        )
-        created = await domain.create_robot(
-            self._store,
-            self._secrets,
-            self._access,
-            self._clock,
-            identity,
-            request.name,
-            spec,
-            request.secret,
-            key=idempotency_key(request),
+        created = await robot_change.create_robot(
+            self._ports, _requester(), to_new_robot(request), request.secret, key=idempotency_key(request)
         )
         return pb.CreateRobotResponse(robot=from_created_robot(created))
 
     async def GetRobot(self, request: pb.GetRobotRequest, context: Context) -> pb.GetRobotResponse:
-        robot = await domain.get_robot(self._store, self._access, request.robot_id)
+        robot = await domain.get_robot(self._ports, request.robot_id)
         return pb.GetRobotResponse(robot=from_robot(robot))
 
     async def ListRobots(self, request: pb.ListRobotsRequest, context: Context) -> pb.ListRobotsResponse:
         page = await domain.list_robots(
-            self._store,
-            self._access,
+            self._ports,
             to_list_request(request, request.q, request.sort),
             request.project.id if request.project.WhichOneof("ref") == "id" else None,
             request.project.name,
@@ -94,31 +82,19 @@ class RobotServicer(RobotServiceServicer):
         )
 
     async def UpdateRobot(self, request: pb.UpdateRobotRequest, context: Context) -> pb.UpdateRobotResponse:
-        identity = _identity()
-        spec = to_robot_spec(
-            request.permissions,
-            level=request.level,
-            description=request.description,
-            duration_days=request.duration_days if request.HasField("duration_days") else None,
-            disabled=request.disabled,
-        )
-        robot = await domain.update_robot(
-            self._store, self._access, self._clock, identity, request.robot_id, spec, name=request.name
-        )
+        robot = await robot_change.update_robot(self._ports, _requester(), request.robot_id, to_robot_change(request))
         return pb.UpdateRobotResponse(robot=from_robot(robot))
 
     async def RefreshRobotSecret(
         self, request: pb.RefreshRobotSecretRequest, context: Context
     ) -> pb.RefreshRobotSecretResponse:
-        refreshed = await domain.refresh_secret(
-            self._store, self._secrets, self._access, self._clock, _identity(), request.robot_id, request.secret
-        )
+        refreshed = await robot_change.refresh_secret(self._ports, _requester(), request.robot_id, request.secret)
         return pb.RefreshRobotSecretResponse(secret=RobotSecret(secret=refreshed.secret))
 
     async def DeleteRobot(self, request: pb.DeleteRobotRequest, context: Context) -> pb.DeleteRobotResponse:
-        await domain.delete_robot(self._store, self._access, self._clock, _identity(), request.robot_id)
+        await robot_change.delete_robot(self._ports, _requester(), request.robot_id)
         return pb.DeleteRobotResponse()
 
 
-def _identity() -> Identity:
-    return known_identity(current_call().principal)
+def _requester() -> Requester:
+    return to_requester(current_call())

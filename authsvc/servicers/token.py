@@ -15,8 +15,7 @@ from svckit.tokens.claims import SERVICES
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.login import Login
-    from authsvc.domain.ports import Clock, Signer, Store
+    from authsvc.domain.bundle import Ports
     from authsvc.servicers.counters import Counters
     from svckit.trust import TrustBundle
 
@@ -26,29 +25,12 @@ if TYPE_CHECKING:
 class TokenServicer(TokenServiceServicer):
     """Serves `roadstead.auth.v1.TokenService`."""
 
-    def __init__(
-        self,
-        store: Store,
-        login: Login,
-        signer: Signer,
-        trust: TrustBundle,
-        clock: Clock,
-        counters: Counters,
-        *,
-        token_service: str,
-        registry_token_seconds: int,
-        identity_token_seconds: int,
-    ) -> None:
-        """Takes what the domain needs, and the name of the token service."""
-        self._store = store
-        self._login = login
-        self._signer = signer
+    def __init__(self, ports: Ports, trust: TrustBundle, counters: Counters, *, token_service: str) -> None:
+        """Takes what the domain needs, whose keys to show, what counts tokens, and the name of the token service."""
+        self._ports = ports
         self._trust = trust
-        self._clock = clock
         self._counters = counters
         self._token_service = token_service
-        self._registry_token_seconds = registry_token_seconds
-        self._identity_token_seconds = identity_token_seconds
 
     async def CreateRegistryToken(
         self, request: pb.CreateRegistryTokenRequest, context: Context
@@ -60,20 +42,16 @@ class TokenServicer(TokenServiceServicer):
             )
         call = current_call()
         signed = await domain.create_registry_token(
-            self._store,
-            self._login,
-            self._signer,
-            self._clock,
+            self._ports,
             to_credentials(request.credentials),
             identity_of(call.principal),
             domain.parse_scopes(request.scopes),
             call.client_address,
-            self._registry_token_seconds,
         )
         self._counters.token("registry")
         return pb.CreateRegistryTokenResponse(
             token=signed.text,
-            expires_in_seconds=self._registry_token_seconds,
+            expires_in_seconds=self._ports.rules.registry_token_seconds,
             issue_time=from_seconds(signed.claims.issued_time),
             access=map(from_access, signed.claims.access),
         )
@@ -82,16 +60,14 @@ class TokenServicer(TokenServiceServicer):
         self, request: pb.CreateIdentityTokenRequest, context: Context
     ) -> pb.CreateIdentityTokenResponse:
         signed = await domain.create_identity_token(
-            self._login,
-            self._signer,
+            self._ports,
             to_credentials(request.credentials),
             current_call().client_address,
-            self._identity_token_seconds,
         )
         self._counters.token("identity")
         return pb.CreateIdentityTokenResponse(
             token=signed.text,
-            expires_in_seconds=self._identity_token_seconds,
+            expires_in_seconds=self._ports.rules.identity_token_seconds,
             issue_time=from_seconds(signed.claims.issued_time),
         )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_held, from_user, known_identity, to_list_request
+from authsvc.convert import from_held, from_user, known_identity, to_list_request, to_requester
 from authsvc.domain import access as access_domain
 from authsvc.domain import user as domain
+from authsvc.domain import user_change
 from roadstead.auth.v1 import user_service_pb2 as pb
 from roadstead.auth.v1.user_service_pb2_grpc import UserServiceServicer
 from svckit.access.call import current_call
@@ -15,10 +16,8 @@ from svckit.rpc.idempotency import idempotency_key
 if TYPE_CHECKING:
     import grpc.aio
 
-    from authsvc.domain.access import ProjectCreators
-    from authsvc.domain.login import Login
-    from authsvc.domain.model import Identity
-    from authsvc.domain.ports import Clock, Hasher, Store
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.model import Identity, Requester
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,23 +25,9 @@ if TYPE_CHECKING:
 class UserServicer(UserServiceServicer):
     """Serves `roadstead.auth.v1.UserService`."""
 
-    def __init__(
-        self,
-        store: Store,
-        hasher: Hasher,
-        login: Login,
-        clock: Clock,
-        *,
-        robot_name_prefix: str,
-        project_creators: ProjectCreators,
-    ) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._hasher = hasher
-        self._login = login
-        self._clock = clock
-        self._robot_name_prefix = robot_name_prefix
-        self._project_creators: ProjectCreators = project_creators
+        self._ports = ports
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:
         new = domain.NewUser(
@@ -52,40 +37,25 @@ class UserServicer(UserServiceServicer):
             realname=request.realname,
             comment=request.comment,
         )
-        user = await domain.create_user(
-            self._store,
-            self._hasher,
-            self._clock,
-            _identity(),
-            new,
-            key=idempotency_key(request),
-            robot_name_prefix=self._robot_name_prefix,
-        )
+        user = await user_change.create_user(self._ports, _requester(), new, key=idempotency_key(request))
         return pb.CreateUserResponse(user=from_user(user))
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.GetUserResponse:
-        user = await domain.get_user(self._store, self._clock, _identity(), request.user_id)
+        user = await domain.get_user(self._ports, _identity(), request.user_id)
         return pb.GetUserResponse(user=from_user(user))
 
     async def GetCurrentUser(self, request: pb.GetCurrentUserRequest, context: Context) -> pb.GetCurrentUserResponse:
-        user = await domain.get_current(self._store, self._clock, _identity())
+        user = await domain.get_current(self._ports, _identity())
         return pb.GetCurrentUserResponse(user=from_user(user))
 
     async def ListCurrentUserPermissions(
         self, request: pb.ListCurrentUserPermissionsRequest, context: Context
     ) -> pb.ListCurrentUserPermissionsResponse:
-        held = await access_domain.list_permissions(
-            self._store,
-            self._clock,
-            _identity(),
-            request.scope,
-            relative=request.relative,
-            project_creators=self._project_creators,
-        )
+        held = await access_domain.list_permissions(self._ports, _identity(), request.scope, relative=request.relative)
         return pb.ListCurrentUserPermissionsResponse(permissions=map(from_held, held))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
-        page = await domain.list_users(self._store, to_list_request(request, request.q, request.sort))
+        page = await domain.list_users(self._ports, to_list_request(request, request.q, request.sort))
         return pb.ListUsersResponse(
             users=map(from_user, page.items), next_page_token=page.next_page_token, total_size=page.total_size
         )
@@ -95,43 +65,41 @@ class UserServicer(UserServiceServicer):
             email=request.email if request.HasField("email") else None,
             realname=request.realname if request.HasField("realname") else None,
             comment=request.comment if request.HasField("comment") else None,
+            etag=request.etag,
         )
-        user = await domain.update_user(self._store, self._clock, _identity(), request.user_id, change)
+        user = await user_change.update_user(self._ports, _requester(), request.user_id, change)
         return pb.UpdateUserResponse(user=from_user(user))
 
     async def SetUserDisabled(self, request: pb.SetUserDisabledRequest, context: Context) -> pb.SetUserDisabledResponse:
-        user = await domain.set_disabled(
-            self._store, self._clock, _identity(), request.user_id, disabled=request.disabled
+        user = await user_change.set_disabled(
+            self._ports, _requester(), request.user_id, disabled=request.disabled, etag=request.etag
         )
         return pb.SetUserDisabledResponse(user=from_user(user))
 
     async def SetUserAdministrator(
         self, request: pb.SetUserAdministratorRequest, context: Context
     ) -> pb.SetUserAdministratorResponse:
-        user = await domain.set_administrator(
-            self._store, self._clock, _identity(), request.user_id, administrator=request.administrator
+        user = await user_change.set_administrator(
+            self._ports, _requester(), request.user_id, administrator=request.administrator, etag=request.etag
         )
         return pb.SetUserAdministratorResponse(user=from_user(user))
 
     async def ChangeUserPassword(
         self, request: pb.ChangeUserPasswordRequest, context: Context
     ) -> pb.ChangeUserPasswordResponse:
-        await domain.change_password(
-            self._store,
-            self._hasher,
-            self._login,
-            self._clock,
-            _identity(),
-            request.user_id,
-            request.old_password,
-            request.new_password,
+        await user_change.change_password(
+            self._ports, _requester(), request.user_id, request.old_password, request.new_password
         )
         return pb.ChangeUserPasswordResponse()
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
-        await domain.delete_user(self._store, self._clock, _identity(), request.user_id)
+        await user_change.delete_user(self._ports, _requester(), request.user_id)
         return pb.DeleteUserResponse()
 
 
 def _identity() -> Identity:
     return known_identity(current_call().principal)
+
+
+def _requester() -> Requester:
+    return to_requester(current_call())

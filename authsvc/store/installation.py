@@ -52,6 +52,7 @@ class SqlInstallation:
                 password_hash=password_hash,
                 is_administrator=True,
                 disabled=False,
+                version=1,
                 create_time=now,
                 update_time=now,
             )

@@ -28,6 +28,7 @@ _ALL = select(member, user.c.username, role.c.name.label("role_name")).select_fr
     member.join(user, user.c.id == member.c.user_id).join(role, role.c.id == member.c.role_id)
 )
 _GET = _ALL.where(member.c.project_id == bindparam("project_id"), member.c.id == bindparam("member_id"))
+_LOCK = _GET.with_for_update(of=member)
 _ROLES_OF = (
     select(member.c.project_id, member.c.role_id)
     .select_from(member.join(role, role.c.id == member.c.role_id))
@@ -55,6 +56,11 @@ class SqlMembers:
         row = (await self._conn.execute(_GET, {"project_id": project_id, "member_id": member_id})).one_or_none()
         return None if row is None else _member(row)
 
+    async def lock(self, project_id: int, member_id: int) -> Member | None:
+        """See the port."""
+        row = (await self._conn.execute(_LOCK, {"project_id": project_id, "member_id": member_id})).one_or_none()
+        return None if row is None else _member(row)
+
     async def page(self, selection: Selection) -> list[Member]:
         """See the port."""
         return [_member(row) for row in await read_page(self._conn, _ALL, _COLUMNS, selection)]
@@ -68,7 +74,7 @@ class SqlMembers:
         try:
             added: int | None = await self._conn.scalar(
                 upsert(self._conn, member)
-                .values(project_id=project_id, user_id=user_id, role_id=role_id, create_time=now)
+                .values(project_id=project_id, user_id=user_id, role_id=role_id, version=1, create_time=now)
                 .on_conflict_do_nothing()
                 .returning(member.c.id)
             )
@@ -76,15 +82,15 @@ class SqlMembers:
             raise NotFound(message="the project or the user has just been deleted") from error
         return added
 
-    async def set_role(self, project_id: int, member_id: int, role_id: int) -> None:
+    async def update(self, changed: Member) -> None:
         """See the port."""
         await self._conn.execute(
-            update(member).where(member.c.project_id == project_id, member.c.id == member_id).values(role_id=role_id)
+            update(member).where(member.c.id == changed.id).values(role_id=changed.role_id, version=changed.version)
         )
 
-    async def remove(self, project_id: int, member_id: int) -> None:
+    async def remove(self, ended: Member) -> None:
         """See the port."""
-        await self._conn.execute(delete(member).where(member.c.project_id == project_id, member.c.id == member_id))
+        await self._conn.execute(delete(member).where(member.c.id == ended.id))
 
     async def roles_of(self, user_id: int, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """See the port."""
@@ -105,5 +111,6 @@ def _member(row: Row[Any]) -> Member:
         username=row.username,
         role_id=row.role_id,
         role_name=row.role_name,
+        version=row.version,
         create_time=row.create_time,
     )

@@ -109,9 +109,9 @@ class SqlProjects:
         await self._conn.execute(delete(project_setting).where(project_setting.c.project_id == changed.id))
         await self._set(changed.id, changed.settings)
 
-    async def remove(self, project_id: int) -> bool:
+    async def remove(self, project_id: int) -> None:
         """See the port."""
-        return (await self._conn.execute(delete(project).where(project.c.id == project_id))).rowcount > 0
+        await self._conn.execute(delete(project).where(project.c.id == project_id))
 
     async def _set(self, project_id: int, settings: Mapping[str, str]) -> None:
         rows = [{"project_id": project_id, "name": name, "value": value} for name, value in settings.items()]

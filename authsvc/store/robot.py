@@ -114,6 +114,7 @@ class SqlRobots:
                     secret_hash=secret_hash,
                     creator_kind=creator_kind,
                     creator_id=creator_id,
+                    version=1,
                     create_time=now,
                     update_time=now,
                 )
@@ -136,21 +137,24 @@ class SqlRobots:
                 disabled=changed.disabled,
                 duration_days=changed.duration_days,
                 expire_time=changed.expire_time,
+                version=changed.version,
                 update_time=changed.update_time,
             )
         )
         await self._conn.execute(delete(robot_permission).where(robot_permission.c.robot_id == changed.id))
         await self._permit(changed.id, changed.project_id, changed.permissions)
 
-    async def set_secret(self, robot_id: int, secret_hash: str, now: datetime) -> None:
+    async def set_secret(self, changed: Robot, secret_hash: str) -> None:
         """See the port."""
         await self._conn.execute(
-            update(robot).where(robot.c.id == robot_id).values(secret_hash=secret_hash, update_time=now)
+            update(robot)
+            .where(robot.c.id == changed.id)
+            .values(secret_hash=secret_hash, version=changed.version, update_time=changed.update_time)
         )
 
-    async def remove(self, robot_id: int) -> bool:
+    async def remove(self, robot_id: int) -> None:
         """See the port."""
-        return (await self._conn.execute(delete(robot).where(robot.c.id == robot_id))).rowcount > 0
+        await self._conn.execute(delete(robot).where(robot.c.id == robot_id))
 
     async def _permit(self, robot_id: int, project_id: int, permissions: frozenset[Permission]) -> None:
         rows = [
@@ -188,6 +192,7 @@ class SqlRobots:
                 expire_time=row.expire_time,
                 creator_kind=row.creator_kind,
                 creator_id=row.creator_id,
+                version=row.version,
                 create_time=row.create_time,
                 update_time=row.update_time,
                 permissions=frozenset(permissions[row.id]),

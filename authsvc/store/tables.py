@@ -3,7 +3,8 @@
 `store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of
 their own.
 
-Rows are locked in one order by every write: installation, idempotency, user (by id), project, member, robot.
+Rows are locked in one order by every write: installation, idempotency, user (by id), project, member, robot; the change
+log last.
 """
 
 from sqlalchemy import (
@@ -20,8 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
+from authsvc.domain.change import ChangeKind
+from svckit.sql.change_log import ChangeLog
 from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
 from svckit.sql.types import BigIntKey, ByteOrdered, UtcDateTime
@@ -55,6 +59,8 @@ user = Table(
     Column("password_hash", Text, nullable=False),
     Column("is_administrator", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    # Grows with every change: etags are made of it.
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Index("ix_user_create_time_id", "create_time", "id"),
@@ -115,6 +121,7 @@ member = Table(
     Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
     Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("role_id", BigInteger, ForeignKey("role.id"), nullable=False, index=True),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     UniqueConstraint("project_id", "user_id"),
     sqlite_autoincrement=True,
@@ -137,6 +144,7 @@ robot = Table(
     Column("creator_kind", Word, nullable=False),
     # A user or a robot, which may be gone.
     Column("creator_id", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     UniqueConstraint("project_id", "name"),
@@ -155,3 +163,5 @@ robot_permission = Table(
 )
 
 idempotency = idempotency_table(metadata)
+
+change_log = ChangeLog(metadata, ChangeKind)

@@ -10,7 +10,7 @@ from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
 from authsvc.store.robot import SqlRobots
 from authsvc.store.role import SqlRoles
-from authsvc.store.tables import idempotency
+from authsvc.store.tables import change_log, idempotency
 from authsvc.store.user import SqlUsers
 from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from authsvc.domain.change import Change
     from svckit.sql.database import Database
 
 T = TypeVar("T")
@@ -69,15 +70,23 @@ class SqlUnitOfWork(SqlUnit):
     def __init__(self, conn: AsyncConnection, robot_name_prefix: str, idempotency_key_seconds: float) -> None:
         super().__init__(conn, robot_name_prefix)
         self._idempotency_key_seconds = idempotency_key_seconds
+        self._recorded: list[Change] = []
 
     @property
     def idempotency(self) -> SqlIdempotency:
         """What first calls with an idempotency key have made."""
         return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
 
+    def record(self, change: Change) -> None:
+        """See `domain.ports.UnitOfWork.record`."""
+        self._recorded.append(change)
+
     async def commit(self) -> None:
         """See `domain.ports.UnitOfWork.commit`."""
+        if self._recorded:
+            await change_log.append(self._conn, self._recorded)
         await self._conn.commit()
+        self._recorded.clear()
 
 
 class SqlStore:

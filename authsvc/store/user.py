@@ -31,11 +31,13 @@ _SHOWN = (
     user.c.comment,
     user.c.is_administrator,
     user.c.disabled,
+    user.c.version,
     user.c.create_time,
     user.c.update_time,
 )
 _ALL: Select[Any] = select(*_SHOWN)
 _GET = _ALL.where(user.c.id == bindparam("user_id"))
+_LOCK = _GET.with_for_update()
 _BY_NAME = _ALL.where(user.c.username == bindparam("username"))
 _CREDENTIALS: Select[Any] = select(*_SHOWN, user.c.password_hash).where(user.c.username == bindparam("username"))
 _LOCK_ADMINISTRATORS = (
@@ -61,6 +63,11 @@ class SqlUsers:
     async def get(self, user_id: int) -> User | None:
         """See the port."""
         row = (await self._conn.execute(_GET, {"user_id": user_id})).one_or_none()
+        return None if row is None else _user(row)
+
+    async def lock(self, user_id: int) -> User | None:
+        """See the port."""
+        row = (await self._conn.execute(_LOCK, {"user_id": user_id})).one_or_none()
         return None if row is None else _user(row)
 
     async def by_name(self, username: str) -> User | None:
@@ -103,6 +110,7 @@ class SqlUsers:
                 password_hash=password_hash,
                 is_administrator=is_administrator,
                 disabled=False,
+                version=1,
                 create_time=now,
                 update_time=now,
             )
@@ -111,46 +119,41 @@ class SqlUsers:
         )
         return added
 
-    async def update_profile(
-        self, user_id: int, email: str | None, realname: str | None, comment: str | None, now: datetime
-    ) -> bool:
+    async def update(self, changed: User) -> bool:
         """See the port."""
-        values: dict[str, Any] = {"update_time": now}
-        if email is not None:
-            values["email"] = email or None
-        if realname is not None:
-            values["realname"] = realname
-        if comment is not None:
-            values["comment"] = comment
+        values = {
+            "email": changed.email or None,
+            "realname": changed.realname,
+            "comment": changed.comment,
+            "is_administrator": changed.is_administrator,
+            "disabled": changed.disabled,
+        }
         try:
             # In a savepoint, because PostgreSQL would refuse everything that comes after the error.
             async with self._conn.begin_nested():
-                return await self._update(user_id, values)
+                await self._write(changed, values)
         except IntegrityError:
             return False
+        return True
 
-    async def set_disabled(self, user_id: int, disabled: bool, now: datetime) -> None:
+    async def set_password(self, changed: User, password_hash: str) -> None:
         """See the port."""
-        await self._update(user_id, {"disabled": disabled, "update_time": now})
-
-    async def set_administrator(self, user_id: int, administrator: bool, now: datetime) -> None:
-        """See the port."""
-        await self._update(user_id, {"is_administrator": administrator, "update_time": now})
-
-    async def set_password(self, user_id: int, password_hash: str, now: datetime) -> bool:
-        """See the port."""
-        return await self._update(user_id, {"password_hash": password_hash, "update_time": now})
+        await self._write(changed, {"password_hash": password_hash})
 
     async def lock_administrators(self) -> list[int]:
         """See the port."""
         return list((await self._conn.scalars(_LOCK_ADMINISTRATORS)).all())
 
-    async def remove(self, user_id: int) -> bool:
+    async def remove(self, user_id: int) -> None:
         """See the port."""
-        return (await self._conn.execute(delete(user).where(user.c.id == user_id))).rowcount > 0
+        await self._conn.execute(delete(user).where(user.c.id == user_id))
 
-    async def _update(self, user_id: int, values: dict[str, Any]) -> bool:
-        return (await self._conn.execute(update(user).where(user.c.id == user_id).values(values))).rowcount > 0
+    async def _write(self, changed: User, values: dict[str, Any]) -> None:
+        await self._conn.execute(
+            update(user)
+            .where(user.c.id == changed.id)
+            .values(**values, version=changed.version, update_time=changed.update_time)
+        )
 
 
 def _user(row: Row[Any]) -> User:
@@ -162,6 +165,7 @@ def _user(row: Row[Any]) -> User:
         comment=row.comment,
         is_administrator=row.is_administrator,
         disabled=row.disabled,
+        version=row.version,
         create_time=row.create_time,
         update_time=row.update_time,
     )

@@ -95,8 +95,7 @@ class World:
             return {}
         body = {"name": name, "level": "project", "duration": -1, "permissions": permissions}
         created = self.management.client.post("/robots", json=body).raise_for_status().json()
-        only_for_update = samples if rpc.method.name == "UpdateRobot" else {}
-        return {**only_for_update, "robot_id": created["id"]}
+        return {"robot_id": created["id"]}
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,10 @@ import pytest
 
 from authsvc.config import AuthSettings
 from authsvc.domain.bootstrap import bootstrap
+from authsvc.domain.bundle import Ports
 from authsvc.domain.hashing import Argon2Hasher
-from authsvc.server import build_server
+from authsvc.server import build_ports, build_server
+from authsvc.servicers.counters import Counters
 from authsvc.store import migrations as history
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
@@ -163,6 +165,7 @@ class AuthService:
     """A running authsvc."""
 
     store: SqlStore
+    ports: Ports
     channel: RpcChannel
     target: str
     clock: MovableClock
@@ -246,22 +249,23 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
         **{"failure_delay_seconds": 0, **settings},
     )
     key = await bootstrap(store, hasher, clock, lambda: ADMIN_PASSWORD)
-    server = build_server(
+    counters = Counters(metrics.registry)
+    ports = build_ports(
         configured,
         store=store,
         hasher=hasher,
         robot_secret_key=key,
-        trust=keyring.trust,
         signer=keyring.signer("authsvc", registry_audience=configured.token_service),
-        metrics=metrics,
+        counters=counters,
         clock=clock,
     )
+    server = build_server(configured, ports, counters=counters, trust=keyring.trust, metrics=metrics)
     await server.start()
     server.set_serving()
     target = str(server.addresses[0])
     try:
         async with open_channel(target) as channel:
-            service = AuthService(store, channel, target, clock, keyring, metrics)
+            service = AuthService(store, ports, channel, target, clock, keyring, metrics)
             service.anonymous = Caller(service)
             service.admin = await service.log_in("admin", ADMIN_PASSWORD)
             yield service

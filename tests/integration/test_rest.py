@@ -182,6 +182,10 @@ def walk_robots(walk: Walk, project: str) -> None:
     assert walk.read(f"/robots?q={query}") == walk.read(f"/projects/{project}/robots") == [walk.read(path)]
     walk.change("PUT", path, {**walk.read(path), "description": "changed", "duration": -1})
     assert (walk.read(path)["description"], walk.read(path)["expires_at"]) == ("changed", -1)
+    # What a whole object leaves out is empty, but the duration stays: Harbor's PUT.
+    walk.change("PUT", path, {"permissions": document["permissions"], "level": "project"})
+    assert (walk.read(path)["description"], walk.read(path)["duration"]) == ("", -1)
+    walk.call("PUT", path, 400, json={"description": "without permissions"})
     secret = walk.call("PATCH", path, json={"secret": ""}).json()["secret"]
     assert walk.read("/users/current", auth=(robot["name"], secret))["username"] == robot["name"]
     walk.call("GET", "/users/current", 401, auth=(robot["name"], robot["secret"]))
@@ -288,6 +292,20 @@ def test_a_create_is_repeated_by_the_header_idempotency_key_and_by_nothing_else(
     walk.call("POST", "/projects", 409, json=other)
     for answer in (first, made):
         walk.change("DELETE", answer.headers["Location"].removeprefix("/api/v2.0"))
+
+
+def test_an_update_takes_an_etag_by_the_header_if_match_and_not_from_the_body(walk: Walk) -> None:
+    location = walk.create("/projects", {"project_name": f"p{secrets.token_hex(5)}"}).headers["Location"]
+    path = location.removeprefix("/api/v2.0")
+    read = walk.read(path)
+    walk.call("PUT", path, json={"metadata": {"severity": "low"}}, headers={"If-Match": f'"{read["etag"]}"'})
+    stale = {"If-Match": read["etag"]}
+    walk.call("PUT", path, 412, json={"metadata": {"severity": "high"}}, headers=stale)
+    assert walk.read(path)["metadata"]["severity"] == "low"
+    # A client of Harbor sends back the whole object that it has read, however long ago.
+    walk.change("PUT", path, {**read, "project_name": read["name"], "metadata": {"severity": "high"}})
+    assert walk.read(path)["metadata"]["severity"] == "high"
+    walk.change("DELETE", path)
 
 
 def test_who_may_not_see_a_project_does_not_learn_that_it_is_there(walk: Walk, management: Management) -> None:

@@ -1,3 +1,3 @@
 """The history of authsvc's tables."""
 
-HEAD = "0003"
+HEAD = "0005"

@@ -129,7 +129,7 @@ async def test_a_project_is_found_for_a_service_that_acts_for_itself_whoever_may
     team = ResolvedProject(await alice.make_project("team"), "team")
     acting = Principal.of_acting(ActingToken(subject="service:jobsvc"))
     call = Call("/x", principal=acting, caller_service="jobsvc", services=frozenset({"jobsvc"}))
-    own = StoreChecker(authsvc.store, authsvc.clock, project_creators="everyone")
+    own = StoreChecker(authsvc.ports)
     async with authsvc.service_channel("metasvc") as channel:
         for checker in (own, RemoteChecker(channel)):
             for key in (ProjectKey(id=team.id), ProjectKey(name="team"), ProjectKey(name="team", repository="team/a")):

@@ -181,9 +181,7 @@ async def test_a_robots_answer_stays_what_it_was_when_the_robot_changes(alice: C
         name="ci", duration_days=7, secret=SECRET, permissions=[pull], idempotency_key="k"
     )
     first = (await alice.robots.CreateRobot(request)).robot
-    await alice.robots.UpdateRobot(
-        robot_service_pb2.UpdateRobotRequest(robot_id=first.id, permissions=[pull], duration_days=-1)
-    )
+    await alice.robots.UpdateRobot(robot_service_pb2.UpdateRobotRequest(robot_id=first.id, duration_days=-1))
     await alice.robots.RefreshRobotSecret(robot_service_pb2.RefreshRobotSecretRequest(robot_id=first.id))
     again: robot_pb2.CreatedRobot = (await alice.robots.CreateRobot(request)).robot
     assert again == first

@@ -17,6 +17,10 @@ def create(**fields: object) -> pb.CreateRobotRequest:
     return pb.CreateRobotRequest(**given)  # type: ignore[arg-type]
 
 
+def permissions(*groups: robot_pb2.RobotPermission) -> robot_pb2.RobotPermissions:
+    return robot_pb2.RobotPermissions(permissions=groups)
+
+
 async def get(caller: Caller, robot_id: int) -> robot_pb2.Robot:
     robot: robot_pb2.Robot = (await caller.robots.GetRobot(pb.GetRobotRequest(robot_id=robot_id))).robot
     return robot
@@ -117,13 +121,11 @@ async def test_an_expired_robot_is_refused_also_by_a_token_from_before(authsvc: 
     with pytest.raises(Unauthenticated):
         await machine.registry_token("repository:team/a:pull")
     # A longer life counts from its creation, and lets it in again.
-    await authsvc.admin.robots.UpdateRobot(
-        pb.UpdateRobotRequest(robot_id=created.id, permissions=[PULL], duration_days=-1)
-    )
+    await authsvc.admin.robots.UpdateRobot(pb.UpdateRobotRequest(robot_id=created.id, duration_days=-1))
     await authsvc.log_in(created.name, created.secret)
 
 
-async def test_an_update_replaces_and_a_disabled_robot_is_refused(authsvc: AuthService) -> None:
+async def test_an_update_changes_what_it_names_and_a_disabled_robot_is_refused(authsvc: AuthService) -> None:
     alice = await authsvc.user("alice")
     await alice.make_project("team")
     created = await alice.make_robot("team", "ci", "repository:pull", duration_days=7)
@@ -131,7 +133,7 @@ async def test_an_update_replaces_and_a_disabled_robot_is_refused(authsvc: AuthS
     def update(**fields: object) -> pb.UpdateRobotRequest:
         given = {
             "robot_id": created.id,
-            "permissions": [permission_group("team", "repository:push", "tag:list")],
+            "permissions": permissions(permission_group("team", "repository:push", "tag:list")),
             **fields,
         }
         return pb.UpdateRobotRequest(**given)  # type: ignore[arg-type]
@@ -145,14 +147,14 @@ async def test_an_update_replaces_and_a_disabled_robot_is_refused(authsvc: AuthS
     assert list(robot.permissions) == [permission_group("team", "repository:push", "tag:list")]
     with pytest.raises(Unauthenticated):
         await authsvc.log_in(created.name, created.secret)
-    await alice.robots.UpdateRobot(update())
+    await alice.robots.UpdateRobot(update(disabled=False))
     await authsvc.log_in(created.name, created.secret)
     await alice.make_project("other")
     refused: tuple[dict[str, object], ...] = (
         {"name": "robot$team+other"},
         {"level": "system"},
-        {"permissions": [permission_group("other", "repository:pull")]},
-        {"permissions": []},
+        {"permissions": permissions(permission_group("other", "repository:pull"))},
+        {"permissions": permissions()},
         {"duration_days": 0},
     )
     for wrong in refused:
@@ -211,7 +213,7 @@ async def test_a_robot_is_not_there_for_who_may_not_read_it(authsvc: AuthService
     await alice.make_project("team", public=True)
     created = await alice.make_robot("team", "ci", "repository:pull")
     await alice.add_member("team", bob, "developer")
-    update = pb.UpdateRobotRequest(robot_id=created.id, permissions=[PULL])
+    update = pb.UpdateRobotRequest(robot_id=created.id, description="x")
     refresh = pb.RefreshRobotSecretRequest(robot_id=created.id)
     delete = pb.DeleteRobotRequest(robot_id=created.id)
     assert (await get(bob, created.id)).id == created.id

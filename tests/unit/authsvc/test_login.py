@@ -50,7 +50,7 @@ class Accounts:
 
     async def credentials(self, *name: str) -> tuple[Any, str] | None:
         if name == ("alice",):
-            return User(7, "alice", "", "", "", False, self.disabled, NOW, NOW), self.password_hash
+            return User(7, "alice", "", "", "", False, self.disabled, 1, NOW, NOW), self.password_hash
         if name == ("library", "ci"):
             return RobotState(9, "robot$library+ci", disabled=self.disabled, expire_time=None), self.robot_hash
         return None

@@ -29,6 +29,7 @@ class Member(_message.Message):
     ROLE_ID_FIELD_NUMBER: _builtins.int
     ENTITY_ID_FIELD_NUMBER: _builtins.int
     ENTITY_TYPE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The membership's id."""
     project_id: _builtins.int
@@ -43,6 +44,8 @@ class Member(_message.Message):
     """Id of the user or group."""
     entity_type: _builtins.str
     """"u" for a user, "g" for a group."""
+    etag: _builtins.str
+    """Changes with every change of the membership; hand it back in UpdateMember."""
     def __init__(
         self,
         *,
@@ -53,10 +56,11 @@ class Member(_message.Message):
         role_id: _builtins.int = ...,
         entity_id: _builtins.int = ...,
         entity_type: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_id", b"entity_id", "entity_name", b"entity_name", "entity_type", b"entity_type", "id", b"id", "project_id", b"project_id", "role_id", b"role_id", "role_name", b"role_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_id", b"entity_id", "entity_name", b"entity_name", "entity_type", b"entity_type", "etag", b"etag", "id", b"id", "project_id", b"project_id", "role_id", b"role_id", "role_name", b"role_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -219,10 +219,15 @@ class UpdateMemberRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     ROLE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     member_id: _builtins.int
     """The membership's id."""
     role_id: _builtins.int
     """Harbor's id of the new role."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -233,10 +238,11 @@ class UpdateMemberRequest(_message.Message):
         project: _project_ref_pb2.ProjectRef | None = ...,
         member_id: _builtins.int = ...,
         role_id: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "project", b"project", "role_id", b"role_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "member_id", b"member_id", "project", b"project", "role_id", b"role_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

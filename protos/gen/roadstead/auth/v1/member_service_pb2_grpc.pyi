@@ -40,7 +40,7 @@ class MemberServiceStub:
     ListMembers: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]
     """Lists a project's members by name."""
     UpdateMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.UpdateMemberRequest, _member_service_pb2.UpdateMemberResponse]
-    """Changes a member's role."""
+    """Changes a member's role. PRECONDITION if the etag is given and another change came first."""
     DeleteMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.DeleteMemberRequest, _member_service_pb2.DeleteMemberResponse]
     """Ends a membership."""
 
@@ -56,7 +56,7 @@ class MemberServiceAsyncStub(MemberServiceStub):
     ListMembers: _aio.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]  # type: ignore[assignment]
     """Lists a project's members by name."""
     UpdateMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.UpdateMemberRequest, _member_service_pb2.UpdateMemberResponse]  # type: ignore[assignment]
-    """Changes a member's role."""
+    """Changes a member's role. PRECONDITION if the etag is given and another change came first."""
     DeleteMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.DeleteMemberRequest, _member_service_pb2.DeleteMemberResponse]  # type: ignore[assignment]
     """Ends a membership."""
 
@@ -93,7 +93,7 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.UpdateMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.UpdateMemberResponse, _abc.Awaitable[_member_service_pb2.UpdateMemberResponse]]:
-        """Changes a member's role."""
+        """Changes a member's role. PRECONDITION if the etag is given and another change came first."""
 
     @_abc_1.abstractmethod
     def DeleteMember(

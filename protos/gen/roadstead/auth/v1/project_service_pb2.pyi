@@ -329,7 +329,9 @@ class UpdateProjectRequest(_message.Message):
     public: _builtins.bool
     """Whether anybody may pull."""
     etag: _builtins.str
-    """The etag that was read; empty to overwrite whatever is there."""
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     name: _builtins.str
     """Harbor's clients send the name again; it must be the project's own."""
     @_builtins.property

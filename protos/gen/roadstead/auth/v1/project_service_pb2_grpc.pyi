@@ -42,7 +42,7 @@ class ProjectServiceStub:
     CheckProjectName: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]
     """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden."""
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]
-    """Changes a project's settings. PRECONDITION if the etag is given and another change came first."""
+    """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
     LookUpProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.LookUpProjectRequest, _project_service_pb2.LookUpProjectResponse]
     """Reads a project for a service, whoever may see it."""
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
@@ -62,7 +62,7 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     CheckProjectName: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]  # type: ignore[assignment]
     """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden."""
     UpdateProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]  # type: ignore[assignment]
-    """Changes a project's settings. PRECONDITION if the etag is given and another change came first."""
+    """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
     LookUpProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.LookUpProjectRequest, _project_service_pb2.LookUpProjectResponse]  # type: ignore[assignment]
     """Reads a project for a service, whoever may see it."""
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
@@ -109,7 +109,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.UpdateProjectResponse, _abc.Awaitable[_project_service_pb2.UpdateProjectResponse]]:
-        """Changes a project's settings. PRECONDITION if the etag is given and another change came first."""
+        """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
 
     @_abc_1.abstractmethod
     def LookUpProject(

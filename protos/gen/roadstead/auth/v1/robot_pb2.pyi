@@ -38,6 +38,7 @@ class Robot(_message.Message):
     CREATOR_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The robot's id."""
     name: _builtins.str
@@ -58,6 +59,8 @@ class Robot(_message.Message):
     """"user" or "robot": who created it."""
     creator_id: _builtins.int
     """Id of who created it."""
+    etag: _builtins.str
+    """Changes with every change of the robot, also of its secret; hand it back in UpdateRobot."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotPermission]:
         """What it may do, by project."""
@@ -86,10 +89,11 @@ class Robot(_message.Message):
         creator_id: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator_id", b"creator_id", "creator_type", b"creator_type", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "editable", b"editable", "expire_time_unix_seconds", b"expire_time_unix_seconds", "id", b"id", "level", b"level", "name", b"name", "permissions", b"permissions", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "creator_id", b"creator_id", "creator_type", b"creator_type", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "editable", b"editable", "etag", b"etag", "expire_time_unix_seconds", b"expire_time_unix_seconds", "id", b"id", "level", b"level", "name", b"name", "permissions", b"permissions", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,6 +130,30 @@ class RobotPermission(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RobotPermission: _TypeAlias = RobotPermission  # noqa: Y015
+
+@_typing.final
+class RobotPermissions(_message.Message):
+    """Permissions to set, where an empty list is told from none. The JSON form is the list itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotPermission]:
+        """By project; exactly one project for a project robot."""
+
+    def __init__(
+        self,
+        *,
+        permissions: _abc.Iterable[Global___RobotPermission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RobotPermissions: _TypeAlias = RobotPermissions  # noqa: Y015
 
 @_typing.final
 class RobotAccess(_message.Message):

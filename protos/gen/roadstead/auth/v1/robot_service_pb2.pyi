@@ -237,39 +237,54 @@ class UpdateRobotRequest(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     robot_id: _builtins.int
     """The robot's id."""
     description: _builtins.str
     """The new description."""
     duration_days: _builtins.int
-    """Days it lives from its creation; -1 for ever; absent: as before."""
+    """Days it lives from its creation; -1 for ever."""
     disabled: _builtins.bool
     """Whether it may not log in."""
     name: _builtins.str
     """Harbor's clients send the full name again; it must be the robot's own, or empty."""
     level: _builtins.str
     """Harbor's clients send the level again; it must be the robot's own, or empty."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     @_builtins.property
-    def permissions(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.RobotPermission]:
-        """The new permissions."""
+    def permissions(self) -> _robot_pb2.RobotPermissions:
+        """All its new permissions; none is refused."""
 
     def __init__(
         self,
         *,
         robot_id: _builtins.int = ...,
-        description: _builtins.str = ...,
-        permissions: _abc.Iterable[_robot_pb2.RobotPermission] | None = ...,
+        description: _builtins.str | None = ...,
+        permissions: _robot_pb2.RobotPermissions | None = ...,
         duration_days: _builtins.int | None = ...,
-        disabled: _builtins.bool = ...,
+        disabled: _builtins.bool | None = ...,
         name: _builtins.str = ...,
         level: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_days", b"_duration_days", "duration_days", b"duration_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "permissions", b"permissions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_days", b"_duration_days", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "level", b"level", "name", b"name", "permissions", b"permissions", "robot_id", b"robot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "etag", b"etag", "level", b"level", "name", b"name", "permissions", b"permissions", "robot_id", b"robot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
+    _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
     _WhichOneofReturnType__duration_days: _TypeAlias = _typing.Literal["duration_days"]  # noqa: Y015
     _WhichOneofArgType__duration_days: _TypeAlias = _typing.Literal["_duration_days", b"_duration_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_days) -> _WhichOneofReturnType__duration_days | None: ...
 
 Global___UpdateRobotRequest: _TypeAlias = UpdateRobotRequest  # noqa: Y015

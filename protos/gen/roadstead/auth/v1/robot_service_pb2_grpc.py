@@ -93,7 +93,8 @@ class RobotServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRobot(self, request, context):
-        """Replaces a robot's description, permissions, duration and state.
+        """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
+        PRECONDITION if the etag is given and another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

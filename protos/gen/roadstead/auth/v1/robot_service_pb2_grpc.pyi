@@ -40,7 +40,9 @@ class RobotServiceStub:
     ListRobots: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]
     """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1)."""
     UpdateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]
-    """Replaces a robot's description, permissions, duration and state."""
+    """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
+    PRECONDITION if the etag is given and another change came first.
+    """
     RefreshRobotSecret: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]
     """Gives a robot a new secret; the old one ends at once."""
     DeleteRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]
@@ -58,7 +60,9 @@ class RobotServiceAsyncStub(RobotServiceStub):
     ListRobots: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]  # type: ignore[assignment]
     """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1)."""
     UpdateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]  # type: ignore[assignment]
-    """Replaces a robot's description, permissions, duration and state."""
+    """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
+    PRECONDITION if the etag is given and another change came first.
+    """
     RefreshRobotSecret: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]  # type: ignore[assignment]
     """Gives a robot a new secret; the old one ends at once."""
     DeleteRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]  # type: ignore[assignment]
@@ -97,7 +101,9 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.UpdateRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.UpdateRobotResponse, _abc.Awaitable[_robot_service_pb2.UpdateRobotResponse]]:
-        """Replaces a robot's description, permissions, duration and state."""
+        """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
+        PRECONDITION if the etag is given and another change came first.
+        """
 
     @_abc_1.abstractmethod
     def RefreshRobotSecret(

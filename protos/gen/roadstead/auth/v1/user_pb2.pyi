@@ -33,6 +33,7 @@ class User(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The user's id, unique in this installation."""
     username: _builtins.str
@@ -49,6 +50,8 @@ class User(_message.Message):
     """Whether administrator rights come from the authentication provider; always false for local users."""
     disabled: _builtins.bool
     """Whether the user may not log in."""
+    etag: _builtins.str
+    """Changes with every change of the user; hand it back in an update."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was created."""
@@ -70,10 +73,11 @@ class User(_message.Message):
         disabled: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator", "administrator_by_provider", b"administrator_by_provider", "comment", b"comment", "create_time", b"create_time", "disabled", b"disabled", "email", b"email", "id", b"id", "realname", b"realname", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator", "administrator_by_provider", b"administrator_by_provider", "comment", b"comment", "create_time", b"create_time", "disabled", b"disabled", "email", b"email", "etag", b"etag", "id", b"id", "realname", b"realname", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

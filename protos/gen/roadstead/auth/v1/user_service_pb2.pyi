@@ -306,6 +306,7 @@ class UpdateUserRequest(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     REALNAME_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """The user's id."""
     email: _builtins.str
@@ -314,6 +315,11 @@ class UpdateUserRequest(_message.Message):
     """New name for people to read."""
     comment: _builtins.str
     """New free text."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     def __init__(
         self,
         *,
@@ -321,10 +327,11 @@ class UpdateUserRequest(_message.Message):
         email: _builtins.str | None = ...,
         realname: _builtins.str | None = ...,
         comment: _builtins.str | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_comment", b"_comment", "_email", b"_email", "_realname", b"_realname", "comment", b"comment", "email", b"email", "realname", b"realname"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_comment", b"_comment", "_email", b"_email", "_realname", b"_realname", "comment", b"comment", "email", b"email", "realname", b"realname", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_comment", b"_comment", "_email", b"_email", "_realname", b"_realname", "comment", b"comment", "email", b"email", "etag", b"etag", "realname", b"realname", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__comment: _TypeAlias = _typing.Literal["comment"]  # noqa: Y015
     _WhichOneofArgType__comment: _TypeAlias = _typing.Literal["_comment", b"_comment"]  # noqa: Y015
@@ -373,19 +380,26 @@ class SetUserDisabledRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """The user's id."""
     disabled: _builtins.bool
     """Whether the user is kept out."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     def __init__(
         self,
         *,
         user_id: _builtins.int = ...,
         disabled: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -423,19 +437,26 @@ class SetUserAdministratorRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     ADMINISTRATOR_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """The user's id."""
     administrator: _builtins.bool
     """Whether the user is an administrator."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     def __init__(
         self,
         *,
         user_id: _builtins.int = ...,
         administrator: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator", "etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,7 +44,7 @@ class UserServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
     """Lists users by name."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes a user's profile."""
+    """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
     SetUserDisabled: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]
     """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s."""
     SetUserAdministrator: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]
@@ -70,7 +70,7 @@ class UserServiceAsyncStub(UserServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users by name."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """Changes a user's profile."""
+    """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
     SetUserDisabled: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]  # type: ignore[assignment]
     """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s."""
     SetUserAdministrator: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]  # type: ignore[assignment]
@@ -129,7 +129,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserResponse, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]]:
-        """Changes a user's profile."""
+        """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
 
     @_abc_1.abstractmethod
     def SetUserDisabled(

@@ -1,0 +1,153 @@
+"""What creates, changes and deletes projects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from authsvc.domain.caller import identify
+from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.permission import PROJECT_ADMIN_ROLE
+from authsvc.domain.project import NewProject, ProjectChange, SeenProject, existing_project
+from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.etag import check_etag
+from svckit.idempotency import made_is_gone
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.model import Caller, Requester
+    from svckit.access.actor import ChangeOrigin
+    from svckit.idempotency import IdempotencyKey
+
+_log = get_logger(__name__)
+
+_MAXIMUM_LIMIT_BYTES = 2**63 - 1
+
+
+async def create_project(
+    ports: Ports, requester: Requester, new: NewProject, *, key: IdempotencyKey | None = None
+) -> SeenProject:
+    """Creates a project that the caller owns, as its first project administrator.
+
+    A repeat with the same idempotency key answers with the project that the first call created.
+
+    Raises:
+        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller is no
+            user, or sets a limit and is no administrator; UNAUTHORIZED.
+    """
+
+    async def work() -> SeenProject:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            if caller.kind != "user":
+                raise Denied(message="a project needs an owner, and robots cannot own")
+            limit = _limit(caller, new.storage_limit_bytes, ports.rules.default_storage_limit_bytes)
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                project = await unit.projects.get(first.made_id)
+                if project is None:
+                    raise made_is_gone()
+                roles = await unit.members.roles_of(caller.id, [project.id])
+                return SeenProject(project, roles.get(project.id, ()))
+            project_id = await unit.projects.add(
+                name=new.name,
+                owner_id=caller.id,
+                public=new.public,
+                settings=new.settings,
+                initial_storage_limit_bytes=limit,
+                now=now,
+            )
+            if project_id is None:
+                raise Conflict(message=f"the project {new.name} exists already")
+            await unit.members.add(project_id, caller.id, PROJECT_ADMIN_ROLE, now)
+            await unit.idempotency.remember(key, project_id)
+            project = await existing_project(unit, project_id)
+            unit.record(change_of(ChangeKind.PROJECT_CREATED, requester.origin, now, new=project))
+            await unit.commit()
+        _log.info(
+            "project_created",
+            project_id=project_id,
+            project=new.name,
+            public=new.public,
+            actor=str(requester.origin.actor),
+        )
+        return SeenProject(project, (PROJECT_ADMIN_ROLE,))
+
+    return await ports.store.repeat(work)
+
+
+async def update_project(ports: Ports, requester: Requester, project_id: int, change: ProjectChange) -> SeenProject:
+    """Changes a project's settings. Whether the caller may is judged before.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST, another name.
+    """
+
+    async def work() -> SeenProject:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            project = await unit.projects.lock(project_id)
+            if project is None:
+                raise NotFound("PROJECT_UNKNOWN")
+            if change.name and change.name != project.name:
+                raise Invalid(
+                    message="the name of a project does not change",
+                    violations=[FieldViolation("project_name", "is not the project's own")],
+                )
+            roles = (await unit.members.roles_of(caller.user_id, [project_id])).get(project_id, ())
+            wanted = replace(
+                project,
+                public=project.public if change.public is None else change.public,
+                settings={**project.settings, **change.settings},
+            )
+            if wanted == project:
+                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                return SeenProject(project, roles)
+            check_etag(change.etag, project)
+            changed = replace(wanted, version=project.version + 1, update_time=now)
+            await unit.projects.update(changed)
+            unit.record(change_of(ChangeKind.PROJECT_CHANGED, requester.origin, now, old=project, new=changed))
+            await unit.commit()
+        _log.info(
+            "project_changed",
+            project_id=project_id,
+            project=changed.name,
+            public=changed.public,
+            settings=sorted(change.settings),
+            actor=str(requester.origin.actor),
+        )
+        return SeenProject(changed, roles)
+
+    return await ports.store.repeat(work)
+
+
+async def delete_project(ports: Ports, origin: ChangeOrigin, project_id: int) -> None:
+    """Deletes a project's row, members and robots. Whether metasvc may is judged before.
+
+    One that is gone is no error: the answer to a first call may have been lost.
+    """
+
+    async def work() -> None:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            project = await unit.projects.lock(project_id)
+            if project is None:
+                return
+            await unit.projects.remove(project_id)
+            unit.record(change_of(ChangeKind.PROJECT_DELETED, origin, now, old=project))
+            await unit.commit()
+        _log.info("project_deleted", project_id=project_id, project=project.name, actor=str(origin.actor))
+
+    await ports.store.repeat(work)
+
+
+def _limit(caller: Caller, wanted: int | None, default: int) -> int:
+    if wanted is None:
+        return default
+    # Clients of Harbor send -1 whoever they are; what changes nothing needs no right.
+    if wanted != default and not caller.is_administrator:
+        raise Denied(message="only an administrator sets a storage limit")
+    return min(wanted, _MAXIMUM_LIMIT_BYTES)

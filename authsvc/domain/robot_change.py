@@ -1,0 +1,203 @@
+"""What creates, changes and deletes robots. Nobody grants a robot more than they hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from authsvc.domain.caller import identify
+from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.model import Caller, Requester, Robot
+from authsvc.domain.permission import Permission, lacking
+from authsvc.domain.robot import NewRobot, NewSecret, RobotChange, expire_time, permitted_robot, refuse
+from svckit.errors import Conflict, Denied, DomainError, NotFound
+from svckit.etag import check_etag
+from svckit.idempotency import IDEMPOTENCY_KEY, FirstCall, made_is_gone, used_for_another_request
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.ports import Unit, UnitOfWork
+    from svckit.idempotency import IdempotencyKey
+
+_log = get_logger(__name__)
+
+
+async def create_robot(
+    ports: Ports, requester: Requester, new: NewRobot, chosen_secret: str, *, key: IdempotencyKey | None = None
+) -> NewSecret:
+    """Creates a robot in the project that its permissions name.
+
+    A repeat with the same idempotency key answers as the first call did. The secret of that answer comes from the
+    request, so only a secret of the caller's choice can be repeated: one that is made here is not kept.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; CONFLICT, the name is
+            taken in the project, or the key was used for another request; BAD_REQUEST, also for a key without a chosen
+            secret; UNAUTHORIZED.
+    """
+    if key is not None and not chosen_secret:
+        refuse(
+            "secret",
+            f"is needed beside an {IDEMPOTENCY_KEY}: one that is made at random could not be given a second time",
+        )
+    project_id = await ports.robot_access.check_named(new.grant.project, "create")
+    secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
+
+    async def work() -> Robot | FirstCall:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            if caller.kind == "anonymous":
+                raise Denied
+            await _check_grant(unit, caller, project_id, new.grant.permissions)
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                return first
+            robot_id = await unit.robots.add(
+                project_id=project_id,
+                name=new.name,
+                description=new.description,
+                disabled=new.disabled,
+                duration_days=new.duration_days,
+                expire_time=expire_time(now, new.duration_days),
+                secret_hash=secret_hash,
+                creator_kind=caller.kind,
+                creator_id=caller.id,
+                permissions=new.grant.permissions,
+                now=now,
+            )
+            if robot_id is None:
+                raise Conflict(message=f"the project has a robot {new.name} already")
+            await unit.idempotency.remember(key, robot_id, secret_hash=secret_hash)
+            robot = await unit.robots.get(robot_id)
+            if robot is None:
+                raise DomainError("INTERNAL", "a robot that was just written is not there")
+            unit.record(change_of(ChangeKind.ROBOT_CREATED, requester.origin, now, new=robot))
+            await unit.commit()
+        _log.info("robot_created", robot_id=robot.id, name=robot.full_name, actor=str(requester.origin.actor))
+        return robot
+
+    made = await ports.store.repeat(work)
+    if isinstance(made, Robot):
+        return NewSecret(made, secret)
+    # After the unit has ended: nobody else could write while this hashes.
+    if not await ports.robot_secrets.verify(made.secret_hash, secret):
+        raise used_for_another_request()
+    async with ports.store.read() as unit:
+        robot = await unit.robots.get(made.made_id)
+    if robot is None:
+        raise made_is_gone()
+    # Its life may have been changed since; the first answer told how long it was then.
+    return NewSecret(replace(robot, expire_time=expire_time(robot.create_time, new.duration_days)), secret)
+
+
+async def update_robot(ports: Ports, requester: Requester, robot_id: int, change: RobotChange) -> Robot:
+    """Changes a robot's description, permissions, duration and state, as far as the change names them.
+
+    Raises:
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; PRECONDITION, another
+            change came first; BAD_REQUEST.
+    """
+    await permitted_robot(ports, robot_id, "update")
+
+    async def work() -> Robot:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            robot = await _locked(unit, robot_id)
+            if change.name and change.name not in (robot.full_name, robot.name):
+                refuse("name", "is not the robot's own: it does not change")
+            if change.grant is not None and change.grant.project != robot.project_name:
+                refuse("permissions", "are of another project than the robot")
+            days = robot.duration_days if change.duration_days is None else change.duration_days
+            wanted = replace(
+                robot,
+                description=robot.description if change.description is None else change.description,
+                disabled=robot.disabled if change.disabled is None else change.disabled,
+                duration_days=days,
+                expire_time=expire_time(robot.create_time, days),
+                permissions=robot.permissions if change.grant is None else change.grant.permissions,
+            )
+            # Also where the permissions stay: who lets a disabled robot in again, or lets it live longer, gives what it
+            # holds.
+            await _check_grant(unit, caller, robot.project_id, wanted.permissions)
+            if wanted == robot:
+                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                return robot
+            check_etag(change.etag, robot)
+            changed = replace(wanted, version=robot.version + 1, update_time=now)
+            await unit.robots.update(changed)
+            unit.record(change_of(ChangeKind.ROBOT_CHANGED, requester.origin, now, old=robot, new=changed))
+            await unit.commit()
+        _log.info(
+            "robot_changed",
+            robot_id=robot_id,
+            name=robot.full_name,
+            disabled=changed.disabled,
+            actor=str(requester.origin.actor),
+        )
+        return changed
+
+    return await ports.store.repeat(work)
+
+
+async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chosen_secret: str) -> NewSecret:
+    """Gives a robot a new secret; the old one ends at once.
+
+    Raises:
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not, or the robot holds more than the caller: who has a
+            robot's secret has its permissions. BAD_REQUEST, a chosen secret that is too weak.
+    """
+    await permitted_robot(ports, robot_id, "update")
+    secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
+
+    async def work() -> Robot:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            robot = await _locked(unit, robot_id)
+            await _check_grant(unit, caller, robot.project_id, robot.permissions)
+            changed = replace(robot, version=robot.version + 1, update_time=now)
+            await unit.robots.set_secret(changed, secret_hash)
+            unit.record(change_of(ChangeKind.ROBOT_SECRET_CHANGED, requester.origin, now, old=robot, new=changed))
+            await unit.commit()
+        _log.info("robot_secret_changed", robot_id=robot_id, name=robot.full_name, actor=str(requester.origin.actor))
+        return changed
+
+    return NewSecret(await ports.store.repeat(work), secret)
+
+
+async def delete_robot(ports: Ports, requester: Requester, robot_id: int) -> None:
+    """Deletes a robot.
+
+    Raises:
+        DomainError: ROBOT_UNKNOWN, FORBIDDEN.
+    """
+    await permitted_robot(ports, robot_id, "delete")
+
+    async def work() -> None:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            await identify(unit, requester.identity, now)
+            robot = await _locked(unit, robot_id)
+            await unit.robots.remove(robot_id)
+            unit.record(change_of(ChangeKind.ROBOT_DELETED, requester.origin, now, old=robot))
+            await unit.commit()
+        _log.info("robot_deleted", robot_id=robot_id, name=robot.full_name, actor=str(requester.origin.actor))
+
+    await ports.store.repeat(work)
+
+
+async def _locked(unit: UnitOfWork, robot_id: int) -> Robot:
+    robot = await unit.robots.lock(robot_id)
+    if robot is None:
+        raise NotFound("ROBOT_UNKNOWN")
+    return robot
+
+
+async def _check_grant(unit: Unit, caller: Caller, project_id: int, permissions: frozenset[Permission]) -> None:
+    missing = lacking(await unit.roles.held(caller, project_id), permissions)
+    if missing:
+        named = ", ".join(f"{permission.resource}:{permission.action}" for permission in sorted(missing)[:5])
+        raise Denied(message=f"the robot would hold more than you do: {named}")

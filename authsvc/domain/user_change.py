@@ -1,0 +1,233 @@
+"""What creates, changes and deletes local users."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from authsvc.domain.caller import identify
+from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.model import Requester, User
+from authsvc.domain.password import check_new_password
+from authsvc.domain.user import NewUser, ProfileChange, check_self, existing_user, refuse
+from svckit.errors import Conflict, Denied, NotFound, Precondition
+from svckit.etag import check_etag
+from svckit.idempotency import FirstCall, made_is_gone, used_for_another_request
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from authsvc.domain.bundle import Ports
+    from authsvc.domain.ports import UnitOfWork
+    from svckit.idempotency import IdempotencyKey
+
+_log = get_logger(__name__)
+
+
+async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: IdempotencyKey | None = None) -> User:
+    """Creates a user. A repeat with the same idempotency key answers with the user that the first call created.
+
+    Raises:
+        DomainError: BAD_REQUEST, a name that robots have; CONFLICT, the name or the mail address is taken,
+            or the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
+    """
+    if new.username.startswith(ports.rules.robot_name_prefix):
+        refuse("username", f"begins with {ports.rules.robot_name_prefix}, as the names of robots do")
+    # Before the unit begins: nobody else could write while this one hashes.
+    password_hash = await ports.hasher.hash(new.password)
+
+    async def work() -> User | FirstCall:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            await identify(unit, requester.identity, now)
+            first = await unit.idempotency.claim(key, now)
+            if first is not None:
+                return first
+            user_id = await unit.users.add(
+                username=new.username,
+                email=new.email,
+                realname=new.realname,
+                comment=new.comment,
+                password_hash=password_hash,
+                is_administrator=False,
+                now=now,
+            )
+            if user_id is None:
+                raise Conflict(message="the username or the mail address is taken")
+            await unit.idempotency.remember(key, user_id, secret_hash=password_hash)
+            user = await existing_user(unit, user_id)
+            unit.record(change_of(ChangeKind.USER_CREATED, requester.origin, now, new=user))
+            await unit.commit()
+        _log.info("user_created", user_id=user_id, username=new.username, actor=str(requester.origin.actor))
+        return user
+
+    made = await ports.store.repeat(work)
+    if isinstance(made, User):
+        return made
+    # After the unit has ended, for the same reason.
+    if not await ports.hasher.verify(made.secret_hash, new.password):
+        raise used_for_another_request()
+    async with ports.store.read() as unit:
+        user = await unit.users.get(made.made_id)
+    if user is None:
+        raise made_is_gone()
+    return user
+
+
+async def update_user(ports: Ports, requester: Requester, user_id: int, change: ProfileChange) -> User:
+    """Changes a profile: one's own, or any for an administrator.
+
+    Raises:
+        DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED; PRECONDITION, another change came first; CONFLICT, the mail
+            address is taken.
+    """
+
+    async def work() -> User:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            check_self(caller, user_id)
+            user = await _locked(unit, user_id)
+            changed = replace(
+                user,
+                email=user.email if change.email is None else change.email,
+                realname=user.realname if change.realname is None else change.realname,
+                comment=user.comment if change.comment is None else change.comment,
+            )
+            return await _update(unit, requester, now, ChangeKind.USER_PROFILE_CHANGED, user, changed, change.etag)
+
+    return await ports.store.repeat(work)
+
+
+async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disabled: bool, etag: str = "") -> User:
+    """Lets a user in or keeps it out.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator, or the caller itself, or another change
+            came first.
+    """
+
+    async def work() -> User:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            if disabled:
+                if caller.user_id == user_id:
+                    raise Precondition(message="you cannot disable yourself")
+                await _keep_an_administrator(unit, user_id)
+            user = await _locked(unit, user_id)
+            kind = ChangeKind.USER_DISABLED if disabled else ChangeKind.USER_ENABLED
+            return await _update(unit, requester, now, kind, user, replace(user, disabled=disabled), etag)
+
+    return await ports.store.repeat(work)
+
+
+async def set_administrator(
+    ports: Ports, requester: Requester, user_id: int, *, administrator: bool, etag: str = ""
+) -> User:
+    """Gives or takes the right of a system administrator.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator, or another change came first.
+    """
+
+    async def work() -> User:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            await identify(unit, requester.identity, now)
+            if not administrator:
+                await _keep_an_administrator(unit, user_id)
+            user = await _locked(unit, user_id)
+            changed = replace(user, is_administrator=administrator)
+            return await _update(unit, requester, now, ChangeKind.USER_ADMINISTRATOR_SET, user, changed, etag)
+
+    return await ports.store.repeat(work)
+
+
+async def change_password(
+    ports: Ports, requester: Requester, user_id: int, old_password: str, new_password: str
+) -> None:
+    """Changes a password: the user's own with the old one, another user's as an administrator without.
+
+    Raises:
+        DomainError: BAD_REQUEST, the new one breaks the rule or is the old one; FORBIDDEN, the old one is wrong, or
+            the caller may not; USER_UNKNOWN; TOOMANYREQUESTS as a log-in.
+    """
+    check_new_password(new_password, "new_password")
+    async with ports.store.read() as unit:
+        caller = await identify(unit, requester.identity, ports.clock())
+        check_self(caller, user_id)
+        await existing_user(unit, user_id)
+    if caller.user_id == user_id:
+        # Whoever holds a token for five minutes must not be able to keep the account for good.
+        if not await ports.login.confirms(caller, old_password):
+            raise Denied(message="the old password is wrong")
+        if new_password == old_password:
+            refuse("new_password", "is the old one")
+    password_hash = await ports.hasher.hash(new_password)
+
+    async def work() -> None:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            user = await _locked(unit, user_id)
+            changed = replace(user, version=user.version + 1, update_time=now)
+            await unit.users.set_password(changed, password_hash)
+            unit.record(change_of(ChangeKind.USER_PASSWORD_CHANGED, requester.origin, now, old=user, new=changed))
+            await unit.commit()
+
+    await ports.store.repeat(work)
+    _log.info("user_password_changed", user_id=user_id, actor=str(requester.origin.actor))
+
+
+async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
+    """Deletes a user and its memberships. Its projects stay, without an owner; its name may be given again.
+
+    Raises:
+        DomainError: USER_UNKNOWN; PRECONDITION, it is the caller itself or the last administrator.
+    """
+
+    async def work() -> None:
+        now = ports.clock()
+        async with ports.store.write() as unit:
+            caller = await identify(unit, requester.identity, now)
+            if caller.user_id == user_id:
+                raise Precondition(message="you cannot delete yourself")
+            await _keep_an_administrator(unit, user_id)
+            user = await _locked(unit, user_id)
+            await unit.users.remove(user_id)
+            unit.record(change_of(ChangeKind.USER_DELETED, requester.origin, now, old=user))
+            await unit.commit()
+        _log.info("user_deleted", user_id=user_id, username=user.username, actor=str(requester.origin.actor))
+
+    await ports.store.repeat(work)
+
+
+async def _update(
+    unit: UnitOfWork, requester: Requester, now: datetime, kind: ChangeKind, user: User, wanted: User, etag: str
+) -> User:
+    """Writes and commits a change of a locked user, if it is one."""
+    if wanted == user:
+        # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+        return user
+    check_etag(etag, user)
+    changed = replace(wanted, version=user.version + 1, update_time=now)
+    if not await unit.users.update(changed):
+        raise Conflict(message="the mail address is taken")
+    unit.record(change_of(kind, requester.origin, now, old=user, new=changed))
+    await unit.commit()
+    _log.info(kind.value, user_id=user.id, username=user.username, actor=str(requester.origin.actor))
+    return changed
+
+
+async def _keep_an_administrator(unit: UnitOfWork, user_id: int) -> None:
+    # Locked, because two administrators may be about to take each other's right at this moment.
+    if await unit.users.lock_administrators() == [user_id]:
+        raise Precondition(message="this is the last administrator")
+
+
+async def _locked(unit: UnitOfWork, user_id: int) -> User:
+    user = await unit.users.lock(user_id)
+    if user is None:
+        raise NotFound("USER_UNKNOWN")
+    return user
