@@ -131,7 +131,7 @@ class Gateway(Quart):
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
             milliseconds=round(seconds * 1000, 1),
-            client=request.reached(self.origins).client_address,
+            client=request.read_origin(self.origins).client_address,
         )
 
     def _refuse_excess(self, request: GatewayRequest) -> None:

@@ -84,7 +84,7 @@ class TokenSurface:
         scopes = asked.scopes
         if len(scopes) > _MOST_SCOPES:
             raise error_for("BAD_REQUEST", f"{len(scopes)} scopes; {_MOST_SCOPES} are the most")
-        origin = request.reached(self._origins)
+        origin = request.read_origin(self._origins)
         enter_call(request.call(asked.token, origin, request.deadline_in(self._seconds)))
         issued = await self._services.tokens.create_registry_token(
             asked.credentials,

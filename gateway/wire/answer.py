@@ -1,7 +1,7 @@
-"""What a hand-written route gives back: status, headers, and a body that is there or that streams.
+"""The response of a hand-written route: status, headers, and a body in memory or as a stream.
 
-Quart's Response costs several times as much to build, and reads a file or a stream into its own wrappers; hot routes
-need neither. Routes that Quart serves may return either.
+Quart's Response is several times as expensive to build, and puts files and streams into wrappers of its own. Hot routes
+need neither. Routes that Quart serves may return an `Answer` or a Quart Response.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Answer:
 
     Attributes:
         status: the HTTP status.
-        headers: in order; a name may repeat. `Content-Length` is filled in where the body is bytes and it is not set.
-        body: the bytes, or an iterator that gives them piece by piece. An iterator comes with `Content-Length` set, and
-            is closed whether or not it was read to its end. When it raises, the connection is cut, so that a short body
-            never looks complete.
+        headers: in order; a name may repeat. `Content-Length` is added if it is missing and the body is bytes.
+        body: the bytes, or an iterator of pieces. With an iterator, `Content-Length` must be set. The iterator is
+            always closed, also when it was not read to its end. When it raises, the connection is closed, so that a
+            short body never looks complete.
     """
 
     status: int
@@ -30,7 +30,7 @@ class Answer:
     body: bytes | AsyncIterator[bytes] = b""
 
     def with_header(self, name: str, value: str) -> Answer:
-        """Adds a header, and gives itself back."""
+        """Adds a header and returns this answer."""
         self.headers.append((name, value))
         return self
 

@@ -1,7 +1,7 @@
-"""Request bodies that are pulled from the server as they are read, with nothing in between that could grow.
+"""Request bodies that are read from the server piece by piece, with no buffer that could grow.
 
-Quart's own body takes whatever the client sends into memory, whether or not anybody reads it. This one asks the ASGI
-server for the next piece only when the route wants it: the server's short queue fills, and TCP slows the client down.
+Quart's own body loads everything that the client sends into memory, even if no route reads it. This body asks the ASGI
+server for the next piece only when the route reads it. The server's short queue then fills, and TCP slows the client.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from svckit.errors import DomainError, error_for
 
 CHUNK_BYTES = 1024 * 1024
-"""What is handed on at once: gRPC moves pieces of this size fastest."""
+"""The size of one chunk. gRPC is fastest with messages of this size."""
 
 Receive = Callable[[], Awaitable[Any]]
 
-# asyncio keeps weak references only.
-_swallowing: set[asyncio.Task[None]] = set()
+# asyncio keeps only weak references to tasks; without this set, a running task could be garbage collected.
+_discard_tasks: set[asyncio.Task[None]] = set()
 
 
 class ClientGone(Exception):
-    """The client closed the connection. No fault, and nobody is left to be told."""
+    """The client closed the connection. This is not an error of the gateway, and no answer can be sent."""
 
 
 class StreamedBody(Body):
-    """The body of one request; read once, either in pieces or whole."""
+    """The body of one request. It is read once, either in pieces or as a whole."""
 
     def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        """As Quart builds it.
+        """Has the signature that Quart calls.
 
         Args:
-            expected_content_length: of the header; None for a chunked body.
-            max_content_length: the limit for a body that is awaited as a whole. Pieces have none.
+            expected_content_length: the Content-Length header; None for a chunked body.
+            max_content_length: the limit for a body that is awaited as a whole. Reading in pieces has no limit.
         """
-        # Quart's own is left uninitialised: its events and buffer are what this replaces.
+        # `super().__init__` is not called: it makes the events and the buffer that this class replaces.
         self._expected = expected_content_length
         self._maximum = max_content_length
         self._receive: Receive | None = None
@@ -49,15 +49,15 @@ class StreamedBody(Body):
         self.received_bytes = 0
 
     def attach(self, receive: Receive, idle_seconds: float) -> None:
-        """Says where the pieces come from, and how long each may take."""
+        """Sets the source of the pieces, and how long to wait for each of them."""
         self._receive = receive
         self._idle_seconds = idle_seconds
 
     async def next_piece(self) -> bytes:
-        """The next piece as the server has it, at most 256 KiB; empty at the end.
+        """The next piece as the server delivers it, at most 256 KiB; empty at the end.
 
         Raises:
-            DomainError: REQUEST_TIMEOUT when nothing came for too long.
+            DomainError: REQUEST_TIMEOUT if no data arrived for `idle_seconds`.
             ClientGone: the client has closed the connection.
         """
         while not self.complete and self._receive is not None:
@@ -77,7 +77,7 @@ class StreamedBody(Body):
         return b""
 
     async def chunks(self, size: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
-        """The body in chunks of about `size` bytes. What came before a break is given before the break is raised.
+        """The body in chunks of about `size` bytes. After an error, the data received so far is yielded first.
 
         Raises:
             DomainError: REQUEST_TIMEOUT.
@@ -103,18 +103,18 @@ class StreamedBody(Body):
                 return
 
     async def read(self, limit: int, reason: str) -> bytes:
-        """The whole body, refused as soon as it is known to be too large.
+        """The whole body. It is refused as soon as it is known to be too large.
 
         Args:
-            limit: the most bytes.
-            reason: the reason of the refusal, such as MANIFEST_TOO_LARGE.
+            limit: the largest size, in bytes.
+            reason: the reason of the error, such as MANIFEST_TOO_LARGE.
 
         Raises:
-            DomainError: of that reason, or REQUEST_TIMEOUT.
+            DomainError: with that reason, or REQUEST_TIMEOUT.
             ClientGone: the client has closed the connection.
         """
         if self._expected is not None and self._expected > limit:
-            raise error_for(reason, f"the body has {self._expected} bytes; {limit} are the most")
+            raise error_for(reason, f"the body has {self._expected} bytes; the limit is {limit}")
         parts: list[bytes] = []
         size = 0
         while piece := await self.next_piece():
@@ -125,10 +125,10 @@ class StreamedBody(Body):
         return b"".join(parts)
 
     async def discard(self, limit: int, seconds: float) -> None:
-        """Reads and forgets what the client still sends, within limits.
+        """Reads the rest of the body and drops it, up to a size and a time.
 
-        A client that sends its body before it reads the answer would otherwise meet a reset connection, and never learn
-        why it was refused.
+        Many clients send the whole body before they read the answer. Without this, such a client would see a reset
+        connection instead of the answer that says why it was refused.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -139,24 +139,25 @@ class StreamedBody(Body):
             return
 
     def abandon(self) -> None:
-        """Says that nobody will read the rest. To be called before an exchange ends whose body is not complete.
+        """Drops the rest of the body in the background. Call it before an exchange ends with an incomplete body.
 
-        Hypercorn's queue is short, and gets one more event at the end: full, and read by nobody, it would have it
-        wait for ever, and the connection with it. So the rest is swallowed until Hypercorn says that this is the end.
+        Hypercorn's queue is short, and Hypercorn puts one more event into it at the end. If the queue is full and
+        nothing reads from it, Hypercorn waits for ever and keeps the connection open. So a task reads and drops events
+        until the disconnect event.
         """
         if self.complete or self._abandoned or self._receive is None:
             return
         self._abandoned = True
         task = asyncio.ensure_future(self.wait_for_disconnect())
-        _swallowing.add(task)
-        task.add_done_callback(_swallowing.discard)
+        _discard_tasks.add(task)
+        task.add_done_callback(_discard_tasks.discard)
 
     async def wait_for_disconnect(self) -> None:
-        """Returns when the client closes the connection; what else it sends is forgotten."""
+        """Returns when the client closes the connection. Data that arrives before that is dropped."""
         while self._receive is not None and (await self._receive())["type"] != "http.disconnect":
             pass
 
-    # What Quart's Request asks of a body.
+    # The methods below are those that Quart's Request calls.
 
     def __aiter__(self) -> StreamedBody:
         return self
@@ -179,17 +180,17 @@ class StreamedBody(Body):
         return self._whole
 
     def append(self, data: bytes) -> None:
-        """Not used: nothing is pushed into this body."""
+        """Not used: this body reads its data itself."""
         raise NotImplementedError
 
     def set_complete(self) -> None:
-        """Marks the end, as Quart does for requests that have no body."""
+        """Marks the body as complete. Quart calls this for requests without a body."""
         self.complete = True
 
     def set_result(self, data: bytes) -> None:
-        """Gives the whole body at once, as tests do."""
+        """Sets the whole body at once. Tests use this."""
         self._whole, self.complete = data, True
 
     def clear(self) -> None:
-        """Forgets a body that was read whole."""
+        """Drops a body that was read as a whole."""
         self._whole = b""

@@ -14,9 +14,9 @@ class Challenger:
 
     Attributes:
         service: the name of the token service.
-        token_path: where it is.
-        external_url: where clients reach this registry; empty for wherever they say they do. Clients refuse a realm on
-            another host than theirs, so the client's own word is the best there is.
+        token_path: the path of the token service.
+        external_url: the URL at which clients reach this registry. If it is empty, the host of each request is used:
+            clients refuse a realm on another host than the one they called.
     """
 
     service: str
@@ -27,9 +27,9 @@ class Challenger:
         """The value of `WWW-Authenticate`.
 
         Args:
-            origin: how the client reached us.
-            scopes: what a token must hold for this request, one each.
-            error: "insufficient_scope" or "invalid_token", where a token was sent.
+            origin: how the client reached this registry.
+            scopes: the scopes that this request needs.
+            error: "insufficient_scope" or "invalid_token" if the client sent a token, else empty.
         """
         base = self.external_url or (f"{origin.scheme}://{origin.host}" if origin.host else "")
         value = f'Bearer realm="{base}{self.token_path}",service="{self.service}"'

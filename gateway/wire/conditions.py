@@ -21,13 +21,13 @@ def parse_entity_tags(headers: Sequence[str]) -> tuple[str, ...]:
     """Reads If-Match or If-None-Match.
 
     Args:
-        headers: the values, one for each time it was sent.
+        headers: the header's values, one for each time it was sent.
 
     Returns:
-        What stands between the quotes; `*` alone for any; empty without the header.
+        The texts between the quotes; `*` alone for any; empty without the header.
 
     Raises:
-        DomainError: BAD_REQUEST for another form: a write must not lose its condition unnoticed.
+        DomainError: BAD_REQUEST for any other form. If it were ignored, a write would silently lose its condition.
     """
     if not headers:
         return ()
@@ -35,15 +35,15 @@ def parse_entity_tags(headers: Sequence[str]) -> tuple[str, ...]:
     if text.strip() == ANY:
         return (ANY,)
     if _TAGS.fullmatch(text) is None:
-        raise error_for("BAD_REQUEST", 'an entity tag reads "<digest>"')
+        raise error_for("BAD_REQUEST", 'an entity tag has the form "<digest>", quotes included')
     return tuple(match[1] for match in _TAG.finditer(text))
 
 
 def client_has(headers: Sequence[str], digest: str) -> bool:
     """Whether the If-None-Match of a read names this digest, so that 304 is the answer.
 
-    A read that is answered in full does no harm, so what is malformed is not refused; and digests without quotes,
-    which some clients send, are understood.
+    A malformed header is not refused, because a full answer to a read does no harm. Digests without quotes are
+    accepted, because some clients send them.
     """
     try:
         tags = parse_entity_tags(headers)

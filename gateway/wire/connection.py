@@ -1,7 +1,7 @@
-"""One HTTP exchange: makes the request, has it answered, sends the answer, and keeps the connection honest.
+"""One HTTP exchange: builds the request, gets the answer from the app, and sends it.
 
-It takes the place of Quart's own, which reads bodies without back-pressure, cuts slow downloads short after a minute
-with a status of 200, and runs two tasks for each request.
+This class replaces Quart's own, which has three faults: it reads bodies without back-pressure, it ends slow downloads
+after a minute although the status was 200, and it runs two tasks for each request.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
 _DISCARDED_BYTES = 4 * 1024 * 1024
 _DISCARDING_SECONDS = 5.0
 CLIENT_GONE = 499
-"""What is logged where nobody was left to be answered."""
-_BODILESS = frozenset({204, 304})
+"""The status that is logged when the client disconnected before it got an answer."""
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 log = get_logger(__name__)
 
 
-class _Broken(Exception):
-    """An answer that had begun cannot be finished."""
+class _AnswerAborted(Exception):
+    """An answer was begun and cannot be finished."""
 
 
 class Edge(Protocol):
-    """What the app behind a connection does."""
+    """The app behind a connection."""
 
     idle_body_seconds: float
     in_flight: int
 
     async def answer(self, request: GatewayRequest) -> Answer | Response | WerkzeugResponse:
-        """Answers one request. Raises only what is a fault of ours, or ClientGone."""
+        """Answers one request. Raises only ClientGone, and errors that are bugs of the gateway."""
 
     def fault(self, request: GatewayRequest, error: Exception) -> Answer:
-        """The answer to a request that ran into a fault of ours."""
+        """The answer to a request that failed because of a bug of the gateway."""
 
     def finished(self, request: GatewayRequest, status: int, sent_bytes: int, seconds: float) -> None:
-        """Takes note of a request that is done."""
+        """Logs and counts a finished request."""
 
 
 class HttpConnection(ASGIHTTPConnection):
-    """Serves one request in the one task that the server has made for it."""
+    """Serves one request in the task that the server has made for it."""
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        """As Quart builds it; the app is an `Edge`."""
+        """Has the signature that Quart calls; the app is an `Edge`."""
         super().__init__(app, scope)
         self._edge = cast("Edge", app)
         self._sent_bytes = 0
@@ -76,9 +76,9 @@ class HttpConnection(ASGIHTTPConnection):
                 await self._send(request, answer, send)
             except ClientGone:
                 self._status = CLIENT_GONE
-            except _Broken as broken:
-                log.warning("answer broken off", route=request.route, why=str(broken), sent_bytes=self._sent_bytes)
-                await self._cut(request, send)
+            except _AnswerAborted as aborted:
+                log.warning("answer aborted", route=request.route, why=str(aborted), sent_bytes=self._sent_bytes)
+                await self._abort(request, send)
             finally:
                 request.body.abandon()
                 self._edge.in_flight -= 1
@@ -98,9 +98,9 @@ class HttpConnection(ASGIHTTPConnection):
         headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
         body = answer.body
-        if isinstance(body, bytes) and answer.status not in _BODILESS and _length_of(headers) is None:
+        if isinstance(body, bytes) and answer.status not in _STATUSES_WITHOUT_BODY and _length_of(headers) is None:
             headers.append((b"content-length", str(len(body)).encode("ascii")))
-        # HTTP/2 has no such header, and resets a stream instead.
+        # Only HTTP/1 has a Connection header; HTTP/2 resets the stream instead.
         unread = not request.body.complete and _may_have_body(request)
         if unread and request.http_version.startswith("1"):
             headers.append((b"connection", b"close"))
@@ -124,37 +124,38 @@ class HttpConnection(ASGIHTTPConnection):
     async def _stream(
         self, request: GatewayRequest, body: AsyncIterator[bytes], length: int | None, send: ASGISendCallable
     ) -> None:
-        """Sends piece by piece, until the end, until the client has gone, or until it has stopped reading."""
+        """Sends the body piece by piece, until it ends, the client disconnects, or the client stops reading."""
         await request.body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
         task = asyncio.current_task()
-        gone = asyncio.ensure_future(request.body.wait_for_disconnect())
-        streaming, left = True, False
+        disconnect = asyncio.ensure_future(request.body.wait_for_disconnect())
+        streaming, disconnected = True, False
 
-        def leave(watch: asyncio.Future[None]) -> None:
-            # The server swallows writes to a closed connection: only this says that nobody reads any more.
-            nonlocal left
+        def cancel_stream(watch: asyncio.Future[None]) -> None:
+            # The server ignores writes to a closed connection without an error. Without this callback the whole body
+            # would be read although the client has disconnected.
+            nonlocal disconnected
             if streaming and task is not None and not watch.cancelled():
-                left = True
+                disconnected = True
                 task.cancel()
 
-        gone.add_done_callback(leave)
+        disconnect.add_done_callback(cancel_stream)
         try:
             async with aclosing(cast("AsyncGenerator[bytes]", body)) as pieces:
                 async for piece in pieces:
                     await self._send_in_time(piece, send)
         except asyncio.CancelledError:
-            if not left or task is None or task.uncancel() > 0:
+            if not disconnected or task is None or task.uncancel() > 0:
                 raise
-            # Who has read everything may go before we have ended.
+            # A client that has read the whole body may disconnect before the answer ends. That is no failure.
             if self._sent_bytes != length:
                 raise ClientGone from None
-        except (ClientGone, _Broken):
+        except (ClientGone, _AnswerAborted):
             raise
         except Exception as error:
-            raise _Broken(f"the source of the body failed: {error}") from error
+            raise _AnswerAborted(f"the source of the body failed: {error}") from error
         finally:
             streaming = False
-            gone.cancel()
+            disconnect.cancel()
             request.body.abandon()
         await _send_body(send, b"", more=False)
 
@@ -163,14 +164,15 @@ class HttpConnection(ASGIHTTPConnection):
             async with asyncio.timeout(self._edge.idle_body_seconds):
                 await _send_body(send, piece, more=True)
         except TimeoutError:
-            raise _Broken("the client stopped reading") from None
+            raise _AnswerAborted("the client stopped reading") from None
         self._sent_bytes += len(piece)
 
-    async def _cut(self, request: GatewayRequest, send: ASGISendCallable) -> None:
-        """Ends an answer so that the client knows that it is not whole.
+    async def _abort(self, request: GatewayRequest, send: ASGISendCallable) -> None:
+        """Ends an answer so that the client knows that it is incomplete.
 
-        Under HTTP/1 the server closes the connection of an app that returns in the middle of an answer. Under HTTP/2
-        it would leave the stream open; there, one that ends short of its Content-Length is an error (RFC 9113 §8.1.1).
+        With HTTP/1, the server closes the connection when the app returns in the middle of an answer. With HTTP/2, the
+        server would leave the stream open, so the stream is ended here: a body shorter than its Content-Length is an
+        error for the client (RFC 9113 §8.1.1).
         """
         if not request.http_version.startswith("1"):
             await _send_body(send, b"", more=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from svckit.errors import Unauthenticated
 
 _MAXIMUM_CHARACTERS = 20 * 1024
-"""A token has 16 KiB at most; more is refused before it is decoded."""
+"""A token has 16 KiB at most. A longer header is refused before it is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Basic:
     """A name and its secret.
 
     Attributes:
-        username: of a user or a robot.
+        username: the name of a user or a robot.
         secret: the password or the robot's secret. `repr` hides it.
     """
 
@@ -27,7 +27,7 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A token, unread. `repr` hides it."""
+    """A token that is not verified yet. `repr` hides it."""
 
     token: str = field(repr=False)
 
@@ -39,10 +39,11 @@ def parse_authorization(values: list[str]) -> Basic | Bearer | None:
         values: the header's values, one for each time it was sent.
 
     Returns:
-        What was sent, or None where there is no such header.
+        The credentials; None without the header.
 
     Raises:
-        Unauthenticated: more than one, another scheme, or what cannot be decoded. The text never holds any of it.
+        Unauthenticated: the header was sent twice, has another scheme, or cannot be decoded. The text of the error
+            holds no part of the header.
     """
     if not values:
         return None
@@ -55,7 +56,7 @@ def parse_authorization(values: list[str]) -> Basic | Bearer | None:
             return Bearer(rest)
         case "basic":
             return _parse_basic(rest)
-    raise Unauthenticated("UNAUTHORIZED", "the Authorization header is malformed; Basic and Bearer are understood")
+    raise Unauthenticated("UNAUTHORIZED", "the Authorization header is malformed; Basic and Bearer are supported")
 
 
 def _parse_basic(encoded: str) -> Basic:

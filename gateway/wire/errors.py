@@ -1,7 +1,7 @@
-"""Errors as HTTP: the one place where a reason becomes a status and a body.
+"""Errors as HTTP: the one place that turns a reason into a status and a body.
 
-Under /v2 the body and its codes are the distribution spec's, under /api/v2.0 they are Harbor's; both read
-`{"errors": [{"code": …, "message": …}]}`. The table is `svckit.errors.REASONS`.
+Under /v2 the codes are those of the distribution spec, under /api/v2.0 those of Harbor. Both bodies have the form
+`{"errors": [{"code": …, "message": …}]}`. The table of reasons is `svckit.errors.REASONS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ API_VERSION_HEADER = ("Docker-Distribution-Api-Version", "registry/2.0")
 def oci_error(error: DomainError) -> Answer:
     """The error as the distribution spec writes it, for /v2 and the token service.
 
-    A 401 needs its challenge: the caller adds it, since it depends on the route (`gateway.wire.challenge`).
+    A 401 also needs a challenge. The caller adds it, because it depends on the route (`gateway.wire.challenge`).
     """
     entry: dict[str, object] = {"code": error.entry.oci_code, "message": _message(error)}
     if error.metadata and not error.entry.hides_message:
@@ -27,12 +27,12 @@ def oci_error(error: DomainError) -> Answer:
 
 
 def rest_error(error: DomainError) -> Answer:
-    """The error as Harbor writes it, for /api/v2.0. No challenge on a 401: a browser would open its own dialogue."""
+    """The error as Harbor writes it, for /api/v2.0. A 401 has no challenge: a browser would open a log-in dialogue."""
     return _answer(error, {"code": error.entry.rest_code, "message": _message(error)})
 
 
 def error_for_path(path: str, error: DomainError) -> Answer:
-    """The error in the form that belongs to a path, for what goes wrong before a route is found."""
+    """The error in the form that belongs to a path. For errors that occur before a route is found."""
     if path == "/v2" or path.startswith("/v2/"):
         answer = oci_error(error)
         answer.headers.append(API_VERSION_HEADER)
@@ -41,13 +41,13 @@ def error_for_path(path: str, error: DomainError) -> Answer:
 
 
 def _message(error: DomainError) -> str:
-    """The text, and what is wrong with which field where the text does not say it."""
+    """The text, followed by the field violations that the text does not contain already."""
     message = error.public_message
     if error.entry.hides_message:
         return message
-    unsaid = [each for each in error.violations if each.description not in message]
-    told = "; ".join(f"{each.field}: {each.description}" for each in unsaid)
-    return f"{message}: {told}" if told else message
+    missing = [violation for violation in error.violations if violation.description not in message]
+    details = "; ".join(f"{violation.field}: {violation.description}" for violation in missing)
+    return f"{message}: {details}" if details else message
 
 
 def _answer(error: DomainError, entry: dict[str, object]) -> Answer:

@@ -1,4 +1,4 @@
-"""Hypercorn's connections and its HTTP/1.1, with what its settings do not reach (seen on hypercorn 0.18)."""
+"""Hypercorn's connections and HTTP/1.1, with changes for which Hypercorn has no setting (hypercorn 0.18)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import hypercorn.protocol
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import RawData
 
-from gateway.wire.upgrade import PlainHttp1
+from gateway.wire.upgrade import NoUpgradeHttp1
 
 RECEIVED_BYTES = 256 * 1024
-"""What is taken from a socket at once, as much as asyncio reads. Each piece of a body costs the same, however large:
-with Hypercorn's own 64 KiB a large upload cost this process a seventh more CPU."""
+"""How much is read from a socket at once; asyncio itself reads this much. Each piece of a body costs the same CPU
+time, whatever its size: with Hypercorn's 64 KiB, a large upload took a seventh more CPU time in this process."""
 
 _JOINED_BYTES = 64 * 1024
 _CLOSE = (b"connection", b"close")
 
 
-class PromptConnection(TCPServer):
-    """A connection that ends when its client has closed it.
+class PromptCloseConnection(TCPServer):
+    """A connection that ends as soon as its client has closed it.
 
-    Hypercorn's own waits first until it would have been idle for too long, 75 s with its file descriptor: 400 requests,
-    each over a connection of its own, left 400 descriptors open.
+    Hypercorn's own connection first waits for the idle time-out (75 s) and keeps its file descriptor open until then:
+    400 requests, each over a new connection, left 400 descriptors open.
     """
 
     async def _read_data(self) -> None:
@@ -33,13 +33,14 @@ class PromptConnection(TCPServer):
         await self.idle_task.stop()
 
     async def _idle_timeout(self) -> None:
-        # Begun as well when an answer is done whose client has gone meanwhile.
+        # Hypercorn starts this timer also after an answer whose client has disconnected meanwhile. That connection must
+        # not stay open for the idle time-out.
         if not self.reader.at_eof():
             await super()._idle_timeout()
 
 
-class LeanHttp1(PlainHttp1):
-    """Sends the head of an answer together with the beginning of its body: one packet, where there were two."""
+class JoinedHeadHttp1(NoUpgradeHttp1):
+    """Sends the head of an answer together with the beginning of its body: one packet instead of two."""
 
     _head = b""
 
@@ -50,7 +51,8 @@ class LeanHttp1(PlainHttp1):
             if self.connection.their_state != h11.ERROR:
                 raise
             return
-        # Before a close it goes out by itself: the app may still be reading what the client sends (`wire.connection`).
+        # With `Connection: close` the head is sent at once: the app may still be reading the request body
+        # (`wire.connection`), and the client must see the answer meanwhile.
         if isinstance(event, h11.Response) and _CLOSE not in event.headers:
             self._head = data
             return
@@ -63,10 +65,10 @@ class LeanHttp1(PlainHttp1):
 
 
 def install() -> None:
-    """Has Hypercorn use them in this process: there is no setting for the classes."""
+    """Makes Hypercorn use these classes in this process. Hypercorn has no setting for them."""
     runner: Any = hypercorn.asyncio.run
-    runner.TCPServer = PromptConnection
+    runner.TCPServer = PromptCloseConnection
     server: Any = hypercorn.asyncio.tcp_server
     server.MAX_RECV = RECEIVED_BYTES
     protocols: Any = hypercorn.protocol
-    protocols.H11Protocol = LeanHttp1
+    protocols.H11Protocol = JoinedHeadHttp1

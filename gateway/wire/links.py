@@ -7,10 +7,10 @@ from urllib.parse import quote, urlencode
 
 
 def next_page(path: str, query: Mapping[str, str | int]) -> tuple[str, str]:
-    """The header that leads to the next page. Relative: another host than the client's own would be refused.
+    """The header that leads to the next page. The link is relative: clients refuse another host than their own.
 
     Args:
-        path: of the list, not encoded.
-        query: of the next page.
+        path: the path of the list, not encoded.
+        query: the query of the next page.
     """
     return "Link", f'<{quote(path)}?{urlencode(query)}>; rel="next"'

@@ -1,4 +1,4 @@
-"""What is counted of HTTP."""
+"""The metrics of HTTP."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class HttpMetrics:
-    """Counts requests by route, never by path: the number of series stays what the routers know."""
+    """Counts requests by route, never by path, so that the number of time series stays small."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Adds its metrics to a registry."""
         labels = ("route", "method")
         self._requests = Counter(
-            "http_requests", "HTTP requests, by status; 499: the client had gone", (*labels, "code"), registry=registry
+            "http_requests",
+            "HTTP requests, by status; 499: the client disconnected",
+            (*labels, "code"),
+            registry=registry,
         )
         self._seconds = Histogram(
             "http_request_seconds",
@@ -26,7 +29,7 @@ class HttpMetrics:
         )
         self._received = Counter("http_received_bytes", "Bytes of request bodies", labels, registry=registry)
         self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
-        # Finding a child by its labels costs more than counting in it.
+        # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}
         self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)
 
@@ -34,7 +37,7 @@ class HttpMetrics:
         self, route: str, method: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
     ) -> None:
         """Counts one finished request."""
-        # A client may send any word as a method.
+        # A client may send any word as a method, so unknown ones share one series.
         key = (route, method if method in _METHODS else "other", status)
         children = self._children.get(key)
         if children is None:

@@ -1,4 +1,4 @@
-"""Where a request comes from and how the client names this registry: the peer, or what a trusted proxy says of it."""
+"""Where a request comes from, and which host name the client used: read from the peer or from a trusted proxy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-"""What may be put into a challenge: a name, an IPv4 or a bracketed IPv6 address, and a port."""
+"""A host that may be put into a challenge: a name, an IPv4 or a bracketed IPv6 address, and a port."""
 
 Network = IPv4Network | IPv6Network
 
@@ -20,7 +20,7 @@ class Origin:
     Attributes:
         client_address: the client's IP address; empty where it is unknown (a unix socket).
         scheme: "http" or "https", as the client sees it.
-        host: host and port as the client wrote them; empty where it wrote nothing usable.
+        host: host and port as the client wrote them; empty if they are missing or malformed.
     """
 
     client_address: str
@@ -29,7 +29,7 @@ class Origin:
 
 
 class OriginReader:
-    """Reads origins. Forwarded headers count only from trusted proxies: anybody else could name any address."""
+    """Reads origins. Only trusted proxies may send forwarded headers: another client could claim any address."""
 
     def __init__(self, trusted_proxies: Sequence[Network]) -> None:
         """Takes the networks of the proxies."""
@@ -48,7 +48,7 @@ class OriginReader:
 
         Args:
             peer: the address that the connection comes from; None for a unix socket.
-            scheme: of the connection.
+            scheme: the scheme of the connection.
             host: the Host header.
             forwarded_for: the `X-Forwarded-For` headers as sent.
             forwarded_proto: the `X-Forwarded-Proto` header, or "".
@@ -63,14 +63,14 @@ class OriginReader:
         return Origin(str(address or ""), scheme, host if _HOST.fullmatch(host) else "")
 
     def trusts(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether this is a proxy of ours."""
+        """Whether this is the address of a trusted proxy."""
         return any(address in network for network in self._trusted)
 
     def _client_behind(
         self, peer: IPv4Address | IPv6Address, forwarded_for: Sequence[str]
     ) -> IPv4Address | IPv6Address:
-        # Each proxy appends whom it saw, so what is right of the first address that is no proxy of ours is true, and
-        # what is left of it is the client's own claim.
+        # Each proxy appends the address that it saw. Read from the right, the first address that is not a trusted proxy
+        # is the client. Everything left of it was written by the client and proves nothing.
         client = peer
         for text in reversed(",".join(forwarded_for).split(",")):
             address = _address(text.strip())
@@ -83,7 +83,7 @@ class OriginReader:
 
 
 def is_within(address: str | None, networks: Sequence[Network]) -> bool:
-    """Whether an address is in one of the networks. A peer on a unix socket has none, and is on this machine."""
+    """Whether an address is in one of the networks. A unix socket has no address; its peer is local, so it is in."""
     if address is None:
         return True
     parsed = _address(address)
@@ -97,7 +97,8 @@ def _address(text: str | None) -> IPv4Address | IPv6Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # One client must not have two names, when a socket listens on both families.
+    # A socket that listens on both families shows IPv4 clients as mapped IPv6 addresses. Each client must have one
+    # address only.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

@@ -1,4 +1,4 @@
-"""Byte ranges: of a GET (RFC 9110 §14), and of an upload (distribution-spec, which writes them otherwise)."""
+"""Byte ranges: of a GET (RFC 9110 §14), and of an upload (the distribution spec, which has another format)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from svckit.errors import error_for
 
 _UPLOAD_RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
-# Longer than any offset: a number beyond the end is no error (RFC 9110 §14.1.2). Not so long that reading it costs.
+# A number beyond the end of the blob is no error (RFC 9110 §14.1.2), so long numbers are read. The limit of 100 digits
+# keeps parsing cheap.
 _SPEC = re.compile(r"([0-9]{0,100})-([0-9]{0,100})", re.ASCII)
 
 
 class UnsatisfiableRange(ValueError):
-    """No byte of what was asked for exists: 416."""
+    """The blob has no byte in any of the ranges: 416."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +41,28 @@ class ByteRange:
         return f"bytes {self.first}-{self.last}/{size}"
 
 
-def parse_range(header: str, size: int, most: int) -> tuple[ByteRange, ...]:
+def parse_range(header: str, size: int, max_ranges: int) -> tuple[ByteRange, ...]:
     """Reads a Range header.
 
     Args:
         header: its value; empty without one.
-        size: of the blob, in bytes.
-        most: how many ranges are served.
+        size: the size of the blob, in bytes.
+        max_ranges: the largest number of ranges that is served.
 
     Returns:
-        The ranges in the order asked for, cut to the blob; empty where the whole blob is the answer: no header, another
-        unit than bytes, more ranges than are served, or ranges that together exceed the blob (they must overlap, and
-        are a way to ask for much with little).
+        The ranges in the order of the header, cut at the end of the blob. Empty if the whole blob is the answer: there
+        is no header, the unit is not bytes, there are more ranges than `max_ranges`, or the ranges together are longer
+        than the blob. Such ranges overlap, and would make a small request cause a large answer.
 
     Raises:
-        UnsatisfiableRange: none of them has a byte of the blob, or one is malformed.
+        UnsatisfiableRange: no range has a byte of the blob, or one is malformed.
     """
     unit, equals, text = header.partition("=")
     if not equals or unit.strip().lower() != "bytes":
         return ()
-    # Empty elements of a list are passed over (RFC 9110 §5.6.1.2).
+    # Empty elements of a list are ignored (RFC 9110 §5.6.1.2).
     specs = [spec for spec in map(str.strip, text.split(",")) if spec]
-    if len(specs) > most:
+    if len(specs) > max_ranges:
         return ()
     ranges = []
     for spec in specs:
@@ -76,7 +77,7 @@ def parse_range(header: str, size: int, most: int) -> tuple[ByteRange, ...]:
 
 
 def _parse_spec(spec: str, size: int) -> ByteRange | None:
-    """One range; None where it lies beyond the end."""
+    """One range; None if it is beyond the end."""
     match = _SPEC.fullmatch(spec)
     if match is None or not (match[1] or match[2]):
         raise UnsatisfiableRange
@@ -95,10 +96,10 @@ class Multipart:
     """The frame of a `multipart/byteranges` body.
 
     Attributes:
-        boundary: between the parts; no content can hold it by chance.
-        heads: what goes before the bytes of each part.
-        tail: what goes after the last.
-        size_bytes: of the whole body.
+        boundary: the text between the parts. It is random, so that the content does not contain it by chance.
+        heads: for each part, what is sent before its bytes.
+        tail: what is sent after the last part.
+        size_bytes: the size of the whole body.
     """
 
     boundary: str
@@ -126,11 +127,11 @@ def parse_upload_range(header: str) -> ByteRange:
     """Reads the Content-Range of an upload's chunk: `<first>-<last>`, with no unit.
 
     Raises:
-        DomainError: BLOB_UPLOAD_INVALID for another form, RANGE_INVALID for one that ends before it begins.
+        DomainError: BLOB_UPLOAD_INVALID for another form, RANGE_INVALID for a range that ends before it begins.
     """
     match = _UPLOAD_RANGE.fullmatch(header.strip())
     if match is None:
-        raise error_for("BLOB_UPLOAD_INVALID", "the Content-Range of a chunk reads <first>-<last>, in bytes")
+        raise error_for("BLOB_UPLOAD_INVALID", "the Content-Range of a chunk has the form <first>-<last>, in bytes")
     found = ByteRange(int(match[1]), int(match[2]))
     if found.length < 1 or found.last >= 2**63:
         raise error_for("RANGE_INVALID", "the Content-Range ends before it begins")
@@ -138,5 +139,5 @@ def parse_upload_range(header: str) -> ByteRange:
 
 
 def upload_range(committed_size_bytes: int) -> str:
-    """The Range of an upload: what has come so far. An empty one says 0-0, never 0--1."""
+    """The Range header of an upload: the bytes received so far. An empty upload has 0-0, never 0--1."""
     return f"0-{max(committed_size_bytes - 1, 0)}"

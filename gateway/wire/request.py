@@ -24,13 +24,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class GatewayRequest(Request):
-    """A request with what the gateway needs to know of it.
+    """A request, with what the gateway reads from its headers.
 
     Attributes:
-        body: pulled as it is read.
+        body: the body, which is read in pieces.
         raw_target: the path as the client wrote it, percent-encoded, without the query.
-        request_id: the client's own where it is sane, else a new one.
-        traceparent: W3C trace context, where it is well formed.
+        request_id: the client's own if it is well formed, else a new one.
+        traceparent: the W3C trace context; None if it is malformed or missing.
         route: the name of the route that serves it, for metrics and logs; set by the router.
     """
 
@@ -40,7 +40,7 @@ class GatewayRequest(Request):
     def __init__(
         self, method: str, scheme: str, path: str, query: bytes, headers: Headers, *rest: Any, **named: Any
     ) -> None:
-        """As Quart builds it."""
+        """Has the signature that Quart calls."""
         super().__init__(method, scheme, path, query, headers, *rest, **named)
         raw: bytes = self.scope.get("raw_path") or path.encode("utf-8")
         target = raw.decode("latin-1")
@@ -53,10 +53,10 @@ class GatewayRequest(Request):
 
     @property
     def credentials(self) -> Basic | Bearer | None:
-        """What the Authorization header holds; None without one.
+        """The credentials in the Authorization header; None without one.
 
         Raises:
-            Unauthenticated: it is malformed.
+            Unauthenticated: the header is malformed.
         """
         if self._authorization is None:
             self._authorization = (parse_authorization(self.headers.getlist("Authorization")),)
@@ -68,8 +68,8 @@ class GatewayRequest(Request):
         client = self.scope.get("client")
         return client[0] if client else None
 
-    def reached(self, reader: OriginReader) -> Origin:
-        """Where it comes from, and how the client names this registry."""
+    def read_origin(self, reader: OriginReader) -> Origin:
+        """Where the request comes from, and which host name the client used."""
         if self._origin is None:
             headers = self.headers
             self._origin = reader.read(
@@ -84,16 +84,16 @@ class GatewayRequest(Request):
 
     @staticmethod
     def deadline_in(seconds: float) -> float:
-        """`time.monotonic()` so many seconds from now."""
+        """The value of `time.monotonic()` in so many seconds."""
         return time.monotonic() + seconds
 
     def call(self, token: str | None, origin: Origin, deadline: float | None) -> Call:
-        """The call that the services see: the caller's token unchanged, its address, the request id, the trace.
+        """The call as the services see it: the caller's token and address, the request id, the trace.
 
         Args:
-            token: the caller's own token; None for none.
+            token: the caller's own token, unchanged; None for none.
             origin: where the request comes from.
-            deadline: `time.monotonic()` at which unary calls give up; None for none.
+            deadline: the value of `time.monotonic()` at which unary calls give up; None for no deadline.
         """
         return Call(
             f"{self.method} {self.route}",
@@ -109,7 +109,7 @@ def decode_path(raw: str) -> str:
     """Decodes a percent-encoded path once.
 
     Raises:
-        DomainError: BAD_REQUEST for a broken escape, text that is no UTF-8, or control characters, NUL among them.
+        DomainError: BAD_REQUEST for a broken escape, text that is not UTF-8, or control characters (NUL included).
     """
     if _BAD_ESCAPE.search(raw):
         raise error_for("BAD_REQUEST", "the path has a broken percent-encoding")
@@ -123,7 +123,7 @@ def decode_path(raw: str) -> str:
 
 
 def _request_id(given: str) -> str:
-    # It goes into logs and gRPC metadata, so what else it might hold is not taken over.
+    # The id goes into logs and gRPC metadata, so an id with other characters is replaced.
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 

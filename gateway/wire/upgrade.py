@@ -1,9 +1,12 @@
-"""Other protocols that a client may ask a connection to turn into. There are none here, so it hears HTTP's own answer.
+"""The `Upgrade` header is ignored: this server offers no other protocol, and answers with plain HTTP.
 
-A server may ignore `Upgrade` (RFC 9110 §7.8), and this one does. Hypercorn (seen on 0.18) would make a websocket of it,
-and Quart a page of HTML with status 500; or HTTP/2 in plain text, which RFC 9113 has withdrawn: through a proxy that
-passes the header on it is a tunnel, in which a client writes `X-Forwarded-For` itself. Who knows beforehand that this
-server speaks HTTP/2 in plain text may begin with it, as before.
+A server may ignore `Upgrade` (RFC 9110 §7.8). Hypercorn (0.18) does not:
+
+- It would accept a websocket, and Quart would answer with an HTML page and status 500.
+- It would accept HTTP/2 in plain text (h2c), which RFC 9113 has withdrawn. Through a proxy that passes the header on,
+  h2c is a tunnel in which the client can write `X-Forwarded-For` itself.
+
+A client that knows beforehand that this server speaks HTTP/2 in plain text may still begin with it.
 """
 
 from __future__ import annotations
@@ -22,15 +25,15 @@ if TYPE_CHECKING:
     from quart import Quart
 
 
-class PlainHttp1(H11Protocol):
-    """HTTP/1 that stays HTTP/1."""
+class NoUpgradeHttp1(H11Protocol):
+    """HTTP/1 that never changes to another protocol."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         try:
             await super()._check_protocol(_without_upgrade(event))
         except H2ProtocolAssumedError:
-            # The preface of HTTP/2 looked like a request, so Hypercorn has stopped its clock for idle connections. None
-            # has come yet, and without the clock a client that sends nothing else would be kept for ever.
+            # The preface of HTTP/2 looked like a request, so Hypercorn has stopped its idle timer. No request has
+            # arrived yet. Without the timer, a client that sends nothing else would keep its connection for ever.
             await self.send(Updated(idle=True))
             raise
 
@@ -50,14 +53,14 @@ def _without_upgrade(request: h11.Request) -> h11.Request:
 
 
 class RefusedWebsocket:
-    """A websocket over HTTP/2 (RFC 8441), which no header announces: 404, in the form that belongs to its path."""
+    """Answers a websocket over HTTP/2 (RFC 8441) with 404. Such a request has no `Upgrade` header to remove."""
 
     def __init__(self, app: Quart, scope: WebsocketScope) -> None:
-        """As Quart builds it."""
+        """Has the signature that Quart calls."""
         self._path = scope["path"]
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Refuses it."""
+        """Sends the 404, in the form that belongs to the path."""
         answer = error_for_path(self._path, error_for("NOT_FOUND", "there are no websockets here"))
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in answer.headers]
         start = {"type": "websocket.http.response.start", "status": answer.status, "headers": headers}

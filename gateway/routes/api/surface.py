@@ -85,7 +85,7 @@ class ApiSurface:
         """
         route, variables = self.find(request.method, request.raw_target)
         request.route = route.path
-        origin = request.reached(self._origins)
+        origin = request.read_origin(self._origins)
         call = request.call(None, origin, time.monotonic() + self._request_seconds)
         with serving(call):
             if not route.ignores_credentials:

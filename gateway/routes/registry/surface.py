@@ -68,7 +68,7 @@ class RegistrySurface:
 
     async def _answer(self, request: GatewayRequest, target: Target) -> Answer:
         request.route = target.route
-        origin = request.reached(self._origins)
+        origin = request.read_origin(self._origins)
         call = request.call(None, origin, None)
         exchange = Exchange(request, target, origin, self._services, call)
         exchange.allow(self._request_seconds)
