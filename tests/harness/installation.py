@@ -111,6 +111,11 @@ class Installation:
         return (self.data_dir / "admin-password").read_text().strip()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed as a whole since."""
+        return self._process is not None
+
+    @property
     def supervisor_pid(self) -> int:
         """The process id of `roadstead up` itself."""
         return self._alive().pid

@@ -7,13 +7,14 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from svckit.services import SERVICES
-from tests.harness.installation import Installation, InstallationError, StartInstallation
+from tests.harness.installation import Installation, InstallationError, StartInstallation, running_installation
 from tests.harness.plain_http import NO_TLS
 
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
@@ -47,6 +48,20 @@ def is_running(pid: int) -> bool:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with running_installation(tmp_path_factory.mktemp("own") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def own(started: Installation) -> Installation:
+    """This file's own: a test may kill and stop what it likes, and the next one finds it running."""
+    if not started.is_running:
+        started.start()
+    return started
 
 
 def test_docker_is_asked_for_a_token_of_this_host(installation: Installation) -> None:
@@ -149,42 +164,40 @@ def test_it_stops_clean_and_starts_again_on_what_it_has(start_installation: Star
     assert not any(password in line for line in installation.output)
 
 
-def test_killed_services_come_back(start_installation: StartInstallation) -> None:
-    installation = start_installation()
+def test_killed_services_come_back(own: Installation) -> None:
+    killed_before = own.log_file.read_text().count("ended by SIGKILL")
     for service in sorted(SERVICES):
-        installation.restart_service(service)
-        assert log_in(installation, installation.admin_password) == 200
-    assert installation.log_file.read_text().count("ended by SIGKILL") == len(SERVICES)
+        own.restart_service(service)
+        assert log_in(own, own.admin_password) == 200
+    assert own.log_file.read_text().count("ended by SIGKILL") - killed_before == len(SERVICES)
 
 
-def test_a_killed_supervisor_takes_everything_down_and_another_can_start(start_installation: StartInstallation) -> None:
-    installation = start_installation()
-    password = installation.admin_password
-    pids = installation.pids()
-    left_behind = (installation.data_dir / "run").resolve()
+def test_a_killed_supervisor_takes_everything_down_and_another_can_start(own: Installation) -> None:
+    password = own.admin_password
+    pids = own.pids()
+    left_behind = (own.data_dir / "run").resolve()
     descriptors = [os.pidfd_open(pid) for pid in pids.values()]
 
-    installation.kill_supervisor()
+    own.kill_supervisor()
 
     for descriptor in descriptors:
         # Readable once the process has ended.
         assert _ends(descriptor)
-    installation.start()
-    assert log_in(installation, password) == 200
+    own.start()
+    assert log_in(own, password) == 200
     assert not left_behind.exists()
 
 
-def test_a_second_signal_does_not_wait_for_the_drain(start_installation: StartInstallation) -> None:
-    installation = start_installation()
+def test_a_second_signal_does_not_wait_for_the_drain(own: Installation) -> None:
     # A service that cannot hear SIGTERM, so that only a second signal ends it before its time.
-    os.kill(installation.pids()["gateway"], signal.SIGSTOP)
-    supervisor = installation.supervisor_pid
+    os.kill(own.pids()["gateway"], signal.SIGSTOP)
+    supervisor = own.supervisor_pid
 
     # Two of a kind that come together are one to the kernel.
     os.kill(supervisor, signal.SIGINT)
-    assert installation.stop(signal.SIGTERM) == 0
+    assert own.stop(signal.SIGTERM) == 0
 
-    assert "killed: it did not stop in time" in installation.log_file.read_text()
+    assert "killed: it did not stop in time" in own.log_file.read_text()
 
 
 def test_the_password_of_the_first_start_may_be_given(start_installation: StartInstallation) -> None:
@@ -216,16 +229,15 @@ def test_it_runs_on_postgresql(start_installation: StartInstallation) -> None:
     assert list((installation.data_dir / "metasvc").iterdir()) == []
 
 
-def test_a_password_is_changed_while_it_runs(start_installation: StartInstallation) -> None:
-    installation = start_installation(grpc=False)
-    old = installation.admin_password
+def test_a_password_is_changed_while_it_runs(own: Installation) -> None:
+    old = own.admin_password
 
-    result = roadstead("admin", "set-password", "admin", "--data-dir", installation.data_dir, stdin="Changed123\n")
+    result = roadstead("admin", "set-password", "admin", "--data-dir", own.data_dir, stdin="Changed123\n")
 
     assert result.returncode == 0, result.stderr
-    assert log_in(installation, "Changed123") == 200
-    assert log_in(installation, old) == 401
-    printed = roadstead("admin", "password", "--data-dir", installation.data_dir)
+    assert log_in(own, "Changed123") == 200
+    assert log_in(own, old) == 401
+    printed = roadstead("admin", "password", "--data-dir", own.data_dir)
     assert printed.stdout == "Changed123\n"
 
 
