@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from roadstead.meta.v1 import artifact_pb2, manifest_pb2, project_service_pb2, quota_pb2, repository_pb2, tag_pb2
-from svckit.convert import from_time, parsed
+from svckit.convert import from_actor, from_time, parsed
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def from_repository(listed: ListedRepository) -> repository_pb2.Repository:
         pull_count=repository.pull_count,
         create_time=from_time(repository.create_time),
         update_time=from_time(repository.update_time),
+        etag=repository.etag,
     )
 
 
@@ -92,7 +93,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
         name=move.name,
         digest=move.digest,
         previous_digest=move.previous_digest,
-        actor=move.actor,
+        actor=from_actor(move.actor),
         move_time=from_time(move.move_time),
         revision=move.revision,
     )
@@ -149,6 +150,7 @@ def from_quota(project: Project) -> quota_pb2.Quota:
         used=quota_pb2.QuotaResources(storage_bytes=project.used_bytes),
         create_time=from_time(project.create_time),
         update_time=from_time(project.update_time),
+        etag=project.etag,
     )
 
 

@@ -11,10 +11,11 @@ from metasvc.clients.blobsvc import ConfigBlobs
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.lists import VisibleProjects
-from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
+from metasvc.domain.ports import Clock, ConfigReader, Ports, ProjectDirectory
 from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
+from metasvc.domain.unit import Store
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
 from metasvc.servicers.manifest import ManifestServicer
@@ -66,18 +67,19 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     store = await process.enter(open_store(settings))
     # Questions about a caller go out with the caller's own token, which authsvc judges.
     checker = RemoteChecker(process.channel("authsvc"))
-    directory = AuthDirectory(process.acting_channel("authsvc"))
-    pulls = PullRecorder(store, utc_now)
-    process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
-    process.loops.every(
-        _DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, store, directory, utc_now)
-    )
-    server = build_server(
+    ports = build_ports(
         settings,
         store=store,
-        directory=directory,
+        directory=AuthDirectory(process.acting_channel("authsvc")),
         configs=ConfigBlobs(process.acting_channel("blobsvc"), process.signer),
         visible=RememberedVisibleProjects(checker),
+    )
+    pulls = PullRecorder(store, ports.clock)
+    process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
+    process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
+    server = build_server(
+        settings,
+        ports,
         checker=RememberedChecker(checker),
         verifier=process.verifier,
         signer=process.signer,
@@ -96,50 +98,53 @@ async def open_store(settings: MetaSettings) -> AsyncIterator[SqlStore]:
         DomainError: UNAVAILABLE; the database does not answer.
     """
     async with open_migrated(settings, migrations) as database:
-        yield SqlStore(database)
+        yield SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
 
 
-def build_server(
+def build_ports(
     settings: MetaSettings,
     *,
     store: Store,
     directory: ProjectDirectory,
     configs: ConfigReader,
     visible: VisibleProjects,
+    clock: Clock | None = None,
+) -> Ports:
+    """What the use cases are given."""
+    return Ports(
+        store=store,
+        directory=directory,
+        configs=configs,
+        visible=visible,
+        review_policy=ReviewPolicy(
+            delay_seconds=settings.review_delay_seconds, push_grace_seconds=settings.push_grace_seconds
+        ),
+        clock=utc_now if clock is None else clock,
+        manifest_max_bytes=settings.manifest_max_bytes,
+        delete_enabled=settings.delete_enabled,
+    )
+
+
+def build_server(
+    settings: MetaSettings,
+    ports: Ports,
+    *,
     checker: AccessChecker,
     verifier: TokenVerifier,
     signer: TokenSigner,
     pulls: PullRecorder,
     metrics: Metrics,
-    clock: Clock | None = None,
 ) -> RpcServer:
     """The server with its servicers."""
-    now = utc_now if clock is None else clock
-    policy = ReviewPolicy(delay_seconds=settings.review_delay_seconds, push_grace_seconds=settings.push_grace_seconds)
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
-    server.add(
-        add_ManifestServiceServicer_to_server,
-        ManifestServicer(
-            store,
-            directory,
-            configs,
-            policy,
-            now,
-            pulls,
-            max_bytes=settings.manifest_max_bytes,
-            delete_enabled=settings.delete_enabled,
-        ),
-    )
-    server.add(
-        add_BlobLinkServiceServicer_to_server,
-        BlobLinkServicer(store, directory, policy, now, signer, delete_enabled=settings.delete_enabled),
-    )
-    server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(store))
-    server.add(add_ProjectServiceServicer_to_server, ProjectServicer(store, directory, now))
-    server.add(add_TagServiceServicer_to_server, TagServicer(store, directory, policy, now))
-    server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(store, visible, policy, now))
-    server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(store, policy, now))
-    server.add(add_QuotaServiceServicer_to_server, QuotaServicer(store, directory, now))
+    server.add(add_ManifestServiceServicer_to_server, ManifestServicer(ports, pulls))
+    server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(ports, signer))
+    server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(ports))
+    server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))
+    server.add(add_TagServiceServicer_to_server, TagServicer(ports))
+    server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(ports))
+    server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(ports))
+    server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
     return server
 
 

@@ -7,17 +7,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
-from metasvc.domain.manifest import delete_artifact
+from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository import unknown_repository
-from svckit.errors import NotFound
+from metasvc.domain.repository_write import RepositoryWrite
+from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
+from metasvc.domain.tag import remove_tags
+from svckit.errors import NotFound, Precondition
 from svckit.listing import Listing, Page, SortKey
 from svckit.query import Form, Key, Order
 
 if TYPE_CHECKING:
     from metasvc.domain.lists import Lists
     from metasvc.domain.model import Artifact, Repository
-    from metasvc.domain.ports import Clock, Store, Unit
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.unit import Unit
+    from svckit.access.actor import ChangeOrigin
     from svckit.listing import ListRequest
     from svckit.oci.reference import Reference
 
@@ -54,14 +58,14 @@ ACCESSORIES: Listing[Accessory] = Listing(
 
 
 async def get_artifact(
-    store: Store, *, project_id: int, repository: str, reference: Reference, with_tag: bool, with_accessory: bool
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, with_tag: bool, with_accessory: bool
 ) -> ArtifactView:
     """Reads what a tag or digest names, whole.
 
     Raises:
         DomainError: NOT_FOUND.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         found = await lists.artifacts.get(project_id, repository, reference)
         if found is None:
             raise unknown_artifact(repository, reference)
@@ -70,7 +74,7 @@ async def get_artifact(
 
 
 async def list_artifacts(
-    store: Store, *, project_id: int, repository: str, request: ListRequest, with_tag: bool, with_accessory: bool
+    ports: Ports, *, project_id: int, repository: str, request: ListRequest, with_tag: bool, with_accessory: bool
 ) -> Page[ArtifactView]:
     """Lists a repository's artifacts, newest first unless said, in a number of queries that does not grow.
 
@@ -80,7 +84,7 @@ async def list_artifacts(
     Raises:
         DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         held = await lists.repositories.get(project_id, repository)
         if held is None:
             raise unknown_repository(repository)
@@ -113,7 +117,7 @@ async def _views(
 
 
 async def list_accessories(
-    store: Store, *, project_id: int, repository: str, reference: Reference, request: ListRequest
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, request: ListRequest
 ) -> Page[Accessory]:
     """Lists what names an artifact as its subject, oldest first.
 
@@ -123,7 +127,7 @@ async def list_accessories(
         DomainError: NOT_FOUND; neither the subject nor anything that refers to it is here. BAD_REQUEST,
             INVALID_PAGE_TOKEN.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         held = await lists.repositories.get(project_id, repository)
         if held is None:
             raise unknown_repository(repository)
@@ -140,14 +144,7 @@ async def list_accessories(
 
 
 async def delete_named_artifact(
-    store: Store,
-    policy: ReviewPolicy,
-    clock: Clock,
-    *,
-    project_id: int,
-    repository: str,
-    reference: Reference,
-    actor: str,
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, origin: ChangeOrigin
 ) -> None:
     """Deletes what a tag or digest names, with all of its tags.
 
@@ -156,16 +153,51 @@ async def delete_named_artifact(
     """
 
     async def attempt() -> None:
-        async with store.write() as unit:
-            now = clock()
+        async with ports.store.write() as unit:
             held = await unit.repositories.lock_open(project_id, repository)
             digest = None if held is None else await find_digest(unit, held, reference)
-            if held is None or digest is None or not await delete_artifact(unit, policy, held, digest, actor, now):
+            if held is None or digest is None:
                 raise unknown_artifact(repository, reference)
-            await unit.repositories.touch(held.id, now)
+            write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
+            if not await delete_artifact(write, digest):
+                raise unknown_artifact(repository, reference)
+            await unit.repositories.touch(held.id, write.now)
             await unit.commit()
 
-    await store.repeat(attempt)
+    await ports.store.repeat(attempt)
+
+
+async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
+    """Deletes an artifact with its tags, and queues for review what it named and what named it. Does not commit.
+
+    Every artifact that is deleted goes through here, but for those of a repository that is deleted as a whole
+    (`domain.repository.delete_repository`). The links of its blobs stay until the collector has looked: a push that was
+    told of them may be under way.
+
+    Returns:
+        False where there is no such artifact.
+
+    Raises:
+        DomainError: PRECONDITION; an index names it.
+    """
+    unit, repository, now, policy = write.unit, write.repository, write.now, write.review_policy
+    artifact = await unit.artifacts.lock_for_delete(repository.id, digest)
+    if artifact is None:
+        return False
+    # In a statement of its own, after the lock: an index that named it before is seen now, and none can come later.
+    if await unit.artifacts.has_parent(artifact.id):
+        raise Precondition("PRECONDITION", f"an index names {digest}: delete the index first")
+    await remove_tags(write, await unit.tags.on_artifact(artifact.id))
+    blobs = await unit.artifacts.blob_digests(artifact.id)
+    children = {child.child_digest for child in await unit.artifacts.children(artifact.id)}
+    referrers = await unit.artifacts.referrer_digests(repository.id, digest)
+    await unit.artifacts.remove(artifact.id)
+    write.record(ChangeKind.MANIFEST_DELETE, reference=digest, digest=digest)
+    await review_blobs(unit, blobs, policy, now, ReviewReason.MANIFEST_DELETED)
+    await review_manifests(unit, repository.id, children, policy, now, ReviewReason.PARENT_DELETED)
+    await review_manifests(unit, repository.id, referrers, policy, now, ReviewReason.SUBJECT_DELETED)
+    await unit.projects.discharge(repository.project_id, [digest], now)
+    return True
 
 
 async def find_digest(unit: Unit, repository: Repository, reference: Reference) -> str | None:

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 from metasvc.domain.artifact import find_digest, unknown_artifact
 from metasvc.domain.project import in_project
 from metasvc.domain.repository import unknown_repository
-from metasvc.domain.tag import point_tag, remove_tag
+from metasvc.domain.repository_write import RepositoryWrite
+from metasvc.domain.tag import point_tag, untag
 from svckit.errors import Conflict, DomainError, NotFound
+from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, SortKey
 from svckit.query import Key, Order
 
 if TYPE_CHECKING:
     from metasvc.domain.lists import PastMove
     from metasvc.domain.model import Tag
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.unit import UnitOfWork
+    from svckit.access.actor import ChangeOrigin
+    from svckit.idempotency import IdempotencyKey
     from svckit.listing import ListRequest, Page
     from svckit.oci.reference import Reference
 
@@ -43,14 +47,14 @@ MOVES: Listing[PastMove] = Listing(
 
 
 async def list_tags(
-    store: Store, *, project_id: int, repository: str, reference: Reference, request: ListRequest
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, request: ListRequest
 ) -> Page[Tag]:
     """Lists the tags on one artifact, those that were moved last first unless said.
 
     Raises:
         DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         found = await lists.artifacts.get(project_id, repository, reference)
         if found is None:
             raise unknown_artifact(repository, reference)
@@ -63,14 +67,14 @@ async def list_tags(
 
 
 async def list_moves(
-    store: Store, *, project_id: int, repository: str, name: str, request: ListRequest
+    ports: Ports, *, project_id: int, repository: str, name: str, request: ListRequest
 ) -> Page[PastMove]:
     """Lists the moves of one tag, which need not exist any more, newest first.
 
     Raises:
         DomainError: NOT_FOUND, where there is no such repository; BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         held = await lists.repositories.get(project_id, repository)
         if held is None:
             raise unknown_repository(repository)
@@ -83,24 +87,32 @@ async def list_moves(
 
 
 async def create_tag(
-    store: Store,
-    directory: ProjectDirectory,
-    clock: Clock,
+    ports: Ports,
     *,
     project_id: int,
     repository: str,
     reference: Reference,
     name: str,
-    actor: str,
+    origin: ChangeOrigin,
+    key: IdempotencyKey | None = None,
 ) -> Tag:
     """Puts a new tag on an artifact.
 
+    A repeat with the same idempotency key answers with the tag that the first call made, as it is now.
+
     Raises:
-        DomainError: NOT_FOUND, or CONFLICT where the repository has a tag of that name, on whichever artifact.
+        DomainError: NOT_FOUND; CONFLICT where the repository has a tag of that name, on whichever artifact, where the
+            key was used for another request, and where the tag that the first call made is gone.
     """
 
     async def work(unit: UnitOfWork, now: datetime) -> Tag:
+        first = await unit.idempotency.claim(key, now)
         held = await unit.repositories.lock_open(project_id, repository)
+        if first is not None:
+            made_before = None if held is None else await unit.tags.get(held.id, first.made_id)
+            if made_before is None:
+                raise made_is_gone()
+            return made_before
         digest = None if held is None else await find_digest(unit, held, reference)
         if held is None or digest is None:
             raise unknown_artifact(repository, reference)
@@ -109,27 +121,21 @@ async def create_tag(
             raise unknown_artifact(repository, reference)
         if await unit.tags.lock(held.id, [name]):
             raise Conflict("CONFLICT", f"{repository} has a tag {name} already", metadata={"tag": name})
-        await point_tag(unit, held, name, held=None, artifact_id=kept[digest].id, digest=digest, actor=actor, now=now)
+        write = RepositoryWrite(unit, held, origin, now, ports.review_policy)
+        await point_tag(write, name, held=None, artifact_id=kept[digest].id, digest=digest)
         made = (await unit.tags.lock(held.id, [name])).get(name)
         if made is None:
             raise DomainError("INTERNAL", f"tag {name} is gone within the unit that made it")
+        await unit.idempotency.remember(key, made.id)
         await unit.repositories.touch(held.id, now)
         await unit.commit()
         return made
 
-    return await in_project(store, directory, clock, project_id, work)
+    return await in_project(ports, project_id, work)
 
 
 async def delete_tag(
-    store: Store,
-    policy: ReviewPolicy,
-    clock: Clock,
-    *,
-    project_id: int,
-    repository: str,
-    reference: Reference,
-    name: str,
-    actor: str,
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, name: str, origin: ChangeOrigin
 ) -> None:
     """Deletes a tag from an artifact; the artifact stays.
 
@@ -138,8 +144,7 @@ async def delete_tag(
     """
 
     async def attempt() -> None:
-        async with store.write() as unit:
-            now = clock()
+        async with ports.store.write() as unit:
             held = await unit.repositories.lock_open(project_id, repository)
             if held is None:
                 raise unknown_artifact(repository, reference)
@@ -151,8 +156,9 @@ async def delete_tag(
             tag = tags.get(name)
             if tag is None or tag.digest != digest:
                 raise NotFound("NOT_FOUND", f"tag {name} is not on artifact {reference} of {repository}")
-            await remove_tag(unit, policy, held, tag, actor, now)
-            await unit.repositories.touch(held.id, now)
+            write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
+            await untag(write, tag)
+            await unit.repositories.touch(held.id, write.now)
             await unit.commit()
 
-    await store.repeat(attempt)
+    await ports.store.repeat(attempt)

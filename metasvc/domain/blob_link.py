@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.model import ServedBlob
-    from metasvc.domain.ports import Clock, ProjectDirectory, PullRights, Store, UnitOfWork
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports, PullRights
+    from metasvc.domain.unit import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,7 @@ class FinishedBlob:
     size: int
 
 
-async def link_blob(
-    store: Store, directory: ProjectDirectory, policy: ReviewPolicy, clock: Clock, finished: FinishedBlob
-) -> None:
+async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
     """Links finished bytes to their repository, which is made if need be, and charges the project once per digest.
 
     Repeating it does no harm.
@@ -45,12 +43,12 @@ async def link_blob(
         newcomer = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
         await settle_generation(unit, newcomer, now)
         is_new = await unit.blobs.link(repository.id, finished.digest, now)
-        await review_blobs(unit, [finished.digest], policy, now, ReviewReason.LINKED)
+        await review_blobs(unit, [finished.digest], ports.review_policy, now, ReviewReason.LINKED)
         if is_new:
             await unit.projects.charge(finished.project_id, [Charge(finished.digest, finished.size)], now)
         await unit.commit()
 
-    await in_project(store, directory, clock, finished.project_id, work)
+    await in_project(ports, finished.project_id, work)
 
 
 async def settle_generation(unit: UnitOfWork, newcomer: Blob, now: datetime) -> None:
@@ -92,11 +90,8 @@ async def settle_generation(unit: UnitOfWork, newcomer: Blob, now: datetime) -> 
 
 
 async def mount_blob(
-    store: Store,
-    directory: ProjectDirectory,
+    ports: Ports,
     rights: PullRights,
-    policy: ReviewPolicy,
-    clock: Clock,
     *,
     project_id: int,
     repository: str,
@@ -109,11 +104,8 @@ async def mount_blob(
     wrong (distribution-spec, "Mounting a blob from another repository").
 
     Args:
-        store: where the links are.
-        directory: knows projects without a row.
+        ports: the store; authsvc knows projects without a row.
         rights: what the caller may pull.
-        policy: when the collector looks at the blob.
-        clock: tells the time.
         project_id: of the repository to link to.
         repository: its full name.
         digest: of the blob.
@@ -126,7 +118,7 @@ async def mount_blob(
         sources = await rights.sources(from_repository)
         if not sources:
             return None
-        async with store.read() as unit:
+        async with ports.store.read() as unit:
             if not await unit.blobs.served_by_any(sources, digest):
                 return None
 
@@ -137,33 +129,31 @@ async def mount_blob(
             if blob is None:
                 return None
             is_new = await unit.blobs.link(target.id, digest, now)
-            await review_blobs(unit, [digest], policy, now, ReviewReason.MOUNTED)
+            await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.MOUNTED)
             if is_new:
                 await unit.projects.charge(project_id, [Charge(digest, blob.size)], now)
             await unit.commit()
             return blob.size
 
-        return await in_project(store, directory, clock, project_id, work)
+        return await in_project(ports, project_id, work)
     except DomainError:
         return None
 
 
-async def resolve_blob(
-    store: Store, policy: ReviewPolicy, clock: Clock, *, project_id: int, repository: str, digest: str
-) -> ServedBlob:
+async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> ServedBlob:
     """Finds a blob that a repository serves. One query, but for a blob whose review is near, which it postpones.
 
     Raises:
         DomainError: BLOB_UNKNOWN.
     """
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         served = await unit.blobs.served(project_id, repository, digest)
     if served is None:
         raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
-    now = clock()
-    if policy.is_near(served.review_due_time, now):
-        await store.repeat(lambda: _postpone(store, policy, digest, now))
-        async with store.read() as unit:
+    now = ports.clock()
+    if ports.review_policy.is_near(served.review_due_time, now):
+        await ports.store.repeat(lambda: _postpone(ports, digest, now))
+        async with ports.store.read() as unit:
             # It may have been condemned before the date was pushed forward.
             served = await unit.blobs.served(project_id, repository, digest)
         if served is None:
@@ -171,51 +161,33 @@ async def resolve_blob(
     return served
 
 
-async def _postpone(store: Store, policy: ReviewPolicy, digest: str, now: datetime) -> None:
-    async with store.write() as unit:
-        due_time = policy.due_time(now)
+async def _postpone(ports: Ports, digest: str, now: datetime) -> None:
+    async with ports.store.write() as unit:
+        due_time = ports.review_policy.due_time(now)
         await unit.reviews.postpone(digest, due_time, due_time)
         await unit.commit()
 
 
-async def unlink_blob(
-    store: Store,
-    policy: ReviewPolicy,
-    clock: Clock,
-    *,
-    project_id: int,
-    repository: str,
-    digest: str,
-    enabled: bool = True,
-) -> None:
+async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> None:
     """Ends a link. The bytes go when nothing links or names them any more.
 
     Manifests that name the blob stay, and so do its bytes, but this repository no longer serves it: as in distribution,
     it is for the caller to delete the manifest first. Pushing the blob again heals it.
 
-    Args:
-        store: where the link is.
-        policy: when the collector looks at the blob.
-        clock: tells the time.
-        project_id: of the repository.
-        repository: its full name.
-        digest: of the blob.
-        enabled: whether this installation lets clients delete (distribution's `storage.delete.enabled`).
-
     Raises:
-        DomainError: UNSUPPORTED where it does not; BLOB_UNKNOWN.
+        DomainError: UNSUPPORTED where this installation does not let clients delete; BLOB_UNKNOWN.
     """
-    if not enabled:
+    if not ports.delete_enabled:
         raise DomainError("UNSUPPORTED", "blobs are not deleted here")
 
     async def attempt() -> None:
-        async with store.write() as unit:
-            now = clock()
+        async with ports.store.write() as unit:
+            now = ports.clock()
             held = await unit.repositories.lock_open(project_id, repository)
             if held is None or not await unit.blobs.unlink(held.id, digest):
                 raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
-            await review_blobs(unit, [digest], policy, now, ReviewReason.UNLINKED)
+            await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.UNLINKED)
             await unit.projects.discharge(project_id, [digest], now)
             await unit.commit()
 
-    await store.repeat(attempt)
+    await ports.store.repeat(attempt)

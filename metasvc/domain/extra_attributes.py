@@ -14,7 +14,7 @@ from svckit.oci.media_types import is_image_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from metasvc.domain.ports import ConfigReader, Store
+    from metasvc.domain.ports import Ports
     from svckit.oci.descriptor import Descriptor
     from svckit.oci.manifest import Manifest
 
@@ -27,7 +27,7 @@ _INLINE_BYTES = 64 * 1024
 
 
 async def read_attributes(
-    store: Store, configs: ConfigReader, *, project_id: int, repository: str, digest: str, manifest: Manifest
+    ports: Ports, *, project_id: int, repository: str, digest: str, manifest: Manifest
 ) -> Mapping[str, object] | None:
     """Reads what the config of a manifest says of it, for a push that is about to be written.
 
@@ -35,8 +35,7 @@ async def read_attributes(
     artifact that is not here yet will show.
 
     Args:
-        store: knows which blobs the repository serves.
-        configs: has their bytes.
+        ports: the store knows which blobs the repository serves, blobsvc has their bytes.
         project_id: of the repository.
         repository: its full name.
         digest: of the manifest.
@@ -54,7 +53,7 @@ async def read_attributes(
         return {}
     content = config.data
     if content is None:
-        async with store.read() as unit:
+        async with ports.store.read() as unit:
             if await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=False) is not None:
                 return None
             served = await unit.blobs.served(project_id, repository, str(config.digest))
@@ -62,7 +61,7 @@ async def read_attributes(
             return None
         if served.size > MAX_CONFIG_BYTES:
             return {}
-        content = await configs.read(served, project_id=project_id, repository=repository)
+        content = await ports.configs.read(served, project_id=project_id, repository=repository)
         if content is None:
             return {}
     if len(content) > _INLINE_BYTES:

@@ -1,6 +1,6 @@
 """What people are shown in lists, and what the domain needs of a store for that: reading only, page by page.
 
-The other ports (`domain/ports.py`) are about one thing at a time, and about writing.
+The rows (`domain/rows.py`) are about one thing at a time, and about writing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
+    from svckit.access.actor import Actor
     from svckit.access.decision import AccessibleProjects
     from svckit.listing import Selection
     from svckit.oci.reference import Reference as OciReference
@@ -86,7 +87,7 @@ class PastMove:
     revision: int
     digest: str
     previous_digest: str
-    actor: str
+    actor: Actor
     move_time: datetime
 
 
@@ -169,7 +170,7 @@ class QuotaLists(Protocol):
 
 
 class Lists(Protocol):
-    """All of them, as they were at one moment. Given out by `domain.ports.Store.lists`."""
+    """All of them, as they were at one moment. Given out by `domain.unit.Store.lists`."""
 
     @property
     def repositories(self) -> RepositoryLists:

@@ -6,13 +6,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from metasvc.domain.artifact import delete_artifact
 from metasvc.domain.artifact_type import accessory_kind
 from metasvc.domain.extra_attributes import read_attributes
-from metasvc.domain.model import Change, Charge
+from metasvc.domain.model import ChangeKind, Charge
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
-from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
-from metasvc.domain.tag import point_tag, record_tag_delete, remove_tag
+from metasvc.domain.repository_write import RepositoryWrite
+from metasvc.domain.review import ReviewReason, review_manifests
+from metasvc.domain.tag import point_tag, untag
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metasvc.domain.model import KeptArtifact, Repository, StoredManifest, Tag
-    from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store, UnitOfWork
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.model import KeptArtifact, StoredManifest, Tag
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.unit import UnitOfWork
+    from svckit.access.actor import ChangeOrigin
     from svckit.oci.reference import Reference as OciReference
     from svckit.oci.reference import Tag as TagName
 
@@ -50,7 +53,6 @@ class ManifestPush:
         tags: more tags to move; only with a digest.
         if_match: digests one of which each tag must point at, or `ANY`; empty for no condition.
         if_none_match: digests none of which any tag may point at, or `ANY`; empty for no condition.
-        actor: who pushes.
     """
 
     project_id: int
@@ -61,7 +63,6 @@ class ManifestPush:
     tags: tuple[TagName, ...] = ()
     if_match: tuple[str, ...] = ()
     if_none_match: tuple[str, ...] = ()
-    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,14 @@ class PushedManifest:
 
 
 async def resolve_manifest(
-    store: Store, *, project_id: int, repository: str, reference: OciReference, content: bool
+    ports: Ports, *, project_id: int, repository: str, reference: OciReference, content: bool
 ) -> StoredManifest:
     """Finds the manifest that a tag or digest names, with its bytes or without. One query.
 
     Raises:
         DomainError: MANIFEST_UNKNOWN.
     """
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         if reference.tag is not None:
             found = await unit.artifacts.manifest_by_tag(project_id, repository, reference.tag.name, content=content)
         else:
@@ -93,16 +94,7 @@ async def resolve_manifest(
     return found
 
 
-async def put_manifest(
-    store: Store,
-    directory: ProjectDirectory,
-    configs: ConfigReader,
-    policy: ReviewPolicy,
-    clock: Clock,
-    push: ManifestPush,
-    *,
-    max_bytes: int,
-) -> PushedManifest:
+async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:
     """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
 
     Everything that it names has to be in the repository, but for foreign layers and the subject. Repeating it does no
@@ -115,18 +107,20 @@ async def put_manifest(
             has to be repeated.
     """
     names = _tag_names(push)
-    if len(push.content) > max_bytes:
-        raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {len(push.content)} bytes, {max_bytes} are allowed")
-    if len(push.content) > _INLINE_BYTES:
+    size, most = len(push.content), ports.manifest_max_bytes
+    if size > most:
+        raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {size} bytes, {most} are allowed")
+    if size > _INLINE_BYTES:
         digest, manifest = await asyncio.to_thread(_read, push)
     else:
         digest, manifest = _read(push)
     attributes = await read_attributes(
-        store, configs, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
+        ports, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
     )
 
     async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
         repository = await unit.repositories.ensure(push.project_id, push.repository, now)
+        write = RepositoryWrite(unit, repository, origin, now, ports.review_policy)
         children = [str(child.digest) for child in manifest.manifests]
         kept = await unit.artifacts.lock_kept(repository.id, [*children, digest])
         held = await unit.tags.lock(repository.id, names)
@@ -149,129 +143,58 @@ async def put_manifest(
                 accessory_type=accessory_kind(manifest),
             )
             artifact_id = made.id
-            unit.record(Change("manifest_put", push.project_id, repository.name, digest, digest, push.actor, now))
+            write.record(ChangeKind.MANIFEST_PUT, reference=digest, digest=digest)
         moved = [
             name
             for name in names
-            if await point_tag(
-                unit,
-                repository,
-                name,
-                held=held.get(name),
-                artifact_id=artifact_id,
-                digest=digest,
-                actor=push.actor,
-                now=now,
-            )
+            if await point_tag(write, name, held=held.get(name), artifact_id=artifact_id, digest=digest)
         ]
         left = {held[name].digest for name in moved if name in held}
-        await review_manifests(unit, repository.id, left, policy, now, ReviewReason.UNTAGGED)
+        await review_manifests(unit, repository.id, left, ports.review_policy, now, ReviewReason.UNTAGGED)
         if not existed:
-            await review_manifests(unit, repository.id, [digest], policy, now, ReviewReason.PUSHED)
+            await review_manifests(unit, repository.id, [digest], ports.review_policy, now, ReviewReason.PUSHED)
         if moved or not existed:
             await unit.repositories.touch(repository.id, now)
         if not existed:
-            await unit.projects.charge(push.project_id, [Charge(digest, len(push.content))], now)
+            await unit.projects.charge(push.project_id, [Charge(digest, size)], now)
         await unit.commit()
         subject = "" if manifest.subject is None else str(manifest.subject.digest)
         return PushedManifest(digest, tuple(names), subject, existed)
 
-    return await in_project(store, directory, clock, push.project_id, work)
+    return await in_project(ports, push.project_id, work)
 
 
 async def delete_manifest(
-    store: Store,
-    policy: ReviewPolicy,
-    clock: Clock,
-    *,
-    project_id: int,
-    repository: str,
-    reference: OciReference,
-    actor: str,
-    enabled: bool = True,
+    ports: Ports, *, project_id: int, repository: str, reference: OciReference, origin: ChangeOrigin
 ) -> None:
     """Deletes a manifest with its tags, named by digest; or one tag, and the manifest stays.
 
-    Args:
-        store: where it is.
-        policy: when the collector looks at what it named.
-        clock: tells the time.
-        project_id: of the repository.
-        repository: its full name.
-        reference: a digest, or a tag.
-        actor: who deletes.
-        enabled: whether this installation lets clients delete (distribution's `storage.delete.enabled`).
-
     Raises:
-        DomainError: UNSUPPORTED where it does not; MANIFEST_UNKNOWN, or PRECONDITION while an index names the manifest:
-            deleting it would break what others pull by the index (Harbor refuses as well).
+        DomainError: UNSUPPORTED where this installation does not let clients delete; MANIFEST_UNKNOWN, or PRECONDITION
+            while an index names the manifest: deleting it would break what others pull by the index (Harbor refuses as
+            well).
     """
-    if not enabled:
+    if not ports.delete_enabled:
         raise DomainError("UNSUPPORTED", "manifests and tags are not deleted here")
 
     async def attempt() -> None:
-        async with store.write() as unit:
-            now = clock()
+        async with ports.store.write() as unit:
             held = await unit.repositories.lock_open(project_id, repository)
             if held is None:
                 raise unknown_manifest(reference)
+            write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
             if reference.tag is not None:
-                await _delete_tag(unit, policy, held, reference, actor, now)
-            elif not await delete_artifact(unit, policy, held, str(reference.digest), actor, now):
+                name = reference.tag.name
+                tag = (await unit.tags.lock(held.id, [name])).get(name)
+                if tag is None:
+                    raise unknown_manifest(reference)
+                await untag(write, tag)
+            elif not await delete_artifact(write, str(reference.digest)):
                 raise unknown_manifest(reference)
-            await unit.repositories.touch(held.id, now)
+            await unit.repositories.touch(held.id, write.now)
             await unit.commit()
 
-    await store.repeat(attempt)
-
-
-async def _delete_tag(
-    unit: UnitOfWork,
-    policy: ReviewPolicy,
-    repository: Repository,
-    reference: OciReference,
-    actor: str,
-    now: datetime,
-) -> None:
-    name = str(reference)
-    tag = (await unit.tags.lock(repository.id, [name])).get(name)
-    if tag is None:
-        raise unknown_manifest(reference)
-    await remove_tag(unit, policy, repository, tag, actor, now)
-
-
-async def delete_artifact(
-    unit: UnitOfWork, policy: ReviewPolicy, repository: Repository, digest: str, actor: str, now: datetime
-) -> bool:
-    """Deletes an artifact with its tags, and queues for review what it named and what named it. Does not commit.
-
-    The links of its blobs stay until the collector has looked: a push that was told of them may be under way.
-
-    Returns:
-        False where there is no such artifact.
-
-    Raises:
-        DomainError: PRECONDITION; an index names it.
-    """
-    artifact = await unit.artifacts.lock_for_delete(repository.id, digest)
-    if artifact is None:
-        return False
-    # In a statement of its own, after the lock: an index that named it before is seen now, and none can come later.
-    if await unit.artifacts.has_parent(artifact.id):
-        raise Precondition("PRECONDITION", f"an index names {digest}: delete the index first")
-    tags = await unit.tags.on_artifact(artifact.id)
-    blobs = await unit.artifacts.blob_digests(artifact.id)
-    children = {child.child_digest for child in await unit.artifacts.children(artifact.id)}
-    referrers = await unit.artifacts.referrer_digests(repository.id, digest)
-    await unit.artifacts.remove(artifact.id)
-    for tag in tags:
-        record_tag_delete(unit, repository, tag, actor, now)
-    unit.record(Change("manifest_delete", repository.project_id, repository.name, digest, digest, actor, now))
-    await review_blobs(unit, blobs, policy, now, ReviewReason.MANIFEST_DELETED)
-    await review_manifests(unit, repository.id, children, policy, now, ReviewReason.PARENT_DELETED)
-    await review_manifests(unit, repository.id, referrers, policy, now, ReviewReason.SUBJECT_DELETED)
-    await unit.projects.discharge(repository.project_id, [digest], now)
-    return True
+    await ports.store.repeat(attempt)
 
 
 def unknown_manifest(reference: OciReference) -> NotFound:

@@ -39,6 +39,21 @@ class BlobState(StrEnum):
     """The bytes are not what their digest says."""
 
 
+class ChangeKind(StrEnum):
+    """What the change log of metasvc tells (`svckit.change`)."""
+
+    TAG_PUT = "tag_put"
+    """A tag was made or moved."""
+    TAG_DELETE = "tag_delete"
+    MANIFEST_PUT = "manifest_put"
+    MANIFEST_DELETE = "manifest_delete"
+    REPOSITORY_UPDATE = "repository_update"
+    REPOSITORY_DELETE = "repository_delete"
+    """All in it is gone with it, without changes of its own."""
+    QUOTA_UPDATE = "quota_update"
+    PROJECT_DELETE = "project_delete"
+
+
 class ReviewKind(StrEnum):
     """What the collector is to look at."""
 
@@ -54,6 +69,7 @@ class Project:
         id: authsvc's.
         quota_bytes: `NO_LIMIT`, or the most that may be charged.
         used_bytes: charged; every digest counts once.
+        quota_version: grows each time the quota is set.
     """
 
     id: int
@@ -63,11 +79,22 @@ class Project:
     used_bytes: int
     create_time: datetime
     update_time: datetime
+    quota_version: int = 0
+
+    @property
+    def etag(self) -> str:
+        """What an update of the quota must name to be sure that no other came between. The usage is no part of it."""
+        return f"{self.id}-{self.quota_version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A name under which artifacts are kept; `name` is in full, such as "library/nginx"."""
+    """A name under which artifacts are kept.
+
+    Attributes:
+        name: in full, such as "library/nginx".
+        version: grows with each update of what people set. Pushes and pulls leave it as it is.
+    """
 
     id: int
     project_id: int
@@ -76,6 +103,12 @@ class Repository:
     pull_count: int
     create_time: datetime
     update_time: datetime
+    version: int = 0
+
+    @property
+    def etag(self) -> str:
+        """What an update must name to be sure that no other came between. Ids are never given again."""
+        return f"{self.id}-{self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,27 +250,6 @@ class Charge:
 
     digest: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An entry of the change log; its revision is given by the commit.
-
-    Attributes:
-        kind: "tag_put", "tag_delete", "manifest_put", "manifest_delete", "repository_delete", "project_delete".
-        repository: in full; '' for a project.
-        reference: the tag, for tags; else the digest; '' for a repository or project.
-        digest: what the reference names (named, where it was deleted).
-        actor: who did it, such as "user:7".
-    """
-
-    kind: str
-    project_id: int
-    repository: str
-    reference: str
-    digest: str
-    actor: str
-    time: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.model import StoredManifest
-    from metasvc.domain.ports import Clock, Store
+    from metasvc.domain.ports import Clock
+    from metasvc.domain.unit import Store
 
 # What a store that is down for long must not grow beyond.
 MAX_REMEMBERED = 50_000

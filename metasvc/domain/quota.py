@@ -7,15 +7,19 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import NO_LIMIT
+from metasvc.domain.model import NO_LIMIT, ChangeKind
 from metasvc.domain.project import in_project, make_row
+from svckit.change import Change
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
+from svckit.etag import check_etag
 from svckit.listing import Listing, SortKey
 from svckit.query import Order
 
 if TYPE_CHECKING:
     from metasvc.domain.model import Project
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store, UnitOfWork
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.unit import UnitOfWork
+    from svckit.access.actor import ChangeOrigin
     from svckit.listing import ListRequest, Page
 
 QUOTAS: Listing[Project] = Listing(
@@ -36,25 +40,25 @@ _PROJECT = "project"
 _ID = re.compile(r"[0-9]{1,18}")
 
 
-async def get_quota(store: Store, directory: ProjectDirectory, clock: Clock, *, project_id: int) -> Project:
+async def get_quota(ports: Ports, *, project_id: int) -> Project:
     """Reads a project's quota; that of a project that was never used as well, whose row is made.
 
     Raises:
         DomainError: PROJECT_UNKNOWN.
     """
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         found = await unit.projects.get(project_id)
-    return found if found is not None else await make_row(store, directory, clock, project_id)
+    return found if found is not None else await make_row(ports, project_id)
 
 
-async def list_quotas(store: Store, *, reference: str, reference_id: str, request: ListRequest) -> Page[Project]:
+async def list_quotas(ports: Ports, *, reference: str, reference_id: str, request: ListRequest) -> Page[Project]:
     """Lists quotas, those of the youngest rows first unless said.
 
     A project that was never used, and whose quota nobody has read or set, has no row and is left out: it uses nothing,
     and its limit is authsvc's to say.
 
     Args:
-        store: where they are.
+        ports: the store.
         reference: Harbor's kind of reference: "project", or empty.
         reference_id: a project's id, as text; empty for all.
         request: which page.
@@ -67,7 +71,7 @@ async def list_quotas(store: Store, *, reference: str, reference_id: str, reques
     if reference_id and _ID.fullmatch(reference_id) is None:
         raise _wrong("reference_id", "is a project's id")
     project_id = int(reference_id) if reference_id else None
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         return await QUOTAS.page(
             request,
             lambda selection: lists.quotas.page(project_id, selection),
@@ -77,32 +81,54 @@ async def list_quotas(store: Store, *, reference: str, reference_id: str, reques
 
 
 async def set_quota(
-    store: Store, directory: ProjectDirectory, clock: Clock, *, project_id: int, limit_bytes: int | None
+    ports: Ports, *, project_id: int, limit_bytes: int | None, etag: str, origin: ChangeOrigin
 ) -> Project:
     """Changes a project's limit. It may lie below the usage: then nothing more can be pushed.
 
     Args:
-        store: where it is.
-        directory: knows projects without a row.
-        clock: tells the time.
+        ports: the store; authsvc knows projects without a row.
         project_id: the project.
         limit_bytes: `NO_LIMIT`, or 0 and more; None, where the request forgot it, is refused.
+        etag: of the quota that was read, as `check_etag` takes it.
+        origin: who changes it.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN, or BAD_REQUEST.
+        DomainError: PROJECT_UNKNOWN, BAD_REQUEST, or PRECONDITION where another change came first.
     """
     if limit_bytes is None or limit_bytes < NO_LIMIT:
         raise _wrong("hard.storage", "is a number of bytes, or -1 for no limit")
 
     async def work(unit: UnitOfWork, now: datetime) -> Project:
-        await unit.projects.set_quota(project_id, limit_bytes, now)
-        row = await unit.projects.get(project_id)
-        if row is None:
-            raise NotFound("PROJECT_UNKNOWN")
+        held = await _existing(unit, project_id)
+        if held.quota_bytes == limit_bytes:
+            # Also of an update that is repeated because its answer was lost (RFC 9110, "If-Match").
+            return held
+        check_etag(etag, held)
+        await unit.projects.set_quota(held, limit_bytes, now)
+        unit.record(
+            Change(
+                kind=ChangeKind.QUOTA_UPDATE,
+                origin=origin,
+                time=now,
+                project_id=project_id,
+                resource_id=project_id,
+                resource_name=held.name,
+                old={"limit_bytes": held.quota_bytes},
+                new={"limit_bytes": limit_bytes},
+            )
+        )
+        row = await _existing(unit, project_id)
         await unit.commit()
         return row
 
-    return await in_project(store, directory, clock, project_id, work)
+    return await in_project(ports, project_id, work)
+
+
+async def _existing(unit: UnitOfWork, project_id: int) -> Project:
+    row = await unit.projects.get(project_id)
+    if row is None:
+        raise NotFound("PROJECT_UNKNOWN")
+    return row
 
 
 def _wrong(field: str, description: str) -> DomainError:

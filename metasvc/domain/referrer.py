@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metasvc.domain.model import Referrer
-    from metasvc.domain.ports import Store
+    from metasvc.domain.ports import Ports
 
 MAX_PAGE_SIZE = 1000
 
 
 async def list_referrers(
-    store: Store, *, project_id: int, repository: str, subject: str, artifact_type: str, after: int, page_size: int
+    ports: Ports, *, project_id: int, repository: str, subject: str, artifact_type: str, after: int, page_size: int
 ) -> tuple[list[Referrer], int]:
     """Lists what refers to a digest, oldest first. Neither it nor the repository need exist.
 
     Args:
-        store: where the referrers are.
+        ports: the store.
         project_id: of the repository.
         repository: its full name.
         subject: the digest.
@@ -34,7 +34,7 @@ async def list_referrers(
         The referrers, and where the next page goes on; 0 where there is none.
     """
     limit = min(page_size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         found = await unit.artifacts.referrers(project_id, repository, subject, artifact_type, after, limit + 1)
     if len(found) <= limit:
         return found, 0

@@ -7,9 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metasvc.domain.lists import ListedRepository
-from metasvc.domain.model import Change
+from metasvc.domain.model import ChangeKind
+from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason
+from svckit.change import Change
 from svckit.errors import FieldViolation, Invalid, NotFound
+from svckit.etag import check_etag
 from svckit.listing import Listing, Page, SortKey
 from svckit.query import Key, Order
 
@@ -17,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
-    from metasvc.domain.lists import Lists, VisibleProjects
+    from metasvc.domain.lists import Lists
     from metasvc.domain.model import Repository
-    from metasvc.domain.ports import Clock, Store
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
+    from svckit.access.actor import ChangeOrigin
     from svckit.listing import ListRequest
 
 CATALOG_PAGE_SIZE = 100
@@ -49,13 +52,13 @@ OF_ALL: Listing[Repository] = Listing(
 )
 
 
-async def get_repository(store: Store, *, project_id: int, name: str) -> ListedRepository:
+async def get_repository(ports: Ports, *, project_id: int, name: str) -> ListedRepository:
     """Reads a repository by its full name.
 
     Raises:
         DomainError: NOT_FOUND.
     """
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         found = await lists.repositories.get(project_id, name)
         if found is None:
             raise unknown_repository(name)
@@ -63,37 +66,35 @@ async def get_repository(store: Store, *, project_id: int, name: str) -> ListedR
         return listed
 
 
-async def list_repositories(store: Store, *, project_id: int, request: ListRequest) -> Page[ListedRepository]:
+async def list_repositories(ports: Ports, *, project_id: int, request: ListRequest) -> Page[ListedRepository]:
     """Lists the repositories of one project, newest first unless said.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    return await _page(store, OF_PROJECT, frozenset({project_id}), request, scope=project_id)
+    return await _page(ports, OF_PROJECT, frozenset({project_id}), request, scope=project_id)
 
 
-async def list_all_repositories(
-    store: Store, visible: VisibleProjects, *, request: ListRequest
-) -> Page[ListedRepository]:
+async def list_all_repositories(ports: Ports, *, request: ListRequest) -> Page[ListedRepository]:
     """Lists the repositories of every project of which the caller may list them, newest first unless said.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN, or UNAVAILABLE where authsvc cannot be asked.
     """
-    projects = await visible.listable()
+    projects = await ports.visible.listable()
     # What a caller may see is judged anew for each page, so it does not bind the token.
-    return await _page(store, OF_ALL, None if projects.all else projects.project_ids, request, scope=None)
+    return await _page(ports, OF_ALL, None if projects.all else projects.project_ids, request, scope=None)
 
 
 async def _page(
-    store: Store,
+    ports: Ports,
     listing: Listing[Repository],
     projects: AbstractSet[int] | None,
     request: ListRequest,
     *,
     scope: int | None,
 ) -> Page[ListedRepository]:
-    async with store.lists() as lists:
+    async with ports.store.lists() as lists:
         page = await listing.page(
             request,
             lambda selection: lists.repositories.page(projects, selection),
@@ -108,27 +109,55 @@ async def _with_counts(lists: Lists, found: tuple[Repository, ...]) -> tuple[Lis
     return tuple(ListedRepository(each, counts.get(each.id, 0)) for each in found)
 
 
-async def describe_repository(
-    store: Store, clock: Clock, *, project_id: int, name: str, description: str
+async def update_repository(
+    ports: Ports, *, project_id: int, name: str, description: str | None, etag: str, origin: ChangeOrigin
 ) -> ListedRepository:
-    """Changes a repository's description. Repeating it does no harm.
+    """Changes what people set of a repository. Repeating it without an etag does no harm.
+
+    Args:
+        ports: the store.
+        project_id: of the repository.
+        name: its full name.
+        description: the new one; None to leave it as it is.
+        etag: of the repository that was read, as `check_etag` takes it.
+        origin: who changes it.
 
     Raises:
-        DomainError: NOT_FOUND, or BAD_REQUEST for a description that is too long or cannot be stored.
+        DomainError: NOT_FOUND, PRECONDITION where another change came first, or BAD_REQUEST for a description that is
+            too long or cannot be stored.
     """
-    _check_description(description)
+    if description is not None:
+        _check_description(description)
 
     async def attempt() -> None:
-        async with store.write() as unit:
+        async with ports.store.write() as unit:
             held = await unit.repositories.lock_open(project_id, name)
             if held is None:
                 raise unknown_repository(name)
-            if held.description != description:
-                await unit.repositories.describe(held.id, description, clock())
-                await unit.commit()
+            if description == held.description:
+                # Also of an update that is repeated because its answer was lost (RFC 9110, "If-Match").
+                return
+            check_etag(etag, held)
+            if description is None:
+                return
+            now = ports.clock()
+            await unit.repositories.describe(held, description, now)
+            unit.record(
+                Change(
+                    kind=ChangeKind.REPOSITORY_UPDATE,
+                    origin=origin,
+                    time=now,
+                    project_id=project_id,
+                    resource_id=held.id,
+                    resource_name=name,
+                    old={"description": held.description},
+                    new={"description": description},
+                )
+            )
+            await unit.commit()
 
-    await store.repeat(attempt)
-    return await get_repository(store, project_id=project_id, name=name)
+    await ports.store.repeat(attempt)
+    return await get_repository(ports, project_id=project_id, name=name)
 
 
 def _check_description(description: str) -> None:
@@ -141,33 +170,32 @@ def _check_description(description: str) -> None:
     raise Invalid(message=f"the description {problem}", violations=[FieldViolation("description", problem)])
 
 
-async def delete_repository(
-    store: Store, policy: ReviewPolicy, clock: Clock, *, project_id: int, name: str, actor: str
-) -> None:
+async def delete_repository(ports: Ports, *, project_id: int, name: str, origin: ChangeOrigin) -> None:
     """Deletes a repository with its artifacts, tags, history and links, and gives back what it was charged for.
 
-    One transaction, in a number of statements that does not grow with what the repository holds. The change log gets
-    one row, for the repository: who follows it knows that all in it is gone. A push that is under way ends before it,
-    or begins the repository anew.
+    One transaction, in a number of statements that does not grow with what the repository holds: its tags and artifacts
+    do not go one by one through `domain.tag.remove_tags` and `domain.artifact.delete_artifact`. The change log gets one
+    row, for the repository: who follows it knows that all in it is gone. A push that is under way ends before it, or
+    begins the repository anew.
 
     Raises:
         DomainError: NOT_FOUND.
     """
 
     async def attempt() -> None:
-        async with store.write() as unit:
-            now = clock()
+        async with ports.store.write() as unit:
             held = await unit.repositories.lock_for_delete(project_id, name)
             if held is None:
                 raise unknown_repository(name)
-            due_time = policy.due_time(now)
+            write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
+            due_time = write.review_policy.due_time(write.now)
             await unit.reviews.queue_blobs_of(held.id, due_time, ReviewReason.REPOSITORY_DELETED.value)
-            await unit.projects.discharge_repository(project_id, held.id, now)
+            await unit.projects.discharge_repository(project_id, held.id, write.now)
             await unit.repositories.remove(held.id)
-            unit.record(Change("repository_delete", project_id, name, "", "", actor, now))
+            write.record(ChangeKind.REPOSITORY_DELETE)
             await unit.commit()
 
-    await store.repeat(attempt)
+    await ports.store.repeat(attempt)
 
 
 def unknown_repository(name: str) -> NotFound:
@@ -175,11 +203,11 @@ def unknown_repository(name: str) -> NotFound:
     return NotFound("NOT_FOUND", f"repository {name} not found", metadata={"name": name})
 
 
-async def list_catalog(store: Store, *, start_after: str, page_size: int) -> tuple[list[str], bool]:
+async def list_catalog(ports: Ports, *, start_after: str, page_size: int) -> tuple[list[str], bool]:
     """Lists the full names of all repositories, sorted by their bytes: Docker's `_catalog`.
 
     Args:
-        store: where the repositories are.
+        ports: the store.
         start_after: only names that sort after this one.
         page_size: how many; `CATALOG_PAGE_SIZE` where it is 0, `MAX_CATALOG_PAGE_SIZE` at most.
 
@@ -187,6 +215,6 @@ async def list_catalog(store: Store, *, start_after: str, page_size: int) -> tup
         The names, and whether more follow.
     """
     limit = min(page_size or CATALOG_PAGE_SIZE, MAX_CATALOG_PAGE_SIZE)
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         names = await unit.repositories.catalog(start_after, limit + 1)
     return names[:limit], len(names) > limit

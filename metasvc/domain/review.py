@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from metasvc.domain.ports import UnitOfWork
+    from metasvc.domain.unit import UnitOfWork
 
 
 class ReviewReason(StrEnum):

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import Change, TagMove
+from metasvc.domain.model import ChangeKind, TagMove
 from metasvc.domain.review import ReviewReason, review_manifests
 from svckit.errors import NotFound
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Sequence
 
-    from metasvc.domain.model import Repository, Tag
-    from metasvc.domain.ports import Store, UnitOfWork
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.model import Tag
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.repository_write import RepositoryWrite
 
 
 async def list_names(
-    store: Store, *, project_id: int, repository: str, start_after: str, limit: int | None
+    ports: Ports, *, project_id: int, repository: str, start_after: str, limit: int | None
 ) -> tuple[list[str], bool]:
     """Lists the names of a repository's tags, sorted by their bytes.
 
     Args:
-        store: where the tags are.
+        ports: the store.
         project_id: of the repository.
         repository: its full name.
         start_after: only names that sort after this one.
@@ -34,7 +34,7 @@ async def list_names(
     Raises:
         DomainError: NAME_UNKNOWN.
     """
-    async with store.read() as unit:
+    async with ports.store.read() as unit:
         names = await unit.tags.names(project_id, repository, start_after, None if limit is None else limit + 1)
         # Only an empty answer leaves open whether there is such a repository.
         if not names and await unit.repositories.get(project_id, repository) is None:
@@ -45,51 +45,42 @@ async def list_names(
     return names[:limit], limit > 0 and len(names) > limit
 
 
-async def point_tag(
-    unit: UnitOfWork,
-    repository: Repository,
-    name: str,
-    *,
-    held: Tag | None,
-    artifact_id: int,
-    digest: str,
-    actor: str,
-    now: datetime,
-) -> bool:
-    """Moves or makes a tag, with its history. False where it points there already, and nothing is written.
+async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact_id: int, digest: str) -> bool:
+    """Moves or makes a tag, with its history. Every tag that is moved or made goes through here.
 
     Args:
-        unit: has locked the tag, and keeps the artifact.
-        repository: of both.
+        write: its unit has locked the tag, and keeps the artifact.
         name: of the tag.
         held: the tag as it was found under the lock; None where it was not.
         artifact_id: where it is to point.
         digest: of that artifact.
-        actor: who moves it.
-        now: when.
+
+    Returns:
+        False where it points there already, and nothing is written.
     """
     if held is not None and held.artifact_id == artifact_id:
         return False
-    await unit.tags.put(repository.id, name, artifact_id, now, held=held)
-    unit.record(
-        Change("tag_put", repository.project_id, repository.name, name, digest, actor, now),
-        TagMove(repository.id, name, digest, "" if held is None else held.digest),
-    )
+    await write.unit.tags.put(write.repository.id, name, artifact_id, write.now, held=held)
+    previous = "" if held is None else held.digest
+    move = TagMove(write.repository.id, name, digest, previous)
+    write.record(ChangeKind.TAG_PUT, reference=name, digest=digest, move=move)
     return True
 
 
-async def remove_tag(
-    unit: UnitOfWork, policy: ReviewPolicy, repository: Repository, tag: Tag, actor: str, now: datetime
-) -> None:
-    """Deletes a tag that the unit has locked, with its history, and queues for review what it named."""
-    await unit.tags.remove([tag.id])
-    record_tag_delete(unit, repository, tag, actor, now)
-    await review_manifests(unit, repository.id, [tag.digest], policy, now, ReviewReason.UNTAGGED)
+async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:
+    """Deletes tags that the unit has locked, with their history. Every tag that is deleted goes through here.
+
+    But for those of a repository that is deleted as a whole (`domain.repository.delete_repository`).
+    """
+    await write.unit.tags.remove([tag.id for tag in tags])
+    for tag in tags:
+        move = TagMove(write.repository.id, tag.name, "", tag.digest)
+        write.record(ChangeKind.TAG_DELETE, reference=tag.name, digest=tag.digest, move=move)
 
 
-def record_tag_delete(unit: UnitOfWork, repository: Repository, tag: Tag, actor: str, now: datetime) -> None:
-    """Writes the end of a tag into its history and the change log."""
-    unit.record(
-        Change("tag_delete", repository.project_id, repository.name, tag.name, tag.digest, actor, now),
-        TagMove(repository.id, tag.name, "", tag.digest),
+async def untag(write: RepositoryWrite, tag: Tag) -> None:
+    """Deletes one tag as `remove_tags` does; what it named stays, and is queued for review."""
+    await remove_tags(write, [tag])
+    await review_manifests(
+        write.unit, write.repository.id, [tag.digest], write.review_policy, write.now, ReviewReason.UNTAGGED
     )

@@ -14,8 +14,7 @@ from svckit.convert import authorized_project, to_list_request, to_reference
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, Store
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,16 +22,14 @@ if TYPE_CHECKING:
 class ArtifactServicer(ArtifactServiceServicer):
     """Serves `roadstead.meta.v1.ArtifactService`."""
 
-    def __init__(self, store: Store, policy: ReviewPolicy, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._policy = policy
-        self._clock = clock
+        self._ports = ports
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:
         project = authorized_project(current_call())
         view = await get_artifact(
-            self._store,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
@@ -44,7 +41,7 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
         project = authorized_project(current_call())
         page = await list_artifacts(
-            self._store,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             request=to_list_request(request),
@@ -60,7 +57,7 @@ class ArtifactServicer(ArtifactServiceServicer):
     async def ListAccessories(self, request: pb.ListAccessoriesRequest, context: Context) -> pb.ListAccessoriesResponse:
         project = authorized_project(current_call())
         page = await list_accessories(
-            self._store,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
@@ -76,13 +73,11 @@ class ArtifactServicer(ArtifactServiceServicer):
         call = current_call()
         project = authorized_project(call)
         await delete_named_artifact(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
-            actor=call.actor.subject,
+            origin=call.origin,
         )
         return pb.DeleteArtifactResponse()
 

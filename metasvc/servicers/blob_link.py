@@ -16,8 +16,7 @@ from svckit.tokens import Grant
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
     from svckit.tokens.signer import TokenSigner
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,23 +25,10 @@ if TYPE_CHECKING:
 class BlobLinkServicer(BlobLinkServiceServicer):
     """Serves `roadstead.meta.v1.BlobLinkService`."""
 
-    def __init__(
-        self,
-        store: Store,
-        directory: ProjectDirectory,
-        policy: ReviewPolicy,
-        clock: Clock,
-        signer: TokenSigner,
-        *,
-        delete_enabled: bool,
-    ) -> None:
-        """Takes what the domain needs, what signs grants, and whether links may be ended."""
-        self._store = store
-        self._directory = directory
-        self._policy = policy
-        self._clock = clock
+    def __init__(self, ports: Ports, signer: TokenSigner) -> None:
+        """Takes what the domain needs, and what signs grants."""
+        self._ports = ports
         self._signer = signer
-        self._delete_enabled = delete_enabled
 
     async def LinkBlob(self, request: pb.LinkBlobRequest, context: Context) -> pb.LinkBlobResponse:
         receipt = current_call().receipt
@@ -57,7 +43,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             generation=receipt.generation,
             size=receipt.size,
         )
-        await link_blob(self._store, self._directory, self._policy, self._clock, finished)
+        await link_blob(self._ports, finished)
         return pb.LinkBlobResponse(digest=finished.digest, size_bytes=finished.size)
 
     async def MountBlob(self, request: pb.MountBlobRequest, context: Context) -> pb.MountBlobResponse:
@@ -65,11 +51,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         if request.from_repository:
             require_asked(call, request.from_repository)
         size_bytes = await mount_blob(
-            self._store,
-            self._directory,
+            self._ports,
             CallPullRights(call),
-            self._policy,
-            self._clock,
             project_id=authorized_project(call).id,
             repository=str(to_repository_name(request.repository)),
             digest=str(to_digest(request.digest)),
@@ -82,9 +65,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         project_id = authorized_project(call).id
         repository = str(to_repository_name(request.repository))
         served = await resolve_blob(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=project_id,
             repository=repository,
             digest=str(to_digest(request.digest)),
@@ -103,12 +84,9 @@ class BlobLinkServicer(BlobLinkServiceServicer):
 
     async def UnlinkBlob(self, request: pb.UnlinkBlobRequest, context: Context) -> pb.UnlinkBlobResponse:
         await unlink_blob(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=authorized_project(current_call()).id,
             repository=str(to_repository_name(request.repository)),
             digest=str(to_digest(request.digest)),
-            enabled=self._delete_enabled,
         )
         return pb.UnlinkBlobResponse()

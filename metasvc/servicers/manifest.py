@@ -14,9 +14,8 @@ from svckit.convert import authorized_project, to_reference, to_repository_name,
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ConfigReader, ProjectDirectory, Store
+    from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
-    from metasvc.domain.review import ReviewPolicy
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,32 +23,15 @@ if TYPE_CHECKING:
 class ManifestServicer(ManifestServiceServicer):
     """Serves `roadstead.meta.v1.ManifestService`."""
 
-    def __init__(
-        self,
-        store: Store,
-        directory: ProjectDirectory,
-        configs: ConfigReader,
-        policy: ReviewPolicy,
-        clock: Clock,
-        pulls: PullRecorder,
-        *,
-        max_bytes: int,
-        delete_enabled: bool,
-    ) -> None:
-        """Takes what the domain needs, who notes pulls, the size of the largest manifest, and whether any may go."""
-        self._store = store
-        self._directory = directory
-        self._configs = configs
-        self._policy = policy
-        self._clock = clock
+    def __init__(self, ports: Ports, pulls: PullRecorder) -> None:
+        """Takes what the domain needs, and who notes pulls."""
+        self._ports = ports
         self._pulls = pulls
-        self._max_bytes = max_bytes
-        self._delete_enabled = delete_enabled
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
         reference = to_reference(request.reference)
         found = await resolve_manifest(
-            self._store,
+            self._ports,
             project_id=authorized_project(current_call()).id,
             repository=str(to_repository_name(request.repository)),
             reference=reference,
@@ -63,11 +45,7 @@ class ManifestServicer(ManifestServiceServicer):
     async def PutManifest(self, request: pb.PutManifestRequest, context: Context) -> pb.PutManifestResponse:
         call = current_call()
         pushed = await put_manifest(
-            self._store,
-            self._directory,
-            self._configs,
-            self._policy,
-            self._clock,
+            self._ports,
             ManifestPush(
                 project_id=authorized_project(call).id,
                 repository=str(to_repository_name(request.repository)),
@@ -77,9 +55,8 @@ class ManifestServicer(ManifestServiceServicer):
                 tags=tuple(map(to_tag, request.tags)),
                 if_match=tuple(request.if_match),
                 if_none_match=tuple(request.if_none_match),
-                actor=call.actor.subject,
             ),
-            max_bytes=self._max_bytes,
+            call.origin,
         )
         return pb.PutManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
@@ -88,13 +65,10 @@ class ManifestServicer(ManifestServiceServicer):
     async def DeleteManifest(self, request: pb.DeleteManifestRequest, context: Context) -> pb.DeleteManifestResponse:
         call = current_call()
         await delete_manifest(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=authorized_project(call).id,
             repository=str(to_repository_name(request.repository)),
             reference=to_reference(request.reference),
-            actor=call.actor.subject,
-            enabled=self._delete_enabled,
+            origin=call.origin,
         )
         return pb.DeleteManifestResponse()

@@ -15,7 +15,7 @@ from svckit.rpc.shield import shielded
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,28 +23,26 @@ if TYPE_CHECKING:
 class ProjectServicer(ProjectServiceServicer):
     """Serves `roadstead.meta.v1.ProjectService`."""
 
-    def __init__(self, store: Store, directory: ProjectDirectory, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._directory = directory
-        self._clock = clock
+        self._ports = ports
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
         call = current_call()
         project_id = authorized_project(call).id
         # A client that goes away between the fence and the end would leave a project that nobody can push to.
-        await shielded(delete_project(self._store, self._directory, self._clock, project_id, call.actor.subject))
+        await shielded(delete_project(self._ports, project_id, call.origin))
         return pb.DeleteProjectResponse()
 
     async def GetProjectDeletable(
         self, request: pb.GetProjectDeletableRequest, context: Context
     ) -> pb.GetProjectDeletableResponse:
-        deletable = await is_deletable(self._store, authorized_project(current_call()).id)
+        deletable = await is_deletable(self._ports, authorized_project(current_call()).id)
         message = "" if deletable else "the project holds repositories: delete them first"
         return pb.GetProjectDeletableResponse(deletable=deletable, message=message)
 
     async def ListProjectUsages(
         self, request: pb.ListProjectUsagesRequest, context: Context
     ) -> pb.ListProjectUsagesResponse:
-        usages = await list_usages(self._store, list(request.project_ids))
+        usages = await list_usages(self._ports, list(request.project_ids))
         return pb.ListProjectUsagesResponse(usages=map(from_usage, usages))

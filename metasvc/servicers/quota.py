@@ -15,7 +15,7 @@ from svckit.convert import to_list_request
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,21 +23,19 @@ if TYPE_CHECKING:
 class QuotaServicer(QuotaServiceServicer):
     """Serves `roadstead.meta.v1.QuotaService`."""
 
-    def __init__(self, store: Store, directory: ProjectDirectory, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._directory = directory
-        self._clock = clock
+        self._ports = ports
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Context) -> pb.GetQuotaResponse:
         # A quota's id is its project's, so what the rule wants to know is at hand before anything is read.
         project = await current_call().check_project(ProjectKey(id=request.id), "quota", "read")
-        quota = await get_quota(self._store, self._directory, self._clock, project_id=project.id)
+        quota = await get_quota(self._ports, project_id=project.id)
         return pb.GetQuotaResponse(quota=from_quota(quota))
 
     async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
         page = await list_quotas(
-            self._store,
+            self._ports,
             reference=request.reference,
             reference_id=request.reference_id,
             request=to_list_request(request),
@@ -48,10 +46,10 @@ class QuotaServicer(QuotaServiceServicer):
 
     async def UpdateQuota(self, request: pb.UpdateQuotaRequest, context: Context) -> pb.UpdateQuotaResponse:
         quota = await set_quota(
-            self._store,
-            self._directory,
-            self._clock,
+            self._ports,
             project_id=request.id,
             limit_bytes=request.hard.storage_bytes if request.hard.HasField("storage_bytes") else None,
+            etag=request.etag,
+            origin=current_call().origin,
         )
         return pb.UpdateQuotaResponse(quota=from_quota(quota))

@@ -15,7 +15,7 @@ from svckit.paging import PageToken, clamp_page_size, query_fingerprint
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Store
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class ReferrerServicer(ReferrerServiceServicer):
     """Serves `roadstead.meta.v1.ReferrerService`."""
 
-    def __init__(self, store: Store) -> None:
-        """Takes the store."""
-        self._store = store
+    def __init__(self, ports: Ports) -> None:
+        """Takes what the domain needs."""
+        self._ports = ports
 
     async def ListReferrers(self, request: pb.ListReferrersRequest, context: Context) -> pb.ListReferrersResponse:
         repository = str(to_repository_name(request.repository))
@@ -36,7 +36,7 @@ class ReferrerServicer(ReferrerServiceServicer):
             (value,) = PageToken.decode(request.page_token, query, [int]).values
             after = value if isinstance(value, int) else 0
         found, next_after = await list_referrers(
-            self._store,
+            self._ports,
             project_id=authorized_project(current_call()).id,
             repository=repository,
             subject=subject,

@@ -9,11 +9,11 @@ from metasvc.domain.repository import (
     CATALOG_PAGE_SIZE,
     MAX_CATALOG_PAGE_SIZE,
     delete_repository,
-    describe_repository,
     get_repository,
     list_all_repositories,
     list_catalog,
     list_repositories,
+    update_repository,
 )
 from roadstead.meta.v1 import repository_service_pb2 as pb
 from roadstead.meta.v1.repository_service_pb2_grpc import RepositoryServiceServicer
@@ -24,9 +24,7 @@ from svckit.paging import clamp_page_size
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.lists import VisibleProjects
-    from metasvc.domain.ports import Clock, Store
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,16 +32,13 @@ if TYPE_CHECKING:
 class RepositoryServicer(RepositoryServiceServicer):
     """Serves `roadstead.meta.v1.RepositoryService`."""
 
-    def __init__(self, store: Store, visible: VisibleProjects, policy: ReviewPolicy, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._visible = visible
-        self._policy = policy
-        self._clock = clock
+        self._ports = ports
 
     async def ListCatalog(self, request: pb.ListCatalogRequest, context: Context) -> pb.ListCatalogResponse:
         names, has_more = await list_catalog(
-            self._store,
+            self._ports,
             start_after=request.start_after,
             page_size=clamp_page_size(request.page_size, CATALOG_PAGE_SIZE, MAX_CATALOG_PAGE_SIZE),
         )
@@ -52,14 +47,14 @@ class RepositoryServicer(RepositoryServiceServicer):
     async def GetRepository(self, request: pb.GetRepositoryRequest, context: Context) -> pb.GetRepositoryResponse:
         project = authorized_project(current_call())
         name = to_repository_of(project, request.repository_name)
-        listed = await get_repository(self._store, project_id=project.id, name=name)
+        listed = await get_repository(self._ports, project_id=project.id, name=name)
         return pb.GetRepositoryResponse(repository=from_repository(listed))
 
     async def ListRepositories(
         self, request: pb.ListRepositoriesRequest, context: Context
     ) -> pb.ListRepositoriesResponse:
         page = await list_repositories(
-            self._store,
+            self._ports,
             project_id=authorized_project(current_call()).id,
             request=to_list_request(request),
         )
@@ -73,8 +68,7 @@ class RepositoryServicer(RepositoryServiceServicer):
         self, request: pb.ListAllRepositoriesRequest, context: Context
     ) -> pb.ListAllRepositoriesResponse:
         page = await list_all_repositories(
-            self._store,
-            self._visible,
+            self._ports,
             request=to_list_request(request),
         )
         return pb.ListAllRepositoriesResponse(
@@ -86,13 +80,15 @@ class RepositoryServicer(RepositoryServiceServicer):
     async def UpdateRepository(
         self, request: pb.UpdateRepositoryRequest, context: Context
     ) -> pb.UpdateRepositoryResponse:
-        project = authorized_project(current_call())
-        listed = await describe_repository(
-            self._store,
-            self._clock,
+        call = current_call()
+        project = authorized_project(call)
+        listed = await update_repository(
+            self._ports,
             project_id=project.id,
             name=to_repository_of(project, request.repository_name),
-            description=request.description,
+            description=request.description if request.HasField("description") else None,
+            etag=request.etag,
+            origin=call.origin,
         )
         return pb.UpdateRepositoryResponse(repository=from_repository(listed))
 
@@ -102,11 +98,9 @@ class RepositoryServicer(RepositoryServiceServicer):
         call = current_call()
         project = authorized_project(call)
         await delete_repository(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=project.id,
             name=to_repository_of(project, request.repository_name),
-            actor=call.actor.subject,
+            origin=call.origin,
         )
         return pb.DeleteRepositoryResponse()

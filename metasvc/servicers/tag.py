@@ -12,12 +12,12 @@ from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceServicer
 from svckit.access.call import current_call
 from svckit.convert import authorized_project, to_list_request, to_reference, to_repository_name, to_tag
 from svckit.errors import FieldViolation, Invalid
+from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
     import grpc.aio
 
-    from metasvc.domain.ports import Clock, ProjectDirectory, Store
-    from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,19 +25,16 @@ if TYPE_CHECKING:
 class TagServicer(TagServiceServicer):
     """Serves `roadstead.meta.v1.TagService`."""
 
-    def __init__(self, store: Store, directory: ProjectDirectory, policy: ReviewPolicy, clock: Clock) -> None:
+    def __init__(self, ports: Ports) -> None:
         """Takes what the domain needs."""
-        self._store = store
-        self._directory = directory
-        self._policy = policy
-        self._clock = clock
+        self._ports = ports
 
     async def ListTagNames(self, request: pb.ListTagNamesRequest, context: Context) -> pb.ListTagNamesResponse:
         limit = request.limit if request.HasField("limit") else None
         if limit is not None and limit < 0:
             raise Invalid(violations=[FieldViolation("limit", "must not be negative")])
         names, has_more = await list_names(
-            self._store,
+            self._ports,
             project_id=authorized_project(current_call()).id,
             repository=str(to_repository_name(request.repository)),
             start_after=request.start_after,
@@ -48,7 +45,7 @@ class TagServicer(TagServiceServicer):
     async def ListTags(self, request: pb.ListTagsRequest, context: Context) -> pb.ListTagsResponse:
         project = authorized_project(current_call())
         page = await list_tags(
-            self._store,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
@@ -61,7 +58,7 @@ class TagServicer(TagServiceServicer):
     async def ListTagHistory(self, request: pb.ListTagHistoryRequest, context: Context) -> pb.ListTagHistoryResponse:
         project = authorized_project(current_call())
         page = await list_moves(
-            self._store,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             name=to_tag(request.tag_name).name,
@@ -75,14 +72,13 @@ class TagServicer(TagServiceServicer):
         call = current_call()
         project = authorized_project(call)
         made = await create_tag(
-            self._store,
-            self._directory,
-            self._clock,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
             name=to_tag(request.name).name,
-            actor=call.actor.subject,
+            origin=call.origin,
+            key=idempotency_key(request),
         )
         return pb.CreateTagResponse(tag=from_tag(made))
 
@@ -90,13 +86,11 @@ class TagServicer(TagServiceServicer):
         call = current_call()
         project = authorized_project(call)
         await delete_tag(
-            self._store,
-            self._policy,
-            self._clock,
+            self._ports,
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
             name=to_tag(request.tag_name).name,
-            actor=call.actor.subject,
+            origin=call.origin,
         )
         return pb.DeleteTagResponse()

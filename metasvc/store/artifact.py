@@ -136,7 +136,7 @@ def _add(conn: AsyncConnection) -> ReturningInsert[Any]:
 
 
 class SqlArtifacts:
-    """See `domain.ports.ArtifactRows`."""
+    """See `domain.rows.ArtifactRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

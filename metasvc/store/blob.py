@@ -108,7 +108,7 @@ def _link(conn: AsyncConnection) -> ReturningInsert[str]:
 
 
 class SqlBlobs:
-    """See `domain.ports.BlobRows`."""
+    """See `domain.rows.BlobRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

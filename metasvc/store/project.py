@@ -46,7 +46,7 @@ _REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
 _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
 # What was deleted gives its name up; "#" stands in no name, so nothing can meet it.
 _GIVEN_UP = literal("#") + cast(project.c.id, Text) + "#" + project.c.name
-_BURY = (
+_MARK_DELETED = (
     update(project)
     .where(project.c.id == _ID)
     .values(state=ProjectState.DELETED.value, name=_GIVEN_UP, used_bytes=0, update_time=bindparam("now"))
@@ -88,7 +88,9 @@ _REMOVE_CHARGE = delete(project_blob).where(
     project_blob.c.project_id == bindparam("in_project"), project_blob.c.digest == bindparam("of_digest")
 )
 _SET_QUOTA = (
-    update(project).where(project.c.id == _ID).values(quota_bytes=bindparam("limit"), update_time=bindparam("now"))
+    update(project)
+    .where(project.c.id == _ID, project.c.quota_version == bindparam("held_version"))
+    .values(quota_bytes=bindparam("limit"), quota_version=project.c.quota_version + 1, update_time=bindparam("now"))
 )
 # What a repository uses: each of its links and manifests once. The same with a hundred thousand of them: the digests
 # never leave the database.
@@ -140,7 +142,7 @@ def _count_up(conn: AsyncConnection) -> ReturningInsert[int]:
 
 
 class SqlProjects:
-    """See `domain.ports.ProjectRows`."""
+    """See `domain.rows.ProjectRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
@@ -189,7 +191,7 @@ class SqlProjects:
     async def mark_deleted(self, project_id: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(_REMOVE_CHARGES, {"project_id": project_id})
-        await self._conn.execute(_BURY, {"project_id": project_id, "now": now})
+        await self._conn.execute(_MARK_DELETED, {"project_id": project_id, "now": now})
 
     async def has_repository(self, project_id: int) -> bool:
         """See the port."""
@@ -259,9 +261,11 @@ class SqlProjects:
         if freed:
             await self._conn.execute(_DISCHARGE, {"project_id": project_id, "size": freed, "now": now})
 
-    async def set_quota(self, project_id: int, quota_bytes: int, now: datetime) -> None:
+    async def set_quota(self, held: Project, quota_bytes: int, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(_SET_QUOTA, {"project_id": project_id, "limit": quota_bytes, "now": now})
+        values = {"project_id": held.id, "held_version": held.quota_version, "limit": quota_bytes, "now": now}
+        if (await self._conn.execute(_SET_QUOTA, values)).rowcount == 0:
+            raise WriteConflictError
 
     async def _refuse(self, project_id: int, needed: int) -> None:
         row = await self.get(project_id)
@@ -293,4 +297,5 @@ def to_project(row: Row[Any] | None) -> Project | None:
         used_bytes=row.used_bytes,
         create_time=row.create_time,
         update_time=row.update_time,
+        quota_version=row.quota_version,
     )

@@ -11,6 +11,7 @@ from metasvc.domain.model import Repository, ReviewKind
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, artifact_reference, repository, review, tag
 from svckit.errors import Conflict
+from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _GET = select(repository).where(
 )
 # FOR KEY SHARE: a delete waits for it, and other pushes do not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
-_LOCK_DOOMED = _GET.with_for_update()
+_LOCK_FOR_DELETE = _GET.with_for_update()
 # Pulls date artifacts by id and tags by name, without holding their repository: locked in their order, both are waited
 # for, and neither waits for the other.
 _IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
@@ -54,8 +55,8 @@ _REMOVE_REFERENCES = delete(artifact_reference).where(artifact_reference.c.paren
 _REMOVE = delete(repository).where(repository.c.id == _IN_REPOSITORY)
 _DESCRIBE = (
     update(repository)
-    .where(repository.c.id == bindparam("of_repository"))
-    .values(description=bindparam("text"), update_time=bindparam("now"))
+    .where(repository.c.id == bindparam("of_repository"), repository.c.version == bindparam("held_version"))
+    .values(description=bindparam("text"), version=repository.c.version + 1, update_time=bindparam("now"))
 )
 _TOUCH = (
     update(repository)
@@ -81,7 +82,7 @@ def _add(conn: AsyncConnection) -> Insert:
 
 
 class SqlRepositories:
-    """See `domain.ports.RepositoryRows`."""
+    """See `domain.rows.RepositoryRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
@@ -119,7 +120,7 @@ class SqlRepositories:
 
     async def lock_for_delete(self, project_id: int, name: str) -> Repository | None:
         """See the port."""
-        result = await self._conn.execute(_LOCK_DOOMED, {"project_id": project_id, "name": name})
+        result = await self._conn.execute(_LOCK_FOR_DELETE, {"project_id": project_id, "name": name})
         found = to_repository(result.one_or_none())
         if found is not None:
             for lock in (_LOCK_ARTIFACTS, _LOCK_TAGS):
@@ -131,9 +132,11 @@ class SqlRepositories:
         for statement in (_REMOVE_REVIEWS, _REMOVE_REFERENCES, _REMOVE):
             await self._conn.execute(statement, {"repository_id": repository_id})
 
-    async def describe(self, repository_id: int, description: str, now: datetime) -> None:
+    async def describe(self, held: Repository, description: str, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(_DESCRIBE, {"of_repository": repository_id, "text": description, "now": now})
+        values = {"of_repository": held.id, "held_version": held.version, "text": description, "now": now}
+        if (await self._conn.execute(_DESCRIBE, values)).rowcount == 0:
+            raise WriteConflictError
 
     async def touch(self, repository_id: int, now: datetime) -> None:
         """See the port."""
@@ -164,4 +167,5 @@ def to_repository(row: Row[Any] | None) -> Repository | None:
         pull_count=row.pull_count,
         create_time=row.create_time,
         update_time=row.update_time,
+        version=row.version,
     )

@@ -41,7 +41,7 @@ _BLOBS_OF = (
 
 
 class SqlReviews:
-    """See `domain.ports.ReviewRows`."""
+    """See `domain.rows.ReviewRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

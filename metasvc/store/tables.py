@@ -3,10 +3,10 @@
 `store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of their
 own.
 
-Rows are locked in one order by every write, so that no two writes wait for each other: project, repository, artifacts
-(by digest), tags (by name), blobs (by digest), reviews, the date of the repository, project_blob (by digest), the
-project's usage, the change log. The rows of project and repository are first taken FOR KEY SHARE, which a change of
-usage or date does not wait for, and a fence or a delete (FOR UPDATE) does.
+Rows are locked in one order by every write, so that no two writes wait for each other: project, idempotency,
+repository, artifacts (by digest), tags (by name), blobs (by digest), reviews, the date of the repository, project_blob
+(by digest), the project's usage, the change log. The rows of project and repository are first taken FOR KEY SHARE. A
+change of usage, date or description does not wait for that, and a fence or a delete (FOR UPDATE) does.
 """
 
 from sqlalchemy import (
@@ -24,6 +24,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from metasvc.domain.model import ChangeKind
+from svckit.sql.actor import actor_columns
+from svckit.sql.change_log import ChangeLog
+from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
 from svckit.sql.types import BigIntKey, ByteOrdered, Json, UtcDateTime
 
@@ -46,6 +50,8 @@ project = Table(
     Column("used_bytes", BigInteger, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
+    # Grows each time the quota is set: the etag of updates.
+    Column("quota_version", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("used_bytes >= 0", name="used_bytes"),
 )
 
@@ -60,6 +66,8 @@ repository = Table(
     Column("pull_count", BigInteger, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
+    # Grows with each update of the description: the etag of updates.
+    Column("version", BigInteger, nullable=False, server_default="0"),
     # The order in which people are shown them: of one project, and of all.
     Index(None, "project_id", "create_time", "id"),
     Index(None, "create_time", "id"),
@@ -139,7 +147,7 @@ tag_history = Table(
     Column("digest", Text, nullable=False),
     # '' where it was new.
     Column("previous_digest", Text, nullable=False),
-    Column("actor", Text, nullable=False),
+    *actor_columns(),
     Column("move_time", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("repository_id", "name", "revision"),
 )
@@ -248,17 +256,8 @@ surplus = Table(
     PrimaryKeyConstraint("digest", "generation"),
 )
 
-# The order of its revisions is the order of the commits. Compaction leaves the newest row, from which the next revision
-# is counted.
-change = Table(
-    "change",
-    metadata,
-    Column("revision", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", Word, nullable=False),
-    Column("project_id", BigInteger, nullable=False),
-    Column("repository", Text, nullable=False),
-    Column("reference", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("time", UtcDateTime, nullable=False),
-)
+# What was changed: `change`, and `change_log` beside it.
+CHANGES = ChangeLog(metadata, ChangeKind)
+
+# What repeated creates are answered by.
+idempotency = idempotency_table(metadata)

@@ -36,6 +36,7 @@ _SOME_NAMES = _NAMES.limit(bindparam("most"))
 TAGS = select(tag, artifact.c.digest).join(artifact, artifact.c.id == tag.c.artifact_id)
 """Tags with the digests of what they name; `to_tag` reads the rows."""
 
+_GET = TAGS.where(tag.c.id == bindparam("tag_id"), tag.c.repository_id == bindparam("repository_id"))
 # Without the artifact: when PostgreSQL has waited for the lock, it looks at the tag as it is now, but joins it with
 # artifacts as they were before; a tag that moved to a new one meanwhile would not be found.
 _LOCK = (
@@ -67,7 +68,7 @@ def _add(conn: AsyncConnection) -> ReturningInsert[int]:
 
 
 class SqlTags:
-    """See `domain.ports.TagRows`."""
+    """See `domain.rows.TagRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
@@ -88,6 +89,11 @@ class SqlTags:
         if not ids:
             return {}
         return {row.name: to_tag(row) for row in await self._conn.execute(_LOCKED, {"ids": ids})}
+
+    async def get(self, repository_id: int, tag_id: int) -> Tag | None:
+        """See the port."""
+        row = (await self._conn.execute(_GET, {"repository_id": repository_id, "tag_id": tag_id})).one_or_none()
+        return None if row is None else to_tag(row)
 
     async def on_artifact(self, artifact_id: int) -> list[Tag]:
         """See the port."""

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, select
 from metasvc.domain.lists import MOST_LISTED_ROWS, PastMove
 from metasvc.store.tables import tag, tag_history
 from metasvc.store.tag import TAGS, to_tag
+from svckit.sql.actor import to_actor
 from svckit.sql.selection import count_rows, read_page
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class SqlTagLists:
                 revision=row.revision,
                 digest=row.digest,
                 previous_digest=row.previous_digest,
-                actor=row.actor,
+                actor=to_actor(row),
                 move_time=row.move_time,
             )
             for row in rows

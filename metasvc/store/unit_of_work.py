@@ -1,17 +1,12 @@
-"""Units of work on a database, and the change log that their commits write.
-
-The change log: `commit` takes one advisory transaction lock last, counts its revisions from the newest row, writes and
-commits. So the order of revisions is the order of commits, and whoever has read up to a revision has missed nothing.
-(A sequence hands out numbers that commit in another order; a snapshot's xmin holds readers back behind any long
-transaction.)
-"""
+"""Units of work on a database. Their commits write the change log (`svckit.sql.change_log`) and the history of tags."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert
 
 from metasvc.store.artifact import SqlArtifacts
 from metasvc.store.blob import SqlBlobs
@@ -19,31 +14,28 @@ from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
 from metasvc.store.repository import SqlRepositories
 from metasvc.store.review import SqlReviews
-from metasvc.store.tables import change as change_table
-from metasvc.store.tables import tag_history
+from metasvc.store.tables import CHANGES, idempotency, tag_history
 from metasvc.store.tag import SqlTags
+from svckit.sql.actor import actor_values
 from svckit.sql.errors import retry_conflicts
-from svckit.sql.statements import advisory_xact_lock
+from svckit.sql.idempotency import SqlIdempotency
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from metasvc.domain.model import Change, TagMove
+    from metasvc.domain.model import ChangeKind, TagMove
+    from svckit.change import Change
     from svckit.sql.database import Database
 
 T = TypeVar("T")
 
-CHANGE_LOG_LOCK = "change log"
-
-_NEWEST = select(func.coalesce(func.max(change_table.c.revision), 0))
-_ADD_CHANGES = insert(change_table)
 _ADD_MOVES = insert(tag_history)
 
 
 class SqlUnit:
-    """A unit that reads. See `domain.ports.Unit`."""
+    """A unit that reads. See `domain.unit.Unit`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
@@ -80,85 +72,79 @@ class SqlUnit:
 
 
 class SqlUnitOfWork(SqlUnit):
-    """A unit that writes. See `domain.ports.UnitOfWork`."""
+    """A unit that writes. See `domain.unit.UnitOfWork`."""
 
-    def __init__(self, conn: AsyncConnection) -> None:
+    def __init__(self, conn: AsyncConnection, idempotency_key_seconds: float) -> None:
         super().__init__(conn)
-        self._recorded: list[tuple[Change, TagMove | None]] = []
+        self._idempotency_key_seconds = idempotency_key_seconds
+        self._changes: list[Change[ChangeKind]] = []
+        self._moves: list[TagMove | None] = []
 
-    def record(self, change: Change, move: TagMove | None = None) -> None:
-        """See `domain.ports.UnitOfWork.record`."""
-        self._recorded.append((change, move))
+    @property
+    def idempotency(self) -> SqlIdempotency:
+        """What first calls with an idempotency key have made."""
+        return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
+
+    def record(self, change: Change[ChangeKind], move: TagMove | None = None) -> None:
+        """See the port."""
+        self._changes.append(change)
+        self._moves.append(move)
 
     async def commit(self) -> int | None:
-        """See `domain.ports.UnitOfWork.commit`."""
-        revision = await self._write_log() if self._recorded else None
+        """See the port."""
+        revision = await self._write_log() if self._changes else None
         await self._conn.commit()
         return revision
 
     async def _write_log(self) -> int:
-        # Last of all locks: whoever waits here holds everything else that it needs, and the wait is one commit long.
-        await advisory_xact_lock(self._conn, CHANGE_LOG_LOCK)
-        # A statement of its own, after the lock was granted, so that it sees what the last holder committed.
-        newest: int = await self._conn.scalar(_NEWEST) or 0
-        changes = []
-        moves = []
-        for revision, (change, move) in enumerate(self._recorded, start=newest + 1):
-            changes.append(
-                {
-                    "revision": revision,
-                    "kind": change.kind,
-                    "project_id": change.project_id,
-                    "repository": change.repository,
-                    "reference": change.reference,
-                    "digest": change.digest,
-                    "actor": change.actor,
-                    "time": change.time,
-                }
-            )
-            if move is not None:
-                moves.append(
-                    {
-                        "repository_id": move.repository_id,
-                        "name": move.name,
-                        "revision": revision,
-                        "digest": move.digest,
-                        "previous_digest": move.previous_digest,
-                        "actor": change.actor,
-                        "move_time": change.time,
-                    }
-                )
-        await self._conn.execute(_ADD_CHANGES, changes)
+        last = await CHANGES.append(self._conn, self._changes)
+        first = last - len(self._changes) + 1
+        moves = [
+            {
+                "repository_id": move.repository_id,
+                "name": move.name,
+                "revision": revision,
+                "digest": move.digest,
+                "previous_digest": move.previous_digest,
+                **actor_values(change.origin.actor),
+                "move_time": change.time,
+            }
+            for revision, change, move in zip(count(first), self._changes, self._moves, strict=False)
+            if move is not None
+        ]
         if moves:
             await self._conn.execute(_ADD_MOVES, moves)
-        self._recorded.clear()
-        return newest + len(changes)
+        self._changes.clear()
+        self._moves.clear()
+        return last
 
 
 class SqlStore:
-    """Gives out units on one database. See `domain.ports.Store`."""
+    """Gives out units on one database. See `domain.unit.Store`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, idempotency_key_seconds: float) -> None:
+        """Takes the database, open, and how long idempotency keys are remembered."""
         self._database = database
+        self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False) -> AsyncIterator[SqlUnit]:
-        """See `domain.ports.Store.read`."""
+        """See `domain.unit.Store.read`."""
         async with self._database.read(snapshot=snapshot) as conn:
             yield SqlUnit(conn)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
-        """See `domain.ports.Store.write`."""
+        """See `domain.unit.Store.write`."""
         async with self._database.write() as conn:
-            yield SqlUnitOfWork(conn)
+            yield SqlUnitOfWork(conn, self._idempotency_key_seconds)
 
     @asynccontextmanager
     async def lists(self) -> AsyncIterator[SqlLists]:
-        """See `domain.ports.Store.lists`."""
+        """See `domain.unit.Store.lists`."""
         async with self._database.read(snapshot=True) as conn:
             yield SqlLists(conn)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """See `domain.ports.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
+        """See `domain.unit.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
         return await retry_conflicts(work)

@@ -1,3 +1,3 @@
 """The history of metasvc's tables."""
 
-HEAD = "0001"
+HEAD = "0002"

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metasvc.clients.visible_projects import RememberedVisibleProjects
@@ -85,16 +85,12 @@ async def serving(world: World) -> AsyncIterator[Remote]:
         pulls = PullRecorder(world.store, world.clock)
         server = build_server(
             MetaSettings(rpc=RpcServerSettings(listen=(address,))),
-            store=world.store,
-            directory=world.directory,
-            configs=world.configs,
-            visible=RememberedVisibleProjects(permissions),
+            replace(world.ports, visible=RememberedVisibleProjects(permissions)),
             checker=permissions,
             verifier=keyring.verifier(),
             signer=keyring.signer("metasvc"),
             pulls=pulls,
             metrics=Metrics("metasvc"),
-            clock=world.clock,
         )
         await server.start()
         try:

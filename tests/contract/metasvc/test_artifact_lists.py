@@ -16,7 +16,7 @@ from svckit.errors import DomainError, Invalid
 from svckit.listing import ListRequest, Page
 from svckit.oci import media_types
 from svckit.oci.reference import Reference
-from tests.contract.metasvc.world import Image, World, asked, image, index
+from tests.contract.metasvc.world import ORIGIN, Image, World, asked, image, index
 
 REPOSITORY = "alpha/app"
 
@@ -25,7 +25,7 @@ async def listed(
     world: World, *, with_tag: bool = True, with_accessory: bool = False, **request: Any
 ) -> Page[ArtifactView]:
     return await list_artifacts(
-        world.store,
+        world.ports,
         project_id=1,
         repository=REPOSITORY,
         request=asked(**request),
@@ -40,7 +40,7 @@ async def digests(world: World, **request: Any) -> list[str]:
 
 async def got(world: World, reference: str, *, whole: bool = True) -> ArtifactView:
     return await get_artifact(
-        world.store,
+        world.ports,
         project_id=1,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
@@ -185,7 +185,7 @@ async def test_a_token_of_another_repository_or_sort_is_refused(world: World) ->
     assert await refused(world, page_size=2, page_token=token, sort="size") == "INVALID_PAGE_TOKEN"
     with pytest.raises(Invalid):
         await list_artifacts(
-            world.store,
+            world.ports,
             project_id=1,
             repository="alpha/other",
             request=ListRequest(page_token=token),
@@ -307,7 +307,7 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
     ):
         with pytest.raises(DomainError) as caught:
             await get_artifact(
-                world.store,
+                world.ports,
                 project_id=project_id,
                 repository=repository,
                 reference=Reference.parse(reference),
@@ -317,7 +317,7 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
         assert caught.value.reason == "NOT_FOUND"
     with pytest.raises(DomainError) as caught:
         await list_artifacts(
-            world.store,
+            world.ports,
             project_id=2,
             repository=REPOSITORY,
             request=ListRequest(),
@@ -336,7 +336,7 @@ async def test_accessories_are_listed_in_pages_by_tag_and_by_a_digest_that_is_go
 
     async def page(reference: str, **request: Any) -> list[str]:
         found = await list_accessories(
-            world.store,
+            world.ports,
             project_id=1,
             repository=REPOSITORY,
             reference=Reference.parse(reference),
@@ -370,13 +370,11 @@ async def test_an_artifact_is_deleted_by_tag_with_all_its_tags_and_not_while_an_
 
     async def delete(reference: str) -> None:
         await delete_named_artifact(
-            world.store,
-            world.policy,
-            world.clock,
+            world.ports,
             project_id=1,
             repository=REPOSITORY,
             reference=Reference.parse(reference),
-            actor="user:7",
+            origin=ORIGIN,
         )
 
     with pytest.raises(DomainError) as caught:

@@ -7,45 +7,49 @@ import pytest
 
 from metasvc.domain.artifact_tag import create_tag, delete_tag, list_moves, list_tags
 from metasvc.domain.lists import PastMove
-from metasvc.domain.model import Tag
+from metasvc.domain.model import ChangeKind, Tag
 from svckit.errors import DomainError
+from svckit.idempotency import IdempotencyKey
 from svckit.listing import ListRequest, Page
 from svckit.oci.reference import Reference
-from tests.contract.metasvc.world import World, asked, image
+from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, image
 
 REPOSITORY = "alpha/app"
 ONE, TWO = image("one"), image("two")
 
 
-async def create(world: World, reference: str, name: str, *, project_id: int = 1) -> Tag:
+async def create(
+    world: World, reference: str, name: str, *, project_id: int = 1, key: IdempotencyKey | None = None
+) -> Tag:
     return await create_tag(
-        world.store,
-        world.directory,
-        world.clock,
+        world.ports,
         project_id=project_id,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
         name=name,
-        actor="user:9",
+        origin=OTHER_ORIGIN,
+        key=key,
     )
+
+
+def key(request: str, *, name: str = "k", subject: str = "user:9") -> IdempotencyKey:
+    return IdempotencyKey(subject, "/roadstead.meta.v1.TagService/CreateTag", name, request)
 
 
 async def delete(world: World, reference: str, name: str) -> None:
     await delete_tag(
-        world.store,
-        world.policy,
-        world.clock,
+        world.ports,
         project_id=1,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
         name=name,
-        actor="user:9",
+        origin=OTHER_ORIGIN,
     )
 
 
 async def listed(world: World, reference: str, **request: Any) -> Page[Tag]:
     return await list_tags(
-        world.store,
+        world.ports,
         project_id=1,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
@@ -59,7 +63,7 @@ async def names(world: World, reference: str, **request: Any) -> list[str]:
 
 async def moves(world: World, name: str, **request: Any) -> Page[PastMove]:
     return await list_moves(
-        world.store,
+        world.ports,
         project_id=1,
         repository=REPOSITORY,
         name=name,
@@ -81,8 +85,14 @@ async def test_a_tag_is_put_on_an_artifact_by_tag_and_by_digest(world: World) ->
     await create(world, ONE.digest, "v3")
     assert await tags_now(world) == {"v1": ONE.digest, "v2": ONE.digest, "v3": ONE.digest}
     assert (await world.resolve(REPOSITORY, "v2")).content == ONE.content
-    last = (await world.rows("SELECT kind, reference, digest, actor FROM change ORDER BY revision DESC"))[0]
-    assert tuple(last) == ("tag_put", "v3", ONE.digest, "user:9")
+    last = (await world.changes())[-1].change
+    assert (last.kind, last.resource_name, last.reference, last.digest) == (
+        ChangeKind.TAG_PUT,
+        REPOSITORY,
+        "v3",
+        ONE.digest,
+    )
+    assert last.origin == OTHER_ORIGIN
 
 
 async def test_a_name_in_use_is_not_moved(world: World) -> None:
@@ -104,6 +114,53 @@ async def test_of_many_who_make_one_tag_one_succeeds(world: World) -> None:
     made = [result for result in results if isinstance(result, Tag)]
     refusals = [result.reason for result in results if isinstance(result, DomainError)]
     assert (len(made), refusals) == (1, ["CONFLICT"] * 5)
+    assert len((await moves(world, "new")).items) == 1
+
+
+async def test_a_repeat_with_the_same_key_gives_the_first_answer_back(world: World) -> None:
+    await world.push(REPOSITORY, ONE, "v1")
+    made = await create(world, "v1", "new", key=key("a"))
+    world.later(hours=1)
+    assert await create(world, "v1", "new", key=key("a")) == made
+    assert len((await moves(world, "new")).items) == 1
+    # Without the key, with another one, and by another caller it is a create of its own.
+    for other in (None, key("a", name="l"), key("a", subject="user:7")):
+        with pytest.raises(DomainError) as caught:
+            await create(world, "v1", "new", key=other)
+        assert caught.value.reason == "CONFLICT"
+
+
+async def test_another_request_with_the_same_key_is_refused(world: World) -> None:
+    await world.push(REPOSITORY, ONE, "v1")
+    await create(world, "v1", "new", key=key("a"))
+    with pytest.raises(DomainError) as caught:
+        await create(world, "v1", "other", key=key("b"))
+    assert (caught.value.reason, caught.value.violations[0].field) == ("CONFLICT", "idempotency_key")
+    assert await tags_now(world) == {"v1": ONE.digest, "new": ONE.digest}
+
+
+async def test_a_create_that_failed_leaves_its_key_free(world: World) -> None:
+    await world.push(REPOSITORY, ONE, "v1")
+    with pytest.raises(DomainError, match="NOT_FOUND"):
+        await create(world, "v2", "new", key=key("a"))
+    await world.push(REPOSITORY, TWO, "v2")
+    assert (await create(world, "v2", "new", key=key("a"))).digest == TWO.digest
+
+
+async def test_a_repeat_does_not_bring_back_a_tag_that_was_deleted_since(world: World) -> None:
+    await world.push(REPOSITORY, ONE, "v1")
+    await create(world, "v1", "new", key=key("a"))
+    await delete(world, "v1", "new")
+    with pytest.raises(DomainError) as caught:
+        await create(world, "v1", "new", key=key("a"))
+    assert caught.value.reason == "CONFLICT"
+    assert await tags_now(world) == {"v1": ONE.digest}
+
+
+async def test_repeats_at_once_make_one_tag_and_hear_the_same(world: World) -> None:
+    await world.push(REPOSITORY, ONE, "v1")
+    answers = await asyncio.gather(*(create(world, "v1", "new", key=key("a")) for _ in range(6)))
+    assert len(set(answers)) == 1
     assert len((await moves(world, "new")).items) == 1
 
 
@@ -152,7 +209,7 @@ async def test_every_move_is_told_newest_first_in_pages(world: World) -> None:
         (ONE.digest, TWO.digest),
         ("", ONE.digest),
     ]
-    assert [move.actor for move in found] == ["user:9"] * 2 + ["user:7"] * 4
+    assert [move.actor for move in found] == [OTHER_ORIGIN.actor] * 2 + [ORIGIN.actor] * 4
     revisions = [move.revision for move in found]
     assert revisions == sorted(revisions, reverse=True)
 
@@ -167,7 +224,7 @@ async def test_every_move_is_told_newest_first_in_pages(world: World) -> None:
     assert (*pages[0], *pages[1]) == found
     assert (await moves(world, "never")).items == ()
     with pytest.raises(DomainError) as caught:
-        await list_moves(world.store, project_id=2, repository=REPOSITORY, name="v1", request=ListRequest())
+        await list_moves(world.ports, project_id=2, repository=REPOSITORY, name="v1", request=ListRequest())
     assert caught.value.reason == "NOT_FOUND"
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -13,7 +14,17 @@ from svckit.errors import DomainError, Unavailable
 from svckit.oci import media_types
 from svckit.oci.config import MAX_CONFIG_BYTES
 from svckit.sql.database import Database
-from tests.contract.metasvc.world import MIB, Image, World, blob_digest, descriptor, digest_of, image, index
+from tests.contract.metasvc.world import (
+    IDEMPOTENCY_KEY_SECONDS,
+    MIB,
+    Image,
+    World,
+    blob_digest,
+    descriptor,
+    digest_of,
+    image,
+    index,
+)
 
 T = TypeVar("T")
 APP = "alpha/app"
@@ -176,7 +187,7 @@ class OvertakenStore(SqlStore):
     """Lets something happen just before the next unit is written."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database)
+        super().__init__(database, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
         self.first: Callable[[], Awaitable[object]] | None = None
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -192,7 +203,8 @@ async def test_what_changes_between_the_look_and_the_write_is_looked_at_again(wo
     world.configs.contents[digest_of(config)] = config
     pushed = configured(config)
     await world.link(APP, blob_digest("base"))
-    world.store = store = OvertakenStore(world.database)
+    store = OvertakenStore(world.database)
+    world.ports = replace(world.ports, store=store)
     if change == "the config comes":
         store.first = lambda: world.link(APP, digest_of(config), size=len(config))
     else:

@@ -259,7 +259,8 @@ async def test_every_move_of_a_tag_is_in_its_history_at_its_revision(world: Worl
     assert list(changes) == list(range(1, len(changes) + 1))
     for move in moves:
         assert changes[move.revision].reference == "v1"
-        assert changes[move.revision].actor == move.actor == "user:7"
+        for row in (changes[move.revision], move):
+            assert (row.actor_kind, row.actor_id, row.actor_name) == ("user", 7, "ann")
     assert [row.kind for row in changes.values()] == [
         "manifest_put",
         "tag_put",

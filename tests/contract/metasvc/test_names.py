@@ -17,7 +17,7 @@ async def test_tags_are_listed_by_their_bytes_in_parts_that_fit_together(world: 
     everything = sorted(TAGS, key=str.encode)
 
     async def names(start_after: str = "", limit: int | None = None) -> tuple[list[str], bool]:
-        return await list_names(world.store, project_id=1, repository="alpha/app", start_after=start_after, limit=limit)
+        return await list_names(world.ports, project_id=1, repository="alpha/app", start_after=start_after, limit=limit)
 
     assert await names() == (everything, False)
     assert await names(limit=4) == (everything[:4], True)
@@ -30,11 +30,11 @@ async def test_tags_are_listed_by_their_bytes_in_parts_that_fit_together(world: 
 async def test_a_repository_without_tags_is_empty_and_one_that_is_not_there_is_unknown(world: World) -> None:
     await world.push("alpha/app", image("one"))
 
-    found = await list_names(world.store, project_id=1, repository="alpha/app", start_after="", limit=None)
+    found = await list_names(world.ports, project_id=1, repository="alpha/app", start_after="", limit=None)
     assert found == ([], False)
     for project_id, repository in ((1, "alpha/none"), (2, "alpha/app")):
         with pytest.raises(DomainError) as caught:
-            await list_names(world.store, project_id=project_id, repository=repository, start_after="", limit=None)
+            await list_names(world.ports, project_id=project_id, repository=repository, start_after="", limit=None)
         assert caught.value.reason == "NAME_UNKNOWN"
 
 
@@ -44,9 +44,9 @@ async def test_the_catalog_lists_all_repositories_by_their_bytes(world: World) -
         await world.push(name, image("one"))
     ordered = sorted(names, key=str.encode)
 
-    assert await list_catalog(world.store, start_after="", page_size=0) == (ordered, False)
-    assert await list_catalog(world.store, start_after="", page_size=2) == (ordered[:2], True)
-    assert await list_catalog(world.store, start_after=ordered[1], page_size=3) == (ordered[2:], False)
+    assert await list_catalog(world.ports, start_after="", page_size=0) == (ordered, False)
+    assert await list_catalog(world.ports, start_after="", page_size=2) == (ordered[:2], True)
+    assert await list_catalog(world.ports, start_after=ordered[1], page_size=3) == (ordered[2:], False)
 
 
 async def test_pulls_are_written_together_and_counted_each(world: World) -> None:

@@ -6,13 +6,13 @@ import pytest
 
 from metasvc.domain.project import delete_project, finish_deletions, is_deletable, list_usages
 from svckit.errors import DomainError, Unavailable
-from tests.contract.metasvc.world import World, blob_digest, image
+from tests.contract.metasvc.world import ORIGIN, World, blob_digest, image
 
 DIGEST = blob_digest("layer")
 
 
 async def delete(world: World, project_id: int) -> None:
-    await delete_project(world.store, world.directory, world.clock, project_id, "user:1")
+    await delete_project(world.ports, project_id, ORIGIN)
 
 
 async def reason_of(work: object) -> str:
@@ -38,7 +38,7 @@ async def test_a_project_with_a_repository_is_not_deleted_and_not_fenced(world: 
 
     assert await reason_of(delete(world, 1)) == "PROJECT_NOT_EMPTY"
 
-    assert not await is_deletable(world.store, 1)
+    assert not await is_deletable(world.ports, 1)
     assert world.directory.deleted == []
     await world.link("alpha/app", blob_digest("another"))
 
@@ -70,18 +70,20 @@ async def test_a_deletion_that_nobody_can_repeat_is_brought_to_its_end(world: Wo
     assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
 
     # Whoever asked for it may still be at it.
-    await finish_deletions(world.store, world.directory, world.clock)
+    await finish_deletions(world.ports)
     assert await world.value("SELECT state FROM project") == "deleting"
     world.later(minutes=1)
-    assert await reason_of(finish_deletions(world.store, world.directory, world.clock)) == "UNAVAILABLE"
+    assert await reason_of(finish_deletions(world.ports)) == "UNAVAILABLE"
     world.directory.failure = None
-    await finish_deletions(world.store, world.directory, world.clock)
-    await finish_deletions(world.store, world.directory, world.clock)
+    await finish_deletions(world.ports)
+    await finish_deletions(world.ports)
 
     assert world.directory.deleted == [1]
     assert await world.value("SELECT state FROM project") == "deleted"
-    [change] = await world.rows("SELECT kind, project_id, reference, actor FROM change")
-    assert tuple(change) == ("project_delete", 1, "alpha", "service:metasvc")
+    [change] = await world.rows(
+        "SELECT kind, project_id, resource_id, resource_name, actor_kind, actor_name FROM change"
+    )
+    assert tuple(change) == ("project_delete", 1, 1, "alpha", "service", "metasvc")
 
 
 async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> None:
@@ -94,7 +96,7 @@ async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> N
 
     rows = {row.id: (row.name, row.state) for row in await world.rows("SELECT id, name, state FROM project")}
     assert rows == {1: ("#1#alpha", "deleted"), 11: ("alpha", "active")}
-    [change] = await world.rows("SELECT project_id, reference FROM change WHERE kind = 'project_delete'")
+    [change] = await world.rows("SELECT project_id, resource_name FROM change WHERE kind = 'project_delete'")
     assert tuple(change) == (1, "alpha")
 
 
@@ -117,11 +119,11 @@ async def test_usages_are_counted_for_many_projects_at_once(world: World) -> Non
     await world.link("alpha/other", DIGEST)
     await world.link("small/app", DIGEST, project_id=3)
 
-    usages = await list_usages(world.store, [3, 1, 2])
+    usages = await list_usages(world.ports, [3, 1, 2])
 
     assert [(each.project_id, each.repository_count, each.used_bytes, each.limit_bytes) for each in usages] == [
         (1, 2, 100, -1),
         (3, 1, 100, 1000),
     ]
-    assert await list_usages(world.store, []) == []
-    assert await reason_of(list_usages(world.store, range(1001))) == "BAD_REQUEST"
+    assert await list_usages(world.ports, []) == []
+    assert await reason_of(list_usages(world.ports, range(1001))) == "BAD_REQUEST"

@@ -4,25 +4,25 @@ from typing import Any
 
 import pytest
 
-from metasvc.domain.model import NO_LIMIT, Project
+from metasvc.domain.model import NO_LIMIT, ChangeKind, Project
 from metasvc.domain.project import delete_project
 from metasvc.domain.quota import get_quota, list_quotas, set_quota
 from svckit.errors import DomainError
 from svckit.listing import Page
-from tests.contract.metasvc.world import World, asked, image
+from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, image
 
 
 async def get(world: World, project_id: int) -> Project:
-    return await get_quota(world.store, world.directory, world.clock, project_id=project_id)
+    return await get_quota(world.ports, project_id=project_id)
 
 
-async def put(world: World, project_id: int, limit_bytes: int | None) -> Project:
-    return await set_quota(world.store, world.directory, world.clock, project_id=project_id, limit_bytes=limit_bytes)
+async def put(world: World, project_id: int, limit_bytes: int | None, etag: str = "") -> Project:
+    return await set_quota(world.ports, project_id=project_id, limit_bytes=limit_bytes, etag=etag, origin=OTHER_ORIGIN)
 
 
 async def listed(world: World, *, reference: str = "", reference_id: str = "", **request: Any) -> Page[Project]:
     return await list_quotas(
-        world.store,
+        world.ports,
         reference=reference,
         reference_id=reference_id,
         request=asked(**request),
@@ -69,12 +69,35 @@ async def test_a_limit_that_is_none_is_refused(world: World, limit_bytes: int | 
     assert (await get(world, 1)).quota_bytes == NO_LIMIT
 
 
+async def test_an_update_says_what_it_has_read_and_overwrites_no_other(world: World) -> None:
+    read = await get(world, 1)
+    first = await put(world, 1, 50_000, read.etag)
+    with pytest.raises(DomainError) as caught:
+        await put(world, 1, 70_000, read.etag)
+    assert (caught.value.reason, first.etag != read.etag) == ("PRECONDITION", True)
+    # The same once more, because its answer was lost.
+    assert await put(world, 1, 50_000, read.etag) == first
+    # A push changes the usage, and no limit.
+    await world.push("alpha/app", image("one"))
+    assert (await put(world, 1, 70_000, first.etag)).quota_bytes == 70_000
+
+
+async def test_a_new_limit_is_recorded_with_the_old_one(world: World) -> None:
+    await put(world, 1, 50)
+    await put(world, 1, 50)
+    [only] = await world.changes()
+    change = only.change
+    assert (change.kind, change.project_id, change.resource_name) == (ChangeKind.QUOTA_UPDATE, 1, "alpha")
+    assert (change.old, change.new) == ({"limit_bytes": NO_LIMIT}, {"limit_bytes": 50})
+    assert change.origin == OTHER_ORIGIN
+
+
 async def test_a_limit_is_for_projects_that_are_there(world: World) -> None:
     with pytest.raises(DomainError) as caught:
         await put(world, 99, 10)
     assert caught.value.reason == "PROJECT_UNKNOWN"
     await get(world, 2)
-    await delete_project(world.store, world.directory, world.clock, 2, "user:7")
+    await delete_project(world.ports, 2, ORIGIN)
     with pytest.raises(DomainError) as caught:
         await put(world, 2, 10)
     assert caught.value.reason == "PROJECT_UNKNOWN"

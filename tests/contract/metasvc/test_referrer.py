@@ -16,7 +16,7 @@ async def referrers(
     world: World, subject: str, *, artifact_type: str = "", after: int = 0, page_size: int = 0, project_id: int = 1
 ) -> tuple[list[Referrer], int]:
     return await list_referrers(
-        world.store,
+        world.ports,
         project_id=project_id,
         repository="alpha/app",
         subject=subject,

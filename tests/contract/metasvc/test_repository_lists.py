@@ -2,57 +2,53 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from metasvc.domain.lists import ListedRepository
+from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository import (
     delete_repository,
-    describe_repository,
     get_repository,
     list_all_repositories,
     list_repositories,
+    update_repository,
 )
 from svckit.access.decision import AccessibleProjects
 from svckit.errors import DomainError
 from svckit.listing import ListRequest, Page
-from tests.contract.metasvc.world import World, asked, blob_digest, image, index
+from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, blob_digest, image, index
+
+ALL = AccessibleProjects(all=True)
 
 
-@dataclass(frozen=True)
-class Sees:
-    """See `domain.lists.VisibleProjects`."""
-
-    projects: AccessibleProjects
-
-    async def listable(self) -> AccessibleProjects:
-        return self.projects
-
-
-ALL = Sees(AccessibleProjects(all=True))
-
-
-def some(*projects: int) -> Sees:
-    return Sees(AccessibleProjects(all=False, project_ids=frozenset(projects)))
+def some(*projects: int) -> AccessibleProjects:
+    return AccessibleProjects(all=False, project_ids=frozenset(projects))
 
 
 async def listed(world: World, project_id: int = 1, **request: Any) -> Page[ListedRepository]:
-    return await list_repositories(world.store, project_id=project_id, request=asked(**request))
+    return await list_repositories(world.ports, project_id=project_id, request=asked(**request))
 
 
 async def names(world: World, **request: Any) -> list[str]:
     return [each.repository.name for each in (await listed(world, **request)).items]
 
 
-async def all_names(world: World, sees: Sees = ALL, **request: Any) -> list[str]:
-    page = await list_all_repositories(world.store, sees, request=asked(**request))
+async def all_names(world: World, sees: AccessibleProjects = ALL, **request: Any) -> list[str]:
+    world.visible.projects = sees
+    page = await list_all_repositories(world.ports, request=asked(**request))
     return [each.repository.name for each in page.items]
 
 
 async def delete(world: World, name: str, project_id: int = 1) -> None:
-    await delete_repository(world.store, world.policy, world.clock, project_id=project_id, name=name, actor="user:7")
+    await delete_repository(world.ports, project_id=project_id, name=name, origin=ORIGIN)
+
+
+async def update(world: World, description: str | None, *, etag: str = "", name: str = "alpha/app") -> ListedRepository:
+    return await update_repository(
+        world.ports, project_id=1, name=name, description=description, etag=etag, origin=OTHER_ORIGIN
+    )
 
 
 async def push_some(world: World, count: int = 7) -> list[str]:
@@ -106,9 +102,9 @@ async def test_a_repository_says_how_many_artifacts_a_list_shows(world: World) -
         "alpha/app": 1,
         "alpha/empty": 0,
     }
-    assert (await get_repository(world.store, project_id=1, name="alpha/app")).artifact_count == 1
+    assert (await get_repository(world.ports, project_id=1, name="alpha/app")).artifact_count == 1
     with pytest.raises(DomainError) as caught:
-        await get_repository(world.store, project_id=2, name="alpha/app")
+        await get_repository(world.ports, project_id=2, name="alpha/app")
     assert caught.value.reason == "NOT_FOUND"
 
 
@@ -128,9 +124,11 @@ async def test_everybody_sees_the_repositories_of_their_projects(world: World) -
 
 async def test_a_right_that_goes_between_two_pages_goes_from_the_second(world: World) -> None:
     await push_some(world, 3)
-    first = await list_all_repositories(world.store, ALL, request=ListRequest(page_size=1))
+    world.visible.projects = ALL
+    first = await list_all_repositories(world.ports, request=ListRequest(page_size=1))
     rest = ListRequest(page_size=1, page_token=first.next_page_token)
-    assert (await list_all_repositories(world.store, some(2), request=rest)).items == ()
+    world.visible.projects = some(2)
+    assert (await list_all_repositories(world.ports, request=rest)).items == ()
 
 
 async def test_a_description_is_changed_and_bounded(world: World) -> None:
@@ -138,7 +136,7 @@ async def test_a_description_is_changed_and_bounded(world: World) -> None:
     world.later(hours=1)
 
     async def describe(description: str, name: str = "alpha/app") -> ListedRepository:
-        return await describe_repository(world.store, world.clock, project_id=1, name=name, description=description)
+        return await update(world, description, name=name)
 
     longest = "ü" * (32 * 1024)
     changed = await describe(longest)
@@ -154,6 +152,54 @@ async def test_a_description_is_changed_and_bounded(world: World) -> None:
     with pytest.raises(DomainError) as caught:
         await describe("text", "alpha/none")
     assert caught.value.reason == "NOT_FOUND"
+
+
+async def test_an_update_says_what_it_has_read_and_overwrites_no_other(world: World) -> None:
+    await world.push("alpha/app", image("one"))
+    read = (await get_repository(world.ports, project_id=1, name="alpha/app")).repository
+    first = await update(world, "first", etag=read.etag)
+    assert first.repository.etag != read.etag
+    with pytest.raises(DomainError) as caught:
+        await update(world, "second", etag=read.etag)
+    assert caught.value.reason == "PRECONDITION"
+    # The same once more, because its answer was lost.
+    assert await update(world, "first", etag=read.etag) == first
+    with pytest.raises(DomainError):
+        await update(world, None, etag=read.etag)
+    assert await update(world, None) == first
+    assert (await update(world, "second")).repository.description == "second"
+
+
+async def test_pushes_and_pulls_leave_the_etag_as_it_is(world: World) -> None:
+    await world.push("alpha/app", image("one"))
+    read = (await update(world, "text")).repository
+    world.later(hours=1)
+    await world.push("alpha/app", image("two"), "v1")
+    assert (await get_repository(world.ports, project_id=1, name="alpha/app")).repository.etag == read.etag
+
+
+async def test_of_many_updates_of_one_state_one_succeeds(world: World) -> None:
+    await world.push("alpha/app", image("one"))
+    etag = (await get_repository(world.ports, project_id=1, name="alpha/app")).repository.etag
+    results = await asyncio.gather(
+        *(update(world, f"by {number}", etag=etag) for number in range(6)), return_exceptions=True
+    )
+    refusals = [result.reason for result in results if isinstance(result, DomainError)]
+    assert refusals == ["PRECONDITION"] * 5
+    assert await world.value("SELECT count(*) FROM change WHERE kind = 'repository_update'") == 1
+
+
+async def test_an_update_is_recorded_with_the_old_text_and_the_new_one(world: World) -> None:
+    await world.push("alpha/app", image("one"))
+    await update(world, "first")
+    await update(world, "second")
+    await update(world, "second")
+    found = [each.change for each in await world.changes() if each.change.kind is ChangeKind.REPOSITORY_UPDATE]
+    assert [(change.old, change.new) for change in found] == [
+        ({"description": ""}, {"description": "first"}),
+        ({"description": "first"}, {"description": "second"}),
+    ]
+    assert (found[0].resource_name, found[0].origin) == ("alpha/app", OTHER_ORIGIN)
 
 
 async def test_a_deleted_repository_leaves_nothing_but_work_for_the_collector(world: World) -> None:
@@ -186,13 +232,14 @@ async def test_a_deleted_repository_leaves_nothing_but_work_for_the_collector(wo
     kept = await world.rows("SELECT digest FROM review WHERE kind = 'manifest'")
     assert [row.digest for row in kept] == [parts[0].digest]
     last = (await world.rows("SELECT * FROM change ORDER BY revision DESC LIMIT 1"))[0]
-    assert (last.kind, last.repository, last.reference, last.digest, last.actor) == (
+    assert (last.kind, last.project_id, last.resource_name, last.reference, last.digest) == (
         "repository_delete",
+        1,
         "alpha/app",
         "",
         "",
-        "user:7",
     )
+    assert (last.actor_kind, last.actor_id, last.actor_name) == ("user", 7, "ann")
     with pytest.raises(DomainError) as caught:
         await delete(world, "alpha/app")
     assert caught.value.reason == "NOT_FOUND"

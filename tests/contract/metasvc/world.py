@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,14 @@ from sqlalchemy import text
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
-from metasvc.domain.model import ServedBlob, StoredManifest
+from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest
+from metasvc.domain.ports import Ports
 from metasvc.domain.review import ReviewPolicy
+from metasvc.store.tables import CHANGES
 from metasvc.store.unit_of_work import SqlStore
+from svckit.access.actor import Actor, ChangeOrigin
+from svckit.access.decision import AccessibleProjects
+from svckit.change import CommittedChange
 from svckit.errors import NotFound
 from svckit.listing import ListRequest
 from svckit.oci import media_types
@@ -22,7 +27,12 @@ from svckit.sql.database import Database
 
 MIB = 1024 * 1024
 POLICY = ReviewPolicy(delay_seconds=24 * 3600, push_grace_seconds=2 * 3600)
+NO_PROJECTS = AccessibleProjects(all=False, project_ids=frozenset())
 START = datetime(2026, 1, 1, tzinfo=UTC)
+IDEMPOTENCY_KEY_SECONDS = 24 * 3600
+ORIGIN = ChangeOrigin(Actor("user", 7, "ann"), "request-1", "192.0.2.1", "token-1")
+"""Who pushes and deletes, unless a test says otherwise."""
+OTHER_ORIGIN = ChangeOrigin(Actor("user", 9, "ben"))
 
 
 def digest_of(content: bytes) -> str:
@@ -83,6 +93,16 @@ class Configs:
         if self.failure is not None:
             raise self.failure
         return self.contents.get(blob.digest)
+
+
+@dataclass
+class Visible:
+    """Of which projects the caller may list the repositories; see `domain.lists.VisibleProjects`."""
+
+    projects: AccessibleProjects = NO_PROJECTS
+
+    async def listable(self) -> AccessibleProjects:
+        return self.projects
 
 
 @dataclass
@@ -152,12 +172,22 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.store = SqlStore(database)
+        self.store = SqlStore(database, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
         self.directory = Directory()
         self.configs = Configs()
+        self.visible = Visible()
         self.rights = Rights()
         self.now = START
-        self.policy = POLICY
+        self.ports = Ports(
+            store=self.store,
+            directory=self.directory,
+            configs=self.configs,
+            visible=self.visible,
+            review_policy=POLICY,
+            clock=self.clock,
+            manifest_max_bytes=4 * MIB,
+            delete_enabled=True,
+        )
 
     def clock(self) -> datetime:
         return self.now
@@ -169,17 +199,14 @@ class World:
         self, repository: str, digest: str, *, size: int = 100, generation: int = 1, project_id: int = 1
     ) -> None:
         finished = FinishedBlob(project_id, repository, digest, generation, size)
-        await link_blob(self.store, self.directory, self.policy, self.clock, finished)
+        await link_blob(self.ports, finished)
 
     async def mount(
         self, repository: str, digest: str, from_repository: str | None = None, *, project_id: int = 1
     ) -> int | None:
         return await mount_blob(
-            self.store,
-            self.directory,
+            self.ports,
             self.rights,
-            self.policy,
-            self.clock,
             project_id=project_id,
             repository=repository,
             digest=digest,
@@ -187,14 +214,10 @@ class World:
         )
 
     async def resolve_blob(self, repository: str, digest: str, *, project_id: int = 1) -> ServedBlob:
-        return await resolve_blob(
-            self.store, self.policy, self.clock, project_id=project_id, repository=repository, digest=digest
-        )
+        return await resolve_blob(self.ports, project_id=project_id, repository=repository, digest=digest)
 
     async def unlink(self, repository: str, digest: str, *, project_id: int = 1) -> None:
-        await unlink_blob(
-            self.store, self.policy, self.clock, project_id=project_id, repository=repository, digest=digest
-        )
+        await unlink_blob(self.ports, project_id=project_id, repository=repository, digest=digest)
 
     async def put(
         self,
@@ -218,11 +241,8 @@ class World:
             tags=tuple(map(Tag.parse, tags)),
             if_match=tuple(if_match),
             if_none_match=tuple(if_none_match),
-            actor="user:7",
         )
-        return await put_manifest(
-            self.store, self.directory, self.configs, self.policy, self.clock, push, max_bytes=max_bytes
-        )
+        return await put_manifest(replace(self.ports, manifest_max_bytes=max_bytes), push, ORIGIN)
 
     async def push(
         self, repository: str, pushed: Image, reference: str | None = None, *, project_id: int = 1
@@ -236,7 +256,7 @@ class World:
         self, repository: str, reference: str, *, content: bool = True, project_id: int = 1
     ) -> StoredManifest:
         return await resolve_manifest(
-            self.store,
+            self.ports,
             project_id=project_id,
             repository=repository,
             reference=Reference.parse(reference),
@@ -245,14 +265,18 @@ class World:
 
     async def delete(self, repository: str, reference: str, *, project_id: int = 1) -> None:
         await delete_manifest(
-            self.store,
-            self.policy,
-            self.clock,
+            self.ports,
             project_id=project_id,
             repository=repository,
             reference=Reference.parse(reference),
-            actor="user:7",
+            origin=ORIGIN,
         )
+
+    async def changes(self) -> tuple[CommittedChange[ChangeKind], ...]:
+        """The change log, from its beginning."""
+        async with self.database.read() as conn:
+            position = await CHANGES.position(conn)
+            return (await CHANGES.read(conn, replace(position, revision=0))).changes
 
     async def rows(self, sql: str, **values: object) -> list[Any]:
         async with self.database.read() as conn:

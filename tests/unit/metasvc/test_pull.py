@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from metasvc.domain.model import StoredManifest
-from metasvc.domain.ports import Store
 from metasvc.domain.pull import MAX_REMEMBERED, PullRecorder
+from metasvc.domain.unit import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -29,7 +29,6 @@ NEVER_REPEATED = {
     "auth.v1.RobotService/RefreshRobotSecret",
     "auth.v1.UserService/ChangeUserPassword",
     "blob.v1.UploadService/WriteUpload",
-    "meta.v1.TagService/CreateTag",
 }
 ATTEMPTS = 3
 

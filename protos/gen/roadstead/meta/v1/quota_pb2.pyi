@@ -29,8 +29,11 @@ class Quota(_message.Message):
     USED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The project's id."""
+    etag: _builtins.str
+    """Changes each time the limit is set, and with nothing else. An update that names it is refused where another came first."""
     @_builtins.property
     def reference(self) -> Global___QuotaReference:
         """The project."""
@@ -60,10 +63,11 @@ class Quota(_message.Message):
         used: Global___QuotaResources | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "hard", b"hard", "reference", b"reference", "update_time", b"update_time", "used", b"used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "hard", b"hard", "id", b"id", "reference", b"reference", "update_time", b"update_time", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "hard", b"hard", "id", b"id", "reference", b"reference", "update_time", b"update_time", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -151,8 +151,13 @@ class UpdateQuotaRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     HARD_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The quota's id, which is the project's."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     @_builtins.property
     def hard(self) -> _quota_pb2.QuotaResources:
         """The new limit; -1 for none."""
@@ -162,10 +167,11 @@ class UpdateQuotaRequest(_message.Message):
         *,
         id: _builtins.int = ...,
         hard: _quota_pb2.QuotaResources | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hard", b"hard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hard", b"hard", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "hard", b"hard", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,7 +71,8 @@ class QuotaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateQuota(self, request, context):
-        """Changes a limit. It may lie below the usage: then nothing more can be pushed.
+        """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+        another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class QuotaServiceStub:
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]
     """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]
-    """Changes a limit. It may lie below the usage: then nothing more can be pushed."""
+    """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+    another change came first.
+    """
 
 @_typing.type_check_only
 class QuotaServiceAsyncStub(QuotaServiceStub):
@@ -50,7 +52,9 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
     """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]  # type: ignore[assignment]
-    """Changes a limit. It may lie below the usage: then nothing more can be pushed."""
+    """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+    another change came first.
+    """
 
 class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Storage quotas, one for each project."""
@@ -77,6 +81,8 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.UpdateQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.UpdateQuotaResponse, _abc.Awaitable[_quota_service_pb2.UpdateQuotaResponse]]:
-        """Changes a limit. It may lie below the usage: then nothing more can be pushed."""
+        """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+        another change came first.
+        """
 
 def add_QuotaServiceServicer_to_server(servicer: QuotaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,15 +23,18 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"roadstead/meta/v1/repository.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x01\n\nRepository\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\nproject_id\x18\x02 \x01(\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x16\n\x0e\x61rtifact_count\x18\x05 \x01(\x03\x12\x12\n\npull_count\x18\x06 \x01(\x03\x12>\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"roadstead/meta/v1/repository.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\"\x82\x02\n\nRepository\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\nproject_id\x18\x02 \x01(\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x16\n\x0e\x61rtifact_count\x18\x05 \x01(\x03\x12\x12\n\npull_count\x18\x06 \x01(\x03\x12>\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\t \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.repository_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPOSITORY']._serialized_start=91
-  _globals['_REPOSITORY']._serialized_end=327
+  _globals['_REPOSITORY'].fields_by_name['etag']._loaded_options = None
+  _globals['_REPOSITORY'].fields_by_name['etag']._serialized_options = b'\332\363\030\002\010\001'
+  _globals['_REPOSITORY']._serialized_start=123
+  _globals['_REPOSITORY']._serialized_end=381
 # @@protoc_insertion_point(module_scope)

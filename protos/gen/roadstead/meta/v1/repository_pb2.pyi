@@ -31,6 +31,7 @@ class Repository(_message.Message):
     PULL_COUNT_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The repository's id."""
     project_id: _builtins.int
@@ -43,6 +44,8 @@ class Repository(_message.Message):
     """How many artifacts ListArtifacts lists of it."""
     pull_count: _builtins.int
     """How often it was pulled from."""
+    etag: _builtins.str
+    """Changes with each update, and with nothing else. An update that names it is refused where another came first."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -62,10 +65,11 @@ class Repository(_message.Message):
         pull_count: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_count", b"artifact_count", "create_time", b"create_time", "description", b"description", "id", b"id", "name", b"name", "project_id", b"project_id", "pull_count", b"pull_count", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_count", b"artifact_count", "create_time", b"create_time", "description", b"description", "etag", b"etag", "id", b"id", "name", b"name", "project_id", b"project_id", "pull_count", b"pull_count", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -235,10 +235,15 @@ class UpdateRepositoryRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     REPOSITORY_NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name within the project."""
     description: _builtins.str
-    """The new description, 64 KiB at most."""
+    """The new description, 64 KiB at most; left as it is where it is unset."""
+    etag: _builtins.str
+    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
+    objects that they may have read long ago.
+    """
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -248,13 +253,16 @@ class UpdateRepositoryRequest(_message.Message):
         *,
         project: _project_ref_pb2.ProjectRef | None = ...,
         repository_name: _builtins.str = ...,
-        description: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "project", b"project", "repository_name", b"repository_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "etag", b"etag", "project", b"project", "repository_name", b"repository_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
 
 Global___UpdateRepositoryRequest: _TypeAlias = UpdateRepositoryRequest  # noqa: Y015
 

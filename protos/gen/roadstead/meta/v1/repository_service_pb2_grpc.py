@@ -93,7 +93,7 @@ class RepositoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRepository(self, request, context):
-        """Changes a repository's description.
+        """Changes a repository's description. PRECONDITION if the etag is given and another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

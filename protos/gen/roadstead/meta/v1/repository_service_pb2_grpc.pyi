@@ -40,7 +40,7 @@ class RepositoryServiceStub:
     ListAllRepositories: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.ListAllRepositoriesRequest, _repository_service_pb2.ListAllRepositoriesResponse]
     """Lists the repositories of all projects that the caller may list."""
     UpdateRepository: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.UpdateRepositoryRequest, _repository_service_pb2.UpdateRepositoryResponse]
-    """Changes a repository's description."""
+    """Changes a repository's description. PRECONDITION if the etag is given and another change came first."""
     DeleteRepository: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.DeleteRepositoryRequest, _repository_service_pb2.DeleteRepositoryResponse]
     """Deletes a repository with all its artifacts, tags and blob links."""
     ListCatalog: _grpc.UnaryUnaryMultiCallable[_repository_service_pb2.ListCatalogRequest, _repository_service_pb2.ListCatalogResponse]
@@ -58,7 +58,7 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     ListAllRepositories: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.ListAllRepositoriesRequest, _repository_service_pb2.ListAllRepositoriesResponse]  # type: ignore[assignment]
     """Lists the repositories of all projects that the caller may list."""
     UpdateRepository: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.UpdateRepositoryRequest, _repository_service_pb2.UpdateRepositoryResponse]  # type: ignore[assignment]
-    """Changes a repository's description."""
+    """Changes a repository's description. PRECONDITION if the etag is given and another change came first."""
     DeleteRepository: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.DeleteRepositoryRequest, _repository_service_pb2.DeleteRepositoryResponse]  # type: ignore[assignment]
     """Deletes a repository with all its artifacts, tags and blob links."""
     ListCatalog: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.ListCatalogRequest, _repository_service_pb2.ListCatalogResponse]  # type: ignore[assignment]
@@ -97,7 +97,7 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _repository_service_pb2.UpdateRepositoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_repository_service_pb2.UpdateRepositoryResponse, _abc.Awaitable[_repository_service_pb2.UpdateRepositoryResponse]]:
-        """Changes a repository's description."""
+        """Changes a repository's description. PRECONDITION if the etag is given and another change came first."""
 
     @_abc_1.abstractmethod
     def DeleteRepository(

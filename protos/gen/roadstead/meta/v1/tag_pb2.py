@@ -23,17 +23,18 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from roadstead.access.v1 import actor_pb2 as roadstead_dot_access_dot_v1_dot_actor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1broadstead/meta/v1/tag.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x01\n\x03Tag\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x15\n\rrepository_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\x03\x12\x0c\n\x04name\x18\x04 \x01(\t\x12-\n\tpush_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpull_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\timmutable\x18\x07 \x01(\x08\"\x90\x01\n\x07TagMove\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x17\n\x0fprevious_digest\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12-\n\tmove_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x06 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1broadstead/meta/v1/tag.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1froadstead/access/v1/actor.proto\"\xbc\x01\n\x03Tag\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x15\n\rrepository_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\x03\x12\x0c\n\x04name\x18\x04 \x01(\t\x12-\n\tpush_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpull_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\timmutable\x18\x07 \x01(\x08\"\xac\x01\n\x07TagMove\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x17\n\x0fprevious_digest\x18\x03 \x01(\t\x12)\n\x05\x61\x63tor\x18\x04 \x01(\x0b\x32\x1a.roadstead.access.v1.Actor\x12-\n\tmove_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x06 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.tag_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAG']._serialized_start=84
-  _globals['_TAG']._serialized_end=272
-  _globals['_TAGMOVE']._serialized_start=275
-  _globals['_TAGMOVE']._serialized_end=419
+  _globals['_TAG']._serialized_start=117
+  _globals['_TAG']._serialized_end=305
+  _globals['_TAGMOVE']._serialized_start=308
+  _globals['_TAGMOVE']._serialized_end=480
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from roadstead.access.v1 import actor_pb2 as _actor_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -85,10 +86,12 @@ class TagMove(_message.Message):
     """Digest that it pointed at from then on; empty where it was deleted."""
     previous_digest: _builtins.str
     """Digest that it had pointed at; empty where it was new."""
-    actor: _builtins.str
-    """Who moved it, such as "user:7"."""
     revision: _builtins.int
     """Revision of the change log; grows with every move."""
+    @_builtins.property
+    def actor(self) -> _actor_pb2.Actor:
+        """Who moved it."""
+
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -99,11 +102,11 @@ class TagMove(_message.Message):
         name: _builtins.str = ...,
         digest: _builtins.str = ...,
         previous_digest: _builtins.str = ...,
-        actor: _builtins.str = ...,
+        actor: _actor_pb2.Actor | None = ...,
         move_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["move_time", b"move_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "move_time", b"move_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "digest", b"digest", "move_time", b"move_time", "name", b"name", "previous_digest", b"previous_digest", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -254,12 +254,15 @@ class CreateTagRequest(_message.Message):
     REPOSITORY_NAME_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
     """Tag or digest of the artifact."""
     name: _builtins.str
     """Name of the new tag."""
+    idempotency_key: _builtins.str
+    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -271,10 +274,11 @@ class CreateTagRequest(_message.Message):
         repository_name: _builtins.str = ...,
         reference: _builtins.str = ...,
         name: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "project", b"project", "reference", b"reference", "repository_name", b"repository_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "name", b"name", "project", b"project", "reference", b"reference", "repository_name", b"repository_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
