@@ -221,6 +221,9 @@ def walk_repositories(walk: Walk, project: str, installation: Installation) -> N
     assert repository in walk.read(f"/repositories?q=name%3D{project}%2Fsub%2Fapp")
     walk.change("PUT", path, {"description": "what it is"})
     assert walk.read(path)["description"] == "what it is"
+    walk.call("PUT", path, 412, json={"description": "other"}, headers={"If-Match": f'"{repository["etag"]}"'})
+    walk.change("PUT", path, {})
+    assert walk.read(path)["description"] == "what it is"
 
     artifact = walk.read(f"{path}/artifacts/v1?with_accessory=true")
     assert (artifact["digest"], artifact["type"]) == (digest, "IMAGE")
@@ -245,8 +248,10 @@ def walk_repositories(walk: Walk, project: str, installation: Installation) -> N
     (accessory,) = walk.read(f"{path}/artifacts/v1/accessories")
     assert accessory["subject_artifact_digest"] == digest
 
-    location = walk.create(f"{path}/artifacts/{digest}/tags", {"name": "v3"}).headers["Location"]
-    assert location == f"/api/v2.0{path}/artifacts/{digest}/tags/v3"
+    key = {"Idempotency-Key": "first"}
+    for _ in range(2):
+        created = walk.call("POST", f"{path}/artifacts/{digest}/tags", 201, json={"name": "v3"}, headers=key)
+        assert created.headers["Location"] == f"/api/v2.0{path}/artifacts/{digest}/tags/v3"
     walk.call("POST", f"{path}/artifacts/{digest}/tags", 409, json={"name": "v3"})
     assert [tag["name"] for tag in walk.read(f"{path}/artifacts/{digest}/tags?q=name%3Dv3")] == ["v3"]
     walk.change("DELETE", f"{path}/artifacts/{digest}/tags/v3")
