@@ -1,8 +1,11 @@
-"""Management RPCs as REST: what `google.api.http` rules and our extras beside them mean, compiled once at the start.
+"""Management RPCs as REST. The `google.api.http` rules and our own options are compiled once, at the start.
 
-    contracts   finds the RPCs            template, router   which path is which RPC
-    binding     an HTTP request as the RPC's request          answering   the RPC's answer as an HTTP answer
-    encoding, decoding, values, texts     Harbor's JSON       openapi     the same routes, described
+    contracts                           find the RPCs
+    template, router                    find the RPC of a path
+    binding                             turns an HTTP request into the RPC's request
+    answering                           turns the RPC's response into an HTTP answer
+    encoding, decoding, values, texts   Harbor's JSON
+    openapi                             describes the routes
 
 Nothing here calls a service: `gateway.routes.api` does.
 """

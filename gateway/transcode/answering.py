@@ -28,25 +28,25 @@ class ResponseWriter:
     """Writes the answers of one binding.
 
     Attributes:
-        status: of success.
-        body_field: the field that is answered; None for all of the response, or for nothing.
-        is_empty: whether nothing is answered.
-        is_raw: whether the service says itself what the body is (google.api.HttpBody).
-        is_paged: whether it is a page of a list.
+        status: the HTTP status of success.
+        body_field: the field of the response that is the body; None if the body is the whole response or is empty.
+        is_empty: whether the answer has no body.
+        is_raw: whether the service chooses media type and bytes itself (google.api.HttpBody).
+        is_paged: whether the answer is a page of a list.
     """
 
     def __init__(self, binding: Binding, encoders: Encoders) -> None:
         """Compiles a binding.
 
         Raises:
-            ContractError: it names fields that are not there, or a type without a JSON form.
+            ContractError: the binding names a field that does not exist, or a type without a JSON form.
         """
         request: Descriptor = binding.rpc.input_type
         response: Descriptor = binding.rpc.output_type
         extras = binding.extras
         self.status = extras.success_status or HTTPStatus.OK.value
         if not 200 <= self.status <= 299:
-            raise ContractError(f"{self.status} is no status of success")
+            raise ContractError(f"{self.status} is not a status of success")
         self.is_empty = extras.empty_body
         self.body_field: FieldDescriptor | None = None
         if binding.response_body:
@@ -60,10 +60,10 @@ class ResponseWriter:
         """Writes one answer.
 
         Args:
-            path: of the HTTP request, as the client wrote it.
-            query: likewise.
-            request: of the RPC.
-            response: of the RPC.
+            path: the path of the HTTP request, as the client wrote it.
+            query: its query, as the client wrote it.
+            request: the RPC's request.
+            response: the RPC's response.
         """
         answer = Answer(self.status)
         if self._location is not None:
@@ -86,7 +86,7 @@ class ResponseWriter:
 
 
 class _LocationWriter:
-    """Fills a template: each variable from the response, or else from the request."""
+    """Fills a template. The value of each variable comes from the response, or from the request if it is not there."""
 
     def __init__(self, text: str, request: Descriptor, response: Descriptor) -> None:
         self._segments = PathTemplate.parse(text).segments
@@ -97,7 +97,7 @@ class _LocationWriter:
             except ContractError:
                 in_response, fields = False, find_field(request, path)
             if fields[-1].is_repeated or fields[-1].message_type is not None:
-                raise ContractError(f"{text}: {path} is no single value")
+                raise ContractError(f"{text}: {path} is not a single value")
             self._getters.append((in_response, attrgetter(".".join(field.name for field in fields))))
 
     def write(self, request: Message, response: Message) -> str:
@@ -116,8 +116,8 @@ def _whole(message: Any) -> Any:
 
 
 def write_raw(body: httpbody_pb2.HttpBody) -> tuple[str, bytes]:
-    """Media type and bytes as the service says them."""
-    # What is no media type never gets into a header.
+    """Media type and bytes as the service chose them."""
+    # A malformed media type is replaced: it must not get into a header.
     media_type = body.content_type
-    plain = media_type.isascii() and media_type.isprintable() and "/" in media_type
-    return (media_type if plain else "application/octet-stream"), body.data
+    is_valid = media_type.isascii() and media_type.isprintable() and "/" in media_type
+    return (media_type if is_valid else "application/octet-stream"), body.data

@@ -1,4 +1,4 @@
-"""An HTTP request as the request of its RPC."""
+"""Turns an HTTP request into the request of its RPC."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _MAXIMUM_NESTING = 3
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
 
 Headers = Callable[[str], str | None]
-"""The value of a header, by its name."""
+"""Returns the value of a header, by its name; None without it."""
 
 
 def name_project(project: project_ref_pb2.ProjectRef, text: str, headers: Headers) -> None:
-    """Fills in a project that a path names by name or id.
+    """Sets the name or the id of a project, from a path that may contain either.
 
-    A decimal number that fits is an id, unless the header X-Is-Resource-Name says that it is a name.
+    A decimal number that fits into 63 bits is an id, unless the header X-Is-Resource-Name says that it is a name.
     """
     is_number = text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63
     if is_number and not parse_flag(headers(RESOURCE_NAME_HEADER)):
@@ -44,12 +44,12 @@ def name_project(project: project_ref_pb2.ProjectRef, text: str, headers: Header
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One input of a route beside its body; for the description.
+    """One input of a route outside its body, for the OpenAPI description.
 
     Attributes:
-        name: as the client writes it.
+        name: the name that the client uses.
         where: "path", "query" or "header".
-        field: that it fills.
+        field: the field that it fills.
     """
 
     name: str
@@ -60,21 +60,21 @@ class Parameter:
 class RequestBinder:
     """Builds the requests of one binding.
 
-    What the path says wins over the body, and neither body nor query can say anything of a field that the path fills:
-    a request is about what its URL names.
+    Neither the body nor the query can set a field that the path fills: a request is always about the object that its
+    URL names.
 
     Attributes:
-        parameters: path, query and headers, in this order.
-        body_fields: what the body may hold, by JSON name; None for a route without one.
-        has_whole_body: whether the body is the request itself, and not one field of it.
-        path_names: what the variables are called for people, by their field paths.
+        parameters: the parameters in the path, the query and the headers, in this order.
+        body_fields: the fields that the body may contain, by JSON name; None for a route without a body.
+        has_whole_body: whether the body is the whole request. Otherwise it is one field of the request.
+        path_names: the names of the path's variables in documentation, by their field paths.
     """
 
     def __init__(self, binding: Binding, decoders: Decoders) -> None:
         """Compiles a binding.
 
         Raises:
-            ContractError: it names fields that are not there, or that cannot be filled so.
+            ContractError: the binding names a field that does not exist, or that cannot be filled in this way.
         """
         request: Descriptor = binding.rpc.input_type
         self._message: type[Message] = message_factory.GetMessageClass(request)
@@ -82,7 +82,7 @@ class RequestBinder:
         self._name_or_id = ""
         if extras.name_or_id:
             if held_type(find_field(request, extras.name_or_id)[-1]) != _PROJECT_REF:
-                raise ContractError(f"{extras.name_or_id} is no ProjectRef")
+                raise ContractError(f"{extras.name_or_id} is not a ProjectRef")
             self._name_or_id = f"{extras.name_or_id}.name"
         variables = binding.template.variables
         paths = {variable: find_field(request, variable) for variable in variables}
@@ -119,20 +119,20 @@ class RequestBinder:
 
     @property
     def takes_name_or_id(self) -> bool:
-        """Whether one of the variables may hold a name or an id."""
+        """Whether one of the path's variables may be a name or an id."""
         return self._name_or_id in self.path_names
 
     def bind(self, variables: Sequence[str], query: bytes, headers: Headers, body: bytes) -> Message:
         """Builds a request.
 
         Args:
-            variables: values of the path's variables, decoded, in order.
-            query: as the client wrote it.
-            headers: looks one up.
+            variables: the decoded values of the path's variables, in order.
+            query: the query as the client wrote it.
+            headers: returns the value of a header.
             body: JSON; empty for none.
 
         Raises:
-            DomainError: BAD_REQUEST, naming the field that is wrong; NOT_FOUND where it is one that the path fills.
+            DomainError: BAD_REQUEST, which names the wrong field; NOT_FOUND if the path fills that field.
         """
         message = self._message()
         if query and self._query:
@@ -153,7 +153,7 @@ class RequestBinder:
             try:
                 variable.set(message, value)
             except DomainError as error:
-                # /users/search is no user whose id is wrong: there is nothing at that path.
+                # For example, /users/search does not name a user by a wrong id. There is nothing at that path.
                 raise error_for("NOT_FOUND", violations=error.violations) from None
         return message
 
@@ -164,7 +164,7 @@ class RequestBinder:
             )
         except ValueError:
             raise error_for("BAD_REQUEST", "the query cannot be read") from None
-        # Of a parameter that is given twice the last one counts, as in go-openapi, unless its field is a list.
+        # If a parameter is given twice, the last value counts, as in go-openapi. A list gets all values.
         for name, value in pairs:
             variable = self._query.get(name)
             if variable is not None:
@@ -194,7 +194,7 @@ class RequestBinder:
         skip = frozenset(json_name(field) for field in request.fields if field.name in filled)
 
         def fill_request(message: Message, body: bytes) -> None:
-            # A body that is all optional may be left out: Harbor's clients do, when they refresh a robot's secret.
+            # A body without required fields may be missing: Harbor's clients send none to refresh a robot's secret.
             if body.strip():
                 read(load(body), message, "", skip)
 
@@ -216,20 +216,20 @@ def _set_to_zero(message: Message, field: FieldDescriptor) -> None:
 
 
 class _Variable:
-    """A text and the field that it fills, which may lie within others."""
+    """A text input and the field that it fills. The field may be nested in other messages."""
 
-    __slots__ = ("_above", "_set", "field", "name", "path")
+    __slots__ = ("_parents", "_set", "field", "name", "path")
 
     def __init__(self, name: str, fields: Sequence[FieldDescriptor]) -> None:
         self.name = name
         self.field = fields[-1]
         self.path = ".".join(field.name for field in fields)
-        self._above = tuple(field.name for field in fields[:-1])
+        self._parents = tuple(field.name for field in fields[:-1])
         self._set: SetText = text_setter(fields[-1])
 
     def parent(self, message: Message) -> Any:
         holder: Any = message
-        for name in self._above:
+        for name in self._parents:
             holder = getattr(holder, name)
         return holder
 
@@ -240,21 +240,21 @@ class _Variable:
 def _query_fields(
     descriptor: Descriptor, filled: Collection[str]
 ) -> Iterator[tuple[str, str, tuple[FieldDescriptor, ...]]]:
-    """What a query may fill: the name in JSON, the contract's own name, and the way to the field."""
+    """The fields that a query may fill: for each the JSON name, the name in the contract, and the path of fields."""
     for field in descriptor.fields:
         if field.name not in filled:
-            yield from _leaves((field,))
+            yield from _leaf_fields((field,))
 
 
-def _leaves(way: tuple[FieldDescriptor, ...]) -> Iterator[tuple[str, str, tuple[FieldDescriptor, ...]]]:
-    last = way[-1]
+def _leaf_fields(path: tuple[FieldDescriptor, ...]) -> Iterator[tuple[str, str, tuple[FieldDescriptor, ...]]]:
+    last = path[-1]
     if last.message_type is None or held_type(last) in TEXT_READERS:
         if last.message_type is None or not last.is_repeated:
-            yield ".".join(json_name(field) for field in way), ".".join(field.name for field in way), way
-    elif not (is_map(last) or last.is_repeated or len(way) == _MAXIMUM_NESTING or _is_foreign(last)):
+            yield ".".join(json_name(field) for field in path), ".".join(field.name for field in path), path
+    elif not (is_map(last) or last.is_repeated or len(path) == _MAXIMUM_NESTING or _is_google_type(last)):
         for field in last.message_type.fields:
-            yield from _leaves((*way, field))
+            yield from _leaf_fields((*path, field))
 
 
-def _is_foreign(field: FieldDescriptor) -> bool:
+def _is_google_type(field: FieldDescriptor) -> bool:
     return held_type(field).startswith("google.")

@@ -1,4 +1,4 @@
-"""Finds the RPCs that are served as REST, and reads what their contracts say of it."""
+"""Finds the RPCs that are served as REST, and reads their rules from the contracts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Binding:
     """One path of one RPC.
 
     Attributes:
-        rpc: its descriptor.
-        method: of HTTP.
+        rpc: the descriptor of the RPC.
+        method: the HTTP method.
         template: the path, PREFIX included.
-        body: "" for none, "*" for all fields that the path does not fill, or the name of one field.
-        response_body: the field of the response that is answered; empty for all of it.
-        extras: our RestRule.
-        is_public: whether anybody may call.
-        is_primary: whether this is the rule itself, and none of its additional bindings.
+        body: "" for no body, "*" for all fields that the path does not fill, or the name of one field.
+        response_body: the field of the response that is the body; empty for the whole response.
+        extras: the RestRule of the RPC, our own option.
+        is_public: whether anybody may call the RPC.
+        is_primary: whether this is the rule itself; False for its additional bindings.
     """
 
     rpc: MethodDescriptor
@@ -45,7 +45,7 @@ class Binding:
 
     @property
     def rpc_path(self) -> str:
-        """The RPC as gRPC calls it: "/roadstead.meta.v1.TagService/ListTags"."""
+        """The path of the RPC in gRPC: "/roadstead.meta.v1.TagService/ListTags"."""
         return f"/{self.rpc.containing_service.full_name}/{self.rpc.name}"
 
     @property
@@ -58,8 +58,8 @@ def read_bindings(packages: Iterable[ModuleType]) -> Iterator[Binding]:
     """The bindings of every RPC with a `google.api.http` rule.
 
     Args:
-        packages: of generated stubs, such as `roadstead.meta.v1`; all their modules are looked at, so that a contract
-            that is added is served.
+        packages: packages of generated stubs, such as `roadstead.meta.v1`. All their modules are read, so that a new
+            contract is served without further code.
 
     Raises:
         ContractError: a rule cannot be served.
@@ -74,16 +74,16 @@ def read_bindings(packages: Iterable[ModuleType]) -> Iterator[Binding]:
 
 
 def bindings_of(rpc: MethodDescriptor) -> Iterator[Binding]:
-    """The bindings of one RPC; none where it has no rule.
+    """The bindings of one RPC; none if the RPC has no rule.
 
     Raises:
-        ContractError: its rule cannot be served.
+        ContractError: the rule cannot be served.
     """
     options: Any = rpc.GetOptions()
     if not options.HasExtension(annotations_pb2.http):
         return
     if rpc.client_streaming or rpc.server_streaming:
-        raise ContractError(f"{rpc.full_name}: a stream is no REST route")
+        raise ContractError(f"{rpc.full_name}: a streaming RPC cannot be a REST route")
     rule = options.Extensions[annotations_pb2.http]
     for http in (rule, *rule.additional_bindings):
         try:

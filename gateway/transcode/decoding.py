@@ -1,7 +1,8 @@
-"""JSON as messages: strict about types, silent about fields that it does not know.
+"""Reads JSON into messages. Types are checked strictly; unknown fields are ignored.
 
-Harbor's clients send back whole objects that they have read, and fields of Harbor's own; Go ignores these, so we do.
-But a string where a number belongs is an error, and the answer names the field. `null` is as good as nothing, as in Go.
+Harbor's clients send back whole objects that they have read, and fields that only Harbor has. Go ignores unknown
+fields, so this does too. A string in place of a number is an error, and the answer names the field. `null` means that
+the field is not set, as in Go.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, json_name, listed_field
-from gateway.transcode.values import READERS, NotThatValue, refuse_foreign
+from gateway.transcode.values import READERS, InvalidValueError, unsupported_reason
 from svckit.descriptors import is_map, map_entry
 from svckit.errors import DomainError, FieldViolation, error_for
 
 _NOTHING: frozenset[str] = frozenset()
 
 ReadValue = Callable[[Any, str], Any]
-"""A JSON value and its path; gives the value for the field."""
+"""Takes a JSON value and its path; returns the value for the field."""
 ReadInto = Callable[[Any, Any, str], None]
-"""The message, a JSON value and its path; sets the field."""
+"""Takes the message, a JSON value and its path; sets the field."""
 
 
 def wrong_field(path: str, must_be: str) -> DomainError:
-    """The error for a field that holds something else than it must."""
+    """The error for a field with a wrong value. `must_be` completes the text "must be …"."""
     return error_for("BAD_REQUEST", "invalid request", violations=[FieldViolation(path, f"must be {must_be}")])
 
 
@@ -37,7 +38,7 @@ def load(body: bytes) -> object:
     """Parses a JSON document.
 
     Raises:
-        DomainError: BAD_REQUEST, if it is none.
+        DomainError: BAD_REQUEST if the body is not valid JSON.
     """
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
@@ -51,19 +52,19 @@ class MessageDecoder:
     __slots__ = ("_aliases", "_fields")
 
     def __init__(self, descriptor: Descriptor, reader: Callable[[FieldDescriptor], ReadInto]) -> None:
-        """Learns its type; `reader` says how a field is read."""
+        """Compiles the readers of all fields of a type; `reader` makes the reader of one field."""
         self._fields: Mapping[str, ReadInto] = {json_name(field): reader(field) for field in descriptor.fields}
-        # The contract's own names are understood too, where they are nothing else's JSON name.
+        # A field may also be given by its name in the contract, unless another field has that JSON name.
         self._aliases = {field.name: json_name(field) for field in descriptor.fields if field.name not in self._fields}
 
     def __call__(self, document: object, into: Message, path: str = "", skip: Collection[str] = _NOTHING) -> None:
         """Reads a document.
 
         Args:
-            document: what was parsed.
+            document: the parsed JSON.
             into: an empty message of the type.
-            path: of the document in the request, for errors.
-            skip: JSON names of fields that are filled from elsewhere; what the document says of them is ignored.
+            path: the path of the document in the request, for errors.
+            skip: JSON names of fields that are filled from the path or from headers. The document cannot set them.
 
         Raises:
             DomainError: BAD_REQUEST, naming the field.
@@ -83,17 +84,18 @@ class MessageDecoder:
 
 
 class Decoders:
-    """The decoders of all types that were asked for, each made once."""
+    """Makes decoders, one for each type, and keeps them."""
 
     def __init__(self) -> None:
-        """Knows none yet."""
+        """Starts without decoders."""
         self._known: dict[str, MessageDecoder | None] = {}
 
     def of_message(self, descriptor: Descriptor) -> MessageDecoder:
-        """Reads messages of a type that is none of google.protobuf's.
+        """The decoder of a message type that is not one of google.protobuf.
 
         Raises:
-            ContractError: a type in it has no JSON form, or holds itself: then a request could nest without end.
+            ContractError: the type contains one without a JSON form, or contains itself. A type that contains itself
+                would allow requests of unlimited depth.
         """
         name: str = descriptor.full_name
         if name not in self._known:
@@ -101,14 +103,14 @@ class Decoders:
             self._known[name] = MessageDecoder(descriptor, self.of_field)
         decoder = self._known[name]
         if decoder is None:
-            raise ContractError(f"{name} holds itself, which a request must not")
+            raise ContractError(f"{name} contains itself, which a request must not")
         return decoder
 
     def of_field(self, field: FieldDescriptor) -> ReadInto:
-        """Sets a field from a JSON value.
+        """The reader that sets a field from a JSON value.
 
         Raises:
-            ContractError: it holds a type that has no JSON form.
+            ContractError: the field contains a type without a JSON form.
         """
         name = field.name
         if is_map(field):
@@ -126,16 +128,16 @@ class Decoders:
     def _message_reader(self, descriptor: Descriptor) -> Callable[[Any, Any, str], None]:
         known = READERS.get(descriptor.full_name)
         if known is None:
-            why_not = refuse_foreign(descriptor.full_name)
-            if why_not is not None:
-                raise ContractError(why_not)
+            unsupported = unsupported_reason(descriptor.full_name)
+            if unsupported is not None:
+                raise ContractError(unsupported)
             return self.of_message(descriptor)
 
         def read(value: Any, into: Any, path: str) -> None:
             try:
                 known(value, into)
-            except NotThatValue as why:
-                raise wrong_field(path, str(why)) from None
+            except InvalidValueError as error:
+                raise wrong_field(path, str(error)) from None
             except UnicodeEncodeError:
                 raise wrong_field(path, "text") from None
 
@@ -145,7 +147,7 @@ class Decoders:
         name = field.name
         key_field, value_field = map_entry(field)
         if key_field.type != FieldDescriptor.TYPE_STRING:
-            raise ContractError(f"{field.full_name}: only maps by strings are read")
+            raise ContractError(f"{field.full_name}: only maps with string keys can be read")
         read_key = scalar_reader(key_field)
         if value_field.message_type is not None:
             read_message = self._message_reader(value_field.message_type)
@@ -168,7 +170,7 @@ class Decoders:
 
 
 def scalar_reader(field: FieldDescriptor) -> ReadValue:
-    """Reads one JSON value of a field that holds no message."""
+    """The reader of one JSON value of a field that is not a message."""
     if field.enum_type is not None:
         return _enum_reader(dict(enum_names(field.enum_type)))
     if field.type in INTEGER_RANGES:
@@ -184,7 +186,7 @@ def scalar_reader(field: FieldDescriptor) -> ReadValue:
 
 
 def _refuse_constant(_text: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:
@@ -232,7 +234,7 @@ def _read_string(value: Any, path: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # A lone surrogate: valid JSON, and no text.
+        # A lone surrogate is valid in JSON, but it is not text.
         raise wrong_field(path, "text") from None
     return value
 

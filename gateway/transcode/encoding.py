@@ -1,9 +1,10 @@
-"""Messages as JSON, by functions that are made once for each message type.
+"""Writes messages as JSON. The functions for a message type are made once.
 
-protobuf's own json_format is slow, writes 64-bit integers as strings, ignores an explicit `json_name` when it keeps
-snake_case, and writes 10 in a Struct as 10.0. What is written here is what Harbor writes: names in snake_case or as
-`json_name` says, integers as numbers, times in RFC 3339 with milliseconds, enums as lower-case strings. A field with
-presence is left out while it is unset, one with `omit_zero` while it is zero; all others are always there.
+protobuf's own json_format cannot be used: it is slow, writes 64-bit integers as strings, ignores an explicit
+`json_name` if it keeps snake_case, and writes 10 in a Struct as 10.0. This module writes JSON as Harbor does: names in
+snake_case or by `json_name`, integers as numbers, times in RFC 3339 with milliseconds, enums as lower-case strings. A
+field with presence is left out while it is unset. A field with `omit_zero` is left out while it is zero. All other
+fields are always written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.transcode.fields import FLOATS, ContractError, enum_names, json_name, listed_field, omits_zero
-from gateway.transcode.values import WRITERS, refuse_foreign, write_number
+from gateway.transcode.values import WRITERS, unsupported_reason, write_number
 from svckit.descriptors import is_map, map_entry
 
 Write = Callable[[Any], Any]
@@ -35,24 +36,24 @@ def dump(document: object) -> bytes:
 class MessageEncoder:
     """Writes messages of one type.
 
-    All fields are fetched by one attrgetter and put under their names by one zip, both in C; only the fields that need
-    more (presence, zeroes, conversion) have a step of their own.
+    For speed, one attrgetter reads all fields and one zip adds their names; both run in C. Only fields that need more
+    (presence, zeroes, conversion) have a step in Python.
     """
 
     __slots__ = ("_names", "_steps", "_values")
 
     def __init__(self) -> None:
-        """Made by `Encoders`, which fills it in: types may hold each other."""
+        """Starts empty. `Encoders` calls `fill` afterwards, because types may contain each other."""
         self._names: tuple[str, ...] = ()
         self._values: Callable[[Any], tuple[Any, ...]] = _nothing
         self._steps: tuple[_Step, ...] = ()
 
     def fill(self, descriptor: Descriptor, write: Callable[[FieldDescriptor], Write | None]) -> None:
-        """Learns its type; `write` says how values of a field are written, None for as they are."""
+        """Compiles the encoder for a type. `write` returns the converter of a field, or None if it needs none."""
         fields = list(descriptor.fields)
         names = [json_name(field) for field in fields]
         if len(set(names)) < len(names):
-            raise ContractError(f"{descriptor.full_name}: two fields have one name in JSON")
+            raise ContractError(f"{descriptor.full_name}: two fields have the same name in JSON")
         self._names = tuple(names)
         if len(fields) == 1:
             only = attrgetter(fields[0].name)
@@ -71,31 +72,31 @@ class MessageEncoder:
 
 
 class Encoders:
-    """The encoders of all types that were asked for, each made once."""
+    """Makes encoders, one for each type, and keeps them."""
 
     def __init__(self) -> None:
-        """Knows none yet."""
+        """Starts without encoders."""
         self._known: dict[str, MessageEncoder] = {}
 
     def of_message(self, descriptor: Descriptor) -> Write:
-        """Writes messages of a type.
+        """The function that writes messages of a type.
 
         Raises:
-            ContractError: the type, or one in it, has no JSON form.
+            ContractError: the type, or one that it contains, has no JSON form.
         """
         name: str = descriptor.full_name
         if name in WRITERS:
             return WRITERS[name]
-        why_not = refuse_foreign(name)
-        if why_not is not None:
-            raise ContractError(why_not)
+        unsupported = unsupported_reason(name)
+        if unsupported is not None:
+            raise ContractError(unsupported)
         if name not in self._known:
             encoder = self._known[name] = MessageEncoder()
             encoder.fill(descriptor, self._of_values)
         return self._known[name]
 
     def of_field(self, field: FieldDescriptor) -> Write:
-        """Writes the value of a field as it is fetched from its message: a list for a repeated one."""
+        """The function that writes a field's value; for a repeated field it takes the whole list."""
         write = self._of_values(field)
         if is_map(field):
             return _map_writer(field, write)
@@ -136,7 +137,7 @@ def _write_bytes(value: bytes) -> str:
 
 
 def _enum_writer(names: dict[int, str]) -> Write:
-    # A newer service may know values that this program does not.
+    # A newer service may send values that this program does not know; they are written as numbers.
     return lambda number: names.get(number, str(number))
 
 
@@ -145,7 +146,7 @@ def _list_writer(write: Write) -> Write:
 
 
 def _map_writer(field: FieldDescriptor, write: Write | None) -> Write:
-    # Sorted by key, as Go writes maps: protobuf keeps no order.
+    # The keys are sorted, as Go does, because protobuf keeps no order.
     texts: Callable[[Any], str] = _flag if map_entry(field)[0].type == FieldDescriptor.TYPE_BOOL else str
     if write is None:
         return lambda values: {texts(key): values[key] for key in sorted(values)}
@@ -153,7 +154,7 @@ def _map_writer(field: FieldDescriptor, write: Write | None) -> Write:
 
 
 def _step(field: FieldDescriptor, name: str, write: Write | None) -> _Step | None:
-    """What is to be done with one field after all were fetched; None for nothing."""
+    """What to do with one field after all fields were read; None for nothing."""
     if is_map(field) or field.is_repeated:
         writes = _map_writer(field, write) if is_map(field) else (list if write is None else _list_writer(write))
         return _omitting_step(name, writes) if omits_zero(field) else _converting_step(name, writes)

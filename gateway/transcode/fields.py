@@ -1,4 +1,4 @@
-"""Fields as JSON names and describes them."""
+"""The names and types of fields in JSON."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ INTEGER_RANGES = {
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
     FieldDescriptor.TYPE_FIXED64: (0, 2**64 - 1),
 }
-"""What fits, by the field's type."""
+"""The smallest and the largest value, by the field's type."""
 FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
 
 _WORD_BREAK = re.compile(r"_+([a-zA-Z0-9])|_+$")
 
 
 class ContractError(ValueError):
-    """A contract that cannot be served as REST; the text names the RPC or the field. Refused at the start."""
+    """A contract cannot be served as REST; the text names the RPC or the field. Raised when the gateway starts."""
 
 
 def json_name(field: FieldDescriptor) -> str:
-    """The field's name in JSON: an explicit `json_name`, else the name as it stands.
+    """The field's name in JSON: its explicit `json_name`, else its name in the contract.
 
-    A descriptor holds a json_name for every field; it is taken for explicit where it is not the lowerCamelCase that
+    A descriptor has a json_name for every field. It counts as explicit if it differs from the lowerCamelCase name that
     protoc derives.
     """
     derived = _WORD_BREAK.sub(lambda match: (match[1] or "").upper(), field.name)
@@ -42,7 +42,7 @@ def json_name(field: FieldDescriptor) -> str:
 
 
 def omits_zero(field: FieldDescriptor) -> bool:
-    """Whether a zero value of this field is left out."""
+    """Whether the field is left out of the JSON while its value is zero."""
     return bool(field.GetOptions().Extensions[rest_pb2.json].omit_zero)
 
 
@@ -61,15 +61,15 @@ def listed_field(field: FieldDescriptor) -> FieldDescriptor | None:
 
 
 def held_type(field: FieldDescriptor) -> str:
-    """The full name of the message that the field holds one or several of; empty where it holds none."""
+    """The full name of the field's message type, for single and repeated fields; empty if it is not a message."""
     return "" if field.message_type is None else str(field.message_type.full_name)
 
 
 def find_field(descriptor: Descriptor, path: str) -> tuple[FieldDescriptor, ...]:
-    """The fields along a dotted path; each step by its name, or by its JSON name.
+    """The fields along a dotted path. Each step is a field's name or its JSON name.
 
     Raises:
-        ContractError: there is no such field, or a step before the last holds no single message.
+        ContractError: there is no such field, or a step before the last is not a single message.
     """
     found: list[FieldDescriptor] = []
     for step in path.split("."):
@@ -77,7 +77,7 @@ def find_field(descriptor: Descriptor, path: str) -> tuple[FieldDescriptor, ...]
         if found:
             last = found[-1]
             if last.is_repeated or last.message_type is None:
-                raise ContractError(f"{descriptor.full_name}: {path}: {last.name} is no single message")
+                raise ContractError(f"{descriptor.full_name}: {path}: {last.name} is not a single message")
             here = last.message_type
         field = here.fields_by_name.get(step) or next((f for f in here.fields if json_name(f) == step), None)
         if field is None:
@@ -87,7 +87,7 @@ def find_field(descriptor: Descriptor, path: str) -> tuple[FieldDescriptor, ...]
 
 
 def enum_names(enum: EnumDescriptor) -> Iterable[tuple[str, int]]:
-    """The values of an enum as JSON writes them: lower case, without the prefix that buf's style gives them."""
+    """The values of an enum in JSON: lower case, without the prefix that buf's style demands."""
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
     for value in enum.values:
         yield value.name.removeprefix(prefix).lower(), value.number

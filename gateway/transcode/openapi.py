@@ -53,14 +53,14 @@ _INT64 = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class HandwrittenOperation:
-    """What is served by hand, described by hand.
+    """The description of a hand-written route.
 
     Attributes:
-        method: of HTTP.
-        path: with its variables in braces.
-        operation_id: Harbor's, or ours.
+        method: the HTTP method.
+        path: the path, with its variables in braces.
+        operation_id: Harbor's operation id, or our own.
         summary: one line.
-        schema: of the JSON that it answers; None where it answers text.
+        schema: the schema of the JSON answer; None if the answer is text.
     """
 
     method: str
@@ -88,7 +88,7 @@ class OpenApi:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _handwritten(operation)
         seen: set[str] = set()
         for route in routes:
-            # OpenAPI knows these methods only.
+            # OpenAPI allows only these methods.
             if route.binding.method in _METHODS:
                 described = self._operation(route, seen)
                 paths.setdefault(route.path, {})[route.binding.method.lower()] = described
@@ -234,6 +234,6 @@ def _handwritten(operation: HandwrittenOperation) -> dict[str, Any]:
 
 
 def _sentence(binding: Binding) -> str:
-    """The RPC's name as a sentence. Its comment is in the contract; generated code does not keep it."""
+    """The RPC's name as a sentence. The RPC's comment cannot be used: generated code does not contain it."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", binding.rpc.name)
     return str(words[:1] + words[1:].lower())

@@ -1,4 +1,4 @@
-"""Harbor's pages: `page` and `page_size` in, `X-Total-Count` and `Link` out."""
+"""Harbor's paging: reads `page` and `page_size`, and writes `X-Total-Count` and `Link`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from gateway.transcode.decoding import wrong_field
 
 DEFAULT_PAGE_SIZE = 10
 MAXIMUM_PAGE_SIZE = 100
-"""As Harbor's description has it. More is refused, as there: who asks for 1000 would take 100 for all of them."""
+"""The limit in Harbor's API description. A larger size is refused, as in Harbor: a client that asks for 1000 and gets
+100 would believe that these are all."""
 
 WITH_TOTAL = "with_total"
-"""The request field that asks for the total. Harbor's clients always get it, so the gateway sets it for them."""
+"""The request field that asks for the total. Harbor always returns the total, so the gateway always sets the field."""
 
 _PAGING = ("page", "page_size", "page_token")
 
@@ -24,11 +25,11 @@ def is_paged(request: Descriptor) -> bool:
     return {"page", "page_size"}.issubset(request.fields_by_name)
 
 
-def settle_page(request: Any, query: bytes) -> None:
-    """Checks which page is asked for, and fills in what is not said: the first one, of ten rows, with the total.
+def apply_page_defaults(request: Any, query: bytes) -> None:
+    """Checks the page that is requested, and sets the defaults: page 1, ten rows, with the total.
 
     Raises:
-        DomainError: BAD_REQUEST; a page below 1, or a page size that is not from 1 to 100.
+        DomainError: BAD_REQUEST if the page is below 1, or the page size is not from 1 to 100.
     """
     given = {name for name, _ in parse_qsl(query.decode("latin-1"))} if query else set()
     if "page_size" not in given:
@@ -39,7 +40,7 @@ def settle_page(request: Any, query: bytes) -> None:
         raise wrong_field("page", "1 or more")
     if WITH_TOTAL in request.DESCRIPTOR.fields_by_name:
         request.with_total = True
-    # A page token says where to go on, and goes before a number.
+    # A page token takes precedence over a page number.
     if "page_token" in request.DESCRIPTOR.fields_by_name and request.page_token:
         request.page = 0
     elif "page" not in given:
@@ -50,14 +51,15 @@ def page_headers(path: str, query: bytes, request: Any, response: Any) -> list[t
     """The headers of a page.
 
     Args:
-        path: as the client wrote it; the links are relative, as Harbor's are.
-        query: likewise. What it says beside the page is kept in the links.
-        request: the page that was asked for.
-        response: what came; `total_size` and `next_page_token` where it has them.
+        path: the path as the client wrote it. The links are relative, as in Harbor.
+        query: the query as the client wrote it. The links keep all parameters that are not about paging.
+        request: the RPC's request.
+        response: the RPC's response. Its fields `total_size` and `next_page_token` are used if it has them.
 
     Returns:
-        `X-Total-Count`; `Link` with the previous and the next page; and `X-Next-Page-Token`, which given back as
-        `page_token` continues a list at the same cost however long it is, where page numbers cost more with depth.
+        `X-Total-Count`; `Link` with the previous and the next page; and `X-Next-Page-Token`. A client that sends this
+        token as `page_token` gets the next page at the same cost, however long the list is. A page by number costs
+        more the further it is from the start.
     """
     fields = response.DESCRIPTOR.fields_by_name
     token = response.next_page_token if "next_page_token" in fields else ""

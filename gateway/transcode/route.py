@@ -1,4 +1,4 @@
-"""One route: a binding with everything that serves it, compiled."""
+"""One route: a binding, compiled for serving."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.transcode.contracts import Binding
 from gateway.transcode.decoding import Decoders
 from gateway.transcode.encoding import Encoders
 from gateway.transcode.fields import ContractError
-from gateway.transcode.paging import settle_page
+from gateway.transcode.paging import apply_page_defaults
 from gateway.wire.answer import Answer
 
 
@@ -21,18 +21,18 @@ class RpcRoute:
     """An RPC at one path.
 
     Attributes:
-        binding: what the contract says.
-        binder: builds its requests.
-        writer: writes its answers.
-        path: the template for people: "/api/v2.0/projects/{project_name_or_id}".
-        response_type: the message that the RPC answers.
+        binding: the binding in the contract.
+        binder: builds the RPC's requests.
+        writer: writes the HTTP answers.
+        path: the template as documentation shows it: "/api/v2.0/projects/{project_name_or_id}".
+        response_type: the type of the RPC's response.
     """
 
     def __init__(self, binding: Binding, decoders: Decoders, encoders: Encoders) -> None:
         """Compiles a binding.
 
         Raises:
-            ContractError: it cannot be served; the text names the RPC.
+            ContractError: the binding cannot be served; the text names the RPC.
         """
         try:
             self.binder = RequestBinder(binding, decoders)
@@ -47,11 +47,11 @@ class RpcRoute:
         """Builds the RPC's request; the arguments are those of `RequestBinder.bind`.
 
         Raises:
-            DomainError: BAD_REQUEST, naming the field that is wrong.
+            DomainError: BAD_REQUEST; it names the wrong field.
         """
         message = self.binder.bind(variables, query, headers, body)
         if self.writer.is_paged:
-            settle_page(message, query)
+            apply_page_defaults(message, query)
         return message
 
     def answer(self, path: str, query: bytes, request: Message, response: Message) -> Answer:
@@ -60,10 +60,10 @@ class RpcRoute:
 
 
 def compile_bindings(bindings: Iterable[Binding]) -> list[RpcRoute]:
-    """The routes of some bindings, such as those of `read_bindings`.
+    """Compiles bindings, such as those of `read_bindings`, into routes.
 
     Raises:
-        ContractError: one cannot be served.
+        ContractError: a binding cannot be served.
     """
     decoders, encoders = Decoders(), Encoders()
     return [RpcRoute(binding, decoders, encoders) for binding in bindings]

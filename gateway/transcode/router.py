@@ -1,4 +1,4 @@
-"""Finds the route of a path: literals before variables, whatever the order in which routes were added."""
+"""Finds the route of a path. Literals go before variables; the order in which routes were added does not matter."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class _Node(Generic[T]):
 
 
 class PathRouter(Generic[T]):
-    """A tree of segments.
+    """A tree of path segments.
 
-    A path is looked at as the client encoded it, so that an encoded slash never ends a segment. Then each variable is
-    decoded once, and once more while it still holds an escape: Harbor's clients encode repository names twice
-    (`library%252Fnginx`), others once, and no name here holds a percent sign.
+    A path is split before it is decoded, so that an encoded slash never ends a segment. Then each variable is decoded,
+    and decoded once more if it still contains an escape: Harbor's clients encode repository names twice
+    (`library%252Fnginx`), other clients once. This is safe, because no name contains a percent sign.
     """
 
     def __init__(self) -> None:
-        """Knows no path yet."""
+        """Starts without routes."""
         self._root: _Node[T] = _Node()
 
     def add(self, method: str, template: PathTemplate, route: T) -> None:
         """Adds a route.
 
         Raises:
-            ContractError: there is one for the same method and paths.
+            ContractError: there is already a route for the same method and paths.
         """
         node = self._root
         for segment in template.segments:
@@ -56,21 +56,21 @@ class PathRouter(Generic[T]):
         node.routes[method] = route
 
     def find(self, method: str, raw_path: str) -> tuple[T, list[str]]:
-        """The route of a request and the values of its variables, decoded. One slash at the end does not matter.
+        """The route of a request and the decoded values of its variables. One slash at the end is ignored.
 
-        A HEAD without a route of its own has GET's: every resource answers both (RFC 9110 §9.1).
+        If HEAD has no route of its own, the route of GET is used: every resource answers both (RFC 9110 §9.1).
 
         Raises:
-            DomainError: NOT_FOUND; UNSUPPORTED with metadata `allow`, where the path has other methods; BAD_REQUEST for
-                a path that cannot be decoded.
+            DomainError: NOT_FOUND; UNSUPPORTED with metadata `allow` if the path has only other methods; BAD_REQUEST if
+                the path cannot be decoded.
         """
         raw_segments = raw_path.removeprefix("/").removesuffix("/").split("/")
         segments = [decode_path(segment) if "%" in segment else segment for segment in raw_segments]
         allowed: set[str] = set()
-        for node, at in self._ends(self._root, segments, 0, ()):
+        for node, positions in self._matches(self._root, segments, 0, ()):
             route = node.routes.get(method) or (node.routes.get("GET") if method == "HEAD" else None)
             if route is not None:
-                return route, [_decode_again(segments[index]) for index in at]
+                return route, [_decode_again(segments[index]) for index in positions]
             allowed.update(node.routes)
             if "GET" in node.routes:
                 allowed.add("HEAD")
@@ -78,20 +78,20 @@ class PathRouter(Generic[T]):
             raise error_for("UNSUPPORTED", metadata={"allow": ", ".join(sorted(allowed))})
         raise error_for("NOT_FOUND")
 
-    def _ends(
-        self, node: _Node[T], segments: Sequence[str], depth: int, at: tuple[int, ...]
+    def _matches(
+        self, node: _Node[T], segments: Sequence[str], depth: int, positions: tuple[int, ...]
     ) -> Iterator[tuple[_Node[T], tuple[int, ...]]]:
-        """Every node with routes that the path leads to, the most literal first, and where its variables are."""
+        """Every node with routes that matches the path, the most literal first, and the positions of its variables."""
         if depth == len(segments):
             if node.routes:
-                yield node, at
+                yield node, positions
             return
         segment = segments[depth]
         literal = node.literals.get(segment)
         if literal is not None:
-            yield from self._ends(literal, segments, depth + 1, at)
+            yield from self._matches(literal, segments, depth + 1, positions)
         if node.variable is not None and segment:
-            yield from self._ends(node.variable, segments, depth + 1, (*at, depth))
+            yield from self._matches(node.variable, segments, depth + 1, (*positions, depth))
 
 
 def _decode_again(text: str) -> str:

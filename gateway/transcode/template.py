@@ -18,7 +18,7 @@ class Variable:
     """A segment that fills a field.
 
     Attributes:
-        field_path: of the request, such as "project.name".
+        field_path: the path of the field in the request, such as "project.name".
     """
 
     field_path: str
@@ -26,7 +26,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class PathTemplate:
-    """A path that an RPC is served at.
+    """The path of an RPC.
 
     Attributes:
         segments: literals (text) and variables, in order.
@@ -38,14 +38,14 @@ class PathTemplate:
     def parse(cls, text: str) -> PathTemplate:
         """Reads a template.
 
-        Of the grammar in google/api/http.proto, what REST under /api/v2.0 needs: no `**`, no variable of several
-        segments, and no verb, so that the colon of `sha256:…` is never taken for one.
+        Only a part of the grammar in google/api/http.proto is supported: no `**`, no variable of several segments, and
+        no verb. Without verbs, the colon in `sha256:…` needs no special rule.
 
         Raises:
-            ContractError: it is something else.
+            ContractError: the text is not such a template.
         """
         if not text.startswith("/"):
-            raise ContractError(f"{text}: a path begins with /")
+            raise ContractError(f"{text}: a path must begin with /")
         segments: list[str | Variable] = []
         for segment in text[1:].split("/"):
             variable = _VARIABLE.fullmatch(segment)
@@ -59,11 +59,11 @@ class PathTemplate:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The field paths of its variables, in order."""
+        """The field paths of the variables, in order."""
         return tuple(segment.field_path for segment in self.segments if isinstance(segment, Variable))
 
     def render(self, names: Mapping[str, str]) -> str:
-        """The path with its variables called by other names, such as `{project_name_or_id}`; for people."""
+        """The path for documentation, with other names for its variables, such as `{project_name_or_id}`."""
         return "".join(
             f"/{{{names[segment.field_path]}}}" if isinstance(segment, Variable) else f"/{segment}"
             for segment in self.segments
@@ -71,10 +71,10 @@ class PathTemplate:
 
 
 def fill(segments: Sequence[str | Variable], values: Sequence[str]) -> str:
-    """Writes a path: the values stand for the variables, in order.
+    """Writes a path; the values replace the variables, in order.
 
-    A value with a slash is encoded twice, as Harbor's clients encode repository names: a proxy that decodes once on its
-    way still leaves one segment.
+    A slash in a value is encoded twice, as Harbor's clients do with repository names. If a proxy decodes the path once,
+    the value is still one segment.
     """
     rest = iter(values)
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""Field values that come as text: in the path, the query and headers."""
+"""Reads field values from text: from the path, the query and headers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.transcode.decoding import wrong_field
 from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, held_type
-from gateway.transcode.values import TEXT_READERS, NotThatValue
+from gateway.transcode.values import TEXT_READERS, InvalidValueError
 
 SetText = Callable[[Any, str, str], None]
-"""The message, the text and the name of the parameter; sets the field."""
+"""Takes the message, the text and the name of the parameter; sets the field."""
 _ReadText = Callable[[str, str], Any]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-# Go's strconv.ParseBool.
+# The texts that Go's strconv.ParseBool accepts.
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
@@ -28,17 +28,17 @@ _BOOLEANS = {
 
 
 def parse_flag(text: str | None) -> bool:
-    """Whether a header such as X-Is-Resource-Name says yes; what it says else is no."""
+    """Whether a header such as X-Is-Resource-Name is true. Any other text counts as false."""
     return text is not None and _BOOLEANS.get(text.strip(), False)
 
 
 def text_setter(field: FieldDescriptor) -> SetText:
-    """Sets a field from a text; a repeated one gets one more value.
+    """The function that sets a field from a text. A repeated field gets one more value.
 
-    An empty text leaves anything but a string as it is: `?public=` says nothing.
+    An empty text changes only string fields: `?public=` leaves a boolean unset.
 
     Raises:
-        ContractError: no text can hold its value.
+        ContractError: a text cannot express the field's value.
     """
     name = field.name
     if field.message_type is not None:
@@ -61,15 +61,15 @@ def _message_setter(field: FieldDescriptor) -> SetText:
     name = field.name
     known = TEXT_READERS.get(held_type(field))
     if known is None or field.is_repeated:
-        raise ContractError(f"{field.full_name}: no text can hold its value")
+        raise ContractError(f"{field.full_name}: a text cannot express its value")
 
     def set_message(message: Any, text: str, parameter: str) -> None:
         if not text:
             return
         try:
             known(text, getattr(message, name))
-        except NotThatValue as why:
-            raise wrong_field(parameter, str(why)) from None
+        except InvalidValueError as error:
+            raise wrong_field(parameter, str(error)) from None
         getattr(message, name).SetInParent()
 
     return set_message

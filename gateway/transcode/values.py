@@ -1,4 +1,4 @@
-"""Well-known types as JSON writes them, both ways."""
+"""Writes the well-known types of protobuf as JSON, and reads them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAXIMUM_EXACT_FLOAT = 2.0**53
 _MAXIMUM_DEPTH = 32
-"""How deep free-form JSON may nest: protobuf's own parsers give up at a hundred messages, two to each level."""
+"""How deep free-form JSON may nest. Each level is two messages, and protobuf's own parsers stop at 100 messages."""
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s", re.ASCII)
 
 
-class NotThatValue(Exception):
-    """A JSON value, or a text, that is none of its field. Says what it must be, after "must be"."""
+class InvalidValueError(Exception):
+    """A JSON value or a text is wrong for its field. The message completes the text "must be …"."""
 
 
 @lru_cache(maxsize=8192)
 def _second(seconds: int) -> str:
-    # Cached: rows of one page were often written in the same second, and formatting is what a page spends most on.
+    # Cached, because formatting times is the most expensive part of a page, and its rows are often of the same second.
     return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")[:19]
 
 
@@ -33,10 +33,10 @@ def write_timestamp(value: Any) -> str:
 
 
 def read_timestamp(value: object, into: Any) -> None:
-    """Reads RFC 3339, in any zone.
+    """Reads a time in RFC 3339, in any time zone.
 
     Raises:
-        NotThatValue: it is none.
+        InvalidValueError: the value is not such a time.
     """
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     try:
@@ -46,7 +46,7 @@ def read_timestamp(value: object, into: Any) -> None:
         into.seconds = (moment - _EPOCH) // timedelta(seconds=1)
         into.nanos = int((match[3] or "").ljust(9, "0"))
     except (ValueError, OverflowError):
-        raise NotThatValue("a time such as 2026-01-01T00:00:00Z") from None
+        raise InvalidValueError("a time such as 2026-01-01T00:00:00Z") from None
 
 
 def write_duration(value: Any) -> str:
@@ -61,25 +61,25 @@ def read_duration(value: object, into: Any) -> None:
     """Reads seconds with an `s`.
 
     Raises:
-        NotThatValue: it is no such text.
+        InvalidValueError: the value is not such a text.
     """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or int(match[2]) > 315_576_000_000:
-        raise NotThatValue('seconds such as "1.5s"')
+        raise InvalidValueError('seconds such as "1.5s"')
     sign = -1 if match[1] else 1
     into.seconds = sign * int(match[2])
     into.nanos = sign * int((match[3] or "").ljust(9, "0"))
 
 
 def write_number(value: float) -> int | float | None:
-    """A whole number without a fraction, as Go and people write it; null for what JSON has no number for."""
+    """A number for JSON. A whole number has no fraction, as in Go; NaN and infinity become null."""
     if value.is_integer() and abs(value) <= _MAXIMUM_EXACT_FLOAT:
         return int(value)
     return value if math.isfinite(value) else None
 
 
 def write_value(value: Any) -> object:
-    """A google.protobuf.Value as what it holds."""
+    """The content of a google.protobuf.Value."""
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return value.string_value
@@ -93,7 +93,7 @@ def write_value(value: Any) -> object:
 
 
 def write_struct(value: Any) -> dict[str, object]:
-    """A google.protobuf.Struct as an object. Sorted, as Go writes maps: protobuf keeps no order."""
+    """A google.protobuf.Struct as an object. Its keys are sorted, as Go does, because protobuf keeps no order."""
     fields = value.fields
     return {key: write_value(fields[key]) for key in sorted(fields)}
 
@@ -107,10 +107,10 @@ def read_value(value: object, into: Any, depth: int = 0) -> None:
     """Reads any JSON value.
 
     Raises:
-        NotThatValue: it nests too deep, or holds a number that is not finite.
+        InvalidValueError: the value nests too deep, or contains a number that is not finite.
     """
     if depth > _MAXIMUM_DEPTH:
-        raise NotThatValue(f"nested no deeper than {_MAXIMUM_DEPTH}")
+        raise InvalidValueError(f"nested at most {_MAXIMUM_DEPTH} levels deep")
     match value:
         case None:
             into.null_value = 0
@@ -132,10 +132,10 @@ def read_struct(value: object, into: Any, depth: int = 0) -> None:
     """Reads an object.
 
     Raises:
-        NotThatValue: it is none, or as `read_value`.
+        InvalidValueError: the value is not an object, or as in `read_value`.
     """
     if not isinstance(value, dict):
-        raise NotThatValue("an object")
+        raise InvalidValueError("an object")
     for key, item in value.items():
         read_value(item, into.fields[key], depth)
 
@@ -144,10 +144,10 @@ def read_list(value: object, into: Any, depth: int = 0) -> None:
     """Reads an array.
 
     Raises:
-        NotThatValue: it is none, or as `read_value`.
+        InvalidValueError: the value is not an array, or as in `read_value`.
     """
     if not isinstance(value, list):
-        raise NotThatValue("an array")
+        raise InvalidValueError("an array")
     for item in value:
         read_value(item, into.values.add(), depth)
 
@@ -158,7 +158,7 @@ def _finite(value: float) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise NotThatValue("a finite number")
+        raise InvalidValueError("a finite number")
     return number
 
 
@@ -169,7 +169,7 @@ WRITERS: Mapping[str, Callable[[Any], Any]] = {
     "google.protobuf.Value": write_value,
     "google.protobuf.ListValue": write_list,
 }
-"""How well-known types are written, by full name. Others of google.protobuf are no part of a REST contract."""
+"""The writers of well-known types, by full name. A REST contract cannot use the other types of google.protobuf."""
 READERS: Mapping[str, Callable[[object, Any], None]] = {
     "google.protobuf.Timestamp": read_timestamp,
     "google.protobuf.Duration": read_duration,
@@ -177,13 +177,13 @@ READERS: Mapping[str, Callable[[object, Any], None]] = {
     "google.protobuf.Value": read_value,
     "google.protobuf.ListValue": read_list,
 }
-"""How they are read."""
+"""The readers of well-known types, by full name."""
 TEXT_READERS = {name: READERS[name] for name in ("google.protobuf.Timestamp", "google.protobuf.Duration")}
-"""Those that one text can hold."""
+"""The readers of the types whose value is one text."""
 
 
-def refuse_foreign(full_name: str) -> str | None:
-    """Why a message type cannot be part of a REST contract; None where it can."""
+def unsupported_reason(full_name: str) -> str | None:
+    """The reason why a message type cannot be part of a REST contract; None if it can."""
     if full_name.startswith("google.protobuf.") and full_name not in WRITERS and full_name != "google.protobuf.Empty":
         return f"{full_name} has no JSON form here"
     return None
