@@ -12,14 +12,12 @@ from authsvc.domain.permission import Permission
 from authsvc.domain.robot import FOR_EVER, NewRobot, ProjectGrant, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_pb2
+from svckit.convert import from_time
 from svckit.errors import FieldViolation, Invalid, Unauthenticated
 from svckit.keys import public_jwk
-from svckit.listing import ListRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
-    from typing import Protocol
 
     from authsvc.domain.access import HeldPermission
     from authsvc.domain.model import Member, Project, Robot, User
@@ -30,12 +28,6 @@ if TYPE_CHECKING:
     from svckit.access.principal import Principal
     from svckit.tokens import Access
     from svckit.trust import TrustedKey
-
-    class _Pages(Protocol):
-        page: int
-        page_size: int
-        page_token: str
-        with_total: bool
 
 
 _PROJECT_LEVEL = "project"
@@ -63,11 +55,6 @@ def known_identity(principal: Principal) -> Identity:
 def to_requester(call: Call) -> Requester:
     """Who asks for a change, by which request. Raises as `known_identity`."""
     return Requester(known_identity(call.principal), call.origin)
-
-
-def to_list_request(pages: _Pages, q: str = "", sort: str = "") -> ListRequest:
-    """What a list request says."""
-    return ListRequest(q, sort, pages.page, pages.page_size, pages.page_token, pages.with_total)
 
 
 def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None:
@@ -131,13 +118,6 @@ def _to_grant(permissions: Iterable[robot_pb2.RobotPermission]) -> ProjectGrant:
             violations=[FieldViolation("permissions", "hold an effect of another kind")],
         )
     return ProjectGrant(projects.pop(), frozenset(Permission(access.resource, access.action) for access in accesses))
-
-
-def from_time(time: datetime) -> Timestamp:
-    """A point in time."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
 
 
 def from_seconds(seconds: int) -> Timestamp:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_member, to_list_request, to_requester
+from authsvc.convert import from_member, to_requester
 from authsvc.domain import member as domain
 from roadstead.auth.v1 import member_service_pb2 as pb
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceServicer
 from svckit.access.call import current_call
-from svckit.errors import NotFound
+from svckit.convert import authorized_project, to_list_request
 from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class MemberServicer(MemberServiceServicer):
         member = await domain.create_member(
             self._ports,
             _requester(),
-            _judged_id(),
+            _project_id(),
             request.role_id,
             user_id=request.member_user.user_id,
             username=request.member_user.username,
@@ -41,23 +41,23 @@ class MemberServicer(MemberServiceServicer):
         return pb.CreateMemberResponse(member=from_member(member))
 
     async def GetMember(self, request: pb.GetMemberRequest, context: Context) -> pb.GetMemberResponse:
-        member = await domain.get_member(self._ports, _judged_id(), request.member_id)
+        member = await domain.get_member(self._ports, _project_id(), request.member_id)
         return pb.GetMemberResponse(member=from_member(member))
 
     async def ListMembers(self, request: pb.ListMembersRequest, context: Context) -> pb.ListMembersResponse:
-        page = await domain.list_members(self._ports, _judged_id(), to_list_request(request), request.entity_name)
+        page = await domain.list_members(self._ports, _project_id(), to_list_request(request), request.entity_name)
         return pb.ListMembersResponse(
             members=map(from_member, page.items), next_page_token=page.next_page_token, total_size=page.total_size
         )
 
     async def UpdateMember(self, request: pb.UpdateMemberRequest, context: Context) -> pb.UpdateMemberResponse:
         member = await domain.update_member(
-            self._ports, _requester(), _judged_id(), request.member_id, request.role_id, etag=request.etag
+            self._ports, _requester(), _project_id(), request.member_id, request.role_id, etag=request.etag
         )
         return pb.UpdateMemberResponse(member=from_member(member))
 
     async def DeleteMember(self, request: pb.DeleteMemberRequest, context: Context) -> pb.DeleteMemberResponse:
-        await domain.delete_member(self._ports, _requester(), _judged_id(), request.member_id)
+        await domain.delete_member(self._ports, _requester(), _project_id(), request.member_id)
         return pb.DeleteMemberResponse()
 
 
@@ -65,9 +65,5 @@ def _requester() -> Requester:
     return to_requester(current_call())
 
 
-def _judged_id() -> int:
-    """The id of the project that the rule of this call was held against."""
-    project = current_call().project
-    if project is None:
-        raise NotFound("PROJECT_UNKNOWN")
-    return project.id
+def _project_id() -> int:
+    return authorized_project(current_call()).id

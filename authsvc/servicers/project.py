@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_list_request, to_requester
+from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_requester
 from authsvc.domain import project as domain
 from authsvc.domain import project_change
 from roadstead.auth.v1 import project_service_pb2 as pb
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceServicer
 from svckit.access.call import current_call
-from svckit.errors import NotFound
+from svckit.convert import authorized_project, to_list_request
 from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class ProjectServicer(ProjectServiceServicer):
 
     async def GetProject(self, request: pb.GetProjectRequest, context: Context) -> pb.GetProjectResponse:
         call = current_call()
-        seen = await domain.get_project(self._ports, identity_of(call.principal), _judged_id())
+        seen = await domain.get_project(self._ports, identity_of(call.principal), _project_id())
         return pb.GetProjectResponse(project=from_seen(seen))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, context: Context) -> pb.ListProjectsResponse:
         page = await domain.list_projects(
             self._ports,
             identity_of(current_call().principal),
-            to_list_request(request, request.q, request.sort),
+            to_list_request(request),
             name=request.name,
             public=request.public if request.HasField("public") else None,
             owner=request.owner,
@@ -72,7 +72,7 @@ class ProjectServicer(ProjectServiceServicer):
             etag=request.etag,
             name=request.name,
         )
-        seen = await project_change.update_project(self._ports, to_requester(current_call()), _judged_id(), change)
+        seen = await project_change.update_project(self._ports, to_requester(current_call()), _project_id(), change)
         return pb.UpdateProjectResponse(project=from_seen(seen))
 
     async def LookUpProject(self, request: pb.LookUpProjectRequest, context: Context) -> pb.LookUpProjectResponse:
@@ -87,9 +87,5 @@ class ProjectServicer(ProjectServiceServicer):
         return pb.DeleteProjectResponse()
 
 
-def _judged_id() -> int:
-    """The id of the project that the rule of this call was held against."""
-    project = current_call().project
-    if project is None:
-        raise NotFound("PROJECT_UNKNOWN")
-    return project.id
+def _project_id() -> int:
+    return authorized_project(current_call()).id

@@ -8,7 +8,6 @@ from authsvc.convert import (
     from_created_robot,
     from_robot,
     known_identity,
-    to_list_request,
     to_new_robot,
     to_requester,
     to_robot_change,
@@ -20,6 +19,7 @@ from roadstead.auth.v1.robot_pb2 import RobotSecret
 from roadstead.auth.v1.robot_service_pb2_grpc import RobotServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
+from svckit.convert import to_list_request
 from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RobotServicer(RobotServiceServicer):
     async def ListRobots(self, request: pb.ListRobotsRequest, context: Context) -> pb.ListRobotsResponse:
         page = await domain.list_robots(
             self._ports,
-            to_list_request(request, request.q, request.sort),
+            to_list_request(request),
             request.project.id if request.project.WhichOneof("ref") == "id" else None,
             request.project.name,
         )

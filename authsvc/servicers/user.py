@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_held, from_user, known_identity, to_list_request, to_requester
+from authsvc.convert import from_held, from_user, known_identity, to_requester
 from authsvc.domain import access as access_domain
 from authsvc.domain import user as domain
 from authsvc.domain import user_change
 from roadstead.auth.v1 import user_service_pb2 as pb
 from roadstead.auth.v1.user_service_pb2_grpc import UserServiceServicer
 from svckit.access.call import current_call
+from svckit.convert import to_list_request
 from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class UserServicer(UserServiceServicer):
         return pb.ListCurrentUserPermissionsResponse(permissions=map(from_held, held))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
-        page = await domain.list_users(self._ports, to_list_request(request, request.q, request.sort))
+        page = await domain.list_users(self._ports, to_list_request(request))
         return pb.ListUsersResponse(
             users=map(from_user, page.items), next_page_token=page.next_page_token, total_size=page.total_size
         )

@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import Project
-from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import member, project, project_setting, robot_permission, user
 from svckit.errors import NotFound
+from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import Robot, RobotState
 from authsvc.domain.permission import Permission
-from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import project, robot, robot_permission
 from svckit.errors import NotFound
+from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:

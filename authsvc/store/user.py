@@ -8,8 +8,8 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import User
-from authsvc.store.listing import count_rows, read_page
 from authsvc.store.tables import user
+from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:

@@ -1,8 +1,15 @@
-from sqlalchemy import select
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+from sqlalchemy import inspect, select, text
 
 from authsvc.store import migrations
-from authsvc.store.tables import metadata, role
+from authsvc.store.tables import change_log, member, metadata, robot, role, user
 from svckit.sql.database import Database
+from svckit.sql.migrate import migrate, migration_folder
+from tests.harness.authsvc import sql_store
 from tests.harness.migrations import assert_migrations_match
 
 
@@ -23,3 +30,51 @@ async def test_the_roles_are_harbors(database: Database) -> None:
         (3, "guest"),
         (5, "limitedGuest"),
     ]
+
+
+def migrations_up_to(revision: str, folder: Path) -> ModuleType:
+    """The history as a program had it whose newest revision this was."""
+    versions = folder / "versions"
+    versions.mkdir()
+    for script in (migration_folder(migrations) / "versions").glob("0*.py"):
+        if script.name[:4] <= revision:
+            shutil.copy(script, versions)
+    history = ModuleType("history")
+    history.HEAD = revision  # type: ignore[attr-defined]
+    history.__path__ = [str(folder)]
+    return history
+
+
+async def test_the_rows_of_an_older_database_stay_and_can_be_updated(database: Database, tmp_path: Path) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    folder = tmp_path / "history"
+    folder.mkdir()
+    await migrate(database, migrations_up_to("0002", folder))
+    async with database.write() as conn:
+        times = {"now": now.replace(tzinfo=None) if database.dialect == "sqlite" else now}
+        for statement in (
+            """INSERT INTO "user" (id, username, realname, comment, password_hash, is_administrator, disabled,
+               create_time, update_time) VALUES (1, 'admin', '', '', 'x', true, false, :now, :now)""",
+            """INSERT INTO project (id, name, owner_id, public, initial_storage_limit_bytes, version, create_time,
+               update_time) VALUES (1, 'library', 1, true, -1, 3, :now, :now)""",
+            "INSERT INTO member (id, project_id, user_id, role_id, create_time) VALUES (1, 1, 1, 1, :now)",
+            """INSERT INTO robot (id, project_id, name, description, disabled, duration_days, secret_hash,
+               creator_kind, creator_id, create_time, update_time)
+               VALUES (1, 1, 'ci', '', false, -1, 'x', 'user', 1, :now, :now)""",
+            """INSERT INTO request (subject, kind, request_id, created_id, create_time)
+               VALUES ('user:1', 'project', 'r', 1, :now)""",
+        ):
+            await conn.execute(text(statement), times)
+        await conn.commit()
+    await migrate(database, migrations)
+    async with database.read() as conn:
+        for table in (user, member, robot):
+            assert (await conn.scalars(select(table.c.version))).all() == [1]
+        assert len((await change_log.position(conn)).epoch) == 32
+        assert (await change_log.position(conn)).revision == 0
+        assert "request" not in await conn.run_sync(lambda sync: inspect(sync).get_table_names())
+    async with sql_store(database).read() as unit:
+        project, found = await unit.projects.get(1), await unit.robots.get(1)
+    assert project is not None
+    assert found is not None
+    assert (project.etag, found.etag, found.full_name) == ("1-3", "1-1", "robot$library+ci")
