@@ -1,7 +1,5 @@
 """Puts authsvc together, and runs it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +30,7 @@ from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcServer
-from svckit.sql.migrate import open_migrated
+from svckit.sql.process import open_needed
 from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
@@ -60,7 +58,12 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
         memory_kib=settings.argon2_memory_kib, passes=settings.argon2_passes, threads=settings.hash_threads
     )
     process.resources.callback(hasher.close)
-    store = await process.enter(open_store(settings))
+    database = await process.enter(open_needed(process, migrations))
+    store = SqlStore(
+        database,
+        robot_name_prefix=settings.robot_name_prefix,
+        idempotency_key_seconds=settings.idempotency_key_seconds,
+    )
     robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
     counters = Counters(process.metrics.registry)
     ports = build_ports(
@@ -73,22 +76,6 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     )
     server = build_server(settings, ports, counters=counters, trust=process.trust, metrics=process.metrics)
     await process.serve(server)
-
-
-@asynccontextmanager
-async def open_store(settings: AuthSettings) -> AsyncIterator[SqlStore]:
-    """The store on its database, with the tables that this program expects.
-
-    Raises:
-        MigrationError: a newer program has run on it.
-        DomainError: UNAVAILABLE; the database does not answer.
-    """
-    async with open_migrated(settings, migrations) as database:
-        yield SqlStore(
-            database,
-            robot_name_prefix=settings.robot_name_prefix,
-            idempotency_key_seconds=settings.idempotency_key_seconds,
-        )
 
 
 def build_ports(

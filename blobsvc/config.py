@@ -24,6 +24,8 @@ class BlobSettings(RpcProcessSettings):
     """Its key pair, which signs tickets and receipts. Made when it is absent. Replicas share one."""
     data_dir: Path = Path("/var/lib/roadstead/blobsvc")
     """The folder of the blobs. Replicas share it, on a file system that has flock and an atomic rename."""
+    reserved_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
+    """While the disk has less room than this, uploads are refused with 507; pulls and deletes go on."""
     upload_expiry_seconds: int = Field(default=7 * _DAY_SECONDS, ge=60)
     """How long an upload may take in all."""
     upload_idle_seconds: int = Field(default=_DAY_SECONDS, ge=60)

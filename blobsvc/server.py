@@ -47,6 +47,8 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
         writing_threads=settings.writing_threads,
     )
     process.resources.callback(store.close)
+    process.needs.require_files("blob store", store.examine)
+    process.needs.keep_free(settings.data_dir, settings.reserved_bytes)
     lifetimes = UploadLifetimes(total_seconds=settings.upload_expiry_seconds, idle_seconds=settings.upload_idle_seconds)
     process.loops.every(settings.upload_sweep_seconds, "expire_uploads", partial(sweep_uploads, store.admin, lifetimes))
     server = build_server(

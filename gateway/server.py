@@ -12,7 +12,8 @@ from hypercorn.logging import Logger
 from quart import Blueprint
 
 from gateway.app import Gateway, Surface
-from gateway.clients.channels import Channels, Readiness, Services
+from gateway.clients.channels import Channels, Services
+from gateway.clients.readiness import Readiness
 from gateway.config import SECTION, GatewaySettings
 from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface

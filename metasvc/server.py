@@ -1,7 +1,5 @@
 """Puts metasvc together, and runs it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,7 +39,7 @@ from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcServer
-from svckit.sql.migrate import open_migrated
+from svckit.sql.process import open_needed
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 
@@ -64,7 +62,8 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         StartError: it cannot; DomainError and OSError likewise.
     """
     settings = process.settings
-    store = await process.enter(open_store(settings))
+    database = await process.enter(open_needed(process, migrations))
+    store = SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
     # Questions about a caller go out with the caller's own token, which authsvc judges.
     checker = RemoteChecker(process.channel("authsvc"))
     ports = build_ports(
@@ -87,18 +86,6 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         metrics=process.metrics,
     )
     await process.serve(server)
-
-
-@asynccontextmanager
-async def open_store(settings: MetaSettings) -> AsyncIterator[SqlStore]:
-    """The store on its database, with the tables that this program expects.
-
-    Raises:
-        MigrationError: a newer program has run on it.
-        DomainError: UNAVAILABLE; the database does not answer.
-    """
-    async with open_migrated(settings, migrations) as database:
-        yield SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
 
 
 def build_ports(

@@ -6,7 +6,7 @@ from typing import cast
 
 from quart import Blueprint, Response, request
 
-from gateway.clients.channels import Readiness
+from gateway.clients.readiness import Readiness
 from gateway.config import GatewaySettings, networks
 from gateway.wire.origin import is_within
 from gateway.wire.request import GatewayRequest
@@ -33,11 +33,11 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
 
     @routes.get("/readyz")
     async def ready() -> Response:
-        """Everything that a request may need serves."""
+        """Everything that a request may need serves. A full disk is no reason to be taken away: pulls go on."""
         _of_this("readyz")
         states = await readiness.check()
-        lines = [f"{service}: {'serving' if serves else 'not serving'}" for service, serves in states.items()]
-        answer = Response("\n".join(lines) + "\n", 200 if all(states.values()) else 503)
+        lines = [f"{service}: {health}\n" for service, health in states.items()]
+        answer = Response("".join(lines), 200 if all(health.serves for health in states.values()) else 503)
         answer.content_type = "text/plain; charset=utf-8"
         if answer.status_code == 503:
             answer.headers["Retry-After"] = "1"

@@ -124,6 +124,17 @@ _TABLE = (
     # Marked by a QuotaFailure on the wire, and never by a RetryInfo: waiting does not help. 403 because docker retries
     # what is 5xx or 429.
     Reason("QUOTA_EXCEEDED", "quota exceeded", 403, "RESOURCE_EXHAUSTED", "DENIED", "DENIED"),
+    # 507 rather than 503: docker shows its user the status line and nothing else, and crane and its like repeat a 503
+    # at once, which frees no disk (docs/decisions/0016).
+    Reason(
+        "STORAGE_FULL",
+        "the registry's disk is full",
+        507,
+        "RESOURCE_EXHAUSTED",
+        "INSUFFICIENT_STORAGE",
+        "STORAGE_FULL",
+        retry_after_seconds=60,
+    ),
     # What the request itself has wrong.
     Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),

@@ -6,7 +6,8 @@ A `server.py` says only what is its own:
         return run_service(SECTION, MailSettings, config, serve)
 
     async def serve(process: ServiceProcess[MailSettings]) -> None:
-        store = await process.enter(open_store(process.settings))
+        database = await process.enter(open_needed(process, migrations))
+        store = SqlStore(database)
         process.loops.every(10.0, "send_mail", partial(send_waiting, store))
         await process.serve(build_server(process, store))
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from svckit.allocator import RETURN_EVERY_SECONDS, return_free_memory
@@ -11,6 +12,7 @@ from svckit.keys import load_or_create
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.process.loops import Loops
+from svckit.process.needs import LOOK_EVERY_SECONDS, Needs
 from svckit.process.settings import ProcessSettings
 from svckit.rpc.channel import DEFAULT_TIMEOUT_SECONDS, open_channel
 from svckit.rpc.lifetime import serve_until_signal
@@ -42,6 +44,7 @@ class ServiceProcess(Generic[S]):
         service_tokens: say to other services who calls.
         verifier: of tokens and documents.
         loops: its background work, which `serve` starts and ends.
+        needs: what it cannot serve without; health says when one of them is away.
     """
 
     def __init__(self, service: str, settings: S, metrics: Metrics, trust: TrustBundle, signer: TokenSigner) -> None:
@@ -54,6 +57,7 @@ class ServiceProcess(Generic[S]):
         self.service_tokens = ServiceTokenSource(signer)
         self.verifier = TokenVerifier(trust, registry_audience=settings.token_service)
         self.loops = Loops(metrics)
+        self.needs = Needs(metrics)
         self.resources = AsyncExitStack()
         """Closed in the order opposite to that of opening, after the server and the loops have ended."""
 
@@ -99,13 +103,17 @@ class ServiceProcess(Generic[S]):
         return channel
 
     async def serve(self, server: RpcServer) -> None:
-        """Serves RPCs, and does the background work, until SIGTERM or SIGINT; then drains.
+        """Serves RPCs, does the background work and looks at the needs, until SIGTERM or SIGINT; then drains.
 
         Raises:
             StartError: it cannot serve.
         """
+        look = partial(self.needs.look, server)
+        if self.needs:
+            self.loops.every(LOOK_EVERY_SECONDS, "look_at_needs", look, waits_first=True)
+        self.resources.callback(self.needs.close)
         async with self.loops.running():
-            await serve_until_signal(server)
+            await serve_until_signal(server, prepare=look)
 
 
 @asynccontextmanager

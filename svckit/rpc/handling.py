@@ -61,9 +61,19 @@ class ServerContext:
         metrics: counts them for Prometheus.
         access_log: the level at which each is logged; None for not at all.
         stream_idle_seconds: how long a client may leave a streamed answer unread.
+        is_full: whether methods that add data are refused at the moment.
     """
 
-    __slots__ = ("access_log", "arrivals", "in_flight", "long_streams", "metrics", "service", "stream_idle_seconds")
+    __slots__ = (
+        "access_log",
+        "arrivals",
+        "in_flight",
+        "is_full",
+        "long_streams",
+        "metrics",
+        "service",
+        "stream_idle_seconds",
+    )
 
     def __init__(
         self,
@@ -83,12 +93,23 @@ class ServerContext:
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.stream_idle_seconds = stream_idle_seconds
+        self.is_full = False
 
 
 class HandledMethod:
     """One method with its gate, ready to be registered."""
 
-    __slots__ = ("_behavior", "_check", "_gate", "_is_long_lived", "_name", "_original", "_parse", "_server")
+    __slots__ = (
+        "_adds_data",
+        "_behavior",
+        "_check",
+        "_gate",
+        "_is_long_lived",
+        "_name",
+        "_original",
+        "_parse",
+        "_server",
+    )
 
     def __init__(
         self,
@@ -99,6 +120,7 @@ class HandledMethod:
         server: ServerContext,
         *,
         is_long_lived: bool = False,
+        adds_data: bool = False,
     ) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
 
@@ -109,6 +131,7 @@ class HandledMethod:
             original: as generated.
             server: what the methods of its server share.
             is_long_lived: whether its calls stay open while nothing happens.
+            adds_data: whether it is refused while the disk is full.
 
         Raises:
             TypeError: if the servicer's method is not asynchronous; where answers are streamed, not an asynchronous
@@ -120,6 +143,7 @@ class HandledMethod:
         self._original = original
         self._server = server
         self._check = check
+        self._adds_data = adds_data
         self._parse = _parser(original)
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
@@ -155,6 +179,8 @@ class HandledMethod:
                 request = self._parse(incoming)
                 # Access comes first: who is not let in hears that, whatever was sent.
                 await gate.admit(call, request)
+                if self._adds_data and server.is_full:
+                    raise error_for("STORAGE_FULL")
                 if self._check is not None:
                     self._check(request, len(incoming))
             if not self._is_long_lived:
@@ -188,6 +214,9 @@ class HandledMethod:
     def _parse_and_check(self, data: bytes) -> Message:
         """One message of a stream. What it raises comes out of the handler's loop over the requests."""
         message = self._parse(data)
+        if self._adds_data and self._server.is_full:
+            # Also in the middle of a stream: one long upload could take all that is reserved.
+            raise error_for("STORAGE_FULL")
         if self._check is not None:
             self._check(message, len(data))
         return message

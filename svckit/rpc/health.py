@@ -1,4 +1,8 @@
-"""gRPC's own health service (grpc.health.v1): NOT_SERVING until the server says otherwise."""
+"""gRPC's own health service (grpc.health.v1): NOT_SERVING until the server says otherwise.
+
+Its answers have no place for a reason. It goes along as trailing metadata of Check, where grpcurl (`-v`) and the
+gateway read it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+REASON_KEY = "x-roadstead-reason"
+"""The metadata that says why: "database" with NOT_SERVING, "disk full" with SERVING. Words that anybody may read."""
+DISK_FULL = "disk full"
 
 _Response = health_pb2.HealthCheckResponse
 # A load balancer watches for as long as it lives; this many are far more than there are balancers.
@@ -30,6 +38,8 @@ class Health(health_pb2_grpc.HealthServicer):
         self._services = frozenset(services) | {""}
         self._serving = False
         self._ending = False
+        self._away: tuple[str, ...] = ()
+        self._is_full = False
         self._changed = asyncio.Event()
         self._watches = 0
 
@@ -37,6 +47,28 @@ class Health(health_pb2_grpc.HealthServicer):
         """Says so from now on, and to who watches."""
         self._serving = serving and not self._ending
         self._tell()
+
+    def set_condition(self, *, away: tuple[str, ...], is_full: bool) -> None:
+        """Says what the server lacks.
+
+        Args:
+            away: what nothing can be served without.
+            is_full: whether it serves, but takes no more data.
+        """
+        if (away, is_full) != (self._away, self._is_full):
+            self._away, self._is_full = away, is_full
+            self._tell()
+
+    @property
+    def reason(self) -> str:
+        """Why it is not serving, or not everything; empty where nothing is wrong."""
+        if self._ending:
+            return "stopping"
+        if self._away:
+            return ", ".join(self._away)
+        if not self._serving:
+            return "starting"
+        return DISK_FULL if self._is_full else ""
 
     def end(self) -> None:
         """Says NOT_SERVING for good, and ends the watches."""
@@ -49,6 +81,8 @@ class Health(health_pb2_grpc.HealthServicer):
         """The status now; NOT_FOUND for a service that is not here."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        if self.reason:
+            context.set_trailing_metadata(((REASON_KEY, self.reason),))
         return _Response(status=self._status(request.service))
 
     async def Watch(  # noqa: N802 - gRPC's name
@@ -74,7 +108,7 @@ class Health(health_pb2_grpc.HealthServicer):
     def _status(self, service: str) -> int:
         if service not in self._services:
             return _Response.SERVICE_UNKNOWN
-        return _Response.SERVING if self._serving else _Response.NOT_SERVING
+        return _Response.SERVING if self._serving and not self._away else _Response.NOT_SERVING
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

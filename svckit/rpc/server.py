@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from roadstead.options.v1 import call_pb2
 from svckit.access.authenticate import BOTH_KINDS, Authenticator
 from svckit.access.call import NoPermissions
 from svckit.access.gate import Gate
@@ -29,7 +30,6 @@ from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
-from svckit.rpc.policy import is_long_lived
 from svckit.rpc.shield import settle_shielded
 from svckit.rpc.streams import LongStreams
 
@@ -156,8 +156,15 @@ class RpcServer:
                 name = f"/{service}/{method}"
                 gate = Gate(read_rule(methods[method]), self._verifier)
                 check = request_check(methods[method].input_type)
+                said = methods[method].GetOptions().Extensions[call_pb2.call]
                 handled = HandledMethod(
-                    name, gate, check, original, self._shared, is_long_lived=is_long_lived(methods[method])
+                    name,
+                    gate,
+                    check,
+                    original,
+                    self._shared,
+                    is_long_lived=said.long_lived,
+                    adds_data=said.adds_data,
                 )
                 self._handlers[name] = handled.handler()
             self._services.append(service)
@@ -197,6 +204,17 @@ class RpcServer:
         """Tells health checks that the server has what it needs, or that it has lost it."""
         if self._health is not None:
             self._health.set_serving(serving=serving)
+
+    def set_condition(self, *, away: tuple[str, ...], is_full: bool) -> None:
+        """Tells health checks what the server lacks, and has calls that add data refused while the disk is full.
+
+        Args:
+            away: names of what nothing can be served without; it is NOT_SERVING while there is one.
+            is_full: whether what adds data is refused. The rest goes on.
+        """
+        self._shared.is_full = is_full
+        if self._health is not None:
+            self._health.set_condition(away=away, is_full=is_full)
 
     async def wait_until_stopped(self) -> None:
         """Returns when the server has stopped; raises what stopped it, if it was not asked to."""

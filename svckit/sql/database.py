@@ -53,6 +53,14 @@ class Database(ABC):
         """A writing unit in which migrations run, alone among all processes. The schema exists in it."""
 
     @abstractmethod
+    async def ping(self) -> None:
+        """Asks the database something cheap, by a connection of the pool that everybody uses.
+
+        Raises:
+            DomainError: as every unit.
+        """
+
+    @abstractmethod
     async def close(self) -> None:
         """Gives up every connection, and the lock of a SQLite file. May be called again."""
 

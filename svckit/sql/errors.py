@@ -10,7 +10,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from svckit.errors import DomainError, Unavailable
+from svckit.errors import DomainError, Unavailable, error_for
 
 Result = TypeVar("Result")
 
@@ -20,11 +20,11 @@ RETRY_AFTER_SECONDS = 1.0
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 # Classes 08 connection exception, 53 insufficient resources, 58 system error; 57P0x: shut down, starting, dropped.
 _DOWN = ("08", "53", "58", "57P")
+_DISK_FULL = "53100"
 _SQLITE_DOWN = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 }
@@ -55,6 +55,8 @@ def domain_errors() -> Iterator[None]:
         state = getattr(error.orig, "sqlstate", None)
         if state in _CONFLICTS:
             raise WriteConflictError from error
+        if _is_full(error, state):
+            raise error_for("STORAGE_FULL") from error
         if _is_down(error, state):
             raise Unavailable(
                 message="the database does not answer", retry_after_seconds=RETRY_AFTER_SECONDS
@@ -65,6 +67,13 @@ def domain_errors() -> Iterator[None]:
 def overloaded() -> DomainError:
     """The error for a unit that waited too long for a connection."""
     return DomainError("OVERLOADED", "too many requests wait for the database", retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _is_full(error: DBAPIError, state: str | None) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        return code is not None and code & _SQLITE_PRIMARY_CODE == sqlite3.SQLITE_FULL
+    return state == _DISK_FULL
 
 
 def _is_down(error: DBAPIError, state: str | None) -> bool:

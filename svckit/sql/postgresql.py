@@ -63,8 +63,7 @@ class PostgresqlDatabase(Database):
         event.listen(engine.sync_engine, "checkout", _refuse_dead)
         database = cls(engine, schema)
         try:
-            async with database.read() as conn:
-                await conn.execute(text("SELECT 1"))
+            await database.ping()
         except BaseException:
             await database.close()
             raise
@@ -97,6 +96,11 @@ class PostgresqlDatabase(Database):
                 if await conn.scalar(known, {"name": self._schema}) is None:
                     await conn.execute(text(f'CREATE SCHEMA "{self._schema}"'))
             yield conn
+
+    async def ping(self) -> None:
+        """See `Database.ping`."""
+        async with self.read() as conn:
+            await conn.execute(text("SELECT 1"))
 
     async def close(self) -> None:
         """See `Database.close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -27,6 +28,15 @@ class DatabaseServiceSettings(RpcProcessSettings):
     """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
     idempotency_key_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 24 * 3600
     """How long a repeat of a create with an idempotency key is answered as the first call was."""
+
+    reserved_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """With SQLite: while the disk has less room than this, calls that add data are refused; reads and deletes go on."""
+
+    @property
+    def sqlite_folder(self) -> Path | None:
+        """The folder of the SQLite file; None where the database is another one."""
+        url = self.database_url.get_secret_value()
+        return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else None
 
     @property
     def is_postgresql(self) -> bool:

@@ -49,7 +49,7 @@ class FileBlobs:
     async def stat(self, key: BlobKey) -> StoredBlob:
         """As the port says."""
         with disk_failures():
-            blob = await self._pool.run(stat_blob_file, self._layout.blob(key), key)
+            blob = await self._pool.run(_stat, self._layout, key)
         if blob is None:
             raise NotFound("BLOB_UNKNOWN")
         return blob
@@ -100,6 +100,14 @@ class FileBlobs:
         return self._pool.run(file.read, position, size)
 
 
+def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
+    blob = stat_blob_file(layout.blob(key), key)
+    if blob is None:
+        # As in `_BlobFile.open`.
+        layout.read_store_id()
+    return blob
+
+
 class _BlobFile:
     """An open file of a blob. One thread at a time; `close` waits for the one that reads."""
 
@@ -114,6 +122,8 @@ class _BlobFile:
         try:
             descriptor = os.open(layout.blob(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
+            # Only a store that is there can say that it lacks a blob; a disk that fell away lacks all of them.
+            layout.read_store_id()
             raise NotFound("BLOB_UNKNOWN") from None
         status = os.fstat(descriptor)
         return cls(descriptor, StoredBlob(key, status.st_size, modified_time(status)))

@@ -20,6 +20,7 @@ from svckit.durable import create_file, sync_folder
 from svckit.oci.digest import ALGORITHMS
 
 _FOLDER_MODE = 0o700
+_STORE_ID = "store-id"
 
 
 class Layout:
@@ -49,12 +50,20 @@ class Layout:
             folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         for folder in (self.blobs, self.root):
             sync_folder(folder)
-        path = self.root / "store-id"
+        path = self.root / _STORE_ID
         if not path.exists():
             # A replica on the same disk may be quicker.
             with suppress(FileExistsError):
                 create_file(path, f"{uuid.uuid4()}\n".encode(), mode=0o600)
-        return path.read_text(encoding="ascii").strip()
+        return self.read_store_id()
+
+    def read_store_id(self) -> str:
+        """The store's id. It blocks.
+
+        Raises:
+            OSError: the store is not there, or must not be read.
+        """
+        return (self.root / _STORE_ID).read_text(encoding="ascii").strip()
 
     def upload(self, upload_id: UploadId) -> Path:
         """The folder of a session."""

@@ -1,5 +1,7 @@
 """One store in one folder."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Self
 
@@ -7,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from blobsvc.store.filesystem.admin import FileBlobAdmin
 from blobsvc.store.filesystem.blobs import FileBlobs
+from blobsvc.store.filesystem.failures import FULL
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.threads import BlockingPool
@@ -31,6 +34,7 @@ class FileStore:
         self.uploads = FileUploads(layout, writing, metrics)
         self.blobs = FileBlobs(layout, reading, metrics)
         self.admin = FileBlobAdmin(layout, writing, self.uploads)
+        self._layout = layout
         self._pools = (reading, writing)
 
     @classmethod
@@ -52,6 +56,23 @@ class FileStore:
         writing = BlockingPool("blob-write", writing_threads)
         store_id = await writing.run(layout.prepare)
         return cls(layout, store_id, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))
+
+    def examine(self) -> None:
+        """See whether the folder is still this store, and files can be made in it. It blocks.
+
+        Raises:
+            OSError: it is not, or they cannot. A full disk is no such case: what is stored can be read.
+        """
+        if self._layout.read_store_id() != self.id:
+            raise OSError(errno.ESTALE, "the folder holds another store")
+        # Beside the sessions, whose names it does not have.
+        probe = self._layout.uploads / f".examined-{os.getpid()}"
+        try:
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            probe.unlink()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     def close(self) -> None:
         """Let what has begun come to its end. Nothing may be asked of the store after it."""

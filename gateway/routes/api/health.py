@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.clients.channels import Readiness
+from gateway.clients.readiness import Readiness, State
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.contracts import PREFIX
 from gateway.transcode.openapi import HandwrittenOperation
@@ -33,14 +33,19 @@ def route(readiness: Readiness) -> HandwrittenRoute:
     async def answer(_exchange: ApiExchange) -> Answer:
         states = await readiness.check()
         components: list[dict[str, str]] = [{"name": "gateway", "status": "healthy"}]
-        for name, serves in states.items():
-            component = {"name": name, "status": "healthy" if serves else "unhealthy"}
-            if not serves:
-                # No more than that: anybody may ask, and a reason would name hosts and sockets.
-                component["error"] = "not serving"
+        for name, health in states.items():
+            # Harbor knows no third status, and clients compare with these two: that a service is degraded is said in
+            # its error. Anybody may ask, so reasons are words such as "database", and name no hosts.
+            component = {"name": name, "status": _status(serves=health.serves)}
+            if health.state is not State.SERVING:
+                component["error"] = str(health)
             components.append(component)
-        status = "healthy" if all(states.values()) else "unhealthy"
+        status = _status(serves=all(health.serves for health in states.values()))
         return Answer.of_json({"status": status, "components": components})
 
     operation = HandwrittenOperation("GET", f"{PREFIX}/health", "getHealth", "Say how the services are", _SCHEMA)
     return HandwrittenRoute(operation, answer, ignores_credentials=True)
+
+
+def _status(*, serves: bool) -> str:
+    return "healthy" if serves else "unhealthy"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from gateway.clients.channels import CONTRACTS, Channels, Readiness, Services
+from gateway.clients.channels import CONTRACTS, Channels, Services
+from gateway.clients.readiness import Readiness
 from gateway.clients.token import TokenClient
 from gateway.config import GatewaySettings, networks
 from gateway.routes.api import description, health, ping, systeminfo

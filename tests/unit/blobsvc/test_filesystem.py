@@ -195,14 +195,13 @@ class FullDisk:
         return written
 
 
-async def test_a_full_disk_is_unavailable_and_the_session_goes_on_once_there_is_room(
+async def test_a_full_disk_is_said_and_the_session_goes_on_once_there_is_room(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id = await started(disk.store.uploads)
     full = FullDisk(monkeypatch, room=1500)
-    with refused("UNAVAILABLE") as refusal:
+    with refused("STORAGE_FULL"):
         await append(disk.store.uploads, upload_id, DATA[:1000], DATA[1000:])
-    assert "full" in refusal.message
     assert await disk.store.uploads.status(upload_id) == 1500
     full.room = 10**9
     assert await append(disk.store.uploads, upload_id, DATA[1500:], offset=1500) == len(DATA)
@@ -212,13 +211,45 @@ async def test_a_full_disk_is_unavailable_and_the_session_goes_on_once_there_is_
     assert disk.counted("blobsvc_rehashed_bytes_total") == 0
 
 
-async def test_a_failure_to_make_a_session_is_unavailable_and_leaves_no_session(
+async def test_a_disk_too_full_for_a_session_is_said_and_leaves_no_session(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "mkdir", _no_space)
-    with refused("UNAVAILABLE"):
+    with refused("STORAGE_FULL"):
         await started(disk.store.uploads)
     assert disk.files() == ["store-id"]
+
+
+async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None:
+    upload_id = await started(disk.store.uploads)
+    await append(disk.store.uploads, upload_id, DATA)
+    blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+    away = disk.root.rename(disk.root.with_name("away"))
+
+    with refused("UNAVAILABLE"):
+        await disk.store.blobs.stat(blob.key)
+    with refused("UNAVAILABLE"):
+        await read(disk.store.blobs, blob.key)
+    with pytest.raises(FileNotFoundError):
+        disk.store.examine()
+
+    away.rename(disk.root)
+    assert await read(disk.store.blobs, blob.key) == DATA
+    disk.store.examine()
+    assert not list((disk.root / "uploads").glob(".examined-*"))
+
+
+def test_a_folder_that_holds_another_store_is_no_store_of_ours(disk: Disk) -> None:
+    (disk.root / "store-id").write_text("another\n")
+
+    with pytest.raises(OSError, match="another store"):
+        disk.store.examine()
+
+
+def test_a_full_disk_does_not_look_like_a_store_that_is_away(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "open", _no_space)
+
+    disk.store.examine()
 
 
 def _no_space(*_: object, **__: object) -> None:

@@ -233,11 +233,16 @@ async def test_the_probes_tell_living_from_ready(house: House) -> None:
     assert (await house.http.get("/healthz")).text == "ok\n"
     ready = await house.http.get("/readyz")
     assert (ready.status_code, set(ready.text.splitlines())) == (200, {f"{name}: serving" for name in RPC_SERVICES})
-    house.servers["blobsvc"].set_serving(serving=False)
+    house.servers["blobsvc"].set_condition(away=(), is_full=True)
+    await asyncio.sleep(1.1)
+    degraded = await house.http.get("/readyz")
+    assert degraded.status_code == 200
+    assert "blobsvc: degraded (disk full)" in degraded.text.splitlines()
+    house.servers["blobsvc"].set_condition(away=("blob store",), is_full=False)
     await asyncio.sleep(1.1)
     not_ready = await house.http.get("/readyz")
-    assert not_ready.status_code == 503
-    assert "blobsvc: not serving" in not_ready.text
+    assert (not_ready.status_code, not_ready.headers["Retry-After"]) == (503, "1")
+    assert "blobsvc: not serving (blob store)" in not_ready.text.splitlines()
     assert (await house.http.get("/nothing")).status_code == 404
     assert (await house.http.post("/healthz")).status_code == 405
 

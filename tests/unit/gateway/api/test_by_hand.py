@@ -34,7 +34,23 @@ async def test_health_says_which_service_is_ill_and_no_more(api: Api) -> None:
     answer = await api.http.get("/health")
     assert answer.status_code == 200
     assert answer.json()["status"] == "unhealthy"
-    assert {"name": "blobsvc", "status": "unhealthy", "error": "not serving"} in answer.json()["components"]
+    assert {"name": "blobsvc", "status": "unhealthy", "error": "not serving (not reachable)"} in answer.json()[
+        "components"
+    ]
+
+
+async def test_health_says_why_in_words_of_ours(api: Api) -> None:
+    api.servers["metasvc"].set_condition(away=("database",), is_full=True)
+    answer = (await api.http.get("/health")).json()
+    assert answer["status"] == "unhealthy"
+    assert {"name": "metasvc", "status": "unhealthy", "error": "not serving (database)"} in answer["components"]
+
+
+async def test_a_full_disk_is_told_and_leaves_everything_healthy(api: Api) -> None:
+    api.servers["blobsvc"].set_condition(away=(), is_full=True)
+    answer = (await api.http.get("/health")).json()
+    assert answer["status"] == "healthy"
+    assert {"name": "blobsvc", "status": "healthy", "error": "degraded (disk full)"} in answer["components"]
 
 
 async def test_systeminfo_tells_nobody_more_than_how_to_log_in(api: Api) -> None:

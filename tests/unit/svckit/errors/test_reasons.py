@@ -70,8 +70,8 @@ def test_every_grpc_code_of_the_table_exists() -> None:
     assert {reason.grpc_code for reason in REASONS.values()} <= {code.name for code in grpc.StatusCode}
 
 
-def test_what_answers_429_or_503_says_when_to_come_back() -> None:
-    waiting = {reason.name for reason in REASONS.values() if reason.http_status in (429, 503)}
+def test_what_answers_429_or_503_or_507_says_when_to_come_back() -> None:
+    waiting = {reason.name for reason in REASONS.values() if reason.http_status in (429, 503, 507)}
     assert waiting == {reason.name for reason in REASONS.values() if reason.retry_after_seconds is not None}
 
 

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from svckit.access.rules import RuleError
 from svckit.bounds import BoundsError
 from svckit.errors import DomainError
+from svckit.errors.status import from_rpc_error
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings, shielded
 from svckit.rpc.listening import ListenError
@@ -189,6 +190,62 @@ async def test_health_says_not_serving_until_told_and_watches_see_it_change(star
         assert (await watch.read()).status == _Status.NOT_SERVING
         assert await watch.read() is grpc.aio.EOF
         await asyncio.wait_for(draining, 5)
+
+
+async def test_health_says_why_it_is_not_serving_and_comes_back_by_itself(start_server: Any) -> None:
+    server = await start_server()
+    async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+
+        async def told() -> tuple[int, str | None]:
+            call = health.Check(health_pb2.HealthCheckRequest())
+            answer = await call
+            return answer.status, dict(await call.trailing_metadata()).get("x-roadstead-reason")
+
+        assert await told() == (_Status.NOT_SERVING, "starting")
+        server.set_serving()
+        assert await told() == (_Status.SERVING, None)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == _Status.SERVING
+        server.set_condition(away=("database", "blob store"), is_full=True)
+        assert (await watch.read()).status == _Status.NOT_SERVING
+        assert await told() == (_Status.NOT_SERVING, "database, blob store")
+        server.set_condition(away=(), is_full=True)
+        assert (await watch.read()).status == _Status.SERVING
+        assert await told() == (_Status.SERVING, "disk full")
+        server.set_condition(away=(), is_full=False)
+        assert await told() == (_Status.SERVING, None)
+
+
+async def test_a_full_disk_refuses_what_adds_data_and_nothing_else(
+    start_server: Any, installation: Installation
+) -> None:
+    server = await start_server()
+    server.set_condition(away=(), is_full=True)
+    ticket = guarded_pb2.Request(document=installation.ticket())
+    bearer = (("authorization", f"Bearer {installation.user(1)}"),)
+    async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+        stub = guarded_pb2_grpc.GuardedStub(channel)
+        await stub.Public(guarded_pb2.Request())
+        with pytest.raises(grpc.aio.AioRpcError) as one:
+            await stub.CreateUser(guarded_pb2.Request(), metadata=bearer)
+        assert from_rpc_error(one.value).reason == "STORAGE_FULL"
+        assert one.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # Who is not let in hears that, and not how the disk is.
+        with pytest.raises(grpc.aio.AioRpcError) as stranger:
+            await stub.CreateUser(guarded_pb2.Request())
+        assert from_rpc_error(stranger.value).reason == "UNAUTHORIZED"
+        server.set_condition(away=(), is_full=False)
+        await stub.CreateUser(guarded_pb2.Request(), metadata=bearer)
+        # A stream that is under way is ended as well.
+        writing = stub.WriteUpload()
+        await writing.write(ticket)
+        await writing.write(guarded_pb2.Request(data=b"x"))
+        server.set_condition(away=(), is_full=True)
+        await writing.write(guarded_pb2.Request(data=b"y"))
+        with pytest.raises(grpc.aio.AioRpcError) as stream:
+            await writing
+        assert from_rpc_error(stream.value).reason == "STORAGE_FULL"
 
 
 async def test_reflection_is_there_when_switched_on_only(start_server: Any, socket_dir: Path) -> None:

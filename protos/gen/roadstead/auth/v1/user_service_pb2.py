@@ -26,9 +26,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.auth.v1 import user_pb2 as roadstead_dot_auth_dot_v1_dot_user__pb2
+from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/auth/v1/user_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/auth/v1/user.proto\"\x87\x01\n\x11\x43reateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08realname\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\"8\n\x0fGetUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"\x17\n\x15GetCurrentUserRequest\"?\n\x16GetCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"D\n!ListCurrentUserPermissionsRequest\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x10\n\x08relative\x18\x02 \x01(\x08\"X\n\"ListCurrentUserPermissionsResponse\x12\x32\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1d.roadstead.auth.v1.Permission\"t\n\x10ListUsersRequest\x12\t\n\x01q\x18\x01 \x01(\t\x12\x0c\n\x04sort\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"h\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.roadstead.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x96\x01\n\x11UpdateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x12\n\x05\x65mail\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08realname\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07\x63omment\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x05 \x01(\tB\x08\n\x06_emailB\x0b\n\t_realnameB\n\n\x08_comment\";\n\x12UpdateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"I\n\x16SetUserDisabledRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"@\n\x17SetUserDisabledResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"b\n\x1bSetUserAdministratorRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12$\n\radministrator\x18\x02 \x01(\x08R\rsysadmin_flag\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"E\n\x1cSetUserAdministratorResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"b\n\x19\x43hangeUserPasswordRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x19\n\x0cold_password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x03 \x01(\tB\x03\x80\x01\x01\"\x1c\n\x1a\x43hangeUserPasswordResponse\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\"\x14\n\x12\x44\x65leteUserResponse2\xef\x0e\n\x0bUserService\x12\xe6\x01\n\nCreateUser\x12$.roadstead.auth.v1.CreateUserRequest\x1a%.roadstead.auth.v1.CreateUserResponse\"\x8a\x01\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06\x63reate\xd2\xf3\x18U\x10\xc9\x01\x1a\x1e/api/v2.0/users/{user.user_id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\ncreateUser\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v2.0/users:\x01*\x12\x98\x01\n\x07GetUser\x12!.roadstead.auth.v1.GetUserRequest\x1a\".roadstead.auth.v1.GetUserResponse\"F\x90\x02\x01\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\t2\x07getUser\x82\xd3\xe4\x93\x02!\x12\x19/api/v2.0/users/{user_id}b\x04user\x12\xad\x01\n\x0eGetCurrentUser\x12(.roadstead.auth.v1.GetCurrentUserRequest\x1a).roadstead.auth.v1.GetCurrentUserResponse\"F\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x14\x32\x12getCurrentUserInfo\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v2.0/users/currentb\x04user\x12\xeb\x01\n\x1aListCurrentUserPermissions\x12\x34.roadstead.auth.v1.ListCurrentUserPermissionsRequest\x1a\x35.roadstead.auth.v1.ListCurrentUserPermissionsResponse\"`\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x1b\x32\x19getCurrentUserPermissions\x82\xd3\xe4\x93\x02\x32\x12#/api/v2.0/users/current/permissionsb\x0bpermissions\x12\x9a\x01\n\tListUsers\x12#.roadstead.auth.v1.ListUsersRequest\x1a$.roadstead.auth.v1.ListUsersResponse\"B\x90\x02\x01\xca\xf3\x18\x0e*\x0c\n\x04user\x12\x04list\xd2\xf3\x18\x0b\x32\tlistUsers\x82\xd3\xe4\x93\x02\x18\x12\x0f/api/v2.0/usersb\x05users\x12\xbc\x01\n\nUpdateUser\x12$.roadstead.auth.v1.UpdateUserRequest\x1a%.roadstead.auth.v1.UpdateUserResponse\"a\x90\x02\x02\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\' \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x11updateUserProfile\x82\xd3\xe4\x93\x02\x1e\x1a\x19/api/v2.0/users/{user_id}:\x01*\x12\x81\x01\n\x0fSetUserDisabled\x12).roadstead.auth.v1.SetUserDisabledRequest\x1a*.roadstead.auth.v1.SetUserDisabledResponse\"\x17\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06update\x12\xe6\x01\n\x14SetUserAdministrator\x12..roadstead.auth.v1.SetUserAdministratorRequest\x1a/.roadstead.auth.v1.SetUserAdministratorResponse\"m\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06update\xd2\xf3\x18% \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0fsetUserSysAdmin\x82\xd3\xe4\x93\x02\'\x1a\"/api/v2.0/users/{user_id}/sysadmin:\x01*\x12\xcc\x01\n\x12\x43hangeUserPassword\x12,.roadstead.auth.v1.ChangeUserPasswordRequest\x1a-.roadstead.auth.v1.ChangeUserPasswordResponse\"Y\x90\x02\x00\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\x16 \x01\x32\x12updateUserPassword\x82\xd3\xe4\x93\x02\'\x1a\"/api/v2.0/users/{user_id}/password:\x01*\x12\xa5\x01\n\nDeleteUser\x12$.roadstead.auth.v1.DeleteUserRequest\x1a%.roadstead.auth.v1.DeleteUserResponse\"J\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06\x64\x65lete\xd2\xf3\x18\x0e \x01\x32\ndeleteUser\x82\xd3\xe4\x93\x02\x1b*\x19/api/v2.0/users/{user_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/auth/v1/user_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/auth/v1/user.proto\x1a\x1froadstead/options/v1/call.proto\"\x87\x01\n\x11\x43reateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08realname\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\";\n\x12\x43reateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"!\n\x0eGetUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\"8\n\x0fGetUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"\x17\n\x15GetCurrentUserRequest\"?\n\x16GetCurrentUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"D\n!ListCurrentUserPermissionsRequest\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x10\n\x08relative\x18\x02 \x01(\x08\"X\n\"ListCurrentUserPermissionsResponse\x12\x32\n\x0bpermissions\x18\x01 \x03(\x0b\x32\x1d.roadstead.auth.v1.Permission\"t\n\x10ListUsersRequest\x12\t\n\x01q\x18\x01 \x01(\t\x12\x0c\n\x04sort\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"h\n\x11ListUsersResponse\x12&\n\x05users\x18\x01 \x03(\x0b\x32\x17.roadstead.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x96\x01\n\x11UpdateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x12\n\x05\x65mail\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08realname\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07\x63omment\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x05 \x01(\tB\x08\n\x06_emailB\x0b\n\t_realnameB\n\n\x08_comment\";\n\x12UpdateUserResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"I\n\x16SetUserDisabledRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"@\n\x17SetUserDisabledResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"b\n\x1bSetUserAdministratorRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12$\n\radministrator\x18\x02 \x01(\x08R\rsysadmin_flag\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"E\n\x1cSetUserAdministratorResponse\x12%\n\x04user\x18\x01 \x01(\x0b\x32\x17.roadstead.auth.v1.User\"b\n\x19\x43hangeUserPasswordRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\x12\x19\n\x0cold_password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cnew_password\x18\x03 \x01(\tB\x03\x80\x01\x01\"\x1c\n\x1a\x43hangeUserPasswordResponse\"$\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\x03\"\x14\n\x12\x44\x65leteUserResponse2\xf5\x0e\n\x0bUserService\x12\xec\x01\n\nCreateUser\x12$.roadstead.auth.v1.CreateUserRequest\x1a%.roadstead.auth.v1.CreateUserResponse\"\x90\x01\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06\x63reate\xd2\xf3\x18U\x10\xc9\x01\x1a\x1e/api/v2.0/users/{user.user_id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\ncreateUser\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v2.0/users:\x01*\x12\x98\x01\n\x07GetUser\x12!.roadstead.auth.v1.GetUserRequest\x1a\".roadstead.auth.v1.GetUserResponse\"F\x90\x02\x01\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\t2\x07getUser\x82\xd3\xe4\x93\x02!\x12\x19/api/v2.0/users/{user_id}b\x04user\x12\xad\x01\n\x0eGetCurrentUser\x12(.roadstead.auth.v1.GetCurrentUserRequest\x1a).roadstead.auth.v1.GetCurrentUserResponse\"F\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x14\x32\x12getCurrentUserInfo\x82\xd3\xe4\x93\x02\x1f\x12\x17/api/v2.0/users/currentb\x04user\x12\xeb\x01\n\x1aListCurrentUserPermissions\x12\x34.roadstead.auth.v1.ListCurrentUserPermissionsRequest\x1a\x35.roadstead.auth.v1.ListCurrentUserPermissionsResponse\"`\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x1b\x32\x19getCurrentUserPermissions\x82\xd3\xe4\x93\x02\x32\x12#/api/v2.0/users/current/permissionsb\x0bpermissions\x12\x9a\x01\n\tListUsers\x12#.roadstead.auth.v1.ListUsersRequest\x1a$.roadstead.auth.v1.ListUsersResponse\"B\x90\x02\x01\xca\xf3\x18\x0e*\x0c\n\x04user\x12\x04list\xd2\xf3\x18\x0b\x32\tlistUsers\x82\xd3\xe4\x93\x02\x18\x12\x0f/api/v2.0/usersb\x05users\x12\xbc\x01\n\nUpdateUser\x12$.roadstead.auth.v1.UpdateUserRequest\x1a%.roadstead.auth.v1.UpdateUserResponse\"a\x90\x02\x02\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\' \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x11updateUserProfile\x82\xd3\xe4\x93\x02\x1e\x1a\x19/api/v2.0/users/{user_id}:\x01*\x12\x81\x01\n\x0fSetUserDisabled\x12).roadstead.auth.v1.SetUserDisabledRequest\x1a*.roadstead.auth.v1.SetUserDisabledResponse\"\x17\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06update\x12\xe6\x01\n\x14SetUserAdministrator\x12..roadstead.auth.v1.SetUserAdministratorRequest\x1a/.roadstead.auth.v1.SetUserAdministratorResponse\"m\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06update\xd2\xf3\x18% \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0fsetUserSysAdmin\x82\xd3\xe4\x93\x02\'\x1a\"/api/v2.0/users/{user_id}/sysadmin:\x01*\x12\xcc\x01\n\x12\x43hangeUserPassword\x12,.roadstead.auth.v1.ChangeUserPasswordRequest\x1a-.roadstead.auth.v1.ChangeUserPasswordResponse\"Y\x90\x02\x00\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\x16 \x01\x32\x12updateUserPassword\x82\xd3\xe4\x93\x02\'\x1a\"/api/v2.0/users/{user_id}/password:\x01*\x12\xa5\x01\n\nDeleteUser\x12$.roadstead.auth.v1.DeleteUserRequest\x1a%.roadstead.auth.v1.DeleteUserResponse\"J\x90\x02\x02\xca\xf3\x18\x10*\x0e\n\x04user\x12\x06\x64\x65lete\xd2\xf3\x18\x0e \x01\x32\ndeleteUser\x82\xd3\xe4\x93\x02\x1b*\x19/api/v2.0/users/{user_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEUSERPASSWORDREQUEST'].fields_by_name['new_password']._loaded_options = None
   _globals['_CHANGEUSERPASSWORDREQUEST'].fields_by_name['new_password']._serialized_options = b'\200\001\001'
   _globals['_USERSERVICE'].methods_by_name['CreateUser']._loaded_options = None
-  _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\220\002\002\312\363\030\020*\016\n\004user\022\006create\322\363\030U\020\311\001\032\036/api/v2.0/users/{user.user_id} \001*\"\n\017Idempotency-Key\022\017idempotency_key2\ncreateUser\202\323\344\223\002\024\"\017/api/v2.0/users:\001*'
+  _globals['_USERSERVICE'].methods_by_name['CreateUser']._serialized_options = b'\220\002\002\312\363\030\020*\016\n\004user\022\006create\322\363\030U\020\311\001\032\036/api/v2.0/users/{user.user_id} \001*\"\n\017Idempotency-Key\022\017idempotency_key2\ncreateUser\342\363\030\002\030\001\202\323\344\223\002\024\"\017/api/v2.0/users:\001*'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\220\002\001\312\363\030\013:\t\n\007user_id\322\363\030\t2\007getUser\202\323\344\223\002!\022\031/api/v2.0/users/{user_id}b\004user'
   _globals['_USERSERVICE'].methods_by_name['GetCurrentUser']._loaded_options = None
@@ -61,46 +62,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['ChangeUserPassword']._serialized_options = b'\220\002\000\312\363\030\013:\t\n\007user_id\322\363\030\026 \0012\022updateUserPassword\202\323\344\223\002\'\032\"/api/v2.0/users/{user_id}/password:\001*'
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\220\002\002\312\363\030\020*\016\n\004user\022\006delete\322\363\030\016 \0012\ndeleteUser\202\323\344\223\002\033*\031/api/v2.0/users/{user_id}'
-  _globals['_CREATEUSERREQUEST']._serialized_start=184
-  _globals['_CREATEUSERREQUEST']._serialized_end=319
-  _globals['_CREATEUSERRESPONSE']._serialized_start=321
-  _globals['_CREATEUSERRESPONSE']._serialized_end=380
-  _globals['_GETUSERREQUEST']._serialized_start=382
-  _globals['_GETUSERREQUEST']._serialized_end=415
-  _globals['_GETUSERRESPONSE']._serialized_start=417
-  _globals['_GETUSERRESPONSE']._serialized_end=473
-  _globals['_GETCURRENTUSERREQUEST']._serialized_start=475
-  _globals['_GETCURRENTUSERREQUEST']._serialized_end=498
-  _globals['_GETCURRENTUSERRESPONSE']._serialized_start=500
-  _globals['_GETCURRENTUSERRESPONSE']._serialized_end=563
-  _globals['_LISTCURRENTUSERPERMISSIONSREQUEST']._serialized_start=565
-  _globals['_LISTCURRENTUSERPERMISSIONSREQUEST']._serialized_end=633
-  _globals['_LISTCURRENTUSERPERMISSIONSRESPONSE']._serialized_start=635
-  _globals['_LISTCURRENTUSERPERMISSIONSRESPONSE']._serialized_end=723
-  _globals['_LISTUSERSREQUEST']._serialized_start=725
-  _globals['_LISTUSERSREQUEST']._serialized_end=841
-  _globals['_LISTUSERSRESPONSE']._serialized_start=843
-  _globals['_LISTUSERSRESPONSE']._serialized_end=947
-  _globals['_UPDATEUSERREQUEST']._serialized_start=950
-  _globals['_UPDATEUSERREQUEST']._serialized_end=1100
-  _globals['_UPDATEUSERRESPONSE']._serialized_start=1102
-  _globals['_UPDATEUSERRESPONSE']._serialized_end=1161
-  _globals['_SETUSERDISABLEDREQUEST']._serialized_start=1163
-  _globals['_SETUSERDISABLEDREQUEST']._serialized_end=1236
-  _globals['_SETUSERDISABLEDRESPONSE']._serialized_start=1238
-  _globals['_SETUSERDISABLEDRESPONSE']._serialized_end=1302
-  _globals['_SETUSERADMINISTRATORREQUEST']._serialized_start=1304
-  _globals['_SETUSERADMINISTRATORREQUEST']._serialized_end=1402
-  _globals['_SETUSERADMINISTRATORRESPONSE']._serialized_start=1404
-  _globals['_SETUSERADMINISTRATORRESPONSE']._serialized_end=1473
-  _globals['_CHANGEUSERPASSWORDREQUEST']._serialized_start=1475
-  _globals['_CHANGEUSERPASSWORDREQUEST']._serialized_end=1573
-  _globals['_CHANGEUSERPASSWORDRESPONSE']._serialized_start=1575
-  _globals['_CHANGEUSERPASSWORDRESPONSE']._serialized_end=1603
-  _globals['_DELETEUSERREQUEST']._serialized_start=1605
-  _globals['_DELETEUSERREQUEST']._serialized_end=1641
-  _globals['_DELETEUSERRESPONSE']._serialized_start=1643
-  _globals['_DELETEUSERRESPONSE']._serialized_end=1663
-  _globals['_USERSERVICE']._serialized_start=1666
-  _globals['_USERSERVICE']._serialized_end=3569
+  _globals['_CREATEUSERREQUEST']._serialized_start=217
+  _globals['_CREATEUSERREQUEST']._serialized_end=352
+  _globals['_CREATEUSERRESPONSE']._serialized_start=354
+  _globals['_CREATEUSERRESPONSE']._serialized_end=413
+  _globals['_GETUSERREQUEST']._serialized_start=415
+  _globals['_GETUSERREQUEST']._serialized_end=448
+  _globals['_GETUSERRESPONSE']._serialized_start=450
+  _globals['_GETUSERRESPONSE']._serialized_end=506
+  _globals['_GETCURRENTUSERREQUEST']._serialized_start=508
+  _globals['_GETCURRENTUSERREQUEST']._serialized_end=531
+  _globals['_GETCURRENTUSERRESPONSE']._serialized_start=533
+  _globals['_GETCURRENTUSERRESPONSE']._serialized_end=596
+  _globals['_LISTCURRENTUSERPERMISSIONSREQUEST']._serialized_start=598
+  _globals['_LISTCURRENTUSERPERMISSIONSREQUEST']._serialized_end=666
+  _globals['_LISTCURRENTUSERPERMISSIONSRESPONSE']._serialized_start=668
+  _globals['_LISTCURRENTUSERPERMISSIONSRESPONSE']._serialized_end=756
+  _globals['_LISTUSERSREQUEST']._serialized_start=758
+  _globals['_LISTUSERSREQUEST']._serialized_end=874
+  _globals['_LISTUSERSRESPONSE']._serialized_start=876
+  _globals['_LISTUSERSRESPONSE']._serialized_end=980
+  _globals['_UPDATEUSERREQUEST']._serialized_start=983
+  _globals['_UPDATEUSERREQUEST']._serialized_end=1133
+  _globals['_UPDATEUSERRESPONSE']._serialized_start=1135
+  _globals['_UPDATEUSERRESPONSE']._serialized_end=1194
+  _globals['_SETUSERDISABLEDREQUEST']._serialized_start=1196
+  _globals['_SETUSERDISABLEDREQUEST']._serialized_end=1269
+  _globals['_SETUSERDISABLEDRESPONSE']._serialized_start=1271
+  _globals['_SETUSERDISABLEDRESPONSE']._serialized_end=1335
+  _globals['_SETUSERADMINISTRATORREQUEST']._serialized_start=1337
+  _globals['_SETUSERADMINISTRATORREQUEST']._serialized_end=1435
+  _globals['_SETUSERADMINISTRATORRESPONSE']._serialized_start=1437
+  _globals['_SETUSERADMINISTRATORRESPONSE']._serialized_end=1506
+  _globals['_CHANGEUSERPASSWORDREQUEST']._serialized_start=1508
+  _globals['_CHANGEUSERPASSWORDREQUEST']._serialized_end=1606
+  _globals['_CHANGEUSERPASSWORDRESPONSE']._serialized_start=1608
+  _globals['_CHANGEUSERPASSWORDRESPONSE']._serialized_end=1636
+  _globals['_DELETEUSERREQUEST']._serialized_start=1638
+  _globals['_DELETEUSERREQUEST']._serialized_end=1674
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1676
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1696
+  _globals['_USERSERVICE']._serialized_start=1699
+  _globals['_USERSERVICE']._serialized_end=3608
 # @@protoc_insertion_point(module_scope)

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import manifest_pb2 as roadstead_dot_meta_dot_v1_dot_manifest__pb2
+from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\"U\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\x97\x01\n\x12PutManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x10\n\x08if_match\x18\x06 \x03(\t\x12\x15\n\rif_none_match\x18\x07 \x03(\t\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\">\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteManifestResponse2\xc0\x03\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x85\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"\'\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a\x1froadstead/options/v1/call.proto\"U\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\x97\x01\n\x12PutManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x10\n\x08if_match\x18\x06 \x03(\t\x12\x15\n\rif_none_match\x18\x07 \x03(\t\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\">\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteManifestResponse2\xc6\x03\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x8b\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +37,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
   _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._loaded_options = None
-  _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository'
+  _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository\342\363\030\002\030\001'
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._serialized_options = b'\220\002\002\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=129
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=214
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=216
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=288
-  _globals['_PUTMANIFESTREQUEST']._serialized_start=291
-  _globals['_PUTMANIFESTREQUEST']._serialized_end=442
-  _globals['_PUTMANIFESTRESPONSE']._serialized_start=444
-  _globals['_PUTMANIFESTRESPONSE']._serialized_end=536
-  _globals['_DELETEMANIFESTREQUEST']._serialized_start=538
-  _globals['_DELETEMANIFESTREQUEST']._serialized_end=600
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=602
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=626
-  _globals['_MANIFESTSERVICE']._serialized_start=629
-  _globals['_MANIFESTSERVICE']._serialized_end=1077
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=162
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=247
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=249
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=321
+  _globals['_PUTMANIFESTREQUEST']._serialized_start=324
+  _globals['_PUTMANIFESTREQUEST']._serialized_end=475
+  _globals['_PUTMANIFESTRESPONSE']._serialized_start=477
+  _globals['_PUTMANIFESTRESPONSE']._serialized_end=569
+  _globals['_DELETEMANIFESTREQUEST']._serialized_start=571
+  _globals['_DELETEMANIFESTREQUEST']._serialized_end=633
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=635
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=659
+  _globals['_MANIFESTSERVICE']._serialized_start=662
+  _globals['_MANIFESTSERVICE']._serialized_end=1116
 # @@protoc_insertion_point(module_scope)

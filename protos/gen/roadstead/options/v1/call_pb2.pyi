@@ -26,6 +26,7 @@ class CallRule(_message.Message):
 
     TAKES_LONG_FIELD_NUMBER: _builtins.int
     LONG_LIVED_FIELD_NUMBER: _builtins.int
+    ADDS_DATA_FIELD_NUMBER: _builtins.int
     takes_long: _builtins.bool
     """Whether the RPC hashes or copies, so that it takes as long as its bytes need: channels set no deadline of their own."""
     long_lived: _builtins.bool
@@ -33,15 +34,20 @@ class CallRule(_message.Message):
     their answers. Servers count it apart from the calls in flight, and end it with UNAVAILABLE and the reason GOING_AWAY
     when they stop; so the request says where to begin, and each answer where to go on.
     """
+    adds_data: _builtins.bool
+    """Whether the RPC adds data, so that it is refused with STORAGE_FULL while the disk is full. Reads and deletes go on, and
+    so do changes of what is there: who has to lock somebody out must be able to.
+    """
     def __init__(
         self,
         *,
         takes_long: _builtins.bool = ...,
         long_lived: _builtins.bool = ...,
+        adds_data: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["long_lived", b"long_lived", "takes_long", b"takes_long"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_data", b"adds_data", "long_lived", b"long_lived", "takes_long", b"takes_long"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,144 @@
+"""What a service needs to do its work, looked at again and again while it serves.
+
+A need that is away makes the service say NOT_SERVING, with the need's name as the reason, until it is back. A disk with
+little room left makes it *degraded*: it serves, and refuses only what would add data. Nobody restarts for either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import Gauge
+
+from svckit.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from svckit.metrics import Metrics
+    from svckit.rpc.server import RpcServer
+
+LOOK_EVERY_SECONDS = 1.0
+"""With the next, and the second for which the gateway remembers an answer: /readyz tells within five."""
+LOOK_SECONDS = 2.0
+"""A look that takes longer counts as one that failed."""
+
+# A disk that was full counts as free again only with a quarter more than what is reserved, or a service at the edge
+# would change its mind with every upload.
+_FREE_AGAIN = 1.25
+_FEWEST_FILES = 256
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Need:
+    name: str
+    look: Callable[[], Awaitable[object]]
+    # A look that has not come to its end, however often it was cancelled.
+    pending: asyncio.Future[object] | None = None
+    is_there: bool | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Disk:
+    folder: Path
+    reserved_bytes: int
+    is_full: bool = False
+
+
+class Needs:
+    """The needs of one process. `ServiceProcess.serve` looks at them."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Needs nothing yet."""
+        self._needs: list[_Need] = []
+        self._disks: list[_Disk] = []
+        self._service = metrics.service
+        self._ok = Gauge(
+            "need_ok",
+            "1 while what the service needs is there; 0 while it is away, or the disk is full",
+            ("service", "need"),
+            registry=metrics.registry,
+        )
+        # One thread: a disk that answers nothing, such as a network's, would take one thread after the other.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="needs")
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self._needs or self._disks)
+
+    def require(self, name: str, look: Callable[[], Awaitable[object]]) -> None:
+        """Adds a need without which nothing can be served.
+
+        Args:
+            name: "database", "blob store": what anybody may read as the reason, so it says nothing of our insides.
+            look: a cheap look at the real thing, which raises where it is away.
+        """
+        self._needs.append(_Need(name, look))
+
+    def require_files(self, name: str, look: Callable[[], object]) -> None:
+        """As `require`, for a look that blocks; it runs in a thread."""
+        self.require(name, lambda: asyncio.get_running_loop().run_in_executor(self._thread, look))
+
+    def keep_free(self, folder: Path, reserved_bytes: int) -> None:
+        """Has calls that add data refused while the disk of a folder has less room than this."""
+        self._disks.append(_Disk(folder, reserved_bytes))
+
+    async def look(self, server: RpcServer) -> None:
+        """Looks at everything once, and tells the server what is away."""
+        await asyncio.gather(*map(self._look_at_need, self._needs), *map(self._look_at_disk, self._disks))
+        server.set_condition(
+            away=tuple(need.name for need in self._needs if not need.is_there),
+            is_full=any(disk.is_full for disk in self._disks),
+        )
+
+    def close(self) -> None:
+        """Ends the thread, as soon as what it waits for lets it."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _look_at_need(self, need: _Need) -> None:
+        if need.pending is None:
+            need.pending = asyncio.ensure_future(need.look())
+        done, _ = await asyncio.wait({need.pending}, timeout=LOOK_SECONDS)
+        if done:
+            error = "cancelled" if need.pending.cancelled() else need.pending.exception()
+            need.pending = None
+        else:
+            # Kept until it ends: looks that hang must not gather, each with a connection or a thread.
+            need.pending.cancel()
+            error = f"no answer within {LOOK_SECONDS:.0f} s"
+        is_there = error is None
+        self._ok.labels(self._service, need.name).set(is_there)
+        if is_there == need.is_there:
+            return
+        if not is_there:
+            _log.error(
+                "need_lost", need=need.name, error=str(error), cause=str(getattr(error, "__cause__", None) or "")
+            )
+        elif need.is_there is not None:
+            _log.info("need_is_back", need=need.name)
+        need.is_there = is_there
+
+    async def _look_at_disk(self, disk: _Disk) -> None:
+        looking = asyncio.get_running_loop().run_in_executor(self._thread, os.statvfs, disk.folder)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                status = await looking
+        except (OSError, TimeoutError):
+            # Not full, but away, and whoever needs the folder finds that out.
+            return
+        free_bytes = status.f_bavail * status.f_frsize
+        least = disk.reserved_bytes * (_FREE_AGAIN if disk.is_full else 1)
+        # Some file systems count no files, and say 0 of 0.
+        is_full = free_bytes < least or (status.f_files > 0 and status.f_favail < _FEWEST_FILES)
+        self._ok.labels(self._service, "disk").set(not is_full)
+        if is_full != disk.is_full:
+            level = _log.error if is_full else _log.info
+            level("disk_full" if is_full else "disk_has_room", folder=str(disk.folder), free_bytes=free_bytes)
+        disk.is_full = is_full

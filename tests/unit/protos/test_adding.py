@@ -1,0 +1,32 @@
+"""Which RPCs add data, and are refused while the disk is full: written by hand, and held against the contracts."""
+
+from roadstead.options.v1 import call_pb2
+from tests.harness.contracts import every_rpc
+
+ADDING = {
+    "auth.v1.MemberService/CreateMember",
+    "auth.v1.ProjectService/CreateProject",
+    "auth.v1.RobotService/CreateRobot",
+    "auth.v1.UserService/CreateUser",
+    "blob.v1.UploadService/StartUpload",
+    "blob.v1.UploadService/WriteUpload",
+    "meta.v1.BlobLinkService/LinkBlob",
+    "meta.v1.BlobLinkService/MountBlob",
+    "meta.v1.ManifestService/PutManifest",
+    "meta.v1.TagService/CreateTag",
+}
+# What begins like them, and keeps nothing.
+KEEPS_NOTHING = {"auth.v1.TokenService/CreateIdentityToken", "auth.v1.TokenService/CreateRegistryToken"}
+
+
+def test_the_contracts_say_which_rpcs_add_data() -> None:
+    said = {rpc.name for rpc in every_rpc() if rpc.method.GetOptions().Extensions[call_pb2.call].adds_data}
+
+    assert said == ADDING
+
+
+def test_every_rpc_that_is_named_for_adding_is_decided_upon() -> None:
+    verbs = ("Add", "Copy", "Create", "Link", "Mount", "Put", "Start", "Write")
+    named = {rpc.name for rpc in every_rpc() if rpc.name.partition("/")[2].startswith(verbs)}
+
+    assert named == ADDING | KEEPS_NOTHING
