@@ -53,6 +53,11 @@ def call_policy(path: str) -> CallPolicy:
     return CallPolicy(_repeat(method), method.GetOptions().Extensions[call_pb2.call].takes_long)
 
 
+def adds_data(method: MethodDescriptor) -> bool:
+    """Whether the contract says that an RPC adds data, so that it is refused while the disk is full."""
+    return bool(method.GetOptions().Extensions[call_pb2.call].adds_data)
+
+
 def is_long_lived(method: MethodDescriptor) -> bool:
     """Whether a call of an RPC stays open while nothing happens."""
     return method.GetOptions().Extensions[call_pb2.call].long_lived

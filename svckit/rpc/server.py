@@ -17,7 +17,6 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from roadstead.options.v1 import call_pb2
 from svckit.access.authenticate import BOTH_KINDS, Authenticator
 from svckit.access.call import NoPermissions
 from svckit.access.gate import Gate
@@ -30,6 +29,7 @@ from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
+from svckit.rpc.policy import adds_data, is_long_lived
 from svckit.rpc.shield import settle_shielded
 from svckit.rpc.streams import LongStreams
 
@@ -156,15 +156,14 @@ class RpcServer:
                 name = f"/{service}/{method}"
                 gate = Gate(read_rule(methods[method]), self._verifier)
                 check = request_check(methods[method].input_type)
-                said = methods[method].GetOptions().Extensions[call_pb2.call]
                 handled = HandledMethod(
                     name,
                     gate,
                     check,
                     original,
                     self._shared,
-                    is_long_lived=said.long_lived,
-                    adds_data=said.adds_data,
+                    is_long_lived=is_long_lived(methods[method]),
+                    adds_data=adds_data(methods[method]),
                 )
                 self._handlers[name] = handled.handler()
             self._services.append(service)
