@@ -31,7 +31,7 @@ class ChangeKind(StrEnum):
     USER_ADMINISTRATOR_SET = "user_administrator_set"
     USER_PASSWORD_CHANGED = "user_password_changed"  # noqa: S105 - the name of a kind
     USER_DELETED = "user_deleted"
-    """Its memberships went with it."""
+    """Its memberships went with it, and its projects have no owner any more."""
     PROJECT_CREATED = "project_created"
     """Its owner is its first member, as a project administrator."""
     PROJECT_CHANGED = "project_changed"
