@@ -3,58 +3,18 @@
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import MetaSettings
 from metasvc.domain.pull import PullRecorder
 from metasvc.server import build_server
-from svckit.access.call import Call
-from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision, ProjectKey, ResolvedProject
-from svckit.errors import NotFound
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
 from tests.contract.metasvc.world import World
 from tests.harness.keyring import Keyring
-
-
-@dataclass
-class Permissions:
-    """What authsvc would answer: `allowed` holds user id, project, resource and action."""
-
-    allowed: set[tuple[int, str, str, str]] = field(default_factory=set)
-    visible: set[tuple[int, str]] = field(default_factory=set)
-    projects: dict[str, int] = field(default_factory=lambda: {"alpha": 1, "beta": 2, "small": 3})
-
-    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        names = {project_id: name for name, project_id in self.projects.items()}
-        name = project.name if project.name is not None else names.get(project.id or 0, "")
-        user = call.principal.id or 0
-        allowed = (user, name, resource, action) in self.allowed
-        if name not in self.projects or not (allowed or (user, name) in self.visible):
-            return NOT_VISIBLE
-        return ProjectDecision(allowed, visible=True, project_id=self.projects[name], project_name=name)
-
-    async def check_system(self, call: Call, resource: str, action: str) -> bool:
-        return (call.principal.id or 0, "", resource, action) in self.allowed
-
-    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        for name, project_id in self.projects.items():
-            if project.name == name or project.id == project_id:
-                return ResolvedProject(project_id, name)
-        raise NotFound("PROJECT_UNKNOWN")
-
-    async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
-        user = call.principal.id or 0
-        return AccessibleProjects(
-            all=False,
-            project_ids=frozenset(
-                project_id
-                for name, project_id in self.projects.items()
-                if (user, name, resource, action) in self.allowed
-            ),
-        )
+from tests.harness.stand_ins.access import Permissions
 
 
 @dataclass

@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 
 from gateway.app import Gateway
 from gateway.config import Limits
-from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings
+from svckit.rpc import RpcServer
 from tests.harness.keyring import Keyring
+from tests.harness.stand_ins.authsvc import PROJECT_ID, Authsvc
+from tests.harness.stand_ins.blobsvc import Blobsvc
+from tests.harness.stand_ins.metasvc import Metasvc
+from tests.harness.stand_ins.serving import serve
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.services import METHODS_OF, PROJECT_ID, Authsvc, Blobsvc, Metasvc, add
 from tests.unit.gateway.serving import serve_gateway
 
 REPOSITORY = "team/app"
@@ -75,29 +77,17 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
         keyring = Keyring(folder / "trust")
-        fakes = {
-            "authsvc": Authsvc(keyring),
-            "metasvc": Metasvc(keyring),
-            "blobsvc": Blobsvc(keyring),
-        }
-        servers = {}
-        for service, fake in fakes.items():
-            listen = RpcServerSettings(listen=(f"unix:{folder}/{service}.sock",))
-            server = RpcServer(service, listen, verifier=keyring.verifier(), metrics=Metrics(service))
-            for contract in METHODS_OF[service]:
-                add(server, contract, fake)
-            await server.start()
-            server.set_serving()
-            stack.push_async_callback(server.drain, 0)
-            servers[service] = server
-        gateway = await serve_gateway(stack, folder, fakes, keyring, **changes)
+        authsvc, metasvc, blobsvc = Authsvc(keyring), Metasvc(keyring), Blobsvc(keyring)
+        stand_ins = {"authsvc": authsvc, "metasvc": metasvc, "blobsvc": blobsvc}
+        servers = await serve(stack, folder, stand_ins, keyring)
+        gateway = await serve_gateway(stack, folder, stand_ins, keyring, **changes)
         yield House(
             gateway.app,
             gateway.port,
             gateway.http,
-            cast("Authsvc", fakes["authsvc"]),
-            cast("Metasvc", fakes["metasvc"]),
-            cast("Blobsvc", fakes["blobsvc"]),
+            authsvc,
+            metasvc,
+            blobsvc,
             servers,
             keyring,
             gateway.stop,

@@ -19,6 +19,7 @@ from svckit.metrics import Metrics
 from svckit.rpc import open_channel
 from tests.harness.keyring import Keyring
 from tests.harness.plain_http import NO_TLS
+from tests.harness.stand_ins.serving import address_in
 
 
 @dataclass
@@ -57,11 +58,12 @@ async def serve_gateway(
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     settings = GatewaySettings(listen=(f"fd://{listener.detach()}",), **changes)
-    addresses = {service: f"unix:{folder}/{service}.sock" for service in services}
     tokens = keyring.service_tokens("gateway")
     channels = {
-        service: await stack.enter_async_context(open_channel(address, service_tokens=tokens, timeout_seconds=5.0))
-        for service, address in addresses.items()
+        service: await stack.enter_async_context(
+            open_channel(address_in(folder, service), service_tokens=tokens, timeout_seconds=5.0)
+        )
+        for service in services
     }
     app = build_app(settings, Channels(channels), keyring.verifier(), Metrics("gateway"))
     stop = asyncio.Event()

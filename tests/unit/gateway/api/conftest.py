@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-import roadstead.auth.v1
-import roadstead.meta.v1
 from gateway.app import Gateway
 from gateway.config import Limits
-from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings
+from svckit.rpc import RpcServer
+from svckit.services import RPC_SERVICES
 from tests.harness.keyring import Keyring
-from tests.unit.gateway.api.stand_ins import Allowing, StandIn, tokens_for_alice
+from tests.harness.stand_ins.scripted import Scripted
+from tests.harness.stand_ins.serving import serve
+from tests.unit.gateway.api.stand_ins import tokens_for_alice
 from tests.unit.gateway.serving import serve_gateway
 
 SETTINGS: dict[str, Any] = {"trusted_proxies": ("127.0.0.1/32",)}
@@ -36,8 +36,8 @@ class Api:
 
     app: Gateway
     http: httpx.AsyncClient
-    authsvc: StandIn
-    metasvc: StandIn
+    authsvc: Scripted
+    metasvc: Scripted
     servers: dict[str, RpcServer]
     alice: dict[str, str]
     port: int
@@ -48,20 +48,9 @@ async def api() -> AsyncIterator[Api]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
         keyring = Keyring(folder / "trust")
-        verifier = keyring.verifier()
-        stand_ins = {"authsvc": StandIn(), "metasvc": StandIn(), "blobsvc": StandIn()}
+        stand_ins = {service: Scripted() for service in RPC_SERVICES}
         stand_ins["authsvc"].replies["TokenService.CreateIdentityToken"] = tokens_for_alice(keyring)
-        contracts = {"authsvc": roadstead.auth.v1, "metasvc": roadstead.meta.v1}
-        servers = {}
-        for service, stand_in in stand_ins.items():
-            listen = RpcServerSettings(listen=(f"unix:{folder}/{service}.sock",))
-            server = RpcServer(service, listen, verifier=verifier, metrics=Metrics(service), checker=Allowing())
-            if service in contracts:
-                stand_in.register(server, contracts[service])
-            await server.start()
-            server.set_serving()
-            stack.push_async_callback(server.drain, 0)
-            servers[service] = server
+        servers = await serve(stack, folder, stand_ins, keyring)
         gateway = await serve_gateway(
             stack,
             folder,

@@ -2,15 +2,14 @@
 
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from roadstead.auth.v1 import (
     access_service_pb2,
-    access_service_pb2_grpc,
     project_pb2,
     project_service_pb2,
 )
@@ -19,14 +18,14 @@ from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecis
 from svckit.access.principal import Principal
 from svckit.access.remote import RemoteChecker
 from svckit.errors import NotFound, Unavailable
-from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings, open_channel
+from svckit.rpc import open_channel
 from svckit.tokens import ActingToken
+from tests.harness.stand_ins.serving import StandIn, serve
 from tests.unit.svckit.rpc.world import Installation
 
 
-class Authsvc(access_service_pb2_grpc.AccessServiceServicer):
-    """User 7 may pull from project 1, and sees project 2."""
+class Authsvc(StandIn):
+    """User 7 may pull from project 1, and sees project 2. Project 1 is found by its id and by its name."""
 
     async def CheckAccess(self, request: access_service_pb2.CheckAccessRequest, context: Any) -> Any:
         assert current_call().caller_service == "metasvc"
@@ -44,25 +43,11 @@ class Authsvc(access_service_pb2_grpc.AccessServiceServicer):
     async def ListAccessibleProjects(self, request: Any, context: Any) -> Any:
         return access_service_pb2.ListAccessibleProjectsResponse(project_ids=[1, 2])
 
-
-async def look_up_project(
-    request: project_service_pb2.LookUpProjectRequest, context: Any
-) -> project_service_pb2.LookUpProjectResponse:
-    """Knows project 1."""
-    assert (current_call().principal.kind, current_call().caller_service) == ("anonymous", "metasvc")
-    if request.project.id != 1 and request.project.name != "library":
-        raise NotFound("PROJECT_UNKNOWN")
-    return project_service_pb2.LookUpProjectResponse(project=project_pb2.Project(id=1, name="library"))
-
-
-def add_look_up_project(_: object, registrar: Any) -> None:
-    """Registers this one method of authsvc's ProjectService."""
-    handler = grpc.unary_unary_rpc_method_handler(
-        look_up_project,
-        request_deserializer=project_service_pb2.LookUpProjectRequest.FromString,
-        response_serializer=project_service_pb2.LookUpProjectResponse.SerializeToString,
-    )
-    registrar.add_registered_method_handlers("roadstead.auth.v1.ProjectService", {"LookUpProject": handler})
+    async def LookUpProject(self, request: project_service_pb2.LookUpProjectRequest, context: Any) -> Any:
+        assert (current_call().principal.kind, current_call().caller_service) == ("anonymous", "metasvc")
+        if request.project.id != 1 and request.project.name != "library":
+            raise NotFound("PROJECT_UNKNOWN")
+        return project_service_pb2.LookUpProjectResponse(project=project_pb2.Project(id=1, name="library"))
 
 
 @pytest.fixture
@@ -72,20 +57,13 @@ def installation(tmp_path: Path) -> Installation:
 
 @pytest.fixture
 async def checker(installation: Installation) -> AsyncIterator[RemoteChecker]:
-    with tempfile.TemporaryDirectory(prefix="rpc") as folder:
-        server = RpcServer(
-            "authsvc",
-            RpcServerSettings(listen=(f"unix:{folder}/s",)),
-            verifier=installation.verifier,
-            metrics=Metrics("authsvc"),
-        )
-        server.add(access_service_pb2_grpc.add_AccessServiceServicer_to_server, Authsvc())
-        server.add(add_look_up_project, None)
-        await server.start()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rpc")))
+        servers = await serve(stack, folder, {"authsvc": Authsvc()}, installation.keyring)
         tokens = installation.keyring.service_tokens("metasvc")
-        async with open_channel(str(server.addresses[0]), service_tokens=tokens) as channel:
-            yield RemoteChecker(channel)
-        await server.drain(0)
+        target = str(servers["authsvc"].addresses[0])
+        channel = await stack.enter_async_context(open_channel(target, service_tokens=tokens))
+        yield RemoteChecker(channel)
 
 
 async def test_the_answer_is_about_the_caller_of_the_call(checker: RemoteChecker, installation: Installation) -> None:

@@ -14,8 +14,9 @@ import pytest
 from svckit import logging as svckit_logging
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServer, RpcServerSettings
+from tests.harness.stand_ins.access import People
 from tests.unit.svckit.rpc.contract import guarded_pb2_grpc
-from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
 StartServer = Callable[..., Awaitable[RpcServer]]
 

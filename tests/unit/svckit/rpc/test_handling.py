@@ -12,10 +12,11 @@ from svckit.access.call import current_call
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
 from svckit.errors.status import from_rpc_error
 from svckit.metrics import Metrics
+from tests.harness.stand_ins.access import People
 from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
-from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, reason_of
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
 
 
 async def _caught(call: Any) -> grpc.aio.AioRpcError:

@@ -9,8 +9,9 @@ import pytest
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
 from svckit.tokens import RegistryToken
+from tests.harness.stand_ins.access import People
 from tests.unit.svckit.rpc.contract import guarded_pb2
-from tests.unit.svckit.rpc.world import GuardedServicer, Installation, People, reason_of
+from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
 
 # What each caller hears: ok, or the reason.
 #   -  UNAUTHORIZED        (no token, or one that does not count)

@@ -1,7 +1,6 @@
 """A small installation: keys of all services, a clock, tokens of every kind, and a checker that knows a few people."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,8 @@ import grpc
 import grpc.aio
 
 from blobsvc.domain.model import BlobKey
-from svckit.access.call import Call, current_call
-from svckit.access.decision import NOT_VISIBLE, ProjectDecision, ProjectKey, ResolvedProject
+from svckit.access.call import current_call
 from svckit.actor import Actor
-from svckit.errors import NotFound
 from tests.harness.keyring import Keyring, identity
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 
@@ -65,50 +62,6 @@ class Installation:
 
     def forged_user(self) -> str:
         return self.keyring.stranger("authsvc").sign(identity()).text
-
-
-@dataclass
-class People:
-    """Project 1 is `library` and public; project 2 is `hidden`.
-
-    User 7 and robot 12 may read in `library` and nothing in `hidden`; user 1 is the administrator.
-    """
-
-    is_reachable: bool = True
-    administrators: set[str] = field(default_factory=lambda: {"user:1"})
-    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
-    resolved: list[str] = field(default_factory=list)
-
-    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        self.asked.append((call.principal.subject, project.name or str(project.id), resource, action))
-        if not self.is_reachable:
-            raise ConnectionError("password=hunter2")
-        found = self._find(project)
-        if found is None:
-            return NOT_VISIBLE
-        name = found.name
-        if call.principal.subject in self.administrators:
-            return ProjectDecision(allowed=True, visible=True, project_id=found.id, project_name=name)
-        if name == "hidden":
-            return NOT_VISIBLE
-        may = action in ("read", "pull") and (resource != "robot" or call.principal.kind != "anonymous")
-        return ProjectDecision(allowed=may, visible=True, project_id=1, project_name=name)
-
-    async def check_system(self, call: Call, resource: str, action: str) -> bool:
-        self.asked.append((call.principal.subject, "", resource, action))
-        return call.principal.subject in self.administrators
-
-    async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        self.resolved.append(project.name or str(project.id))
-        found = self._find(project)
-        if found is None:
-            raise NotFound("PROJECT_UNKNOWN")
-        return found
-
-    @staticmethod
-    def _find(project: ProjectKey) -> ResolvedProject | None:
-        projects = (ResolvedProject(1, "library"), ResolvedProject(2, "hidden"))
-        return next((found for found in projects if project.id == found.id or project.name == found.name), None)
 
 
 Unary = Callable[[Any], Any]

@@ -1,0 +1,130 @@
+"""What the gateway asks of blobsvc."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from roadstead.blob.v1 import blob_service_pb2 as blob_pb
+from roadstead.blob.v1 import upload_service_pb2 as upload_pb
+from svckit.access.call import current_call
+from svckit.errors import NotFound, error_for
+from svckit.tokens import UploadTicket
+from tests.harness.keyring import Keyring
+from tests.harness.stand_ins.authsvc import PROJECT_ID
+from tests.harness.stand_ins.serving import StandIn
+
+
+@dataclass
+class Blobsvc(StandIn):
+    """Keeps bytes in dictionaries.
+
+    Attributes:
+        keyring: signs tickets and receipts.
+        blobs: by digest.
+        uploads: by upload id.
+        breaks_after: bytes of a read after which the stream fails.
+        waits_for: what a write waits for before it takes any bytes.
+        finished: digest by upload id.
+    """
+
+    keyring: Keyring
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, bytearray] = field(default_factory=dict)
+    breaks_after: int | None = None
+    waits_for: asyncio.Event | None = None
+    finished: dict[str, str] = field(default_factory=dict)
+    algorithms: list[str] = field(default_factory=list)
+    offsets: list[int | None] = field(default_factory=list)
+
+    async def StartUpload(
+        self, request: upload_pb.StartUploadRequest, context: object
+    ) -> upload_pb.StartUploadResponse:
+        self.algorithms.append(request.digest_algorithm)
+        upload_id = f"upload-{len(self.uploads) + len(self.finished) + 1}"
+        self.uploads[upload_id] = bytearray()
+        ticket = self.keyring.ticket(
+            upload_id, request.repository, project_id=PROJECT_ID, subject=current_call().principal.subject
+        )
+        answer = upload_pb.StartUploadResponse()
+        answer.upload.id = upload_id
+        answer.upload.ticket = ticket
+        return answer
+
+    async def WriteUpload(
+        self, requests: AsyncIterator[upload_pb.WriteUploadRequest], context: object
+    ) -> upload_pb.WriteUploadResponse:
+        header = (await anext(requests)).header
+        ticket = current_call().present(header.ticket)
+        assert isinstance(ticket, UploadTicket)
+        upload = self._upload(ticket.upload_id)
+        self.offsets.append(header.offset if header.HasField("offset") else None)
+        if header.HasField("offset") and header.offset != len(upload):
+            raise error_for("RANGE_INVALID", metadata={"committed_size": str(len(upload))})
+        async for request in requests:
+            if self.waits_for is not None:
+                await self.waits_for.wait()
+            upload += request.data
+        return upload_pb.WriteUploadResponse(committed_size_bytes=len(upload))
+
+    async def GetUploadStatus(
+        self, request: upload_pb.GetUploadStatusRequest, context: object
+    ) -> upload_pb.GetUploadStatusResponse:
+        ticket = current_call().ticket
+        assert ticket is not None
+        return upload_pb.GetUploadStatusResponse(committed_size_bytes=len(self._upload(ticket.upload_id)))
+
+    async def FinishUpload(
+        self, request: upload_pb.FinishUploadRequest, context: object
+    ) -> upload_pb.FinishUploadResponse:
+        ticket = current_call().ticket
+        assert ticket is not None
+        if self.finished.get(ticket.upload_id) != request.digest:
+            content = bytes(self._upload(ticket.upload_id))
+            algorithm = request.digest.partition(":")[0]
+            if f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}" != request.digest:
+                raise error_for("DIGEST_INVALID")
+            if request.HasField("expected_size_bytes") and request.expected_size_bytes != len(content):
+                raise error_for("SIZE_INVALID")
+            del self.uploads[ticket.upload_id]
+            self.finished[ticket.upload_id] = request.digest
+            self.blobs[request.digest] = content
+        size = len(self.blobs[request.digest])
+        receipt = self.keyring.receipt(
+            ticket.repository, request.digest, size=size, project_id=ticket.project_id, subject=ticket.subject
+        )
+        return upload_pb.FinishUploadResponse(receipt=receipt, size_bytes=size)
+
+    async def CancelUpload(
+        self, request: upload_pb.CancelUploadRequest, context: object
+    ) -> upload_pb.CancelUploadResponse:
+        ticket = current_call().ticket
+        assert ticket is not None
+        self._upload(ticket.upload_id)
+        del self.uploads[ticket.upload_id]
+        return upload_pb.CancelUploadResponse()
+
+    async def ReadBlob(
+        self, request: blob_pb.ReadBlobRequest, context: object
+    ) -> AsyncIterator[blob_pb.ReadBlobResponse]:
+        grant = current_call().grant
+        assert grant is not None
+        content = self.blobs.get(grant.digest)
+        if content is None:
+            raise NotFound("BLOB_UNKNOWN")
+        end = request.offset + request.limit if request.limit else len(content)
+        sent = 0
+        for start in range(request.offset, end, 1024 * 1024):
+            if self.breaks_after is not None and sent >= self.breaks_after:
+                raise RuntimeError("the disk is gone")
+            piece = content[start : min(start + 1024 * 1024, end)]
+            sent += len(piece)
+            yield blob_pb.ReadBlobResponse(data=piece)
+
+    def _upload(self, upload_id: str) -> bytearray:
+        upload = self.uploads.get(upload_id)
+        if upload is None:
+            raise NotFound("BLOB_UPLOAD_UNKNOWN")
+        return upload

@@ -1,0 +1,139 @@
+"""What the gateway asks of metasvc for /v2."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from blobsvc.domain.model import BlobKey
+from roadstead.meta.v1 import blob_link_service_pb2 as link_pb
+from roadstead.meta.v1 import manifest_pb2
+from roadstead.meta.v1 import manifest_service_pb2 as manifest_pb
+from roadstead.meta.v1 import referrer_service_pb2 as referrer_pb
+from roadstead.meta.v1 import repository_service_pb2 as repository_pb
+from roadstead.meta.v1 import tag_service_pb2 as tag_pb
+from svckit.access.call import current_call
+from svckit.errors import DomainError, NotFound
+from tests.harness.keyring import Keyring
+from tests.harness.stand_ins.authsvc import PROJECT_ID
+from tests.harness.stand_ins.serving import StandIn
+
+
+@dataclass
+class Metasvc(StandIn):
+    """Keeps manifests, tags and links in dictionaries."""
+
+    keyring: Keyring
+    manifests: dict[tuple[str, str], manifest_pb2.Manifest] = field(default_factory=dict)
+    links: dict[tuple[str, str], int] = field(default_factory=dict)
+    media_types: dict[str, str] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    repositories: list[str] = field(default_factory=list)
+    referrers: list[manifest_pb2.Descriptor] = field(default_factory=list)
+    puts: list[manifest_pb.PutManifestRequest] = field(default_factory=list)
+    failure: DomainError | None = None
+    request_ids: list[str] = field(default_factory=list)
+
+    async def ResolveManifest(
+        self, request: manifest_pb.ResolveManifestRequest, context: object
+    ) -> manifest_pb.ResolveManifestResponse:
+        self._enter()
+        found = self.manifests.get((request.repository, request.reference))
+        if found is None:
+            raise NotFound("MANIFEST_UNKNOWN")
+        answer = manifest_pb.ResolveManifestResponse(manifest=found)
+        if request.omit_content:
+            answer.manifest.content = b""
+        return answer
+
+    async def PutManifest(
+        self, request: manifest_pb.PutManifestRequest, context: object
+    ) -> manifest_pb.PutManifestResponse:
+        self._enter()
+        self.puts.append(request)
+        digest = f"sha256:{hashlib.sha256(request.content).hexdigest()}"
+        stored = manifest_pb2.Manifest(
+            digest=digest, media_type=request.media_type, size_bytes=len(request.content), content=request.content
+        )
+        for reference in {digest, request.reference, *request.tags}:
+            self.manifests[request.repository, reference] = stored
+        subject = "sha256:" + "5" * 64 if b"subject" in request.content else ""
+        return manifest_pb.PutManifestResponse(digest=digest, tags=request.tags, subject_digest=subject)
+
+    async def DeleteManifest(
+        self, request: manifest_pb.DeleteManifestRequest, context: object
+    ) -> manifest_pb.DeleteManifestResponse:
+        self._enter()
+        if self.manifests.pop((request.repository, request.reference), None) is None:
+            raise NotFound("MANIFEST_UNKNOWN")
+        return manifest_pb.DeleteManifestResponse()
+
+    async def ResolveBlob(self, request: link_pb.ResolveBlobRequest, context: object) -> link_pb.ResolveBlobResponse:
+        self._enter()
+        size = self.links.get((request.repository, request.digest))
+        if size is None:
+            raise NotFound("BLOB_UNKNOWN")
+        grant = self.keyring.grant(
+            BlobKey.of(request.digest, 1),
+            size,
+            repository=request.repository,
+            project_id=PROJECT_ID,
+            subject=current_call().principal.subject,
+        )
+        return link_pb.ResolveBlobResponse(
+            grant=grant,
+            size_bytes=size,
+            media_type=self.media_types.get(request.digest, ""),
+        )
+
+    async def MountBlob(self, request: link_pb.MountBlobRequest, context: object) -> link_pb.MountBlobResponse:
+        self._enter()
+        token = current_call().principal.registry
+        source = request.from_repository
+        size = self.links.get((source, request.digest))
+        if size is None or token is None or token.allowed("repository", source, "pull") is None:
+            return link_pb.MountBlobResponse()
+        self.links[request.repository, request.digest] = size
+        return link_pb.MountBlobResponse(mounted=True, size_bytes=size)
+
+    async def LinkBlob(self, request: link_pb.LinkBlobRequest, context: object) -> link_pb.LinkBlobResponse:
+        self._enter()
+        receipt = current_call().receipt
+        assert receipt is not None
+        self.links[request.repository, receipt.digest] = receipt.size
+        return link_pb.LinkBlobResponse(digest=receipt.digest, size_bytes=receipt.size)
+
+    async def UnlinkBlob(self, request: link_pb.UnlinkBlobRequest, context: object) -> link_pb.UnlinkBlobResponse:
+        self._enter()
+        if self.links.pop((request.repository, request.digest), None) is None:
+            raise NotFound("BLOB_UNKNOWN")
+        return link_pb.UnlinkBlobResponse()
+
+    async def ListTagNames(self, request: tag_pb.ListTagNamesRequest, context: object) -> tag_pb.ListTagNamesResponse:
+        self._enter()
+        names = [name for name in sorted(self.tags) if name > request.start_after]
+        limit = request.limit if request.HasField("limit") else len(names)
+        return tag_pb.ListTagNamesResponse(names=names[:limit], has_more=len(names) > limit)
+
+    async def ListCatalog(
+        self, request: repository_pb.ListCatalogRequest, context: object
+    ) -> repository_pb.ListCatalogResponse:
+        self._enter()
+        names = [name for name in sorted(self.repositories) if name > request.start_after]
+        size = request.page_size
+        return repository_pb.ListCatalogResponse(repositories=names[:size], has_more=len(names) > size)
+
+    async def ListReferrers(
+        self, request: referrer_pb.ListReferrersRequest, context: object
+    ) -> referrer_pb.ListReferrersResponse:
+        self._enter()
+        found = [each for each in self.referrers if request.artifact_type in {"", each.artifact_type}]
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        following = str(end) if end < len(found) else ""
+        return referrer_pb.ListReferrersResponse(referrers=found[start:end], next_page_token=following)
+
+    def _enter(self) -> None:
+        self.request_ids.append(current_call().request_id)
+        if self.failure is not None:
+            raise self.failure
