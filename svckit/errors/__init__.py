@@ -1,7 +1,7 @@
-"""What goes wrong, said once: a reason from one table, raised as a `DomainError`.
+"""Errors for callers: a reason from one table, raised as a `DomainError`.
 
-Domain code raises these. `svckit.errors.status` turns them into `google.rpc.Status` and back; it is not imported here,
-so that a domain that raises errors knows nothing of gRPC.
+Domain code raises these. `svckit.errors.status` turns them into `google.rpc.Status` and back. It is not imported here,
+so that domain code does not depend on gRPC.
 """
 
 from svckit.errors.error import (

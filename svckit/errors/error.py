@@ -22,16 +22,16 @@ class FieldViolation:
 
 
 class DomainError(Exception):
-    """Something that a caller may be told: a reason from `REASONS`, in words, with what a program needs to go on.
+    """An error that is shown to the caller: a reason from `REASONS`, a text for people, and data for programs.
 
     Attributes:
         reason: a key of `REASONS`.
         entry: the record of that reason.
-        message: for people; the record's own text unless said otherwise. Everything in it reaches the caller, except
-            where `entry.hides_message`.
-        metadata: for programs, such as `scope` or `committed_size`. Never a secret.
-        retry_after_seconds: when to try again; None where that is no use.
-        violations: what is wrong with which field.
+        message: the text for people; by default the text of the record. The caller sees all of it, unless
+            `entry.hides_message` is set.
+        metadata: data for programs, such as `scope` or `committed_size`. Never a secret.
+        retry_after_seconds: when to try again; None if a retry cannot help.
+        violations: the wrong fields of the request.
     """
 
     default_reason: ClassVar[str] = "INTERNAL"
@@ -48,7 +48,7 @@ class DomainError(Exception):
         """Builds the error.
 
         Raises:
-            KeyError: if there is no such reason.
+            KeyError: there is no such reason.
         """
         key = self.default_reason if reason is None else reason
         self.entry: Reason = key if isinstance(key, Reason) else REASONS[key]
@@ -63,7 +63,7 @@ class DomainError(Exception):
 
     @property
     def public_message(self) -> str:
-        """The text that may leave the service."""
+        """The text that the caller may see."""
         return self.entry.text if self.entry.hides_message else self.message
 
     def __str__(self) -> str:
@@ -74,43 +74,43 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """What is not there, or must look so to this caller."""
+    """The object does not exist, or the caller must not know that it exists."""
 
     default_reason = "NOT_FOUND"
 
 
 class Denied(DomainError):
-    """The caller is known, and may not."""
+    """The caller is known, and is not allowed to do this."""
 
     default_reason = "FORBIDDEN"
 
 
 class Unauthenticated(DomainError):
-    """No credentials, or none that count here."""
+    """There are no credentials, or they are not valid here."""
 
     default_reason = "UNAUTHORIZED"
 
 
 class Conflict(DomainError):
-    """It exists already, or another writer was first."""
+    """The object exists already, or another writer was first."""
 
     default_reason = "CONFLICT"
 
 
 class Invalid(DomainError):
-    """The request is wrong in itself, whatever the state of things."""
+    """The request itself is wrong."""
 
     default_reason = "BAD_REQUEST"
 
 
 class Precondition(DomainError):
-    """The request is right, and the state of things forbids it."""
+    """The request is well formed, but the current state does not allow it."""
 
     default_reason = "PRECONDITION"
 
 
 class Unavailable(DomainError):
-    """Nothing wrong with the request: try again after `retry_after_seconds`."""
+    """The request is fine. The caller may try again after `retry_after_seconds`."""
 
     default_reason = "UNAVAILABLE"
 
@@ -136,12 +136,12 @@ def error_for(
     retry_after_seconds: float | None = None,
     violations: Sequence[FieldViolation] = (),
 ) -> DomainError:
-    """Builds the error for a reason that is only known at run time, as the subclass that fits its gRPC code.
+    """Builds the error for a reason that is only known at run time, as the subclass for its gRPC code.
 
-    So `except NotFound` catches what came over the wire as well as what was raised here.
+    So `except NotFound` catches errors of other services as well as errors that were raised here.
 
     Raises:
-        KeyError: if there is no such reason.
+        KeyError: there is no such reason.
     """
     entry = reason if isinstance(reason, Reason) else REASONS[reason]
     kind = _CLASS_OF_CODE.get(entry.grpc_code, DomainError)
@@ -149,7 +149,7 @@ def error_for(
 
 
 class OciError(Protocol):
-    """What `svckit.oci` raises (`OciFormatError`), named by its shape."""
+    """The shape of the errors of `svckit.oci` (`OciFormatError`)."""
 
     @property
     def reason(self) -> str:
@@ -157,18 +157,18 @@ class OciError(Protocol):
 
     @property
     def message(self) -> str:
-        """For people."""
+        """The text for people."""
 
     @property
     def detail(self) -> object:
-        """For programs: a mapping, a text, or nothing."""
+        """Data for programs: a mapping, a text, or nothing."""
 
 
 def from_oci_error(error: OciError) -> DomainError:
-    """Turns what `svckit.oci` refused into the error that a caller sees.
+    """Turns an error of `svckit.oci` into the error that a caller sees.
 
-    A mapping in `detail` becomes the metadata, any other value of it `metadata["detail"]`. A reason that the table does
-    not hold becomes BAD_REQUEST.
+    A mapping in `detail` becomes the metadata; any other value becomes `metadata["detail"]`. An unknown reason becomes
+    BAD_REQUEST.
     """
     detail = error.detail
     metadata: dict[str, str] = {}

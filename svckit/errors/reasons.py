@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One public error, and how each of the protocols says it.
+    """One public error, with its form in each protocol.
 
     Attributes:
-        name: what gRPC callers match on (`ErrorInfo.reason`), the key in `REASONS`.
-        text: what a caller reads when nothing better is known.
+        name: the key in `REASONS`. gRPC callers match on it (`ErrorInfo.reason`).
+        text: the default text for callers.
         http_status: the status under /v2 and /api/v2.0.
         grpc_code: the name of the `grpc.StatusCode`. A name, so that this table needs no grpc.
         rest_code: Harbor's code under /api/v2.0.
         oci_code: the code under /v2 (distribution-spec, "Error Codes"; the spec allows others of the same form).
-        retry_after_seconds: how long to wait before the same request may succeed; None where repeating it is no use.
-        hides_message: the caller reads `text` whatever the error says of itself.
+        retry_after_seconds: how long to wait before the same request may succeed; None if a retry cannot help.
+        hides_message: whether the caller always sees `text` instead of the error's own message.
     """
 
     name: str
@@ -30,7 +30,8 @@ class Reason:
     hides_message: bool = False
 
 
-# Statuses under /v2 follow distribution's own table where the spec leaves a choice: MANIFEST_BLOB_UNKNOWN is 400 there.
+# If the spec allows several statuses under /v2, the table of the program "distribution" decides: for example, it has
+# 400 for MANIFEST_BLOB_UNKNOWN.
 _TABLE = (
     # The codes of the distribution spec.
     Reason("BLOB_UNKNOWN", "blob unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UNKNOWN"),
@@ -79,8 +80,8 @@ _TABLE = (
         "TOOMANYREQUESTS",
         retry_after_seconds=1,
     ),
-    # A valid registry token that lacks the right. UNAUTHENTICATED and 401, because another token may help: that is
-    # what makes docker, containerd and crane ask for one. metadata["scope"] says which.
+    # A valid registry token lacks the right. UNAUTHENTICATED and 401, because another token may help: a 401 makes
+    # docker, containerd and crane ask for one. metadata["scope"] says which scope is needed.
     Reason(
         "INSUFFICIENT_SCOPE",
         "the token does not grant access to this resource",
@@ -89,17 +90,17 @@ _TABLE = (
         "UNAUTHORIZED",
         "UNAUTHORIZED",
     ),
-    # The caller may know that the thing exists, and may not do this to it.
+    # The caller may know that the object exists, but is not allowed to do this.
     Reason("FORBIDDEN", "forbidden", 403, "PERMISSION_DENIED", "FORBIDDEN", "DENIED"),
-    # What is not there, or must look so to this caller.
+    # The object does not exist, or the caller must not know that it exists.
     Reason("NOT_FOUND", "not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("PROJECT_UNKNOWN", "project not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("USER_UNKNOWN", "user not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("MEMBER_UNKNOWN", "project member not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("ROBOT_UNKNOWN", "robot not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
-    # What the state of things forbids.
+    # The current state does not allow the request.
     Reason("CONFLICT", "conflict", 409, "ALREADY_EXISTS", "CONFLICT", "CONFLICT"),
-    # Two writers raced; the one who lost asks where things stand and goes on from there.
+    # Two writers wrote at the same time. The one that is refused asks for the status of the upload and continues.
     Reason(
         "UPLOAD_CONFLICT", "the upload is being written by another", 409, "ABORTED", "CONFLICT", "BLOB_UPLOAD_INVALID"
     ),
@@ -121,11 +122,11 @@ _TABLE = (
         "PROJECTPOLICYVIOLATION",
         "PROJECTPOLICYVIOLATION",
     ),
-    # Marked by a QuotaFailure on the wire, and never by a RetryInfo: waiting does not help. 403 because docker retries
-    # what is 5xx or 429.
+    # The status has a QuotaFailure and never a RetryInfo: waiting does not help. The HTTP status is 403, because docker
+    # retries after 5xx and 429.
     Reason("QUOTA_EXCEEDED", "quota exceeded", 403, "RESOURCE_EXHAUSTED", "DENIED", "DENIED"),
-    # 507 rather than 503: docker shows its user the status line and nothing else, and crane and its like repeat a 503
-    # at once, which frees no disk (docs/decisions/0016).
+    # 507 rather than 503: docker shows only the status line to its user, and clients such as crane repeat a 503 at once,
+    # which does not free disk space (docs/decisions/0016).
     Reason(
         "STORAGE_FULL",
         "the registry's disk is full",
@@ -135,12 +136,13 @@ _TABLE = (
         "STORAGE_FULL",
         retry_after_seconds=60,
     ),
-    # What the request itself has wrong.
+    # The request itself is wrong.
     Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
-    # A change log cannot be read on from there: read everything anew. metadata["epoch"] says which epoch it is now.
+    # The change log was restored from a backup. The reader must read everything again; metadata["epoch"] is the current
+    # epoch.
     Reason("EPOCH_MISMATCH", "the change log was restored since", 410, "OUT_OF_RANGE", "BAD_REQUEST", "UNSUPPORTED"),
-    # metadata["oldest_revision"] says after which revision changes are kept.
+    # metadata["oldest_revision"]: the changes after this revision are kept.
     Reason(
         "REVISION_COMPACTED",
         "the changes after this revision are not kept any more",
@@ -149,7 +151,7 @@ _TABLE = (
         "BAD_REQUEST",
         "UNSUPPORTED",
     ),
-    # metadata["committed_size"] says where the upload stands.
+    # metadata["committed_size"] is the number of bytes that the upload has so far.
     Reason("RANGE_INVALID", "invalid content range", 416, "OUT_OF_RANGE", "BAD_REQUEST", "RANGE_INVALID"),
     Reason("REQUEST_TIMEOUT", "the request body stalled", 408, "ABORTED", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),
     Reason("MANIFEST_TOO_LARGE", "manifest too large", 413, "INVALID_ARGUMENT", "BAD_REQUEST", "MANIFEST_INVALID"),
@@ -159,12 +161,12 @@ _TABLE = (
     Reason(
         "HEADERS_TOO_LARGE", "request header fields too large", 431, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"
     ),
-    # Documents between services. An upload whose ticket has ended is, to an HTTP client, an upload that is not there:
-    # it begins a new one, where a 401 would make it fetch token after token.
+    # Documents that services give each other. An HTTP client gets 404 for an upload with an expired ticket, so that it
+    # begins a new upload. With a 401, it would fetch new tokens again and again.
     Reason("TICKET_INVALID", "invalid upload ticket", 404, "UNAUTHENTICATED", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"),
     Reason("RECEIPT_INVALID", "invalid receipt", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
     Reason("GRANT_INVALID", "invalid grant", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
-    # What is ours. The texts of these hide what happened inside.
+    # Errors of the service itself.
     Reason(
         "UNAVAILABLE",
         "service unavailable",
@@ -174,7 +176,7 @@ _TABLE = (
         "UNAVAILABLE",
         retry_after_seconds=1,
     ),
-    # A long stream, when its server stops.
+    # The end of a long stream when its server stops.
     Reason(
         "GOING_AWAY",
         "the server is stopping; go on from the last answer at another one",

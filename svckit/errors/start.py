@@ -1,5 +1,5 @@
-"""What keeps a service from starting."""
+"""The error of a service that cannot start."""
 
 
 class StartError(Exception):
-    """Something is wrong with the installation, not with the program. The text is for whoever starts the service."""
+    """The installation is wrong, not the program. The text is for the person who starts the service."""

@@ -1,7 +1,7 @@
-"""Domain errors as `google.rpc.Status`, and back. The only module of this package that knows gRPC.
+"""Turns domain errors into `google.rpc.Status`, and back. The only module of this package that uses gRPC.
 
-On the wire: one `ErrorInfo` (reason and metadata; domain "<service>.roadstead") always; `RetryInfo` where repeating the
-same request can help; `BadRequest` or `PreconditionFailure` where fields are named; `QuotaFailure` for a quota.
+A status always has one `ErrorInfo` (reason and metadata; domain "<service>.roadstead"). It has `RetryInfo` if a retry
+can help, `BadRequest` or `PreconditionFailure` if fields are named, and `QuotaFailure` for a quota.
 """
 
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ DETAILS_KEY = "grpc-status-details-bin"
 
 DOMAIN_SUFFIX = ".roadstead"
 
-# A client refuses a response whose headers and trailers exceed 8 KiB together, and then sees neither code nor reason.
-# The message travels twice, and the details as base64: what is below stays under that.
+# A client refuses a response whose headers and trailers together exceed 8 KiB, and then sees neither code nor reason.
+# The message is sent twice, and the details as base64. With the limits below, the total stays under 8 KiB.
 _MAXIMUM_MESSAGE_CHARACTERS = 512
 _MAXIMUM_VALUE_CHARACTERS = 512
 _MAXIMUM_STATUS_BYTES = 3 * 1024
 
 _CODE_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
-# What a status without an ErrorInfo of ours means: gRPC itself or a proxy made it. A call that timed out or was
-# cancelled on its way says nothing about the request, so the caller may try again.
+# The reasons for a status without an ErrorInfo of Roadstead: gRPC itself or a proxy made it. If a call timed out or was
+# cancelled on its way, the request may be fine, so the caller may try again.
 _REASON_OF_BARE_CODE = {
     grpc.StatusCode.UNAVAILABLE: "UNAVAILABLE",
     grpc.StatusCode.DEADLINE_EXCEEDED: "UNAVAILABLE",
@@ -52,11 +52,11 @@ def grpc_code(error: DomainError) -> grpc.StatusCode:
 
 
 def to_status(error: DomainError, service: str) -> status_pb2.Status:
-    """The error as it goes over the wire; a few KiB at most, so long lists of violations are cut short.
+    """The error as a status. It has a few KiB at most, so long lists of violations are cut.
 
     Args:
-        error: what the domain raised.
-        service: who says so; "metasvc" gives the domain "metasvc.roadstead".
+        error: the error of the domain.
+        service: the service that raised it; "metasvc" gives the domain "metasvc.roadstead".
     """
     number: int = grpc_code(error).value[0]
     status = status_pb2.Status(code=number, message=_clipped(error.public_message, _MAXIMUM_MESSAGE_CHARACTERS))
@@ -78,15 +78,15 @@ def to_status(error: DomainError, service: str) -> status_pb2.Status:
 
 
 def from_status(status: status_pb2.Status) -> DomainError:
-    """The error that a status means: the reason in its ErrorInfo, or else what its code says.
+    """The error for a status: by the reason in its ErrorInfo, or by its code if there is none.
 
-    A text without an ErrorInfo of ours is not taken over: gRPC's own texts name sockets and hosts.
+    The text is used only with an ErrorInfo of Roadstead: gRPC's own texts contain names of sockets and hosts.
     """
     code = _CODE_BY_NUMBER.get(status.code, grpc.StatusCode.UNKNOWN)
     info = _find(status, error_details_pb2.ErrorInfo())
     if info is None or not info.domain.endswith(DOMAIN_SUFFIX):
         return _bare(code)
-    # A newer service may know reasons that this program does not: the code says what kind they are.
+    # A newer service may send a reason that this program does not know. Then the code decides.
     known = info.reason in REASONS
     reason = info.reason if known else _REASON_OF_BARE_CODE.get(code, "INTERNAL")
     retry = _find(status, error_details_pb2.RetryInfo())
@@ -100,14 +100,14 @@ def from_status(status: status_pb2.Status) -> DomainError:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:
-    """The domain error that a failed call means. The caller raises it `from` the RPC's own, which the log keeps."""
+    """The domain error for a failed call. The caller raises it `from` the RPC error, so that the log has both."""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)
             except message.DecodeError:
                 break
-            # Details that contradict the code were not written by a service of ours.
+            # If the details contradict the code, a service of Roadstead has not written them.
             if status.code == error.code().value[0]:
                 return from_status(status)
             break
@@ -137,7 +137,7 @@ def _add(status: status_pb2.Status, detail: message.Message) -> None:
 
 
 def _find(status: status_pb2.Status, into: Any) -> Any:
-    """Reads the first detail of that type into `into`, and gives it back; None where there is none."""
+    """Reads the first detail of that type into `into` and returns it; None if there is none."""
     for detail in status.details:
         try:
             if detail.Unpack(into):
@@ -148,7 +148,7 @@ def _find(status: status_pb2.Status, into: Any) -> Any:
 
 
 def _violations(error: DomainError, room_bytes: int) -> Any:
-    """The violations as the detail that fits the code, as many as there is room for."""
+    """The violations as the detail for the code, as many as fit into `room_bytes`."""
     failed_precondition = grpc_code(error) is grpc.StatusCode.FAILED_PRECONDITION
     detail: Any = error_details_pb2.PreconditionFailure() if failed_precondition else error_details_pb2.BadRequest()
     violations = detail.violations if failed_precondition else detail.field_violations

@@ -1,1 +1,1 @@
-"""OCI's nouns: digest, reference, repository name, media types, manifest. Pure: no gRPC, SQL or HTTP."""
+"""The types of OCI: digest, reference, repository name, media types, manifest. They use no gRPC, SQL or HTTP."""

@@ -1,6 +1,7 @@
-"""Configs: the JSON object that says what an artifact is, read for what people are shown of it.
+"""Configs: the JSON object that describes an artifact. It is read only to show it to people.
 
-It is a blob of a stranger's that nothing depends on: what is odd in it is left out, and never an error.
+A config is a blob that anybody may have written, and no function of the registry depends on it. So wrong values are
+left out and are never an error.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import math
 import re
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
-"""Larger ones are not looked into."""
+"""Larger configs are not read."""
 
-# In memory, a document of brackets alone is fifty times its size. Even the configs that carry whole bills of materials
-# in their labels hold fewer values than this.
+# A document that consists of brackets takes fifty times its size in memory. Real configs have fewer values than this,
+# even those with a whole bill of materials in their labels.
 _MAX_VALUES = 200_000
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _MAX_DEPTH = 32
@@ -27,8 +28,8 @@ def parse_config(content: bytes) -> dict[str, object] | None:
         content: its bytes.
 
     Returns:
-        All of it that can be written as JSON and stored as text; None where it is no JSON object, or larger than
-        anybody looks. Raises nothing.
+        The parts that can be written as JSON and stored as text; None if the content is not a JSON object or is too
+        large. Never raises.
     """
     if len(content) > MAX_CONFIG_BYTES or sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         return None
@@ -46,7 +47,7 @@ def _clean_object(members: dict[str, object], depth: int) -> dict[str, object]:
 
 
 def _clean(value: object, depth: int) -> object:
-    """Make strings storable, all the way down; what lies deeper than anybody looks is left out."""
+    """Make all strings storable. Values that are nested too deeply are left out."""
     if isinstance(value, str):
         return _storable(value)
     if isinstance(value, dict):
@@ -57,7 +58,7 @@ def _clean(value: object, depth: int) -> object:
 
 
 def _storable(text: str) -> str:
-    """Put U+FFFD where a lone surrogate (which has no UTF-8) or U+0000 (which PostgreSQL does not store) stands."""
+    """Replace lone surrogates (not possible in UTF-8) and U+0000 (not possible in PostgreSQL) by U+FFFD."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -1,4 +1,4 @@
-"""Descriptors: what a manifest says about content that it refers to (image-spec, descriptor.md)."""
+"""Descriptors: how a manifest describes the content that it refers to (image-spec, descriptor.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_MEDIA_TYPE_CHARACTERS = 255
 
-# Media types are served as Content-Type, and go into headers: printable ASCII and nothing else.
+# Media types are sent in the Content-Type header, so only printable ASCII is allowed.
 _MEDIA_TYPE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 _FIELDS = frozenset({"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"})
@@ -33,13 +33,13 @@ _PLATFORM_FIELDS = frozenset({"architecture", "os", "os.version", "os.features",
 
 
 def no_annotations() -> Mapping[str, str]:
-    """Give a read-only mapping with nothing in it."""
+    """Return an empty read-only mapping."""
     return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What an image runs on (image-spec, image-index.md); '' for what is not said."""
+    """The platform that an image runs on (image-spec, image-index.md); '' for a value that is not given."""
 
     architecture: str
     os: str
@@ -53,14 +53,14 @@ class Descriptor:
     """Refers to content by digest.
 
     Attributes:
-        media_type: what the content is.
-        digest: of its bytes.
-        size: of its bytes.
-        urls: where else it may be had.
-        annotations: read-only.
-        platform: of an image in an index.
-        artifact_type: '' where it is not said.
-        data: the content itself, where it is embedded (its size and digest have been checked).
+        media_type: the type of the content.
+        digest: the digest of the content.
+        size: the size of the content, in bytes.
+        urls: other places from which the content can be downloaded.
+        annotations: a read-only mapping.
+        platform: the platform of an image in an index.
+        artifact_type: '' if it is not given.
+        data: the content itself, if it is embedded (its size and digest have been checked).
     """
 
     media_type: str
@@ -74,22 +74,22 @@ class Descriptor:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it is a foreign or non-distributable layer with a URL: its bytes need not be in the registry.
+        """Whether this is a foreign or non-distributable layer with a URL: its bytes need not be in the registry.
 
-        Without a URL there is no elsewhere, and the bytes have to be here.
+        Without a URL there is no other place to download it from, so its bytes must be in the registry.
         """
         return bool(self.urls) and is_foreign_layer(self.media_type)
 
 
 def media_type_field(members: Mapping[str, object], key: str, where: str) -> str:
-    """Read an optional media type; '' where it is absent, null or empty.
+    """Read an optional media type; '' if it is absent, null or empty.
 
     Raises:
-        ManifestInvalidError: not a string of printable ASCII, or too long.
+        ManifestInvalidError: the value is not a string of printable ASCII, or too long.
     """
     media_type = text_field(members, key, where)
     if media_type and (len(media_type) > MAX_MEDIA_TYPE_CHARACTERS or _MEDIA_TYPE.fullmatch(media_type) is None):
-        raise ManifestInvalidError(f"{where}.{key} is no media type: {shown(media_type)}", field=f"{where}.{key}")
+        raise ManifestInvalidError(f"{where}.{key} is not a media type: {shown(media_type)}", field=f"{where}.{key}")
     return media_type
 
 
@@ -97,11 +97,11 @@ def parse_descriptor(value: object, where: str) -> Descriptor:
     """Read a descriptor.
 
     Args:
-        value: from a JSON document.
+        value: a value of a JSON document.
         where: its place in the document, for messages.
 
     Raises:
-        ManifestInvalidError: it is none; the message says where and why.
+        ManifestInvalidError: the value is not a descriptor; the message says where and why.
     """
     if not isinstance(value, dict):
         raise ManifestInvalidError(f"{where} is not a descriptor", field=where)
@@ -112,7 +112,7 @@ def parse_descriptor(value: object, where: str) -> Descriptor:
     digest = _digest(value, where)
     size = value.get("size")
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_INT64:
-        raise ManifestInvalidError(f"{where}.size is no number of bytes", field=f"{where}.size")
+        raise ManifestInvalidError(f"{where}.size is not a number of bytes", field=f"{where}.size")
     return Descriptor(
         media_type=media_type,
         digest=digest,
@@ -151,7 +151,7 @@ def _platform(members: Mapping[str, object], where: str) -> Platform | None:
 
 
 def _data(members: Mapping[str, object], digest: Digest, size: int, where: str) -> bytes | None:
-    """Read embedded content. The spec wants it identical to what the digest names, and clients may use it unchecked."""
+    """Read and verify embedded content: it must match the digest (spec), and clients may use it without a check."""
     encoded = members.get("data")
     if encoded is None:
         return None
@@ -162,5 +162,5 @@ def _data(members: Mapping[str, object], digest: Digest, size: int, where: str) 
     except ValueError as error:
         raise ManifestInvalidError(f"{where}.data is not base64", field=f"{where}.data") from error
     if len(data) != size or not digest.matches(data):
-        raise ManifestInvalidError(f"{where}.data is not what its digest and size say", field=f"{where}.data")
+        raise ManifestInvalidError(f"{where}.data does not match its digest and size", field=f"{where}.data")
     return data

@@ -19,7 +19,7 @@ SHA256 = "sha256"
 SHA512 = "sha512"
 
 ALGORITHMS: Mapping[str, int] = MappingProxyType({SHA256: 64, SHA512: 128})
-"""The algorithms served, each with the number of its hex digits."""
+"""The supported algorithms, each with its number of hex digits."""
 
 _HEX = re.compile(r"[0-9a-f]+")
 
@@ -27,7 +27,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 def _check_algorithm(algorithm: str) -> None:
     if algorithm not in ALGORITHMS:
         raise DigestInvalidError(
-            f"digest algorithm {shown(algorithm)} is not served; {' and '.join(ALGORITHMS)} are",
+            f"digest algorithm {shown(algorithm)} is not supported; {' and '.join(ALGORITHMS)} are",
             algorithm=shown(algorithm),
         )
 
@@ -37,7 +37,7 @@ class Digest:
     """The hash of some bytes. Sorts by algorithm, then by hex digits.
 
     Raises:
-        DigestInvalidError: not sha256 or sha512, or not exactly its number of lower-case hex digits.
+        DigestInvalidError: the algorithm is not sha256 or sha512, or the hex part is malformed or of a wrong length.
     """
 
     algorithm: str
@@ -57,19 +57,19 @@ class Digest:
         """Parse `<algorithm>:<hex>`.
 
         Raises:
-            DigestInvalidError: as the class says.
+            DigestInvalidError: the text is not a digest, or its algorithm is not supported.
         """
         algorithm, colon, digits = text.partition(":")
         if not colon:
-            raise DigestInvalidError(f"a digest reads <algorithm>:<hex>, not {shown(text)}", digest=shown(text))
+            raise DigestInvalidError(f"a digest has the form <algorithm>:<hex>, not {shown(text)}", digest=shown(text))
         return cls(algorithm, digits)
 
     @classmethod
     def of(cls, data: ReadableBuffer, algorithm: str = SHA256) -> Digest:
-        """Hash bytes that are at hand. It blocks for as long as that takes (about 1 ms a MiB).
+        """Hash bytes in memory. This blocks for about 1 ms per MiB.
 
         Raises:
-            DigestInvalidError: the algorithm is not served.
+            DigestInvalidError: the algorithm is not supported.
         """
         hasher = Hasher(algorithm)
         hasher.update(data)
@@ -84,10 +84,10 @@ class Digest:
 
 
 class Hasher:
-    """Hashes bytes as they come, to a digest. Not for use by two threads at once.
+    """Computes a digest from bytes that arrive in pieces. Not for use by two threads at once.
 
     Raises:
-        DigestInvalidError: the algorithm is not served.
+        DigestInvalidError: the algorithm is not supported.
     """
 
     __slots__ = ("_state", "algorithm")
@@ -98,9 +98,9 @@ class Hasher:
         self._state = hashlib.new(algorithm, usedforsecurity=False)
 
     def update(self, data: ReadableBuffer) -> None:
-        """Add bytes. The interpreter's lock is released for all but small pieces."""
+        """Add bytes. The interpreter's lock is released, except for small pieces."""
         self._state.update(data)
 
     def digest(self) -> Digest:
-        """Give the digest of everything so far; more may follow."""
+        """Return the digest of all bytes so far. More bytes may be added afterwards."""
         return Digest(self.algorithm, self._state.hexdigest())

@@ -1,7 +1,7 @@
-"""JSON documents of strangers, read so that no other reader could see something else in them.
+"""Reads JSON documents from clients, and refuses those that other programs could read differently.
 
-Python's and Go's JSON readers disagree about doubled keys, keys that differ in case only, NaN, and bytes that are not
-UTF-8. A manifest that reads differently here and in a client is a way around every check, so such ones are refused.
+Python's and Go's JSON readers disagree about doubled keys, keys that differ only in case, NaN, and bytes that are not
+UTF-8. If a client read a manifest differently than this registry, every check here could be bypassed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MAX_INT64 = 2**63 - 1
 
-# No 64-bit number is longer. What is longer is no number that we use, and Python's int would refuse it beyond 4,300
-# digits and take quadratic time below.
+# No 64-bit number is longer. Longer numbers are not converted: Python's int takes quadratic time for them, and refuses
+# more than 4,300 digits.
 _MAX_INT_CHARACTERS = 20
 
 
@@ -27,8 +27,8 @@ def load_object(content: bytes) -> dict[str, object]:
     """Read a JSON object, strictly.
 
     Raises:
-        ManifestInvalidError: not UTF-8, not JSON, not an object, a key twice in one object, NaN or infinity, or nested
-            too deeply.
+        ManifestInvalidError: the content is not UTF-8, not JSON, or not an object; one object has a key twice; there is
+            a NaN or an infinity; or the nesting is too deep.
     """
     try:
         text = content.decode("utf-8")
@@ -64,18 +64,18 @@ def _integer(text: str) -> int | float:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ManifestInvalidError(f"the manifest is not JSON: {text} is no JSON number")
+    raise ManifestInvalidError(f"the manifest is not JSON: {text} is not a JSON number")
 
 
 def refuse_case_variants(members: Mapping[str, object], known: frozenset[str], where: str) -> None:
-    """Refuse keys that are a known one but for upper and lower case: Go's JSON reader would take them for it.
+    """Refuse keys that differ from a known key only in case: Go's JSON reader ignores case and would accept them.
 
     Raises:
-        ManifestInvalidError: there is one.
+        ManifestInvalidError: there is such a key.
     """
     for key in members:
         if key not in known and key.casefold() in _folded(known):
-            raise ManifestInvalidError(f"{where} has a field {shown(key)} that differs from ours in case only")
+            raise ManifestInvalidError(f"{where} has a field {shown(key)} that differs only in case from a known one")
 
 
 @cache
@@ -84,10 +84,10 @@ def _folded(known: frozenset[str]) -> frozenset[str]:
 
 
 def text_field(members: Mapping[str, object], key: str, where: str) -> str:
-    """Read an optional string; '' where it is absent or null.
+    """Read an optional string; '' if it is absent or null.
 
     Raises:
-        ManifestInvalidError: not a string, or one that cannot be stored or sent.
+        ManifestInvalidError: the value is not a string, or the string cannot be stored or sent.
     """
     value = members.get(key)
     if value is None:
@@ -98,10 +98,12 @@ def text_field(members: Mapping[str, object], key: str, where: str) -> str:
 
 
 def checked_text(value: str, where: str) -> str:
-    r"""Refuse strings that are JSON and yet no text: a lone surrogate has no UTF-8, and no database stores U+0000.
+    r"""Refuse strings that are valid in JSON but cannot be stored: lone surrogates and U+0000.
+
+    A lone surrogate cannot be written in UTF-8, and PostgreSQL does not store U+0000.
 
     Raises:
-        ManifestInvalidError: it is one of these.
+        ManifestInvalidError: the string contains one of these.
     """
     if "\0" in value:
         raise ManifestInvalidError(f"{where} contains U+0000", field=where)
@@ -113,10 +115,10 @@ def checked_text(value: str, where: str) -> str:
 
 
 def object_field(members: Mapping[str, object], key: str, where: str) -> dict[str, object] | None:
-    """Read an optional object; None where it is absent or null.
+    """Read an optional object; None if it is absent or null.
 
     Raises:
-        ManifestInvalidError: it is something else.
+        ManifestInvalidError: the value is not an object.
     """
     value = members.get(key)
     if value is None or isinstance(value, dict):
@@ -125,10 +127,10 @@ def object_field(members: Mapping[str, object], key: str, where: str) -> dict[st
 
 
 def list_field(members: Mapping[str, object], key: str, where: str) -> list[object]:
-    """Read an optional list; empty where it is absent or null (which is how Go writes an empty one).
+    """Read an optional list; empty if it is absent or null (Go writes an empty list as null).
 
     Raises:
-        ManifestInvalidError: it is something else.
+        ManifestInvalidError: the value is not a list.
     """
     value = members.get(key)
     if value is None:
@@ -142,7 +144,7 @@ def text_list_field(members: Mapping[str, object], key: str, where: str) -> tupl
     """Read an optional list of strings.
 
     Raises:
-        ManifestInvalidError: it is something else.
+        ManifestInvalidError: the value is not a list of strings.
     """
     strings: list[str] = []
     for position, value in enumerate(list_field(members, key, where)):
@@ -156,7 +158,7 @@ def text_map_field(members: Mapping[str, object], key: str, where: str) -> dict[
     """Read an optional object whose values are strings.
 
     Raises:
-        ManifestInvalidError: it is something else.
+        ManifestInvalidError: the value is not such an object.
     """
     texts: dict[str, str] = {}
     for name, value in (object_field(members, key, where) or {}).items():

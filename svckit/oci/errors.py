@@ -1,4 +1,4 @@
-"""Refusals of what does not follow the OCI formats. `svckit.errors` turns them into domain errors, in one place."""
+"""Errors for data that does not follow the OCI formats. `svckit.errors` turns them into domain errors."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _SHOWN_CHARACTERS = 100
 
 
 def shown(value: object) -> str:
-    """Show what a caller sent, for a message: quoted, in ASCII, and cut after 100 characters.
+    """Prepare a caller's text for a message: quoted, in ASCII, and cut after 100 characters.
 
-    Messages end up in headers, logs and terminals, and what is refused here is by nature odd.
+    Messages go into headers, logs and terminals, so they must not contain control characters or long texts.
     """
     text = ascii(value[: _SHOWN_CHARACTERS + 1]) if isinstance(value, str) else type(value).__name__
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...'"
 
 
 class OciFormatError(ValueError):
-    """Something that does not follow the OCI specifications.
+    """Data does not follow the OCI specifications.
 
     Attributes:
         reason: the error code of the distribution spec.
-        message: what is wrong, in a sentence for the caller.
-        detail: where it is wrong, by name (`field`, `value`, …).
+        message: what is wrong, as a sentence for the caller.
+        detail: the wrong part, by name (`field`, `value`, …).
     """
 
     reason: ClassVar[str]
@@ -38,7 +38,7 @@ class OciFormatError(ValueError):
 
 
 class DigestInvalidError(OciFormatError):
-    """Not a digest, or one of an algorithm that is not served."""
+    """Not a digest, or its algorithm is not supported."""
 
     reason = "DIGEST_INVALID"
 
@@ -56,6 +56,6 @@ class TagInvalidError(OciFormatError):
 
 
 class ManifestInvalidError(OciFormatError):
-    """Not a manifest that this registry keeps."""
+    """Not a manifest, or of a kind that this registry does not store."""
 
     reason = "MANIFEST_INVALID"

@@ -1,6 +1,6 @@
-"""The config of a container image, read for what people are shown of it (image-spec, config.md; Docker's is alike).
+"""The config of a container image, read only to show it to people (image-spec, config.md; Docker's is similar).
 
-What is odd in it is left out, as `svckit.oci.config` says.
+Wrong values are left out (`svckit.oci.config`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One step of how an image was built; '' for what is not said."""
+    """One step of an image's build; '' for a value that is not given."""
 
     created: str = ""
     created_by: str = ""
@@ -29,13 +29,13 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What a container image says about itself; '' and empty for what it does not say.
+    """The description of a container image; '' or empty for values that are not given.
 
     Attributes:
-        created: as it is written there, RFC 3339 by the specification.
-        labels: of `config`, strings only; read-only.
-        config: the whole `config` object (Env, Cmd, ExposedPorts, …), safe to write as JSON and to store as text.
-        history: oldest first.
+        created: the time as the config has it; the specification demands RFC 3339.
+        labels: the labels in `config`, strings only; read-only.
+        config: the whole `config` object (Env, Cmd, ExposedPorts, …). It can be written as JSON and stored as text.
+        history: the build steps, oldest first.
     """
 
     architecture: str = ""
@@ -50,7 +50,7 @@ class ImageConfig:
 
 
 def parse_image_config(content: bytes) -> ImageConfig | None:
-    """Read an image's config; None where it is no JSON object, or larger than anybody looks. Raises nothing."""
+    """Read an image's config; None if it is not a JSON object or is too large. Never raises."""
     document = parse_config(content)
     if document is None:
         return None

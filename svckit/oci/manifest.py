@@ -1,8 +1,8 @@
-"""Manifests: what is put under /manifests/, read and checked, never changed.
+"""Manifests: the documents under /manifests/. They are read and checked, never changed.
 
 Follows image-spec (manifest.md, image-index.md), Docker's schema 2, and distribution-spec's "Pushing Manifests".
-Unknown fields and unknown media types of configs, layers and artifacts are welcome; what two readers could understand
-in two ways is not (CVE-2021-41190).
+Unknown fields are allowed, and so are unknown media types of configs, layers and artifacts. A document that two
+programs could understand differently is refused (CVE-2021-41190).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_DESCRIPTORS = 10_000
-"""Layers of one manifest, or children of one index. Each costs a row, in one transaction."""
+"""The most layers of a manifest, or children of an index. Each is a row, and one transaction writes them all."""
 
 _FIELDS = frozenset(
     {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"}
@@ -30,18 +30,18 @@ _SCHEMA_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest (artifacts included) or an index, as its bytes say.
+    """The content of an image manifest (artifacts included) or an index.
 
     Attributes:
         media_type: one of `media_types.MANIFEST_TYPES`.
-        kind: "manifest", or "index".
-        config: of a manifest; None for an index.
-        layers: of a manifest.
-        manifests: children of an index that are manifests or indexes.
-        index_blobs: children of an index that are neither. BuildKit keeps its cache so: layers and a cache config.
-        subject: what this refers to, which may not be there yet. Docker's types have none.
-        declared_artifact_type: the artifactType field; '' where there is none.
-        annotations: read-only.
+        kind: "manifest" or "index".
+        config: the config of a manifest; None for an index.
+        layers: the layers of a manifest.
+        manifests: the children of an index that are manifests or indexes.
+        index_blobs: the other children of an index. BuildKit stores its cache in this way: layers and a cache config.
+        subject: the manifest that this one refers to. It may not exist yet. Docker's types have none.
+        declared_artifact_type: the artifactType field; '' if there is none.
+        annotations: a read-only mapping.
     """
 
     media_type: str
@@ -56,7 +56,7 @@ class Manifest:
 
     @property
     def artifact_type(self) -> str:
-        """What referrers are listed and filtered by: artifactType, else a manifest's config.mediaType, else ''.
+        """The type by which referrers are listed and filtered: artifactType, else config.mediaType, else ''.
 
         From distribution-spec, "Listing Referrers".
         """
@@ -66,9 +66,9 @@ class Manifest:
 
     @property
     def blobs_required(self) -> tuple[Descriptor, ...]:
-        """The blobs whose bytes have to be in the repository, each digest once, in order of appearance.
+        """The blobs whose bytes must be in the repository, each digest once, in order of appearance.
 
-        These are config, layers, and an index's blobs, but for foreign and non-distributable layers that have URLs.
+        These are the config, the layers and an index's blobs, except foreign and non-distributable layers with URLs.
         """
         config = () if self.config is None else (self.config,)
         unique: dict[object, Descriptor] = {}
@@ -79,7 +79,7 @@ class Manifest:
 
     @property
     def total_blob_size(self) -> int:
-        """The bytes of `blobs_required`, by their descriptors."""
+        """The sum of the sizes of `blobs_required`, in bytes."""
         return sum(blob.size for blob in self.blobs_required)
 
 
@@ -87,12 +87,12 @@ def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
     """Read and check a manifest.
 
     Args:
-        content: its bytes, as they were sent. How many are allowed is for the caller to say.
-        media_type: the Content-Type that it came with. Where that is absent or says nothing (`application/json`), the
-            document's own mediaType decides; where an OCI document has none, the Content-Type does.
+        content: its bytes, as they were sent. The caller limits their number.
+        media_type: the Content-Type that was sent. If it is absent or generic (`application/json`), the document's own
+            mediaType decides. If an OCI document has no mediaType, the Content-Type decides.
 
     Raises:
-        ManifestInvalidError: it is none, contradicts itself, or is of a kind that is not kept here.
+        ManifestInvalidError: the content is not a manifest, contradicts itself, or is of a kind that is not supported.
     """
     document = load_object(content)
     refuse_case_variants(document, _FIELDS, "the manifest")
@@ -111,7 +111,7 @@ def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
 
 
 def _media_type(document: Mapping[str, object], content_type: str | None) -> str:
-    """Decide what the document is, from its header and its mediaType field."""
+    """Decide the media type, from the Content-Type header and the mediaType field."""
     header = "" if media_types.is_generic(content_type) else media_types.bare(content_type)
     declared = media_type_field(document, "mediaType", "manifest")
     if document.get("schemaVersion") == 1 or media_types.SCHEMA1_TYPES & {header, declared}:
@@ -127,13 +127,14 @@ def _media_type(document: Mapping[str, object], content_type: str | None) -> str
         raise ManifestInvalidError("neither a Content-Type nor a mediaType says what this is", field="mediaType")
     if chosen == media_types.OCI_ARTIFACT_MANIFEST:
         raise ManifestInvalidError(
-            f"{chosen} left the specification: push an image manifest with an artifactType", field="mediaType"
+            f"{chosen} was removed from the specification: push an image manifest with an artifactType",
+            field="mediaType",
         )
     if not media_types.is_supported_manifest(chosen):
-        raise ManifestInvalidError(f"{shown(chosen)} is no manifest that is kept here", field="mediaType")
+        raise ManifestInvalidError(f"{shown(chosen)} is not a supported manifest type", field="mediaType")
     if not declared and chosen in media_types.DOCKER_MANIFEST_TYPES:
-        # Docker's own clients refuse such a document, so that it could be pushed and never pulled.
-        raise ManifestInvalidError(f"a manifest of type {chosen} must say so in its mediaType", field="mediaType")
+        # Docker's own clients refuse such a document. It could be pushed, but never pulled.
+        raise ManifestInvalidError(f"a manifest of type {chosen} must have it as its mediaType", field="mediaType")
     return chosen
 
 
@@ -156,7 +157,7 @@ def _index(document: Mapping[str, object], media_type: str) -> Manifest:
     for position, child in enumerate(children):
         if child.media_type in media_types.UNSUPPORTED_MANIFEST_TYPES:
             raise ManifestInvalidError(
-                f"manifests[{position}] is of type {child.media_type}, which is not kept here",
+                f"manifests[{position}] is of type {child.media_type}, which is not supported",
                 field=f"manifests[{position}].mediaType",
             )
     return Manifest(
@@ -171,12 +172,12 @@ def _index(document: Mapping[str, object], media_type: str) -> Manifest:
 
 
 def _descriptors(document: Mapping[str, object], key: str) -> tuple[Descriptor, ...]:
-    """Read the list that makes a manifest what it is: it may be empty (or Go's null), but not left out."""
+    """Read the list `layers` or `manifests`. It may be empty (or null, as Go writes it), but it must be there."""
     if key not in document:
         raise ManifestInvalidError(f"the manifest has no {key}", field=key)
     values = list_field(document, key, "manifest")
     if len(values) > MAX_DESCRIPTORS:
-        raise ManifestInvalidError(f"{len(values)} {key} are more than {MAX_DESCRIPTORS}", field=key)
+        raise ManifestInvalidError(f"{len(values)} {key}; the limit is {MAX_DESCRIPTORS}", field=key)
     return tuple(parse_descriptor(value, f"{key}[{position}]") for position, value in enumerate(values))
 
 
@@ -197,13 +198,13 @@ def _annotations(document: Mapping[str, object]) -> Mapping[str, str]:
 
 
 def _check_sizes(manifest: Manifest) -> None:
-    """Refuse what no store could hold: one digest of two sizes, and sums beyond 64 bits."""
+    """Refuse sizes that cannot be stored: two sizes for one digest, and a sum beyond 64 bits."""
     sizes: dict[object, int] = {}
     for described in _all_descriptors(manifest):
         if sizes.setdefault(described.digest, described.size) != described.size:
-            raise ManifestInvalidError(f"{described.digest} is given two sizes", digest=str(described.digest))
+            raise ManifestInvalidError(f"{described.digest} has two different sizes", digest=str(described.digest))
     if sum(sizes.values()) > MAX_INT64:
-        raise ManifestInvalidError("the sizes add up to more than 64 bits hold", field="size")
+        raise ManifestInvalidError("the sum of the sizes exceeds 64 bits", field="size")
 
 
 def _all_descriptors(manifest: Manifest) -> Iterable[Descriptor]:

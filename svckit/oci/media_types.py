@@ -1,6 +1,6 @@
-"""The media types of Docker and OCI that a registry knows, and questions about them.
+"""The media types of Docker and OCI that a registry knows, and functions to classify them.
 
-Any other media type may be that of a config, a layer or an artifact: only manifests are limited to what is listed.
+Only manifests are limited to the types listed here. A config, a layer or an artifact may have any other media type.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_FOREIGN_LAYER: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 DOCKER_PLUGIN_CONFIG: Final = "application/vnd.docker.plugin.v1+json"
 
-# Schema 1 is refused: its digests are not those of its bytes, and nothing has made it for years.
+# Schema 1 is refused: its digest is not the hash of its bytes, and no tool has written it for years.
 DOCKER_SCHEMA1: Final = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER_SCHEMA1_SIGNED: Final = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
@@ -33,7 +33,7 @@ OCI_NONDISTRIBUTABLE_LAYER_GZIP: Final = "application/vnd.oci.image.layer.nondis
 OCI_NONDISTRIBUTABLE_LAYER_ZSTD: Final = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
 OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
 
-# Was in release candidates of image-spec 1.1 and left before the release.
+# This type was in release candidates of image-spec 1.1 and was removed before the release.
 OCI_ARTIFACT_MANIFEST: Final = "application/vnd.oci.artifact.manifest.v1+json"
 
 OCTET_STREAM: Final = "application/octet-stream"
@@ -46,7 +46,7 @@ MANIFEST_TYPES: Final = IMAGE_MANIFEST_TYPES | INDEX_TYPES
 DOCKER_MANIFEST_TYPES: Final = frozenset({DOCKER_MANIFEST, DOCKER_MANIFEST_LIST})
 SCHEMA1_TYPES: Final = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
 UNSUPPORTED_MANIFEST_TYPES: Final = SCHEMA1_TYPES | {OCI_ARTIFACT_MANIFEST}
-"""Manifests by their media type, and refused."""
+"""The manifest types that are refused."""
 
 FOREIGN_LAYER_TYPES: Final = frozenset(
     {
@@ -58,14 +58,14 @@ FOREIGN_LAYER_TYPES: Final = frozenset(
 )
 IMAGE_CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
-# What HTTP clients send when nobody told them a type (curl's --data-binary sends the form's).
+# The types that HTTP clients send when the user gave none (curl's --data-binary sends the type of a form).
 _GENERIC_TYPES: Final = frozenset(
     {"", "*/*", "application/json", OCTET_STREAM, "text/plain", "application/x-www-form-urlencoded"}
 )
 
 
 def bare(content_type: str | None) -> str:
-    """Take the media type out of a Content-Type: without parameters, in lower case; '' where there is none."""
+    """Return the media type in a Content-Type, without parameters, in lower case; '' if there is none."""
     return (content_type or "").partition(";")[0].strip().lower()
 
 
@@ -90,7 +90,7 @@ def is_supported_manifest(media_type: str) -> bool:
 
 
 def is_foreign_layer(media_type: str) -> bool:
-    """Tell whether it is a foreign (Docker) or non-distributable (OCI) layer, whose bytes may live elsewhere."""
+    """Tell whether it is a foreign (Docker) or non-distributable (OCI) layer. Its bytes may be outside the registry."""
     return media_type in FOREIGN_LAYER_TYPES
 
 

@@ -1,4 +1,4 @@
-"""Tags, and references: what stands behind /manifests/ in a path (distribution-spec, section Pulling manifests)."""
+"""Tags, and references: the last part of a /manifests/ path (distribution-spec, section Pulling manifests)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Tag:
     """The name of a tag.
 
     Raises:
-        TagInvalidError: not `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+        TagInvalidError: the name does not match `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Tag:
     def __post_init__(self) -> None:
         if _TAG.fullmatch(self.name) is None:
             raise TagInvalidError(
-                f"{shown(self.name)} is no tag: up to {MAX_TAG_CHARACTERS} letters, digits, '_', '.' and '-', "
+                f"{shown(self.name)} is not a tag: up to {MAX_TAG_CHARACTERS} letters, digits, '_', '.' and '-', "
                 "beginning with a letter, a digit or '_'",
                 tag=shown(self.name),
             )
@@ -37,7 +37,7 @@ class Tag:
         """Parse a tag.
 
         Raises:
-            TagInvalidError: as the class says.
+            TagInvalidError: the text is not a tag.
         """
         return cls(text)
 
@@ -58,11 +58,11 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a reference. No tag has a colon, so what has one must be a digest.
+        """Parse a reference. A tag has no colon, so a text with a colon must be a digest.
 
         Raises:
-            DigestInvalidError: it has a colon and is not a digest that is served.
-            TagInvalidError: it has none and is not a tag.
+            DigestInvalidError: the text has a colon and is not a digest, or its algorithm is not supported.
+            TagInvalidError: the text has no colon and is not a tag.
         """
         return cls(digest=Digest.parse(text)) if ":" in text else cls(tag=Tag.parse(text))
 

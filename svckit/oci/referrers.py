@@ -1,4 +1,4 @@
-"""The referrers index, and the tags that stood in for it.
+"""The referrers index, and the tags that clients used before it existed.
 
 From distribution-spec, "Listing Referrers" and "Referrers Tag Schema".
 """
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from svckit.oci.manifest import Manifest
 
 _FALLBACK_HEX_CHARACTERS = 64
-"""The spec cuts the digest's hex here, so that a tag of a sha512 (135 characters, uncut) stays within a tag's 128."""
+"""The spec cuts the digest's hex at this length: with a full sha512 (135 characters), a tag would exceed its 128."""
 
 
 def referrers_index(referrers: Iterable[Descriptor]) -> bytes:
     """Write the image index that answers a referrers request; its media type is `media_types.OCI_INDEX`.
 
     Args:
-        referrers: with the effective artifact type (`Manifest.artifact_type`) and the annotations of each manifest.
+        referrers: one descriptor for each manifest, with its effective artifact type (`Manifest.artifact_type`) and its
+            annotations.
     """
     manifests = [_referrer(referrer) for referrer in referrers]
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
@@ -48,14 +49,15 @@ def _referrer(referrer: Descriptor) -> dict[str, object]:
 
 
 def fallback_tag(subject: Digest) -> Tag:
-    """Name the tag under which clients without the referrers API keep the list of a subject's referrers."""
+    """Return the tag under which clients without the referrers API store the list of a subject's referrers."""
     return Tag(f"{subject.algorithm}-{subject.hex[:_FALLBACK_HEX_CHARACTERS]}")
 
 
 def subject_of_fallback_tag(tag: str) -> Digest | None:
-    """Give the subject that a fallback tag stands for; None for any other tag, cosign's `sha256-….sig` among them.
+    """Return the subject of a fallback tag; None for any other tag, such as cosign's `sha256-….sig`.
 
-    None for a sha512 subject, too: its tag holds half the digest. There, compare `fallback_tag` of a subject known.
+    None for a sha512 subject, too, because its tag has only half of the digest. In this case, compare the tag with the
+    `fallback_tag` of a known subject.
     """
     if not is_fallback_tag(tag):
         return None
@@ -67,7 +69,7 @@ def subject_of_fallback_tag(tag: str) -> Digest | None:
 
 
 def is_fallback_tag(tag: str) -> bool:
-    """Tell whether a tag is of the referrers tag schema, for whichever algorithm."""
+    """Tell whether a tag follows the referrers tag schema, for any algorithm."""
     algorithm, _, digits = tag.partition("-")
     return (
         algorithm in ALGORITHMS and len(digits) == _FALLBACK_HEX_CHARACTERS and set(digits) <= set("0123456789abcdef")
@@ -75,9 +77,9 @@ def is_fallback_tag(tag: str) -> bool:
 
 
 def referrers_in_fallback_index(tag: str, manifest: Manifest) -> tuple[Descriptor, ...]:
-    """List what an index pushed to a fallback tag names as referrers; nothing where it is not such an index.
+    """List the referrers in an index that was pushed to a fallback tag; empty if it is not such an index.
 
-    What it names is a client's word: a referrer is one only if its own `subject` says so.
+    The list is only a client's claim: a manifest is a referrer only if its own `subject` says so.
     """
     if not is_fallback_tag(tag) or manifest.media_type != OCI_INDEX:
         return ()

@@ -10,8 +10,8 @@ from svckit.oci.errors import NameInvalidError, shown
 
 MAX_NAME_CHARACTERS = 255
 
-# Separators and the characters between them are disjoint, so that there is one way to match and no backtracking to
-# speak of; the length is checked before, all the same.
+# Separators and the characters between them are disjoint. So a name can match in one way only, and the expressions do
+# almost no backtracking. The length is checked first anyway.
 _PROJECT = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*")
 
@@ -21,7 +21,7 @@ class ProjectName:
     """The name of a project, by Harbor's rule: `^[a-z0-9]+(?:[._-][a-z0-9]+)*$`, 1 to 255 characters.
 
     Raises:
-        NameInvalidError: it is not.
+        NameInvalidError: the value does not follow the rule.
     """
 
     value: str
@@ -34,8 +34,8 @@ class ProjectName:
             )
         if _PROJECT.fullmatch(self.value) is None:
             raise NameInvalidError(
-                f"{shown(self.value)} is no project name: lower-case letters and digits, with single '.', '_' or '-' "
-                "between them",
+                f"{shown(self.value)} is not a project name: lower-case letters and digits, with single '.', '_' or "
+                "'-' between them",
                 name=shown(self.value),
             )
 
@@ -44,7 +44,7 @@ class ProjectName:
         """Parse a project name.
 
         Raises:
-            NameInvalidError: as the class says.
+            NameInvalidError: the text does not follow the rule.
         """
         return cls(text)
 
@@ -56,11 +56,11 @@ class ProjectName:
 class RepositoryName:
     """The full name of a repository, `<project>/<name>`, by the grammar of the distribution spec.
 
-    The project part follows the spec's grammar, too. That is a little wider than Harbor's rule for projects (`a__b`,
-    `a--b`): such a name is well formed, and its project does not exist.
+    The project part follows the spec's grammar, too. This grammar allows a little more than Harbor's rule for projects
+    (`a__b`, `a--b`): such a name is well formed, but its project cannot exist.
 
     Raises:
-        NameInvalidError: it does not follow the grammar, is longer than 255 characters, or has no project.
+        NameInvalidError: the value does not follow the grammar, is longer than 255 characters, or has no project.
     """
 
     value: str
@@ -75,8 +75,8 @@ class RepositoryName:
         for component in components:
             if _COMPONENT.fullmatch(component) is None:
                 raise NameInvalidError(
-                    f"{shown(self.value)} is no repository name: lower-case letters and digits, with '.', '_', '__' or "
-                    "dashes between them, in components separated by '/'",
+                    f"{shown(self.value)} is not a repository name: lower-case letters and digits, with '.', '_', '__' "
+                    "or dashes between them, in components separated by '/'",
                     name=shown(self.value),
                 )
         if len(components) == 1:
@@ -90,16 +90,16 @@ class RepositoryName:
         """Parse the full name of a repository.
 
         Raises:
-            NameInvalidError: as the class says.
+            NameInvalidError: the text is not such a name.
         """
         return cls(text)
 
     @classmethod
     def of(cls, project: str, name: str) -> Self:
-        """Join a project's name and the name within it.
+        """Join a project's name and a name within the project.
 
         Raises:
-            NameInvalidError: as the class says.
+            NameInvalidError: the result is not the name of a repository.
         """
         return cls(f"{project}/{name}")
 
@@ -110,7 +110,7 @@ class RepositoryName:
 
     @property
     def name(self) -> str:
-        """What comes after the project; it may have slashes."""
+        """The part after the project; it may have slashes."""
         return self.value.partition("/")[2]
 
     def __str__(self) -> str:

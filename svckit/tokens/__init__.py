@@ -1,8 +1,8 @@
 """The seven kinds of token that carry rights between callers and services: ES256 JWTs.
 
-`claims` and `acting` hold what each kind says, `signer` makes them, `verifier` judges them. Every service verifies for
-itself, by the trust bundle, and calls nobody for it. What is exported here needs no gRPC, so domain code may name the
-claims.
+`claims` and `acting` define the claims of each kind, `signer` signs tokens, `verifier` verifies them. Every service
+verifies tokens itself, with the trust bundle, without a call to another service. The names exported here need no gRPC,
+so domain code may use them.
 """
 
 from svckit.tokens.acting import ActingToken

@@ -1,4 +1,4 @@
-"""The marker by which a service acts for itself."""
+"""The signed marker with which a service acts for itself."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActingToken(Claims):
-    """In this call a service acts for itself; signed by itself.
+    """In this call a service acts for itself. The token is signed by that service.
 
-    A kind of its own, so that no service token is ever taken for one. It is meant for one service, so that what one
-    service is given opens nothing at another. The gateway signs none: all its calls are somebody else's.
+    It is a separate kind, so that a service token is never accepted in its place. It is for one service only, so that
+    a service that receives it cannot use it at another one. The gateway signs none, because it never acts for itself:
+    it passes on its clients' calls.
 
     Attributes:
-        on_behalf_of: who caused what the service does, for the record only: it adds no right. None for nobody.
+        on_behalf_of: the actor who caused the action; None for nobody. It is only recorded and adds no right.
     """
 
     on_behalf_of: Actor | None = None
 
     typ: ClassVar[str] = "acting+jwt"
     signers: ClassVar[frozenset[str]] = frozenset(row.name for row in TABLE if row.kind != "http")
-    # The service that is called, said with each token.
+    # The audience is the service that is called; it is given for each token.
     fixed_audience: ClassVar[str | None] = None
     lifetime_seconds: ClassVar[int | None] = 300
 
@@ -38,7 +39,7 @@ class ActingToken(Claims):
         return self.subject.removeprefix("service:")
 
     def payload(self) -> dict[str, Any]:
-        """`on_behalf_of`, where it is somebody."""
+        """`on_behalf_of`, if it is not None."""
         return {} if self.on_behalf_of is None else {"on_behalf_of": self.on_behalf_of.to_json()}
 
     @classmethod
@@ -50,4 +51,4 @@ class ActingToken(Claims):
         try:
             return {"on_behalf_of": Actor.from_json(payload["on_behalf_of"])}
         except ValueError as error:
-            raise ClaimsError("on_behalf_of is no actor") from error
+            raise ClaimsError("on_behalf_of is not an actor") from error

@@ -1,4 +1,4 @@
-"""What the kinds of token say, as types that cannot be built from a payload that lacks something."""
+"""The claims of each kind of token. The types cannot be built from an incomplete payload."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ INTERNAL_AUDIENCE = "roadstead"
 DEFAULT_REGISTRY_AUDIENCE = "harbor-registry"
 
 SERVICES = NAMES
-"""Who may have a key pair of its own: every service."""
+"""The names of the services. Each of them has a key pair of its own."""
 
 _SUBJECT = re.compile(r"anonymous|(?:user|robot):[1-9][0-9]{0,18}|service:[a-z]{1,32}", re.ASCII)
 _MAXIMUM_ID = 2**63 - 1
 
 
 class ClaimsError(ValueError):
-    """A payload that lacks a claim, or holds one of the wrong type. The text names the claim, never its value."""
+    """A claim is missing or of the wrong type. The text names the claim, never its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What every kind says.
+    """The claims that every kind has.
 
-    `subject` and what the kind adds is given by who signs; the rest is the envelope, which `TokenSigner` and
-    `TokenVerifier` fill in: what is given for it when signing is not used.
+    The code that signs a token gives `subject` and the claims that the kind adds. The other attributes are the
+    envelope, and `TokenSigner` and `TokenVerifier` fill them in. For signing, values given for them are ignored.
 
     Attributes:
         subject: "user:7", "robot:12", "anonymous" or "service:gateway".
         issuer: the service that signed.
-        audience: for whom it is meant.
-        issued_time: seconds since the epoch; `not_before_time` and `expire_time` likewise.
-        token_id: unique (`jti`).
+        audience: the service, or the group of services, that the token is for.
+        issued_time: seconds since the epoch, as are `not_before_time` and `expire_time`.
+        token_id: a unique id (`jti`).
     """
 
     subject: str
@@ -47,24 +47,24 @@ class Claims:
     token_id: str = ""
 
     typ: ClassVar[str]
-    """The JWT header's `typ`: a token of one kind is never taken for another."""
+    """The `typ` in the JWT header. Because of it, a token of one kind is never accepted as another."""
     signers: ClassVar[frozenset[str]]
     """The services that may sign this kind."""
     fixed_audience: ClassVar[str | None] = INTERNAL_AUDIENCE
-    """Whom it is meant for; None where that is a setting, or said with each token."""
+    """The audience; None if a setting defines it, or if it is given for each token."""
     lifetime_seconds: ClassVar[int | None]
-    """How long it lives unless said otherwise; None where the signer must say."""
+    """The default lifetime; None if it must be given for each token."""
     leeway_seconds: ClassVar[int] = 5
     """How far the clocks of two hosts may differ."""
     refusal: ClassVar[str] = "UNAUTHORIZED"
-    """The reason (`svckit.errors`) that a caller hears when it is refused."""
+    """The reason (`svckit.errors`) of the error when a token of this kind is refused."""
 
     def __post_init__(self) -> None:
         if not _SUBJECT.fullmatch(self.subject):
-            raise ClaimsError("sub is no subject")
+            raise ClaimsError("sub is not a subject")
 
     def payload(self) -> dict[str, Any]:
-        """The claims of this kind, beside the envelope, as JSON values."""
+        """The claims of this kind without the envelope, as JSON values."""
         return {}
 
     @classmethod
@@ -72,7 +72,7 @@ class Claims:
         """Builds the claims from a verified payload.
 
         Raises:
-            ClaimsError: if one is missing or of the wrong type.
+            ClaimsError: a claim is missing or of the wrong type.
         """
         return cls(**_envelope(payload), **cls._parse_own(payload))
 
@@ -89,8 +89,8 @@ class Access:
         type: "repository", or "registry" for the catalog.
         name: the repository's full name, or "catalog".
         actions: of "pull", "push", "delete"; "*" for the catalog.
-        project_id: the project that had this name when the token was signed; None for the catalog. It makes a deleted
-            and re-created project a different one.
+        project_id: the id of the project that had this name when the token was signed; None for the catalog. Because
+            of it, the token is not valid for a project that was deleted and created again.
     """
 
     type: str
@@ -99,7 +99,7 @@ class Access:
     project_id: int | None = None
 
     def payload(self) -> dict[str, Any]:
-        """As a JSON object; actions sorted."""
+        """The entry as a JSON object, with its actions sorted."""
         entry: dict[str, Any] = {"type": self.type, "name": self.name, "actions": sorted(self.actions)}
         if self.project_id is not None:
             entry["project_id"] = self.project_id
@@ -110,13 +110,13 @@ class Access:
         """Reads one entry.
 
         Raises:
-            ClaimsError: if it is none.
+            ClaimsError: the value is not an entry.
         """
         if not isinstance(value, Mapping):
-            raise ClaimsError("access holds what is no object")
+            raise ClaimsError("an entry of access is not an object")
         actions = value.get("actions")
         if not isinstance(actions, list) or not all(isinstance(action, str) for action in actions):
-            raise ClaimsError("access.actions is no list of strings")
+            raise ClaimsError("access.actions is not a list of strings")
         kind = _text(value, "type")
         project_id = _identifier(value, "project_id") if kind == "repository" else None
         return cls(type=kind, name=_text(value, "name"), actions=frozenset(actions), project_id=project_id)
@@ -124,13 +124,13 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryToken(Claims):
-    """The token of /v2: exact repositories, and only actions that were asked for and are allowed.
+    """The token of /v2: exact repositories, and only actions that were requested and are allowed.
 
     Attributes:
-        name: of the user or robot, as they log in; empty for nobody in particular.
-        access: what may be done, where. Empty is valid: the caller is known, and that is all.
-        refused: repositories that it was asked for and allows nothing on. A client whose token does not know of the
-            source of a mount is sent for another one; without this, it would be sent again and again.
+        name: the log-in name of the user or robot; empty for an anonymous caller.
+        access: the actions that are allowed, by repository. It may be empty: then the token only says who calls.
+        refused: repositories that were requested and on which nothing is allowed. If a token does not name the source
+            of a mount, the client is told to fetch a new token. Without this list, it would be told so again and again.
     """
 
     name: str = ""
@@ -144,20 +144,20 @@ class RegistryToken(Claims):
     leeway_seconds: ClassVar[int] = 60
 
     def allowed(self, type_: str, name: str, action: str) -> Access | None:
-        """The entry that names exactly this resource and holds this action, or None."""
+        """The entry that names exactly this resource and includes this action; None without one."""
         for entry in self.access:
             if entry.type == type_ and entry.name == name and action in entry.actions:
                 return entry
         return None
 
     def was_asked_for(self, repository: str) -> bool:
-        """Whether whoever fetched it asked for this repository, whatever came of it."""
+        """Whether the client requested this repository, allowed or not."""
         return repository in self.refused or any(
             entry.type == "repository" and entry.name == repository for entry in self.access
         )
 
     def payload(self) -> dict[str, Any]:
-        """`access`, and `name` and `refused` where there are any."""
+        """`access`, and `name` and `refused` if they are not empty."""
         claims: dict[str, Any] = {"access": [entry.payload() for entry in self.access]}
         if self.name:
             claims["name"] = self.name
@@ -169,10 +169,10 @@ class RegistryToken(Claims):
     def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
         entries = payload.get("access")
         if not isinstance(entries, list):
-            raise ClaimsError("access is no list")
+            raise ClaimsError("access is not a list")
         refused = payload.get("refused", [])
         if not isinstance(refused, list) or not all(isinstance(name, str) for name in refused):
-            raise ClaimsError("refused is no list of strings")
+            raise ClaimsError("refused is not a list of strings")
         return {
             "name": _text(payload, "name") if "name" in payload else "",
             "access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries)),
@@ -182,13 +182,13 @@ class RegistryToken(Claims):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityToken(Claims):
-    """Who is calling. What they may do is asked of authsvc's CheckAccess.
+    """Who is calling. Services ask authsvc's CheckAccess what this caller may do.
 
     Attributes:
         kind: "user" or "robot".
-        id: the user's or the robot's id (`uid` on the wire).
-        name: as they log in.
-        is_admin: a system administrator.
+        id: the id of the user or robot (`uid` in the payload).
+        name: the log-in name.
+        is_admin: whether the caller is a system administrator.
     """
 
     kind: Literal["user", "robot"]
@@ -214,13 +214,13 @@ class IdentityToken(Claims):
             raise ClaimsError("sub is not the kind and uid")
         admin = payload.get("admin")
         if not isinstance(admin, bool):
-            raise ClaimsError("admin is no boolean")
+            raise ClaimsError("admin is not a boolean")
         return {"kind": kind, "id": identifier, "name": _text(payload, "name"), "is_admin": admin}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceToken(Claims):
-    """Which service is calling; signed by itself. The verifier holds the subject against the key's owner."""
+    """Which service is calling; signed by that service. The subject must be the owner of the key."""
 
     typ: ClassVar[str] = "service+jwt"
     signers: ClassVar[frozenset[str]] = SERVICES
@@ -243,9 +243,9 @@ class UploadTicket(Claims):
     """The right to write and finish one upload, until the session ends.
 
     Attributes:
-        upload_id: which upload.
-        repository: the full name that it was begun for.
-        project_id: the project of that name.
+        upload_id: the id of the upload.
+        repository: the full name of the repository that the upload was begun for.
+        project_id: the id of its project.
     """
 
     upload_id: str
@@ -273,7 +273,7 @@ class UploadTicket(Claims):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BlobDocument(Claims):
-    """What a receipt and a grant both name: one generation of one digest, in one repository."""
+    """The claims that receipts and grants share: one generation of one digest, in one repository."""
 
     repository: str
     project_id: int
@@ -304,13 +304,13 @@ class _BlobDocument(Claims):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt(_BlobDocument):
-    """The bytes were here, and hashed: metasvc links a blob on it.
+    """Proof that blobsvc has stored the bytes and verified their digest. metasvc links a blob with it.
 
     Attributes:
-        repository: the full name that the upload was begun for.
-        project_id: the project of that name.
-        digest: of the bytes, "sha256:…" or "sha512:…".
-        generation: which copy of them.
+        repository: the full name of the repository that the upload was begun for.
+        project_id: the id of its project.
+        digest: the digest of the bytes, "sha256:…" or "sha512:…".
+        generation: which copy of the bytes.
         size: in bytes.
     """
 
@@ -323,11 +323,11 @@ class Receipt(_BlobDocument):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant(_BlobDocument):
-    """This subject may read this digest and generation, through this repository.
+    """The subject may read this digest and generation, through this repository.
 
     Attributes:
-        repository: the full name through which it was resolved.
-        project_id: the project of that name.
+        repository: the full name of the repository in which the blob was resolved.
+        project_id: the id of its project.
         digest: "sha256:…" or "sha512:…".
         generation: which copy of the bytes.
         size: in bytes.
@@ -355,20 +355,20 @@ def _envelope(payload: Mapping[str, Any]) -> dict[str, Any]:
 def _text(payload: Mapping[str, Any], name: str) -> str:
     value = payload.get(name)
     if not isinstance(value, str) or not value:
-        raise ClaimsError(f"{name} is missing or no text")
+        raise ClaimsError(f"{name} is missing or not a text")
     return value
 
 
 def _natural(payload: Mapping[str, Any], name: str) -> int:
     value = payload.get(name)
-    # bool is an int in Python, and `true` is no number in JSON.
+    # In Python, bool is a subclass of int; in JSON, `true` is not a number.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAXIMUM_ID:
-        raise ClaimsError(f"{name} is missing or no 64-bit number")
+        raise ClaimsError(f"{name} is missing or not a 64-bit number")
     return value
 
 
 def _identifier(payload: Mapping[str, Any], name: str) -> int:
     value = _natural(payload, name)
     if value == 0:
-        raise ClaimsError(f"{name} is no id")
+        raise ClaimsError(f"{name} is not an id")
     return value

@@ -17,7 +17,7 @@ from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE, Claims, RegistryToke
 
 ALGORITHM = "ES256"
 
-# What is sent must be good when it arrives, and as long as what it begins may take to be judged.
+# A token must still be valid when it arrives and while the call is authorized.
 _RENEW_BEFORE_SECONDS = 60
 
 C = TypeVar("C", bound=Claims)
@@ -25,11 +25,11 @@ C = TypeVar("C", bound=Claims)
 
 @dataclass(frozen=True, slots=True)
 class SignedToken(Generic[C]):
-    """A token and what it says.
+    """A token and its claims.
 
     Attributes:
         text: the JWT. A secret; `repr` hides it.
-        claims: what it says, with the envelope filled in.
+        claims: the claims, with the envelope filled in.
     """
 
     text: str = field(repr=False)
@@ -37,7 +37,7 @@ class SignedToken(Generic[C]):
 
 
 class TokenSigner:
-    """Signs the kinds that its service may sign."""
+    """Signs the kinds of token that its service may sign."""
 
     def __init__(
         self,
@@ -50,10 +50,10 @@ class TokenSigner:
         """Builds the signer.
 
         Args:
-            service: becomes the issuer.
-            keypair: of that service.
-            clock: seconds since the epoch.
-            registry_audience: the audience of registry tokens: the name that the token service goes by.
+            service: the name of the service; it becomes the issuer.
+            keypair: the key pair of the service.
+            clock: returns seconds since the epoch.
+            registry_audience: the audience of registry tokens: the name of the token service.
         """
         self.service = service
         self._keypair = keypair
@@ -61,29 +61,29 @@ class TokenSigner:
         self._audiences: Mapping[type[Claims], str] = {RegistryToken: registry_audience}
 
     def sign(self, claims: C, *, lifetime_seconds: int | None = None, audience: str | None = None) -> SignedToken[C]:
-        """Signs the claims; fills in the envelope.
+        """Fills in the envelope and signs the claims.
 
         Args:
-            claims: what to say. Its envelope, `subject` apart, is not read.
-            lifetime_seconds: how long it lives; the kind's own unless said.
-            audience: for whom it is meant, where neither the kind nor a setting says so.
+            claims: the claims to sign. Of the envelope, only `subject` is used.
+            lifetime_seconds: how long the token is valid; None for the default of its kind.
+            audience: the audience, if neither the kind nor a setting defines it.
 
         Raises:
-            ValueError: if this service may not sign that kind, or nobody says how long it lives, or for whom it is.
+            ValueError: this service may not sign that kind, or there is no lifetime or no audience.
         """
         if self.service not in claims.signers:
             raise ValueError(f"{self.service} does not sign {claims.typ}")
         lifetime = claims.lifetime_seconds if lifetime_seconds is None else lifetime_seconds
         if lifetime is None or lifetime <= 0:
             raise ValueError(f"{claims.typ} needs a lifetime")
-        meant_for = claims.fixed_audience or self._audiences.get(type(claims)) or audience
-        if meant_for is None:
+        chosen_audience = claims.fixed_audience or self._audiences.get(type(claims)) or audience
+        if chosen_audience is None:
             raise ValueError(f"{claims.typ} needs an audience")
         now = int(self._clock())
         filled = dataclasses.replace(
             claims,
             issuer=self.service,
-            audience=meant_for,
+            audience=chosen_audience,
             issued_time=now,
             not_before_time=now,
             expire_time=now + lifetime,
@@ -109,14 +109,14 @@ class TokenSigner:
 
 
 class ServiceTokenSource:
-    """Gives a service token that is good for a minute at least, and signs a new one only when it must."""
+    """Returns a service token that is valid for at least one more minute. Signs a new one only when needed."""
 
     def __init__(self, signer: TokenSigner, clock: Callable[[], float] = time.time) -> None:
         """Builds the source.
 
         Args:
-            signer: of the service that calls.
-            clock: seconds since the epoch.
+            signer: the signer of the service that calls.
+            clock: returns seconds since the epoch.
         """
         self._signer = signer
         self._clock = clock
@@ -124,17 +124,18 @@ class ServiceTokenSource:
 
     def current(self) -> str:
         """The token to send as `x-roadstead-service`."""
-        held = self._current
-        if held is None or _ends_soon(held.claims, self._clock()):
-            held = self._signer.sign(ServiceToken(subject=f"service:{self._signer.service}"))
-            self._current = held
-        return held.text
+        token = self._current
+        if token is None or _expires_soon(token.claims, self._clock()):
+            token = self._signer.sign(ServiceToken(subject=f"service:{self._signer.service}"))
+            self._current = token
+        return token.text
 
 
 class ActingTokenSource:
-    """Gives the tokens by which a service acts for itself at one other service; each is good for a minute at least.
+    """Returns the tokens with which a service acts for itself at one other service.
 
-    One is kept for each on whose behalf the service acts, so that a loop of calls costs one signature.
+    Each token is valid for at least one more minute. One token is kept for each actor on whose behalf the service acts,
+    so that a loop of calls costs one signature.
     """
 
     def __init__(
@@ -148,13 +149,13 @@ class ActingTokenSource:
         """Builds the source.
 
         Args:
-            signer: of the service that acts.
+            signer: the signer of the service that acts.
             audience: the service that is called.
-            clock: seconds since the epoch.
-            remembered_tokens: how many are kept; the least recently used goes first.
+            clock: returns seconds since the epoch.
+            remembered_tokens: how many tokens are kept; the least recently used is dropped first.
 
         Raises:
-            ValueError: the signer is the gateway's, which never acts for itself.
+            ValueError: the signer belongs to a service that never acts for itself, such as the gateway.
         """
         if signer.service not in ActingToken.signers:
             raise ValueError(f"{signer.service} does not act for itself")
@@ -165,16 +166,16 @@ class ActingTokenSource:
         self._tokens: OrderedDict[Actor | None, SignedToken[ActingToken]] = OrderedDict()
 
     def current(self, on_behalf_of: Actor | None) -> str:
-        """The token to send as `x-roadstead-acting`; None for on behalf of nobody."""
-        held = self._tokens.get(on_behalf_of)
-        if held is None or _ends_soon(held.claims, self._clock()):
+        """The token to send as `x-roadstead-acting`. `on_behalf_of` is None if the service acts on behalf of nobody."""
+        token = self._tokens.get(on_behalf_of)
+        if token is None or _expires_soon(token.claims, self._clock()):
             claims = ActingToken(subject=f"service:{self._signer.service}", on_behalf_of=on_behalf_of)
-            held = self._tokens[on_behalf_of] = self._signer.sign(claims, audience=self._audience)
+            token = self._tokens[on_behalf_of] = self._signer.sign(claims, audience=self._audience)
             if len(self._tokens) > self._remembered_tokens:
                 self._tokens.popitem(last=False)
         self._tokens.move_to_end(on_behalf_of)
-        return held.text
+        return token.text
 
 
-def _ends_soon(claims: Claims, now: float) -> bool:
+def _expires_soon(claims: Claims, now: float) -> bool:
     return claims.expire_time - now < _RENEW_BEFORE_SECONDS

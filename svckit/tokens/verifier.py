@@ -1,4 +1,4 @@
-"""Judges tokens by the trust bundle."""
+"""Verifies tokens with the keys of the trust bundle."""
 
 import hashlib
 import json
@@ -15,21 +15,22 @@ from svckit.tokens.signer import ALGORITHM
 from svckit.trust import TrustBundle, TrustedKey
 
 MAXIMUM_TOKEN_BYTES = 16 * 1024
-"""Larger ones are refused before anything in them is read."""
+"""Longer tokens are refused before they are parsed."""
 
 C = TypeVar("C", bound=Claims)
 
 
 class TokenError(Unauthenticated):
-    """A token that does not count. The text says why in general terms, and never holds any of it."""
+    """The token is not valid. The text says why in general terms, and contains no part of the token."""
 
 
 class TokenVerifier:
     """Verifies tokens of every kind, and each token string only once.
 
-    A signature costs some 0.1 ms, and one `docker push` sends the same token dozens of times: what was verified is
-    remembered by its hash until it expires, the least recently used going first. What is remembered is that the string
-    was good, never what its bearer may do. A key that leaves the bundle takes with it what was verified by it.
+    Verifying a signature takes about 0.1 ms, and one `docker push` sends the same token dozens of times. So the hash of
+    a verified token is remembered until the token expires; the least recently used is dropped first. Only the fact that
+    the string was valid is remembered, never what its bearer may do. When a key leaves the bundle, the tokens that were
+    verified with it are no longer valid.
     """
 
     def __init__(
@@ -43,8 +44,8 @@ class TokenVerifier:
         """Builds the verifier.
 
         Args:
-            trust: whose key is whose.
-            clock: seconds since the epoch.
+            trust: the trusted keys of all services.
+            clock: returns seconds since the epoch.
             registry_audience: the audience that registry tokens must have.
             remembered_tokens: how many verified tokens are remembered.
         """
@@ -54,29 +55,30 @@ class TokenVerifier:
         self._remembered_tokens = remembered_tokens
         self._verified: OrderedDict[tuple[type[Claims], bytes], tuple[str, Claims]] = OrderedDict()
         self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
-        # A token's first part is the same for all of one kind and key. It is read once: grants are new for each blob.
+        # The first part of a token is the same for all tokens of one kind and key, so it is parsed only once. That
+        # helps with grants, which are new for each blob.
         self._kid_of_header: dict[tuple[type[Claims], str], str] = {}
         self.verified_signatures = 0
 
     def verify(self, token: str, kind: type[C], *, audience: str | None = None) -> C:
-        """Says what a token says, if it is a good one of this kind.
+        """Returns the claims of a token, if it is valid and of this kind.
 
         Args:
             token: the JWT.
-            kind: which it must be.
-            audience: for whom it must be meant, where neither the kind nor a setting says so.
+            kind: the kind that it must have.
+            audience: the audience that it must have, if neither the kind nor a setting defines it.
 
         Raises:
-            TokenError: if it is not; its reason is the kind's `refusal`.
+            TokenError: the token is not valid; the reason is the kind's `refusal`.
         """
-        meant_for = kind.fixed_audience or self._audiences.get(kind) or audience
+        expected_audience = kind.fixed_audience or self._audiences.get(kind) or audience
         claims = self._verify(token, kind)
-        if claims.audience != meant_for:
+        if claims.audience != expected_audience:
             _refuse(kind, "is meant for another audience")
         return claims
 
     def _verify(self, token: str, kind: type[C]) -> C:
-        # A character takes a byte at least, so this spares the encoding of what is far too long.
+        # A character takes at least one byte, so a token that is too long need not be encoded.
         if len(token) > MAXIMUM_TOKEN_BYTES or not token.isascii():
             _refuse(kind, "is malformed")
         now = self._clock()
@@ -88,18 +90,19 @@ class TokenVerifier:
                 self._verified.move_to_end(memory_key)
                 return cast("C", known)
             del self._verified[memory_key]
-        key, claims = self._judge(token, kind, now)
+        key, claims = self._verify_uncached(token, kind, now)
         self._verified[memory_key] = (key.kid, claims)
         while len(self._verified) > self._remembered_tokens:
             self._verified.popitem(last=False)
         return claims
 
-    def _judge(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
+    def _verify_uncached(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
         header = kind, token.partition(".")[0]
         known_kid = self._kid_of_header.get(header)
         key = self._trusted(known_kid or self._kid_in(token, kind), kind)
         try:
-            # The algorithm is ours and not the header's: "none", or HS256 with a public key as secret, has no way in.
+            # The algorithm is fixed and never taken from the header. So the algorithm "none", and HS256 with a public
+            # key as secret, are not accepted.
             payload = self._signatures.decode(token, key=key.public_key, algorithms=[ALGORITHM])
         except (jwt.PyJWTError, ValueError):
             _refuse(kind, "has a wrong signature")
@@ -115,12 +118,12 @@ class TokenVerifier:
         if claims.expire_time + kind.leeway_seconds <= now:
             _refuse(kind, "has expired")
         if known_kid is None:
-            # Only now: what anybody may send must not grow this.
+            # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kid_of_header[header] = key.kid
         return key, claims
 
     def _kid_in(self, token: str, kind: type[Claims]) -> str:
-        """The name of the key in a token's header, once the header is what this kind must have."""
+        """The name of the key in a token's header. The header is checked for this kind first."""
         try:
             header: Mapping[str, Any] = self._signatures.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
@@ -129,7 +132,7 @@ class TokenVerifier:
             _refuse(kind, "has a wrong algorithm")
         if header.get("typ") != kind.typ:
             _refuse(kind, "is of another kind")
-        # Nothing that must be understood (RFC 7515 §4.1.11) is understood here.
+        # No extension of the header is supported, so a token that demands one is refused (RFC 7515 §4.1.11).
         if "crit" in header or header.get("b64") is not None:
             _refuse(kind, "is malformed")
         kid = header.get("kid")
@@ -138,7 +141,7 @@ class TokenVerifier:
         return kid
 
     def _trusted(self, kid: str, kind: type[Claims]) -> TrustedKey:
-        """The key of that name, if it may sign this kind."""
+        """The key with that name, if it may sign this kind."""
         key = self._trust.find(kid)
         if key is None:
             _refuse(kind, "is signed by an unknown key")
@@ -151,9 +154,9 @@ def _json_object(payload: bytes) -> Mapping[str, Any]:
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise ClaimsError("the payload is no JSON") from error
+        raise ClaimsError("the payload is not JSON") from error
     if not isinstance(value, dict):
-        raise ClaimsError("the payload is no object")
+        raise ClaimsError("the payload is not an object")
     return value
 
 

@@ -388,7 +388,7 @@ def test_an_oversized_token_is_refused_before_anything_in_it_is_read(
     token = signed(keys["authsvc"], header(keys["authsvc"]), payload(access=names))
     assert len(token) > MAXIMUM_TOKEN_BYTES
     verifier = TokenVerifier(trust, clock)
-    monkeypatch.setattr(verifier, "_judge", None)
+    monkeypatch.setattr(verifier, "_verify_uncached", None)
     assert "malformed" in refusal(verifier, token)
 
 
