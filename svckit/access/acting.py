@@ -1,8 +1,8 @@
-"""On whose behalf this service acts, where it acts for itself.
+"""Says on whose behalf this service acts, when it acts for itself.
 
 async with open_channel(target, acting_tokens=ActingTokenSource(signer, "metasvc")) as channel:
-with acting_for(Actor("execution", 12)):
-await ArtifactServiceStub(channel).DeleteArtifact(request)
+    with acting_for(Actor("execution", 12)):
+        await ArtifactServiceStub(channel).DeleteArtifact(request)
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _named: ContextVar[Actor | None] = ContextVar("roadstead_acting_for", default=No
 
 @contextmanager
 def acting_for(actor: Actor) -> Iterator[None]:
-    """Says for whom the calls inside the block are that go out on channels which act for this service.
+    """Sets on whose behalf this service acts inside the block. Only channels with acting tokens use it.
 
     Args:
-        actor: a user, robot, policy or execution. It is recorded, and adds no right.
+        actor: a user, robot, policy or execution. It is only recorded, and adds no right.
     """
     token = _named.set(actor)
     try:
@@ -36,10 +36,10 @@ def acting_for(actor: Actor) -> Iterator[None]:
 
 
 def on_behalf_of() -> Actor | None:
-    """For whom this service acts now: whom `acting_for` names, else the actor of the current call; None for nobody."""
+    """On whose behalf this service acts now: the actor of `acting_for`, else of the current call; None for nobody."""
     named = _named.get()
     if named is not None:
         return named
     call = current_call_or_none()
-    # An anonymous actor tells no more than none.
+    # Nothing is recorded for an anonymous actor, because it adds no information.
     return None if call is None or call.principal.kind == "anonymous" else call.actor

@@ -1,4 +1,4 @@
-"""Who caused a change, and by which request."""
+"""The origin of a change: its actor and its request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Actor", "ActorKind", "ChangeOrigin"]
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrigin:
-    """Who caused a change, and by which request: what every entry of a change log carries.
+    """The origin of a change: its actor and its request. Every entry of a change log has one.
 
     Attributes:
-        actor: who did it.
-        request_id: names the request in the logs of all services.
-        client_address: of the client, see `svckit.access.call.Call`; empty where it is unknown.
-        token_id: `jti` of the token that the actor came with; empty without one.
+        actor: who made the change.
+        request_id: the id of the request in the logs of all services.
+        client_address: the client's address, see `svckit.access.call.Call`; empty if it is unknown.
+        token_id: the `jti` of the actor's token; empty without one.
     """
 
     actor: Actor

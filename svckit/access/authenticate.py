@@ -1,4 +1,4 @@
-"""Who is calling, by the tokens that came with the call."""
+"""Finds out who is calling, from the tokens of the call."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Authenticator:
     """Turns the tokens in the metadata into a principal and a service's name."""
 
     def __init__(self, service: str, verifier: TokenVerifier, accepted: Sequence[CallerToken] = BOTH_KINDS) -> None:
-        """Takes the service that is called, the verifier, and the kinds of token that its callers may come with."""
+        """Takes the service that is called, the verifier, and the kinds of token that callers may use."""
         self._service = service
         self._verifier = verifier
         self._accepted = {kind.typ: kind for kind in accepted}
-        # The first part of a token is the same for all of one kind and key, and is read once for each of them.
+        # The first part of a token is the same for all tokens of one kind and key, so it is parsed only once.
         self._kind_of_header: dict[str, CallerToken] = {}
 
     def principal(self, authorization: str) -> tuple[Principal, str]:
-        """Whom the token in an `authorization` value names, and the token.
+        """The principal of the token in an `authorization` value, and the token.
 
         Raises:
-            DomainError: UNAUTHORIZED, for another scheme than Bearer and for a token that is not one of ours, or not
-                valid, or not of a kind that is taken here.
+            DomainError: UNAUTHORIZED if the scheme is not Bearer, the token is not valid, or its kind is not accepted
+                here.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != _BEARER or not token:
@@ -49,7 +49,7 @@ class Authenticator:
         kind = known or self._kind_in(header)
         claims = self._verifier.verify(token, kind)
         if known is None:
-            # Only now: what anybody may send must not grow this.
+            # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kind_of_header[header] = kind
         if isinstance(claims, RegistryToken):
             return Principal.of_registry(claims), token
@@ -64,7 +64,7 @@ class Authenticator:
         return self._verifier.verify(token, ServiceToken).service
 
     def acting(self, token: str) -> Principal:
-        """The service that acts for itself by an acting token, which must be meant for this service.
+        """The service that acts for itself, from its acting token. The token must be for this service.
 
         Raises:
             DomainError: UNAUTHORIZED.
@@ -72,7 +72,7 @@ class Authenticator:
         return Principal.of_acting(self._verifier.verify(token, ActingToken, audience=self._service))
 
     def _kind_in(self, header: str) -> CallerToken:
-        """The kind that a JWT header claims; the verifier holds the token against it."""
+        """The kind that a JWT header claims. The verifier checks it later."""
         try:
             if len(header) > _MAXIMUM_HEADER_CHARACTERS:
                 raise Unauthenticated

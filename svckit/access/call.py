@@ -1,4 +1,4 @@
-"""The call that is being served: who called, with what, until when, and what has been checked of it."""
+"""The current call: its caller, tokens and deadline, and what has been checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from svckit.access.actor import ChangeOrigin
+from svckit.access.authorization import authorize_acting, authorize_project, authorize_system
 from svckit.access.decision import NOT_VISIBLE
-from svckit.access.judgement import judge_acting, judge_project, judge_system
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import Denied, DomainError, NotFound, error_for
 from svckit.tokens import Grant, Receipt, UploadTicket
@@ -22,32 +22,33 @@ if TYPE_CHECKING:
 
 
 class AccessChecker(Protocol):
-    """The port through which a service learns what a caller may do: authsvc from its store, the others from authsvc.
+    """The port that tells a service what a caller may do. authsvc asks its store, the other services ask authsvc.
 
-    It answers for `call.principal`, by its identity token or by having none. It is not asked about registry tokens,
-    which say for themselves what they permit, nor what a service may do that acts for itself, which the rule says.
+    It answers for `call.principal`: for an identity token, or for an anonymous caller. It is not asked about registry
+    tokens, because they contain their permissions. It is not asked what a service that acts for itself may do, because
+    the rule says that.
     """
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         """Whether the caller may do `action` on `resource` in the project.
 
         Raises:
-            DomainError: UNAVAILABLE where it cannot be found out. Nothing is allowed then.
+            DomainError: UNAVAILABLE if the answer cannot be found. Then nothing is allowed.
         """
 
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
         """Whether the caller may do `action` on `resource` on the system level. Raises as `check_project`."""
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        """The project, for a service that acts for itself: whether or not anybody may see it.
+        """The project, for a service that acts for itself. Its visibility is not checked.
 
         Raises:
-            DomainError: PROJECT_UNKNOWN where there is none; UNAVAILABLE where it cannot be found out.
+            DomainError: PROJECT_UNKNOWN if there is none; UNAVAILABLE if the answer cannot be found.
         """
 
 
 class NoPermissions:
-    """An `AccessChecker` that allows nothing: for services that live by registry tokens and documents alone."""
+    """An `AccessChecker` that allows nothing: for services that only accept registry tokens and documents."""
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         """Not allowed, not visible."""
@@ -58,7 +59,7 @@ class NoPermissions:
         return False
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        """Knows none."""
+        """Finds no project."""
         raise NotFound("PROJECT_UNKNOWN")
 
 
@@ -73,21 +74,21 @@ _NO_PERMISSIONS = NoPermissions()
 
 
 class Call:
-    """One RPC on its way through a service; or, at the edge, one HTTP request on its way to the services.
+    """One RPC in a service; in the gateway, one HTTP request.
 
     Attributes:
-        method: "/roadstead.meta.v1.TagService/GetTag", or the HTTP method and route at the edge.
-        principal: who calls.
+        method: "/roadstead.meta.v1.TagService/GetTag"; in the gateway, the HTTP method and route.
+        principal: the caller.
         caller_service: the service that calls, for itself or passing on a caller's request; None for platform callers.
-        token: the caller's own token as it came, passed on unchanged by `svckit.rpc.channel`. Secret.
-        request_id: names the request in the logs of all services.
-        traceparent: W3C trace context as it came, passed on; None without one.
-        client_address: of the client: as a trusted service stated it, or, where no service calls, of the connection;
-            empty where it is unknown (a unix socket).
-        deadline: `time.monotonic()` at which the caller stops waiting; None where it waits as long as it takes.
-        project: the project on which this call has been permitted; None where no project has been judged.
-        ticket: the upload ticket that was presented and verified. `receipt` and `grant` likewise.
-        checked: whether what the rule leaves to the domain (`row`, a document in a stream) has been done.
+        token: the caller's own token; `svckit.rpc.channel` passes it on unchanged. Secret.
+        request_id: the id of the request in the logs of all services.
+        traceparent: the W3C trace context, which is passed on; None without one.
+        client_address: the address of the client. A trusted service states it; if no service calls, it is the address
+            of the connection. Empty if it is unknown (a unix socket).
+        deadline: the value of `time.monotonic()` at which the caller stops waiting; None if it has no deadline.
+        project: the project in which this call has been authorized; None if no project was checked.
+        ticket: the upload ticket that was presented and verified. The same for `receipt` and `grant`.
+        checked: whether the domain has done the check that the rule leaves to it (`row`, a document in a stream).
     """
 
     __slots__ = (
@@ -137,10 +138,10 @@ class Call:
             traceparent: as above.
             client_address: as above.
             deadline: as above.
-            checker: answers `check_project` and `check_system`; without one nothing is permitted.
-            row_right: the resource and action of a `row` rule, which only a check of these satisfies.
-            services: those that the rule lets act for themselves, for whom checks only find the project.
-            read_document: verifies what `present` is given.
+            checker: answers `check_project` and `check_system`; without one nothing is allowed.
+            row_right: the resource and action of a `row` rule. Only a check of these satisfies the rule.
+            services: the services that the rule lets act for themselves. For them, a check only finds the project.
+            read_document: verifies the document that `present` gets.
         """
         self.method = method
         self.principal = principal
@@ -162,33 +163,33 @@ class Call:
 
     @property
     def actor(self) -> Actor:
-        """Whom to name in a log of changes."""
+        """The actor that a change log records."""
         return self.principal.actor
 
     @property
     def acts_for_itself(self) -> bool:
-        """Whether a service calls that acts for itself, and that the rule names: it needs no other right."""
+        """Whether the caller is a service that acts for itself and that the rule names. It needs no other right."""
         return self.principal.kind == "service" and self.principal.name in self._services
 
     @property
     def origin(self) -> ChangeOrigin:
-        """What a change log records of this call."""
+        """The data about this call that a change log records."""
         return ChangeOrigin(self.actor, self.request_id, self.client_address, self.principal.token_id)
 
     async def check_project(self, project: ProjectKey, resource: str, action: str) -> ResolvedProject:
-        """Permits the caller `action` on `resource` in the project, or raises. Sets `project`.
+        """Raises unless the caller may do `action` on `resource` in the project. Sets `project`.
 
-        Under a `row` rule this is what the rule demands, with the rule's own resource and action. A service that acts
-        for itself and that the rule names may do everything that the RPC does.
+        A `row` rule demands this check, with the rule's own resource and action. A service that acts for itself and
+        that the rule names may do everything that the RPC does.
 
         Raises:
-            DomainError: INSUFFICIENT_SCOPE, UNAUTHORIZED, PROJECT_UNKNOWN, FORBIDDEN (`svckit.access.judgement`), or
-                UNAVAILABLE where it cannot be found out.
+            DomainError: INSUFFICIENT_SCOPE, UNAUTHORIZED, PROJECT_UNKNOWN, FORBIDDEN (`svckit.access.authorization`),
+                or UNAVAILABLE if the answer cannot be found.
         """
-        if judge_acting(self.principal, self._services):
+        if authorize_acting(self.principal, self._services):
             self.project = await self._checker.resolve_project(self, project)
         else:
-            self.project = await judge_project(
+            self.project = await authorize_project(
                 self.principal,
                 project,
                 resource,
@@ -200,42 +201,43 @@ class Call:
         return self.project
 
     async def check_system(self, resource: str, action: str) -> None:
-        """Permits the caller `action` on `resource` on the system level, or raises as `check_project`.
+        """Raises unless the caller may do `action` on `resource` on the system level. Raises as `check_project`.
 
-        It satisfies a `row` rule likewise: a row may belong to no project, as a system robot does.
+        This also satisfies a `row` rule, because a row may belong to no project, for example a system robot.
         """
-        if not judge_acting(self.principal, self._services):
-            await judge_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
+        if not authorize_acting(self.principal, self._services):
+            await authorize_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
         if (resource, action) == self._row_right:
             self.checked = True
 
     def present(self, document: str) -> UploadTicket | Receipt | Grant:
-        """Verifies the document that the rule wants held, and keeps it as `ticket`, `receipt` or `grant`.
+        """Verifies the document that the rule demands, and stores it as `ticket`, `receipt` or `grant`.
 
-        Servicers call it on the header of a stream; elsewhere it has been called when the servicer is reached.
+        For a stream, the servicer calls this with the document in the header. Otherwise it is called before the
+        servicer's method.
 
         Raises:
             DomainError: TICKET_INVALID, RECEIPT_INVALID or GRANT_INVALID: forged, expired, of another kind, or a grant
-                that was given to somebody else.
+                that was given to another caller.
         """
         if self._read_document is None:
-            raise DomainError("INTERNAL", f"the rule of {self.method} wants no document")
-        held = self._read_document(document)
-        match held:
+            raise DomainError("INTERNAL", f"the rule of {self.method} demands no document")
+        verified = self._read_document(document)
+        match verified:
             case UploadTicket():
-                self.ticket = held
+                self.ticket = verified
             case Receipt():
-                self.receipt = held
+                self.receipt = verified
             case Grant():
-                # Bound to whom it was given: who overhears a grant has not got the blob.
-                if held.subject != self.principal.subject:
+                # A grant is bound to its subject, so that a stolen grant does not give access to the blob.
+                if verified.subject != self.principal.subject:
                     raise error_for(Grant.refusal)
-                self.grant = held
+                self.grant = verified
         self.checked = True
-        return held
+        return verified
 
     def require_service(self, *services: str) -> None:
-        """Permits the named services only: for an answer that holds more for them than for others.
+        """Raises unless one of the named services calls: for answers that show more to them than to other callers.
 
         Raises:
             DomainError: FORBIDDEN.
@@ -244,7 +246,7 @@ class Call:
             raise Denied
 
     def without_deadline(self) -> Call:
-        """The same caller with the same request, for work that others wait for as well."""
+        """The same call without its deadline, for work whose result other calls wait for as well."""
         return Call(
             self.method,
             principal=self.principal,
@@ -258,7 +260,7 @@ class Call:
         )
 
     def __repr__(self) -> str:
-        # Without the token: this ends up in logs.
+        # The token is left out, because this text goes into logs.
         return f"Call({self.method!r}, {self.principal.subject!r}, via {self.caller_service!r}, {self.request_id!r})"
 
 
@@ -275,18 +277,18 @@ def current_call() -> Call:
 
 
 def current_call_or_none() -> Call | None:
-    """The call that this task serves, or None outside of any."""
+    """The call that this task serves; None outside of any call."""
     return _current.get(None)
 
 
 def enter_call(call: Call) -> None:
-    """Makes `call` the current one until this task ends: for who has a task for each call, as the RPC server does."""
+    """Makes `call` the current one until this task ends. The RPC server uses this: it has a task for each call."""
     _current.set(call)
 
 
 @contextmanager
 def serving(call: Call) -> Iterator[Call]:
-    """Makes `call` the current one inside the block: for requests at the edge, and for work of our own."""
+    """Makes `call` the current one inside the block: for HTTP requests in the gateway, and for background work."""
     token = _current.set(call)
     try:
         yield call

@@ -1,4 +1,4 @@
-"""Which project a right is asked for in, and what the answer to that is."""
+"""The project in which a permission is checked, and the result of the check."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProjectKey:
-    """A project, named as the request names it: by `id` or by `name`, exactly one of them.
+    """A project as the request names it: by `id` or by `name`, exactly one of them.
 
     Attributes:
         id: the project's id.
         name: the project's name.
-        repository: the full name of the repository that is meant, where one is: what a registry token is held against.
+        repository: the full name of the repository, if the request names one. A registry token must contain it.
     """
 
     id: int | None = None
@@ -26,10 +26,10 @@ class ProjectKey:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedProject:
-    """A project that exists and on which this call has been permitted.
+    """An existing project in which this call has been authorized.
 
     Attributes:
-        id: the project's id, as the checker or the registry token said.
+        id: the project's id, from the checker or from the registry token.
         name: its name.
     """
 
@@ -39,13 +39,13 @@ class ResolvedProject:
 
 @dataclass(frozen=True, slots=True)
 class ProjectDecision:
-    """What a checker says of one permission in one project.
+    """The result of checking one permission in one project.
 
     Attributes:
-        allowed: whether the caller holds the permission.
-        visible: whether the caller may know that the project exists. False as well for one that does not exist.
-        project_id: 0 where not visible.
-        project_name: empty where not visible.
+        allowed: whether the caller has the permission.
+        visible: whether the caller may know that the project exists. Also False if the project does not exist.
+        project_id: 0 if not visible.
+        project_name: empty if not visible.
     """
 
     allowed: bool
@@ -55,16 +55,16 @@ class ProjectDecision:
 
 
 NOT_VISIBLE = ProjectDecision(allowed=False, visible=False)
-"""The decision on a project that does not exist, or that the caller may not see: the two are one to the caller."""
+"""The result for a project that does not exist or that the caller may not see. The caller cannot tell which."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessibleProjects:
-    """The projects in which a caller holds some permission.
+    """The projects in which a caller has a certain permission.
 
     Attributes:
-        all: whether it is every project; `project_ids` is empty then.
-        project_ids: their ids.
+        all: whether these are all projects; then `project_ids` is empty.
+        project_ids: the ids of the projects.
     """
 
     all: bool

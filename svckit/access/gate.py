@@ -1,15 +1,15 @@
-"""One method's rule, made ready to be held against every call of the method."""
+"""The rule of one method, prepared for checking every call of the method."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svckit.access.judgement import (
+from svckit.access.authorization import (
     ADMINISTRATOR_RIGHT,
-    judge_acting,
-    judge_authenticated,
-    judge_self,
-    judge_service,
+    authorize_acting,
+    authorize_authenticated,
+    authorize_self,
+    authorize_service,
     refuse_without_identity,
 )
 from svckit.access.rules import (
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """What a method demands. Built once for each method, so that a call costs one function of its own kind.
+    """The access check of a method. It is built once for each method, so that each call runs only one small function.
 
     Attributes:
-        rule: what the contract says.
-        admit: holds a call and its request (None where requests are streamed) against the rule; raises DomainError.
-        ignores_bad_tokens: whether a bad token in the call's `authorization` is as good as none. For `public` and
-            `holder`: an upload goes on by its ticket when the token that began it has expired.
-        ends_checked: whether a call must not end well unless `Call.checked` has come true.
-        row_right: for the `Call`, see there.
-        services: likewise.
-        read_document: likewise.
+        rule: the rule in the contract.
+        admit: checks a call and its request against the rule (None if requests are streamed); raises DomainError.
+        ignores_bad_tokens: whether a bad token in `authorization` is treated as no token. For `public` and `holder`: an
+            upload continues with its ticket after the token that began it has expired.
+        ends_checked: whether a call may only succeed if `Call.checked` is true.
+        row_right: see `Call`.
+        services: see `Call`.
+        read_document: see `Call`.
     """
 
     __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule", "services")
@@ -80,7 +80,7 @@ def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | No
 
 
 def _admission(rule: Rule) -> Admit:
-    """The function that admits a call under the rule: chosen here, once, rather than at every call."""
+    """The function that checks a call against the rule. It is chosen once for each method, not for each call."""
     match rule:
         case PublicRule():
             return _admit_anybody
@@ -107,28 +107,29 @@ async def _admit_anybody(_call: Call, _request: Message | None) -> None:
 
 
 async def _admit_identities(call: Call, _request: Message | None) -> None:
-    judge_authenticated(call.principal)
+    authorize_authenticated(call.principal)
 
 
 def _service_admission(rule: ServiceRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        judge_service(call.caller_service, rule.callers)
+        authorize_service(call.caller_service, rule.callers)
 
     return admit
 
 
 def _row_admission(rule: RowRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        # Before the row is loaded: a service that may not act here is not told which rows there are.
-        judge_acting(call.principal, rule.services)
+        # This is checked before the row is loaded, so that a service that may not act here does not learn which rows
+        # exist.
+        authorize_acting(call.principal, rule.services)
 
     return admit
 
 
 def _filtered_admission(rule: FilteredRule) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        judge_acting(call.principal, rule.services)
-        # Narrowed to some repositories, a registry token must not show what else its owner may see.
+        authorize_acting(call.principal, rule.services)
+        # A registry token is limited to some repositories, so it must not show everything that its owner may see.
         if call.principal.registry is not None:
             refuse_without_identity(call.principal)
 
@@ -139,7 +140,7 @@ def _project_admission(rule: ProjectRule) -> Admit:
     resource, action, read = rule.resource, rule.action, rule.read
 
     async def admit(call: Call, request: Message | None) -> None:
-        await call.check_project(read(_given(request)), resource, action)
+        await call.check_project(read(_single(request)), resource, action)
 
     return admit
 
@@ -155,9 +156,9 @@ def _self_admission(rule: SelfRule) -> Admit:
     read = rule.read
 
     async def admit(call: Call, request: Message | None) -> None:
-        if judge_acting(call.principal, rule.services):
+        if authorize_acting(call.principal, rule.services):
             return
-        if not judge_self(call.principal, None if read is None else read(_given(request))):
+        if not authorize_self(call.principal, None if read is None else read(_single(request))):
             await call.check_system(*ADMINISTRATOR_RIGHT)
 
     return admit
@@ -169,12 +170,12 @@ def _holder_admission(rule: HolderRule) -> Admit:
         return _admit_anybody
 
     async def admit(call: Call, request: Message | None) -> None:
-        call.present(read(_given(request)))
+        call.present(read(_single(request)))
 
     return admit
 
 
-def _given(request: Message | None) -> Message:
+def _single(request: Message | None) -> Message:
     if request is None:
-        raise TypeError("a rule that reads the request met a call that streams its requests")
+        raise TypeError("the rule reads the request, but the requests of this call are streamed")
     return request

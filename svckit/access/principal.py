@@ -9,19 +9,19 @@ from svckit.tokens import ActingToken, IdentityToken, RegistryToken
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of an RPC, as its own token says.
+    """The caller of an RPC, according to its own token.
 
     Attributes:
-        kind: "service" is a service that acts for itself, by an acting token; a service that passes on a call is not
-            the principal (`Call.caller_service` names it).
+        kind: "service" is a service that acts for itself, with an acting token. A service that passes on a call is not
+            the principal; `Call.caller_service` names it.
         subject: "user:7", "robot:12", "anonymous" or "service:metasvc".
-        id: the user's or the robot's id; None for the other kinds.
-        name: as they log in; the service's name; empty for nobody in particular.
-        is_admin: what the identity token said when it was made, up to five minutes ago: enough to phrase an answer,
-            never enough to permit anything. `Call.check_system` asks how things are now.
-        registry: the registry token, where the caller came with one.
-        identity: the identity token, where the caller came with one.
-        acting: the acting token, where a service acts for itself.
+        id: the id of the user or robot; None for the other kinds.
+        name: the log-in name, or the service's name; empty for an anonymous caller.
+        is_admin: whether the caller was an administrator when the identity token was made, up to five minutes ago. Use
+            it for the form of an answer, never to allow anything: `Call.check_system` asks for the current state.
+        registry: the caller's registry token, if it sent one.
+        identity: the caller's identity token, if it sent one.
+        acting: the acting token, if a service acts for itself.
     """
 
     kind: Literal["anonymous", "user", "robot", "service"]
@@ -35,12 +35,12 @@ class Principal:
 
     @property
     def actor(self) -> Actor:
-        """The principal as a change log names it."""
+        """The principal in the form that a change log records."""
         return Actor(self.kind, self.id or 0, self.name, None if self.acting is None else self.acting.on_behalf_of)
 
     @property
     def token_id(self) -> str:
-        """`jti` of the token that the principal came with; empty without one."""
+        """The `jti` of the principal's token; empty without one."""
         token = self.identity or self.registry or self.acting
         return "" if token is None else token.token_id
 
@@ -51,7 +51,7 @@ class Principal:
 
     @classmethod
     def of_registry(cls, token: RegistryToken) -> Self:
-        """Whom a registry token was made for: a user, a robot, or nobody in particular."""
+        """The owner of a registry token: a user, a robot, or an anonymous caller."""
         kind, _, number = token.subject.partition(":")
         if kind == "user":
             return cls("user", token.subject, int(number), token.name, registry=token)
@@ -66,4 +66,4 @@ class Principal:
 
 
 ANONYMOUS = Principal("anonymous", "anonymous")
-"""A caller without a token, or with one that a `public` or `holder` rule has ignored."""
+"""A caller without a token, or with an invalid token that a `public` or `holder` rule ignores."""

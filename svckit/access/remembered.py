@@ -1,4 +1,4 @@
-"""What authsvc has answered, remembered for two seconds."""
+"""Remembers authsvc's answers for two seconds."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LONGEST_SECONDS = 2.0
-"""A role that is taken away must be gone within five seconds; what is remembered longer would break that."""
+"""The longest time to remember an answer. A removed role must lose its effect within five seconds."""
 
 
 class RecentAnswers(Generic[T]):
-    """Answers of the last seconds by their questions, which hold the token of whoever asked. None is no answer."""
+    """Answers of the last seconds, by question. A question includes the token of its caller. None is not an answer."""
 
-    def __init__(self, ttl_seconds: float, clock: Callable[[], float], most: int) -> None:
-        """Has none.
+    def __init__(self, ttl_seconds: float, clock: Callable[[], float], max_answers: int) -> None:
+        """Starts empty.
 
         Args:
-            ttl_seconds: how long an answer counts; two seconds at most.
-            clock: monotonic, in seconds.
-            most: how many are kept; the oldest goes first.
+            ttl_seconds: how long an answer is valid; two seconds at most.
+            clock: returns monotonic seconds.
+            max_answers: how many answers are kept; the oldest is dropped first.
 
         Raises:
-            ValueError: if answers would be remembered longer than two seconds.
+            ValueError: `ttl_seconds` is more than two seconds.
         """
         if not 0 <= ttl_seconds <= LONGEST_SECONDS:
             raise ValueError(f"answers are remembered {LONGEST_SECONDS} seconds at most")
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._most = most
+        self._max_answers = max_answers
         self._answers: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def find(self, key: Hashable) -> T | None:
-        """The answer, if there is one that still counts."""
+        """The answer, if there is one that is still valid."""
         expire_time, answer = self._answers.get(key, (0.0, None))
         return answer if self._clock() < expire_time else None
 
     def expire_time(self) -> float:
-        """Of the answer to a question that is asked now: the answer may be as old as the question."""
+        """The expire time for a question that is asked now. It counts from the question: the answer may be as old."""
         return self._clock() + self._ttl_seconds
 
     def keep(self, key: Hashable, answer: T, expire_time: float) -> None:
-        """Remembers an answer until then."""
+        """Remembers an answer until its expire time."""
         self._answers[key] = (expire_time, answer)
         self._answers.move_to_end(key)
-        while len(self._answers) > self._most:
+        while len(self._answers) > self._max_answers:
             self._answers.popitem(last=False)
 
 
 class RememberedChecker:
-    """An `AccessChecker` that asks another one, once for each question in `ttl_seconds`.
+    """An `AccessChecker` that asks another one, at most once for each question in `ttl_seconds`.
 
-    Without it, a list over REST would cost one more call for each of its pages, and a hundred callers with one token
-    who ask the same at once would be a hundred calls. Questions about a caller are told apart by its own token, so that
-    no answer reaches anybody else; failures are not remembered.
+    Without it, each page of a list over REST would cost one more call, and a hundred requests with the same token at
+    the same time would cause a hundred calls. A question includes the caller's own token, so that an answer never
+    reaches another caller. Failures are not remembered.
     """
 
     def __init__(
@@ -78,33 +78,35 @@ class RememberedChecker:
         """Wraps a checker.
 
         Args:
-            inner: is asked.
-            ttl_seconds: how long an answer counts; two seconds at most.
-            clock: monotonic, in seconds.
-            remembered_answers: how many are kept; the oldest goes first.
+            inner: the checker that is asked.
+            ttl_seconds: how long an answer is valid; two seconds at most.
+            clock: returns monotonic seconds.
+            remembered_answers: how many answers are kept; the oldest is dropped first.
 
         Raises:
-            ValueError: if answers would be remembered longer than two seconds.
+            ValueError: `ttl_seconds` is more than two seconds.
         """
         self._inner = inner
         self._answers: RecentAnswers[Any] = RecentAnswers(ttl_seconds, clock, remembered_answers)
         self._asking: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        """As the wrapped checker answers, or answered up to `ttl_seconds` ago."""
-        # Without the repository: an identity has its permissions by project.
+        """The wrapped checker's answer, from now or from up to `ttl_seconds` ago."""
+        # The key has no repository, because an identity has its permissions by project.
         key = ("project", call.token, call.principal.subject, project.id, project.name, resource, action)
-        return await self._answer(call, key, lambda alike: self._inner.check_project(alike, project, resource, action))
+        return await self._answer(
+            call, key, lambda shared: self._inner.check_project(shared, project, resource, action)
+        )
 
     async def check_system(self, call: Call, resource: str, action: str) -> bool:
-        """As the wrapped checker answers, or answered up to `ttl_seconds` ago."""
+        """The wrapped checker's answer, from now or from up to `ttl_seconds` ago."""
         key = ("system", call.token, call.principal.subject, resource, action)
-        return await self._answer(call, key, lambda alike: self._inner.check_system(alike, resource, action))
+        return await self._answer(call, key, lambda shared: self._inner.check_system(shared, resource, action))
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        """As the wrapped checker answers, or answered up to `ttl_seconds` ago: the same for every service that asks."""
+        """The wrapped checker's answer, from now or from up to `ttl_seconds` ago. It is the same for every caller."""
         key = ("resolve", project.id, project.name)
-        return await self._answer(call, key, lambda alike: self._inner.resolve_project(alike, project))
+        return await self._answer(call, key, lambda shared: self._inner.resolve_project(shared, project))
 
     async def _answer(self, call: Call, key: Hashable, ask: Callable[[Call], Awaitable[T]]) -> T:
         remembered: T | None = self._answers.find(key)
@@ -115,19 +117,19 @@ class RememberedChecker:
             asking = asyncio.create_task(self._ask(call, key, ask))
             self._asking[key] = asking
             asking.add_done_callback(lambda task: self._forget_task(key, task))
-        # Shielded: who asked first may go away, and the others still wait for this.
+        # Shielded, because other callers may wait for this answer when the first one is cancelled.
         return await asyncio.shield(asking)
 
     async def _ask(self, call: Call, key: Hashable, ask: Callable[[Call], Awaitable[T]]) -> T:
         expire_time = self._answers.expire_time()
-        # Without the deadline of who happened to be first.
-        with serving(call.without_deadline()) as alike:
-            answer = await ask(alike)
+        # The question has no deadline: the deadline of the first caller must not end it for the others.
+        with serving(call.without_deadline()) as shared:
+            answer = await ask(shared)
         self._answers.keep(key, answer, expire_time)
         return answer
 
     def _forget_task(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._asking[key]
         if not task.cancelled():
-            # Everybody who waited may have gone away, and then nobody has seen what it raised.
+            # Marks the exception as seen: if all callers were cancelled, asyncio would log it as never retrieved.
             task.exception()

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class RemoteChecker:
     """An `AccessChecker` over `roadstead.auth.v1.AccessService`, one RPC for each question.
 
-    The question goes out with the caller's own token and authsvc judges that, so this needs a channel of
-    `svckit.rpc.channel`, which passes it on and turns failures into `DomainError`s. Wrap it in a `RememberedChecker`.
-    About a service that acts for itself nothing is asked but which project it means, by the right of this service.
+    authsvc authorizes the question by the caller's own token. So this needs a channel of `svckit.rpc.channel`, which
+    passes the token on and turns failures into `DomainError`s. Wrap this in a `RememberedChecker`. For a service that
+    acts for itself, only the project is looked up, with the right of this service.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -35,7 +35,7 @@ class RemoteChecker:
         self._projects = project_service_pb2_grpc.ProjectServiceStub(channel)
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
-        """Asks CheckAccess. Raises DomainError: UNAVAILABLE where authsvc does not answer."""
+        """Asks CheckAccess. Raises DomainError: UNAVAILABLE if authsvc does not answer."""
         request = access_service_pb2.CheckAccessRequest(project=_named(project), resource=resource, action=action)
         with serving(call):
             answer = await self._access.CheckAccess(request)
@@ -53,9 +53,11 @@ class RemoteChecker:
         return answer.allowed
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        """Asks LookUpProject, which the service that asks must be named for. Raises DomainError: PROJECT_UNKNOWN,
-        UNAVAILABLE.
-        """  # noqa: D205 - one sentence
+        """Asks LookUpProject, whose rule must name this service.
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN, UNAVAILABLE.
+        """
         with serving(call):
             answer = await self._projects.LookUpProject(
                 project_service_pb2.LookUpProjectRequest(project=_named(project))
@@ -63,9 +65,10 @@ class RemoteChecker:
         return ResolvedProject(answer.project.id, answer.project.name)
 
     async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
-        """Asks ListAccessibleProjects: where the caller may do `action` on `resource`. Raises as `check_project`.
+        """Asks ListAccessibleProjects for the projects in which the caller may do `action` on `resource`.
 
-        A service that a `filtered` rule lets act for itself sees all, and nobody is asked.
+        A service that a `filtered` rule lets act for itself sees all projects, without a question to authsvc. Raises as
+        `check_project`.
         """
         if call.acts_for_itself:
             return AccessibleProjects(all=True)

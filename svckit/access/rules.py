@@ -1,7 +1,7 @@
-"""The access rules as the contracts declare them, read from the descriptors once, when a method is registered.
+"""Reads the access rules of the contracts from their descriptors. This is done once, when a method is registered.
 
-What a contract cannot mean (a rule without a kind, a path that names no field) is refused here, so that a server with
-a wrong contract does not start. What is read is plain data, with functions that pick the field out of a request.
+A wrong rule (one without a kind, or with a path that names no field) is refused here, so that a server with a wrong
+contract does not start. The result is plain data, with functions that read the field from a request.
 """
 
 from __future__ import annotations
@@ -38,36 +38,39 @@ _INTEGERS = frozenset(
 
 
 class RuleError(ValueError):
-    """A method whose rule is missing or cannot be meant; the text names both."""
+    """The rule of a method is missing or wrong; the text names the method and says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicRule:
-    """Anybody."""
+    """Anybody may call."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedRule:
-    """Whoever has an identity."""
+    """Callers with an identity token may call."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredRule:
-    """Anybody, for what they may see. The services `services` may act for themselves, and see everything."""
+    """Anybody may call, and sees only what they may see. `services` may act for themselves, and see everything."""
 
     services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRule:
-    """The services `callers`."""
+    """The services in `callers` may call."""
 
     callers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectRule:
-    """Who holds the permission in the project that `read` finds in the request, or raises Invalid for; `services`."""
+    """Callers with the permission in the request's project may call. `services` may act for themselves.
+
+    `read` finds the project in the request, and raises Invalid if there is none.
+    """
 
     resource: str
     action: str
@@ -77,7 +80,7 @@ class ProjectRule:
 
 @dataclass(frozen=True, slots=True)
 class SystemRule:
-    """Who holds the permission on the system level; `services`."""
+    """Callers with the permission on the system level may call. `services` may act for themselves."""
 
     resource: str
     action: str
@@ -86,7 +89,7 @@ class SystemRule:
 
 @dataclass(frozen=True, slots=True)
 class RowRule:
-    """Who holds the permission in a project that the domain finds; `services`."""
+    """Callers with the permission in a project that the domain finds may call. `services` may act for themselves."""
 
     resource: str
     action: str
@@ -95,9 +98,9 @@ class RowRule:
 
 @dataclass(frozen=True, slots=True)
 class SelfRule:
-    """The user whose id `read` finds in the request, or an administrator; the caller itself where `read` is None.
+    """The user whose id `read` finds in the request may call, and so may administrators.
 
-    `services` for every user.
+    If `read` is None, the request is about the caller itself. `services` may act for themselves, for every user.
     """
 
     read: Callable[[Message], int] | None = field(repr=False, compare=False)
@@ -106,7 +109,7 @@ class SelfRule:
 
 @dataclass(frozen=True, slots=True)
 class HolderRule:
-    """Who holds the document that `read` finds in the request; where `read` is None it comes in a stream."""
+    """Holders of the document that `read` finds in the request may call. If `read` is None, it comes in a stream."""
 
     document: Document
     read: Callable[[Message], str] | None = field(repr=False, compare=False)
@@ -129,7 +132,7 @@ def read_rule(method: MethodDescriptor) -> Rule:
     """Reads the rule that the contract declares for a method.
 
     Raises:
-        RuleError: if there is none, or it cannot be meant.
+        RuleError: there is no rule, or it is wrong.
     """
     options = method.GetOptions()
     if not options.HasExtension(rule_pb2.rule):
@@ -144,7 +147,7 @@ def read_rule(method: MethodDescriptor) -> Rule:
             return FilteredRule(_acting(method, declared.filtered.services))
         case "service":
             if not declared.service.callers:
-                raise RuleError(f"{method.full_name}: a service rule that names no service")
+                raise RuleError(f"{method.full_name}: a service rule must name a service")
             return ServiceRule(_known(method, declared.service.callers, SERVICES))
         case "project":
             resource, action = _right(method, declared.project.resource, declared.project.action)
@@ -161,7 +164,7 @@ def read_rule(method: MethodDescriptor) -> Rule:
         case "holder":
             return _holder_rule(method, declared.holder)
         case _:
-            raise RuleError(f"{method.full_name}: an access rule of no kind")
+            raise RuleError(f"{method.full_name}: an access rule without a kind")
 
 
 def _right(method: MethodDescriptor, resource: str, action: str) -> tuple[str, str]:
@@ -171,7 +174,7 @@ def _right(method: MethodDescriptor, resource: str, action: str) -> tuple[str, s
 
 
 def _acting(method: MethodDescriptor, services: Iterable[str]) -> frozenset[str]:
-    """The services that a rule lets act for themselves: of those that can."""
+    """The services that a rule lets act for themselves. Only services that sign acting tokens are allowed."""
     return _known(method, services, ActingToken.signers)
 
 
@@ -179,9 +182,7 @@ def _known(method: MethodDescriptor, services: Iterable[str], known: frozenset[s
     named = frozenset(services)
     unknown = sorted(named - known)
     if unknown:
-        raise RuleError(
-            f"{method.full_name}: a rule that names {', '.join(unknown)}; it may be {', '.join(sorted(known))}"
-        )
+        raise RuleError(f"{method.full_name}: a rule names {', '.join(unknown)}; allowed: {', '.join(sorted(known))}")
     return named
 
 
@@ -190,21 +191,21 @@ def _self_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Self) -> 
     if declared.field:
         return SelfRule(_user_reader(method, declared.field), services)
     if services:
-        raise RuleError(f"{method.full_name}: a self rule that names services and no user: a service is none")
+        raise RuleError(f"{method.full_name}: a self rule with services must name a field: a service is not a user")
     return SelfRule(None)
 
 
 def _holder_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Holder) -> HolderRule:
     document = _DOCUMENTS.get(declared.document)
     if document is None:
-        raise RuleError(f"{method.full_name}: a holder rule that names no document")
+        raise RuleError(f"{method.full_name}: a holder rule must name a document")
     if not declared.field:
         if not method.client_streaming:
-            raise RuleError(f"{method.full_name}: a holder rule that names no field of its request")
+            raise RuleError(f"{method.full_name}: a holder rule must name a field of the request")
         return HolderRule(document, None)
     last = _field_at(method, declared.field)
     if last.type != FieldDescriptor.TYPE_STRING:
-        raise RuleError(f"{method.full_name}: {declared.field} is no string, so it holds no document")
+        raise RuleError(f"{method.full_name}: {declared.field} is not a string, so it cannot be a document")
     return HolderRule(document, attrgetter(declared.field))
 
 
@@ -245,14 +246,14 @@ def _project_reader(method: MethodDescriptor, path: str) -> Callable[[Message], 
 
 def _user_reader(method: MethodDescriptor, path: str) -> Callable[[Message], int]:
     if _field_at(method, path).type not in _INTEGERS:
-        raise RuleError(f"{method.full_name}: {path} is no number, so it is no user's id")
+        raise RuleError(f"{method.full_name}: {path} is not a number, so it cannot be a user's id")
     return attrgetter(path)
 
 
 def _field_at(method: MethodDescriptor, path: str) -> FieldDescriptor:
-    """The field that a dotted path leads to, none of it repeated."""
+    """The field at a dotted path. No field of the path may be repeated."""
     if method.client_streaming:
-        raise RuleError(f"{method.full_name}: a rule cannot name a request field where requests are streamed")
+        raise RuleError(f"{method.full_name}: a rule cannot name a request field if requests are streamed")
     message: Descriptor | None = method.input_type
     found: FieldDescriptor | None = None
     for name in path.split("."):

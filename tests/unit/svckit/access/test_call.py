@@ -140,7 +140,7 @@ def test_a_project_is_named_one_way() -> None:
 def test_what_domain_code_may_import_brings_no_grpc_along() -> None:
     program = """
 import sys
-import svckit.access.call, svckit.access.decision, svckit.access.judgement, svckit.access.principal
+import svckit.access.call, svckit.access.decision, svckit.access.authorization, svckit.access.principal
 sys.exit(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] in ("grpc", "google", "roadstead"))))
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -1,14 +1,14 @@
-"""May this caller do this? The only place where a refusal gets its reason.
+"""Decides whether a caller may do something. This is the only place that chooses the reason of a refusal.
 
 | Caller | Refused because | Reason |
 |---|---|---|
 | registry token | it does not name exactly this repository with this action | INSUFFICIENT_SCOPE |
-| nobody in particular | nobody may | UNAUTHORIZED |
-| user, robot | may not know that the project exists, or it does not | PROJECT_UNKNOWN |
-| user, robot | may not | FORBIDDEN |
+| anonymous | anonymous callers may not do this | UNAUTHORIZED |
+| user, robot | the project does not exist, or the caller must not know that it exists | PROJECT_UNKNOWN |
+| user, robot | it does not have the permission | FORBIDDEN |
 | service that acts for itself | the rule does not name it | FORBIDDEN |
 
-PROJECT_UNKNOWN always carries the table's own text, so that a project that is hidden reads as one that is not there.
+PROJECT_UNKNOWN always has the same text, so that a caller cannot tell a hidden project from one that does not exist.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ if TYPE_CHECKING:
     from svckit.access.principal import Principal
     from svckit.tokens import RegistryToken
 
-# What a registry token can permit (Docker's token specification).
+# The resources and actions in a registry token (Docker's token specification).
 _REPOSITORY = "repository"
 _REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete"})
 _CATALOG = "catalog"
 
 ADMINISTRATOR_RIGHT = ("user", "update")
-"""The right that tells a system administrator from others where the rule is `self`: to change any user."""
+"""The permission that a `self` rule uses to recognize an administrator: to change any user."""
 
 
-async def judge_project(
+async def authorize_project(
     principal: Principal,
     project: ProjectKey,
     resource: str,
     action: str,
     decide: Callable[[], Awaitable[ProjectDecision]],
 ) -> ResolvedProject:
-    """Permits `action` on `resource` in the project, or raises the refusal of the table above.
+    """Returns the project if the principal may do `action` on `resource` in it; otherwise raises as in the table above.
 
     Args:
-        principal: who calls; no service that acts for itself, which `judge_acting` judges.
-        project: which project.
-        resource: what it is done to.
-        action: what is to be done.
-        decide: asks what this identity may do; not called where the principal's own token decides.
+        principal: the caller. For a service that acts for itself, use `authorize_acting` instead.
+        project: the project.
+        resource: the resource that is used.
+        action: the action on the resource.
+        decide: asks what this identity may do. Not called if the principal's own token decides.
 
     Raises:
-        DomainError: the refusal, or what `decide` raises.
+        DomainError: the refusal, or an error of `decide`.
     """
     if principal.registry is not None:
-        return _judge_registry_token(principal.registry, project, resource, action)
+        return _authorize_registry_token(principal.registry, project, resource, action)
     decision = await decide()
     if decision.allowed:
         return ResolvedProject(decision.project_id, decision.project_name)
@@ -66,30 +66,31 @@ async def judge_project(
     raise Denied
 
 
-async def judge_system(principal: Principal, resource: str, decide: Callable[[], Awaitable[bool]]) -> None:
-    """Permits what `decide` is asked about, on the system level, or raises the refusal.
+async def authorize_system(principal: Principal, resource: str, decide: Callable[[], Awaitable[bool]]) -> None:
+    """Raises unless `decide` allows the action on the system level.
 
-    A registry token opens the catalog and nothing else. The principal is no service that acts for itself.
+    A registry token gives access to the catalog and nothing else. For a service that acts for itself, use
+    `authorize_acting` instead.
 
     Raises:
-        DomainError: the refusal, or what `decide` raises.
+        DomainError: the refusal, or an error of `decide`.
     """
     if principal.registry is not None:
         if resource != _CATALOG or principal.registry.allowed("registry", _CATALOG, "*") is None:
             raise Unauthenticated("INSUFFICIENT_SCOPE", metadata=_catalog_scope(resource))
         return
     if principal.kind == "anonymous":
-        # No role on the system level is ever given to everybody.
+        # Anonymous callers never have a role on the system level.
         raise Unauthenticated(metadata=_catalog_scope(resource))
     if not await decide():
         raise Denied
 
 
-def judge_authenticated(principal: Principal) -> None:
-    """Permits callers who have proved who they are by an identity token.
+def authorize_authenticated(principal: Principal) -> None:
+    """Raises unless the caller has an identity token.
 
-    A registry token does not count: it was narrowed to some repositories, and is kept by programs that should be able
-    to do no more than that.
+    A registry token is not enough: it is limited to some repositories, and the programs that hold it should not be able
+    to do anything else.
 
     Raises:
         DomainError: the refusal.
@@ -98,29 +99,29 @@ def judge_authenticated(principal: Principal) -> None:
         refuse_without_identity(principal)
 
 
-def judge_self(principal: Principal, user_id: int | None) -> bool:
-    """Tells whether the caller is the user with this id, or any user where it is None.
+def authorize_self(principal: Principal, user_id: int | None) -> bool:
+    """Tells whether the caller is the user with this id; with None, whether it is a user.
 
     Returns:
-        False for who may be a system administrator: `ADMINISTRATOR_RIGHT` decides then.
+        False if the caller may be a system administrator. Then `ADMINISTRATOR_RIGHT` decides.
 
     Raises:
-        DomainError: the refusal of everybody else.
+        DomainError: the refusal of all other callers.
     """
-    judge_authenticated(principal)
+    authorize_authenticated(principal)
     if principal.kind == "user" and (user_id is None or user_id == principal.id):
         return True
-    # The token's word is up to five minutes old, so it is not enough; and asking is not worth it without it.
+    # `is_admin` may be five minutes old, so it is not enough to allow this. If it is false, asking is not worth a call.
     if principal.is_admin:
         return False
     raise Denied
 
 
-def judge_service(caller_service: str | None, callers: AbstractSet[str]) -> None:
-    """Permits the named services.
+def authorize_service(caller_service: str | None, callers: AbstractSet[str]) -> None:
+    """Raises unless one of the named services calls.
 
     Raises:
-        DomainError: UNAUTHORIZED for who is no service, FORBIDDEN for another service.
+        DomainError: UNAUTHORIZED if the caller is not a service, FORBIDDEN for another service.
     """
     if caller_service is None:
         raise Unauthenticated
@@ -128,13 +129,13 @@ def judge_service(caller_service: str | None, callers: AbstractSet[str]) -> None
         raise Denied
 
 
-def judge_acting(principal: Principal, services: AbstractSet[str]) -> bool:
-    """Tells whether the caller is a service that acts for itself, and permits the named services only.
+def authorize_acting(principal: Principal, services: AbstractSet[str]) -> bool:
+    """Tells whether the caller is a service that acts for itself, and refuses all but the named services.
 
-    Such a service needs no other right: what follows asks about callers who have roles.
+    Such a service needs no other right. The checks that follow are for callers with roles.
 
     Raises:
-        DomainError: FORBIDDEN for another service that acts for itself.
+        DomainError: FORBIDDEN for a service that acts for itself and is not named.
     """
     if principal.kind != "service":
         return False
@@ -144,7 +145,7 @@ def judge_acting(principal: Principal, services: AbstractSet[str]) -> bool:
 
 
 def refuse_without_identity(principal: Principal) -> NoReturn:
-    """Raises the refusal of a caller who needed an identity token and has none."""
+    """Raises the refusal of a caller that needs an identity token and has none."""
     if principal.registry is not None:
         raise Unauthenticated("INSUFFICIENT_SCOPE")
     if principal.kind == "service":
@@ -152,14 +153,15 @@ def refuse_without_identity(principal: Principal) -> NoReturn:
     raise Unauthenticated
 
 
-def _judge_registry_token(token: RegistryToken, project: ProjectKey, resource: str, action: str) -> ResolvedProject:
+def _authorize_registry_token(token: RegistryToken, project: ProjectKey, resource: str, action: str) -> ResolvedProject:
     if resource == _REPOSITORY and action in _REPOSITORY_ACTIONS and project.repository is not None:
         entry = token.allowed(_REPOSITORY, project.repository, action)
-        # The project that had the name when the token was made: a new one of the same name is another one.
+        # The token has the id of the project that had this name when the token was made. A new project with the same
+        # name has another id, and the token is not valid for it.
         if entry is not None and entry.project_id is not None and project.id in (None, entry.project_id):
             return ResolvedProject(entry.project_id, project.repository.partition("/")[0])
     scope = _scope(project, resource, action)
-    # The one text for both, so that it tells nobody which projects there are.
+    # The text is the same for both cases, so that nobody learns from it which projects exist.
     message = (
         f"{action} of {project.repository} is denied: the project does not exist, or the caller may not {action} there"
         if scope
@@ -169,7 +171,7 @@ def _judge_registry_token(token: RegistryToken, project: ProjectKey, resource: s
 
 
 def _scope(project: ProjectKey, resource: str, action: str) -> dict[str, str]:
-    """The scope of the token that would help, for the challenge of /v2."""
+    """The scope that a token needs for this request, for the challenge of /v2."""
     if resource == _REPOSITORY and action in _REPOSITORY_ACTIONS and project.repository is not None:
         return {"scope": f"repository:{project.repository}:{action}"}
     return {}
