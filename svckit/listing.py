@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE = 10
 MAXIMUM_PAGE_SIZE = 100
-"""Harbor's, both of them."""
+"""Harbor's, both of them. They hold for every list that does not say otherwise."""
 
 _MAXIMUM_OFFSET = 2**31
 
@@ -100,6 +100,8 @@ class Listing(Generic[T]):
         default_order: where the request says nothing.
         keys: what `q` may ask, by the names that clients use.
         unique_key: that one of `sort_keys` that no two rows share; it decides between rows that are otherwise alike.
+        default_page_size: rows on a page where the request says nothing.
+        maximum_page_size: rows on a page, whatever the request says.
     """
 
     name: str
@@ -107,6 +109,8 @@ class Listing(Generic[T]):
     default_order: tuple[Order, ...]
     keys: Mapping[str, Key] = field(default_factory=dict)
     unique_key: str = "id"
+    default_page_size: int = DEFAULT_PAGE_SIZE
+    maximum_page_size: int = MAXIMUM_PAGE_SIZE
 
     async def page(
         self,
@@ -129,7 +133,7 @@ class Listing(Generic[T]):
         Raises:
             DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
         """
-        size = clamp_page_size(request.page_size, DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
+        size = clamp_page_size(request.page_size, self.default_page_size, self.maximum_page_size)
         offset = _offset(request.page, size)
         clauses = parse_query(request.q, self.keys).clauses
         orders = self._orders(request.sort)

@@ -7,18 +7,33 @@ index's word alone makes no referrer: the spec wants those with a valid subject 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from svckit.listing import Listing, SortKey
+from svckit.query import Order
 
 if TYPE_CHECKING:
     from metasvc.domain.model import Referrer
     from metasvc.domain.ports import Ports
+    from svckit.listing import ListRequest, Page
 
 MAX_PAGE_SIZE = 1000
 
+REFERRERS: Listing[Referrer] = Listing(
+    "referrers",
+    MappingProxyType({"artifact_id": SortKey(int, lambda row: row.artifact_id)}),
+    (Order("artifact_id"),),
+    unique_key="artifact_id",
+    # Most clients ask for no page, and few follow the link to a second one.
+    default_page_size=MAX_PAGE_SIZE,
+    maximum_page_size=MAX_PAGE_SIZE,
+)
+
 
 async def list_referrers(
-    ports: Ports, *, project_id: int, repository: str, subject: str, artifact_type: str, after: int, page_size: int
-) -> tuple[list[Referrer], int]:
+    ports: Ports, *, project_id: int, repository: str, subject: str, artifact_type: str, request: ListRequest
+) -> Page[Referrer]:
     """Lists what refers to a digest, oldest first. Neither it nor the repository need exist.
 
     Args:
@@ -27,15 +42,15 @@ async def list_referrers(
         repository: its full name.
         subject: the digest.
         artifact_type: only these; '' for all.
-        after: where the last page ended; 0 for the first one.
-        page_size: how many; `MAX_PAGE_SIZE` at most, and where it is 0.
+        request: which page.
 
-    Returns:
-        The referrers, and where the next page goes on; 0 where there is none.
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    limit = min(page_size or MAX_PAGE_SIZE, MAX_PAGE_SIZE)
     async with ports.store.read() as unit:
-        found = await unit.artifacts.referrers(project_id, repository, subject, artifact_type, after, limit + 1)
-    if len(found) <= limit:
-        return found, 0
-    return found[:limit], found[limit - 1].artifact_id
+        return await REFERRERS.page(
+            request,
+            lambda selection: unit.artifacts.referrers(project_id, repository, subject, artifact_type, selection),
+            lambda _: unit.artifacts.referrer_count(project_id, repository, subject, artifact_type),
+            scope=(project_id, repository, subject, artifact_type),
+        )

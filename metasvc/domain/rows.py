@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         StoredManifest,
         Tag,
     )
+    from svckit.listing import Selection
 
 
 class ProjectRows(Protocol):
@@ -174,9 +175,12 @@ class ArtifactRows(Protocol):
         """The blobs that it needs."""
 
     async def referrers(
-        self, project_id: int, repository: str, subject: str, artifact_type: str, after: int, limit: int
+        self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
     ) -> list[Referrer]:
-        """What refers to a subject, oldest first, after an artifact id. `artifact_type` '' means all. One query."""
+        """What refers to a subject; `artifact_type` '' means all. One query."""
+
+    async def referrer_count(self, project_id: int, repository: str, subject: str, artifact_type: str) -> int:
+        """How many there are."""
 
     async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
         """The digests of what refers to a subject."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_referrer
-from metasvc.domain.referrer import MAX_PAGE_SIZE, list_referrers
+from metasvc.domain.referrer import list_referrers
 from roadstead.meta.v1 import referrer_service_pb2 as pb
 from roadstead.meta.v1.referrer_service_pb2_grpc import ReferrerServiceServicer
 from svckit.access.call import current_call
-from svckit.convert import authorized_project, to_digest, to_repository_name
-from svckit.paging import PageToken, clamp_page_size, query_fingerprint
+from svckit.convert import authorized_project, to_digest, to_list_request, to_repository_name
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -28,23 +27,16 @@ class ReferrerServicer(ReferrerServiceServicer):
         self._ports = ports
 
     async def ListReferrers(self, request: pb.ListReferrersRequest, context: Context) -> pb.ListReferrersResponse:
-        repository = str(to_repository_name(request.repository))
-        subject = str(to_digest(request.digest))
-        query = query_fingerprint("referrers", repository, subject, request.artifact_type)
-        after = 0
-        if request.page_token:
-            (value,) = PageToken.decode(request.page_token, query, [int]).values
-            after = value if isinstance(value, int) else 0
-        found, next_after = await list_referrers(
+        page = await list_referrers(
             self._ports,
             project_id=authorized_project(current_call()).id,
-            repository=repository,
-            subject=subject,
+            repository=str(to_repository_name(request.repository)),
+            subject=str(to_digest(request.digest)),
             artifact_type=request.artifact_type,
-            after=after,
-            page_size=clamp_page_size(request.page_size, MAX_PAGE_SIZE, MAX_PAGE_SIZE),
+            request=to_list_request(request),
         )
         return pb.ListReferrersResponse(
-            referrers=map(from_referrer, found),
-            next_page_token=PageToken((next_after,)).encode(query) if next_after else "",
+            referrers=map(from_referrer, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )

@@ -18,6 +18,7 @@ from metasvc.store.tables import (
     tag,
 )
 from svckit.sql.errors import WriteConflictError
+from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import ReturningInsert
 
     from metasvc.domain.model import NeededBlob, NewArtifact
+    from svckit.listing import Selection
+    from svckit.sql.selection import Columns
 
 _ID: BindParameter[int] = bindparam("artifact_id")
 _IN_REPOSITORY = artifact.c.repository_id == bindparam("repository_id")
@@ -108,12 +111,10 @@ _REFERRERS = (
     .where(
         *_NAMED_REPOSITORY,
         artifact_accessory.c.subject_digest == bindparam("subject"),
-        artifact_accessory.c.artifact_id > bindparam("after"),
     )
-    .order_by(artifact_accessory.c.artifact_id)
-    .limit(bindparam("most"))
 )
 _REFERRERS_OF_TYPE = _REFERRERS.where(artifact.c.artifact_type == bindparam("artifact_type"))
+_REFERRER_COLUMNS: Columns = {"artifact_id": artifact_accessory.c.artifact_id}
 _REFERRER_DIGESTS = (
     select(artifact.c.digest)
     .join(artifact_accessory, artifact_accessory.c.artifact_id == artifact.c.id)
@@ -270,20 +271,11 @@ class SqlArtifacts:
         return list(await self._conn.scalars(_BLOB_DIGESTS, {"artifact_id": artifact_id}))
 
     async def referrers(
-        self, project_id: int, repository: str, subject: str, artifact_type: str, after: int, limit: int
+        self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
     ) -> list[Referrer]:
         """See the port."""
-        values = {
-            "project_id": project_id,
-            "repository": repository,
-            "subject": subject,
-            "after": after,
-            "most": limit,
-        }
-        if artifact_type:
-            rows = await self._conn.execute(_REFERRERS_OF_TYPE, {**values, "artifact_type": artifact_type})
-        else:
-            rows = await self._conn.execute(_REFERRERS, values)
+        query, values = _referrers_of(project_id, repository, subject, artifact_type)
+        rows = await read_page(self._conn, query, _REFERRER_COLUMNS, selection, values=values)
         return [
             Referrer(
                 artifact_id=row.id,
@@ -296,6 +288,11 @@ class SqlArtifacts:
             for row in rows
         ]
 
+    async def referrer_count(self, project_id: int, repository: str, subject: str, artifact_type: str) -> int:
+        """See the port."""
+        query, values = _referrers_of(project_id, repository, subject, artifact_type)
+        return await count_rows(self._conn, query, _REFERRER_COLUMNS, (), values=values)
+
     async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
         """See the port."""
         values = {"repository_id": repository_id, "subject": subject}
@@ -305,6 +302,15 @@ class SqlArtifacts:
         """See the port."""
         if pulls:
             await self._conn.execute(_PULLED, [{"artifact_id": key, "pulled": pulls[key]} for key in sorted(pulls)])
+
+
+def _referrers_of(
+    project_id: int, repository: str, subject: str, artifact_type: str
+) -> tuple[Select[Any], Mapping[str, object]]:
+    values = {"project_id": project_id, "repository": repository, "subject": subject}
+    if artifact_type:
+        return _REFERRERS_OF_TYPE, {**values, "artifact_type": artifact_type}
+    return _REFERRERS, values
 
 
 def _reference_rows(parent_id: int, references: Sequence[Reference]) -> list[dict[str, object]]:

@@ -8,21 +8,23 @@ import pytest
 from metasvc.domain.model import Referrer
 from metasvc.domain.referrer import list_referrers
 from svckit.errors import DomainError
+from svckit.listing import Page
 from svckit.oci import media_types
-from tests.contract.metasvc.world import Image, World, digest_of, image, index
+from tests.contract.metasvc.world import Image, World, asked, digest_of, image, index
+
+NOTHING: Page[Referrer] = Page(())
 
 
 async def referrers(
-    world: World, subject: str, *, artifact_type: str = "", after: int = 0, page_size: int = 0, project_id: int = 1
-) -> tuple[list[Referrer], int]:
+    world: World, subject: str, *, artifact_type: str = "", project_id: int = 1, **request: Any
+) -> Page[Referrer]:
     return await list_referrers(
         world.ports,
         project_id=project_id,
         repository="alpha/app",
         subject=subject,
         artifact_type=artifact_type,
-        after=after,
-        page_size=page_size,
+        request=asked(**request),
     )
 
 
@@ -35,7 +37,7 @@ def subject_of(subject: Image) -> dict[str, object]:
 
 
 async def test_nothing_refers_to_what_nobody_knows(world: World) -> None:
-    assert await referrers(world, digest_of(b"nothing")) == ([], 0)
+    assert await referrers(world, digest_of(b"nothing")) == NOTHING
 
 
 async def test_a_referrer_may_come_before_its_subject_and_stays_after_it(world: World) -> None:
@@ -47,8 +49,9 @@ async def test_a_referrer_may_come_before_its_subject_and_stays_after_it(world: 
     await world.push("alpha/app", subject, "v1")
     await world.delete("alpha/app", subject.digest)
 
-    ((found,), after) = await referrers(world, subject.digest)
-    assert after == 0
+    page = await referrers(world, subject.digest)
+    [found] = page.items
+    assert (page.next_page_token, page.total_size) == ("", 1)
     assert (found.digest, found.size, found.media_type) == (
         signature.digest,
         len(signature.content),
@@ -59,7 +62,7 @@ async def test_a_referrer_may_come_before_its_subject_and_stays_after_it(world: 
     assert reasons[signature.digest] == "subject_deleted"
 
     await world.delete("alpha/app", signature.digest)
-    assert await referrers(world, subject.digest) == ([], 0)
+    assert await referrers(world, subject.digest) == NOTHING
 
 
 async def test_the_type_falls_back_to_the_config_for_manifests_and_is_empty_for_indexes(world: World) -> None:
@@ -69,13 +72,13 @@ async def test_the_type_falls_back_to_the_config_for_manifests_and_is_empty_for_
     await world.push("alpha/app", plain)
     await world.put("alpha/app", listed)
 
-    found, _ = await referrers(world, subject.digest)
+    found = (await referrers(world, subject.digest)).items
     assert {each.digest: each.artifact_type for each in found} == {
         plain.digest: media_types.OCI_CONFIG,
         listed.digest: "",
     }
-    filtered, _ = await referrers(world, subject.digest, artifact_type=media_types.OCI_CONFIG)
-    assert [each.digest for each in filtered] == [plain.digest]
+    filtered = await referrers(world, subject.digest, artifact_type=media_types.OCI_CONFIG)
+    assert ([each.digest for each in filtered.items], filtered.total_size) == ([plain.digest], 1)
 
 
 async def test_pages_show_everything_once(world: World) -> None:
@@ -85,12 +88,12 @@ async def test_pages_show_everything_once(world: World) -> None:
         await world.push("alpha/app", each)
 
     seen: list[str] = []
-    after = 0
-    while True:
-        found, after = await referrers(world, subject.digest, after=after, page_size=3)
-        seen += [each.digest for each in found]
-        if after == 0:
-            break
+    token = ""
+    while token or not seen:
+        page = await referrers(world, subject.digest, page_size=3, page_token=token)
+        seen += [each.digest for each in page.items]
+        assert page.total_size == 7
+        token = page.next_page_token
     assert seen == [each.digest for each in pushed]
 
 
@@ -99,8 +102,8 @@ async def test_other_repositories_and_other_projects_of_the_name_show_nothing(wo
     await world.push("alpha/other", about(subject, "elsewhere"))
     await world.push("alpha/app", about(subject, "here"))
 
-    assert len((await referrers(world, subject.digest))[0]) == 1
-    assert await referrers(world, subject.digest, project_id=2) == ([], 0)
+    assert len((await referrers(world, subject.digest)).items) == 1
+    assert await referrers(world, subject.digest, project_id=2) == NOTHING
 
 
 async def test_a_fallback_index_of_an_older_client_adds_nothing_twice(world: World) -> None:
@@ -113,7 +116,7 @@ async def test_a_fallback_index_of_an_older_client_adds_nothing_twice(world: Wor
 
     await world.put("alpha/app", fallback, subject.digest.replace(":", "-"))
 
-    found, _ = await referrers(world, subject.digest)
+    found = (await referrers(world, subject.digest)).items
     # An index's word alone makes no referrer: the spec wants those with a subject field.
     assert [each.digest for each in found] == [signature.digest]
 
@@ -137,7 +140,7 @@ async def test_a_docker_manifest_has_no_subject(world: World) -> None:
     answer = await world.push("alpha/app", docker)
 
     assert answer.subject_digest == ""
-    assert await referrers(world, subject.digest) == ([], 0)
+    assert await referrers(world, subject.digest) == NOTHING
 
 
 async def test_a_digest_that_is_none_is_refused(world: World) -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -128,6 +128,13 @@ async def test_sizes_are_ten_unless_said_and_a_hundred_at_most() -> None:
     basket = Basket([Fruit(number, "", 0) for number in range(150)])
     assert len((await basket.page()).items) == 10
     assert len((await basket.page(page_size=1000)).items) == 100
+
+
+async def test_a_list_may_have_sizes_of_its_own() -> None:
+    listing = replace(LISTING, default_page_size=3, maximum_page_size=5)
+    basket = Basket()
+    assert len((await listing.page(ListRequest(), basket.fetch, basket.count)).items) == 3
+    assert len((await listing.page(ListRequest(page_size=20), basket.fetch, basket.count)).items) == 5
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule
 from roadstead.meta.v1 import manifest_pb2 as roadstead_dot_meta_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/referrer_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\"x\n\x14ListReferrersRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"b\n\x15ListReferrersResponse\x12\x30\n\treferrers\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Descriptor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x9f\x01\n\x0fReferrerService\x12\x8b\x01\n\rListReferrers\x12\'.roadstead.meta.v1.ListReferrersRequest\x1a(.roadstead.meta.v1.ListReferrersResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/referrer_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\"\x8c\x01\n\x14ListReferrersRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"v\n\x15ListReferrersResponse\x12\x30\n\treferrers\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Descriptor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x32\x9f\x01\n\x0fReferrerService\x12\x8b\x01\n\rListReferrers\x12\'.roadstead.meta.v1.ListReferrersRequest\x1a(.roadstead.meta.v1.ListReferrersResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFERRERSERVICE'].methods_by_name['ListReferrers']._loaded_options = None
   _globals['_REFERRERSERVICE'].methods_by_name['ListReferrers']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
-  _globals['_LISTREFERRERSREQUEST']._serialized_start=129
-  _globals['_LISTREFERRERSREQUEST']._serialized_end=249
-  _globals['_LISTREFERRERSRESPONSE']._serialized_start=251
-  _globals['_LISTREFERRERSRESPONSE']._serialized_end=349
-  _globals['_REFERRERSERVICE']._serialized_start=352
-  _globals['_REFERRERSERVICE']._serialized_end=511
+  _globals['_LISTREFERRERSREQUEST']._serialized_start=130
+  _globals['_LISTREFERRERSREQUEST']._serialized_end=270
+  _globals['_LISTREFERRERSRESPONSE']._serialized_start=272
+  _globals['_LISTREFERRERSRESPONSE']._serialized_end=390
+  _globals['_REFERRERSERVICE']._serialized_start=393
+  _globals['_REFERRERSERVICE']._serialized_end=552
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,7 @@ class ListReferrersRequest(_message.Message):
     ARTIFACT_TYPE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """Full name of the repository."""
     digest: _builtins.str
@@ -40,6 +41,8 @@ class ListReferrersRequest(_message.Message):
     """Descriptors in one answer: 1000 unless said, which is the most."""
     page_token: _builtins.str
     """Where the last answer ended."""
+    with_total: _builtins.bool
+    """Whether to count all that match, which takes longer than the page where they are many."""
     def __init__(
         self,
         *,
@@ -48,10 +51,11 @@ class ListReferrersRequest(_message.Message):
         artifact_type: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_type", b"artifact_type", "digest", b"digest", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_type", b"artifact_type", "digest", b"digest", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -65,8 +69,11 @@ class ListReferrersResponse(_message.Message):
 
     REFERRERS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next call; empty on the last page."""
+    total_size: _builtins.int
+    """How many referrers match in all; 0 unless with_total asks for it."""
     @_builtins.property
     def referrers(self) -> _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Descriptor]:
         """The referrers."""
@@ -76,10 +83,11 @@ class ListReferrersResponse(_message.Message):
         *,
         referrers: _abc.Iterable[_manifest_pb2.Descriptor] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "referrers", b"referrers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "referrers", b"referrers", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
