@@ -3,7 +3,8 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import cycle
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -33,18 +34,32 @@ class Login:
 
 
 class Management:
-    """The REST API, as an administrator."""
+    """The REST API, as an administrator.
 
-    def __init__(self, installation: Installation) -> None:
-        """Logs in with the password that the installation keeps."""
-        self.admin = Login("admin", installation.admin_password)
-        self.client = httpx.Client(
-            base_url=f"{installation.http_url}/api/v2.0",
-            auth=self.admin.basic,
-            timeout=30,
-            trust_env=False,
-            verify=NO_TLS,
-        )
+    Attributes:
+        admin: who that is.
+        client: for other requests than those below.
+    """
+
+    def __init__(self, admin_password: str, *http_urls: str) -> None:
+        """Connects to gateways.
+
+        Args:
+            admin_password: of the user admin.
+            http_urls: of one gateway, or of several replicas, which get the requests below in turn.
+        """
+        self.admin = Login("admin", admin_password)
+        self._clients = [
+            httpx.Client(base_url=f"{url}/api/v2.0", auth=self.admin.basic, timeout=30, trust_env=False, verify=NO_TLS)
+            for url in http_urls
+        ]
+        self._turns = cycle(self._clients)
+        self.client = self._clients[0]
+
+    @classmethod
+    def of(cls, installation: Installation) -> Self:
+        """The REST API of an installation, with the password that it keeps."""
+        return cls(installation.admin_password, installation.http_url)
 
     def create_project(self, *, public: bool = False, storage_limit: int | None = None) -> str:
         """Creates a project and returns its name."""
@@ -52,7 +67,7 @@ class Management:
         body: dict[str, Any] = {"project_name": name, "metadata": {"public": str(public).lower()}}
         if storage_limit is not None:
             body["storage_limit"] = storage_limit
-        self._expect(self.client.post("/projects", json=body), 201)
+        self._post("/projects", body)
         return name
 
     def create_user(self) -> Login:
@@ -64,13 +79,13 @@ class Management:
             "email": f"{login.name}@example.com",
             "realname": login.name,
         }
-        self._expect(self.client.post("/users", json=body), 201)
+        self._post("/users", body)
         return login
 
     def add_member(self, project: str, login: Login, role_id: int) -> None:
         """Gives a user a role in a project."""
         body = {"role_id": role_id, "member_user": {"username": login.name}}
-        self._expect(self.client.post(f"/projects/{project}/members", json=body), 201)
+        self._post(f"/projects/{project}/members", body)
 
     def create_robot(self, project: str, access: list[dict[str, str]] | None = None) -> Login:
         """Creates a robot in a project, by default one that may build, push, pull and delete."""
@@ -82,7 +97,7 @@ class Management:
                 {"kind": "project", "namespace": project, "access": access or BUILDER_PERMISSIONS},
             ],
         }
-        created: Mapping[str, Any] = self._expect(self.client.post("/robots", json=body), 201).json()
+        created: Mapping[str, Any] = self._post("/robots", body).json()
         return Login(created["name"], created["secret"])
 
     def project_id(self, project: str) -> int:
@@ -92,7 +107,11 @@ class Management:
 
     def close(self) -> None:
         """Closes the connections."""
-        self.client.close()
+        for client in self._clients:
+            client.close()
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        return self._expect(next(self._turns).post(path, json=body), 201)
 
     @staticmethod
     def _expect(response: httpx.Response, status: int) -> httpx.Response:
@@ -116,7 +135,7 @@ class Workspace:
 @pytest.fixture(scope="session")
 def management(installation: Installation) -> Iterator[Management]:
     """The REST API of the shared installation, as an administrator."""
-    management = Management(installation)
+    management = Management.of(installation)
     yield management
     management.close()
 

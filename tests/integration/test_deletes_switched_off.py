@@ -24,7 +24,7 @@ def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def login(keeping: Installation) -> Iterator[tuple[Login, str]]:
     """A maintainer, and the name of a private project."""
-    management = Management(keeping)
+    management = Management.of(keeping)
     project, login = management.create_project(), management.create_user()
     management.add_member(project, login, MAINTAINER)
     yield login, project

@@ -10,16 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.harness.images import digest_of
-from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.postgres_server import PostgresServer
 from tests.harness.replicas import ReplicaSet, replicas
 from tests.harness.repository import EMPTY_CONFIG, Repository, closing, dumped, open_repository
-from tests.harness.workspace import MAINTAINER, Login
+from tests.harness.workspace import MAINTAINER, Login, Management
 
 CONTENT = bytes(range(256)) * 12_000
 
@@ -31,14 +29,14 @@ class Pair:
     Attributes:
         first: one set of them.
         second: the other.
-        admin: the user admin.
+        password: of the user admin.
         project: the project's name.
         login: a maintainer of it.
     """
 
     first: ReplicaSet
     second: ReplicaSet
-    admin: Login
+    password: str
     project: str
     login: Login
 
@@ -55,30 +53,19 @@ class Pair:
 def pair(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("replicas")
     with numbered_database(postgres_server) as url, replicas(folder, url) as (first, second, password):
-        admin = Login("admin", password)
-        # Each request at another replica than the one before.
-        project, login = new_project(admin, first, second)
-        yield Pair(first, second, admin, project, login)
+        project, login = new_project(password, first, second)
+        yield Pair(first, second, password, project, login)
 
 
-def new_project(admin: Login, first: ReplicaSet, second: ReplicaSet, storage_limit: int = -1) -> tuple[str, Login]:
-    """Makes a private project and a maintainer of it, by requests to both."""
-    project, login = f"p{secrets.token_hex(5)}", Login(f"u{secrets.token_hex(5)}", f"Aa1{secrets.token_urlsafe(16)}")
-    user = {"username": login.name, "password": login.secret, "email": f"{login.name}@example.com", "realname": "U"}
-    member = {"role_id": MAINTAINER, "member_user": {"username": login.name}}
-    settings = {"project_name": project, "metadata": {"public": "false"}, "storage_limit": storage_limit}
-    for number, (path, body) in enumerate(
-        (("users", user), ("projects", settings), (f"projects/{project}/members", member))
-    ):
-        answer = httpx.post(
-            f"{(first, second)[number % 2].http_url}/api/v2.0/{path}",
-            json=body,
-            auth=admin.basic,
-            timeout=30,
-            verify=NO_TLS,
-            trust_env=False,
-        )
-        assert answer.status_code == 201, answer.text
+def new_project(password: str, *replicas: ReplicaSet, storage_limit: int | None = None) -> tuple[str, Login]:
+    """Makes a private project and a maintainer of it, by requests to each of the replicas in turn."""
+    management = Management(password, *(replica.http_url for replica in replicas))
+    try:
+        login = management.create_user()
+        project = management.create_project(storage_limit=storage_limit)
+        management.add_member(project, login, MAINTAINER)
+    finally:
+        management.close()
     return project, login
 
 
@@ -121,7 +108,7 @@ def test_what_is_moved_or_deleted_at_one_replica_is_so_at_the_other_at_once(pair
 
 def test_a_quota_is_exact_though_both_charge_it(pair: Pair) -> None:
     blobs = [secrets.token_bytes(100_000) for _ in range(12)]
-    project, login = new_project(pair.admin, pair.first, pair.second, storage_limit=5 * 100_000)
+    project, login = new_project(pair.password, pair.first, pair.second, storage_limit=5 * 100_000)
     with ExitStack() as stack:
         # One repository each, so that nothing but the quota holds them up.
         opened = [
@@ -143,8 +130,7 @@ def test_one_set_goes_on_with_what_the_other_had_begun_when_it_was_killed(
     postgres_database: str, tmp_path: Path
 ) -> None:
     with replicas(tmp_path, postgres_database) as (first, second, password), ExitStack() as stack:
-        admin = Login("admin", password)
-        project, login = new_project(admin, first, second)
+        project, login = new_project(password, first, second)
         name = f"{project}/left"
         one = stack.enter_context(open_repository(first.http_url, login, name))
         other = stack.enter_context(open_repository(second.http_url, login, name))

@@ -100,7 +100,7 @@ def soak(installation: Installation, plan: Plan) -> Report:
     report = Report(plan)
     rows = MetaRows(installation.database_url)
     with ExitStack() as stack:
-        management = stack.enter_context(closing(Management(installation)))
+        management = stack.enter_context(closing(Management.of(installation)))
         projects = [
             management.create_project(),
             management.create_project(public=True),
