@@ -241,8 +241,8 @@ def test_a_password_is_changed_while_it_runs(own: Installation) -> None:
     assert printed.stdout == "Changed123\n"
 
 
-def test_the_keys_of_all_services_are_listed(installation: Installation) -> None:
-    result = roadstead("admin", "keys", "--data-dir", installation.data_dir)
+def test_the_keys_of_all_services_are_listed(own: Installation) -> None:
+    result = roadstead("admin", "keys", "--data-dir", own.data_dir)
 
     assert result.returncode == 0
     assert {line.split()[0] for line in result.stdout.splitlines()} == set(SERVICES)
