@@ -18,10 +18,10 @@ from roadstead.meta.v1 import (
     manifest_service_pb2_grpc,
 )
 from svckit.keys import KeyPair
-from tests.access.keyring import keys_of
 from tests.harness.contracts import reason_of
 from tests.harness.images import Image, image
 from tests.harness.installation import Installation
+from tests.harness.keyring import Keyring
 from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, Login, Management
@@ -33,7 +33,7 @@ class Realm:
 
     installation: Installation
     management: Management
-    key: Mapping[str, KeyPair]
+    keyring: Keyring
     channel: Mapping[str, grpc.Channel]
     project: str
     project_id: int
@@ -87,7 +87,7 @@ class Realm:
 
     def sign(self, claims: Mapping[str, Any], *, key: KeyPair | None = None, **header: Any) -> str:
         """Signs claims as authsvc would, but for what is changed."""
-        used = key or self.key["authsvc"]
+        used = key or self.keyring.keypairs["authsvc"]
         headers = {"typ": "registry+jwt", "kid": used.kid, **header}
         return jwt.encode(dict(claims), used.private_key, algorithm="ES256", headers=headers)
 
@@ -135,7 +135,7 @@ def realm(installation: Installation, management: Management) -> Iterator[Realm]
     realm = Realm(
         installation,
         management,
-        keys_of(installation),
+        Keyring.of(installation.data_dir),
         channels,
         project,
         management.project_id(project),

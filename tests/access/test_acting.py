@@ -22,7 +22,8 @@ from roadstead.auth.v1.token_pb2 import Credentials
 from roadstead.blob.v1 import blob_service_pb2, blob_service_pb2_grpc
 from svckit.keys import KeyPair
 from svckit.services import NAMES
-from tests.access.keyring import acting_token, service_token
+from svckit.tokens import ServiceToken
+from tests.access.markers import acting_token
 from tests.access.realm import Realm, bearer
 from tests.harness.contracts import reason_of
 from tests.harness.waiting import wait_until
@@ -44,7 +45,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def signed(realm: Realm, document: Mapping[str, Any], key: KeyPair | None = None, **header: str) -> str:
-    return realm.sign(document, key=key or realm.key["metasvc"], **{"typ": "acting+jwt", **header})
+    return realm.sign(document, key=key or realm.keyring.keypairs["metasvc"], **{"typ": "acting+jwt", **header})
 
 
 def look_up(realm: Realm, metadata: Metadata) -> str:
@@ -74,22 +75,22 @@ def with_another_cause(realm: Realm) -> str:
 FORGERIES: Mapping[str, Forge] = {
     "a key of nobody's": lambda realm: signed(realm, claims(), KeyPair.generate()),
     "a key of nobody's under a known name": lambda realm: signed(
-        realm, claims(), KeyPair.generate(), kid=realm.key["metasvc"].kid
+        realm, claims(), KeyPair.generate(), kid=realm.keyring.keypairs["metasvc"].kid
     ),
-    "another service's key": lambda realm: signed(realm, claims(), realm.key["blobsvc"]),
+    "another service's key": lambda realm: signed(realm, claims(), realm.keyring.keypairs["blobsvc"]),
     "another service's key under metasvc's name": lambda realm: signed(
-        realm, claims(), realm.key["blobsvc"], kid=realm.key["metasvc"].kid
+        realm, claims(), realm.keyring.keypairs["blobsvc"], kid=realm.keyring.keypairs["metasvc"].kid
     ),
     "another service's name": lambda realm: signed(
-        realm, claims(iss="blobsvc", sub="service:metasvc"), realm.key["blobsvc"]
+        realm, claims(iss="blobsvc", sub="service:metasvc"), realm.keyring.keypairs["blobsvc"]
     ),
-    "the gateway's key": lambda realm: acting_token("gateway", realm.key["gateway"], "authsvc"),
-    "the gateway's key for metasvc": lambda realm: signed(realm, claims(), realm.key["gateway"]),
-    "for metasvc itself": lambda realm: acting_token("metasvc", realm.key["metasvc"], "metasvc"),
-    "for blobsvc": lambda realm: acting_token("metasvc", realm.key["metasvc"], "blobsvc"),
+    "the gateway's key": lambda realm: acting_token(realm.keyring, "gateway", "authsvc"),
+    "the gateway's key for metasvc": lambda realm: signed(realm, claims(), realm.keyring.keypairs["gateway"]),
+    "for metasvc itself": lambda realm: acting_token(realm.keyring, "metasvc", "metasvc"),
+    "for blobsvc": lambda realm: acting_token(realm.keyring, "metasvc", "blobsvc"),
     "for everybody": lambda realm: signed(realm, claims(aud="roadstead")),
     "for two": lambda realm: signed(realm, claims(aud=["authsvc", "blobsvc"])),
-    "a service token": lambda realm: service_token("metasvc", realm.key["metasvc"]),
+    "a service token": lambda realm: realm.keyring.service_token("metasvc"),
     "a service token's type": lambda realm: signed(realm, claims(), typ="service+jwt"),
     "another cause": with_another_cause,
     "a cause that is none": lambda realm: signed(realm, claims(on_behalf_of="user:1")),
@@ -103,7 +104,7 @@ FORGERIES: Mapping[str, Forge] = {
 def test_the_forger_can_sign(realm: Realm) -> None:
     """What the forgeries differ from is good: without this, they might all fail for a reason that they share."""
     assert look_up(realm, ((ACTING, signed(realm, claims())),)) == "OK"
-    assert look_up(realm, ((ACTING, acting_token("metasvc", realm.key["metasvc"], "authsvc")),)) == "OK"
+    assert look_up(realm, ((ACTING, acting_token(realm.keyring, "metasvc", "authsvc")),)) == "OK"
 
 
 @pytest.mark.parametrize("name", FORGERIES)
@@ -112,7 +113,7 @@ def test_a_forged_marker_opens_nothing(realm: Realm, name: str) -> None:
 
 
 def test_a_service_that_the_rule_does_not_name_is_told_so(realm: Realm) -> None:
-    assert look_up(realm, ((ACTING, acting_token("blobsvc", realm.key["blobsvc"], "authsvc")),)) == "FORBIDDEN"
+    assert look_up(realm, ((ACTING, acting_token(realm.keyring, "blobsvc", "authsvc")),)) == "FORBIDDEN"
 
 
 @pytest.mark.parametrize("beside", ["a user's token", "a token that is none", "its own service token", "another's"])
@@ -124,8 +125,8 @@ def test_a_marker_beside_another_token_is_refused_before_either_is_looked_at(
     others: dict[str, Metadata] = {
         "a user's token": bearer(realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")),
         "a token that is none": bearer("nonsense"),
-        "its own service token": ((SERVICE, service_token("metasvc", realm.key["metasvc"])),),
-        "another's": ((SERVICE, service_token("gateway", realm.key["gateway"])),),
+        "its own service token": ((SERVICE, realm.keyring.service_token("metasvc")),),
+        "another's": ((SERVICE, realm.keyring.service_token("gateway")),),
     }
     assert look_up(realm, ((ACTING, marker), *others[beside])) == "BAD_REQUEST"
 
@@ -150,7 +151,7 @@ class TestGrants:
                 "generation": jwt.decode(realm.grant(), options={"verify_signature": False})["generation"],
                 "size": realm.pushed.layers[0]["size"],
             },
-            key=realm.key["metasvc"],
+            key=realm.keyring.keypairs["metasvc"],
             typ="grant+jwt",
         )
         blobs = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
@@ -158,10 +159,10 @@ class TestGrants:
         return heard(lambda: blobs.StatBlob(request, metadata=metadata, timeout=20))
 
     def test_a_grant_for_a_service_is_read_by_that_service_where_it_acts_for_itself(self, realm: Realm) -> None:
-        assert self.read(realm, ((ACTING, acting_token("metasvc", realm.key["metasvc"], "blobsvc")),)) == "OK"
+        assert self.read(realm, ((ACTING, acting_token(realm.keyring, "metasvc", "blobsvc")),)) == "OK"
 
     def test_a_service_token_that_was_overheard_does_not_read_it(self, realm: Realm) -> None:
-        token = (SERVICE, service_token("metasvc", realm.key["metasvc"]))
+        token = (SERVICE, realm.keyring.service_token("metasvc"))
         owner = bearer(realm.registry_token(realm.owner, f"repository:{realm.repository}:pull"))
 
         assert self.read(realm, (token,)) == "GRANT_INVALID"
@@ -169,11 +170,9 @@ class TestGrants:
 
     def test_a_marker_for_another_service_or_of_another_does_not_read_it(self, realm: Realm) -> None:
         for service in sorted(NAMES - {"metasvc"}):
-            marker = acting_token(service, realm.key[service], "blobsvc")
+            marker = acting_token(realm.keyring, service, "blobsvc")
             assert self.read(realm, ((ACTING, marker),)) == "GRANT_INVALID", service
-        assert (
-            self.read(realm, ((ACTING, acting_token("metasvc", realm.key["metasvc"], "authsvc")),)) == "GRANT_INVALID"
-        )
+        assert self.read(realm, ((ACTING, acting_token(realm.keyring, "metasvc", "authsvc")),)) == "GRANT_INVALID"
 
 
 class TestClientAddress:
@@ -199,12 +198,13 @@ class TestClientAddress:
         return str(json.loads(wait_until(logged, "the line that tells of the failure")[0])["address"])
 
     def test_a_service_that_passes_on_calls_is_believed(self, realm: Realm) -> None:
-        assert self.seen(realm, (SERVICE, service_token("gateway", realm.key["gateway"]))) == self.STATED
+        assert self.seen(realm, (SERVICE, realm.keyring.service_token("gateway"))) == self.STATED
 
     def test_a_stranger_has_the_address_of_its_connection(self, realm: Realm) -> None:
         assert self.seen(realm) == "127.0.0.1"
-        assert self.seen(realm, (SERVICE, service_token("gateway", KeyPair.generate()))) == "127.0.0.1"
+        forged = realm.keyring.stranger("gateway").sign(ServiceToken(subject="service:gateway")).text
+        assert self.seen(realm, (SERVICE, forged)) == "127.0.0.1"
 
     @pytest.mark.parametrize("service", ["worker", "blobsvc", "authsvc"])
     def test_a_service_that_passes_on_nothing_is_not_believed(self, realm: Realm, service: str) -> None:
-        assert self.seen(realm, (SERVICE, service_token(service, realm.key[service]))) == ""
+        assert self.seen(realm, (SERVICE, realm.keyring.service_token(service))) == ""

@@ -39,12 +39,12 @@ def _none(realm: Realm) -> str:
     def part(document: Mapping[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
 
-    header = {"alg": "none", "typ": "registry+jwt", "kid": realm.key["authsvc"].kid}
+    header = {"alg": "none", "typ": "registry+jwt", "kid": realm.keyring.keypairs["authsvc"].kid}
     return f"{part(header)}.{part(realm.claims())}."
 
 
 def _hmac(realm: Realm) -> str:
-    key = realm.key["authsvc"]
+    key = realm.keyring.keypairs["authsvc"]
     public = key.private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -62,11 +62,11 @@ FORGERIES: Mapping[str, Forge] = {
     "a grant's type": lambda realm: realm.sign(realm.claims(), typ="grant+jwt"),
     "a key of nobody's": lambda realm: realm.sign(realm.claims(), key=KeyPair.generate()),
     "a key of nobody's under a known name": lambda realm: realm.sign(
-        realm.claims(), key=KeyPair.generate(), kid=realm.key["authsvc"].kid
+        realm.claims(), key=KeyPair.generate(), kid=realm.keyring.keypairs["authsvc"].kid
     ),
-    "another service's key": lambda realm: realm.sign(realm.claims(), key=realm.key["blobsvc"]),
+    "another service's key": lambda realm: realm.sign(realm.claims(), key=realm.keyring.keypairs["blobsvc"]),
     "another service's key, and its name": lambda realm: realm.sign(
-        realm.claims(iss="metasvc"), key=realm.key["metasvc"]
+        realm.claims(iss="metasvc"), key=realm.keyring.keypairs["metasvc"]
     ),
     "wrong issuer": lambda realm: realm.sign(realm.claims(iss="gateway")),
     "no algorithm": _none,
@@ -134,7 +134,7 @@ def test_a_forged_identity_is_nobody(realm: Realm, name: str) -> None:
     forgeries: dict[str, Callable[[], str]] = {
         "wrong type": lambda: realm.sign(claims, typ="service+jwt"),
         "a key of nobody's": lambda: realm.sign(claims, typ="identity+jwt", key=KeyPair.generate()),
-        "another service's key": lambda: realm.sign(claims, typ="identity+jwt", key=realm.key["metasvc"]),
+        "another service's key": lambda: realm.sign(claims, typ="identity+jwt", key=realm.keyring.keypairs["metasvc"]),
         "no algorithm": lambda: _none(realm),
         "expired": lambda: realm.sign({**claims, "exp": now - 60}, typ="identity+jwt"),
         "nonsense": lambda: "nonsense",
@@ -230,7 +230,7 @@ class TestDocuments:
     @pytest.mark.parametrize("signer", ["authsvc", "blobsvc", "gateway"])
     def test_a_grant_counts_only_when_metasvc_signed_it(self, realm: Realm, signer: str) -> None:
         claims = jwt.decode(realm.grant(), options={"verify_signature": False})
-        forged = realm.sign({**claims, "iss": signer}, key=realm.key[signer], typ="grant+jwt")
+        forged = realm.sign({**claims, "iss": signer}, key=realm.keyring.keypairs[signer], typ="grant+jwt")
         read = blob_service_pb2_grpc.BlobServiceStub(realm.channel["blobsvc"])
         own = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull")
 
@@ -263,8 +263,8 @@ class TestDocuments:
         stands = {"REPOSITORY": realm.repository, "DIGEST": realm.pushed.layers[0]["digest"]}
         changed = {name: stands.get(str(value), value) for name, value in change.items()}
         claims = {**jwt.decode(receipt, options={"verify_signature": False}), **changed}
-        key = KeyPair.generate() if signer == "nobody" else realm.key[signer]
-        forged = realm.sign(claims, key=key, typ="receipt+jwt", kid=realm.key["blobsvc"].kid)
+        key = KeyPair.generate() if signer == "nobody" else realm.keyring.keypairs[signer]
+        forged = realm.sign(claims, key=key, typ="receipt+jwt", kid=realm.keyring.keypairs["blobsvc"].kid)
         links = blob_link_service_pb2_grpc.BlobLinkServiceStub(realm.channel["metasvc"])
 
         heard = outcome(links.LinkBlob, blob_link_service_pb2.LinkBlobRequest(receipt=forged), token)
@@ -279,7 +279,7 @@ class TestDocuments:
         )
         status = upload_service_pb2.GetUploadStatusRequest
         claims = jwt.decode(started.upload.ticket, options={"verify_signature": False})
-        forged = realm.sign(claims, key=realm.key["gateway"], typ="ticket+jwt")
+        forged = realm.sign(claims, key=realm.keyring.keypairs["gateway"], typ="ticket+jwt")
 
         own = outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), None)
         elsewhere = outcome(
@@ -318,7 +318,7 @@ def _upload(realm: Realm, token: str, repository: str, content: bytes) -> str:
 def _service_token(realm: Realm) -> str:
     now = int(time.time())
     claims = {"iss": "gateway", "sub": "service:gateway", "aud": "roadstead", "iat": now, "nbf": now, "exp": now + 60}
-    return realm.sign({**claims, "jti": "service"}, key=realm.key["gateway"], typ="service+jwt")
+    return realm.sign({**claims, "jti": "service"}, key=realm.keyring.keypairs["gateway"], typ="service+jwt")
 
 
 def _flip(token: str) -> str:

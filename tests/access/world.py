@@ -12,13 +12,13 @@ from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from roadstead.auth.v1.token_pb2 import Credentials
 from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
-from svckit.keys import KeyPair
-from tests.access.keyring import acting_token, keys_of, service_token
+from tests.access.markers import acting_token
 from tests.access.matrix import ROLES
 from tests.access.rights import RIGHTS
 from tests.harness.contracts import Rpc
 from tests.harness.images import image
 from tests.harness.installation import Installation
+from tests.harness.keyring import Keyring
 from tests.harness.push import push
 from tests.harness.workspace import Login, Management
 
@@ -35,7 +35,7 @@ class World:
     project_ids: Mapping[str, int]
     identity: Mapping[str, Mapping[str, str]]
     registry: Mapping[str, Mapping[str, str]]
-    keypairs: Mapping[str, KeyPair]
+    keyring: Keyring
     channels: Mapping[str, grpc.Channel]
     management: Management
     victim_id: int
@@ -43,11 +43,11 @@ class World:
 
     def passing_on(self, service: str) -> Mapping[str, str]:
         """What a service sends with a call that it passes on for nobody in particular."""
-        return {"x-roadstead-service": service_token(service, self.keypairs[service])}
+        return {"x-roadstead-service": self.keyring.service_token(service)}
 
     def acting(self, service: str, audience: str) -> Mapping[str, str]:
         """What a service sends with a call in which it acts for itself."""
-        return {"x-roadstead-acting": acting_token(service, self.keypairs[service], audience)}
+        return {"x-roadstead-acting": acting_token(self.keyring, service, audience)}
 
     def request(self, rpc: Rpc, kind: str) -> Message:
         """A request that is well-formed as far as access goes, and does no harm."""
@@ -142,13 +142,12 @@ def world(installation: Installation, management: Management) -> Iterator[World]
     for kind, project in projects.items():
         identity |= everybody(kind, None)
         registry |= everybody(kind, [f"repository:{project}/app:pull,push,delete"])
-    keypairs = keys_of(installation)
     yield World(
         projects,
         {kind: management.project_id(project) for kind, project in projects.items()},
         identity,
         registry,
-        keypairs,
+        Keyring.of(installation.data_dir),
         channels,
         management,
         victim["user_id"],

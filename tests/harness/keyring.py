@@ -4,8 +4,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 from blobsvc.domain.model import BlobKey, Upload
+from svckit import keys
 from svckit.actor import Actor
 from svckit.keys import KeyPair
 from svckit.services import NAMES
@@ -41,21 +43,40 @@ class Keyring:
         keypairs: by service.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        """Makes the keys.
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        *,
+        keypairs: Mapping[str, KeyPair] | None = None,
+    ) -> None:
+        """Makes the keys, unless there are some, and the trust bundle.
 
         Args:
-            folder: becomes the trust bundle's.
+            folder: becomes the trust bundle's. A service that it trusts already is left as it is.
             clock: of all signers and verifiers, in seconds since the epoch.
+            keypairs: of all services.
         """
         self.folder = folder
-        self.keypairs: Mapping[str, KeyPair] = {service: KeyPair.generate() for service in NAMES}
+        self.keypairs = keypairs or {service: KeyPair.generate() for service in NAMES}
         self._clock = clock
         folder.mkdir(parents=True, exist_ok=True)
         for service, keypair in self.keypairs.items():
-            # `TrustBundle.publish` flushes each to the disk, which takes longer than a small test.
-            (folder / f"{service}.jwks.json").write_text(json.dumps({"keys": [keypair.to_jwk()]}))
+            file = folder / f"{service}.jwks.json"
+            if not file.exists():
+                # `TrustBundle.publish` flushes each to the disk, which takes longer than a small test.
+                file.write_text(json.dumps({"keys": [keypair.to_jwk()]}))
         self.trust = TrustBundle(folder)
+
+    @classmethod
+    def of(cls, data_dir: Path) -> Self:
+        """That of an installation. A service that is only planned gets a key, which the installation trusts.
+
+        Args:
+            data_dir: of the installation.
+        """
+        files = {service: data_dir / "keys" / f"{service}.pem" for service in sorted(NAMES)}
+        return cls(data_dir / "trust", keypairs={service: keys.load_or_create(file) for service, file in files.items()})
 
     def signer(
         self,
