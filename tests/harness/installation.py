@@ -9,6 +9,7 @@ def test_a_kill(start_installation):                     # your own
     installation.wait_until_ready()
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,11 @@ START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 LOG_LINES_SHOWN = 150
 
+# Of capabilities(7): what lets root read, write and enter what its mode forbids. A child gets them neither.
+_WITHOUT_DAC = (
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+)
 _TAKEN = "is taken by another program"
 _running: list["Installation"] = []
 
@@ -62,6 +68,7 @@ class Installation:
         grpc: bool = True,
         metrics: bool = False,
         workers: int = 1,
+        obeys_modes: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Starts it, and waits until it is ready.
@@ -71,6 +78,8 @@ class Installation:
             grpc: whether it listens for gRPC on loopback.
             metrics: whether its processes serve their metrics.
             workers: processes of the gateway.
+            obeys_modes: whether the modes of files count for it also where the tests run as root: it lacks the
+                capabilities by which root passes them over.
             environment: variables beside the usual ones.
 
         Raises:
@@ -85,6 +94,7 @@ class Installation:
         self._grpc = grpc
         self._metrics = metrics
         self._workers = workers
+        self._obeys_modes = obeys_modes
         self._environment = process_environment(environment)
         self._http = "127.0.0.1:0"
         self._process: _Process | None = None
@@ -248,6 +258,7 @@ class Installation:
             "--default-signal=INT",
             "setpriv",
             "--pdeathsig=TERM",
+            *(_WITHOUT_DAC if self._obeys_modes and os.geteuid() == 0 else ()),
             "--",
             sys.executable,
             "-P",

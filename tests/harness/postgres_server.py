@@ -212,9 +212,9 @@ def initialise(account: Account, folder: Path, data: Path) -> None:
         raise PostgresStartError(f"initdb failed:\n{result.stdout}{result.stderr}")
 
 
-def start(account: Account, folder: Path, data: Path) -> tuple[PostgresProcess, int]:
+def start(account: Account, folder: Path, data: Path, same_port: int | None = None) -> tuple[PostgresProcess, int]:
     for attempts_left in (2, 1, 0):
-        port = free_port()
+        port = same_port or free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": port,
@@ -232,16 +232,38 @@ def start(account: Account, folder: Path, data: Path) -> tuple[PostgresProcess, 
         try:
             process.wait_ready()
         except PostgresStartError as error:
-            if attempts_left and error.port_was_taken:
+            if attempts_left and error.port_was_taken and same_port is None:
                 continue
             raise
         return process, port
     raise AssertionError("the last attempt returns or raises")
 
 
+class StoppablePostgres:
+    """A server that is away from `stop` to `start`, and comes back with its data on its port.
+
+    Attributes:
+        server: itself.
+    """
+
+    def __init__(self, account: Account, folder: Path, data: Path) -> None:
+        """Starts it."""
+        self._place = (account, folder, data)
+        self._process, port = start(*self._place)
+        self.server = PostgresServer(port)
+
+    def stop(self) -> None:
+        """Stops it at once, as a crash does."""
+        self._process.stop()
+
+    def start(self) -> None:
+        """Starts it again, and returns when it takes connections."""
+        self._process, _ = start(*self._place, same_port=self.server.port)
+
+
 @contextmanager
-def running_server() -> Iterator[PostgresServer]:
-    """A server while inside. It dies with the thread that starts it."""
+def stoppable_server() -> Iterator[StoppablePostgres]:
+    """A server of one's own while inside. It dies with the thread that starts it."""
     account = Account.find()
     folder = binaries(account)
     place = _place()
@@ -254,11 +276,18 @@ def running_server() -> Iterator[PostgresServer]:
     try:
         os.chown(root, account.uid, account.gid)
         initialise(account, folder, root / "data")
-        process, port = start(account, folder, root / "data")
+        running = StoppablePostgres(account, folder, root / "data")
         try:
-            yield PostgresServer(port)
+            yield running
         finally:
-            process.stop()
+            running.stop()
     finally:
         shutil.rmtree(root)
         os.close(lock)
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """A server while inside, for many. It dies with the thread that starts it."""
+    with stoppable_server() as running:
+        yield running.server
