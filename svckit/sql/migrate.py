@@ -1,8 +1,8 @@
 """Brings a database's tables to what the program expects, by Alembic, without an alembic.ini.
 
-A service keeps its history in a package, `<service>/store/migrations/`: `__init__.py` holds one line,
-`HEAD = "0002"`, the newest revision; `versions/0001_….py` and so on are Alembic scripts whose `upgrade` takes the
-operations as its argument (Alembic's own `op` is a global, and two databases may be migrated in one process):
+A service keeps its history in a package, `<service>/store/migrations/`: `versions/0001_….py` and so on are Alembic
+scripts, each named for its revision. Their `upgrade` takes the operations as its argument (Alembic's own `op` is a
+global, and two databases may be migrated in one process):
 
     from alembic.operations import Operations
     revision = "0001"
@@ -48,7 +48,7 @@ async def migrate(database: Database, migrations: ModuleType, *, version_table: 
 
     Args:
         database: Where the tables live. The PostgreSQL schema is created when it is missing.
-        migrations: The package of the service's history, with `HEAD` and the folder `versions`.
+        migrations: The package of the service's history, with the folder `versions`.
         version_table: The table that says which revision the database holds.
 
     Raises:
@@ -56,7 +56,7 @@ async def migrate(database: Database, migrations: ModuleType, *, version_table: 
         MigrationError: A migration left a foreign key without its row (SQLite).
         DomainError: UNAVAILABLE, as every unit.
     """
-    if await _revision(database, version_table) == migrations.HEAD:
+    if await _revision(database, version_table) == newest_revision(migrations):
         # The usual start. Alembic is not even imported: that alone would take a third of a second.
         return
     async with database.change_schema() as conn:
@@ -96,6 +96,12 @@ async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleTyp
 def migration_folder(migrations: ModuleType) -> Path:
     """The folder of a service's history, above `versions`."""
     return Path(migrations.__path__[0])
+
+
+def newest_revision(migrations: ModuleType) -> str:
+    """The newest revision of a service's history, by the names of its scripts: Alembic would have to load them all."""
+    scripts = (migration_folder(migrations) / "versions").glob("[0-9]*_*.py")
+    return max(script.name.partition("_")[0] for script in scripts)
 
 
 async def _revision(database: Database, version_table: str) -> str | None:

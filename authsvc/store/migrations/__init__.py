@@ -1,3 +1,1 @@
 """The history of authsvc's tables."""
-
-HEAD = "0005"

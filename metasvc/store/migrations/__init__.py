@@ -1,3 +1,1 @@
 """The history of metasvc's tables."""
-
-HEAD = "0002"

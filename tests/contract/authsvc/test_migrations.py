@@ -40,7 +40,6 @@ def migrations_up_to(revision: str, folder: Path) -> ModuleType:
         if script.name[:4] <= revision:
             shutil.copy(script, versions)
     history = ModuleType("history")
-    history.HEAD = revision  # type: ignore[attr-defined]
     history.__path__ = [str(folder)]
     return history
 

@@ -19,10 +19,9 @@ from tests.unit.svckit.sql import migrations
 from tests.unit.svckit.sql.tables import account, entry, metadata
 
 
-def _history(head: str, path: str = migrations.__path__[0]) -> ModuleType:
+def _history(folder: Path) -> ModuleType:
     module = ModuleType("history")
-    module.__path__ = [path]
-    module.__dict__["HEAD"] = head
+    module.__path__ = [str(folder)]
     return module
 
 
@@ -30,7 +29,7 @@ def _longer_history(folder: Path, migration: str) -> ModuleType:
     """The history with one migration more, 0003."""
     shutil.copytree(Path(migrations.__path__[0]) / "versions", folder / "versions")
     (folder / "versions" / "0003_more.py").write_text(migration)
-    return _history("0003", str(folder))
+    return _history(folder)
 
 
 async def _fill(database: Database) -> None:
@@ -63,19 +62,23 @@ async def test_a_table_without_a_migration_is_noticed(database: Database) -> Non
         await assert_migrations_match(database, migrations, wider)
 
 
-def test_a_head_that_is_not_the_newest_is_noticed() -> None:
+def test_a_script_that_is_not_named_for_its_revision_is_noticed(tmp_path: Path) -> None:
+    shutil.copytree(Path(migrations.__path__[0]) / "versions", tmp_path / "versions")
+    (tmp_path / "versions" / "0009_more.py").write_text('revision = "0003"\ndown_revision = "0002"\n')
+
     with pytest.raises(AssertionError):
-        assert_head_is_newest(_history("0001"))
+        assert_head_is_newest(_history(tmp_path))
 
 
-async def test_migrating_again_changes_nothing(database: Database) -> None:
+async def test_migrating_again_changes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await migrate(database, migrations)
     async with database.write() as conn:
         await conn.execute(account.insert().values(name="a", balance=1))
         await conn.commit()
     await migrate(database, migrations)
-    # A head that the database does not hold leads past the short cut, to Alembic, which finds nothing to do either.
-    await migrate(database, _history("elsewhere"))
+    # A revision that the database does not hold leads past the short cut, to Alembic, which finds nothing to do either.
+    monkeypatch.setattr("svckit.sql.migrate.newest_revision", lambda _: "elsewhere")
+    await migrate(database, migrations)
     async with database.read() as conn:
         assert (await conn.execute(select(account.c.name))).scalars().all() == ["a"]
 
@@ -113,7 +116,7 @@ async def test_a_migration_that_fails_leaves_nothing(
         "def upgrade(op):\n    op.create_table('half', Column('id', Integer))\n    raise RuntimeError('stop')\n"
     )
     with pytest.raises(RuntimeError, match="stop"):
-        await migrate(database, _history("0001", str(folder)))
+        await migrate(database, _history(folder))
     assert await _table_names(database) == set()
 
 

@@ -1,0 +1,1 @@
+"""Says fortunes: what CONTRIBUTING calls a new service."""
