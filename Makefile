@@ -4,6 +4,7 @@ PYTHON ?= python3
 TOOLS := .tools
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.roadstead-installed
+COMPILE := $(BIN)/python -m compileall -q ctl gateway *svc svckit protos/gen
 # What `make test` hands to pytest, for a part of the tests: make test PYTEST_ARGS="tests/unit -x"
 PYTEST_ARGS ?=
 # The processes that `make test` runs tests in, a file in one of them; 0: all tests in one, as a debugger needs it.
@@ -28,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test]'
 	@# So that the first start is as quick as any other, also where Python may not write what it compiles.
-	@$(BIN)/python -m compileall -q ctl gateway *svc svckit protos/gen
+	@$(COMPILE)
 	@touch $@
 
 run: install ## Install, and start everything on this machine
@@ -38,6 +39,8 @@ tools: ## Install the programs that tests drive (Debian packages as root, Go pro
 	@scripts/install-tools $(TOOLS)
 
 test: install tools ## Install what the tests need, and run them
+	@# Each service that a test starts would compile anew what has changed since, where Python may not write it.
+	@$(COMPILE)
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Several targets, so that `make --keep-going check` shows everything that is wrong at once.
