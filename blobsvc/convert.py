@@ -1,14 +1,11 @@
 """Between the contract's messages and the domain's types."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from blobsvc.domain.blob import MAXIMUM_PAGE_SIZE
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob
+from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import (
     HttpHeader,
     PlacementKind,
@@ -33,11 +30,10 @@ from roadstead.blob.v1.blob_service_pb2 import (
 )
 from roadstead.blob.v1.upload_pb2 import Upload
 from roadstead.blob.v1.upload_service_pb2 import FinishUploadResponse, StartUploadResponse
-from svckit.errors import FieldViolation, Invalid, from_oci_error
-from svckit.oci.digest import ALGORITHMS, SHA256, Digest
-from svckit.oci.errors import DigestInvalidError, NameInvalidError
-from svckit.oci.repository import RepositoryName
-from svckit.paging import PageToken, clamp_page_size, query_fingerprint
+from svckit.convert import from_time, to_digest, to_time
+from svckit.errors import FieldViolation, Invalid
+from svckit.listing import Page
+from svckit.oci.digest import ALGORITHMS, SHA256
 
 _PLACEMENT_KINDS: Mapping[int, PlacementKind] = MappingProxyType(
     {
@@ -48,20 +44,8 @@ _PLACEMENT_KINDS: Mapping[int, PlacementKind] = MappingProxyType(
 )
 
 
-def digest(text: str) -> Digest:
-    """Parse a digest.
-
-    Raises:
-        DomainError: DIGEST_INVALID.
-    """
-    try:
-        return Digest.parse(text)
-    except DigestInvalidError as error:
-        raise from_oci_error(error) from error
-
-
-def algorithm(text: str) -> str:
-    """The algorithm that an upload will be hashed by: sha256 unless said.
+def to_algorithm(text: str) -> str:
+    """Reads the algorithm that an upload will be hashed by: sha256 unless said.
 
     Raises:
         DomainError: DIGEST_INVALID, it is not served.
@@ -72,116 +56,70 @@ def algorithm(text: str) -> str:
     return name
 
 
-def repository(text: str) -> RepositoryName:
-    """Parse the full name of a repository.
-
-    Raises:
-        DomainError: NAME_INVALID.
-    """
-    try:
-        return RepositoryName.parse(text)
-    except NameInvalidError as error:
-        raise from_oci_error(error) from error
-
-
-def blob_key(request: DeleteBlobRequest) -> BlobKey:
-    """What a delete names.
+def to_blob_key(request: DeleteBlobRequest) -> BlobKey:
+    """Reads what a delete names.
 
     Raises:
         DomainError: DIGEST_INVALID; BAD_REQUEST, the generation is none.
     """
-    return BlobKey(digest(request.digest), _generation(request.generation))
+    return BlobKey(to_digest(request.digest), _to_generation(request.generation))
 
 
-def blob(stored: StoredBlob) -> Blob:
-    """A blob."""
+def from_blob(stored: StoredBlob) -> Blob:
+    """Writes a blob."""
     return Blob(
         digest=str(stored.digest),
         generation=stored.generation.number,
         size_bytes=stored.size_bytes,
-        create_time=_timestamp(stored.create_time),
+        create_time=from_time(stored.create_time),
     )
 
 
-def started(upload: StartedUpload) -> StartUploadResponse:
-    """The answer to a start."""
+def from_started(upload: StartedUpload) -> StartUploadResponse:
+    """Writes the answer to a start."""
     return StartUploadResponse(
         upload=Upload(id=str(upload.upload.id), committed_size_bytes=0, ticket=upload.ticket),
-        placements=[_write_placement(placement) for placement in upload.placements],
-        expire_time=_timestamp(upload.expire_time),
+        placements=[_from_write_placement(placement) for placement in upload.placements],
+        expire_time=from_time(upload.expire_time),
     )
 
 
-def finished(upload: FinishedUpload) -> FinishUploadResponse:
-    """The answer to a finish."""
+def from_finished(upload: FinishedUpload) -> FinishUploadResponse:
+    """Writes the answer to a finish."""
     return FinishUploadResponse(receipt=upload.receipt, size_bytes=upload.size_bytes)
 
 
-def placement_kinds(request: LocateBlobRequest) -> frozenset[PlacementKind] | None:
-    """The kinds of placement that a caller can use; None for all."""
+def to_placement_kinds(request: LocateBlobRequest) -> frozenset[PlacementKind] | None:
+    """Reads the kinds of placement that a caller can use; None for all."""
     if not request.kinds:
         return None
     return frozenset(_PLACEMENT_KINDS[kind] for kind in request.kinds if kind in _PLACEMENT_KINDS)
 
 
-def located(blob: LocatedBlob) -> LocateBlobResponse:
-    """The answer to where a blob is."""
+def from_located(blob: LocatedBlob) -> LocateBlobResponse:
+    """Writes the answer to where a blob is."""
     return LocateBlobResponse(
-        placements=[_read_placement(placement) for placement in blob.placements], size_bytes=blob.blob.size_bytes
+        placements=[_from_read_placement(placement) for placement in blob.placements], size_bytes=blob.blob.size_bytes
     )
 
 
-def finished_before(request: ListBlobsRequest) -> datetime | None:
-    """The filter of a list; None for none.
+def to_finished_before(request: ListBlobsRequest) -> datetime | None:
+    """Reads the filter of a list; None for none.
 
     Raises:
         DomainError: BAD_REQUEST, it is no time.
     """
     if not request.HasField("finished_before"):
         return None
-    try:
-        return request.finished_before.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError, OSError):
-        raise _bad_field("finished_before", "is no time between the years 1 and 9999") from None
+    return to_time(request.finished_before, "finished_before")
 
 
-def page_size(request: ListBlobsRequest) -> int:
-    """How many blobs to list.
-
-    Raises:
-        DomainError: BAD_REQUEST, it is negative.
-    """
-    return clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
+def from_page(page: Page[StoredBlob]) -> ListBlobsResponse:
+    """Writes the answer to a list."""
+    return ListBlobsResponse(blobs=[from_blob(blob) for blob in page.items], next_page_token=page.next_page_token)
 
 
-def page_start(request: ListBlobsRequest) -> BlobKey | None:
-    """Where a list goes on; None for its beginning.
-
-    Raises:
-        DomainError: INVALID_PAGE_TOKEN.
-    """
-    if not request.page_token:
-        return None
-    token = PageToken.decode(request.page_token, _fingerprint(request), (str, int))
-    text, number = token.values
-    try:
-        if isinstance(text, str) and isinstance(number, int):
-            return BlobKey.of(text, number)
-    except ValueError:
-        pass
-    raise Invalid("INVALID_PAGE_TOKEN")
-
-
-def page(found: BlobPage, request: ListBlobsRequest) -> ListBlobsResponse:
-    """The answer to a list."""
-    response = ListBlobsResponse(blobs=[blob(stored) for stored in found.blobs])
-    if found.next_after is not None:
-        values = (str(found.next_after.digest), found.next_after.generation.number)
-        response.next_page_token = PageToken(values).encode(_fingerprint(request))
-    return response
-
-
-def _read_placement(placement: ReadPlacement) -> placement_pb2.ReadPlacement:
+def _from_read_placement(placement: ReadPlacement) -> placement_pb2.ReadPlacement:
     message = placement_pb2.ReadPlacement
     match placement:
         case StreamPlacement():
@@ -192,14 +130,14 @@ def _read_placement(placement: ReadPlacement) -> placement_pb2.ReadPlacement:
             return message(
                 url=message.Url(
                     url=url,
-                    expire_time=_timestamp(expire_time),
-                    headers=_headers(headers),
+                    expire_time=from_time(expire_time),
+                    headers=_from_headers(headers),
                     accepts_ranges=accepts_ranges,
                 )
             )
 
 
-def _write_placement(placement: WritePlacement) -> placement_pb2.WritePlacement:
+def _from_write_placement(placement: WritePlacement) -> placement_pb2.WritePlacement:
     message = placement_pb2.WritePlacement
     match placement:
         case StreamPlacement():
@@ -218,36 +156,23 @@ def _write_placement(placement: WritePlacement) -> placement_pb2.WritePlacement:
             return message(
                 url=message.Url(
                     parts=[
-                        message.Part(number=part.number, url=part.url, headers=_headers(part.headers)) for part in parts
+                        message.Part(number=part.number, url=part.url, headers=_from_headers(part.headers))
+                        for part in parts
                     ],
                     minimum_part_size_bytes=minimum_bytes,
                     maximum_part_size_bytes=maximum_bytes,
-                    expire_time=_timestamp(expire_time),
+                    expire_time=from_time(expire_time),
                 )
             )
 
 
-def _headers(headers: Iterable[HttpHeader]) -> list[placement_pb2.PlacementHeader]:
+def _from_headers(headers: Iterable[HttpHeader]) -> list[placement_pb2.PlacementHeader]:
     return [placement_pb2.PlacementHeader(name=header.name, value=header.value) for header in headers]
 
 
-def _generation(number: int) -> Generation:
+def _to_generation(number: int) -> Generation:
     try:
         return Generation(number)
     except ValueError:
-        raise _bad_field("generation", "is no generation") from None
-
-
-def _fingerprint(request: ListBlobsRequest) -> str:
-    limit = request.finished_before.ToNanoseconds() if request.HasField("finished_before") else None
-    return query_fingerprint("blobs", limit)
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
-
-
-def _bad_field(field: str, description: str) -> Invalid:
-    return Invalid(message=f"{field} {description}", violations=[FieldViolation(field, description)])
+        problem = "is no generation"
+        raise Invalid(message=f"generation {problem}", violations=[FieldViolation("generation", problem)]) from None

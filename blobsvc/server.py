@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from blobsvc.config import SECTION, BlobSettings
-from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
+from blobsvc.domain.ports import BlobAdmin, Store
 from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
 from blobsvc.servicers.blob import BlobServicer
 from blobsvc.servicers.upload import UploadServicer
@@ -56,9 +56,7 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
         metrics=process.metrics,
         verifier=process.verifier,
         signer=process.signer,
-        uploads=store.uploads,
-        blobs=store.blobs,
-        admin=store.admin,
+        store=store,
         lifetimes=lifetimes,
     )
     await process.serve(server)
@@ -70,9 +68,7 @@ def build_server(
     metrics: Metrics,
     verifier: TokenVerifier,
     signer: TokenSigner,
-    uploads: UploadWriter,
-    blobs: BlobReader,
-    admin: BlobAdmin,
+    store: Store,
     lifetimes: UploadLifetimes,
 ) -> RpcServer:
     """The server with its servicers, on any store.
@@ -82,9 +78,11 @@ def build_server(
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
         add_UploadServiceServicer_to_server,
-        UploadServicer(UploadPorts(uploads, signer, lifetimes), stream_idle_seconds=settings.rpc.stream_idle_seconds),
+        UploadServicer(
+            UploadPorts(store.uploads, signer, lifetimes), stream_idle_seconds=settings.rpc.stream_idle_seconds
+        ),
     )
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(blobs, admin))
+    server.add(add_BlobServiceServicer_to_server, BlobServicer(store.blobs, store.admin))
     return server
 
 

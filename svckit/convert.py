@@ -115,6 +115,17 @@ def from_actor(actor: Actor) -> actor_pb2.Actor:
     )
 
 
+def held(document: T | None) -> T:
+    """The ticket, receipt or grant of a call whose rule demands one.
+
+    Raises:
+        DomainError: INTERNAL; the rule demands another one, or none.
+    """
+    if document is None:
+        raise DomainError("INTERNAL", "a call reached its servicer without the document that this needs")
+    return document
+
+
 def authorized_project(call: Call) -> ResolvedProject:
     """The project on which the call's rule has permitted it.
 

@@ -11,9 +11,6 @@ from svckit.errors import Invalid, NotFound
 from svckit.oci.errors import DigestInvalidError
 from svckit.tokens import Grant
 
-MAXIMUM_PAGE_SIZE = 1000
-"""Blobs in one answer of a list, and how many there are unless said."""
-
 
 def checked_range(size_bytes: int, offset: int, limit: int) -> range:
     """The positions that a read covers.

@@ -159,3 +159,19 @@ class BlobAdmin(Protocol):
             idle_since: ends those that took no byte since.
             finished_before: forgets how to repeat a finish that came before.
         """
+
+
+class Store(Protocol):
+    """The three roles of one store."""
+
+    @property
+    def uploads(self) -> UploadWriter:
+        """Takes uploads."""
+
+    @property
+    def blobs(self) -> BlobReader:
+        """Reads blobs."""
+
+    @property
+    def admin(self) -> BlobAdmin:
+        """Lists, deletes, expires."""

@@ -7,6 +7,7 @@ import grpc.aio
 
 from blobsvc import convert
 from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
+from blobsvc.domain.listing import list_blobs
 from blobsvc.domain.ports import BlobAdmin, BlobReader
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -22,7 +23,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
     StatBlobResponse,
 )
 from svckit.access.call import current_call
-from svckit.errors import error_for
+from svckit.convert import held, to_list_request
 from svckit.tokens import Grant
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,26 +43,19 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
                 yield ReadBlobResponse(data=data)
 
     async def StatBlob(self, request: StatBlobRequest, context: Context) -> StatBlobResponse:
-        return StatBlobResponse(blob=convert.blob(await stat_blob(self._blobs, _grant())))
+        return StatBlobResponse(blob=convert.from_blob(await stat_blob(self._blobs, _grant())))
 
     async def LocateBlob(self, request: LocateBlobRequest, context: Context) -> LocateBlobResponse:
-        return convert.located(await locate_blob(self._blobs, _grant(), convert.placement_kinds(request)))
+        return convert.from_located(await locate_blob(self._blobs, _grant(), convert.to_placement_kinds(request)))
 
     async def ListBlobs(self, request: ListBlobsRequest, context: Context) -> ListBlobsResponse:
-        found = await self._admin.list(
-            after=convert.page_start(request),
-            limit=convert.page_size(request),
-            finished_before=convert.finished_before(request),
-        )
-        return convert.page(found, request)
+        page = await list_blobs(self._admin, to_list_request(request), convert.to_finished_before(request))
+        return convert.from_page(page)
 
     async def DeleteBlob(self, request: DeleteBlobRequest, context: Context) -> DeleteBlobResponse:
-        await self._admin.delete(convert.blob_key(request))
+        await self._admin.delete(convert.to_blob_key(request))
         return DeleteBlobResponse()
 
 
 def _grant() -> Grant:
-    grant = current_call().grant
-    if grant is None:
-        raise error_for("INTERNAL", "a call was admitted without its grant")
-    return grant
+    return held(current_call().grant)

@@ -30,6 +30,7 @@ from roadstead.blob.v1.upload_service_pb2 import (
     WriteUploadResponse,
 )
 from svckit.access.call import current_call
+from svckit.convert import authorized_project, held, to_digest, to_repository_name
 from svckit.errors import Invalid, error_for
 from svckit.tokens import UploadTicket
 
@@ -50,10 +51,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self._stream_idle_seconds = stream_idle_seconds
 
     async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
-        algorithm = convert.algorithm(request.digest_algorithm)
+        algorithm = convert.to_algorithm(request.digest_algorithm)
         caller_service = current_call().caller_service
         started = await start_upload(self._ports, _owner(request), algorithm, caller_service=caller_service)
-        return convert.started(started)
+        return convert.from_started(started)
 
     async def WriteUpload(
         self, request_iterator: AsyncIterator[WriteUploadRequest], context: Context
@@ -71,10 +72,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         return GetUploadStatusResponse(committed_size_bytes=committed)
 
     async def FinishUpload(self, request: FinishUploadRequest, context: Context) -> FinishUploadResponse:
-        digest = convert.digest(request.digest)
+        digest = to_digest(request.digest)
         size = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
         finished = await finish_upload(self._ports, _ticket(), request.repository, digest, size)
-        return convert.finished(finished)
+        return convert.from_finished(finished)
 
     async def CancelUpload(self, request: CancelUploadRequest, context: Context) -> CancelUploadResponse:
         await cancel_upload(self._ports, _ticket(), request.repository)
@@ -106,17 +107,12 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
 
 def _owner(request: StartUploadRequest) -> UploadOwner:
     call = current_call()
-    if call.project is None:
-        raise error_for("INTERNAL", "StartUpload was admitted without a project")
     return UploadOwner(
-        repository=str(convert.repository(request.repository)),
-        project_id=call.project.id,
+        repository=str(to_repository_name(request.repository)),
+        project_id=authorized_project(call).id,
         subject=call.principal.subject,
     )
 
 
 def _ticket() -> UploadTicket:
-    ticket = current_call().ticket
-    if ticket is None:
-        raise error_for("INTERNAL", "a call was admitted without its ticket")
-    return ticket
+    return held(current_call().ticket)

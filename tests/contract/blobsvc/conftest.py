@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from blobsvc.config import BlobSettings
+from blobsvc.domain import ports
 from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
 from blobsvc.domain.upload import UploadLifetimes
 from blobsvc.server import build_server
@@ -63,7 +64,7 @@ async def file_store(folder: Path) -> AsyncIterator[FileStore]:
 
 @asynccontextmanager
 async def serving(
-    store: Store | FileStore | MemoryStore,
+    store: ports.Store,
     folder: Path,
     *,
     stream_idle_seconds: float = 60,
@@ -81,9 +82,7 @@ async def serving(
         metrics=metrics,
         verifier=keyring.verifier(),
         signer=keyring.signer("blobsvc"),
-        uploads=store.uploads,
-        blobs=store.blobs,
-        admin=store.admin,
+        store=store,
         lifetimes=LIFETIMES,
     )
     await server.start()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from blobsvc import convert
 from blobsvc.domain.generation import Generation
+from blobsvc.domain.listing import position_of, token_after
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import (
     HttpHeader,
@@ -187,10 +187,12 @@ class RemoteAdmin:
         if finished_before is not None:
             request.finished_before.FromDatetime(finished_before)
         if after is not None:
-            request.page_token = convert.page(BlobPage((), after), request).next_page_token
+            request.page_token = token_after(after, finished_before)
         response = await self._stub.ListBlobs(request)
-        request.page_token = response.next_page_token
-        return BlobPage(tuple(_stored(blob) for blob in response.blobs), convert.page_start(request))
+        token = response.next_page_token
+        return BlobPage(
+            tuple(_stored(blob) for blob in response.blobs), position_of(token, finished_before) if token else None
+        )
 
     async def delete(self, key: BlobKey) -> None:
         await self._stub.DeleteBlob(DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number))

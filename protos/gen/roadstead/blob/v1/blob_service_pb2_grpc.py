@@ -88,7 +88,7 @@ class BlobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBlobs(self, request, context):
-        """Lists stored generations by digest, for the collector.
+        """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

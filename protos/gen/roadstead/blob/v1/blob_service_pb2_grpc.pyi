@@ -40,7 +40,7 @@ class BlobServiceStub:
     LocateBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]
     """Offers the ways to read a blob, best first."""
     ListBlobs: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]
-    """Lists stored generations by digest, for the collector."""
+    """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]
     """Deletes one generation, for the collector. Deleting what is gone succeeds."""
 
@@ -56,7 +56,7 @@ class BlobServiceAsyncStub(BlobServiceStub):
     LocateBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]  # type: ignore[assignment]
     """Offers the ways to read a blob, best first."""
     ListBlobs: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]  # type: ignore[assignment]
-    """Lists stored generations by digest, for the collector."""
+    """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes one generation, for the collector. Deleting what is gone succeeds."""
 
@@ -93,7 +93,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.ListBlobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.ListBlobsResponse, _abc.Awaitable[_blob_service_pb2.ListBlobsResponse]]:
-        """Lists stored generations by digest, for the collector."""
+        """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
 
     @_abc_1.abstractmethod
     def DeleteBlob(

@@ -1,0 +1,57 @@
+"""Lists of stored generations, in pages by key."""
+
+from datetime import datetime
+
+from blobsvc.domain.model import BlobKey, StoredBlob
+from blobsvc.domain.ports import BlobAdmin
+from svckit.errors import FieldViolation, Invalid
+from svckit.listing import ListRequest, Page
+from svckit.paging import PageToken, clamp_page_size, query_fingerprint
+
+MAXIMUM_PAGE_SIZE = 1000
+"""Blobs on one page, and how many there are unless said: the collector reads all of them."""
+
+
+async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: datetime | None) -> Page[StoredBlob]:
+    """Reads one page of the generations, by key. They are not counted: the whole store would have to be walked.
+
+    Args:
+        admin: of the store.
+        request: which page; a list of blobs has no filter and no order but these.
+        finished_before: leaves out what was finished at this time or later; None for nothing.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAVAILABLE.
+    """
+    found = await admin.list(
+        after=position_of(request.page_token, finished_before) if request.page_token else None,
+        limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
+        finished_before=finished_before,
+    )
+    # A page may hold less than was asked for, so the store says whether another one follows.
+    token = "" if found.next_after is None else token_after(found.next_after, finished_before)
+    return Page(found.blobs, token)
+
+
+def token_after(key: BlobKey, finished_before: datetime | None) -> str:
+    """The token of the page that begins after a key."""
+    return PageToken((str(key.digest), key.generation.number)).encode(_fingerprint(finished_before))
+
+
+def position_of(token: str, finished_before: datetime | None) -> BlobKey:
+    """The key after which the page of a token begins.
+
+    Raises:
+        DomainError: INVALID_PAGE_TOKEN.
+    """
+    digest, number = PageToken.decode(token, _fingerprint(finished_before), (str, int)).values
+    try:
+        if isinstance(digest, str) and isinstance(number, int):
+            return BlobKey.of(digest, number)
+    except ValueError:
+        pass
+    raise Invalid("INVALID_PAGE_TOKEN", violations=[FieldViolation("page_token", "was not given for this query")])
+
+
+def _fingerprint(finished_before: datetime | None) -> str:
+    return query_fingerprint("blobs", None if finished_before is None else finished_before.isoformat())
