@@ -21,6 +21,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 """The trace id of W3C's `traceparent`, where there is one."""
 
+# W3C Trace Context, section 3.2.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
 _SECRET_NAMES = (
     "password",
     "passphrase",
@@ -106,6 +109,12 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module. Cheap, and safe to call at import: it reads the configuration when it is first used."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def trace_of(traceparent: str) -> str | None:
+    """The trace id in W3C's `traceparent`; None where it is malformed, and must not be passed on."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return match[1] if match else None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -52,7 +52,7 @@ class BlobClient:
         answer = await self._links.ResolveBlob(pb.ResolveBlobRequest(repository=repository, digest=digest))
         return ResolvedBlob(answer.grant, answer.size_bytes, answer.media_type)
 
-    async def read(self, grant: str, offset: int, limit: int) -> AsyncIterator[bytes]:
+    async def read(self, grant: str, offset: int, limit: int) -> AsyncGenerator[bytes, None]:
         """Reads `limit` bytes from `offset` on, about 1 MiB at once. The first are fetched before this returns.
 
         So a refusal is known while another status can still be answered. The iterator must be closed.
@@ -115,7 +115,7 @@ class BlobClient:
         await self._links.UnlinkBlob(pb.UnlinkBlobRequest(repository=repository, digest=digest))
 
 
-async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(rest):
         yield first
         async for piece in rest:

@@ -6,15 +6,14 @@ are not issued: who asks for one gets the answer without it, and goes on with it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from gateway.clients.channels import Services
 from gateway.config import GatewaySettings, networks
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.errors import oci_error
+from gateway.wire.fields import Fields, read_fields
 from gateway.wire.origin import OriginReader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import enter_call
@@ -26,8 +25,6 @@ _METHODS = ("GET", "HEAD", "POST")
 _MOST_SCOPES = 100
 _MOST_FORM_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
-
-Fields = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +100,7 @@ class TokenSurface:
         return Answer.of_json(document)
 
     def _read_query(self, request: GatewayRequest) -> _Asked:
-        raw: bytes = request.query_string
-        fields = _parse(raw, "ascii", "query")
+        fields = read_fields(request.query_string)
         match request.credentials:
             case Basic() as credentials:
                 return _Asked(fields, credentials=credentials)
@@ -124,17 +120,11 @@ async def _read_form(request: GatewayRequest) -> _Asked:
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise error_for("UNSUPPORTED_MEDIA_TYPE", f"the body must be {_FORM}")
-    asked = _Asked(_parse(await request.body.read(_MOST_FORM_BYTES, "REQUEST_TOO_LARGE"), "utf-8", "form"))
+    form = await request.body.read(_MOST_FORM_BYTES, "REQUEST_TOO_LARGE")
+    asked = _Asked(read_fields(form, encoding="utf-8", what="form"))
     if asked.first("grant_type") != "password":
         raise error_for("BAD_REQUEST", "grant_type must be password; refresh tokens are not issued here")
     username, secret = asked.first("username"), asked.first("password")
     if not username or "\0" in username + secret:
         raise Unauthenticated("UNAUTHORIZED", "the credentials are malformed")
     return _Asked(asked.fields, credentials=Basic(username, secret))
-
-
-def _parse(raw: bytes, encoding: str, what: str) -> Fields:
-    try:
-        return parse_qs(raw.decode(encoding), errors="strict")
-    except ValueError:
-        raise error_for("BAD_REQUEST", f"the {what} cannot be read") from None

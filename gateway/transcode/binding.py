@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -17,6 +16,7 @@ from gateway.transcode.fields import ContractError, find_field, held_type, json_
 from gateway.transcode.paging import WITH_TOTAL, is_paged
 from gateway.transcode.texts import SetText, parse_flag, text_setter
 from gateway.transcode.values import TEXT_READERS
+from gateway.wire.fields import read_pairs
 from roadstead.access.v1 import project_ref_pb2
 from svckit.descriptors import is_map
 from svckit.errors import DomainError, error_for
@@ -158,14 +158,8 @@ class RequestBinder:
         return message
 
     def _bind_query(self, message: Message, query: bytes) -> None:
-        try:
-            pairs = parse_qsl(
-                query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAXIMUM_PARAMETERS
-            )
-        except ValueError:
-            raise error_for("BAD_REQUEST", "the query cannot be read") from None
         # If a parameter is given twice, the last value counts, as in go-openapi. A list gets all values.
-        for name, value in pairs:
+        for name, value in read_pairs(query, most=_MAXIMUM_PARAMETERS):
             variable = self._query.get(name)
             if variable is not None:
                 variable.set(message, value)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, json_name, listed_field
+from gateway.transcode.fields import ContractError, ScalarReaders, json_name, listed_field
 from gateway.transcode.values import READERS, InvalidValueError, unsupported_reason
 from svckit.descriptors import is_map, map_entry
 from svckit.errors import DomainError, FieldViolation, error_for
@@ -122,7 +122,7 @@ class Decoders:
         if field.message_type is not None:
             read_message = self._message_reader(field.message_type)
             return _messages_reader(name, read_message) if field.is_repeated else _message_setter(name, read_message)
-        read = scalar_reader(field)
+        read = _SCALARS.of(field)
         return _list_setter(name, read) if field.is_repeated else _setter(name, read)
 
     def _message_reader(self, descriptor: Descriptor) -> Callable[[Any, Any, str], None]:
@@ -148,7 +148,7 @@ class Decoders:
         key_field, value_field = map_entry(field)
         if key_field.type != FieldDescriptor.TYPE_STRING:
             raise ContractError(f"{field.full_name}: only maps with string keys can be read")
-        read_key = scalar_reader(key_field)
+        read_key = _SCALARS.of(key_field)
         if value_field.message_type is not None:
             read_message = self._message_reader(value_field.message_type)
 
@@ -158,7 +158,7 @@ class Decoders:
                         read_message(item, getattr(message, name)[read_key(key, path)], f"{path}.{key}")
 
             return read_messages
-        read_value = scalar_reader(value_field)
+        read_value = _SCALARS.of(value_field)
 
         def read_scalars(message: Any, value: Any, path: str) -> None:
             entries = getattr(message, name)
@@ -167,22 +167,6 @@ class Decoders:
                     entries[read_key(key, path)] = read_value(item, f"{path}.{key}")
 
         return read_scalars
-
-
-def scalar_reader(field: FieldDescriptor) -> ReadValue:
-    """The reader of one JSON value of a field that is not a message."""
-    if field.enum_type is not None:
-        return _enum_reader(dict(enum_names(field.enum_type)))
-    if field.type in INTEGER_RANGES:
-        return _integer_reader(*INTEGER_RANGES[field.type])
-    if field.type in FLOATS:
-        return _read_float
-    match field.type:
-        case FieldDescriptor.TYPE_BOOL:
-            return _read_bool
-        case FieldDescriptor.TYPE_BYTES:
-            return _read_bytes
-    return _read_string
 
 
 def _refuse_constant(_text: str) -> NoReturn:
@@ -282,3 +266,8 @@ def _enum_reader(numbers: Mapping[str, int]) -> ReadValue:
         return number
 
     return read
+
+
+_SCALARS: ScalarReaders[ReadValue] = ScalarReaders(
+    enum=_enum_reader, integer=_integer_reader, number=_read_float, flag=_read_bool, data=_read_bytes, text=_read_string
+)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
@@ -24,11 +26,46 @@ INTEGER_RANGES = {
 """The smallest and the largest value, by the field's type."""
 FLOATS = frozenset({FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT})
 
+R = TypeVar("R")
+
 _WORD_BREAK = re.compile(r"_+([a-zA-Z0-9])|_+$")
 
 
 class ContractError(ValueError):
     """A contract cannot be served as REST; the text names the RPC or the field. Raised when the gateway starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarReaders(Generic[R]):
+    """How values are read that are no messages, by the kinds of field that there are.
+
+    Attributes:
+        enum: makes the reader of an enum from its numbers by name.
+        integer: makes the reader of an integer from the least and the largest.
+        number: reads a float. `flag` reads a bool, `data` bytes, and `text` a string.
+    """
+
+    enum: Callable[[Mapping[str, int]], R]
+    integer: Callable[[int, int], R]
+    number: R
+    flag: R
+    data: R
+    text: R
+
+    def of(self, field: FieldDescriptor) -> R:
+        """The reader for a field's values."""
+        if field.enum_type is not None:
+            return self.enum(dict(enum_names(field.enum_type)))
+        if field.type in INTEGER_RANGES:
+            return self.integer(*INTEGER_RANGES[field.type])
+        if field.type in FLOATS:
+            return self.number
+        match field.type:
+            case FieldDescriptor.TYPE_BOOL:
+                return self.flag
+            case FieldDescriptor.TYPE_BYTES:
+                return self.data
+        return self.text
 
 
 def json_name(field: FieldDescriptor) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from gateway.transcode.decoding import wrong_field
-from gateway.transcode.fields import FLOATS, INTEGER_RANGES, ContractError, enum_names, held_type
+from gateway.transcode.fields import ContractError, ScalarReaders, held_type
 from gateway.transcode.values import TEXT_READERS, InvalidValueError
 
 SetText = Callable[[Any, str, str], None]
@@ -43,7 +43,7 @@ def text_setter(field: FieldDescriptor) -> SetText:
     name = field.name
     if field.message_type is not None:
         return _message_setter(field)
-    read = _text_reader(field)
+    read = _SCALARS.of(field)
     takes_empty = field.type == FieldDescriptor.TYPE_STRING
 
     def set_field(message: Any, text: str, parameter: str) -> None:
@@ -73,21 +73,6 @@ def _message_setter(field: FieldDescriptor) -> SetText:
         getattr(message, name).SetInParent()
 
     return set_message
-
-
-def _text_reader(field: FieldDescriptor) -> _ReadText:
-    if field.enum_type is not None:
-        return _enum_reader(dict(enum_names(field.enum_type)))
-    if field.type in INTEGER_RANGES:
-        return _integer_reader(*INTEGER_RANGES[field.type])
-    if field.type in FLOATS:
-        return _read_float
-    match field.type:
-        case FieldDescriptor.TYPE_BOOL:
-            return _read_bool
-        case FieldDescriptor.TYPE_BYTES:
-            return _read_bytes
-    return lambda text, _parameter: text
 
 
 def _integer_reader(least: int, most: int) -> _ReadText:
@@ -132,3 +117,12 @@ def _enum_reader(numbers: Mapping[str, int]) -> _ReadText:
         return number
 
     return read
+
+
+def _read_string(text: str, _parameter: str) -> str:
+    return text
+
+
+_SCALARS: ScalarReaders[_ReadText] = ScalarReaders(
+    enum=_enum_reader, integer=_integer_reader, number=_read_float, flag=_read_bool, data=_read_bytes, text=_read_string
+)

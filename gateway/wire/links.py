@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
+
+
+def names_after(path: str, names: Sequence[str], size: int) -> tuple[str, str]:
+    """The header that leads on from a page of names, as the distribution spec has it: by the last of them.
+
+    Args:
+        path: of the list, not encoded.
+        names: on this page; at least one.
+        size: of a page.
+    """
+    return next_page(path, {"n": size, "last": names[-1]})
 
 
 def next_page(path: str, query: Mapping[str, str | int]) -> tuple[str, str]:

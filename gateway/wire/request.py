@@ -16,9 +16,9 @@ from gateway.wire.credentials import Basic, Bearer, parse_authorization
 from gateway.wire.origin import Origin, OriginReader
 from svckit.access.call import Call
 from svckit.errors import error_for
+from svckit.logging import trace_of
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -31,6 +31,7 @@ class GatewayRequest(Request):
         raw_target: the path as the client wrote it, percent-encoded, without the query.
         request_id: the client's own if it is well formed, else a new one.
         traceparent: the W3C trace context; None if it is malformed or missing.
+        trace_id: the trace in it; None without one.
         route: the name of the route that serves it, for metrics and logs; set by the router.
     """
 
@@ -46,7 +47,9 @@ class GatewayRequest(Request):
         target = raw.decode("latin-1")
         self.raw_target = target if target.startswith("/") or target == "*" else urlsplit(target).path
         self.request_id = _request_id(headers.get("X-Request-Id", ""))
-        self.traceparent, self.trace_id = _trace(headers.get("Traceparent", ""))
+        traceparent = headers.get("Traceparent", "")
+        self.trace_id = trace_of(traceparent)
+        self.traceparent = traceparent if self.trace_id else None
         self.route = "unmatched"
         self._origin: Origin | None = None
         self._authorization: tuple[Basic | Bearer | None] | None = None
@@ -125,8 +128,3 @@ def decode_path(raw: str) -> str:
 def _request_id(given: str) -> str:
     # The id goes into logs and gRPC metadata, so an id with other characters is replaced.
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _trace(given: str) -> tuple[str | None, str | None]:
-    match = _TRACEPARENT.fullmatch(given)
-    return (given, match[1]) if match else (None, None)

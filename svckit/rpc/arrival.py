@@ -36,8 +36,6 @@ _STATES_CLIENT_ADDRESS: Final = frozenset(row.name for row in TABLE if row.passe
 _CLIENT_ADDRESS = re.compile(r"[\x21-\x7e]{1,64}")
 # It goes into logs and on to other services, so a caller's own must be short and plain.
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-# W3C Trace Context, section 3.2.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 class Presented(NamedTuple):
@@ -88,7 +86,7 @@ class Arrivals:
                 client_address = value
         if request_id is None or _REQUEST_ID.fullmatch(request_id) is None:
             request_id = uuid.uuid4().hex
-        trace = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+        trace = None if traceparent is None else logging.trace_of(traceparent)
         remaining_seconds: float | None = context.time_remaining()
         call = Call(
             method,
@@ -104,7 +102,7 @@ class Arrivals:
         enter_call(call)
         logging.request_id.set(request_id)
         if trace is not None:
-            logging.trace_id.set(trace.group(1))
+            logging.trace_id.set(trace)
         return call, Presented(authorization, service_token, acting_token, client_address, context.peer())
 
     def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
 
 from gateway.clients.blob import BlobClient, ResolvedBlob
-from gateway.routes.registry.exchange import Exchange, parse_digest
+from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.conditions import client_has, entity_tag
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, Multipart, UnsatisfiableRange, parse_range
+from svckit.convert import to_digest
 from svckit.errors import error_for
 from svckit.rpc import shielded
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
 OCTETS = "application/octet-stream"
 # A manifest may call its layers what it likes; what a browser would run or render is not served as such.
@@ -33,7 +30,7 @@ class BlobRoute:
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Reads a blob, or ends its link to the repository."""
-        digest = str(parse_digest(exchange.target.item))
+        digest = str(to_digest(exchange.target.item))
         await exchange.authenticate()
         if exchange.request.method == "DELETE":
             await shielded(exchange.services.blobs.unlink(exchange.repository, digest))
@@ -89,8 +86,7 @@ async def _multipart(
 ) -> AsyncIterator[bytes]:
     for head, part in zip(frame.heads, ranges, strict=True):
         yield head
-        pieces = await blobs.read(grant, part.first, part.length)
-        async with aclosing(cast("AsyncGenerator[bytes, None]", pieces)) as body:
-            async for piece in body:
+        async with aclosing(await blobs.read(grant, part.first, part.length)) as pieces:
+            async for piece in pieces:
                 yield piece
     yield frame.tail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.links import next_page
+from gateway.wire.links import names_after
 
 _USUAL = 100
 _MOST = 1000
@@ -22,5 +22,5 @@ async def answer(exchange: Exchange) -> Answer:
         names, has_more = [], False
     found = Answer.of_json({"repositories": names})
     if has_more and names:
-        found.headers.append(next_page("/v2/_catalog", {"n": size, "last": names[-1]}))
+        found.headers.append(names_after("/v2/_catalog", names, size))
     return found

@@ -6,17 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import parse_qs
 
 from gateway.clients.channels import Services
 from gateway.routes.registry.paths import Target
 from gateway.wire.credentials import Basic, Bearer
+from gateway.wire.fields import Fields, read_fields
 from gateway.wire.origin import Origin
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import Call
-from svckit.errors import Unauthenticated, error_for, from_oci_error
-from svckit.oci.digest import Digest
-from svckit.oci.errors import OciFormatError
+from svckit.errors import Unauthenticated, error_for
 
 _ACTIONS: Mapping[str, str] = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
 
@@ -67,17 +65,13 @@ class Exchange:
         self._more_scopes.append(f"repository:{repository}:pull")
 
     @cached_property
-    def query(self) -> Mapping[str, Sequence[str]]:
+    def query(self) -> Fields:
         """The query's fields.
 
         Raises:
             DomainError: BAD_REQUEST where it cannot be read.
         """
-        raw: bytes = self.request.query_string
-        try:
-            fields = parse_qs(raw.decode("ascii"), keep_blank_values=True, errors="strict")
-        except ValueError:
-            raise error_for("BAD_REQUEST", "the query cannot be read") from None
+        fields = read_fields(self.request.query_string)
         if any("\0" in value for values in fields.values() for value in values):
             raise error_for("BAD_REQUEST", "the query holds a NUL")
         return fields
@@ -121,15 +115,3 @@ class Exchange:
     def allow(self, seconds: float | None) -> None:
         """Sets how long unary calls may take from now on; None for no limit of ours."""
         self.call.deadline = None if seconds is None else time.monotonic() + seconds
-
-
-def parse_digest(text: str) -> Digest:
-    """Reads a digest.
-
-    Raises:
-        DomainError: DIGEST_INVALID.
-    """
-    try:
-        return Digest.parse(text)
-    except OciFormatError as error:
-        raise from_oci_error(error) from None

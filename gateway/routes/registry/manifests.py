@@ -5,8 +5,8 @@ from __future__ import annotations
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.conditions import client_has, entity_tag, parse_entity_tags
-from svckit.errors import error_for, from_oci_error
-from svckit.oci.errors import OciFormatError
+from svckit.convert import to_reference
+from svckit.errors import error_for
 from svckit.oci.reference import Reference
 from svckit.rpc import shielded
 
@@ -21,10 +21,7 @@ class ManifestRoute:
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Reads, stores or deletes a manifest."""
-        try:
-            reference = Reference.parse(exchange.target.item)
-        except OciFormatError as error:
-            raise from_oci_error(error) from None
+        reference = to_reference(exchange.target.item)
         match exchange.request.method:
             case "PUT":
                 return await self._put(exchange, reference)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.wire.request import decode_path
-from svckit.errors import error_for, from_oci_error
-from svckit.oci.errors import OciFormatError
-from svckit.oci.repository import RepositoryName
+from svckit.convert import to_repository_name
+from svckit.errors import error_for
 
 PREFIX = "/v2"
 
@@ -77,7 +76,4 @@ def parse_target(raw_path: str) -> Target:
 
 
 def _repository(parts: list[str]) -> str:
-    try:
-        return RepositoryName.parse("/".join(parts)).value
-    except OciFormatError as error:
-        raise from_oci_error(error) from None
+    return to_repository_name("/".join(parts)).value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.routes.registry.exchange import Exchange, parse_digest
+from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.links import next_page
+from svckit.convert import to_digest
 from svckit.errors import NotFound
 from svckit.oci.media_types import OCI_INDEX
 from svckit.oci.referrers import referrers_index
@@ -17,7 +18,7 @@ async def answer(exchange: Exchange) -> Answer:
 
     Never 404: to clients that would mean that there is no such API here, and they would fall back to tags for good.
     """
-    digest = str(parse_digest(exchange.target.item))
+    digest = str(to_digest(exchange.target.item))
     artifact_type = exchange.parameter("artifactType") or ""
     size = min(exchange.number("n") or _USUAL, _USUAL)
     page_token = exchange.parameter("page_token") or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.links import next_page
+from gateway.wire.links import names_after
 
 _MOST = 2**31 - 1
 
@@ -19,6 +19,5 @@ async def answer(exchange: Exchange) -> Answer:
     names, has_more = await exchange.services.tags.list_names(exchange.repository, limit, last)
     found = Answer.of_json({"name": exchange.repository, "tags": names})
     if has_more and names and limit:
-        path = f"/v2/{exchange.repository}/tags/list"
-        found.headers.append(next_page(path, {"n": limit, "last": names[-1]}))
+        found.headers.append(names_after(f"/v2/{exchange.repository}/tags/list", names, limit))
     return found

@@ -10,15 +10,14 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from gateway.clients.upload import StartedUpload
-from gateway.routes.registry.exchange import ChallengeNeeded, Exchange, parse_digest
+from gateway.routes.registry.exchange import ChallengeNeeded, Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Bearer
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, parse_upload_range, upload_range
+from svckit.convert import to_digest, to_repository_name
 from svckit.errors import DomainError, Invalid, NotFound, error_for
 from svckit.oci.digest import ALGORITHMS
-from svckit.oci.errors import OciFormatError
-from svckit.oci.repository import RepositoryName
 from svckit.rpc import shielded
 from svckit.tokens import UploadTicket
 from svckit.tokens.verifier import TokenVerifier
@@ -72,9 +71,9 @@ class UploadRoute:
         """The answer to a mount; None where there is to be a session instead, whatever it was that prevented it."""
         source = exchange.parameter("from") or ""
         try:
-            digest = str(parse_digest(text))
-            source = RepositoryName.parse(source).value if source else ""
-        except (DomainError, OciFormatError):
+            digest = str(to_digest(text))
+            source = to_repository_name(source).value if source else ""
+        except DomainError:
             await exchange.authenticate()
             return None
         if source:
@@ -85,7 +84,7 @@ class UploadRoute:
 
     async def _take_whole(self, exchange: Exchange, text: str) -> Answer:
         """A blob in one POST."""
-        digest = parse_digest(text)
+        digest = to_digest(text)
         await exchange.authenticate()
         upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm)
         size = exchange.request.content_length
@@ -135,7 +134,7 @@ class UploadRoute:
         text = exchange.parameter("digest")
         if text is None:
             raise Invalid("DIGEST_INVALID", "the closing PUT names the digest of the blob: ?digest=…")
-        digest = str(parse_digest(text))
+        digest = str(to_digest(text))
         chunk = _chunk(exchange)
         request = exchange.request
         # Most closing PUTs are empty, and say so.

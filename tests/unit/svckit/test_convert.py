@@ -13,6 +13,7 @@ from svckit.convert import (
     authorized_project,
     from_actor,
     from_time,
+    held,
     to_digest,
     to_list_request,
     to_reference,
@@ -83,3 +84,10 @@ def test_a_servicer_gets_the_project_that_was_judged() -> None:
         authorized_project(call)
     call.project = ResolvedProject(1, "library")
     assert authorized_project(call) == ResolvedProject(1, "library")
+
+
+def test_a_servicer_gets_the_document_that_its_rule_demands() -> None:
+    assert held("grant") == "grant"
+    with pytest.raises(DomainError) as refused:
+        held(None)
+    assert refused.value.reason == "INTERNAL"

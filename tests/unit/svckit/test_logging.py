@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from svckit import logging
-from svckit.logging import configure, get_logger, request_context
+from svckit.logging import configure, get_logger, request_context, trace_of
 
 JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyOjcifQ.c2lnbmF0dXJl"
 
@@ -225,3 +225,27 @@ def test_libraries_that_show_parameters_and_headers_are_quiet_even_when_debuggin
     stdlib.getLogger(name).debug("INSERT INTO user (password_hash) VALUES (%r)", "x")
     stdlib.getLogger(name).warning("trouble")
     assert [line["event"] for line in lines(stream)] == ["trouble"]
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_the_trace_id_is_read_from_a_traceparent(flags: str) -> None:
+    assert trace_of(f"00-{'a' * 32}-{'b' * 16}-{flags}") == "a" * 32
+    # A later version may say more; what is known of it counts (section 3.2.4).
+    assert trace_of(f"01-{'a' * 32}-{'b' * 16}-{flags}-more") == "a" * 32
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "nonsense",
+        f"00-{'a' * 32}-{'b' * 16}",
+        f"00-{'A' * 32}-{'b' * 16}-01",
+        f"00-{'0' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'0' * 16}-01",
+        f"ff-{'a' * 32}-{'b' * 16}-01",
+        f"00-{'a' * 32}-{'b' * 16}-01\n",
+    ],
+)
+def test_a_malformed_traceparent_has_no_trace(traceparent: str) -> None:
+    assert trace_of(traceparent) is None

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 from google.protobuf.message import Message
 
+from gateway.clients.usage import UsageClient
 from roadstead.auth.v1 import project_pb2, project_service_pb2
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
-from roadstead.meta.v1 import project_service_pb2 as usage_pb2
-from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceStub as UsageServiceStub
 
 if TYPE_CHECKING:
     from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceAsyncStub
-    from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceAsyncStub as UsageServiceAsyncStub
 
 
 class ProjectCompositions:
@@ -24,7 +22,7 @@ class ProjectCompositions:
     def __init__(self, authsvc: grpc.aio.Channel, metasvc: grpc.aio.Channel) -> None:
         """Takes the channels to both services."""
         self._projects: ProjectServiceAsyncStub = ProjectServiceStub(authsvc)
-        self._usages: UsageServiceAsyncStub = UsageServiceStub(metasvc)
+        self._usages = UsageClient(metasvc)
 
     def by_rpc(self) -> Mapping[str, Callable[[Any], Awaitable[Message]]]:
         """What composes the answer of which RPC."""
@@ -52,10 +50,6 @@ class ProjectCompositions:
     async def _count(self, projects: Sequence[project_pb2.Project]) -> None:
         if not projects:
             return
-        usages = await self._usages.ListProjectUsages(
-            usage_pb2.ListProjectUsagesRequest(project_ids=[project.id for project in projects])
-        )
-        counts = {usage.project_id: usage.repository_count for usage in usages.usages}
+        usages = await self._usages.of_projects(project.id for project in projects)
         for project in projects:
-            # A project that was never pushed to is unknown to metasvc.
-            project.repository_count = counts.get(project.id, 0)
+            project.repository_count = usages[project.id].repository_count if project.id in usages else 0

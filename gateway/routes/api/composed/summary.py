@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from gateway.clients.usage import UsageClient
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.binding import name_project
 from gateway.transcode.contracts import PREFIX
@@ -23,13 +24,11 @@ from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceStub
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceStub
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from roadstead.meta.v1 import project_service_pb2 as usage_pb2
-from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceStub as UsageServiceStub
 
 if TYPE_CHECKING:
     from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceAsyncStub
     from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceAsyncStub
     from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceAsyncStub
-    from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceAsyncStub as UsageServiceAsyncStub
 
 _COUNTS_BY_ROLE = {
     1: "project_admin_count",
@@ -60,7 +59,7 @@ class ProjectSummaryRoute:
         self._projects: ProjectServiceAsyncStub = ProjectServiceStub(authsvc)
         self._members: MemberServiceAsyncStub = MemberServiceStub(authsvc)
         self._access: AccessServiceAsyncStub = AccessServiceStub(authsvc)
-        self._usages: UsageServiceAsyncStub = UsageServiceStub(metasvc)
+        self._usages = UsageClient(metasvc)
 
     @property
     def route(self) -> HandwrittenRoute:
@@ -87,11 +86,10 @@ class ProjectSummaryRoute:
         return Answer.of_json(summary)
 
     async def _usage(self, project: project_pb2.Project) -> usage_pb2.ProjectUsage:
-        response = await self._usages.ListProjectUsages(usage_pb2.ListProjectUsagesRequest(project_ids=[project.id]))
-        for usage in response.usages:
-            return usage
+        usages = await self._usages.of_projects([project.id])
         # Never pushed to: metasvc will take this limit when it is.
-        return usage_pb2.ProjectUsage(project_id=project.id, limit_bytes=project.initial_storage_limit_bytes)
+        unused = usage_pb2.ProjectUsage(project_id=project.id, limit_bytes=project.initial_storage_limit_bytes)
+        return usages.get(project.id, unused)
 
     async def _may(self, project: ProjectRef, resource: str, action: str) -> bool:
         request = access_service_pb2.CheckAccessRequest(project=project, resource=resource, action=action)

@@ -119,6 +119,10 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
         return await self.instead["Collect"](requests, context)
 
     async def Converse(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        if "Converse" in self.instead:
+            async for message in self.instead["Converse"](requests, context):
+                yield message
+            return
         async for request in requests:
             yield what_was_seen(request)
 
