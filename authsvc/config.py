@@ -19,44 +19,44 @@ _ADMIN_PASSWORD_VARIABLE = "ROADSTEAD_ADMIN_PASSWORD"  # noqa: S105 - the name o
 
 
 class AuthSettings(DatabaseServiceSettings):
-    """What authsvc needs."""
+    """The settings of authsvc."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/authsvc/auth.db")
     database_schema: SchemaName = "authsvc"
     database_pool_size: PoolSize = 32
     key_file: Path = Path("/var/lib/roadstead/keys/authsvc.pem")
-    """Its key pair, which signs registry and identity tokens. Made when it is absent. Replicas may share one."""
+    """The key pair that signs registry and identity tokens. Made when it is absent. Replicas may share one."""
     admin_password: SecretStr | None = None
-    """The password of the user admin, for the first start only. ROADSTEAD_ADMIN_PASSWORD says the same."""
+    """The password of the user admin, for the first start only. ROADSTEAD_ADMIN_PASSWORD does the same."""
     initial_admin_password_file: Path | None = None
-    """A file that holds it, where it is set nowhere else. Its last line break is no part of it."""
+    """A file with the password of admin. Read when it is set nowhere else. A line break at the end is removed."""
     registry_token_seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 1800
     """How long a registry token lives. containerd cannot fetch another one in the middle of a push."""
     identity_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
     """How long an identity token lives."""
     robot_name_prefix: Annotated[str, Field(pattern=r"^[^\s:+/]{1,32}$")] = "robot$"
-    """What the names of robots begin with, and those of users do not."""
+    """The prefix of all robot names. No user name may begin with it."""
     default_storage_limit_bytes: Annotated[int, Field(ge=-1)] = -1
-    """The quota that a project begins with where its creator says none; -1 for no limit."""
+    """The quota of a new project when its creator sets none; -1 for no limit."""
     hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
-    """Passwords that are hashed at once. Each takes argon2_memory_kib while it is."""
+    """How many passwords are hashed at once. Each hash takes argon2_memory_kib while it runs."""
     argon2_memory_kib: Annotated[int, Field(ge=8192, le=1048576)] = 19456
-    """Memory of one argon2id hash. With the next, OWASP's smallest set: 19 MiB, two passes, one lane."""
+    """Memory of one argon2id hash. Together with argon2_passes: OWASP's minimum of 19 MiB, two passes, one lane."""
     argon2_passes: Annotated[int, Field(ge=1, le=16)] = 2
-    """Passes over it."""
+    """Passes of one argon2id hash over its memory."""
     verification_seconds: Annotated[float, Field(ge=0, le=300)] = 60.0
-    """How long a password that was right is remembered, by a keyed hash in memory; 0 for not at all."""
+    """How long a correct password is remembered, as a keyed hash in memory; 0 for not at all."""
     failure_delay_seconds: Annotated[float, Field(ge=0, le=10)] = 0.1
-    """The first delay after wrong passwords; it doubles with each."""
+    """The first delay after wrong passwords. It doubles with each further failure."""
     failure_delay_longest_seconds: Annotated[float, Field(ge=0, le=10)] = 5.0
-    """No such delay is longer."""
+    """The longest delay after wrong passwords."""
 
     def first_admin_password(self) -> str | None:
-        """The password of admin for the first start: the setting, the variable, the file, whichever there is first.
+        """The password of admin for the first start: from the setting, else the variable, else the file.
 
         Raises:
-            SettingsError: if the file is named and cannot be read.
+            SettingsError: the file is named and cannot be read.
         """
         if self.admin_password is not None:
             return self.admin_password.get_secret_value()
@@ -67,7 +67,7 @@ class AuthSettings(DatabaseServiceSettings):
         try:
             return self.initial_admin_password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise SettingsError(
                 [f"authsvc.initial_admin_password_file: cannot read {self.initial_admin_password_file}: {reason}"]
             ) from None

@@ -1,4 +1,4 @@
-"""Between the messages of `auth.v1` and the domain."""
+"""Converts between the messages of `auth.v1` and the domain."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _ENTITY_TYPE_USER = "u"
 
 
 def identity_of(principal: Principal) -> Identity | None:
-    """Who the caller's identity token names; None for who came without one."""
+    """The identity that the caller's identity token names; None for a caller without one."""
     token = principal.identity
     return None if token is None else Identity(token.kind, token.id)
 
 
 def known_identity(principal: Principal) -> Identity:
-    """The same, where a caller must have one.
+    """The identity that the caller's identity token names. The caller must have one.
 
     Raises:
         DomainError: UNAUTHORIZED.
@@ -53,22 +53,22 @@ def known_identity(principal: Principal) -> Identity:
 
 
 def to_requester(call: Call) -> Requester:
-    """Who asks for a change, by which request. Raises as `known_identity`."""
+    """Who asks for a change, and with which request. Raises as `known_identity`."""
     return Requester(known_identity(call.principal), call.origin)
 
 
 def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None:
-    """The credentials of a request; None where it has none."""
+    """The credentials of a request; None if it has none."""
     if message.WhichOneof("method") != "password":
         return None
     return PasswordCredentials(message.password.username, message.password.secret)
 
 
 def to_new_robot(request: robot_service_pb2.CreateRobotRequest) -> NewRobot:
-    """What a robot is to be.
+    """The robot to create.
 
     Raises:
-        DomainError: BAD_REQUEST; it is no robot of one project, or a field breaks its rule.
+        DomainError: BAD_REQUEST; it is not a robot of exactly one project, or a field breaks its rule.
     """
     _check_level(request.level)
     return NewRobot(
@@ -97,7 +97,7 @@ def _check_level(level: str) -> None:
     # Harbor's clients may leave the level out.
     if level not in ("", _PROJECT_LEVEL):
         raise Invalid(
-            message="only robots of a project can be made", violations=[FieldViolation("level", "is not project")]
+            message="only robots of a project can be created", violations=[FieldViolation("level", "is not project")]
         )
 
 
@@ -108,20 +108,20 @@ def _to_grant(permissions: Iterable[robot_pb2.RobotPermission]) -> ProjectGrant:
     projects = {group.namespace for group in groups}
     if len(projects) != 1 or "" in projects:
         raise Invalid(
-            message="a robot's permissions name its project, and no other",
+            message="a robot's permissions must name its project and no other",
             violations=[FieldViolation("permissions", "do not name exactly one project")],
         )
     accesses = [access for group in groups for access in group.access]
     if any(access.effect not in ("", "allow") for access in accesses):
         raise Invalid(
-            message="a robot's permissions allow",
-            violations=[FieldViolation("permissions", "hold an effect of another kind")],
+            message="a robot's permissions can only allow",
+            violations=[FieldViolation("permissions", "have an effect other than allow")],
         )
     return ProjectGrant(projects.pop(), frozenset(Permission(access.resource, access.action) for access in accesses))
 
 
 def from_seconds(seconds: int) -> Timestamp:
-    """A point in time, of seconds since the epoch."""
+    """The timestamp for a number of seconds since the epoch."""
     return Timestamp(seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""Puts authsvc together, and runs it."""
+"""Builds authsvc and runs it."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,10 +38,10 @@ from svckit.trust import TrustBundle
 
 
 def main(config: Path | None) -> int:
-    """Runs the service until SIGTERM, and gives the exit status.
+    """Runs the service until SIGTERM or SIGINT. Returns the exit status.
 
     Args:
-        config: the TOML file; None for the environment alone.
+        config: the TOML file; None to read settings from the environment only.
     """
     return run_service(SECTION, AuthSettings, config, serve)
 
@@ -50,7 +50,7 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        StartError: it cannot; DomainError and OSError likewise.
+        StartError: the service cannot start; also DomainError and OSError.
     """
     settings = process.settings
     give_back_hashing_memory()
@@ -88,7 +88,7 @@ def build_ports(
     counters: Counters,
     clock: Clock | None = None,
 ) -> Ports:
-    """What use cases work with, on any store."""
+    """The ports and rules of the use cases, on any store."""
     now = utc_now if clock is None else clock
     secrets = RobotSecrets(robot_secret_key, hasher)
     login = Login(
@@ -144,5 +144,5 @@ def build_server(
 
 
 def utc_now() -> datetime:
-    """The time."""
+    """Now, in UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What a caller may do, as the store says at this moment."""
+"""What a caller may do now, read from the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PROJECT_SCOPE = "/project/"
 
 @dataclass(frozen=True, slots=True)
 class HeldPermission:
-    """A permission, with the resource named as Harbor does where it stands by itself: "/project/1/repository"."""
+    """A permission, with the full name of its resource as in Harbor's answers: "/project/1/repository"."""
 
     resource: str
     action: str
@@ -41,7 +41,7 @@ async def check_project_access(
     project_name: str | None,
     permission: Permission,
 ) -> ProjectDecision:
-    """Whether the caller holds a permission in a project that is named by id or by name.
+    """Whether the caller holds a permission in a project, which is given by id or by name.
 
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
@@ -81,15 +81,15 @@ async def accessible_projects(ports: Ports, identity: Identity | None, permissio
 
 
 async def list_permissions(ports: Ports, identity: Identity, scope: str, *, relative: bool) -> list[HeldPermission]:
-    """What the caller may do in the project that the scope names ("/project/1", "/project/library"), or, where it is
-    empty, on the system level; sorted.
+    """What the caller may do in the scope; sorted.
 
-    With `relative` the scope is left out of the resources. The project itself is "/project/1", and "" when relative.
+    The scope is a project ("/project/1", "/project/library"), or empty for the system level. With `relative`, the
+    resources come without the scope: the project itself is "" instead of "/project/1".
 
     Raises:
-        DomainError: BAD_REQUEST, another scope; PROJECT_UNKNOWN, also for a project that the caller may not see;
+        DomainError: BAD_REQUEST, any other scope; PROJECT_UNKNOWN, also for a project that the caller may not see;
             UNAUTHORIZED.
-    """  # noqa: D205 - one sentence
+    """
     prefix = ""
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
@@ -104,7 +104,7 @@ async def list_permissions(ports: Ports, identity: Identity, scope: str, *, rela
                 raise NotFound("PROJECT_UNKNOWN")
             permissions = await unit.roles.held(caller, found.project_id)
             if ANYTHING in permissions:
-                # Spelled out: clients look for what they are about to do.
+                # Listed one by one, because clients look for the single permission that they need.
                 permissions = ROBOT_PROJECT_PERMISSIONS | await unit.roles.permissions(PROJECT_ADMIN_ROLE)
             prefix = "" if relative else f"{_PROJECT_SCOPE}{found.project_id}"
     in_project = bool(scope)
@@ -121,7 +121,7 @@ def _named(resource: str, prefix: str, *, in_project: bool) -> str:
 
 
 def _system_permissions(caller: Caller, project_creators: ProjectCreators) -> frozenset[Permission]:
-    """What a caller who is no administrator may do on the system level."""
+    """What a caller who is not an administrator may do on the system level."""
     if caller.kind == "user" and project_creators == "everyone":
         return frozenset({CREATE_PROJECT})
     return frozenset()
@@ -130,7 +130,7 @@ def _system_permissions(caller: Caller, project_creators: ProjectCreators) -> fr
 def _project_of(scope: str) -> tuple[int | None, str | None]:
     name = scope.removeprefix(_PROJECT_SCOPE).rstrip("/")
     if not scope.startswith(_PROJECT_SCOPE) or not name or "/" in name:
-        description = "is /project/<id> or /project/<name>, or empty"
+        description = "must be /project/<id>, /project/<name> or empty"
         raise Invalid(message=f"scope {description}", violations=[FieldViolation("scope", description)])
     if name.isascii() and name.isdigit() and len(name) <= 18:
         return int(name), None

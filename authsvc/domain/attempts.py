@@ -1,13 +1,13 @@
-"""Slows down whoever guesses passwords, without locking out whom they are guessed for.
+"""Slows down clients that guess passwords, without locking out the owner of the account.
 
-Three counts of failures are kept, and each slows something else:
+Failures are counted in three ways:
 
-- of a name from one address, and of an address: whoever fails waits before the next try *is looked at*, a little longer
-  each time. From an address without failures nobody waits, so the owner of the name comes in at once;
-- of a name from anywhere: the *refusal* comes later, which costs only those who are refused.
+- by name and address, and by address: the next attempt waits before it is checked, longer after each failure. Clients
+  at an address without failures do not wait, so the owner of the account can log in at once;
+- by name alone: only the refusal is delayed. A correct password is not slowed down.
 
-Waiting is bounded, too: an address may have a few tries waiting, all of them together some dozens, and what comes on
-top is turned away unlooked at. So guessing from one address costs neither the hashing pool nor the calls in flight.
+The number of waiting attempts is limited for each address and in total. An attempt beyond a limit is refused without a
+check. Without these limits, one address could fill the hashing pool and the limit on calls in flight.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 MAXIMUM_REMEMBERED = 16384
 FORGIVEN_AFTER_SECONDS = 900.0
-"""A count without a new failure for so long begins anew."""
+"""A count starts again from zero after this time without a new failure."""
 WAITING_PER_ADDRESS = 4
 WAITING_IN_ALL = 32
 
-# Failures that cost nothing: a typing error, a whole office behind one address, a name that many misremember.
+# Failures that cause no delay: a typing error, many people behind one address, a name that many people mistype.
 _FREE_FOR_PAIR = 1
 _FREE_FOR_ADDRESS = 10
 _FREE_FOR_NAME = 5
@@ -43,7 +43,7 @@ class _Count:
 
 
 class Attempts:
-    """The failures of a process. Each replica counts its own: two of them let a guesser try twice as often, no more."""
+    """Counts the failures of this process. Each replica counts its own, so two replicas allow twice the attempts."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Attempts:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """Begins with no failures.
+        """Starts with no failures.
 
         Args:
             base_seconds: the first delay; each failure doubles it.
-            longest_seconds: no delay is longer.
+            longest_seconds: the longest delay.
             clock: seconds, monotonic.
-            sleep: waits.
+            sleep: waits for so many seconds.
         """
         self._base_seconds = base_seconds
         self._longest_seconds = longest_seconds
@@ -70,10 +70,10 @@ class Attempts:
 
     @asynccontextmanager
     async def admit(self, name: str, address: str) -> AsyncIterator[None]:
-        """Waits as long as this address must before a try for this name is looked at, which is done inside.
+        """Waits until this address may try this name. The attempt is checked inside the block.
 
         Raises:
-            DomainError: TOOMANYREQUESTS; too many tries wait already.
+            DomainError: TOOMANYREQUESTS; too many attempts wait already.
         """
         delay = max(
             self._delay(("pair", name, address), _FREE_FOR_PAIR), self._delay(("address", address), _FREE_FOR_ADDRESS)
@@ -81,43 +81,43 @@ class Attempts:
         if delay <= 0:
             yield
             return
-        # The place is kept while the try is looked at, or a thousand that waited side by side would all be hashed.
-        with self._place(address, delay):
+        # The slot is kept during the check. Otherwise attempts that waited in parallel would all be hashed at once.
+        with self._slot(address, delay):
             await self._sleep(delay)
             yield
 
     async def failed(self, name: str, address: str) -> None:
-        """Counts a failure, and returns when its refusal may be said."""
+        """Counts a failure, and returns when the refusal may be sent."""
         for key in (("pair", name, address), ("address", address), ("name", name)):
             self._count(key)
         delay = self._delay(("name", name), _FREE_FOR_NAME)
         if delay > 0 and not self._is_full(address):
-            with self._place(address, delay):
+            with self._slot(address, delay):
                 await self._sleep(delay)
 
     def succeeded(self, name: str, address: str) -> None:
         """Forgets the failures of this name from this address.
 
-        Those of the address stay: a guesser may have an account of his own.
+        The failures of the address stay, because somebody who guesses passwords may own an account as well.
         """
         self._counts.pop(("pair", name, address), None)
 
     def _is_full(self, address: str) -> bool:
         return self._waiting[address] >= WAITING_PER_ADDRESS or self._waiting.total() >= WAITING_IN_ALL
 
-    def _place(self, address: str, delay: float) -> _Place:
+    def _slot(self, address: str, delay: float) -> _WaitingSlot:
         if self._is_full(address):
             raise DomainError(
                 "TOOMANYREQUESTS", "too many failed log-ins; try again later", retry_after_seconds=max(delay, 1.0)
             )
-        return _Place(self._waiting, address)
+        return _WaitingSlot(self._waiting, address)
 
     def _delay(self, key: Hashable, free: int) -> float:
         count = self._counts.get(key)
         if count is None or self._clock() - count.last_time > FORGIVEN_AFTER_SECONDS:
             return 0.0
         beyond = count.failures - free
-        # The exponent is bounded before it is used: 2.0**1024 is an error.
+        # The exponent is limited first, because 2.0**1024 raises OverflowError.
         return min(self._base_seconds * 2.0 ** min(beyond, 30), self._longest_seconds) if beyond >= 0 else 0.0
 
     def _count(self, key: Hashable) -> None:
@@ -132,8 +132,8 @@ class Attempts:
             self._counts.popitem(last=False)
 
 
-class _Place:
-    """One place among those who wait."""
+class _WaitingSlot:
+    """Counts one waiting attempt of an address."""
 
     def __init__(self, waiting: Counter[str], address: str) -> None:
         self._waiting = waiting

@@ -29,23 +29,23 @@ _ORIGIN = ChangeOrigin(Actor("service", name="authsvc"))
 
 
 class BootstrapError(StartError):
-    """The first start lacks what it needs."""
+    """The first start has no usable password for admin."""
 
 
 async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: Callable[[], str | None]) -> bytes:
-    """Makes what the first start must make, once for an installation however many replicas start at once.
+    """Creates the first rows, once for each installation, even when several replicas start together.
 
     Args:
-        store: of authsvc.
-        hasher: of passwords.
+        store: the store of authsvc.
+        hasher: hashes the password.
         clock: the time.
-        admin_password: gives the password of `admin`; only asked on the first start. None where nobody has set one.
+        admin_password: gives the password of `admin`, or None if it is not set. Called on the first start only.
 
     Returns:
         The key of robots' secrets, the same for all replicas.
 
     Raises:
-        BootstrapError: it is the first start, and there is no password, or one that is too short.
+        BootstrapError: it is the first start, and the password is missing or too short.
     """
     async with store.read() as unit:
         key = await unit.installation.robot_secret_key()
@@ -58,14 +58,14 @@ async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: 
             "authsvc.initial_admin_password_file to a file that holds it"
         )
     if len(password) < MINIMUM_CHARACTERS:
-        raise BootstrapError(f"the password for admin has {MINIMUM_CHARACTERS} characters at least")
+        raise BootstrapError(f"the password for admin must have at least {MINIMUM_CHARACTERS} characters")
     password_hash = await hasher.hash(password)
 
     async def work() -> bytes:
         now = clock()
         async with store.write() as unit:
             await unit.installation.lock()
-            # Asked again: another replica may have been first while this one hashed.
+            # Read again under the lock: another replica may have finished its first start while this one hashed.
             found = await unit.installation.robot_secret_key()
             if found is not None:
                 return found
@@ -78,7 +78,7 @@ async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: 
             unit.record(change_of(ChangeKind.USER_CREATED, _ORIGIN, now, new=user))
             unit.record(change_of(ChangeKind.PROJECT_CREATED, _ORIGIN, now, new=project))
             await unit.commit()
-        _log.info("installation_made", username=FIRST_USER, project=FIRST_PROJECT)
+        _log.info("installation_created", username=FIRST_USER, project=FIRST_PROJECT)
         return made
 
     return await store.repeat(work)

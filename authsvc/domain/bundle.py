@@ -1,4 +1,4 @@
-"""What every use case of authsvc works with, handed over as one."""
+"""The ports and rules that every use case of authsvc takes as its first argument."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ProjectCreators = Literal["everyone", "adminonly"]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator has decided.
+    """Settings that the rules depend on.
 
     Attributes:
-        robot_name_prefix: what the names of robots begin with, and those of users do not.
+        robot_name_prefix: the prefix of all robot names; no user name may begin with it.
         project_creators: which users may create projects.
-        default_storage_limit_bytes: the quota of a project whose creator says none; -1 for no limit.
+        default_storage_limit_bytes: the quota of a project whose creator sets none; -1 for no limit.
         registry_token_seconds: how long a registry token lives.
         identity_token_seconds: how long an identity token lives.
     """
@@ -40,12 +40,12 @@ class Ports:
     Attributes:
         store: of users, projects, members, robots and roles.
         clock: the time.
-        hasher: of passwords.
+        hasher: hashes passwords.
         robot_secrets: makes, hashes and verifies the secrets of robots.
-        login: proves who has a name and secret.
-        signer: of tokens.
-        robot_access: what the caller that is being served may do to robots.
-        rules: what an operator has decided.
+        login: checks a name and its secret.
+        signer: signs tokens.
+        robot_access: what the caller of the current RPC may do to robots.
+        rules: settings that the rules depend on.
     """
 
     store: Store

@@ -1,4 +1,4 @@
-"""Who calls, as the store knows it now. What a token says of its bearer is up to five minutes old."""
+"""Who calls, read from the store. The claims of an identity token may be minutes old, so they are not enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def identify(unit: Unit, identity: Identity | None, now: datetime) -> Caller:
-    """Looks up who calls. None is nobody in particular.
+    """Looks up who calls. Without an identity the caller is anonymous.
 
     Raises:
         DomainError: UNAUTHORIZED; the user or robot is gone, disabled or expired.

@@ -1,7 +1,7 @@
-"""What authsvc's change log says of its users, projects, members and robots.
+"""The entries of authsvc's change log: changes of users, projects, members and robots.
 
-An entry holds the fields that were set, before and after: all of them for what was created or deleted, and for a change
-those that differ. Passwords, secrets and their hashes are no fields of these types, so they cannot get there.
+An entry holds field values before and after the change. For a create or a delete it holds all fields; for an update,
+only those that differ. Passwords, secrets and their hashes are not fields of these types, so they are never logged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ChangeKind(StrEnum):
-    """What happened to what. Names stay: consumers read them from rows that are years old."""
+    """What happened to what. These names must not change: consumers find them in rows that are years old."""
 
     USER_CREATED = "user_created"
     USER_PROFILE_CHANGED = "user_profile_changed"
@@ -31,13 +31,13 @@ class ChangeKind(StrEnum):
     USER_ADMINISTRATOR_SET = "user_administrator_set"
     USER_PASSWORD_CHANGED = "user_password_changed"  # noqa: S105 - the name of a kind
     USER_DELETED = "user_deleted"
-    """Its memberships went with it, and its projects have no owner any more."""
+    """The user's memberships were deleted too. The user's projects have no owner any more."""
     PROJECT_CREATED = "project_created"
-    """Its owner is its first member, as a project administrator."""
+    """The owner is its first member, as a project administrator."""
     PROJECT_CHANGED = "project_changed"
-    """Its settings, "public" among them."""
+    """The project's settings changed. "public" is one of them."""
     PROJECT_DELETED = "project_deleted"
-    """Its members and robots went with it."""
+    """The project's members and robots were deleted too."""
     MEMBER_CREATED = "member_created"
     MEMBER_ROLE_CHANGED = "member_role_changed"
     MEMBER_DELETED = "member_deleted"
@@ -65,12 +65,12 @@ def change_of(
         kind: what happened.
         origin: who caused it, and by which request.
         time: when.
-        old: the state before; None of what was created.
-        new: the state after; None of what was deleted.
+        old: the state before; None for a create.
+        new: the state after; None for a delete.
     """
     subject = old if new is None else new
     if subject is None:
-        raise ValueError("a change has a state before or after it")
+        raise ValueError("a change needs a state before or after it")
     before, after = _differences(None if old is None else _fields(old), None if new is None else _fields(new))
     project_id, name = _place(subject)
     return LoggedChange(
@@ -86,7 +86,7 @@ def change_of(
 
 
 def _place(subject: Subject) -> tuple[int, str]:
-    """The project that it belongs to, 0 for none, and its name."""
+    """The id of the project that the subject belongs to, 0 for none, and the subject's name."""
     match subject:
         case User():
             return 0, subject.username
@@ -112,7 +112,7 @@ def _fields(subject: Subject) -> Fields:
             return {
                 "owner_id": subject.owner_id,
                 "initial_storage_limit_bytes": subject.initial_storage_limit_bytes,
-                # By Harbor's names, as the API has them. "public" is one of them there.
+                # As in the API: by Harbor's names, with "public" among them.
                 "metadata": {**subject.settings, "public": "true" if subject.public else "false"},
             }
         case Member():
@@ -127,7 +127,7 @@ def _fields(subject: Subject) -> Fields:
 
 
 def _differences(old: Fields | None, new: Fields | None) -> tuple[Fields | None, Fields | None]:
-    """What of the two states to keep; of nested fields, such as a project's settings, again those that differ."""
+    """The fields of both states that differ. Nested fields, such as a project's settings, are compared one by one."""
     if old is None or new is None:
         return old, new
     before: dict[str, object] = {}
@@ -138,7 +138,7 @@ def _differences(old: Fields | None, new: Fields | None) -> tuple[Fields | None,
             continue
         if isinstance(was, dict) and isinstance(now, dict):
             was, now = _differences(was, now)
-        # Without the name where there is nothing, so that a setting that came or went is told from an empty one.
+        # A missing field is left out, so that an added or removed setting differs from an empty one.
         if name in old:
             before[name] = was
         if name in new:

@@ -1,4 +1,4 @@
-"""Proving who one is by a name and a secret."""
+"""Logs users and robots in with a name and a secret."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MAXIMUM_SECRET_CHARACTERS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a log-in is held against.
+    """The account that a log-in is checked against.
 
     Attributes:
-        caller: who it is.
-        secret_hash: of the password or secret.
-        is_refused: disabled or expired: the right secret does not help.
+        caller: the user or robot.
+        secret_hash: the hash of the password or secret.
+        is_refused: whether the account is disabled or expired, so that even the correct secret is refused.
     """
 
     caller: Caller
@@ -41,7 +41,7 @@ class Account:
 class Login:
     """Logs users and robots in.
 
-    All refusals read alike: who guesses learns neither that a name exists nor that it is disabled.
+    All refusals are the same, so that a client cannot find out whether a name exists or is disabled.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Login:
         robot_name_prefix: str,
         observe: Callable[[Literal["ok", "failed"]], None],
     ) -> None:
-        """Builds it of its ports.
+        """Takes its ports.
 
         Args:
-            store: of accounts.
-            hasher: of passwords.
-            secrets: of robots.
-            attempts: slows down who fails.
-            verified: what was right a short while ago.
+            store: holds the accounts.
+            hasher: verifies passwords.
+            secrets: verifies the secrets of robots.
+            attempts: slows down clients that fail.
+            verified: secrets that were correct a short time ago.
             clock: the time.
-            robot_name_prefix: what names of robots begin with.
-            observe: is told how each log-in ended.
+            robot_name_prefix: the prefix of all robot names.
+            observe: called with the result of each log-in.
         """
         self._store = store
         self._hasher = hasher
@@ -83,10 +83,10 @@ class Login:
         Args:
             name: login name of a user, or full name of a robot.
             secret: the password or secret.
-            address: of the client; failures are counted by it.
+            address: the client's address; failures are counted for it.
 
         Raises:
-            DomainError: UNAUTHORIZED, after a while; TOOMANYREQUESTS; OVERLOADED.
+            DomainError: UNAUTHORIZED, perhaps after a delay; TOOMANYREQUESTS; OVERLOADED.
         """
         caller = await self._prove(await self._find(name), name, secret, address)
         self._observe("ok" if caller else "failed")
@@ -96,9 +96,9 @@ class Login:
         return caller
 
     async def confirms(self, caller: Caller, password: str) -> bool:
-        """Whether this is the password of a user who is logged in already. Failures slow it down as those of a log-in.
+        """Whether this is the password of a user who is logged in already. Failures cause delays as in `log_in`.
 
-        They are counted by the caller, where a log-in has nothing better than an address: so nobody else waits.
+        Failures are counted for the caller instead of the address, so they delay nobody else at that address.
 
         Raises:
             DomainError: TOOMANYREQUESTS, OVERLOADED.
@@ -107,7 +107,7 @@ class Login:
 
     async def _prove(self, account: Account | None, name: str, secret: str, address: str) -> Caller | None:
         if account is not None and not account.is_refused and self._knows(account, secret):
-            # Without a wait: it was right a moment ago, so it is no guess, whatever else comes from that address.
+            # No delay: the secret was correct a short time ago, so this is not a guess, even from a slowed address.
             return account.caller
         async with self._attempts.admit(name, address):
             right = await self._verify(account, secret)
@@ -123,26 +123,26 @@ class Login:
 
     async def _verify(self, account: Account | None, secret: str) -> bool:
         if len(secret) > _MAXIMUM_SECRET_CHARACTERS:
-            # Longer than any secret: hashing it would be work at the sender's choice.
+            # Longer than any secret. It is not hashed, because a client could cause any amount of work with it.
             secret, account = "", None
         if account is None:
-            await self._hasher.verify_nobody(secret)
+            await self._hasher.verify_dummy(secret)
             return False
         if self._knows(account, secret):
-            # Somebody else with the same secret was first while this one waited.
+            # Another log-in with the same secret has succeeded while this one waited.
             return True
         if account.caller.kind == "robot":
             right = await self._secrets.verify(account.secret_hash, secret)
             if not right and self._secrets.is_fast(account.secret_hash):
-                # A quick refusal would tell that there is such a robot. A quick welcome tells nothing new.
-                await self._hasher.verify_nobody(secret)
+                # A fast refusal would show that the robot exists. A fast success shows nothing new to its owner.
+                await self._hasher.verify_dummy(secret)
             return right
         return await self._hasher.verify(account.secret_hash, secret)
 
     async def _find(self, name: str) -> Account | None:
         if not name or len(name) > _MAXIMUM_NAME_CHARACTERS or "\0" in name:
             return None
-        # Read and let go: no connection is held while a password is hashed.
+        # The unit ends before the password is hashed, so that no connection is held meanwhile.
         async with self._store.read() as unit:
             return await self._find_robot(unit, name) or await self._find_user(unit, name)
 

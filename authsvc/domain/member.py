@@ -44,14 +44,14 @@ async def create_member(
     username: str = "",
     key: IdempotencyKey | None = None,
 ) -> Member:
-    """Gives a user, named by id or by name, a role. Whether the caller may make members is judged before.
+    """Gives a role to a user, who is given by id or by name. The interceptor has already checked "member:create".
 
     A repeat with the same idempotency key answers with the membership that the first call made.
 
     Raises:
-        DomainError: USER_UNKNOWN; CONFLICT, it is a member already, or the key was used for another request;
-            BAD_REQUEST, there is no such role, or no user is
-            named; FORBIDDEN, the role holds what the caller does not.
+        DomainError: USER_UNKNOWN; CONFLICT, the user is a member already, or the key was used for another request;
+            BAD_REQUEST, there is no such role, or no user is given; FORBIDDEN, the role allows more than the caller
+            may do.
     """
 
     async def work() -> Member:
@@ -97,7 +97,7 @@ async def get_member(ports: Ports, project_id: int, member_id: int) -> Member:
 
 
 async def list_members(ports: Ports, project_id: int, request: ListRequest, name: str) -> Page[Member]:
-    """Lists a project's members by name; `name` is a part of it.
+    """Lists a project's members, by default in the order of their names. `name` is a part of the user's name.
 
     Raises:
         DomainError: INVALID_PAGE_TOKEN.
@@ -117,11 +117,11 @@ async def list_members(ports: Ports, project_id: int, request: ListRequest, name
 async def update_member(
     ports: Ports, requester: Requester, project_id: int, member_id: int, role_id: int, *, etag: str = ""
 ) -> Member:
-    """Changes a member's role. Whether the caller may change members is judged before.
+    """Changes a member's role. The interceptor has already checked "member:update".
 
     Raises:
         DomainError: MEMBER_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST, there is no such role;
-            FORBIDDEN, it holds what the caller does not.
+            FORBIDDEN, the role allows more than the caller may do.
     """
 
     async def work() -> Member:
@@ -132,7 +132,7 @@ async def update_member(
             role = await _assignable(unit, role_id)
             await _check_grant(unit, caller, project_id, role)
             if role.id == member.role_id:
-                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
                 return member
             check_etag(etag, member)
             changed = replace(member, role_id=role.id, role_name=role.name, version=member.version + 1)
@@ -152,7 +152,7 @@ async def update_member(
 
 
 async def delete_member(ports: Ports, requester: Requester, project_id: int, member_id: int) -> None:
-    """Ends a membership. Whether the caller may is judged before.
+    """Ends a membership. The interceptor has already checked "member:delete".
 
     Raises:
         DomainError: MEMBER_UNKNOWN.
@@ -181,13 +181,16 @@ async def _locked(unit: UnitOfWork, project_id: int, member_id: int) -> Member:
 async def _assignable(unit: UnitOfWork, role_id: int) -> Role:
     role = await unit.roles.get(role_id)
     if role is None or not role.is_assignable:
-        raise Invalid(message="there is no such role", violations=[FieldViolation("role_id", "is no role's")])
+        raise Invalid(
+            message="there is no such role",
+            violations=[FieldViolation("role_id", "is not the id of a role that members can have")],
+        )
     return role
 
 
 async def _check_grant(unit: UnitOfWork, caller: Caller, project_id: int, role: Role) -> None:
     if lacking(await unit.roles.held(caller, project_id), await unit.roles.permissions(role.id)):
-        raise Denied(message=f"the role {role.name} holds more than you do")
+        raise Denied(message=f"the role {role.name} allows more than you may do")
 
 
 async def _find_user(unit: UnitOfWork, user_id: int, username: str) -> int:

@@ -1,4 +1,4 @@
-"""Who and what there is, as the stores hand it out. Names and addresses have been checked before they came in."""
+"""Users, projects, members and robots, as the store returns them. Names were checked when they were written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a verified identity token names; whether it still may do anything is for `identify` to say.
+    """The user or robot that a verified identity token names. `identify` finds out whether it may still call.
 
     Attributes:
         kind: "user" or "robot".
@@ -28,11 +28,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks for a change, and what the change log says of it.
+    """Who asks for a change, and what the change log records about it.
 
     Attributes:
-        identity: who the request's identity token names.
-        origin: actor, request and address.
+        identity: the user or robot that the request's identity token names.
+        origin: the actor, the request and the address.
     """
 
     identity: Identity
@@ -41,12 +41,12 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller who may call, as the store knows it at this moment.
+    """A caller that is not disabled or expired, as the store knows it now.
 
     Attributes:
         kind: "anonymous", "user" or "robot".
-        id: the user's or the robot's id; 0 for nobody in particular.
-        name: as they log in; empty for nobody in particular.
+        id: the user's or the robot's id; 0 for an anonymous caller.
+        name: the name used to log in; empty for an anonymous caller.
         is_administrator: whether everything is allowed.
     """
 
@@ -57,12 +57,12 @@ class Caller:
 
     @property
     def subject(self) -> str:
-        """As tokens and logs name the caller: "user:7", "robot:12", "anonymous"."""
+        """The caller's name in tokens and logs: "user:7", "robot:12", "anonymous"."""
         return "anonymous" if self.kind == "anonymous" else f"{self.kind}:{self.id}"
 
     @property
     def user_id(self) -> int:
-        """The user's id; 0 for robots and nobody in particular."""
+        """The user's id; 0 for robots and anonymous callers."""
         return self.id if self.kind == "user" else 0
 
 
@@ -70,7 +70,7 @@ ANONYMOUS = Caller("anonymous")
 
 
 class Versioned:
-    """What callers change, and how they say which state of it they have read (`svckit.etag`)."""
+    """Something that has an etag, so that an update can say which state its caller has read (`svckit.etag`)."""
 
     __slots__ = ()
 
@@ -79,7 +79,7 @@ class Versioned:
 
     @property
     def etag(self) -> str:
-        """What an update must name to be sure that no other came between."""
+        """An update that names this etag is refused if another change came first."""
         return f"{self.id}-{self.version}"
 
 
@@ -88,9 +88,9 @@ class User(Versioned):
     """A person who can log in.
 
     Attributes:
-        id: never given to another user.
-        username: as they log in.
-        email: empty where unknown.
+        id: never used for another user.
+        username: the name used to log in.
+        email: empty if unknown.
         realname: for people to read.
         comment: free text.
         is_administrator: a system administrator.
@@ -116,13 +116,13 @@ class Project(Versioned):
     """A project.
 
     Attributes:
-        id: never given to another project.
+        id: never used for another project.
         name: does not change.
-        owner_id: the user who owns it; 0 where that one was deleted.
-        owner_name: its login name; empty likewise.
+        owner_id: the user who owns it; 0 if that user was deleted.
+        owner_name: the owner's login name; empty if that user was deleted.
         public: whether anybody may pull.
         settings: by Harbor's names, without "public".
-        initial_storage_limit_bytes: what metasvc's quota begins with; -1 for no limit.
+        initial_storage_limit_bytes: the first limit of metasvc's quota; -1 for no limit.
         version: grows with every change.
         create_time: when it was created; `update_time` when it was last changed.
     """
@@ -170,9 +170,9 @@ class RobotState:
 
     Attributes:
         id: the robot's.
-        full_name: as it logs in.
+        full_name: the name used to log in.
         disabled: may not log in.
-        expire_time: from when it may not log in; None for never.
+        expire_time: when it expires; None for never.
     """
 
     id: int
@@ -190,15 +190,15 @@ class Robot(Versioned):
     """A robot of a project.
 
     Attributes:
-        id: never given to another robot.
+        id: never used for another robot.
         project_id: the project's; `project_name` its name.
-        name: the short one.
-        full_name: as it logs in, such as "robot$library+builder".
+        name: the short name.
+        full_name: the name used to log in, such as "robot$library+builder".
         description: free text.
         disabled: may not log in.
-        duration_days: how long it lives from its creation; -1 for ever.
-        expire_time: when it ends; None for never.
-        creator_kind: "user" or "robot"; `creator_id` which.
+        duration_days: how long it is valid from its creation; -1 for ever.
+        expire_time: when it expires; None for never.
+        creator_kind: "user" or "robot"; `creator_id` is its id.
         version: grows with every change, also of the secret.
         create_time: when it was created; `update_time` when it was last changed.
         permissions: what it may do in its project.

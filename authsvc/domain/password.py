@@ -7,16 +7,16 @@ MAXIMUM_CHARACTERS = 128
 
 
 def check_new_password(password: str, name: str) -> None:
-    """Holds a password or a chosen secret against Harbor's rule.
+    """Checks a password or a chosen secret by Harbor's rule.
 
-    That is 8 to 128 characters, with an upper-case letter, a lower-case letter and a digit among them.
+    It needs 8 to 128 characters, with at least one upper-case letter, one lower-case letter and one digit.
 
     Args:
-        password: what was chosen.
-        name: of the field that it came in, for the refusal.
+        password: the password or secret.
+        name: the name of the request's field, for the error.
 
     Raises:
-        DomainError: BAD_REQUEST. Its text never holds the password.
+        DomainError: BAD_REQUEST. Its text never contains the password.
     """
     if (
         not MINIMUM_CHARACTERS <= len(password) <= MAXIMUM_CHARACTERS
@@ -26,7 +26,7 @@ def check_new_password(password: str, name: str) -> None:
         or not any(character.isdigit() for character in password)
     ):
         description = (
-            f"has {MINIMUM_CHARACTERS} to {MAXIMUM_CHARACTERS} characters, with an upper-case letter, a lower-case "
-            "letter and a digit among them"
+            f"must have {MINIMUM_CHARACTERS} to {MAXIMUM_CHARACTERS} characters, with at least one upper-case letter, "
+            "one lower-case letter and one digit"
         )
         raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])

@@ -1,6 +1,6 @@
 """Permissions, roles, and what robots may be given, by Harbor's names.
 
-What a role allows is not here: those are rows, so that roles of one's own can come.
+The permissions of roles are rows of the database, so that a later release can add custom roles.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Role:
     Attributes:
         id: Harbor's.
         name: Harbor's, such as "projectAdmin".
-        is_assignable: whether a member can have it; "public" and "sysadmin" are given otherwise.
+        is_assignable: whether a member can have it. "public" and "sysadmin" are not given to members.
     """
 
     id: int
@@ -37,12 +37,12 @@ PUBLIC_ROLE = 0
 """What anybody may do in a public project."""
 PROJECT_ADMIN_ROLE = 1
 SYSTEM_ADMINISTRATOR_ROLE = 100
-"""What a system administrator may do, anywhere. Roles of one's own are to begin above 1000."""
+"""What a system administrator may do, anywhere. The ids of custom roles will begin above 1000."""
 ANYTHING = Permission("*", "*")
-"""The permission that holds all others."""
+"""The permission that includes all others."""
 
 REPOSITORY_ACTIONS = ("pull", "push", "delete")
-"""What a registry token can allow on a repository: each is the action of that name on the resource "repository"."""
+"""What a registry token can allow on a repository: the actions of these names on the resource "repository"."""
 
 CREATE_PROJECT = Permission("project", "create")
 
@@ -60,7 +60,7 @@ _LETTERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Harbor's list of what a robot of the project level may be given.
+# Harbor's list of the permissions that a robot of the project level may have.
 _ROBOT_PROJECT_LEVEL = MappingProxyType(
     {
         "log": "L",
@@ -87,7 +87,7 @@ _ROBOT_PROJECT_LEVEL = MappingProxyType(
     }
 )
 
-# Harbor's list for robots of the system level: what there is to be done there.
+# Harbor's list for robots of the system level, which names all permissions of that level.
 _SYSTEM_LEVEL = MappingProxyType(
     {
         "audit-log": "L",
@@ -122,18 +122,19 @@ def _spell_out(table: Mapping[str, str]) -> frozenset[Permission]:
 
 
 ROBOT_PROJECT_PERMISSIONS = _spell_out(_ROBOT_PROJECT_LEVEL)
-"""What a robot of a project may be given."""
+"""The permissions that a robot of a project may have."""
 SYSTEM_PERMISSIONS = _spell_out(_SYSTEM_LEVEL)
-"""What there is on the system level."""
+"""All permissions of the system level."""
 
-# Harbor's roles have no "list" of a project's metadata, and its robots have: who may read each may list them.
+# Harbor's robots may have metadata:list, but none of its roles has it. A caller that may read each setting may list
+# them.
 _COVERED_BY: Mapping[Permission, Permission] = MappingProxyType(
     {Permission("metadata", "list"): Permission("metadata", "read")}
 )
 
 
 def lacking(held: frozenset[Permission], wanted: frozenset[Permission]) -> frozenset[Permission]:
-    """What of `wanted` is not held. Nobody grants more than they hold."""
+    """The permissions in `wanted` that are not in `held`. A caller must not grant a permission that it lacks."""
     if ANYTHING in held:
         return frozenset()
     return frozenset(
@@ -144,20 +145,20 @@ def lacking(held: frozenset[Permission], wanted: frozenset[Permission]) -> froze
 
 
 def check_robot_permissions(permissions: frozenset[Permission]) -> None:
-    """Refuses an empty list, and what a project's robot cannot be given.
+    """Refuses an empty set, and permissions that a project's robot cannot have.
 
     Raises:
         DomainError: BAD_REQUEST.
     """
     if not permissions:
         raise Invalid(
-            message="a robot needs a permission at least",
+            message="a robot needs at least one permission",
             violations=[FieldViolation("permissions", "holds no permission")],
         )
     unknown = sorted(permissions - ROBOT_PROJECT_PERMISSIONS)
     if unknown:
         named = ", ".join(f"{permission.resource}:{permission.action}"[:64] for permission in unknown[:5])
         raise Invalid(
-            message=f"a project's robot cannot be given {named!a}",
-            violations=[FieldViolation("permissions", "holds what a project's robot cannot be given")],
+            message=f"a project's robot cannot have {named!a}",
+            violations=[FieldViolation("permissions", "holds a permission that a project's robot cannot have")],
         )

@@ -1,6 +1,6 @@
-"""What the domain needs of the world: a store with units of work, a hasher, a signer, a clock.
+"""The ports of the domain: a store with units of work, a hasher, a signer, a clock.
 
-One role for each noun. Methods called `lock…` keep others from changing what they read until the unit ends.
+Each noun has a port of its own. A row that a `lock…` method returns cannot be changed by others until the unit ends.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Hasher(Protocol):
     async def verify(self, password_hash: str, password: str) -> bool:
         """Whether this is the password of that hash. Raises as `hash`."""
 
-    async def verify_nobody(self, password: str) -> None:
-        """Takes as long as `verify`. Raises as `hash`."""
+    async def verify_dummy(self, password: str) -> None:
+        """Takes as long as `verify`, so that the time does not show whether an account exists. Raises as `hash`."""
 
 
 class SignedText(Protocol, Generic[C_co]):
-    """A token, and what it says."""
+    """A token and its claims."""
 
     @property
     def text(self) -> str:
@@ -58,32 +58,30 @@ class SignedText(Protocol, Generic[C_co]):
 
     @property
     def claims(self) -> C_co:
-        """What it says."""
+        """Its claims."""
 
 
 class Signer(Protocol):
     """Signs tokens."""
 
     def sign(self, claims: C, *, lifetime_seconds: int | None = None) -> SignedText[C]:
-        """Signs what a token says, for so long."""
+        """Makes a token of these claims, which is valid for this time."""
 
 
 class RobotAccess(Protocol):
-    """What the caller may do to the robots of a project. Each check raises where it may not: UNAUTHORIZED,
-    PROJECT_UNKNOWN, FORBIDDEN.
-    """  # noqa: D205 - one sentence
+    """Checks what the caller may do to robots. A failed check raises UNAUTHORIZED, PROJECT_UNKNOWN or FORBIDDEN."""
 
     def require_identity(self) -> None:
-        """Refuses who has not proved who it is, before anything is looked up for it."""
+        """Refuses a caller without an identity, before anything is looked up for it."""
 
     async def check_named(self, project_name: str, action: str) -> int:
-        """Checks in the project of that name, and gives its id."""
+        """Checks the action on robots of the project of that name. Returns the project's id."""
 
     async def check_id(self, project_id: int, action: str) -> int:
-        """Checks in the project of that id, and gives its id."""
+        """Checks the action on robots of the project of that id. Returns the id."""
 
     async def check_system(self, action: str) -> None:
-        """Checks for the robots that belong to no project."""
+        """Checks the action on robots that belong to no project."""
 
 
 class UserRows(Protocol):
@@ -118,16 +116,16 @@ class UserRows(Protocol):
         is_administrator: bool,
         now: datetime,
     ) -> int | None:
-        """Adds a user and gives its id; None where the name or the mail address is taken."""
+        """Adds a user and returns its id; None if the name or the mail address is taken."""
 
     async def update(self, user: User) -> bool:
-        """Writes what can change of a user that was locked. False where the mail address is taken."""
+        """Writes the fields of a locked user that can change. False if the mail address is taken."""
 
     async def set_password(self, user: User, password_hash: str) -> None:
-        """Sets the password's hash of a user that was locked, with the version and time of this change."""
+        """Sets the password hash of a locked user, with the version and time of this change."""
 
     async def lock_administrators(self) -> list[int]:
-        """The ids of the administrators who are not disabled, locked."""
+        """Locks the administrators who are not disabled, and returns their ids."""
 
     async def remove(self, user_id: int) -> None:
         """Deletes a user and its memberships."""
@@ -146,10 +144,10 @@ class ProjectRows(Protocol):
         """Reads a project, locked."""
 
     async def page(self, caller: Caller, selection: Selection) -> list[Project]:
-        """Reads a page of those that the caller may see."""
+        """Reads a page of the projects that the caller may see."""
 
     async def count(self, caller: Caller, clauses: Sequence[Clause]) -> int:
-        """Counts all that match and the caller may see."""
+        """Counts all projects that match and that the caller may see."""
 
     async def add(
         self,
@@ -161,14 +159,14 @@ class ProjectRows(Protocol):
         initial_storage_limit_bytes: int,
         now: datetime,
     ) -> int | None:
-        """Adds a project and gives its id; None where the name is taken.
+        """Adds a project and returns its id; None if the name is taken.
 
         Raises:
             DomainError: USER_UNKNOWN; the owner was deleted at this moment.
         """
 
     async def update(self, project: Project) -> None:
-        """Writes what can change of a project that was locked: visibility, settings, version, time."""
+        """Writes the fields of a locked project that can change: visibility, settings, version, time."""
 
     async def remove(self, project_id: int) -> None:
         """Deletes a project with its settings, members and robots."""
@@ -190,17 +188,17 @@ class MemberRows(Protocol):
         """Counts all that match."""
 
     async def add(self, project_id: int, user_id: int, role_id: int, now: datetime) -> int | None:
-        """Adds a membership and gives its id; None where the user is a member already.
+        """Adds a membership and returns its id; None if the user is a member already.
 
         Raises:
             DomainError: NOT_FOUND; the project or the user was deleted at this moment.
         """
 
     async def update(self, member: Member) -> None:
-        """Writes the role of a membership that was locked."""
+        """Writes the role of a locked membership."""
 
     async def remove(self, member: Member) -> None:
-        """Ends a membership that was locked."""
+        """Deletes a locked membership."""
 
     async def roles_of(self, user_id: int, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """The user's roles in these projects, by project, strongest first. One query."""
@@ -219,7 +217,7 @@ class RobotRows(Protocol):
         """Reads what a robot's log-in depends on."""
 
     async def credentials(self, project_name: str, name: str) -> tuple[RobotState, str] | None:
-        """Reads what a robot's log-in depends on and its secret's hash, by its names."""
+        """Reads what a robot's log-in depends on, and the hash of its secret, by project name and short name."""
 
     async def page(self, selection: Selection) -> list[Robot]:
         """Reads a page."""
@@ -242,17 +240,17 @@ class RobotRows(Protocol):
         permissions: frozenset[Permission],
         now: datetime,
     ) -> int | None:
-        """Adds a robot and gives its id; None where the project has one of that name.
+        """Adds a robot and returns its id; None if the project has a robot of that name.
 
         Raises:
             DomainError: NOT_FOUND; the project was deleted at this moment.
         """
 
     async def update(self, robot: Robot) -> None:
-        """Writes what can change of a robot that was locked."""
+        """Writes the fields of a locked robot that can change."""
 
     async def set_secret(self, robot: Robot, secret_hash: str) -> None:
-        """Sets the secret's hash of a robot that was locked, with the version and time of this change."""
+        """Sets the secret hash of a locked robot, with the version and time of this change."""
 
     async def remove(self, robot_id: int) -> None:
         """Deletes a robot."""
@@ -268,7 +266,7 @@ class FoundProject(NamedTuple):
 
 
 class RoleRows(Protocol):
-    """Roles, what they allow, and who holds what by them."""
+    """The rows of roles and their permissions, and what callers may do by their roles."""
 
     async def get(self, role_id: int) -> Role | None:
         """Reads a role."""
@@ -277,39 +275,40 @@ class RoleRows(Protocol):
         """What a role allows."""
 
     async def allows(self, role_id: int, permission: Permission) -> bool:
-        """Whether a role allows this, by itself or because it allows anything."""
+        """Whether a role has this permission, or the permission for everything."""
 
     async def in_project(
         self, caller: Caller, project_id: int | None, project_name: str | None, permission: Permission
     ) -> FoundProject | None:
-        """A project by id or by name, and whether the caller may see it and holds the permission in it. One query."""
+        """Finds a project by id or by name, with what the caller may do in it. One query."""
 
     async def held(self, caller: Caller, project_id: int) -> frozenset[Permission]:
-        """All that the caller may do in a project."""
+        """All permissions that the caller holds in a project."""
 
     async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
-        """The projects in which a caller, who is no administrator, holds the permission. One query."""
+        """The projects in which a caller that is not an administrator holds the permission. One query."""
 
     async def repository_actions(
         self, caller: Caller, project_names: Collection[str]
     ) -> Mapping[str, tuple[int, frozenset[str]]]:
-        """What the caller may do with the repositories of these projects: id and actions, by name. One query.
+        """What the caller may do with the repositories of these projects. One query.
 
-        Projects that do not exist, or in which nothing is allowed, are left out.
+        Returns the project's id and the allowed actions, by project name. Projects that do not exist, or in which
+        nothing is allowed, are left out.
         """
 
 
 class InstallationRows(Protocol):
-    """The one row that says that the first start is behind us."""
+    """The single row that exists once the first start has ended, and the first rows of other tables."""
 
     async def robot_secret_key(self) -> bytes | None:
         """The key of robots' secrets; None before the first start has ended."""
 
     async def lock(self) -> None:
-        """Waits for every other replica that is at its first start."""
+        """Waits until no other replica is in its first start."""
 
     async def add(self, robot_secret_key: bytes, now: datetime) -> None:
-        """Says that the first start has ended."""
+        """Adds the row, which marks the first start as ended."""
 
     async def add_first_user(self, username: str, password_hash: str, now: datetime) -> int:
         """Adds an administrator with the id 1."""
@@ -351,13 +350,13 @@ class UnitOfWork(Unit, Protocol):
 
     @property
     def idempotency(self) -> IdempotencyRows:
-        """What first calls with an idempotency key have made."""
+        """The results of first calls with an idempotency key."""
 
     def record(self, change: Change) -> None:
-        """Has the commit write a change into the change log. A unit that changes nothing records nothing."""
+        """Adds an entry for the change log, which `commit` writes. A unit that changes nothing records nothing."""
 
     async def commit(self) -> None:
-        """Makes it stay, with what was recorded."""
+        """Commits the unit's changes and the recorded entries of the change log."""
 
 
 class Store(Protocol):
@@ -370,4 +369,4 @@ class Store(Protocol):
         """A unit that writes. No other unit may be begun in it."""
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Does a whole unit of work, from its beginning, and does it again where another one was in its way."""
+        """Runs a whole unit of work, and runs it again if it conflicted with another one."""

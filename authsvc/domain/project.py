@@ -1,6 +1,6 @@
-"""Projects: their names, visibility and settings, and how they are read. `project_change` holds what changes them.
+"""Projects: their names, visibility and settings, and how to read them. `project_change` creates and changes them.
 
-What they store is metasvc's.
+The repositories of a project are in metasvc.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ class NewProject:
         kept, is_public = parse_settings(settings, public)
         if storage_limit_bytes is not None and storage_limit_bytes != NO_LIMIT and storage_limit_bytes <= 0:
             raise Invalid(
-                message="storage_limit is -1 for no limit, or more than 0",
-                violations=[FieldViolation("storage_limit", "is -1, or more than 0")],
+                message="storage_limit must be -1 for no limit, or more than 0",
+                violations=[FieldViolation("storage_limit", "must be -1 or more than 0")],
             )
         return cls(name, bool(is_public), kept, storage_limit_bytes)
 
 
 async def get_project(ports: Ports, identity: Identity | None, project_id: int) -> SeenProject:
-    """Reads a project, with the caller's roles. Whether the caller may is judged before.
+    """Reads a project, with the caller's roles. The interceptor has already checked "project:read".
 
     Raises:
         DomainError: PROJECT_UNKNOWN, UNAUTHORIZED.
@@ -106,7 +106,7 @@ async def get_project(ports: Ports, identity: Identity | None, project_id: int) 
 
 
 async def look_up_project(ports: Ports, project_id: int | None, name: str | None) -> Project:
-    """Reads a project by id or name, whoever may see it.
+    """Reads a project by id or name, without a check of the caller.
 
     Raises:
         DomainError: PROJECT_UNKNOWN.
@@ -121,7 +121,7 @@ async def look_up_project(ports: Ports, project_id: int | None, name: str | None
 
 
 async def check_project_name(ports: Ports, identity: Identity, name: str) -> None:
-    """Returns if there is a project of that name, seen or unseen.
+    """Checks that a project of that name exists, even if the caller may not see it.
 
     Raises:
         DomainError: PROJECT_UNKNOWN; UNAUTHORIZED, the caller is disabled, expired or gone.
@@ -140,15 +140,15 @@ async def list_projects(
     public: bool | None = None,
     owner: str = "",
 ) -> Page[SeenProject]:
-    """Lists what the caller may see: public projects, its own, and all for an administrator.
+    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all.
 
     Args:
-        ports: of authsvc.
-        identity: who calls.
-        request: which page of which.
-        name: part of the name.
-        public: only public, or only private ones.
-        owner: login name of the owner.
+        ports: the ports of authsvc.
+        identity: the caller.
+        request: page, filter and order.
+        name: a part of the project's name.
+        public: True for public projects only, False for private ones only.
+        owner: the login name of the owner.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAUTHORIZED.
@@ -178,10 +178,10 @@ class ProjectChange:
     """What to change of a project.
 
     Attributes:
-        settings: to set; those that are not named stay.
-        public: None leaves as it is.
-        etag: of the project that was read; empty to overwrite whatever is there.
-        name: must be the project's own, where it is not empty.
+        settings: the settings to write; others keep their values.
+        public: None keeps the value.
+        etag: the etag of the project that was read; empty to overwrite any state.
+        name: empty, or the project's own name.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)

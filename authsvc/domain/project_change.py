@@ -1,4 +1,4 @@
-"""What creates, changes and deletes projects."""
+"""Creates, changes and deletes projects."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MAXIMUM_LIMIT_BYTES = 2**63 - 1
 async def create_project(
     ports: Ports, requester: Requester, new: NewProject, *, key: IdempotencyKey | None = None
 ) -> SeenProject:
-    """Creates a project that the caller owns, as its first project administrator.
+    """Creates a project. The caller becomes its owner and its first project administrator.
 
     A repeat with the same idempotency key answers with the project that the first call created.
 
     Raises:
-        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller is no
-            user, or sets a limit and is no administrator; UNAUTHORIZED.
+        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller is not
+            a user, or sets a limit and is not an administrator; UNAUTHORIZED.
     """
 
     async def work() -> SeenProject:
@@ -42,7 +42,7 @@ async def create_project(
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
             if caller.kind != "user":
-                raise Denied(message="a project needs an owner, and robots cannot own")
+                raise Denied(message="a project is owned by a user, so robots cannot create one")
             limit = _limit(caller, new.storage_limit_bytes, ports.rules.default_storage_limit_bytes)
             first = await unit.idempotency.claim(key, now)
             if first is not None:
@@ -79,7 +79,7 @@ async def create_project(
 
 
 async def update_project(ports: Ports, requester: Requester, project_id: int, change: ProjectChange) -> SeenProject:
-    """Changes a project's settings. Whether the caller may is judged before.
+    """Changes a project's settings. The interceptor has already checked the caller's access.
 
     Raises:
         DomainError: PROJECT_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST, another name.
@@ -104,7 +104,7 @@ async def update_project(ports: Ports, requester: Requester, project_id: int, ch
                 settings={**project.settings, **change.settings},
             )
             if wanted == project:
-                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
                 return SeenProject(project, roles)
             check_etag(change.etag, project)
             changed = replace(wanted, version=project.version + 1, update_time=now)
@@ -125,9 +125,9 @@ async def update_project(ports: Ports, requester: Requester, project_id: int, ch
 
 
 async def delete_project(ports: Ports, origin: ChangeOrigin, project_id: int) -> None:
-    """Deletes a project's row, members and robots. Whether metasvc may is judged before.
+    """Deletes a project's row, members and robots. The interceptor has already checked that metasvc calls.
 
-    One that is gone is no error: the answer to a first call may have been lost.
+    A project that is already gone is not an error, because metasvc repeats the call when an answer was lost.
     """
 
     async def work() -> None:
@@ -147,7 +147,7 @@ async def delete_project(ports: Ports, origin: ChangeOrigin, project_id: int) ->
 def _limit(caller: Caller, wanted: int | None, default: int) -> int:
     if wanted is None:
         return default
-    # Clients of Harbor send -1 whoever they are; what changes nothing needs no right.
+    # Harbor's clients send -1 for every user. So a limit that equals the default needs no right.
     if wanted != default and not caller.is_administrator:
-        raise Denied(message="only an administrator sets a storage limit")
+        raise Denied(message="only an administrator may set a storage limit")
     return min(wanted, _MAXIMUM_LIMIT_BYTES)

@@ -7,14 +7,14 @@ from typing import NoReturn
 from svckit.errors import FieldViolation, Invalid
 
 PUBLIC = "public"
-"""Whether anybody may pull. Kept apart from the others, because access depends on it."""
+"""Whether anybody may pull. Stored in a column of its own, because access checks depend on it."""
 
 _MAXIMUM_PATTERN_CHARACTERS = 1024
 
 
 def _one_of(*allowed: str) -> Callable[[str], str | None]:
     def explain(value: str) -> str | None:
-        return None if value in allowed else f"is one of {', '.join(allowed)}"
+        return None if value in allowed else f"must be one of {', '.join(allowed)}"
 
     return explain
 
@@ -22,10 +22,10 @@ def _one_of(*allowed: str) -> Callable[[str], str | None]:
 def _number(minimum: int) -> Callable[[str], str | None]:
     def explain(value: str) -> str | None:
         digits = value.removeprefix("-")
-        # The length first: int() of a very long text is slow.
+        # The length is checked first, because int() of a very long text is slow.
         if len(value) <= 18 and digits.isascii() and digits.isdigit() and int(value) >= minimum:
             return None
-        return f"is a number, {minimum} or more"
+        return f"must be a whole number, {minimum} or more"
 
     return explain
 
@@ -33,12 +33,12 @@ def _number(minimum: int) -> Callable[[str], str | None]:
 def _pattern(value: str) -> str | None:
     if len(value) <= _MAXIMUM_PATTERN_CHARACTERS and (not value or value.isprintable()):
         return None
-    return f"has {_MAXIMUM_PATTERN_CHARACTERS} printable characters at most"
+    return f"must have at most {_MAXIMUM_PATTERN_CHARACTERS} characters, all of them printable"
 
 
 _boolean = _one_of("true", "false")
 
-# What is wrong with a value of each setting, or None.
+# For each setting, a function that says what is wrong with a value, or gives None.
 _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
     {
         PUBLIC: _boolean,
@@ -59,35 +59,35 @@ _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
     }
 )
 
-# Says which retention policy is the project's, so whoever makes the policy sets it. Clients send back what they have
-# read, and Harbor does not listen to it either.
+# The id of the project's retention policy, which is set when the policy is created. Clients send it back as they have
+# read it. It is accepted and ignored, as in Harbor.
 _NOT_FOR_CALLERS = frozenset({"retention_id"})
 
 
 def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[dict[str, str], bool | None]:
-    """Holds settings against their rules.
+    """Checks settings by their rules.
 
     Args:
-        settings: as the caller sent them.
-        public: the request's own field, which says the same as the setting "public"; None where it says nothing.
+        settings: the settings in the request.
+        public: the request's own field "public", which means the same as the setting "public"; None if absent.
 
     Returns:
-        The settings to keep, without "public", and whether the project is public; None where nothing is said of it.
+        The settings to store, without "public", and whether the project is public; None if the request does not say.
 
     Raises:
-        DomainError: BAD_REQUEST; an unknown name, a value that it cannot have, two answers to whether it is public.
+        DomainError: BAD_REQUEST; an unknown setting, a value that breaks its rule, or two different values of "public".
     """
     for name, value in settings.items():
         explain = _RULES.get(name)
         if explain is None:
-            _refuse(name, "is no setting of a project")
+            _refuse(name, "is not a setting of a project")
         wrong = explain(value)
         if wrong is not None:
             _refuse(name, wrong)
     stated = settings.get(PUBLIC)
     if stated is not None:
         if public is not None and public != (stated == "true"):
-            _refuse(PUBLIC, "is said twice, and differently")
+            _refuse(PUBLIC, "is given twice, with different values")
         public = stated == "true"
     kept = {name: value for name, value in settings.items() if name != PUBLIC and name not in _NOT_FOR_CALLERS}
     return kept, public

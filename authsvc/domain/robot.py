@@ -1,6 +1,6 @@
-"""Accounts for programs, with permissions of their own, and how they are read.
+"""Robots: accounts for programs, with permissions of their own, and how to read them.
 
-`robot_change` holds what changes them.
+`robot_change` creates and changes them.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _LISTING: Listing[Robot] = Listing(
 
 @dataclass(frozen=True, slots=True)
 class ProjectGrant:
-    """What a robot may do, in one project.
+    """What a robot may do in one project.
 
     Attributes:
         project: its name.
         permissions: what it may do there.
 
     Raises:
-        DomainError: BAD_REQUEST; no permission, or one that robots cannot have.
+        DomainError: BAD_REQUEST; there is no permission, or one that robots cannot have.
     """
 
     project: str
@@ -74,10 +74,10 @@ class NewRobot:
     """A robot to be created, in the project that its grant names.
 
     Attributes:
-        name: the short one.
+        name: the short name.
         grant: what it may do.
         description: free text.
-        duration_days: how long it lives; -1 for ever.
+        duration_days: how long it is valid; -1 for ever.
         disabled: may not log in.
 
     Raises:
@@ -92,22 +92,22 @@ class NewRobot:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
-            refuse("name", "has lower-case letters and digits, with single '.', '_' or '-' between them")
+            refuse("name", "must have lower-case letters and digits, with single '.', '_' or '-' between them")
         _check_description(self.description)
         _check_duration(self.duration_days)
 
 
 @dataclass(frozen=True, slots=True)
 class RobotChange:
-    """What to change of a robot; None leaves as it is.
+    """What to change of a robot; None keeps the value.
 
     Attributes:
-        grant: of the robot's own project; replaces all its permissions.
+        grant: permissions in the robot's own project, which replace all that it has.
         description: free text.
-        duration_days: from its creation; -1 for ever.
+        duration_days: how long it is valid from its creation; -1 for ever.
         disabled: may not log in.
-        name: must be the robot's own, short or in full, where it is not empty.
-        etag: of the robot that was read; empty to change whatever is there.
+        name: empty, or the robot's own short or full name.
+        etag: the etag of the robot that was read; empty to change any state.
 
     Raises:
         DomainError: BAD_REQUEST; a field breaks its rule.
@@ -129,7 +129,7 @@ class RobotChange:
 
 @dataclass(frozen=True, slots=True)
 class NewSecret:
-    """A robot with the secret that was just made for it. It is shown once, and not kept."""
+    """A robot with its new secret. The secret is shown once and is not stored."""
 
     robot: Robot
     secret: str = field(repr=False)
@@ -139,16 +139,16 @@ async def get_robot(ports: Ports, robot_id: int) -> Robot:
     """Reads a robot.
 
     Raises:
-        DomainError: ROBOT_UNKNOWN, also for one that the caller may not read.
+        DomainError: ROBOT_UNKNOWN, also for a robot that the caller may not read.
     """
     return await permitted_robot(ports, robot_id, "read")
 
 
 async def list_robots(ports: Ports, request: ListRequest, project_id: int | None, project_name: str) -> Page[Robot]:
-    """Lists the robots of one project: the one given, or the one that `q` names by `ProjectID`.
+    """Lists the robots of one project: of the given project, or of the one that `q` names with `ProjectID`.
 
-    Without a project, or with `Level=system`, it lists the robots of the system level. Those come with a later
-    release, so there are none; who may not list them hears that.
+    Without a project, or with `Level=system`, it lists the robots of the system level. This release has no such robots,
+    so the list is empty. A caller that may not list them is refused all the same.
 
     Raises:
         DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED; BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -156,7 +156,7 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
     query = parse_query(request.q, _LISTING.keys)
     level = query.exact(_LEVEL)
     if level not in (None, "project", "system"):
-        refuse("q", "Level is project or system")
+        refuse("q", "Level must be project or system")
     if project_id is not None:
         project_id = await ports.robot_access.check_id(project_id, "list")
     elif project_name:
@@ -180,7 +180,11 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
 
 
 async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
-    """The robot, if the caller may do this to it. To who may not read it, it is not there."""
+    """The robot, if the caller may do `action` to robots of its project.
+
+    Raises:
+        DomainError: FORBIDDEN; ROBOT_UNKNOWN, also for a caller that may not read the robot; UNAUTHORIZED.
+    """
     ports.robot_access.require_identity()
     async with ports.store.read() as unit:
         robot = await unit.robots.get(robot_id)
@@ -204,20 +208,20 @@ async def _may_read(ports: Ports, project_id: int) -> bool:
 
 
 def expire_time(create_time: datetime, duration_days: int) -> datetime | None:
-    """When a robot ends that lives so long from its creation; None for never."""
+    """When a robot of this creation time and duration expires; None for never."""
     return None if duration_days == FOR_EVER else create_time + timedelta(days=duration_days)
 
 
 def refuse(name: str, description: str) -> NoReturn:
-    """Refuses a request for what is wrong with one of its fields."""
+    """Refuses a request because of one of its fields."""
     raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
 
 
 def _check_description(description: str) -> None:
     if len(description) > _MAXIMUM_DESCRIPTION_CHARACTERS or "\0" in description:
-        refuse("description", f"has {_MAXIMUM_DESCRIPTION_CHARACTERS} characters at most")
+        refuse("description", f"must have at most {_MAXIMUM_DESCRIPTION_CHARACTERS} characters")
 
 
 def _check_duration(days: int) -> None:
     if days != FOR_EVER and not 1 <= days <= _MAXIMUM_DAYS:
-        refuse("duration", f"is -1 for ever, or 1 to {_MAXIMUM_DAYS} days")
+        refuse("duration", f"must be -1 for ever, or 1 to {_MAXIMUM_DAYS} days")

@@ -1,4 +1,4 @@
-"""What creates, changes and deletes robots. Nobody grants a robot more than they hold."""
+"""Creates, changes and deletes robots. A caller must not give a robot a permission that the caller lacks."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ async def create_robot(
 ) -> NewSecret:
     """Creates a robot in the project that its permissions name.
 
-    A repeat with the same idempotency key answers as the first call did. The secret of that answer comes from the
-    request, so only a secret of the caller's choice can be repeated: one that is made here is not kept.
+    A repeat with the same idempotency key answers as the first call did. A random secret is not stored, so it cannot be
+    answered again. Therefore a call with a key must choose the secret itself.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; CONFLICT, the name is
-            taken in the project, or the key was used for another request; BAD_REQUEST, also for a key without a chosen
-            secret; UNAUTHORIZED.
+        DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not create robots, or lacks one of the permissions;
+            CONFLICT, the name is taken in the project, or the key was used for another request; BAD_REQUEST, also for a
+            key without a chosen secret; UNAUTHORIZED.
     """
     if key is not None and not chosen_secret:
         refuse(
             "secret",
-            f"is needed beside an {IDEMPOTENCY_KEY}: one that is made at random could not be given a second time",
+            f"is required with an {IDEMPOTENCY_KEY}: a random secret is not stored, so a repeat could not return it",
         )
     project_id = await ports.robot_access.check_named(new.grant.project, "create")
     secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
@@ -68,11 +68,11 @@ async def create_robot(
                 now=now,
             )
             if robot_id is None:
-                raise Conflict(message=f"the project has a robot {new.name} already")
+                raise Conflict(message=f"the project already has a robot {new.name}")
             await unit.idempotency.remember(key, robot_id, secret_hash=secret_hash)
             robot = await unit.robots.get(robot_id)
             if robot is None:
-                raise DomainError("INTERNAL", "a robot that was just written is not there")
+                raise DomainError("INTERNAL", "a robot that was just written cannot be read")
             unit.record(change_of(ChangeKind.ROBOT_CREATED, requester.origin, now, new=robot))
             await unit.commit()
         _log.info("robot_created", robot_id=robot.id, name=robot.full_name, actor=str(requester.origin.actor))
@@ -81,23 +81,23 @@ async def create_robot(
     made = await ports.store.repeat(work)
     if isinstance(made, Robot):
         return NewSecret(made, secret)
-    # After the unit has ended: nobody else could write while this hashes.
+    # After the unit has ended: on SQLite, an open unit blocks all other writers while this hashes.
     if not await ports.robot_secrets.verify(made.secret_hash, secret):
         raise used_for_another_request()
     async with ports.store.read() as unit:
         robot = await unit.robots.get(made.made_id)
     if robot is None:
         raise made_is_gone()
-    # Its life may have been changed since; the first answer told how long it was then.
+    # The duration may have been changed since then. The repeat gives the expiry of the first answer.
     return NewSecret(replace(robot, expire_time=expire_time(robot.create_time, new.duration_days)), secret)
 
 
 async def update_robot(ports: Ports, requester: Requester, robot_id: int, change: RobotChange) -> Robot:
-    """Changes a robot's description, permissions, duration and state, as far as the change names them.
+    """Changes the description, permissions, duration or state of a robot, as far as the change sets them.
 
     Raises:
-        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not, or grants more than it holds; PRECONDITION, another
-            change came first; BAD_REQUEST.
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots, or lacks one of the permissions;
+            PRECONDITION, another change came first; BAD_REQUEST.
     """
     await permitted_robot(ports, robot_id, "update")
 
@@ -107,9 +107,9 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
             caller = await identify(unit, requester.identity, now)
             robot = await _locked(unit, robot_id)
             if change.name and change.name not in (robot.full_name, robot.name):
-                refuse("name", "is not the robot's own: it does not change")
+                refuse("name", "cannot be changed, and is not the robot's own")
             if change.grant is not None and change.grant.project != robot.project_name:
-                refuse("permissions", "are of another project than the robot")
+                refuse("permissions", "name another project than the robot's own")
             days = robot.duration_days if change.duration_days is None else change.duration_days
             wanted = replace(
                 robot,
@@ -119,11 +119,11 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
                 expire_time=expire_time(robot.create_time, days),
                 permissions=robot.permissions if change.grant is None else change.grant.permissions,
             )
-            # Also where the permissions stay: who lets a disabled robot in again, or lets it live longer, gives what it
-            # holds.
+            # Checked even if the permissions stay the same: a caller that enables a robot, or extends its duration,
+            # gives it its permissions again.
             await _check_grant(unit, caller, robot.project_id, wanted.permissions)
             if wanted == robot:
-                # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+                # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
                 return robot
             check_etag(change.etag, robot)
             changed = replace(wanted, version=robot.version + 1, update_time=now)
@@ -143,11 +143,13 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
 
 
 async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chosen_secret: str) -> NewSecret:
-    """Gives a robot a new secret; the old one ends at once.
+    """Gives a robot a new secret. The old one stops working at once.
+
+    The caller must hold all permissions of the robot, because the new secret lets the caller use them.
 
     Raises:
-        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not, or the robot holds more than the caller: who has a
-            robot's secret has its permissions. BAD_REQUEST, a chosen secret that is too weak.
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots, or lacks a permission of the robot;
+            BAD_REQUEST, a chosen secret that is too weak.
     """
     await permitted_robot(ports, robot_id, "update")
     secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
@@ -200,4 +202,4 @@ async def _check_grant(unit: Unit, caller: Caller, project_id: int, permissions:
     missing = lacking(await unit.roles.held(caller, project_id), permissions)
     if missing:
         named = ", ".join(f"{permission.resource}:{permission.action}" for permission in sorted(missing)[:5])
-        raise Denied(message=f"the robot would hold more than you do: {named}")
+        raise Denied(message=f"you cannot give a robot permissions that you do not have: {named}")

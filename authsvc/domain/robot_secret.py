@@ -1,7 +1,7 @@
 """Secrets of robots.
 
-A secret that is made here is long and random, so a fast keyed hash will do: nobody guesses 190 bits, and the key keeps
-a stolen table from being checked against secrets found elsewhere. One that a person has chosen is hashed like a
+A secret that is made here is random and has 190 bits, so nobody can guess it and a fast keyed hash is safe. Without the
+key, a stolen table cannot be compared with secrets found elsewhere. A secret that a person has chosen is hashed like a
 password.
 """
 
@@ -29,7 +29,7 @@ class RobotSecrets:
     """Makes, hashes and verifies robots' secrets."""
 
     def __init__(self, key: bytes, hasher: Hasher) -> None:
-        """Takes the key of the fast hash, the same in all replicas, and the hasher of what people have chosen."""
+        """Takes the key of the fast hash, the same in all replicas, and the hasher of chosen secrets."""
         self._key = key
         self._hasher = hasher
 
@@ -37,7 +37,7 @@ class RobotSecrets:
         return "RobotSecrets()"
 
     async def make(self, chosen: str) -> tuple[str, str]:
-        """A secret and the hash to keep of it: the chosen one, or a random one where it is empty.
+        """A secret and the hash to store: of the chosen secret, or of a random one if that is empty.
 
         Raises:
             DomainError: BAD_REQUEST, a chosen secret that is too weak; OVERLOADED.
@@ -49,7 +49,7 @@ class RobotSecrets:
         return secret, _PREFIX + self._digest(secret)
 
     def is_fast(self, secret_hash: str) -> bool:
-        """Whether verifying against this hash costs nothing to speak of."""
+        """Whether this is a fast keyed hash, which takes almost no time to verify."""
         return secret_hash.startswith(_PREFIX)
 
     async def verify(self, secret_hash: str, secret: str) -> bool:
@@ -67,7 +67,7 @@ class RobotSecrets:
 
 
 def _random_secret() -> str:
-    # Harbor's clients may hold what they are given against the rule for chosen ones.
+    # The loop ends with a secret that also meets the rule for chosen ones: Harbor's clients may check it by that rule.
     while True:
         secret = "".join(secrets.choice(_ALPHABET) for _ in range(SECRET_CHARACTERS))
         if any(c.isupper() for c in secret) and any(c.islower() for c in secret) and any(c.isdigit() for c in secret):

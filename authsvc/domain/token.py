@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 MAXIMUM_SCOPES = 100
 MAXIMUM_TOKEN_BYTES = 16 * 1024
-"""What every verifier takes at most; a larger token would be refused wherever it is shown."""
+"""The longest token that verifiers accept. A longer one would be refused everywhere."""
 
 _MAXIMUM_SCOPE_CHARACTERS = 1024
-# A mount has one source. What was asked for in vain must not fill the token.
+# The refused names serve cross-repository mounts, which have one source each. A limit keeps the token small.
 _MAXIMUM_REFUSED = 20
-# "repository", or "repository(plugin)": the class is a hint that nobody needs.
+# "repository", or "repository(plugin)". The class in parentheses is ignored.
 _TYPE = re.compile(r"(?P<type>[a-z0-9]+)(?:\([a-z0-9]+\))?")
 _CATALOG = Access("registry", "catalog", frozenset({"*"}))
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked for on one resource."""
+    """The actions that a client asks for on one resource."""
 
     type: str
     name: str
@@ -54,19 +54,19 @@ class PasswordCredentials:
 
 
 def parse_scopes(texts: Sequence[str]) -> list[Scope]:
-    """Reads scopes, "repository:library/nginx:pull,push", several in one text as well, each resource once, in order.
+    """Reads scopes such as "repository:library/nginx:pull,push". One text may hold several, separated by spaces.
 
-    What is not understood asks for nothing, so nothing is granted for it: a client may ask for more than this registry
-    knows, and is to get the rest.
+    The result has each resource once, in the order of the request. A scope that cannot be parsed is ignored, because a
+    client may ask for types that this registry does not know, and still needs the rest.
 
     Raises:
-        DomainError: BAD_REQUEST; more than 100.
+        DomainError: BAD_REQUEST; more than 100 scopes.
     """
     parts = [part for text in texts for part in text.split()]
     if len(parts) > MAXIMUM_SCOPES:
         raise Invalid(
-            message=f"{MAXIMUM_SCOPES} scopes at most",
-            violations=[FieldViolation("scopes", f"{MAXIMUM_SCOPES} at most")],
+            message=f"at most {MAXIMUM_SCOPES} scopes are allowed",
+            violations=[FieldViolation("scopes", f"must have at most {MAXIMUM_SCOPES} entries")],
         )
     asked: dict[tuple[str, str], frozenset[str]] = {}
     for part in parts:
@@ -78,7 +78,8 @@ def parse_scopes(texts: Sequence[str]) -> list[Scope]:
 
 
 def _parse_scope(text: str) -> Scope | None:
-    # A name may hold colons (a host with a port): the type comes before the first one, the actions after the last.
+    # A name may contain colons, as in a host with a port. The type ends at the first colon, the actions begin after the
+    # last one.
     head, _, actions = text.rpartition(":")
     kind, colon, name = head.partition(":")
     match = _TYPE.fullmatch(kind)
@@ -95,13 +96,15 @@ async def create_registry_token(
     scopes: Sequence[Scope],
     address: str,
 ) -> SignedText[RegistryToken]:
-    """Makes a token for whoever the credentials prove, else for the bearer of the identity token, else for nobody in
-    particular. It allows what was asked for and is allowed; an empty token is an answer, too.
+    """Makes a registry token, which allows those of the scopes that the caller may use. It may allow nothing.
+
+    The caller is the account of the credentials. Without credentials it is the bearer of the identity token, and
+    without both it is anonymous.
 
     Raises:
         DomainError: UNAUTHORIZED, wrong credentials, or an account that may not log in; TOOMANYREQUESTS, OVERLOADED;
-            BAD_REQUEST, what is granted does not fit into one token.
-    """  # noqa: D205 - one sentence
+            BAD_REQUEST, the granted scopes do not fit into one token.
+    """
     caller = await _caller(ports, credentials, identity, address)
     access = await _granted(ports, caller, scopes)
     signed = ports.signer.sign(
@@ -119,10 +122,10 @@ async def create_registry_token(
 async def create_identity_token(
     ports: Ports, credentials: PasswordCredentials | None, address: str
 ) -> SignedText[IdentityToken]:
-    """Makes a token that says who calls.
+    """Makes a token that says who its bearer is.
 
     Raises:
-        DomainError: UNAUTHORIZED, wrong credentials or none; TOOMANYREQUESTS, OVERLOADED.
+        DomainError: UNAUTHORIZED, wrong or missing credentials; TOOMANYREQUESTS, OVERLOADED.
     """
     if credentials is None:
         raise Unauthenticated
@@ -161,7 +164,7 @@ async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tup
     granted: list[Access] = []
     for scope in scopes:
         if scope.type == "registry" and scope.name == "catalog":
-            # Harbor's catalog shows every project, so it is for administrators.
+            # The catalog shows the repositories of every project. So only administrators may read it, as in Harbor.
             if caller.is_administrator and "*" in scope.actions:
                 granted.append(_CATALOG)
         elif scope.type == "repository" and project_of.get(scope.name) in allowed:

@@ -1,4 +1,4 @@
-"""Local users: what they are, and how they are read. `user_change` holds what changes them."""
+"""Local users: their fields, and how to read them. `user_change` creates and changes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAXIMUM_NAME_CHARACTERS = 255
 MAXIMUM_COMMENT_CHARACTERS = 1024
 
-# Harbor's list, and the colon: HTTP Basic ends the name there, so such a user could never log in.
+# Harbor's list and the colon. HTTP Basic ends the name at the first colon, so a user with a colon could never log in.
 _NOT_IN_NAMES = frozenset(',"~#%$:')
 _EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
 
@@ -62,13 +62,13 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """What to change of a profile; None leaves as it is.
+    """What to change of a profile; None keeps the value.
 
     Attributes:
-        email: empty to have none.
+        email: the mail address; empty removes it.
         realname: for people to read.
         comment: free text.
-        etag: of the user that was read; empty to change whatever is there.
+        etag: the etag of the user that was read; empty to change any state.
 
     Raises:
         DomainError: BAD_REQUEST; a field breaks its rule.
@@ -84,37 +84,37 @@ class ProfileChange:
 
 
 def check_username(username: str) -> None:
-    """Holds a login name against the rule: 1 to 255 characters, none of `,"~#%$:`, no control characters.
+    """Checks a login name by its rule: 1 to 255 characters, none of `,"~#%$:`, no control characters.
 
     Raises:
         DomainError: BAD_REQUEST.
     """
     if not 1 <= len(username) <= MAXIMUM_NAME_CHARACTERS:
-        refuse("username", f"has 1 to {MAXIMUM_NAME_CHARACTERS} characters")
+        refuse("username", f"must have 1 to {MAXIMUM_NAME_CHARACTERS} characters")
     if username != username.strip() or any(
         character in _NOT_IN_NAMES or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         for character in username
     ):
         forbidden = "".join(sorted(_NOT_IN_NAMES))
-        refuse("username", f"has none of {forbidden}, no control characters, and no space at its ends")
+        refuse("username", f"must not contain {forbidden} or control characters, or begin or end with a space")
 
 
 def check_profile(email: str, realname: str, comment: str) -> None:
-    """Holds the fields of a profile against their rules; empty is right for each.
+    """Checks the fields of a profile by their rules. Each may be empty.
 
     Raises:
         DomainError: BAD_REQUEST.
     """
     if email and (len(email) > MAXIMUM_NAME_CHARACTERS or not _EMAIL.fullmatch(email) or not email.isprintable()):
-        refuse("email", "is no mail address")
+        refuse("email", "is not a mail address")
     if len(realname) > MAXIMUM_NAME_CHARACTERS or "\0" in realname:
-        refuse("realname", f"has {MAXIMUM_NAME_CHARACTERS} characters at most")
+        refuse("realname", f"must have at most {MAXIMUM_NAME_CHARACTERS} characters")
     if len(comment) > MAXIMUM_COMMENT_CHARACTERS or "\0" in comment:
-        refuse("comment", f"has {MAXIMUM_COMMENT_CHARACTERS} characters at most")
+        refuse("comment", f"must have at most {MAXIMUM_COMMENT_CHARACTERS} characters")
 
 
 async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
-    """Reads a user: itself, or any for an administrator.
+    """Reads a user. Users may read themselves, administrators any user.
 
     Raises:
         DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED.
@@ -126,7 +126,7 @@ async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
 
 
 async def get_current(ports: Ports, identity: Identity) -> User:
-    """Reads the user who calls. A robot appears as a user with the robot's id and full name, as in Harbor.
+    """Reads the calling user. A robot appears as a user with the robot's id and full name, as in Harbor.
 
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
@@ -152,7 +152,7 @@ async def get_current(ports: Ports, identity: Identity) -> User:
 
 
 async def list_users(ports: Ports, request: ListRequest) -> Page[User]:
-    """Lists users, by name unless `sort` says otherwise.
+    """Lists users, by default in the order of their names.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -174,7 +174,7 @@ async def existing_user(unit: Unit, user_id: int) -> User:
 
 
 def check_self(caller: Caller, user_id: int) -> None:
-    """Lets a user at itself, and administrators at all.
+    """Checks that the caller is this user or an administrator.
 
     Raises:
         DomainError: FORBIDDEN.
@@ -184,5 +184,5 @@ def check_self(caller: Caller, user_id: int) -> None:
 
 
 def refuse(name: str, description: str) -> NoReturn:
-    """Refuses a request for what is wrong with one of its fields."""
+    """Refuses a request because of one of its fields."""
     raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])

@@ -1,4 +1,4 @@
-"""What creates, changes and deletes local users."""
+"""Creates, changes and deletes local users."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
     """Creates a user. A repeat with the same idempotency key answers with the user that the first call created.
 
     Raises:
-        DomainError: BAD_REQUEST, a name that robots have; CONFLICT, the name or the mail address is taken,
-            or the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
+        DomainError: BAD_REQUEST, the name has the prefix of robots; CONFLICT, the name or the mail address is taken, or
+            the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
     """
     if new.username.startswith(ports.rules.robot_name_prefix):
-        refuse("username", f"begins with {ports.rules.robot_name_prefix}, as the names of robots do")
-    # Before the unit begins: nobody else could write while this one hashes.
+        refuse("username", f"must not begin with {ports.rules.robot_name_prefix}, the prefix of robot names")
+    # Before the unit begins: on SQLite, an open unit blocks all other writers while this hashes.
     password_hash = await ports.hasher.hash(new.password)
 
     async def work() -> User | FirstCall:
@@ -65,7 +65,7 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
     made = await ports.store.repeat(work)
     if isinstance(made, User):
         return made
-    # After the unit has ended, for the same reason.
+    # The password is verified after the unit has ended, for the same reason.
     if not await ports.hasher.verify(made.secret_hash, new.password):
         raise used_for_another_request()
     async with ports.store.read() as unit:
@@ -76,7 +76,7 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
 
 
 async def update_user(ports: Ports, requester: Requester, user_id: int, change: ProfileChange) -> User:
-    """Changes a profile: one's own, or any for an administrator.
+    """Changes a profile. Users may change their own, administrators any.
 
     Raises:
         DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED; PRECONDITION, another change came first; CONFLICT, the mail
@@ -101,10 +101,10 @@ async def update_user(ports: Ports, requester: Requester, user_id: int, change: 
 
 
 async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disabled: bool, etag: str = "") -> User:
-    """Lets a user in or keeps it out.
+    """Disables or enables a user.
 
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator, or the caller itself, or another change
+        DomainError: USER_UNKNOWN; PRECONDITION, the user is the last administrator or the caller, or another change
             came first.
     """
 
@@ -129,7 +129,7 @@ async def set_administrator(
     """Gives or takes the right of a system administrator.
 
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, it is the last administrator, or another change came first.
+        DomainError: USER_UNKNOWN; PRECONDITION, the user is the last administrator, or another change came first.
     """
 
     async def work() -> User:
@@ -148,11 +148,11 @@ async def set_administrator(
 async def change_password(
     ports: Ports, requester: Requester, user_id: int, old_password: str, new_password: str
 ) -> None:
-    """Changes a password: the user's own with the old one, another user's as an administrator without.
+    """Changes a password. Users must give their old one; administrators need not, for the password of another user.
 
     Raises:
-        DomainError: BAD_REQUEST, the new one breaks the rule or is the old one; FORBIDDEN, the old one is wrong, or
-            the caller may not; USER_UNKNOWN; TOOMANYREQUESTS as a log-in.
+        DomainError: BAD_REQUEST, the new password breaks the rule or is the old one; FORBIDDEN, the old one is wrong,
+            or the caller is neither this user nor an administrator; USER_UNKNOWN; TOOMANYREQUESTS, OVERLOADED.
     """
     check_new_password(new_password, "new_password")
     async with ports.store.read() as unit:
@@ -160,7 +160,7 @@ async def change_password(
         check_self(caller, user_id)
         await existing_user(unit, user_id)
     if caller.user_id == user_id:
-        # Whoever holds a token for five minutes must not be able to keep the account for good.
+        # Without this check, somebody who has stolen an identity token could take over the account for good.
         if not await ports.login.confirms(caller, old_password):
             raise Denied(message="the old password is wrong")
         if new_password == old_password:
@@ -181,10 +181,10 @@ async def change_password(
 
 
 async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
-    """Deletes a user and its memberships. Its projects stay, without an owner; its name may be given again.
+    """Deletes a user and its memberships. Its projects stay, without an owner. A new user may have its name.
 
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, it is the caller itself or the last administrator.
+        DomainError: USER_UNKNOWN; PRECONDITION, the user is the caller or the last administrator.
     """
 
     async def work() -> None:
@@ -206,9 +206,9 @@ async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
 async def _update(
     unit: UnitOfWork, requester: Requester, now: datetime, kind: ChangeKind, user: User, wanted: User, etag: str
 ) -> User:
-    """Writes and commits a change of a locked user, if it is one."""
+    """Writes and commits a change of a locked user. Does nothing if nothing would change."""
     if wanted == user:
-        # Before the etag is looked at: it is the old one where a caller repeats what has been done already.
+        # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
         return user
     check_etag(etag, user)
     changed = replace(wanted, version=user.version + 1, update_time=now)
@@ -221,7 +221,7 @@ async def _update(
 
 
 async def _keep_an_administrator(unit: UnitOfWork, user_id: int) -> None:
-    # Locked, because two administrators may be about to take each other's right at this moment.
+    # The rows are locked. Otherwise two administrators could disable each other at the same moment, and none is left.
     if await unit.users.lock_administrators() == [user_id]:
         raise Precondition(message="this is the last administrator")
 

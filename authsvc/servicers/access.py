@@ -1,4 +1,4 @@
-"""What the caller may do: for the services that ask over gRPC, and for authsvc's own interceptor."""
+"""Access checks: for the services that ask over gRPC, and for authsvc's own interceptor."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class StoreChecker:
-    """The `svckit.access.call.AccessChecker` of authsvc, which asks its own store."""
+    """The `svckit.access.call.AccessChecker` of authsvc, which reads its own store."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
@@ -55,7 +55,11 @@ class StoreChecker:
         )
 
     async def resolve_project(self, call: Call, project: ProjectKey) -> ResolvedProject:
-        """The project, whether or not anybody may see it. Raises DomainError: PROJECT_UNKNOWN."""
+        """Finds a project without a check of the caller.
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN.
+        """
         found = await look_up_project(self._ports, project.id, project.name)
         return ResolvedProject(found.id, found.name)
 
@@ -63,12 +67,11 @@ class StoreChecker:
 class AccessServicer(AccessServiceServicer):
     """Serves `roadstead.auth.v1.AccessService`.
 
-    A registry token says for itself what it allows, repository by repository, so nothing more is allowed to its bearer
-    here.
+    A registry token lists the repositories and actions that it allows. So these methods allow nothing to its bearer.
     """
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
@@ -122,6 +125,6 @@ def _project(reference: ProjectRef) -> tuple[int | None, str | None]:
         case "name":
             return None, reference.name
     raise Invalid(
-        message="a project is named by its id or its name",
-        violations=[FieldViolation("project", "the id or the name of a project")],
+        message="a project must be given by its id or its name",
+        violations=[FieldViolation("project", "must have an id or a name")],
     )

@@ -1,4 +1,4 @@
-"""What authsvc counts."""
+"""The metrics of authsvc."""
 
 from typing import Literal
 
@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry, Counter
 
 
 class Counters:
-    """Log-ins and tokens."""
+    """Counts log-ins and tokens."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Registers them."""
+        """Registers the counters. Each label starts at 0, so that rates are right from the first event."""
         self._logins = Counter("authsvc_logins", "Log-ins by how they ended", ("result",), registry=registry)
         self._tokens = Counter("authsvc_tokens_issued", "Tokens that were signed", ("kind",), registry=registry)
         for result in ("ok", "failed"):

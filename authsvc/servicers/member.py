@@ -25,7 +25,7 @@ class MemberServicer(MemberServiceServicer):
     """Serves `roadstead.auth.v1.MemberService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def CreateMember(self, request: pb.CreateMemberRequest, context: Context) -> pb.CreateMemberResponse:

@@ -25,7 +25,7 @@ class ProjectServicer(ProjectServiceServicer):
     """Serves `roadstead.auth.v1.ProjectService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> pb.CreateProjectResponse:

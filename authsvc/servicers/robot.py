@@ -34,7 +34,7 @@ _ROBOT = "robot"
 
 
 class CallRobotAccess:
-    """`domain.ports.RobotAccess` by the call that is being served: what the interceptor wants checked under `row`."""
+    """`domain.ports.RobotAccess` for the current call. It makes the checks that an access rule `row` asks for."""
 
     def require_identity(self) -> None:
         """See the port."""
@@ -57,7 +57,7 @@ class RobotServicer(RobotServiceServicer):
     """Serves `roadstead.auth.v1.RobotService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def CreateRobot(self, request: pb.CreateRobotRequest, context: Context) -> pb.CreateRobotResponse:

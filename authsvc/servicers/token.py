@@ -26,7 +26,7 @@ class TokenServicer(TokenServiceServicer):
     """Serves `roadstead.auth.v1.TokenService`."""
 
     def __init__(self, ports: Ports, trust: TrustBundle, counters: Counters, *, token_service: str) -> None:
-        """Takes what the domain needs, whose keys to show, what counts tokens, and the name of the token service."""
+        """Takes the domain's ports, the keys to publish, the counters, and the name of the token service."""
         self._ports = ports
         self._trust = trust
         self._counters = counters

@@ -27,7 +27,7 @@ class UserServicer(UserServiceServicer):
     """Serves `roadstead.auth.v1.UserService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.CreateUserResponse:

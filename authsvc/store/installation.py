@@ -1,4 +1,4 @@
-"""The first start."""
+"""The row of the first start, and the first rows of other tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-_ONLY = 1
+_ROW_ID = 1
 _FIRST_ID = 1
 
 
@@ -37,7 +37,7 @@ class SqlInstallation:
     async def add(self, robot_secret_key: bytes, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(
-            insert(installation).values(id=_ONLY, robot_secret_key=robot_secret_key, create_time=now)
+            insert(installation).values(id=_ROW_ID, robot_secret_key=robot_secret_key, create_time=now)
         )
 
     async def add_first_user(self, username: str, password_hash: str, now: datetime) -> int:
@@ -57,7 +57,7 @@ class SqlInstallation:
                 update_time=now,
             )
         )
-        await self._number_after_first(user)
+        await self._advance_sequence(user)
         return _FIRST_ID
 
     async def add_first_project(self, name: str, owner_id: int, storage_limit_bytes: int, now: datetime) -> int:
@@ -74,11 +74,12 @@ class SqlInstallation:
                 update_time=now,
             )
         )
-        await self._number_after_first(project)
+        await self._advance_sequence(project)
         return _FIRST_ID
 
-    async def _number_after_first(self, table: Table) -> None:
-        # PostgreSQL does not notice an id that was given by hand, and would give it again. SQLite does.
+    async def _advance_sequence(self, table: Table) -> None:
+        # PostgreSQL's sequence does not know about ids in INSERT statements. Without this, the next row would get the
+        # same id. SQLite needs nothing.
         if self._conn.dialect.name == "postgresql":
             sequence = func.pg_get_serial_sequence(f'"{table.name}"', "id")
             await self._conn.execute(select(func.setval(sequence, _FIRST_ID)))

@@ -146,7 +146,7 @@ class SqlProjects:
 
 
 def _visible_to(caller: Caller) -> Select[Any]:
-    """All projects that a caller may know of."""
+    """All projects that the caller may see."""
     if caller.is_administrator:
         return _ALL
     ways: list[ColumnElement[bool]] = [project.c.public.is_(True)]

@@ -1,4 +1,4 @@
-"""Roles, what they allow, and who holds what by them."""
+"""Roles, their permissions, and what callers may do by them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ _OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(
     role_permission.c.role_id == bindparam("role_id")
 )
 _REPOSITORY = "repository"
-# What a role or a robot that allows anything allows is found as well, by these names.
 _ANY = ANYTHING.resource
-# Callers of one standing, as (kind, whether an administrator), differ by this alone. So a statement is built once for
-# all of them: that takes longer than to run it.
+# The statements for callers of one type differ only in this parameter. A caller's type is its kind, and whether it is
+# an administrator. So each statement is built once and cached, because to build one takes longer than to run it.
 _CALLER_ID = bindparam("caller_id", type_=BigInteger)
 
 
@@ -63,7 +62,7 @@ class SqlRoles:
         self, caller: Caller, project_id: int | None, project_name: str | None, permission: Permission
     ) -> FoundProject | None:
         """See the port."""
-        query = _in_project(_standing(caller), permission, by_name=project_id is None)
+        query = _in_project(_caller_type(caller), permission, by_name=project_id is None)
         values = {"caller_id": caller.id, "project_id": project_id, "project_name": project_name}
         row = (await self._conn.execute(query, values)).one_or_none()
         if row is None:
@@ -90,7 +89,7 @@ class SqlRoles:
 
     async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
         """See the port."""
-        query = select(project.c.id).where(_holds(_standing(caller), permission))
+        query = select(project.c.id).where(_is_allowed(_caller_type(caller), permission))
         return frozenset((await self._conn.scalars(query, {"caller_id": caller.id})).all())
 
     async def repository_actions(
@@ -99,7 +98,7 @@ class SqlRoles:
         """See the port."""
         values = {"caller_id": caller.id, "project_names": sorted(project_names)}
         found: dict[str, tuple[int, frozenset[str]]] = {}
-        for row in await self._conn.execute(_repository_actions(_standing(caller)), values):
+        for row in await self._conn.execute(_repository_actions(_caller_type(caller)), values):
             actions = frozenset(action for action in REPOSITORY_ACTIONS if row._mapping[action])  # noqa: SLF001 - SQLAlchemy's public name for it
             if actions:
                 found[row.name] = (row.id, actions)
@@ -107,30 +106,33 @@ class SqlRoles:
 
 
 def _is(columns: Any, permission: Permission) -> ColumnElement[bool]:
-    """Whether a row of permissions is this one, or the one that holds all."""
+    """Whether a row of permissions is this permission, or the one that includes all."""
     return or_(
         and_(columns.resource == permission.resource, columns.action == permission.action),
         and_(columns.resource == _ANY, columns.action == _ANY),
     )
 
 
-def _standing(caller: Caller) -> tuple[str, bool]:
+def _caller_type(caller: Caller) -> tuple[str, bool]:
     return caller.kind, caller.is_administrator
 
 
 @lru_cache(maxsize=512)
-def _in_project(standing: tuple[str, bool], permission: Permission, *, by_name: bool) -> Select[Any]:
+def _in_project(caller_type: tuple[str, bool], permission: Permission, *, by_name: bool) -> Select[Any]:
     named = project.c.name == bindparam("project_name") if by_name else project.c.id == bindparam("project_id")
     return select(
-        project.c.id, project.c.name, _sees(standing).label("visible"), _holds(standing, permission).label("allowed")
+        project.c.id,
+        project.c.name,
+        _is_visible(caller_type).label("visible"),
+        _is_allowed(caller_type, permission).label("allowed"),
     ).where(named)
 
 
 @lru_cache(maxsize=8)
-def _repository_actions(standing: tuple[str, bool]) -> Select[Any]:
-    columns = [_holds(standing, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
+def _repository_actions(caller_type: tuple[str, bool]) -> Select[Any]:
+    columns = [_is_allowed(caller_type, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
     return select(project.c.id, project.c.name, *columns).where(
-        project.c.name.in_(bindparam("project_names", expanding=True)), _sees(standing)
+        project.c.name.in_(bindparam("project_names", expanding=True)), _is_visible(caller_type)
     )
 
 
@@ -147,15 +149,15 @@ def _role_applies(kind: str) -> ColumnElement[bool]:
                 member.c.user_id == _CALLER_ID,
                 member.c.role_id == role_permission.c.role_id,
             )
-            # Said, because SQLAlchemy finds out by itself for one level only, and would look at all projects otherwise.
+            # SQLAlchemy correlates only one level by itself. Without this line, the query would read all projects.
             .correlate(project, role_permission)
         )
     return or_(*ways)
 
 
-def _holds(standing: tuple[str, bool], permission: Permission) -> ColumnElement[bool]:
+def _is_allowed(caller_type: tuple[str, bool], permission: Permission) -> ColumnElement[bool]:
     """Whether the caller holds a permission in a row's project."""
-    kind, is_administrator = standing
+    kind, is_administrator = caller_type
     if is_administrator:
         return exists().where(
             role_permission.c.role_id == SYSTEM_ADMINISTRATOR_ROLE, _is(role_permission.c, permission)
@@ -172,14 +174,16 @@ def _holds(standing: tuple[str, bool], permission: Permission) -> ColumnElement[
     return or_(by_role, by_itself)
 
 
-def _sees(standing: tuple[str, bool]) -> ColumnElement[bool]:
-    """Whether the caller may know of a row's project."""
-    kind, is_administrator = standing
+def _is_visible(caller_type: tuple[str, bool]) -> ColumnElement[bool]:
+    """Whether the caller may see a row's project."""
+    kind, is_administrator = caller_type
     if is_administrator:
         return true()
-    mine: ColumnElement[bool] = false()
+    involved: ColumnElement[bool] = false()
     if kind == "user":
-        mine = exists().where(member.c.project_id == project.c.id, member.c.user_id == _CALLER_ID)
+        involved = exists().where(member.c.project_id == project.c.id, member.c.user_id == _CALLER_ID)
     elif kind == "robot":
-        mine = exists().where(robot_permission.c.robot_id == _CALLER_ID, robot_permission.c.project_id == project.c.id)
-    return or_(project.c.public.is_(True), mine)
+        involved = exists().where(
+            robot_permission.c.robot_id == _CALLER_ID, robot_permission.c.project_id == project.c.id
+        )
+    return or_(project.c.public.is_(True), involved)

@@ -1,10 +1,9 @@
 """The tables of authsvc.
 
-`store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of
-their own.
+`store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
-Rows are locked in one order by every write: installation, idempotency, user (by id), project, member, robot; the change
-log last.
+Every write locks rows in the same order, so that writes cannot deadlock: installation, idempotency, user (by id),
+project, member, robot, and the change log last.
 """
 
 from sqlalchemy import (
@@ -38,9 +37,9 @@ Word = String(64)
 installation = Table(
     "installation",
     metadata,
-    # There is one row, once the first start has ended.
+    # The table has one row once the first start has ended.
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    # The key of the fast hash of robots' secrets. A secret itself.
+    # The key of the fast hash of robots' secrets. It must be kept secret.
     Column("robot_secret_key", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
@@ -51,7 +50,7 @@ user = Table(
     metadata,
     Column("id", BigIntKey, primary_key=True),
     Column("username", ByteOrdered, nullable=False, unique=True),
-    # Null where unknown, so that any number of users may have none.
+    # NULL if unknown, because a unique column allows any number of NULLs.
     Column("email", Text, nullable=True, unique=True),
     Column("realname", Text, nullable=False),
     Column("comment", Text, nullable=False),
@@ -59,12 +58,12 @@ user = Table(
     Column("password_hash", Text, nullable=False),
     Column("is_administrator", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
-    # Grows with every change: etags are made of it.
+    # Grows with every change. Etags are made from it.
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Index("ix_user_create_time_id", "create_time", "id"),
-    # An id that is gone is gone: tokens and logs still name it.
+    # The id of a deleted row is never used again, because tokens and logs may still name it.
     sqlite_autoincrement=True,
 )
 
@@ -73,7 +72,7 @@ project = Table(
     metadata,
     Column("id", BigIntKey, primary_key=True),
     Column("name", ByteOrdered, nullable=False, unique=True),
-    # Null once the owner has been deleted.
+    # NULL once the owner has been deleted.
     Column("owner_id", BigInteger, ForeignKey("user.id", ondelete="SET NULL"), nullable=True, index=True),
     Column("public", Boolean, nullable=False),
     # -1: no limit.
@@ -101,7 +100,7 @@ role = Table(
     Column("name", Word, nullable=False, unique=True),
     # Whether a member can have it.
     Column("is_assignable", Boolean, nullable=False),
-    # The strongest has the smallest.
+    # The strongest role has the smallest rank.
     Column("rank", BigInteger, nullable=False),
 )
 
@@ -139,10 +138,10 @@ robot = Table(
     # -1: for ever.
     Column("duration_days", BigInteger, nullable=False),
     Column("expire_time", UtcDateTime, nullable=True),
-    # "hmac-sha256$…" of a secret that was made here, argon2id of one that a person has chosen.
+    # "hmac-sha256$…" for a random secret, argon2id for a secret that a person has chosen.
     Column("secret_hash", Text, nullable=False),
     Column("creator_kind", Word, nullable=False),
-    # A user or a robot, which may be gone.
+    # A user or a robot, which may have been deleted since.
     Column("creator_id", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),

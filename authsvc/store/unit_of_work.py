@@ -74,7 +74,7 @@ class SqlUnitOfWork(SqlUnit):
 
     @property
     def idempotency(self) -> SqlIdempotency:
-        """What first calls with an idempotency key have made."""
+        """The results of first calls with an idempotency key."""
         return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
 
     def record(self, change: Change) -> None:
@@ -97,7 +97,7 @@ class SqlStore:
 
         Args:
             database: with its tables.
-            robot_name_prefix: what the full names of robots begin with; it is in no row.
+            robot_name_prefix: the prefix of the robots' full names. It is not stored in their rows.
             idempotency_key_seconds: how long an idempotency key is remembered.
         """
         self._database = database
@@ -117,5 +117,5 @@ class SqlStore:
             yield SqlUnitOfWork(conn, self._robot_name_prefix, self._idempotency_key_seconds)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """See `domain.ports.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
+        """See `domain.ports.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""
         return await retry_conflicts(work)

@@ -129,7 +129,7 @@ class SqlUsers:
             "disabled": changed.disabled,
         }
         try:
-            # In a savepoint, because PostgreSQL would refuse everything that comes after the error.
+            # In a savepoint: after an error, PostgreSQL refuses all further statements of a transaction without one.
             async with self._conn.begin_nested():
                 await self._write(changed, values)
         except IntegrityError:

@@ -191,7 +191,7 @@ async def test_a_robots_answer_stays_what_it_was_when_the_robot_changes(alice: C
 async def test_a_random_secret_cannot_be_repeated_and_is_refused_beside_a_key(alice: Caller) -> None:
     pull = permission_group("team", "repository:pull")
     request = robot_service_pb2.CreateRobotRequest(name="ci", duration_days=7, permissions=[pull], idempotency_key="k")
-    with pytest.raises(Invalid, match="could not be given a second time") as refused:
+    with pytest.raises(Invalid, match="a repeat could not return it") as refused:
         await alice.robots.CreateRobot(request)
     assert [violation.field for violation in refused.value.violations] == ["secret"]
     request.secret = SECRET

@@ -33,7 +33,7 @@ class SlowHasher:
         self.work.append("verify")
         return password_hash == f"hash of {password}"
 
-    async def verify_nobody(self, password: str) -> None:
+    async def verify_dummy(self, password: str) -> None:
         self.work.append("verify")
 
 

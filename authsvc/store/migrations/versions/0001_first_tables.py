@@ -1,4 +1,4 @@
-"""The first tables: who there is, what they may do, and where."""
+"""The first tables: users, projects, members, robots and roles."""
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -12,7 +12,7 @@ BYTE_ORDERED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade(op: Operations) -> None:
-    """Makes them."""
+    """Creates the tables."""
     op.create_table(
         "installation",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""Harbor's roles and what they allow, as rows, so that roles of one's own can come beside them."""
+"""Harbor's roles and their permissions. They are rows, so that a later release can add custom roles."""
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -6,8 +6,8 @@ from alembic.operations import Operations
 revision = "0002"
 down_revision = "0001"
 
-# id, name, whether a member can have it, rank. The ids are Harbor's; 0 is what anybody may do in a public project, 100
-# what a system administrator may do anywhere.
+# id, name, whether a member can have it, rank. The ids are Harbor's. Role 0 is what anybody may do in a public project,
+# role 100 what a system administrator may do anywhere.
 ROLES = (
     (1, "projectAdmin", True, 10),
     (4, "maintainer", True, 20),
@@ -59,7 +59,7 @@ TABLE = (
 
 
 def upgrade(op: Operations) -> None:
-    """Writes them."""
+    """Writes the roles and their permissions."""
     role = sa.table(
         "role",
         sa.column("id", sa.BigInteger),

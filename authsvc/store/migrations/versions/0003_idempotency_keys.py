@@ -1,8 +1,8 @@
-"""Idempotency keys in place of request ids.
+"""Replaces request ids by idempotency keys.
 
-What `request` remembers is not taken over: it holds the callers' keys in clear and no hash of their requests, and each
-row counts for a day only. A create that is repeated across the upgrade is a create of its own, which the unique names
-of users, projects and members refuse.
+The rows of `request` are dropped: they hold the callers' keys in clear text and no hash of the requests, and each is
+valid for one day only. A create that is repeated after the upgrade counts as a new create. The unique names of users,
+projects and members refuse it.
 """
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ down_revision = "0002"
 
 
 def upgrade(op: Operations) -> None:
-    """Drops the one, makes the other."""
+    """Drops the table `request` and creates `idempotency`."""
     op.drop_table("request")
     op.create_table(
         "idempotency",

@@ -1,4 +1,4 @@
-"""Versions of users, members and robots, from which their etags are made."""
+"""Adds a version to users, members and robots. Their etags are made from it."""
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -8,6 +8,6 @@ down_revision = "0003"
 
 
 def upgrade(op: Operations) -> None:
-    """Adds them. What is there has its first version."""
+    """Adds the columns. Existing rows get version 1."""
     for table in ("user", "member", "robot"):
         op.add_column(table, sa.Column("version", sa.BigInteger(), nullable=False, server_default=sa.text("1")))

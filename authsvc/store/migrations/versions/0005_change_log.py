@@ -1,4 +1,4 @@
-"""The change log. It begins empty: nobody has recorded who made what there is."""
+"""The change log. It starts empty, because it is not known who made the existing rows."""
 
 import uuid
 
@@ -12,7 +12,7 @@ down_revision = "0004"
 
 
 def upgrade(op: Operations) -> None:
-    """Makes its tables, and its first epoch."""
+    """Creates its tables and its first epoch."""
     op.create_table(
         "change",
         sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
