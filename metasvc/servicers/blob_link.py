@@ -9,8 +9,8 @@ from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
 from svckit.access.call import current_call
-from svckit.convert import authorized_project, to_digest, to_repository_name
-from svckit.errors import DomainError, NotFound
+from svckit.convert import authorized_project, held, to_digest, to_repository_name
+from svckit.errors import NotFound
 from svckit.tokens import Grant
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         self._signer = signer
 
     async def LinkBlob(self, request: pb.LinkBlobRequest, context: Context) -> pb.LinkBlobResponse:
-        receipt = current_call().receipt
-        if receipt is None:
-            raise DomainError("INTERNAL", "LinkBlob reached its servicer without a receipt")
+        receipt = held(current_call().receipt)
         if request.repository != receipt.repository:
             raise NotFound("NAME_UNKNOWN", "the receipt is for another repository")
         finished = FinishedBlob(

@@ -6,11 +6,12 @@ gateway read it.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from svckit.rpc.follow import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -22,7 +23,8 @@ REASON_KEY = "x-roadstead-reason"
 DISK_FULL = "disk full"
 
 _Response = health_pb2.HealthCheckResponse
-# A load balancer watches for as long as it lives; this many are far more than there are balancers.
+# A load balancer watches for as long as it lives; this many are far more than there are balancers. A limit of its own:
+# the contract is gRPC's and says nothing of long streams, and a server full of those must still tell its health.
 _MAXIMUM_WATCHES = 100
 
 
@@ -40,13 +42,13 @@ class Health(health_pb2_grpc.HealthServicer):
         self._ending = False
         self._away: tuple[str, ...] = ()
         self._is_full = False
-        self._changed = asyncio.Event()
+        self._changed = Notifier()
         self._watches = 0
 
     def set_serving(self, *, serving: bool) -> None:
         """Says so from now on, and to who watches."""
         self._serving = serving and not self._ending
-        self._tell()
+        self._changed.notify()
 
     def set_condition(self, *, away: tuple[str, ...], is_full: bool) -> None:
         """Says what the server lacks.
@@ -57,7 +59,7 @@ class Health(health_pb2_grpc.HealthServicer):
         """
         if (away, is_full) != (self._away, self._is_full):
             self._away, self._is_full = away, is_full
-            self._tell()
+            self._changed.notify()
 
     @property
     def reason(self) -> str:
@@ -95,7 +97,7 @@ class Health(health_pb2_grpc.HealthServicer):
         try:
             told = None
             while True:
-                changed, status = self._changed, self._status(request.service)
+                changed, status = self._changed.next(), self._status(request.service)
                 if status != told:
                     yield _Response(status=status)
                     told = status
@@ -109,7 +111,3 @@ class Health(health_pb2_grpc.HealthServicer):
         if service not in self._services:
             return _Response.SERVICE_UNKNOWN
         return _Response.SERVING if self._serving and not self._away else _Response.NOT_SERVING
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
