@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,9 @@ from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
+
+# A file that is made every second would keep an idle machine's disk from resting. In between, the rights are asked for.
+_WRITE_EVERY_SECONDS = 30.0
 
 
 class FileStore:
@@ -35,6 +39,7 @@ class FileStore:
         self.blobs = FileBlobs(layout, reading, metrics)
         self.admin = FileBlobAdmin(layout, writing, self.uploads)
         self._layout = layout
+        self._wrote_time = float("-inf")
         self._pools = (reading, writing)
 
     @classmethod
@@ -65,6 +70,10 @@ class FileStore:
         """
         if self._layout.read_store_id() != self.id:
             raise OSError(errno.ESTALE, "the folder holds another store")
+        if not os.access(self._layout.uploads, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, "no file can be made in the folder")
+        if time.monotonic() - self._wrote_time < _WRITE_EVERY_SECONDS:
+            return
         # Beside the sessions, whose names it does not have.
         probe = self._layout.uploads / f".examined-{os.getpid()}"
         try:
@@ -73,6 +82,8 @@ class FileStore:
         except OSError as error:
             if error.errno not in FULL:
                 raise
+        else:
+            self._wrote_time = time.monotonic()
 
     def close(self) -> None:
         """Let what has begun come to its end. Nothing may be asked of the store after it."""

@@ -246,6 +246,17 @@ def test_a_folder_that_holds_another_store_is_no_store_of_ours(disk: Disk) -> No
         disk.store.examine()
 
 
+def test_a_folder_that_takes_no_files_is_noticed_between_two_writes(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.store.examine()
+    # As on a file system that has become read-only: root may do everything else.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(OSError, match="no file can be made"):
+        disk.store.examine()
+
+
 def test_a_full_disk_does_not_look_like_a_store_that_is_away(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "open", _no_space)
 
