@@ -1,4 +1,4 @@
-"""gRPC between the services: servers that hold every call to its rule, channels that carry the caller along."""
+"""gRPC between the services: servers that check every call against its rule, channels that pass on the caller."""
 
 from svckit.rpc.channel import RpcChannel, open_channel
 from svckit.rpc.follow import FollowedPage, Notifier, follow

@@ -1,4 +1,4 @@
-"""Where servers listen and channels lead: `unix:/path`, or `host:port`."""
+"""Addresses of servers and channels: `unix:/path` or `host:port`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Self
 
 from svckit.errors.start import StartError
 
-# sun_path is 108 bytes with its closing NUL (unix(7)); gRPC refuses longer ones with a text that does not say so.
+# sun_path has 108 bytes, including its closing NUL (unix(7)). gRPC refuses longer paths with a text that does not say
+# so.
 MAXIMUM_SOCKET_PATH_BYTES = 107
 
 _UNIX = "unix:"
@@ -17,7 +18,7 @@ _MAXIMUM_PORT = 65535
 
 
 class AddressError(StartError, ValueError):
-    """An address that cannot be meant. A ValueError as well, which is what settings are refused by."""
+    """An address is malformed. It is a ValueError as well, so that pydantic reports it as a wrong setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class UnixAddress:
     """A unix socket.
 
     Attributes:
-        path: absolute, 107 bytes at most.
+        path: an absolute path of 107 bytes at most.
     """
 
     path: Path
@@ -39,8 +40,8 @@ class TcpAddress:
     """A TCP port.
 
     Attributes:
-        host: a name or an address, an IPv6 one without its brackets.
-        port: 0 lets the system choose.
+        host: a name or an address; an IPv6 address without brackets.
+        port: the port; 0 lets the system choose.
     """
 
     host: str
@@ -48,13 +49,13 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is reached from this machine only."""
+        """Whether it can be reached from this machine only."""
         if self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
-            # A name may lead anywhere, tomorrow if not today.
+            # The address of a name may change at any time.
             return False
 
     def with_port(self, port: int) -> Self:
@@ -72,7 +73,7 @@ def parse_address(text: str) -> Address:
     """Reads an address.
 
     Raises:
-        AddressError: if it is neither `unix:/absolute/path` of 107 bytes at most nor `host:port`.
+        AddressError: the text is neither `unix:/absolute/path` of 107 bytes at most nor `host:port`.
     """
     if text.startswith(_UNIX):
         return _unix(text)

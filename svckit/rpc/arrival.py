@@ -1,4 +1,4 @@
-"""What a call brings along in its metadata, and the `Call` made of it."""
+"""Reads the metadata of an arriving call, and makes the `Call` from it."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ TRACEPARENT: Final = "traceparent"
 ACTING_TOKEN: Final = "x-roadstead-acting"  # noqa: S105 - likewise
 CLIENT_ADDRESS: Final = "x-roadstead-client-address"
 
-# Who is believed about the client's address: the gateway, which sees the client, and the services that pass on calls.
-# The others call for nobody, so an address that one of them states has been made up.
+# The services that may state the client's address: the gateway, which sees the client, and the services that pass on
+# calls. Other services never call for a client, so an address that they state is not used.
 _STATES_CLIENT_ADDRESS: Final = frozenset(row.name for row in TABLE if row.passes_calls_on)
-# It goes into logs and change logs.
+# The address goes into logs and change logs, so it must be short and printable.
 _CLIENT_ADDRESS = re.compile(r"[\x21-\x7e]{1,64}")
-# It goes into logs and on to other services, so a caller's own must be short and plain.
+# The id goes into logs and to other services, so an id from a caller must be short and printable.
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Presented(NamedTuple):
-    """What a call says about who sends it, as it came: nothing of it counts before it has been verified.
+    """The claims of a call about its caller, as they arrived. They must be verified before they are used.
 
     Attributes:
-        authorization: the value of `authorization`; None without one, as for the others.
-        service_token: says which service passes the call on.
-        acting_token: says which service acts for itself; it comes alone.
-        client_address: what that service says of the client.
-        peer: the address that the connection comes from, as gRPC writes it.
+        authorization: the value of `authorization`; None without one. The next three are None if missing, too.
+        service_token: names the service that passes the call on.
+        acting_token: names the service that acts for itself. It must be the only token.
+        client_address: the client's address, as the calling service states it.
+        peer: the address of the connection, as gRPC writes it.
     """
 
     authorization: str | None
@@ -62,12 +62,12 @@ class Arrivals:
     __slots__ = ("_authenticator", "_checker")
 
     def __init__(self, authenticator: Authenticator, checker: AccessChecker) -> None:
-        """Takes who says who calls, and who says what they may."""
+        """Takes the authenticator, and the checker for permissions."""
         self._authenticator = authenticator
         self._checker = checker
 
     def receive(self, method: str, gate: Gate, context: grpc.aio.ServicerContext[Any, Any]) -> tuple[Call, Presented]:
-        """The call, entered but not authenticated yet, and what `authenticate` needs."""
+        """Makes the call and sets it as the current one; `authenticate` comes next and needs the second value."""
         authorization = service_token = acting_token = client_address = request_id = traceparent = None
         for key, value in context.invocation_metadata() or ():
             if isinstance(value, bytes):
@@ -98,7 +98,7 @@ class Arrivals:
             services=gate.services,
             read_document=gate.read_document,
         )
-        # Set until the task ends: gRPC has made one for this call alone.
+        # These stay set until the task ends. gRPC makes a task for each call, so no other call sees them.
         enter_call(call)
         logging.request_id.set(request_id)
         if trace is not None:
@@ -106,16 +106,16 @@ class Arrivals:
         return call, Presented(authorization, service_token, acting_token, client_address, context.peer())
 
     def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:
-        """Fills in who calls, and from where.
+        """Sets the principal, the calling service and the client's address of a call.
 
         Raises:
-            DomainError: UNAUTHORIZED, for a bad token; unless the gate ignores such. BAD_REQUEST, for an acting token
-                with another one.
+            DomainError: UNAUTHORIZED for a bad token, unless the gate ignores bad tokens. BAD_REQUEST if an acting
+                token comes together with another token.
         """
         if presented.acting_token is not None:
-            # A service does not mix its own right with a caller's: whatever needs both is a mistake, or an attempt.
+            # A service must not mix its own right with a caller's. A call with both is a mistake or an attack.
             if presented.authorization is not None or presented.service_token is not None:
-                raise Invalid(message="a service acts for itself, or passes on a call: an acting token comes alone")
+                raise Invalid(message="an acting token must be the only token of a call")
             try:
                 call.principal = self._authenticator.acting(presented.acting_token)
                 call.caller_service = call.principal.name
@@ -138,7 +138,10 @@ class Arrivals:
 
 
 def _client_address(caller_service: str | None, presented: Presented) -> str:
-    """The client's address: of the connection where the caller is the client, else as a service states it."""
+    """The client's address: that of the connection if the caller is the client, else the address that a service states.
+
+    Empty if the service may not state it, or if it is malformed.
+    """
     if caller_service is None:
         return _address_of(presented.peer)
     stated = presented.client_address
@@ -152,5 +155,5 @@ def _address_of(peer: str) -> str:
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):
         return ""
-    # The port is another one for every connection.
+    # The port is left out, because it differs for every connection.
     return unquote(rest.rpartition(":")[0]).strip("[]")

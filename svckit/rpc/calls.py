@@ -1,6 +1,6 @@
-"""Calls that raise domain errors: each kind of gRPC call, with its failures translated.
+"""Calls that raise domain errors: a wrapper for each kind of gRPC call that translates its failures.
 
-What goes in and comes out is typed by the generated stubs; here it is `Any`.
+Requests and answers are `Any` here; the generated stubs have their types.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 
 class RequestSource:
-    """The requests that a client streams, with what went wrong while making them.
+    """The requests that a client streams. Keeps the error if their source raises one.
 
-    When the source of a stream raises (a browser that hangs up in the middle of an upload), gRPC cancels the call and
-    drops the exception, and who awaits the call sees itself cancelled. Kept here, it can be raised where it belongs.
+    When the source of a stream raises (a browser disconnects in the middle of an upload), gRPC cancels the call and
+    drops the exception, and the code that awaits the call gets a CancelledError. The exception is kept here, so that it
+    can be raised instead.
     """
 
     def __init__(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
-        """Wraps what the client gave."""
+        """Wraps the client's requests."""
         self._requests = requests
         self.failure: Exception | None = None
 
@@ -45,7 +46,7 @@ class RequestSource:
 
 
 class _Call(grpc.aio.Call):
-    """What all kinds of call have: passed through to the call of gRPC."""
+    """The methods that all kinds of call have. They are passed through to gRPC's call."""
 
     def __init__(self, call: Any, source: RequestSource | None = None) -> None:
         self._call = call
@@ -89,15 +90,15 @@ class _Call(grpc.aio.Call):
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
 
-    def _own_failure(self) -> Exception | None:
+    def _source_failure(self) -> Exception | None:
         return None if self._source is None else self._source.failure
 
-    def _told(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        """The error that the server told, where gRPC's own has taken its place."""
+    def _server_error(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        """The server's error, if gRPC has replaced it by an error of its own."""
         return error
 
-    async def _why_it_ended(self) -> DomainError | None:
-        """The error that a finished call means; None if it went well."""
+    async def _final_error(self) -> DomainError | None:
+        """The error of a finished call; None if it succeeded."""
         code = await self._call.code()
         if code is grpc.StatusCode.OK:
             return None
@@ -112,23 +113,23 @@ class _SingleAnswer(_Call):
         try:
             return (yield from self._call.__await__())
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(self._told(error)) from error
+            raise from_rpc_error(self._server_error(error)) from error
         except asyncio.CancelledError:
-            if (failure := self._own_failure()) is not None:
+            if (failure := self._source_failure()) is not None:
                 raise failure from None
             raise
 
 
 class _StreamedAnswer(_Call):
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """The answers. Leaving the loop early ends the call."""
+        """The answers. Leaving the loop early cancels the call."""
         try:
             async for answer in self._call:
                 yield answer
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(self._told(error)) from error
+            raise from_rpc_error(self._server_error(error)) from error
         except asyncio.CancelledError:
-            if (failure := self._own_failure()) is not None:
+            if (failure := self._source_failure()) is not None:
                 raise failure from None
             raise
         finally:
@@ -140,50 +141,51 @@ class _StreamedAnswer(_Call):
         try:
             return await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(self._told(error)) from error
+            raise from_rpc_error(self._server_error(error)) from error
 
 
 class _StreamedRequests(_Call):
-    """Hears what the server says though it comes in the middle of a write.
+    """Keeps the server's error when it arrives in the middle of a write.
 
-    gRPC gives a call whose write fails an error of its own, and puts it into the place of the server's where that one
-    was quicker: a refusal would arrive as INTERNAL, now and then. So each status is looked at when it arrives.
+    When a write fails, gRPC sets an error of its own, even if the server's error arrived before. Without this class, a
+    refusal of the server would sometimes become INTERNAL. So each status is read when it arrives.
     """
 
     def __init__(self, call: Any, source: RequestSource | None = None) -> None:
         super().__init__(call, source)
-        self._said: grpc.aio.AioRpcError | None = None
-        call.add_done_callback(self._hear)
+        self._received_error: grpc.aio.AioRpcError | None = None
+        call.add_done_callback(self._keep_error)
 
     async def write(self, request: Any) -> None:
-        """Sends one request. Raises DomainError if the server has ended the call meanwhile, with what it said."""
+        """Sends one request. If the server has ended the call meanwhile, raises its DomainError."""
         try:
             await self._call.write(request)
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
             raise await self._refusal(error) from error
 
     async def done_writing(self) -> None:
-        """Says that no more requests come."""
+        """Ends the stream of requests."""
         try:
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
             raise await self._refusal(error) from error
 
     async def _refusal(self, error: Exception) -> Exception:
-        """What the server said; the write itself only knows that the call is over."""
-        why = await self._why_it_ended()
-        return why or error if self._said is None else from_rpc_error(self._said)
+        """The server's error. The failed write itself only says that the call is over."""
+        final = await self._final_error()
+        return final or error if self._received_error is None else from_rpc_error(self._received_error)
 
-    def _told(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-        return error if self._said is None else self._said
+    def _server_error(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        return error if self._received_error is None else self._received_error
 
-    def _hear(self, call: Any) -> None:
-        # With a status there is nothing to wait for.
-        code, metadata = _at_once(call.code()), _at_once(call.trailing_metadata())
-        # gRPC's own comes without metadata; where a server's does too, nothing is lost by taking one for the other.
+    def _keep_error(self, call: Any) -> None:
+        # The call is done, so these coroutines return without waiting.
+        code, metadata = _run_now(call.code()), _run_now(call.trailing_metadata())
+        # An error of gRPC itself has no metadata. If a server's error has none either, both mean the same.
         is_own = code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED} and not metadata
         if code is not grpc.StatusCode.OK and not is_own:
-            self._said = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), metadata, details=_at_once(call.details()))
+            details = _run_now(call.details())
+            self._received_error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), metadata, details=details)
 
 
 class UnaryUnaryCall(_SingleAnswer, grpc.aio.UnaryUnaryCall[Any, Any]):
@@ -198,11 +200,11 @@ class StreamUnaryCall(_SingleAnswer, _StreamedRequests, grpc.aio.StreamUnaryCall
     """Many requests, one answer."""
 
     async def _refusal(self, error: Exception) -> Exception:
-        # A write that fails leaves a status of gRPC's own until the answer brings the server's.
+        # After a failed write, the call has a status of gRPC itself. The server's status comes with the answer.
         try:
             await self._call
-        except grpc.aio.AioRpcError as told:
-            return from_rpc_error(self._told(told))
+        except grpc.aio.AioRpcError as answer_error:
+            return from_rpc_error(self._server_error(answer_error))
         return error
 
 
@@ -210,8 +212,8 @@ class StreamStreamCall(_StreamedAnswer, _StreamedRequests, grpc.aio.StreamStream
     """Many requests, many answers."""
 
 
-def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine gives that has nothing to wait for."""
+def _run_now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that returns without waiting."""
     try:
         coroutine.send(None)
     except StopIteration as ended:

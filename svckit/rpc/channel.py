@@ -7,18 +7,18 @@
     except NotFound:
         ...
 
-What a service means to say arrives as it was raised there: **every call of such a channel raises `DomainError`**, on
-`await`, in `async for`, and on `write`; never `grpc.aio.AioRpcError`. Nothing has to be translated at the call site,
-and nothing can be forgotten there. A call also takes along the caller's token, the request id and the trace of the
-current `Call` (`svckit.access.call`), the token of the service that we are, and a deadline: the current call's, and 15
-seconds at most. Streams, and RPCs that take long by their contract, have none unless one is given; whoever reads them
-watches for idleness.
+**Every call of such a channel raises the `DomainError` that the other service raised**: on `await`, in `async for`, and
+on `write`. It never raises `grpc.aio.AioRpcError`. So the code that calls needs no translation of errors.
 
-**What may be repeated is repeated**, up to four times within the deadline, while the server is UNAVAILABLE: a service
-that restarts goes unnoticed. Which calls may be, the contracts say (`svckit.rpc.policy`).
+A call sends the caller's token, the request id and the trace of the current `Call` (`svckit.access.call`), and the
+token of this service. Its deadline is that of the current call, but at most 15 seconds. Streams, and RPCs that take
+long by their contract, have no deadline unless one is given; their readers must detect idle streams themselves.
 
-Done by a channel of ours around gRPC's, and not by interceptors: grpc.aio runs each call with interceptors in a task of
-its own, which costs a third of a millisecond's call again.
+**Calls that may be repeated are repeated** while the server is UNAVAILABLE, up to four times within the deadline. So
+the restart of a service is not noticed. The contracts say which calls may be repeated (`svckit.rpc.policy`).
+
+This is a channel around gRPC's channel, and not a set of interceptors: grpc.aio runs each call with interceptors in an
+extra task, which adds a third to the time of a call of one millisecond.
 """
 
 from __future__ import annotations
@@ -51,21 +51,22 @@ _OPTIONS = (
     ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
-    # As on the server's side (svckit.rpc.server), for what it sends.
+    # The same as on the server's side (svckit.rpc.server), for the data that it sends.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-    # A service that restarts is back within a second or two; gRPC's own waits grow to two minutes.
+    # A service restarts within a second or two. With gRPC's defaults, the waits would grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 300),
-    # Finds out about a server that vanished without a word. Servers allow one in 10 s (svckit.rpc.server).
+    # Pings detect a server that disappeared without closing the connection. Servers allow one in 10 s
+    # (svckit.rpc.server).
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
-# For every method of a channel (gRFC A6): gRPC repeats by method, and a create may be repeated only where it has a key,
-# so there is a channel that repeats everything, and one that repeats nothing.
+# The retry policy for every method of a channel (gRFC A6). gRPC decides by method, but a create may be repeated only if
+# its request has a key. So there are two channels: one repeats everything, and one repeats nothing.
 _REPEATING = (
     "grpc.service_config",
     json.dumps(
@@ -78,8 +79,8 @@ _REPEATING = (
                         "initialBackoff": "0.05s",
                         "maxBackoff": "1s",
                         "backoffMultiplier": 2,
-                        # CANCELLED is what gRPC says of a call that reached a server in the moment in which it stopped.
-                        # (A call that we cancel ourselves is not repeated.)
+                        # A call that reaches a server at the moment in which it stops ends with CANCELLED. (A call that
+                        # the client cancels is not repeated.)
                         "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                     },
                 }
@@ -98,22 +99,23 @@ def open_channel(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     wait_for_ready: bool = True,
 ) -> RpcChannel:
-    """Opens a channel; it connects with the first call. To be called in the event loop that uses it, after any fork.
+    """Opens a channel; it connects with the first call. Call this in the event loop that uses it, and after any fork.
 
     Args:
         target: "unix:/path" or "host:port".
-        service_tokens: says which service passes on its callers' calls; None for a client that is no service.
-        acting_tokens: says which service acts for itself, instead: no caller's token ever goes along. For whom it acts
-            is said by `svckit.access.acting`.
-        tls: how TCP is spoken; plain text to loopback only unless said otherwise.
-        timeout_seconds: how long unary calls may take at most that do not take long by their contract.
-        wait_for_ready: whether calls that have a deadline wait for a server that is not there yet until it passes,
-            rather than fail at once: services start and restart in any order. Calls without one never do.
+        service_tokens: the tokens of a service that passes on its callers' calls; None for a client that is not a
+            service.
+        acting_tokens: the tokens of a service that acts for itself. Then no caller's token is sent.
+            `svckit.access.acting` says on whose behalf the service acts.
+        tls: the TLS settings; by default, plain text is allowed to loopback only.
+        timeout_seconds: the longest time of a unary call, except for RPCs that take long by their contract.
+        wait_for_ready: whether calls with a deadline wait for a server that is not there yet, instead of failing at
+            once. This lets services start and restart in any order. Calls without a deadline never wait.
 
     Raises:
-        ValueError: if both kinds of token are given.
-        AddressError: if the target is neither form.
-        TlsError: if it would be spoken to in plain text though it is not on this machine, or a file cannot be read.
+        ValueError: both kinds of token are given.
+        AddressError: the target has neither form.
+        TlsError: plain text is not allowed for the target, or a file cannot be read.
     """
     forwarding = Forwarding(service_tokens, acting_tokens)
     address = parse_address(target)
@@ -138,10 +140,10 @@ def open_channel(
 
 
 class RpcChannel(grpc.aio.Channel):
-    """A channel as `open_channel` makes it: what a generated stub takes.
+    """The channel that `open_channel` makes. Generated stubs accept it.
 
-    It holds two of gRPC's, for what may be repeated and for what may not; each connects when it is first used. The
-    state that it tells is that of the first.
+    It has two channels of gRPC: one for calls that may be repeated, one for the others. Each connects at its first use.
+    The state of this channel is the state of the first one.
     """
 
     def __init__(
@@ -153,11 +155,11 @@ class RpcChannel(grpc.aio.Channel):
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         wait_for_ready: bool = True,
     ) -> None:
-        """Wraps two channels of gRPC's to one server; the other arguments are those of `open_channel`.
+        """Wraps two gRPC channels to one server; the other arguments are those of `open_channel`.
 
         Args:
-            repeating: repeats every call that fails as one that may be repeated.
-            once: repeats none.
+            repeating: the channel that repeats failed calls.
+            once: the channel that repeats nothing.
         """
         self._repeating = repeating
         self._once = once
@@ -176,7 +178,7 @@ class RpcChannel(grpc.aio.Channel):
         )
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> _UnaryStream:
-        """One request, many answers. A `timeout` gives one that is known to be short a deadline."""
+        """One request, many answers. There is no deadline unless the caller gives a `timeout`."""
         sender = self._sender("unary_stream", call_policy(method).repeat, method, *args, **kwargs)
         return _UnaryStream(sender, self._forwarding, wait_for_ready=self._wait_for_ready)
 
@@ -189,7 +191,7 @@ class RpcChannel(grpc.aio.Channel):
         return _StreamStream(self._once.stream_stream(method, *args, **kwargs), self._forwarding)
 
     def _sender(self, kind: str, repeat: Repeat, method: str, *args: Any, **kwargs: Any) -> Any:
-        """What sends the calls of a method, on the channel that fits each of them."""
+        """The function that sends the calls of a method, each on the channel that it needs."""
         if repeat is Repeat.ALWAYS:
             return getattr(self._repeating, kind)(method, *args, **kwargs)
         once = getattr(self._once, kind)(method, *args, **kwargs)
@@ -211,7 +213,7 @@ class RpcChannel(grpc.aio.Channel):
         return self._repeating.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when the state is another one."""
+        """Returns when the state has changed."""
         await self._repeating.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
@@ -219,7 +221,7 @@ class RpcChannel(grpc.aio.Channel):
         await self._repeating.channel_ready()
 
     async def __aenter__(self) -> Self:
-        """The channel; it is closed at the end of the block."""
+        """Returns the channel; it is closed at the end of the block."""
         return self
 
     async def __aexit__(

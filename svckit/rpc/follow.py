@@ -1,4 +1,4 @@
-"""What a long stream does: give what is there, and then what comes."""
+"""Follows a sequence in a long stream: sends the existing items, then new ones as they appear."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ Position = TypeVar("Position")
 
 
 class Notifier:
-    """Wakes all who wait for something new."""
+    """Wakes all tasks that wait for new items."""
 
     def __init__(self) -> None:
-        """Has nothing new."""
+        """Starts without waiting tasks."""
         self._next = asyncio.Event()
 
     def notify(self) -> None:
-        """Wakes them."""
-        told, self._next = self._next, asyncio.Event()
-        told.set()
+        """Wakes all waiting tasks."""
+        current, self._next = self._next, asyncio.Event()
+        current.set()
 
     def next(self) -> asyncio.Event:
-        """What is set when something new comes from now on. Take it before looking, or what comes between is missed."""
+        """The event that the next `notify` sets. Take it before reading: otherwise items in between are missed."""
         return self._next
 
 
 @dataclass(frozen=True, slots=True)
 class FollowedPage(Generic[Item, Position]):
-    """What a stream has read.
+    """One page of items.
 
     Attributes:
-        items: to be sent; may be none.
-        position: where the next page begins.
-        has_more: whether it is there already.
+        items: the items to send; may be empty.
+        position: the position at which the next page begins.
+        has_more: whether the next page has items already.
     """
 
     items: Sequence[Item]
@@ -54,20 +54,21 @@ async def follow(
     *,
     poll_seconds: float | None = None,
 ) -> AsyncIterator[Item]:
-    """Gives what is there, and then what comes: read a page, close the unit of work, send, wait, repeat.
+    """Sends the existing items, then new ones: reads a page, closes the unit of work, sends, waits, and repeats.
 
-    Nothing is held while the stream waits, and nothing while its client reads: a thousand idle streams cost no database
-    connection.
+    No database connection is held while the stream waits or while its client reads. So a thousand idle streams use
+    none.
 
     Args:
-        read: reads the page at a position. It opens its own unit of work and closes it before it returns. None once
-            nothing will ever come any more, which ends the stream with OK.
+        read: reads the page at a position. It opens its own unit of work and closes it before it returns. It returns
+            None when there will be no more items; then the stream ends with OK.
         start: the position of the first page.
-        notifier: is told when there may be something new.
-        poll_seconds: after which time to look without having been told; for what other processes write. None: never.
+        notifier: is notified when there may be new items.
+        poll_seconds: how long to wait before reading without a notification, for items that other processes write; None
+            for never.
 
     Raises:
-        DomainError: GOING_AWAY, the server drains; whatever `read` raises.
+        DomainError: GOING_AWAY if the server drains; any error of `read`.
         LookupError: the contract does not declare the RPC as long-lived.
     """
     stream = current_stream()

@@ -1,4 +1,4 @@
-"""What a call takes along to the next service: whose it is, where it comes from, who passes it on, until when."""
+"""The metadata and the deadline that a call passes on to the next service: tokens, ids, the client's address."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
     Metadata = tuple[tuple[str, str | bytes], ...]
 
-# A call that is out of time goes out all the same, and comes back as DEADLINE_EXCEEDED: one way to fail, not two.
+# A call without time left is still sent, and fails with DEADLINE_EXCEEDED. So a passed deadline always fails in the
+# same way.
 _SHORTEST_SECONDS = 0.001
 
 
 class Forwarding:
-    """Makes the metadata and the time-out of the calls that one channel sends."""
+    """Makes the metadata and the time-out for the calls of one channel."""
 
     __slots__ = ("_acting_tokens", "_service_tokens")
 
     def __init__(
         self, service_tokens: ServiceTokenSource | None = None, acting_tokens: ActingTokenSource | None = None
     ) -> None:
-        """Takes who we are: a service that passes on calls, or one that acts for itself; a client outside is neither.
+        """Takes the tokens of a service that passes on calls, or of one that acts for itself; none for other clients.
 
         Raises:
             ValueError: both are given.
         """
         if service_tokens is not None and acting_tokens is not None:
-            raise ValueError("a channel passes on calls, or acts for its service")
+            raise ValueError("a channel either passes on calls or acts for its service, not both")
         self._service_tokens = service_tokens
         self._acting_tokens = acting_tokens
 
     def metadata(self, explicit: Iterable[tuple[str, str | bytes]] | None) -> Metadata:
-        """The metadata of one call; what is given explicitly wins."""
+        """The metadata of one call. Explicit values take precedence."""
         given = () if explicit is None else tuple(explicit)
         names = {key for key, _ in given}
         carried: list[tuple[str, str | bytes]] = []
@@ -56,7 +57,7 @@ class Forwarding:
                 carried.append((REQUEST_ID, call.request_id))
             if call.traceparent is not None and TRACEPARENT not in names:
                 carried.append((TRACEPARENT, call.traceparent))
-            # Only a service is believed, so a client outside says nothing.
+            # Only services may state the client's address, so other clients do not send it.
             is_service = acts is not None or self._service_tokens is not None
             if is_service and call.client_address and CLIENT_ADDRESS not in names:
                 carried.append((CLIENT_ADDRESS, call.client_address))
@@ -64,7 +65,7 @@ class Forwarding:
 
     @staticmethod
     def timeout_seconds(longest_seconds: float) -> float:
-        """How long the next call may take: no longer than `longest_seconds`, and than its own caller waits."""
+        """How long the next call may take: at most `longest_seconds`, and not longer than its own caller waits."""
         call = current_call_or_none()
         if call is None or call.deadline is None:
             return longest_seconds

@@ -1,12 +1,20 @@
-"""What happens to every call around its handler, in one pass.
+"""Handles every call, from its arrival to its answer.
 
-    count it in → say who calls → read the request → hold it against the rule → and against its bounds
-                → handler → was it checked? → answer
-                        and whatever goes wrong → one place that turns it into a status
-                        and at the end, whatever happened → count it out, metrics, log
+The steps are:
 
-One pass rather than five nested interceptors: gRPC runs interceptors anew for each call, and this is on the path of
-every manifest and blob. All that depends on the method only is worked out when the method is registered.
+1. count the call as in flight
+2. authenticate the caller
+3. parse the request
+4. check the access rule, then the bounds of the request
+5. run the servicer's method
+6. make sure that the checks that the rule leaves to the domain were done
+7. send the answer
+
+Every error goes to one place that turns it into a status. At the end, the call is counted out, measured and logged.
+
+This is one function instead of five nested interceptors, because gRPC builds interceptors again for each call, and
+every manifest and blob passes here. Everything that depends only on the method is prepared when the method is
+registered.
 """
 
 from __future__ import annotations
@@ -39,27 +47,27 @@ if TYPE_CHECKING:
     from svckit.rpc.streams import LongStreams
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    # Runs the servicer's method on a request and answers the caller.
+    # Runs the servicer's method with a request, and answers the caller.
     Behavior = Callable[[Call, Any, Context], Awaitable[bytes | None]]
 
 T = TypeVar("T")
 
 _log = get_logger(__name__)
-# How long the end of a call may take to get out. It has to wait behind an answer that the client does not read.
+# How long sending the final status of a call may take. It waits behind an answer that the client does not read.
 _ABORT_SECONDS = 5.0
 _LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
 
 
 class ServerContext:
-    """What all methods of one server share.
+    """The objects that all methods of one server share.
 
     Attributes:
-        service: whose server it is; in the domain of every error.
-        arrivals: makes calls.
-        in_flight: counts them.
-        long_streams: counts those of them that stay open.
-        metrics: counts them for Prometheus.
-        access_log: the level at which each is logged; None for not at all.
+        service: the name of the service; part of the domain of every error.
+        arrivals: makes the `Call` of each call.
+        in_flight: counts the calls in flight.
+        long_streams: counts the calls that stay open.
+        metrics: counts calls for Prometheus.
+        access_log: the level at which each call is logged; None for no log.
         stream_idle_seconds: how long a client may leave a streamed answer unread.
         is_full: whether methods that add data are refused at the moment.
     """
@@ -85,7 +93,7 @@ class ServerContext:
         access_log: Literal["off", "debug", "info"],
         stream_idle_seconds: float,
     ) -> None:
-        """Puts them together."""
+        """Takes the objects."""
         self.service = service
         self.arrivals = arrivals
         self.in_flight = in_flight
@@ -126,17 +134,17 @@ class HandledMethod:
 
         Args:
             name: "/roadstead.meta.v1.TagService/GetTag".
-            gate: of its rule.
-            check: of the bounds of its request; None where it has none.
-            original: as generated.
-            server: what the methods of its server share.
+            gate: checks its access rule.
+            check: checks the bounds of its request; None if there are none.
+            original: the generated handler.
+            server: the objects that the methods of its server share.
             is_long_lived: whether its calls stay open while nothing happens.
             adds_data: whether it is refused while the disk is full.
 
         Raises:
-            TypeError: if the servicer's method is not asynchronous; where answers are streamed, not an asynchronous
-                generator. (One that writes to the context could answer before it has checked.) Or if it is long-lived
-                and streams no answers.
+            TypeError: the servicer's method is not asynchronous; or it streams answers and is not an asynchronous
+                generator (a method that writes to the context could answer before it has checked); or it is long-lived
+                and does not stream answers.
         """
         self._name = name
         self._gate = gate
@@ -147,14 +155,14 @@ class HandledMethod:
         self._parse = _parser(original)
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
-            raise TypeError(f"{name}: a long-lived RPC streams its answers")
+            raise TypeError(f"{name}: a long-lived RPC must stream its answers")
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler to register instead of the original.
 
-        It takes and gives bytes where it can, so that a request that cannot be read and an answer that cannot be
-        written are errors like others: gRPC would send their texts to the caller.
+        It reads and returns bytes where possible. So a request that cannot be parsed, and an answer that cannot be
+        serialized, are handled like other errors. gRPC itself would send their internal texts to the caller.
         """
         streams_requests = self._original.request_streaming
         make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
@@ -177,7 +185,7 @@ class HandledMethod:
                 await gate.admit(call, None)
             else:
                 request = self._parse(incoming)
-                # Access comes first: who is not let in hears that, whatever was sent.
+                # Access is checked first: a caller without access learns nothing about the request.
                 await gate.admit(call, request)
                 if self._adds_data and server.is_full:
                     raise error_for("STORAGE_FULL")
@@ -186,7 +194,7 @@ class HandledMethod:
             if not self._is_long_lived:
                 return await self._behavior(call, request, context)
             with server.long_streams.place(call.principal.subject) as stream:
-                # It was let in as any other call. While it stays open, its place is for others.
+                # The call was admitted like any other. While it stays open, it does not count as in flight.
                 server.in_flight.leave()
                 counted = False
                 async with stream.running():
@@ -195,27 +203,28 @@ class HandledMethod:
             if _is_cancelling():
                 code = "DEADLINE_EXCEEDED" if _has_passed(call.deadline) else "CANCELLED"
                 raise
-            # Something that the handler waited for was cancelled, and not the call: gRPC would leave it hanging.
+            # The call itself was not cancelled, but something that the handler waited for. Without an error, gRPC would
+            # leave the call open.
             code = "INTERNAL"
             await self._fail(call, context, error_for("INTERNAL"), error)
         except grpc.aio.BaseError:
-            # The handler has aborted by itself, or the client is gone. gRPC deals with both.
+            # The handler has called abort, or the client has disconnected. gRPC handles both.
             code = _code_of(context)
             raise
         except Exception as error:
-            told = error if isinstance(error, DomainError) else error_for("INTERNAL")
-            code = told.entry.grpc_code
-            await self._fail(call, context, told, error)
+            public_error = error if isinstance(error, DomainError) else error_for("INTERNAL")
+            code = public_error.entry.grpc_code
+            await self._fail(call, context, public_error, error)
         finally:
             if counted:
                 server.in_flight.leave()
             self._account(call, code, time.perf_counter() - began)
 
     def _parse_and_check(self, data: bytes) -> Message:
-        """One message of a stream. What it raises comes out of the handler's loop over the requests."""
+        """Parses and checks one message of a stream. Its errors are raised in the handler's loop over the requests."""
         message = self._parse(data)
         if self._adds_data and self._server.is_full:
-            # Also in the middle of a stream: one long upload could take all that is reserved.
+            # Also checked in the middle of a stream: one long upload could use up the reserved space.
             raise error_for("STORAGE_FULL")
         if self._check is not None:
             self._check(message, len(data))
@@ -244,10 +253,11 @@ class HandledMethod:
             raise TypeError(f"{self._name}: its servicer's method must be an async generator")
 
         async def answer(call: Call, request: Any, context: Context) -> bytes | None:
-            # Closed whatever happens: the handler's own `finally` must not wait for the garbage collector.
+            # The generator is always closed. Otherwise the handler's own `finally` would only run at garbage
+            # collection.
             async with aclosing(behavior(request, context)) as messages:
                 async for message in messages:
-                    # Before the first message goes out, and before each further one: it costs nothing.
+                    # Checked before every message is sent: it costs almost nothing.
                     self._conclude(call)
                     try:
                         async with asyncio.timeout(idle_seconds):
@@ -260,24 +270,24 @@ class HandledMethod:
         return answer
 
     def _conclude(self, call: Call) -> None:
-        """Lets nothing out of a call whose rule left a check to the domain, and whose domain made none."""
+        """Raises if the rule leaves a check to the domain, and the domain has not done it."""
         if self._gate.ends_checked and not call.checked:
             raise error_for(
                 "INTERNAL", f"{self._name} answered without the check that its rule ({self._gate.rule}) demands"
             )
 
-    async def _fail(self, call: Call, context: Context, told: DomainError, cause: BaseException) -> NoReturn:
-        """Ends the call with `told`; what stands behind it where that is ours goes to the log, and nowhere else."""
-        if told.reason == "INTERNAL":
+    async def _fail(self, call: Call, context: Context, public_error: DomainError, cause: BaseException) -> NoReturn:
+        """Ends the call with `public_error`. An internal cause goes only to the log, never to the caller."""
+        if public_error.reason == "INTERNAL":
             _log.error("rpc_failed", method=self._name, subject=call.principal.subject, exc_info=cause)
-        elif told.reason == "UNAVAILABLE":
-            # Mostly another service that this one needs: gRPC's own words name it.
+        elif public_error.reason == "UNAVAILABLE":
+            # In most cases another service does not answer. gRPC's text names it.
             _log.warning("rpc_unavailable", method=self._name, error=str(cause), cause=str(cause.__cause__ or ""))
         try:
             async with asyncio.timeout(_ABORT_SECONDS):
-                await abort(context, told, self._server.service)
+                await abort(context, public_error, self._server.service)
         except TimeoutError:
-            # A client that reads nothing does not read this either. Dropping the call resets its stream.
+            # The client does not read, so it will not read the status. Cancelling the call resets its stream.
             raise asyncio.CancelledError from None
 
     def _account(self, call: Call, code: str, seconds: float) -> None:
@@ -310,14 +320,14 @@ def _parser(original: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Mess
         try:
             request: Message = deserialize(data)
         except DecodeError as error:
-            raise Invalid(message="the request is not of the contract's type") from error
+            raise Invalid(message="the request is not a message of the contract's type") from error
         return request
 
     return parse
 
 
 def _required(function: Callable[[Any], T] | None) -> Callable[[Any], T]:
-    """The generated code always gives one; gRPC's types allow for others."""
+    """The function, which generated code always has. gRPC's types allow None."""
     if function is None:
         raise TypeError("a method without a message type")
     return function
@@ -333,6 +343,6 @@ def _has_passed(deadline: float | None) -> bool:
 
 
 def _code_of(context: Context) -> str:
-    # None while nobody has set it, whatever its type says.
+    # It is None until it is set, although its type does not say so.
     code: grpc.StatusCode | None = context.code()
     return "CANCELLED" if code is None else code.name

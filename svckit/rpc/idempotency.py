@@ -1,4 +1,4 @@
-"""The idempotency key of the call that is being served."""
+"""The idempotency key of the current call."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ MAXIMUM_CHARACTERS = 128
 
 
 def idempotency_key(request: Message) -> IdempotencyKey | None:
-    """The key of a request, for `svckit.idempotency.IdempotencyRows`; None where the caller sent none.
+    """The key of a request, for `svckit.idempotency.IdempotencyRows`; None if the caller sent none.
 
-    Fields that the contract marks `debug_redact` are secrets. They are not part of the request's hash: it is a fast
-    one, and its key, if it had one, would lie beside it in the database, so whoever stole the table could guess a
-    password far faster than by the slow hash that the password itself has. The domain compares secrets by that one.
+    Fields that the contract marks `debug_redact` are secrets. They are not part of the request's hash, because it is a
+    fast hash: with a stolen table, passwords could be guessed much faster than with the slow hash that is stored for
+    them. (Even with a secret key for the hash: it would be stored in the same database.) The domain compares secrets by
+    the slow hash.
 
     Raises:
         DomainError: BAD_REQUEST; the key is too long, or not printable.
@@ -41,11 +42,11 @@ def idempotency_key(request: Message) -> IdempotencyKey | None:
     bare.CopyFrom(request)
     bare.ClearField(IDEMPOTENCY_KEY)
     secrets = sorted(_take_secrets(bare))
-    # Which secrets there are is hashed, so that a request without one is not the same as a request with one.
+    # The names of the secrets are hashed, so that a request without a secret differs from a request with one.
     hashed = hashlib.sha256("".join(f"{path}\n" for path in secrets).encode())
     hashed.update(bare.SerializeToString(deterministic=True))
     return IdempotencyKey(
-        # With the one that a service acts for: jobs of two policies are two callers.
+        # The subject includes the actor on whose behalf a service acts: jobs of two policies are two callers.
         subject=str(call.actor),
         method=call.method,
         key_hash=hashlib.sha256(key.encode()).hexdigest(),
@@ -55,7 +56,7 @@ def idempotency_key(request: Message) -> IdempotencyKey | None:
 
 
 def _take_secrets(message: Message, path: str = "") -> Iterator[str]:
-    """Clears the secret fields of a message and of those inside it, and names those that were set."""
+    """Clears the secret fields of a message and of its nested messages, and yields the names of those that were set."""
     for field, value in message.ListFields():
         here = f"{path}{field.name}"
         if field.GetOptions().debug_redact:
@@ -67,7 +68,7 @@ def _take_secrets(message: Message, path: str = "") -> Iterator[str]:
 
 
 def _messages_in(field: FieldDescriptor, value: Any) -> Iterator[tuple[str, Message]]:
-    """The messages that a field holds, with what tells them apart."""
+    """The messages in a field, each with its index or its key."""
     held_type = field.message_type
     if held_type is not None and held_type.GetOptions().map_entry:
         if held_type.fields_by_name["value"].message_type is not None:

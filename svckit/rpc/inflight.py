@@ -1,4 +1,4 @@
-"""How many calls are being served, and how many at most."""
+"""The number of calls that are being served, and its limit."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from svckit.errors import error_for
 
 
 class InFlight:
-    """Counts calls, and refuses one too many.
+    """Counts calls, and refuses calls above the limit.
 
-    Without a cap a burst would queue inside, for the database or for memory, and every caller would time out; so the
-    one too many is told at once to come again.
+    Without a limit, the calls of a burst would wait inside for the database or for memory, and all of them would time
+    out. So a call above the limit is refused at once, and its caller may repeat it.
 
     Attributes:
-        limit: calls at most.
-        count: calls now.
+        limit: the most calls.
+        count: the calls at the moment.
     """
 
     __slots__ = ("_idle", "count", "limit")
 
     def __init__(self, limit: int) -> None:
-        """Starts at none."""
+        """Starts at zero."""
         self.limit = limit
         self.count = 0
         self._idle: asyncio.Event | None = None
 
     def enter(self) -> None:
-        """Counts one more.
+        """Counts one more call.
 
         Raises:
-            DomainError: OVERLOADED, with the time after which to try again; nothing has been counted then.
+            DomainError: OVERLOADED, with the time after which to try again. Then the call is not counted.
         """
         if self.count >= self.limit:
             raise error_for("OVERLOADED")
         self.count += 1
 
     def leave(self) -> None:
-        """Counts one less."""
+        """Counts one call less."""
         self.count -= 1
         if self.count == 0 and self._idle is not None:
             self._idle.set()
 
     async def wait_until_idle(self) -> None:
-        """Returns once no call is being served."""
+        """Returns when no call is being served."""
         while self.count:
             if self._idle is None:
                 self._idle = asyncio.Event()

@@ -1,4 +1,4 @@
-"""From the start of a server to its end: signals, and the drain."""
+"""Runs a server from its start to its end: signals, and the drain."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """SIGTERM and SIGINT, as something to wait for."""
+    """Counts SIGTERM and SIGINT, so that a task can wait for them."""
 
     def __init__(self) -> None:
-        """Has seen none."""
+        """Starts at zero."""
         self.count = 0
         self._arrived = asyncio.Condition()
 
     async def wait(self, count: int = 1) -> None:
-        """Returns once so many have arrived."""
+        """Returns when so many signals have arrived."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: self.count >= count)
 
     async def note(self) -> None:
-        """Counts one."""
+        """Counts one signal."""
         async with self._arrived:
             self.count += 1
             self._arrived.notify_all()
@@ -41,7 +41,10 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Catches SIGTERM and SIGINT inside the block, instead of dying of them. In the main thread, inside a loop."""
+    """Catches SIGTERM and SIGINT inside the block, so that they do not end the process.
+
+    Needs the main thread and a running event loop.
+    """
     loop = asyncio.get_running_loop()
     signals = StopSignals()
     noting: set[asyncio.Task[None]] = set()
@@ -61,14 +64,14 @@ def stop_signals() -> Iterator[StopSignals]:
 
 
 async def serve_until_signal(server: RpcServer, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Starts the server, serves until SIGTERM or SIGINT, drains. A second signal ends the grace at once.
+    """Starts the server, serves until SIGTERM or SIGINT, then drains. A second signal ends the drain at once.
 
     Args:
-        server: with its servicers added.
-        prepare: checks and warms up what the server needs; health says SERVING after it.
+        server: the server, with its servicers added.
+        prepare: checks and prepares what the server needs. Health says SERVING after it.
 
     Raises:
-        Exception: what `server.start` or `prepare` raises, and what has stopped the server unasked.
+        Exception: an error of `server.start` or `prepare`, or the error that stopped the server.
     """
     with stop_signals() as signals:
         await server.start()
@@ -86,7 +89,7 @@ async def serve_until_signal(server: RpcServer, prepare: Callable[[], Awaitable[
 
 
 async def _first_of(*waiting: Awaitable[object]) -> None:
-    """Waits for the first to end, cancels the rest but for tasks of somebody else, raises what the first raised."""
+    """Waits until the first ends, and cancels the others, except tasks of the caller. Raises the error of the first."""
     own = [asyncio.ensure_future(each) for each in waiting]
     try:
         done, _ = await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Binding a server to its addresses, and refusing those that another server has."""
+"""Binds a server to its addresses, and refuses addresses that another server uses."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _PROBE_SECONDS = 1.0
 
 
 class ListenError(StartError):
-    """An address that a server cannot listen on; the text names it and says why."""
+    """A server cannot listen on an address; the text names the address and says why."""
 
 
 class Bindings:
     """The addresses that one server is bound to, with the locks on its unix sockets."""
 
     def __init__(self) -> None:
-        """Starts with none."""
+        """Starts without addresses."""
         self.addresses: list[Address] = []
         self._locks: list[int] = []
 
     def bind(self, server: grpc.aio.Server, address: Address, tls: TlsSettings) -> None:
-        """Binds a server that has not started to one more address, and appends it to `addresses`.
+        """Binds a server that has not started to one more address, and appends the address to `addresses`.
 
         Raises:
-            ListenError: if another server listens there, or the address cannot be used.
-            TlsError: if it must not be spoken to in plain text, or a file of TLS cannot be read.
+            ListenError: another server listens there, or the address cannot be used.
+            TlsError: plain text is not allowed for the address, or a TLS file cannot be read.
         """
         if isinstance(address, UnixAddress):
             self._bind_unix(server, address)
             return
         credentials = tls.server_credentials(address)
-        # gRPC's own exception says no more than that it failed, so the reason is found out by trying as it does.
+        # gRPC's exception does not say why binding failed. So a plain bind is tried first, to find out the reason.
         obstacle = _obstacle(address)
         try:
             if credentials is None:
@@ -60,7 +60,7 @@ class Bindings:
         self.addresses.append(address.with_port(port))
 
     def release(self) -> None:
-        """Gives the locks back. The server must have stopped."""
+        """Releases the locks. The server must have stopped."""
         for lock in self._locks:
             os.close(lock)
         self._locks.clear()
@@ -72,7 +72,7 @@ class Bindings:
         self._lock(address)
         _remove_stale(address)
         try:
-            # Made with its final mode: between bind and chmod anybody could connect.
+            # The socket is created with its final mode. Otherwise anybody could connect between bind and chmod.
             with _umask(0o177):
                 server.add_insecure_port(str(address))
         except RuntimeError as error:
@@ -81,10 +81,11 @@ class Bindings:
         self.addresses.append(address)
 
     def _lock(self, address: UnixAddress) -> None:
-        """Takes the lock beside the socket, which dies with the process, or finds that another server has it.
+        """Takes the lock file next to the socket, or raises if another server holds it. It ends with the process.
 
-        gRPC removes whatever socket it finds at its path and binds a new one, so the earlier server would go on in
-        silence and never be called again; and two that start together would each find nobody listening yet.
+        Without the lock, gRPC would remove the socket of a running server and bind a new one. The first server would
+        keep running and never be called again. A test connection is not enough: two servers that start together would
+        both find that nobody listens yet.
         """
         path = address.path.with_name(f"{address.path.name}.lock")
         try:
@@ -100,20 +101,20 @@ class Bindings:
 
 
 def _remove_stale(address: UnixAddress) -> None:
-    """Removes the socket that a killed server left behind; not one that somebody answers on, nor what is no socket."""
+    """Removes the socket of a killed server. Raises if a server still answers on it, or if it is not a socket."""
     path = address.path
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ListenError(f"cannot listen on {address}: there is a file that is no socket")
-    if _somebody_answers(path):
+        raise ListenError(f"cannot listen on {address}: there is a file that is not a socket")
+    if _has_listener(path):
         raise ListenError(f"cannot listen on {address}: another server does already")
     path.unlink(missing_ok=True)
 
 
-def _somebody_answers(path: Path) -> bool:
+def _has_listener(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:
@@ -121,16 +122,16 @@ def _somebody_answers(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError as error:
-            # A full backlog is somebody, too.
+            # Other errors, such as a full backlog, mean that a server listens.
             return error.errno not in (errno.ENOTSOCK, errno.EPROTOTYPE)
     return True
 
 
 def _obstacle(address: TcpAddress) -> str | None:
-    """What stands in the way of binding there, as far as can be told; None for nothing.
+    """The reason why binding fails, as far as it can be found out; None if it does not.
 
     Raises:
-        ListenError: if another server has the port; gRPC would be content with the other addresses of a name.
+        ListenError: another server has the port. gRPC would accept that if the name has other addresses.
     """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,4 +1,4 @@
-"""How an RPC is called, read from its contract: whether it is repeated, has a deadline, or stays open."""
+"""Reads from an RPC's contract how to call it: whether to repeat it, whether it has a deadline or stays open."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _REPEATABLE: Final = frozenset({MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDE
 
 
 class Repeat(Enum):
-    """Which calls of an RPC may be sent again when nobody knows what became of the first attempt."""
+    """Which calls of an RPC may be sent again when the result of the first attempt is unknown."""
 
     NEVER = auto()
     WITH_KEY = auto()
-    """Those whose request has an idempotency_key."""
+    """Calls whose request has an idempotency_key."""
     ALWAYS = auto()
 
 
@@ -32,8 +32,8 @@ class CallPolicy:
     """How a channel calls one RPC.
 
     Attributes:
-        repeat: which of its calls are repeated.
-        takes_long: whether its unary calls have no deadline unless the caller sets one.
+        repeat: which calls are repeated.
+        takes_long: whether its unary calls have no deadline, unless the caller sets one.
     """
 
     repeat: Repeat = Repeat.NEVER
@@ -43,8 +43,8 @@ class CallPolicy:
 def call_policy(path: str) -> CallPolicy:
     """The policy of "/roadstead.auth.v1.UserService/GetUser".
 
-    Its contract has to be loaded, which it is wherever its stub is. Contracts of others, such as gRPC's health check,
-    are called once and with a deadline.
+    Its contract must be loaded; importing its stub does that. RPCs without such a contract, such as gRPC's health
+    check, are not repeated and have a deadline.
     """
     try:
         method = descriptor_pool.Default().FindMethodByName(path.removeprefix("/").replace("/", "."))
@@ -64,7 +64,7 @@ def is_long_lived(method: MethodDescriptor) -> bool:
 
 
 def _repeat(method: MethodDescriptor) -> Repeat:
-    # What a stream has sent is gone: gRPC would have to keep all of it to send it again.
+    # A stream of requests cannot be repeated: gRPC would have to keep all messages to send them again.
     if method.client_streaming or method.GetOptions().idempotency_level not in _REPEATABLE:
         return Repeat.NEVER
     return Repeat.WITH_KEY if IDEMPOTENCY_KEY in method.input_type.fields_by_name else Repeat.ALWAYS

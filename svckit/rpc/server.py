@@ -4,7 +4,7 @@
     server.add(add_TagServiceServicer_to_server, TagServicer(...))
     await serve_until_signal(server)  # svckit.rpc.lifetime
 
-A server that has been given a method without an access rule never starts.
+A server with a method that has no access rule does not start.
 """
 
 from __future__ import annotations
@@ -46,44 +46,46 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 MAXIMUM_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Both ways. gRPC's own 4 MiB is less than the largest manifest."""
+"""In both directions. gRPC's default of 4 MiB is less than the largest manifest."""
 MAXIMUM_METADATA_BYTES = 64 * 1024
-"""Two tokens of 16 KiB and what comes with them. gRPC's own 8 KiB is less than a token for forty repositories."""
+"""Enough for two tokens of 16 KiB and the other metadata. gRPC's default of 8 KiB is less than a token for forty
+repositories."""
 LOOKAHEAD_BYTES = 1024 * 1024
-"""What a stream may hold that nobody has read yet, both ways. It bounds the speed of one stream on a slow network."""
+"""How many unread bytes a stream may buffer, in both directions. It limits a stream's speed on a slow network."""
 
-# These two carry no rule of ours, since their contracts are not ours. They are public on purpose: a health check has no
-# credentials, and reflection is switched on only where the contracts are no secret. Neither counts as in flight, so
-# that a server that is full is not taken for one that is dead.
+# These two services have no access rule, because their contracts are gRPC's own. They are public on purpose: a health
+# check has no credentials, and reflection is only switched on if the contracts are not secret. Their calls do not count
+# as in flight, so that health checks also work when the limit is reached.
 _DECLARED_PUBLIC = frozenset({HEALTH_SERVICE, reflection.SERVICE_NAME})
 
 _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
-    # Below the soft limit nothing is refused at random, above the hard one everything is.
+    # Above the soft limit gRPC refuses some calls at random, above the hard limit all. So both are the same.
     ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
-    # Two servers could share a port, and each would get half of the calls.
+    # Otherwise two servers could share a port, and each would get half of the calls.
     ("grpc.so_reuseport", 0),
-    # Calls that have arrived and that Python has not picked up yet. Above the soft limit (1000) gRPC cancels some at
-    # random, above the hard one (3000) all, with a status that no client retries. Our own cap answers properly.
+    # The calls that have arrived and that Python has not accepted yet. By default, gRPC cancels some at random above
+    # the soft limit (1000), and all above the hard limit (3000), with a status that no client retries. The limit of
+    # calls in flight gives a proper answer instead.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
-    # How far a sender may be ahead of a reader, on each stream. gRPC's own probing lets it grow until sixteen uploads
-    # at once hold 300 MiB; fixed, they hold 80, at the same speed.
+    # How far a sender may be ahead of a reader, on each stream. With gRPC's own probing, this grows until sixteen
+    # parallel uploads use 300 MiB. With a fixed value they use 80 MiB, at the same speed.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-    # Finds out about a peer that vanished without a word while it was streaming.
+    # Pings detect a peer that disappeared in the middle of a stream without closing the connection.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # A ping without an answer counts by this one, too: gRPC's own is a minute.
+    # This time-out also applies to a ping without an answer. gRPC's default is a minute.
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # What our channels ask for (svckit.rpc.channel), with room; more often counts as abuse.
+    # The channels of `svckit.rpc.channel` ping less often than this. More frequent pings are treated as abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
 )
-# After the grace, cancelled handlers get this long to clean up before whatever they use is closed.
+# How long cancelled handlers may clean up after the drain, before the resources that they use are closed.
 _CLEAN_UP_SECONDS = 5.0
 _SHIELDED_SECONDS = 30.0
 
@@ -91,11 +93,11 @@ _log = get_logger(__name__)
 
 
 class RpcServer:
-    """Serves the methods of some contracts, each behind the rule that its contract declares.
+    """Serves the methods of some contracts. Each call is checked against the rule in the contract.
 
     Attributes:
-        service: the service's name: the domain of its errors.
-        addresses: where it listens, once it has started; ports as they came to be.
+        service: the name of the service, which is also the domain of its errors.
+        addresses: the addresses on which it listens, after `start`, with the ports that the system chose.
     """
 
     def __init__(
@@ -108,15 +110,15 @@ class RpcServer:
         checker: AccessChecker | None = None,
         caller_tokens: Sequence[CallerToken] = BOTH_KINDS,
     ) -> None:
-        """Prepares a server; it is bound and started by `start`.
+        """Prepares a server. `start` binds and starts it.
 
         Args:
-            service: as above.
-            settings: where it listens, and how much it takes on.
-            verifier: of tokens and documents.
+            service: the name of the service.
+            settings: its addresses and limits.
+            verifier: verifies tokens and documents.
             metrics: counts its calls.
-            checker: who knows what a caller may do; None where registry tokens and documents say it all.
-            caller_tokens: the kinds of token that callers may come with.
+            checker: tells what a caller may do; None if only registry tokens and documents are accepted.
+            caller_tokens: the kinds of token that callers may use.
         """
         self.service = service
         self.addresses: tuple[Address, ...] = ()
@@ -144,9 +146,9 @@ class RpcServer:
         """Registers a servicer by its generated `add_…Servicer_to_server`.
 
         Raises:
-            RuleError: if a method's contract declares no rule, or one that cannot be meant.
-            BoundsError: if the bounds of its request cannot be meant.
-            TypeError: if a method of the servicer is not asynchronous.
+            RuleError: a method's contract has no rule or a wrong one.
+            BoundsError: the bounds of a request are wrong.
+            TypeError: a method of the servicer is not asynchronous.
         """
         registrar = _Registrar()
         add_to_server(servicer, registrar)
@@ -169,11 +171,11 @@ class RpcServer:
             self._services.append(service)
 
     async def start(self) -> None:
-        """Binds all addresses and answers calls, with health NOT_SERVING until `set_serving`.
+        """Binds all addresses and answers calls. Health is NOT_SERVING until `set_serving`.
 
         Raises:
-            ListenError: if an address is taken or cannot be used.
-            TlsError: if TCP beyond this machine would be plain text, or a file of TLS cannot be read.
+            ListenError: an address is in use or cannot be used.
+            TlsError: plain text is not allowed for an address, or a TLS file cannot be read.
         """
         self._health = Health(self._services)
         self._add_declared_public(health_pb2_grpc.add_HealthServicer_to_server, self._health)
@@ -186,13 +188,13 @@ class RpcServer:
             for text in self._settings.listen:
                 self._bindings.bind(server, parse_address(text), self._settings.tls)
         except BaseException:
-            # gRPC lets go of what it has bound only by stopping a server that has started. This one has no methods yet.
+            # gRPC releases its ports only when a started server stops. So the server is started; it has no methods yet.
             await server.start()
             await server.stop(None)
             self._bindings.release()
             raise
-        # One handler with one table. (Registering methods with gRPC instead would make every call wait on a set of one
-        # future for each method.)
+        # All methods are in one handler with one table. If each were registered with gRPC, every call would wait on a
+        # set with one future for each method.
         server.add_generic_rpc_handlers((_Table(self._handlers),))
         await server.start()
         self._server = server
@@ -216,19 +218,20 @@ class RpcServer:
             self._health.set_condition(away=away, is_full=is_full)
 
     async def wait_until_stopped(self) -> None:
-        """Returns when the server has stopped; raises what stopped it, if it was not asked to."""
+        """Returns when the server has stopped. Raises the error that stopped it, if there was one."""
         if self._server is not None:
-            # Shielded: whoever stops waiting would cancel the future inside of gRPC on which its own stop waits, too.
+            # Shielded, because cancelling this would cancel a future inside gRPC that its own stop waits for, too.
             await asyncio.shield(self._server.wait_for_termination())
 
     async def drain(self, grace_seconds: float | None = None) -> None:
-        """Stops: NOT_SERVING, no new calls, long streams end, calls in flight may end, then they are cancelled.
+        """Stops the server. Health is NOT_SERVING, and there are no new calls. Long streams end.
 
-        Work that is shielded (`svckit.rpc.shield`) is waited for. May be called again with a shorter grace, which then
-        holds. A server that has not started is left alone.
+        Calls in flight may go on for `grace_seconds`, then they are cancelled. Shielded work (`svckit.rpc.shield`) is
+        waited for. This may be called again with a shorter time, which then applies. It does nothing if the server has
+        not started.
 
         Args:
-            grace_seconds: how long calls may go on; the setting `drain_seconds` unless said.
+            grace_seconds: how long calls may go on; by default the setting `drain_seconds`.
         """
         if self._server is None or self._health is None:
             return
@@ -257,13 +260,13 @@ class RpcServer:
 
 
 class _Registrar:
-    """Stands in for a server in the generated `add_…` functions, and keeps what they register."""
+    """Takes the place of a server in the generated `add_…` functions, and keeps the methods that they register."""
 
     def __init__(self) -> None:
         self.services: dict[str, Mapping[str, grpc.RpcMethodHandler[Any, Any]]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """The same methods in another form; the other call says all."""
+        """Ignored: these are the same methods in another form."""
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]

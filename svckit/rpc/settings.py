@@ -20,25 +20,25 @@ RpcAddress = Annotated[str, AfterValidator(_is_address)]
 
 
 class RpcServerSettings(BaseModel):
-    """Where a server listens, and how much it takes on at once."""
+    """The addresses and the limits of a server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: Annotated[tuple[RpcAddress, ...], Field(min_length=1)]
     """"unix:/path" (107 bytes at most; mode 0600) and "host:port" (0 lets the system choose), one or more."""
     tls: TlsSettings = TlsSettings()
-    """For the TCP addresses among them."""
+    """TLS for the TCP addresses in `listen`."""
     max_in_flight: Annotated[int, Field(ge=1)] = 256
-    """RPCs that are served at once; one more is told to come again. Below the size of what they wait for, such as the
-    database pool, or callers wait there instead, without being told."""
+    """The most RPCs that are served at once. A further one is refused and may be repeated. Keep this below the size of
+    the database pool: otherwise calls wait for a connection instead of being refused."""
     max_long_streams: Annotated[int, Field(ge=1)] = 1000
-    """Watches, followed logs and followed reads that are open at once. They take no place among the RPCs in flight."""
+    """The most watches, followed logs and followed reads that are open at once. They do not count as in flight."""
     max_long_streams_per_caller: Annotated[int, Field(ge=1)] = 100
-    """Of these, those of one user, robot or service; callers without credentials count as one."""
+    """The most of these for one user, robot or service. All callers without credentials count as one."""
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
-    """How long calls in flight may go on once the server stops. Long streams are ended at once."""
+    """How long calls in flight may go on after the server begins to stop. Long streams end at once."""
     stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """How long a client may stand still within a stream before the call is ended, with all that it holds."""
+    """How long a client may send or read nothing in a stream before the call is ended and its resources are freed."""
     access_log: Literal["off", "debug", "info"] = "debug"
     """The level at which each finished RPC is logged."""
     reflection: bool = False

@@ -1,4 +1,4 @@
-"""Work that must not stop half-way because the client went away."""
+"""Runs work that must not stop half-way when the client disconnects."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
-# asyncio keeps weak references only: without this, a task that nobody waits for any more could vanish in the middle.
+# asyncio keeps only weak references to tasks. Without this set, a running task could be garbage collected.
 _running: set[asyncio.Task[Any]] = set()
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work` to its end, even if the caller of this is cancelled meanwhile.
+    """Runs `work` to its end, even if the caller of this function is cancelled meanwhile.
 
-    gRPC cancels a handler when its client goes away or its deadline passes. A commit that is cancelled half-way leaves
-    it open whether it happened; so commits go through here. The server waits for what is still running when it drains.
+    gRPC cancels a handler when its client disconnects or its deadline passes. If a commit were cancelled half-way,
+    nobody would know whether it happened. So commits are run by this function. When the server drains, it waits for
+    work that is still running.
 
     Raises:
-        asyncio.CancelledError: when the caller is cancelled; the work goes on, and what it raises is logged.
-        Exception: whatever `work` raises.
+        asyncio.CancelledError: the caller was cancelled. The work goes on, and its error is logged.
+        Exception: the error of `work`.
     """
     task = asyncio.ensure_future(work)
     _running.add(task)
@@ -43,10 +44,10 @@ async def settle_shielded(timeout_seconds: float | None = None) -> int:
     """Waits until the shielded work of this event loop has ended.
 
     Args:
-        timeout_seconds: how long at most; None for as long as it takes.
+        timeout_seconds: the longest wait; None for no limit.
 
     Returns:
-        How many are still running after that.
+        How many tasks are still running after that.
     """
     loop = asyncio.get_running_loop()
     waiting = {task for task in _running if task.get_loop() is loop}

@@ -1,13 +1,14 @@
 """Long streams: RPCs that stay open while nothing happens, such as watches, followed logs and followed reads.
 
-A contract says `option (roadstead.options.v1.call).long_lived = true`, and the server does the rest. The call is let in
-as one of the calls in flight. From then on it counts as a long stream: those have a limit for all and one for each
-caller. When the server drains, each ends with GOING_AWAY. A servicer has nothing to do with any of this, if it writes
+A contract says `option (roadstead.options.v1.call).long_lived = true`, and the server does the rest. The call is first
+admitted as one of the calls in flight. From then on it counts as a long stream. Long streams have two limits: one for
+all together, and one for each caller. When the server drains, each stream ends with GOING_AWAY. A servicer needs no
+code for this if it writes
 
     async for item in follow(read_page, position, notifier):  # svckit.rpc.follow
         yield item
 
-or waits by `current_stream().wait_for(...)`.
+or waits with `current_stream().wait_for(...)`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from svckit.rpc.inflight import InFlight
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
 
-# What a drain leaves a handler to end by itself.
+# How long a handler may take to end by itself when the server drains.
 _ENDING_SECONDS = 0.25
-# What has changed wakes all watches at once. Few of them read at a time, or they would take every connection of the
-# database from the calls in flight, whose limit they do not count for.
+# A change wakes all watches at once. Only a few of them may read at the same time. Otherwise they would use all
+# database connections, and calls in flight would have none: the limit of calls in flight does not count long streams.
 _READING_AT_ONCE = 2
 
 
@@ -35,15 +36,15 @@ class LongStreams:
     """The long streams of one server.
 
     Attributes:
-        is_ending: whether the server drains; no stream is let in any more.
+        is_ending: whether the server drains. Then no new stream is admitted.
     """
 
     def __init__(self, limit: int, limit_per_caller: int) -> None:
-        """Starts with none.
+        """Starts without streams.
 
         Args:
-            limit: streams at most.
-            limit_per_caller: of one subject. All anonymous callers are one.
+            limit: the most streams.
+            limit_per_caller: the most streams of one subject. All anonymous callers together are one subject.
         """
         self.is_ending = False
         self._places = InFlight(limit)
@@ -54,7 +55,7 @@ class LongStreams:
 
     @property
     def count(self) -> int:
-        """Streams now."""
+        """The number of open streams."""
         return self._places.count
 
     @contextmanager
@@ -62,10 +63,10 @@ class LongStreams:
         """Counts one more stream inside the block, and makes it the current one of this task.
 
         Args:
-            caller: the subject of who calls.
+            caller: the subject of the caller.
 
         Raises:
-            DomainError: OVERLOADED, one too many; GOING_AWAY, the server drains.
+            DomainError: OVERLOADED if a limit is reached; GOING_AWAY if the server drains.
         """
         if self.is_ending:
             raise _going_away()
@@ -92,7 +93,7 @@ class LongStreams:
             stream.end()
 
     async def wait_until_idle(self) -> None:
-        """Returns once there is no stream."""
+        """Returns when no stream is open."""
         await self._places.wait_until_idle()
 
 
@@ -109,31 +110,31 @@ class LongStream:
         """Made by `LongStreams.place`."""
         self.is_ending = False
         self._reading = reading
-        # For the whole handler, and for a wait of it.
+        # The time-out of the whole handler, and that of its current wait.
         self._allowed: asyncio.Timeout | None = None
         self._waiting: asyncio.Timeout | None = None
 
     def end(self) -> None:
-        """Tells the handler to end, and ends it where it does not within a quarter of a second."""
+        """Tells the handler to end. If it has not ended after a quarter of a second, it is cancelled."""
         self.is_ending = True
         _reschedule(self._allowed, _ENDING_SECONDS)
         _reschedule(self._waiting, 0)
 
     def raise_if_ending(self) -> None:
-        """For between two messages.
+        """Call this between two messages.
 
         Raises:
-            DomainError: GOING_AWAY, the server drains.
+            DomainError: GOING_AWAY if the server drains.
         """
         if self.is_ending:
             raise _going_away()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The time that the handler has: without end, until the server drains.
+        """Runs the handler in the block. It has no time limit until the server drains.
 
         Raises:
-            DomainError: GOING_AWAY, the block has not ended by itself.
+            DomainError: GOING_AWAY if the server drains and the block has not ended by itself in time.
         """
         try:
             async with asyncio.timeout(None) as self._allowed:
@@ -146,17 +147,17 @@ class LongStream:
             self._allowed = None
 
     async def wait_for(self, event: Awaitable[object], seconds: float | None = None) -> bool:
-        """Waits for something to happen, or for the server to drain.
+        """Waits for an event, or until the server drains.
 
         Args:
-            event: such as `asyncio.Event().wait()`; cancelled when the wait ends otherwise.
-            seconds: how long at most; None for as long as it takes.
+            event: an awaitable such as `asyncio.Event().wait()`. It is cancelled if the wait ends without it.
+            seconds: the longest wait; None for no limit.
 
         Returns:
-            Whether it has happened in time.
+            Whether the event happened in time.
 
         Raises:
-            DomainError: GOING_AWAY, the server drains.
+            DomainError: GOING_AWAY if the server drains.
         """
         try:
             async with asyncio.timeout(0 if self.is_ending else seconds) as self._waiting:
@@ -172,10 +173,10 @@ class LongStream:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        """One of the few streams that read at the same time. The unit of work has to end inside the block.
+        """Waits until this stream may read: only a few may at the same time. The unit of work must end in the block.
 
         Raises:
-            DomainError: GOING_AWAY, the server drains.
+            DomainError: GOING_AWAY if the server drains.
         """
         self.raise_if_ending()
         async with self._reading:
@@ -189,7 +190,7 @@ def current_stream() -> LongStream:
     """The long stream that this task serves.
 
     Raises:
-        LookupError: outside of any; the contract does not declare the RPC as long-lived.
+        LookupError: there is none: the contract does not declare the RPC as long-lived.
     """
     return _current.get()
 

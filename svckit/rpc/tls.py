@@ -1,4 +1,4 @@
-"""TLS between services: on TCP both sides show a certificate of the installation's own authority."""
+"""TLS between services: on TCP, both sides present a certificate signed by the installation's own authority."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from svckit.rpc.address import Address, TcpAddress
 
 
 class TlsError(StartError):
-    """An address that must not be spoken to in plain text, or a file that cannot be read."""
+    """Plain text is not allowed for an address, or a TLS file cannot be read."""
 
 
 class TlsSettings(BaseModel):
-    """How TCP is spoken. Unix sockets are guarded by their file's mode, and never use TLS.
+    """The use of TLS on TCP. Unix sockets are protected by their file mode and never use TLS.
 
-    `ca`, `certificate` and `key` come together; where they are given every TCP address uses them.
+    `ca`, `certificate` and `key` must be set together. If they are set, every TCP address uses them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Literal["auto", "on", "off"] = "auto"
-    """"auto": plain text to loopback only, unless the files are given. "on": never. "off": everywhere."""
+    """Where plain text is allowed: "auto": on loopback, unless the files are set; "on": nowhere; "off": everywhere."""
     ca: Path | None = None
-    """PEM file: who signs the certificates of both sides."""
+    """PEM file: the authority that signs the certificates of both sides."""
     certificate: Path | None = None
-    """PEM file: our certificate, with the chain that leads to `ca`."""
+    """PEM file: the certificate of this service, with the chain to `ca`."""
     key: Path | None = None
-    """PEM file: our private key."""
+    """PEM file: the private key of this service."""
     server_name: str | None = None
-    """The name that a server's certificate must hold, where it is not the host that the channel leads to."""
+    """The name in the server's certificate, if it is not the host of the channel's address."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -45,10 +45,10 @@ class TlsSettings(BaseModel):
         return self
 
     def server_credentials(self, address: Address) -> grpc.ServerCredentials | None:
-        """What a server listens with at an address; None for plain text.
+        """The credentials of a server that listens at an address; None for plain text.
 
         Raises:
-            TlsError: if plain text is not for this address, or a file cannot be read.
+            TlsError: plain text is not allowed for this address, or a file cannot be read.
         """
         if not self._encrypts(address):
             return None
@@ -56,7 +56,7 @@ class TlsSettings(BaseModel):
         return grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
 
     def channel_credentials(self, address: Address) -> grpc.ChannelCredentials | None:
-        """What a channel speaks to an address with; None for plain text. Raises as `server_credentials`."""
+        """The credentials of a channel to an address; None for plain text. Raises as `server_credentials`."""
         if not self._encrypts(address):
             return None
         ca, certificate, key = self._read()
@@ -70,8 +70,8 @@ class TlsSettings(BaseModel):
         if address.is_loopback:
             return False
         raise TlsError(
-            f"{address} is not on this machine, and tokens must not travel in plain text: "
-            'set tls.ca, tls.certificate and tls.key, or tls.mode = "off" where the network is private'
+            f"{address} is not on this machine, and tokens must not be sent in plain text: "
+            'set tls.ca, tls.certificate and tls.key, or tls.mode = "off" if the network is private'
         )
 
     def _read(self) -> tuple[bytes, bytes, bytes]:

@@ -141,7 +141,7 @@ async def test_a_callers_token_beside_the_marker_is_refused_from_a_channel_too(
 
 async def test_a_channel_does_not_both_pass_on_and_act(installation: Installation) -> None:
     tokens = installation.keyring.service_tokens("jobsvc")
-    with pytest.raises(ValueError, match="passes on calls, or acts"):
+    with pytest.raises(ValueError, match="either passes on calls or acts"):
         open_channel("unix:/nowhere", service_tokens=tokens, acting_tokens=_source(installation))
 
 
