@@ -1,4 +1,4 @@
-"""Who did something, as tokens, change logs, histories and audit trails name it."""
+"""Who did something: the form for tokens, change logs, histories and audit trails."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ ActorKind = Literal["anonymous", "user", "robot", "service", "policy", "executio
 
 _KINDS = frozenset(get_args(ActorKind))
 _MAXIMUM_ID = 2**63 - 1
-# Calls run from gateway to jobsvc to metasvc to authsvc, so no chain of causes is longer.
+# The longest chain of calls is gateway, jobsvc, metasvc, authsvc, so no chain of actors is longer.
 _LONGEST_CHAIN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did something. The same on the wire (`roadstead.access.v1.Actor`), in tokens, change logs and audit trails.
+    """Who did something. The same in messages (`roadstead.access.v1.Actor`), tokens, change logs and audit trails.
 
     Attributes:
         kind: "policy" and "execution" never act themselves: a service acts on their behalf.
-        id: of the user, robot, policy or execution; 0 for the other kinds.
-        name: as the user or robot logs in; the service's name; empty where it is not known.
-        on_behalf_of: for whom a service acts by itself; None where it acts for nobody, or where a caller acts.
+        id: the id of the user, robot, policy or execution; 0 for the other kinds.
+        name: the log-in name of the user or robot, or the service's name; empty if it is not known.
+        on_behalf_of: the actor on whose behalf a service acts; None if there is none, or if a caller acts.
     """
 
     kind: ActorKind
@@ -52,18 +52,18 @@ class Actor:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: it is no actor; the text never holds any of it.
+            ValueError: the value is not an actor. The text contains no part of the value.
         """
         return _read(value, _LONGEST_CHAIN)
 
 
 def _read(value: object, longest: int) -> Actor:
     if not isinstance(value, dict) or longest == 0:
-        raise ValueError("an actor is an object, on behalf of few others")
+        raise ValueError(f"an actor must be an object, in a chain of at most {_LONGEST_CHAIN}")
     fields = cast("Mapping[str, Any]", value)
     kind, id_, name, cause = (fields.get(key) for key in ("kind", "id", "name", "on_behalf_of"))
-    # bool is an int in Python, and `true` is no number in JSON.
+    # In Python, bool is a subclass of int; in JSON, `true` is not a number.
     is_number = isinstance(id_, int) and not isinstance(id_, bool) and 0 <= id_ <= _MAXIMUM_ID
     if not isinstance(kind, str) or kind not in _KINDS or not is_number or not isinstance(name, str):
-        raise ValueError("an actor has a kind, an id and a name")
+        raise ValueError("an actor must have a kind, an id and a name")
     return Actor(cast("ActorKind", kind), cast("int", id_), name, None if cause is None else _read(cause, longest - 1))

@@ -1,4 +1,4 @@
-"""How the C library's allocator treats large blocks, in processes that move bytes."""
+"""Settings of the C library's allocator for large blocks, in processes that transfer blobs."""
 
 import asyncio
 import ctypes
@@ -11,21 +11,22 @@ _M_ARENA_MAX = -8
 _LARGEST_REUSED_BYTES = 8 * 1024 * 1024
 _KEPT_FREE_BYTES = 32 * 1024 * 1024
 RETURN_EVERY_SECONDS = 15.0
-"""How often `return_free_memory` is worth its while."""
+"""How often to call `return_free_memory`."""
 
 
 def reuse_large_blocks() -> bool:
-    """Keep blocks of up to 8 MiB in one heap when they are freed, up to 32 MiB of them.
+    """Keep freed blocks of up to 8 MiB in one heap, 32 MiB in total.
 
-    To be called before threads start.
+    Call this before threads start.
 
-    glibc gives each block of 128 KiB and more back to the kernel when it is freed, and a stream of 1 MiB messages takes
-    and frees some four of them for each message: the kernel then spends most of its time on clearing pages. Measured on
-    ReadBlob: 450 MB/s without this, 700 and more with it. One heap rather than one for each thread keeps what is kept
-    within bounds; under the interpreter's lock threads do not allocate at once anyway.
+    glibc returns each block of 128 KiB and more to the kernel when it is freed. A stream of 1 MiB messages allocates
+    and frees about four of them for each message, and the kernel spends most of its time on clearing pages. Measured
+    with ReadBlob: 450 MB/s without this, 700 and more with it. There is one heap instead of one for each thread, to
+    limit the memory that is kept. That costs nothing, because the interpreter's lock lets only one thread allocate at a
+    time.
 
     Returns:
-        whether the allocator took it; another one than glibc's is left as it is.
+        whether the allocator accepted the settings. Allocators other than glibc's are not changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -36,17 +37,17 @@ def reuse_large_blocks() -> bool:
         (_M_MMAP_THRESHOLD, _LARGEST_REUSED_BYTES),
         (_M_TRIM_THRESHOLD, _KEPT_FREE_BYTES),
     )
-    # All of them are tried, whatever becomes of the first.
+    # All settings are tried, even if one fails.
     taken = [mallopt(name, value) == 1 for name, value in settings]
     return all(taken)
 
 
 async def return_free_memory() -> None:
-    """Give what is free back to the kernel.
+    """Return free memory to the kernel.
 
-    `reuse_large_blocks` keeps what was freed below something that is still in use, however much that is. Doing this at
-    all times is simple, and costs a busy process some milliseconds of clearing pages anew. Another allocator than
-    glibc's is left as it is.
+    With `reuse_large_blocks`, free memory below a block in use is never returned by itself, however much it is. Calling
+    this regularly is simple, and costs a busy process only some milliseconds of clearing pages again. Allocators other
+    than glibc's are not changed.
     """
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim

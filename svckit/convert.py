@@ -1,7 +1,7 @@
-"""Between messages of the contracts and types of domains: what the `convert.py` of several services needs.
+"""Converts between contract messages and domain types, as far as several services need the same conversion.
 
-A service's own nouns are converted in its own `convert.py`. Names say the direction: `to_…` reads what a caller sent,
-`from_…` writes what the domain gives.
+A service converts its own types in its own `convert.py`. The names say the direction: `to_…` makes a domain type from a
+caller's message, `from_…` makes a message from a domain type.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def parsed(parse: Callable[[str], T], text: str) -> T:
-    """Reads what a caller sent by a parser of `svckit.oci`, and refuses it in the words of the distribution spec.
+    """Parses a caller's text with a parser of `svckit.oci`, and raises its error as a domain error.
 
     Raises:
         DomainError: DIGEST_INVALID, NAME_INVALID or TAG_INVALID.
@@ -64,7 +64,7 @@ def to_repository_name(text: str) -> RepositoryName:
 
 
 def to_list_request(message: Message) -> ListRequest:
-    """Reads which rows and which page of a list are wanted; not every list has all of these fields."""
+    """Reads the filter, the order and the page of a list request. Fields that the message does not have are empty."""
     return ListRequest(
         q=getattr(message, "q", ""),
         sort=getattr(message, "sort", ""),
@@ -79,16 +79,16 @@ def to_time(stamp: Timestamp, field: str) -> datetime:
     """Reads a point in time, to the microsecond.
 
     Args:
-        stamp: what came.
-        field: that it came in.
+        stamp: the time in the message.
+        field: the name of its field, for the error.
 
     Raises:
-        DomainError: BAD_REQUEST; the time is none of the years 1 to 9999.
+        DomainError: BAD_REQUEST if the time is not between the years 1 and 9999.
     """
     try:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
-        problem = "is no time between the years 1 and 9999"
+        problem = "is not a time between the years 1 and 9999"
         raise Invalid(message=f"{field} {problem}", violations=[FieldViolation(field, problem)]) from None
 
 
@@ -97,7 +97,7 @@ def from_time(time: datetime) -> Timestamp: ...
 @overload
 def from_time(time: datetime | None) -> Timestamp | None: ...
 def from_time(time: datetime | None) -> Timestamp | None:
-    """Writes a point in time; None stays None, which a message leaves unset."""
+    """Writes a point in time. None stays None, so that the field is not set."""
     if time is None:
         return None
     stamp = Timestamp()
@@ -106,7 +106,7 @@ def from_time(time: datetime | None) -> Timestamp | None:
 
 
 def from_actor(actor: Actor) -> actor_pb2.Actor:
-    """Writes who did something."""
+    """Writes an actor."""
     return actor_pb2.Actor(
         kind=actor.kind,
         id=actor.id,
@@ -127,10 +127,10 @@ def held(document: T | None) -> T:
 
 
 def authorized_project(call: Call) -> ResolvedProject:
-    """The project on which the call's rule has permitted it.
+    """The project in which the call was authorized.
 
     Raises:
-        DomainError: INTERNAL; the rule names no project.
+        DomainError: INTERNAL if the rule names no project.
     """
     if call.project is None:
         raise DomainError("INTERNAL", f"{call.method} reached its servicer without a project")

@@ -1,4 +1,4 @@
-"""What protobuf's descriptors say of a field in a roundabout way."""
+"""Questions about protobuf fields that their descriptors do not answer directly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTEGERS = frozenset(
         FieldDescriptor.TYPE_SFIXED64,
     }
 )
-"""The types of whole numbers."""
+"""The integer types."""
 
 
 def is_map(field: FieldDescriptor) -> bool:
@@ -30,9 +30,9 @@ def map_entry(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]
     """Key and value of a map.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the field is not a map.
     """
     entry = field.message_type
     if entry is None:
-        raise TypeError(f"{field.full_name} is no map")
+        raise TypeError(f"{field.full_name} is not a map")
     return entry.fields_by_name["key"], entry.fields_by_name["value"]

@@ -1,4 +1,7 @@
-"""Small files that are whole or not there, whatever is killed when: written aside, synced, renamed, folder synced."""
+"""Writes small files so that they are complete or do not exist, even after a crash.
+
+The data goes into a temporary file, which is synced and renamed; then the folder is synced.
+"""
 
 import os
 import tempfile
@@ -8,31 +11,31 @@ from pathlib import Path
 
 
 def create_file(path: Path, data: bytes, *, mode: int) -> None:
-    """Makes a new file, and refuses to touch one that is there.
+    """Creates a new file. An existing file is not changed.
 
     Raises:
-        FileExistsError: if there is one.
-        OSError: if it cannot be written.
+        FileExistsError: the file exists.
+        OSError: the file cannot be written.
     """
-    with _written_aside(path, data, mode) as temporary:
-        # link and not rename: rename would take the place of what another process has just made.
+    with _temporary_file(path, data, mode) as temporary:
+        # link is used instead of rename, which would replace a file that another process has just created.
         os.link(temporary, path)
         sync_folder(path.parent)
 
 
 def replace_file(path: Path, data: bytes, *, mode: int) -> None:
-    """Makes the file, or takes the place of the one that is there. A reader sees the old one or the new one.
+    """Creates the file or replaces it. A reader sees either the old or the new file.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: the file cannot be written.
     """
-    with _written_aside(path, data, mode) as temporary:
+    with _temporary_file(path, data, mode) as temporary:
         temporary.replace(path)
         sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a loss of power."""
+    """Syncs a folder, so that the names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -41,8 +44,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _written_aside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    # mkstemp gives mode 0600 from the first moment, so a secret is never readable by others, not even for an instant.
+def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    # mkstemp creates the file with mode 0600, so a secret is never readable by others.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""The key pair by which a service signs: ECDSA on P-256 (JWS "ES256", RFC 7518 §3.4), in a PEM file of mode 0600."""
+"""The key pair with which a service signs: ECDSA on P-256 (JWS "ES256", RFC 7518 §3.4), in a PEM file of mode 0600."""
 
 import base64
 import hashlib
@@ -19,11 +19,11 @@ _FILE_MODE = 0o600
 
 
 class KeyFileError(StartError):
-    """A key file that is not there, not ours, not a P-256 key, or readable by others."""
+    """A key file is missing, belongs to another user, is not a P-256 key, or is readable by others."""
 
 
 class KeyPair:
-    """A P-256 key pair. The private half never shows in `repr`, and cannot be pickled by accident.
+    """A P-256 key pair. `repr` hides the private key, and it cannot be pickled by accident.
 
     Attributes:
         private_key: signs.
@@ -53,7 +53,7 @@ class KeyPair:
         """Reads an unencrypted PEM private key.
 
         Raises:
-            ValueError: if it is none, or not of P-256.
+            ValueError: the text is not such a key, or the key is not on P-256.
         """
         try:
             key = serialization.load_pem_private_key(pem, password=None)
@@ -70,14 +70,14 @@ class KeyPair:
         )
 
     def to_jwk(self) -> dict[str, str]:
-        """The public half as a JWK (RFC 7517), fit for publishing."""
+        """The public key as a JWK (RFC 7517), which may be published."""
         return public_jwk(self.public_key)
 
     def __repr__(self) -> str:
         return f"KeyPair(kid={self.kid!r})"
 
     def __reduce__(self) -> str:
-        raise TypeError("a key pair is not to be copied out of the process")
+        raise TypeError("a key pair must not be copied out of the process")
 
 
 def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
@@ -86,7 +86,7 @@ def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
     Raises:
         ValueError: if its curve is not P-256.
     """
-    # The required members only, in lexicographic order, without white space (RFC 7638 §3).
+    # Only the required members, in lexicographic order, without white space (RFC 7638 §3).
     text = json.dumps(_required_members(key), sort_keys=True, separators=(",", ":"))
     return _base64url(hashlib.sha256(text.encode()).digest())
 
@@ -104,27 +104,27 @@ def load(path: Path) -> KeyPair:
     """Reads the key file.
 
     Raises:
-        KeyFileError: if it cannot be read, is not a P-256 key, or others may read it.
+        KeyFileError: the file cannot be read, is not a P-256 key, or is readable by others.
     """
     try:
         with path.open("rb") as file:
-            _refuse_what_others_read(path, os.fstat(file.fileno()))
+            _check_permissions(path, os.fstat(file.fileno()))
             pem = file.read()
     except OSError as error:
         raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
     try:
         return KeyPair.from_pem(pem)
     except ValueError as error:
-        raise KeyFileError(f"{path} holds no usable key: {error}") from error
+        raise KeyFileError(f"{path} is not a usable key: {error}") from error
 
 
 def load_or_create(path: Path) -> KeyPair:
-    """Reads the key file, or makes it with a new key when there is none.
+    """Reads the key file. If it does not exist, creates it with a new key.
 
-    Of several processes that start at once, one makes the key and all read that one.
+    If several processes start at the same time, one of them creates the file, and all use that key.
 
     Raises:
-        KeyFileError: as `load`; or if the file cannot be made.
+        KeyFileError: as `load`; or the file cannot be created.
     """
     if not path.exists():
         try:
@@ -137,10 +137,10 @@ def load_or_create(path: Path) -> KeyPair:
     return load(path)
 
 
-def _refuse_what_others_read(path: Path, status: os.stat_result) -> None:
+def _check_permissions(path: Path, status: os.stat_result) -> None:
     mode = stat.S_IMODE(status.st_mode)
-    # PostgreSQL's rule for its server key: the owner alone; or, for a file that root has put there for us, as
-    # Kubernetes does, the group may read.
+    # This is PostgreSQL's rule for its server key: only the owner may read it. If root owns the file, as in Kubernetes,
+    # the group may read it, too.
     forbidden = 0o037 if status.st_uid == 0 else 0o077
     if mode & forbidden:
         raise KeyFileError(f"others may read or change the key file {path} (mode {mode:04o}): chmod 600 it")

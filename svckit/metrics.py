@@ -1,4 +1,4 @@
-"""Prometheus metrics of one process, in a registry of its own: nothing is global, so tests and services do not mix."""
+"""Prometheus metrics of one process. Each has its own registry, so that tests and services do not share metrics."""
 
 from collections.abc import Callable
 
@@ -15,18 +15,18 @@ from prometheus_client import (
 )
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""The media type of what `Metrics.render` gives."""
+"""The media type of the text of `Metrics.render`."""
 
-# Seconds. A call inside one machine takes half a millisecond, and one that hashes a layer takes a minute.
+# In seconds. A call inside one machine takes half a millisecond, and one that hashes a layer takes a minute.
 RPC_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """What one process counts. Services add their own metrics to `registry`.
+    """The metrics of one process. Services add their own metrics to `registry`.
 
     Attributes:
         service: the value of the label `service`.
-        registry: holds everything that `render` shows.
+        registry: has all metrics that `render` shows.
     """
 
     def __init__(self, service: str) -> None:
@@ -58,16 +58,16 @@ class Metrics:
         self._long_streams = Gauge(
             "rpc_server_long_streams", "Long streams that are open", ("service",), registry=self.registry
         )
-        # Finding a child by its labels costs more than counting in it.
+        # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def observe_rpc(self, method: str, code: str, seconds: float) -> None:
         """Counts one finished RPC.
 
         Args:
-            method: as gRPC names it, "/roadstead.meta.v1.TagService/ListTags". Only registered methods: an unknown name
-                comes from a caller, and would grow this without end.
-            code: the name of its gRPC code, "OK".
+            method: the name in gRPC, "/roadstead.meta.v1.TagService/ListTags". Only registered methods are allowed:
+                callers may send any other name, and the number of time series would grow without limit.
+            code: the name of its gRPC code, such as "OK".
             seconds: how long it took.
         """
         children = self._children.get((method, code))
@@ -81,10 +81,10 @@ class Metrics:
         handling_seconds.observe(seconds)
 
     def watch_rpcs(self, *, in_flight: Callable[[], int], long_streams: Callable[[], int]) -> None:
-        """Shows what the server of this process counts by itself, asked whenever somebody reads the metrics."""
+        """Shows the counts of the server of this process. They are read whenever the metrics are read."""
         self._in_flight.labels(self.service).set_function(in_flight)
         self._long_streams.labels(self.service).set_function(long_streams)
 
     def render(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """All metrics, in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,9 +1,9 @@
-"""Serves the metrics of one process to Prometheus, on an address of its own: only where the operator has named one.
+"""Serves the metrics of one process to Prometheus, on an address of its own. It is off unless an address is set.
 
     async with metrics_endpoint(metrics, settings.metrics_listen):
         await serve_until_signal(server)
 
-Whoever reaches the address may read them, in plain text: they hold counts, and neither names nor content.
+Anybody who can reach the address may read them, in plain text. They contain counts, but no names and no content.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
     from svckit.metrics import Metrics
 
-# Each request has a thread, which a client that stands still would hold for ever.
+# Each request has a thread. Without a time-out, a client that sends nothing would occupy it for ever.
 _IDLE_SECONDS = 10.0
 
 _log = get_logger(__name__)
 
 
 class MetricsListenError(StartError):
-    """An address that metrics cannot be served on; the text names it and says why."""
+    """Metrics cannot be served on an address; the text names the address and says why."""
 
 
 def parse_metrics_address(text: str) -> TcpAddress:
-    """Reads `HOST:PORT`. There is no short form for all addresses of a machine: whoever means them writes them.
+    """Reads `HOST:PORT`. There is no short form for "all addresses", so that they are only used on purpose.
 
     Raises:
-        AddressError: if it is something else.
+        AddressError: the text does not have this form.
     """
     try:
         address = parse_address(text)
@@ -54,29 +54,29 @@ def parse_metrics_address(text: str) -> TcpAddress:
 
 @asynccontextmanager
 async def metrics_endpoint(metrics: Metrics, listen: str) -> AsyncIterator[TcpAddress | None]:
-    """Serves metrics while inside. What is to be watched while it drains belongs inside as well.
+    """Serves metrics inside the block. Put the drain of a server inside as well, so that it can be watched.
 
     Args:
-        metrics: of this process.
+        metrics: the metrics of this process.
         listen: the setting `metrics_listen`: HOST:PORT, or "" for no endpoint.
 
     Yields:
-        the address, with the port that it got; None without an endpoint.
+        the address, with the actual port; None without an endpoint.
 
     Raises:
-        MetricsListenError: if the address is taken, or none of this machine.
+        MetricsListenError: the address is in use, or does not belong to this machine.
     """
     if not listen:
         yield None
         return
     address = parse_metrics_address(listen)
     try:
-        # In a thread, because a name may have to be looked up.
+        # In a thread, because looking up a name may block.
         server = await asyncio.to_thread(_Server, address, metrics)
     except OSError as error:
         raise MetricsListenError(f"metrics_listen: cannot serve metrics on {address}: {error.strerror}") from error
     loop = asyncio.get_running_loop()
-    # The loop waits for connections: an endpoint that nobody asks has no thread, and wakes nobody up.
+    # The event loop waits for connections, so an endpoint without requests needs no thread.
     loop.add_reader(server.fileno(), server.handle_request)
     try:
         _log.info("metrics_listening", address=str(server.address))
@@ -91,9 +91,10 @@ class _Handler(MetricsHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """The standard library's: a thread for each request, where the metrics are put together away from the loop."""
+    """The server of the standard library. Each request has a thread, so that it does not block the event loop."""
 
-    # `handle_request` is called because somebody is there. When they have gone again, it must not wait for the next.
+    # `handle_request` is called when a client has connected. If the client has disconnected meanwhile, it must not wait
+    # for the next one.
     timeout = 0
 
     def __init__(self, address: TcpAddress, metrics: Metrics) -> None:
@@ -104,10 +105,10 @@ class _Server(ThreadingHTTPServer):
         self.address = address.with_port(self.server_port)
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the name service what this host is called, which may take long and serves nothing.
+        # HTTPServer.server_bind looks up the name of this host, which may take long and is not needed.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = (str(self.server_address[0]), int(self.server_address[1]))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that has left. socketserver's own prints a traceback.
+        # The client has disconnected. By default, socketserver would print a traceback.
         _log.debug("metrics_request_failed", error=repr(sys.exception()))

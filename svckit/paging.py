@@ -1,7 +1,7 @@
-"""Page sizes, and the opaque tokens by which a list is continued (keyset order, google.aip.dev/158).
+"""Page sizes, and the opaque tokens that continue a list (keyset order, google.aip.dev/158).
 
-A token holds the sort values of the last row that was shown. It gives no rights: what a caller may see is judged anew
-on each page. So it is not signed, only bound to the query that it continues, and what it holds is checked by type.
+A token contains the sort values of the last row that was shown. It gives no rights: access is checked again on each
+page. So it is not signed. It is only bound to its query, and its values are checked by type.
 """
 
 import base64
@@ -26,10 +26,10 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def clamp_page_size(requested: int, default: int, maximum: int) -> int:
-    """The number of rows to show: what was asked for, the default for 0, and never more than the maximum.
+    """The number of rows on a page: the requested number, or the default for 0, but at most the maximum.
 
     Raises:
-        Invalid: BAD_REQUEST, if it is negative.
+        Invalid: BAD_REQUEST if the number is negative.
     """
     if requested < 0:
         raise Invalid(
@@ -40,10 +40,11 @@ def clamp_page_size(requested: int, default: int, maximum: int) -> int:
 
 
 def query_fingerprint(*parts: object) -> str:
-    """What binds a token to its query: everything that decides which rows are listed, and in which order.
+    """The hash that binds a token to its query.
 
     Args:
-        parts: strings, numbers, booleans, None, and lists or tuples of these: the parent, the filter, the sort.
+        parts: everything that decides which rows are listed and in which order: the parent, the filter, the sort.
+            Strings, numbers, booleans, None, and lists or tuples of these.
     """
     text = json.dumps(parts, separators=(",", ":"), default=_refuse_part)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -51,19 +52,19 @@ def query_fingerprint(*parts: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageToken:
-    """Where a list is continued.
+    """The position at which a list is continued.
 
     Attributes:
-        values: of the columns that the list is sorted by, in the last row shown.
+        values: the values of the sort columns in the last row that was shown.
     """
 
     values: tuple[KeysetValue, ...]
 
     def encode(self, fingerprint: str) -> str:
-        """The token as text, for the query of this fingerprint.
+        """The token as text, for the query with this fingerprint.
 
         Raises:
-            TypeError: if a value is of a type that a token cannot hold.
+            TypeError: a value has a type that is not possible in a token.
         """
         body = _json([_VERSION, [_to_json(value) for value in self.values]])
         return base64.urlsafe_b64encode(_check(fingerprint, body) + body).rstrip(b"=").decode("ascii")
@@ -73,12 +74,12 @@ class PageToken:
         """Reads a token back.
 
         Args:
-            text: what the caller sent; not empty.
-            fingerprint: of the query that it came with.
-            types: of the values, in order: str, int, bool, datetime. Each may be None as well.
+            text: the text that the caller sent; not empty.
+            fingerprint: the fingerprint of the caller's query.
+            types: the types of the values, in order: str, int, bool, datetime. Each value may be None as well.
 
         Raises:
-            Invalid: INVALID_PAGE_TOKEN, if it was not given for this query, or was changed.
+            Invalid: INVALID_PAGE_TOKEN if the token is not for this query, or was changed.
         """
         if len(text) > _MAXIMUM_TOKEN_CHARACTERS:
             _refuse()
@@ -89,7 +90,8 @@ class PageToken:
         check, body = data[:_CHECK_BYTES], data[_CHECK_BYTES:]
         if check != _check(fingerprint, body):
             _refuse()
-        # The check is no signature: who reads this can make one, so types are looked at before they meet a database.
+        # The check is not a signature: anybody can compute it. So the types are checked before the values are used in a
+        # query.
         try:
             version, values = json.loads(body)
         except (ValueError, TypeError, RecursionError):
@@ -126,11 +128,11 @@ def _from_json(value: object, kind: type) -> KeysetValue:
             return time.astimezone(UTC) if time.tzinfo is not None else _refuse()
         except (ValueError, OverflowError):
             _refuse()
-    # A bool is an int in Python, and not in a database.
+    # In Python, bool is a subclass of int; in a database it is not.
     if type(value) is not kind or (isinstance(value, int) and abs(value) > _MAXIMUM_INTEGER):
         _refuse()
     if isinstance(value, str):
-        # U+0000 and lone surrogates can be written in JSON, and in no database.
+        # U+0000 and lone surrogates are possible in JSON, but not in a database.
         return _refuse() if _UNSTORABLE.search(value) else value
     return value if isinstance(value, int) else _refuse()
 

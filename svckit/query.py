@@ -1,17 +1,17 @@
-"""Harbor's list parameters `q` and `sort`, read into frozen clauses (reference: Harbor's API conventions).
+"""Parses Harbor's list parameters `q` and `sort` (reference: Harbor's API conventions).
 
-`q` is a list of clauses separated by commas, all of which must hold:
+`q` is a list of clauses separated by commas. A row must match all of them:
 
-    name=nginx                      exactly this
-    name=~ngi                       holds this, in either case
-    creation_time=[2026-01-01T00:00:00~]   from … to, either end may be left out, both ends are included
-    tag={a b c}                     any of these
-    label=(1 2)                     all of these
+    name=nginx                      exactly this value
+    name=~ngi                       contains this text, upper or lower case
+    creation_time=[2026-01-01T00:00:00~]   from … to; either end may be left out, both ends are included
+    tag={a b c}                     any of these values
+    label=(1 2)                     all of these values
 
-A value in double quotes may hold what would otherwise end it. `sort` is a list of keys, each turned round by a `-`.
+A value in double quotes may contain separators. `sort` is a list of keys; a `-` before a key means descending order.
 
-Which keys there are, and of what type, is the caller's to say. What is not understood is refused: a filter that is
-silently dropped shows rows that nobody asked for.
+The caller says which keys there are and which types they have. Anything else is refused: if an unknown filter were
+ignored, the list would show rows that were not asked for.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,13 +24,13 @@ from urllib.parse import unquote_plus
 from svckit.errors import FieldViolation, Invalid
 
 Value = str | int | bool | datetime | None
-"""A value of a clause, of the type that its key has. None is Harbor's `nil`: "without any"."""
+"""The value of a clause, in the type of its key. None is Harbor's `nil`: the column has no value."""
 
 MAXIMUM_CHARACTERS = 4096
 """A longer `q` or `sort` is refused."""
 MAXIMUM_CLAUSES = 32
 MAXIMUM_VALUES = 100
-"""Values in one list."""
+"""The most values in one list."""
 
 _MAXIMUM_NUMBER = 2**63 - 1
 
@@ -47,13 +47,13 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What may be asked of one key.
+    """The type and the allowed forms of one key.
 
     Attributes:
-        name: as the store knows it; several spellings may lead to one name.
-        value_type: of its values: str, int, bool or datetime.
-        forms: the forms it may be used in; unless said, those that make sense for a column of its type.
-        nullable: whether `k=nil` may be asked.
+        name: the name in the store. Several client names may have the same one.
+        value_type: the type of its values: str, int, bool or datetime.
+        forms: the allowed forms; if empty, the forms that make sense for a column of its type.
+        nullable: whether `k=nil` is allowed.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Key:
 
     @property
     def allowed_forms(self) -> frozenset[Form]:
-        """The forms it may be used in."""
+        """The forms in which the key may be used."""
         return self.forms or _FORMS_OF_TYPE[self.value_type]
 
 
@@ -77,7 +77,7 @@ _FORMS_OF_TYPE: Mapping[type, frozenset[Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """The key's value is this."""
+    """The key has exactly this value."""
 
     key: str
     value: Value
@@ -85,7 +85,7 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Fuzzy:
-    """The key's value holds this text, in either case. Never empty."""
+    """The key's value contains this text, upper or lower case. The text is never empty."""
 
     key: str
     text: str
@@ -93,7 +93,7 @@ class Fuzzy:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The key's value lies between these, both included; None leaves an end open, and never both."""
+    """The key's value is between these, both included. None means no limit; at most one of them is None."""
 
     key: str
     minimum: int | datetime | None
@@ -110,7 +110,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """The thing has all of these, where it can have several (tags, labels)."""
+    """The row has all of these values, for keys that can have several (tags, labels)."""
 
     key: str
     values: tuple[Value, ...]
@@ -134,7 +134,7 @@ class Query:
     clauses: tuple[Clause, ...] = field(default=())
 
     def exact(self, key: str) -> Value:
-        """The value that the key must have exactly; None where nothing is said of it."""
+        """The exact value that the query demands for a key; None without such a clause."""
         for clause in self.clauses:
             if isinstance(clause, Exact) and clause.key == key:
                 return clause.value
@@ -149,22 +149,22 @@ def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
     """Reads `q`.
 
     Args:
-        text: as the client sent it; the empty text asks for everything.
-        keys: what may be asked, by the name that clients use. Names are compared without regard to case, since
-            Harbor's own clients write `ProjectID` and `project_id` alike.
+        text: the text as the client sent it. The empty text matches everything.
+        keys: the allowed keys, by the names that clients use. Upper and lower case are the same, because Harbor's own
+            clients write both `ProjectID` and `project_id`.
 
     Raises:
-        Invalid: BAD_REQUEST; an unknown key, a form that the key does not have, a value of the wrong type.
+        Invalid: BAD_REQUEST for an unknown key, a form that the key does not allow, or a value of the wrong type.
     """
     if len(text) > MAXIMUM_CHARACTERS:
         _refuse("q", f"is longer than {MAXIMUM_CHARACTERS} characters")
-    # Harbor decodes it once more, so its clients may have encoded it twice.
+    # Harbor decodes `q` twice, so its clients may have encoded it twice.
     decoded = unquote_plus(text) if "%" in text else text
     if not decoded.strip():
         return Query()
     if "\0" in decoded:
-        # No row holds one, and PostgreSQL refuses to look for it.
-        _refuse("q", "holds a character that is not allowed")
+        # No row can contain NUL, and PostgreSQL refuses to search for it.
+        _refuse("q", "contains a character that is not allowed")
     by_name = {name.lower(): key for name, key in keys.items()}
     parts = _split(decoded, ",")
     if len(parts) > MAXIMUM_CLAUSES:
@@ -176,11 +176,11 @@ def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Or
     """Reads `sort`: `name,-creation_time`.
 
     Args:
-        text: as the client sent it; the empty text says nothing.
-        keys: by what may be sorted; as a mapping, from the names that clients use to those of the store.
+        text: the text as the client sent it; empty for no order.
+        keys: the allowed keys; as a mapping, from the names that clients use to those of the store.
 
     Raises:
-        Invalid: BAD_REQUEST; an unknown key, or one that is named twice.
+        Invalid: BAD_REQUEST for an unknown key, or one that is given twice.
     """
     if len(text) > MAXIMUM_CHARACTERS:
         _refuse("sort", f"is longer than {MAXIMUM_CHARACTERS} characters")
@@ -189,7 +189,7 @@ def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Or
     for part in (part.strip() for part in text.split(",") if part.strip()):
         name = names.get(part.removeprefix("-"))
         if name is None:
-            _refuse("sort", f"there is no sorting by {part.removeprefix('-')!a}; by: {', '.join(sorted(names))}")
+            _refuse("sort", f"cannot sort by {part.removeprefix('-')!a}; allowed: {', '.join(sorted(names))}")
         if any(order.key == name for order in orders):
             _refuse("sort", f"{name} is named twice")
         orders.append(Order(name, descending=part.startswith("-")))
@@ -200,18 +200,18 @@ def _clause(part: str, keys: Mapping[str, Key]) -> Clause:
     name, equals, pattern = part.partition("=")
     name, pattern = name.strip(), pattern.strip()
     if not equals or not name or not pattern:
-        _refuse("q", f"{part.strip()!a} is no clause of the form key=value")
+        _refuse("q", f"{part.strip()!a} is not a clause of the form key=value")
     key = keys.get(name.lower())
     if key is None:
-        _refuse("q", f"there is no key {name!a}; there are: {', '.join(sorted(keys))}")
+        _refuse("q", f"there is no key {name!a}; allowed: {', '.join(sorted(keys))}")
     form, body = _form(name, pattern)
     if form not in key.allowed_forms:
-        _refuse("q", f"{name} cannot be asked for in the form {form.value!r}")
+        _refuse("q", f"{name} cannot be used in the form {form.value!r}")
     return _BUILDERS[form](key, name, body)
 
 
 def _form(name: str, pattern: str) -> tuple[Form, str]:
-    """The form of a pattern, and what is inside its brackets."""
+    """The form of a pattern, and the text inside its brackets."""
     first, last = pattern[0], pattern[-1]
     if first == "~":
         return Form.FUZZY, pattern[1:]
@@ -230,7 +230,7 @@ def _exact(key: Key, name: str, body: str) -> Exact:
 def _fuzzy(key: Key, name: str, body: str) -> Fuzzy:
     text = _unquoted(body)
     if not text:
-        _refuse("q", f"{name}=~ has no text to look for")
+        _refuse("q", f"{name}=~ has no text to search for")
     return Fuzzy(key.name, text)
 
 
@@ -239,7 +239,8 @@ def _range(key: Key, name: str, body: str) -> Range:
     if len(ends) != 2 or not any(ends):
         _refuse("q", f"the range of {name} is not of the form [min~max]")
     minimum, maximum = (_value(key, name, end) if end else None for end in ends)
-    # A key that has ranges is of numbers or times: _FORMS_OF_TYPE, and whoever says otherwise, is wrong.
+    # Only numbers and times have ranges (_FORMS_OF_TYPE). A key that allows ranges of texts is a mistake in the
+    # program.
     if isinstance(minimum, str) or isinstance(maximum, str):
         _refuse("q", f"{name} has no ranges")
     return Range(key.name, minimum, maximum)
@@ -276,13 +277,13 @@ def _value(key: Key, name: str, text: str) -> Value:
         return None
     plain = _unquoted(text)
     if key.value_type is bool:
-        # Harbor's clients write Go's spellings of a boolean.
+        # Harbor's clients use Go's forms of a boolean.
         match plain.lower():
             case "true" | "1" | "t":
                 return True
             case "false" | "0" | "f":
                 return False
-        _refuse("q", f"{name} is true or false, not {plain!a}")
+        _refuse("q", f"{name} must be true or false, not {plain!a}")
     if key.value_type is int:
         return _number(name, plain)
     if key.value_type is datetime:
@@ -293,22 +294,22 @@ def _value(key: Key, name: str, text: str) -> Value:
 def _number(name: str, text: str) -> int:
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(_MAXIMUM_NUMBER))):
-        _refuse("q", f"{name} is a number, not {text!a}")
+        _refuse("q", f"{name} must be a number, not {text!a}")
     number = int(text)
     if not -_MAXIMUM_NUMBER <= number <= _MAXIMUM_NUMBER:
-        _refuse("q", f"{name} is a number of 64 bits")
+        _refuse("q", f"{name} must be a number of 64 bits")
     return number
 
 
 def _time(name: str, text: str) -> datetime:
-    # Harbor's form is 2006-01-02T15:04:05, in UTC; what ISO 8601 adds (a zone, fractions) does no harm. A "+" that was
-    # decoded to a space is not guessed back.
+    # Harbor's form is 2006-01-02T15:04:05, in UTC. The other forms of ISO 8601 (with a zone or fractions) are accepted,
+    # too. A "+" that was decoded to a space is not restored.
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
-        # OverflowError: a time of the year 1 or 9999 that in UTC lies in a year that there is not.
-        _refuse("q", f"{name} is a time such as 2026-01-31T12:00:00, not {text!a}")
+        # OverflowError: a time in the year 1 or 9999 that in UTC is outside these years.
+        _refuse("q", f"{name} must be a time such as 2026-01-31T12:00:00, not {text!a}")
 
 
 def _unquoted(text: str) -> str:

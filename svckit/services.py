@@ -1,8 +1,8 @@
-"""The services that Roadstead is made of: one row each. Everything that has to know them reads this table.
+"""The table of services, one row each. All code that needs to know the services reads this table.
 
 A new service is a row here, its package, and its section of settings (`make settings`).
 
-The supervisor imports this module and must stay small, so it imports nothing but the standard library.
+The supervisor imports this module and must stay small, so this module imports only the standard library.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Service:
 
     Attributes:
         name: its name everywhere: on the command line, in logs and tokens, as the section of its settings.
-        kind: "http" for the gateway, "rpc" for what it calls, "worker" for what only calls others.
-        entry: the module whose `main(config)` runs it; `<name>.server` unless said.
-        contracts: the package of its contracts, "roadstead.meta.v1"; empty where it has none.
-        is_rest: whether these contracts hold routes of /api/v2.0, which the gateway then serves.
-        socket: the file name of its unix socket; empty where it serves no RPCs.
-        port_offset: which of the ports from `--grpc-port` and `--metrics-port` on is its own; None for none.
-        calls: the services that it needs channels to. The gateway calls every service that serves RPCs, unsaid.
-        database: the file name of its database where that is SQLite; empty where it keeps no rows.
-        keeps_files: whether it has a folder of its own, which its setting `data_dir` names.
-        scales: whether `roadstead up --workers N` runs N processes of it; otherwise it runs one.
-        is_planned: whether it does not exist yet. Its name, section and port are kept for it, and nothing starts it.
+        kind: "http" for the gateway, "rpc" for a service with RPCs, "worker" for a service that only calls others.
+        entry: the module whose `main(config)` runs it; if empty, `<name>.server`.
+        contracts: the package of its contracts, such as "roadstead.meta.v1"; empty if it has none.
+        is_rest: whether these contracts have routes of /api/v2.0, which the gateway then serves.
+        socket: the file name of its unix socket; empty if it serves no RPCs.
+        port_offset: the offset of its port from `--grpc-port` and `--metrics-port`; None if it has no ports.
+        calls: the services that it calls. Empty for the gateway, which calls every service with RPCs.
+        database: the file name of its SQLite database; empty if it has no database.
+        keeps_files: whether it has a folder of its own, given by its setting `data_dir`.
+        scales: whether `roadstead up --workers N` runs N processes of it. Otherwise it runs one.
+        is_planned: whether it does not exist yet. Its name, section and port are reserved, and nothing starts it.
     """
 
     name: str
@@ -54,17 +54,17 @@ class Service:
 
     @property
     def package(self) -> str:
-        """The Python package that it lives in."""
+        """The Python package of the service."""
         return self.module.partition(".")[0]
 
     @property
     def passes_calls_on(self) -> bool:
-        """Whether it is called itself and then calls others: on behalf of somebody, not only for itself."""
+        """Whether it passes on the calls of its callers: it is called and then calls other services."""
         return self.kind == "http" or bool(self.socket and self.calls)
 
     @property
     def default_address(self) -> str:
-        """Where it listens, and is looked for, unless the settings say otherwise."""
+        """The address at which it listens and is called, unless the settings change it."""
         return f"unix:{_RUN_FOLDER}/{self.socket}"
 
 
@@ -113,19 +113,20 @@ TABLE: tuple[Service, ...] = (
         keeps_files=True,
     ),
 )
-"""All services, whoever calls before whoever is called. They stop in this order: nobody loses what it still calls."""
+"""All services. Each stands before the services that it calls. They stop in this order, so that a service never loses
+one that it still calls."""
 
 SERVICES: Mapping[str, Service] = MappingProxyType({row.name: row for row in TABLE if not row.is_planned})
 """The services that exist, by name, in the order of the table."""
 
 RPC_SERVICES: Mapping[str, Service] = MappingProxyType({name: row for name, row in SERVICES.items() if row.socket})
-"""Those of them that serve RPCs."""
+"""The existing services that serve RPCs, by name."""
 
 NAMES = frozenset(row.name for row in TABLE)
-"""Every name that a key pair or a section of settings may have, planned services included."""
+"""The names of all services, planned ones included. Key pairs and sections of settings have these names."""
 
 PORT_COUNT = 1 + max(row.port_offset for row in TABLE if row.port_offset is not None)
-"""How many ports in a row the services have, those that are kept included."""
+"""How many consecutive ports the services use, reserved ones included."""
 
 
 def called_by(caller: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The trust bundle: which public key belongs to which service.
 
-A folder with one JWKS file (RFC 7517) for each service, `<service>.jwks.json`. Whoever may write a file there says what
-keys that service has, so the folder belongs to whoever runs Roadstead. Nobody has to call anybody to verify a token.
+It is a folder with one JWKS file (RFC 7517) for each service, `<service>.jwks.json`. With it, every service can verify
+tokens without a call to another one. A user who can write a file there decides which keys a service has, so only the
+operator of Roadstead may write to the folder.
 """
 
 import base64
@@ -28,22 +29,22 @@ _SUFFIX = ".jwks.json"
 _SERVICE = re.compile(r"[a-z][a-z0-9]{0,31}", re.ASCII)
 _MAXIMUM_FILE_BYTES = 256 * 1024
 _FILE_MODE = 0o644
-# File systems keep times in steps of the kernel's clock, 10 ms at the coarsest.
+# The times of files have the resolution of the kernel's clock, which is 10 ms at worst.
 _CLOCK_TICK_NS = 20_000_000
 
 
 class TrustError(StartError):
-    """A trust bundle that cannot be written."""
+    """The trust bundle cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key and whose it is.
+    """A public key and its owner.
 
     Attributes:
         service: the owner.
         kid: the key's RFC 7638 thumbprint.
-        public_key: verifies what the owner signed.
+        public_key: verifies the owner's signatures.
     """
 
     service: str
@@ -52,21 +53,21 @@ class TrustedKey:
 
 
 class TrustBundle:
-    """The keys in a folder, read when first asked, when a kid is unknown, and when the last reading has grown old."""
+    """The keys in a folder. They are read at first use, when a kid is unknown, and when the last reading is too old."""
 
-    # An unknown kid costs a reading of the folder, and anybody can send one: without this, a flood of forged tokens
-    # would be a flood of file reads. A folder that has changed is read at once all the same: services that start
-    # together publish within a second of each other's readings, and their first calls would be refused.
+    # An unknown kid causes a reading of the folder, and anybody can send one. Without this limit, a flood of forged
+    # tokens would cause a flood of file reads. If the folder has changed, it is read at once in spite of the limit.
+    # Otherwise services that start at the same time would refuse each other's first calls.
     REREAD_AT_MOST_EVERY_SECONDS = 1.0
-    # A key that was taken out of the folder is trusted for no longer than this.
+    # A key that was removed from the folder is trusted for at most this long.
     REREAD_AT_LEAST_EVERY_SECONDS = 60.0
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Names the folder; nothing is read yet.
+        """Takes the folder. Nothing is read yet.
 
         Args:
-            folder: with one `<service>.jwks.json` for each service; it need not exist before `publish`.
-            clock: seconds, monotonic.
+            folder: the folder with the files `<service>.jwks.json`. It need not exist before `publish`.
+            clock: returns monotonic seconds.
         """
         self._folder = folder
         self._clock = clock
@@ -76,9 +77,9 @@ class TrustBundle:
         self._read_change: _Change | None = None
 
     def find(self, kid: str) -> TrustedKey | None:
-        """The key of that name, or None where nobody is trusted under it.
+        """The trusted key with this kid; None if there is none.
 
-        The files are few and small, and read a few times a minute at most, so this reads them in place.
+        This may read the files and block. They are few and small, and are read a few times a minute at most.
         """
         if self._age_seconds() >= self.REREAD_AT_LEAST_EVERY_SECONDS:
             self.reread()
@@ -89,15 +90,15 @@ class TrustBundle:
         return key
 
     def keys_of(self, service: str) -> list[TrustedKey]:
-        """All keys of a service, as last read, by kid."""
+        """All keys of a service at the last reading, sorted by kid."""
         if self._read_time is None:
             self.reread()
         return sorted((key for key in self._keys.values() if key.service == service), key=lambda key: key.kid)
 
     def reread(self) -> None:
-        """Reads the folder now. A file that cannot be read keeps what was last read from it, and is logged."""
+        """Reads the folder now. If a file cannot be read, this is logged and its last known keys stay valid."""
         self._read_time = self._clock()
-        # Before the files: what comes while they are read is a change that the next look finds.
+        # Taken before the files are read, so that changes during the reading are found later.
         self._read_change = _last_change(self._folder)
         present: dict[str, list[TrustedKey]] = {}
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
@@ -114,7 +115,7 @@ class TrustBundle:
         keys: dict[str, TrustedKey] = {}
         for service_keys in present.values():
             for key in service_keys:
-                # Two services with one key could sign in each other's name: whoever comes first by name keeps it.
+                # Two services with the same key could sign in each other's name. The first one by name keeps the key.
                 owner = keys.setdefault(key.kid, key).service
                 if owner != key.service:
                     _log.warning("trust_key_claimed_twice", kid=key.kid, owner=owner, refused=key.service)
@@ -122,15 +123,15 @@ class TrustBundle:
         self._keys = keys
 
     def publish(self, service: str, keypair: KeyPair) -> None:
-        """Adds the public half to the service's file, and keeps the keys that are there: what they signed stays valid.
+        """Adds the public key to the service's file. The other keys stay, so that tokens signed with them stay valid.
 
         Raises:
-            TrustError: if the file cannot be written, or holds what is no JWKS.
+            TrustError: the file cannot be written, or its content is not a JWKS.
         """
         self._rewrite(service, lambda keys: {**keys, keypair.kid: keypair.to_jwk()})
 
     def retire(self, service: str, kid: str) -> None:
-        """Takes a key out of the service's file: what it signed is refused, here at once and elsewhere in a minute.
+        """Removes a key from the service's file. Its tokens are refused: here at once, elsewhere within a minute.
 
         Raises:
             TrustError: as `publish`.
@@ -139,7 +140,7 @@ class TrustBundle:
 
     def _rewrite(self, service: str, change: Callable[[dict[str, dict[str, str]]], dict[str, dict[str, str]]]) -> None:
         if not _SERVICE.fullmatch(service):
-            raise TrustError(f"{service!r} is no name of a service")
+            raise TrustError(f"{service!r} is not the name of a service")
         path = self._folder / f"{service}{_SUFFIX}"
         try:
             self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -148,19 +149,19 @@ class TrustBundle:
                 if path.exists():
                     before = {key.kid: jwk for jwk in _read_jwks(path) for key in [_trusted_key(service, jwk)]}
                 after = change(before)
-                # Unchanged is left alone, so that a service can start on a folder that is mounted read-only.
+                # Without a change, nothing is written, so that a service can start with a read-only folder.
                 if after != before or not path.exists():
                     text = json.dumps({"keys": list(after.values())}, indent=2) + "\n"
                     replace_file(path, text.encode(), mode=_FILE_MODE)
         except OSError as error:
             raise TrustError(f"cannot write {path}: {error.strerror}") from error
         except ValueError as error:
-            raise TrustError(f"{path} is no set of keys, and is left alone: {error}") from error
+            raise TrustError(f"{path} is not a set of keys, and was not changed: {error}") from error
         self.reread()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keeps two replicas of a service that start at once from dropping each other's key."""
+        """Locks the folder. Without the lock, replicas that start at the same time could drop each other's key."""
         with self._lock_file().open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -175,13 +176,13 @@ class TrustBundle:
         return float("inf") if self._read_time is None else self._clock() - self._read_time
 
     def _has_changed(self) -> bool:
-        """Whether a file may have come or gone since the last reading; publishing replaces one."""
+        """Whether files may have been added, replaced or removed since the last reading."""
         return self._read_change is None or self._read_change != _last_change(self._folder)
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """When a folder last changed, in nanoseconds as the file system counts them."""
+    """The time of a folder's last change, in nanoseconds of the file system's clock."""
 
     inode: int
     time_ns: int
@@ -191,7 +192,7 @@ _NO_FOLDER = _Change(inode=0, time_ns=0)
 
 
 def _last_change(folder: Path) -> _Change | None:
-    """The last change of a folder; None where another one could still get the same time."""
+    """The last change of a folder; None if it is so recent that another change could get the same time."""
     try:
         status = folder.stat()
     except OSError:
@@ -220,7 +221,7 @@ def _trusted_key(service: str, jwk: Mapping[str, Any]) -> TrustedKey:
     if not isinstance(x, str) or not isinstance(y, str):
         raise ValueError("a key lacks a coordinate")
     public_key = ec.EllipticCurvePublicNumbers(_number(x), _number(y), ec.SECP256R1()).public_key()
-    # A kid that is not the thumbprint could shadow another service's.
+    # Without this check, a kid could be the same as that of another service's key.
     if kid != thumbprint(public_key):
         raise ValueError("a kid is not the thumbprint of its key")
     return TrustedKey(service=service, kid=kid, public_key=public_key)

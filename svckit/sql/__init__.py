@@ -1,6 +1,6 @@
 """Tables on SQLite and PostgreSQL: units of work, column types, statements that differ, and migrations.
 
-`opening` opens a database, which gives out connections (`database`); `types` holds the column types, `statements` what
-the two dialects spell differently; `migrate` brings the tables to what the program expects. Stores write SQLAlchemy
-Core, never the ORM.
+`opening` opens a database, `database` defines its units of work, `types` has the column types, `statements` has the
+statements that differ between the two databases, and `migrate` runs the migrations. Stores use SQLAlchemy Core, never
+the ORM.
 """

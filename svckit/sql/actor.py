@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def actor_columns() -> tuple[Column[Any], ...]:
-    """The columns of a table whose rows say who did something; a table has them once."""
+    """The columns for the actor of a row. A table can have them once."""
     return (
         Column("actor_kind", String(32), nullable=False),
         Column("actor_id", BigInteger, nullable=False),
@@ -25,7 +25,7 @@ def actor_columns() -> tuple[Column[Any], ...]:
 
 
 def actor_values(actor: Actor) -> dict[str, object]:
-    """What an insert puts into these columns."""
+    """The values of these columns for an insert."""
     return {
         "actor_kind": actor.kind,
         "actor_id": actor.id,
@@ -35,6 +35,6 @@ def actor_values(actor: Actor) -> dict[str, object]:
 
 
 def to_actor(row: Row[Any]) -> Actor:
-    """Reads them from a row."""
+    """Reads the actor from a row."""
     cause = None if row.on_behalf_of is None else Actor.from_json(row.on_behalf_of)
     return Actor(row.actor_kind, row.actor_id, row.actor_name, cause)

@@ -21,66 +21,67 @@ Result = TypeVar("Result")
 
 
 class Database(ABC):
-    """What a service's stores stand on. `svckit.sql.opening` opens it; `close` ends it, after the last unit of work.
+    """The database of a service's stores. `svckit.sql.opening` opens it; call `close` after the last unit of work.
 
-    Both kinds of unit raise DomainError: UNAVAILABLE when the database is down, full or locked from outside,
-    OVERLOADED when no connection came free in time, and WriteConflictError (svckit.sql.errors) when PostgreSQL gave up
-    this transaction for the sake of another one. IntegrityError and everything else that SQLAlchemy raises passes.
+    Both kinds of unit raise DomainError: UNAVAILABLE if the database is down or locked by another program, STORAGE_FULL
+    if its disk is full, OVERLOADED if no connection was free in time, and WriteConflictError (svckit.sql.errors) if
+    PostgreSQL rolled back this transaction because of another one. IntegrityError and all other errors of SQLAlchemy
+    are raised unchanged.
     """
 
     dialect: ClassVar[Dialect]
 
     @abstractmethod
     def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A unit that reads, and never waits for a writer.
+        """A unit that only reads, and never waits for a writer.
 
-        Each statement sees what was committed when it began, without a round trip for a transaction around it. With
-        `snapshot` all statements see the state of one moment (REPEATABLE READ READ ONLY).
+        Each statement sees what was committed when it began; there is no transaction, and no round trip for one. With
+        `snapshot`, all statements see the state of one moment (REPEATABLE READ READ ONLY).
         """
 
     @abstractmethod
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A unit that writes: nothing stays unless `await conn.commit()` is called; leaving without it rolls back.
+        """A unit that writes. Call `await conn.commit()` at its end; leaving the block without it rolls back.
 
-        READ COMMITTED on PostgreSQL: lock the rows that a decision depends on (`with_for_update`, which SQLite leaves
-        out). On SQLite there is one writer at a time, in the order of asking, and it holds the file from the first
-        moment (BEGIN IMMEDIATE), so what it reads is what it overwrites. Never begin a unit inside a writing unit: it
-        would wait for itself. A commit that has begun is carried through even when the caller is cancelled.
+        On PostgreSQL it is READ COMMITTED: lock the rows that a decision depends on (`with_for_update`, which is left
+        out on SQLite). On SQLite there is one writer at a time, in the order of arrival. It locks the file when it
+        begins (BEGIN IMMEDIATE), so nobody can change what it has read. Never begin a unit inside a writing unit: it
+        would wait for itself. A commit that has begun is finished even if the caller is cancelled.
         """
 
     @abstractmethod
     def change_schema(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A writing unit in which migrations run, alone among all processes. The schema exists in it."""
+        """A writing unit for migrations. Only one process at a time can be in it. The schema exists in it."""
 
     @abstractmethod
     async def ping(self) -> None:
-        """Asks the database something cheap, by a connection of the pool that everybody uses.
+        """Sends a cheap statement to the database, on a connection of the shared pool.
 
         Raises:
-            DomainError: as every unit.
+            DomainError: as every unit of work.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Gives up every connection, and the lock of a SQLite file. May be called again."""
+        """Closes all connections, and releases the lock of a SQLite file. May be called again."""
 
 
 class WritingConnection(AsyncConnection):
-    """A connection whose commit, once begun, comes to its end."""
+    """A connection whose commit is always finished after it has begun."""
 
     __slots__ = ()
 
     async def commit(self) -> None:
-        """Commits. A cancellation is raised only after it is known that the commit succeeded."""
-        # Otherwise a caller that went away would leave behind a transaction of which nobody knows the outcome, and a
-        # connection that has to be thrown away.
+        """Commits. A cancellation is raised only after the commit has succeeded."""
+        # Otherwise the outcome of the transaction would be unknown when a caller is cancelled, and its connection could
+        # not be used again.
         await run_to_completion(super().commit())
 
 
 async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
-    """Awaits `work` to its end whatever happens to the caller, and raises the caller's cancellation after it.
+    """Awaits `work` to its end, even if the caller is cancelled. Raises the cancellation afterwards.
 
-    What `work` raises goes before the cancellation.
+    If `work` raises, its error is raised instead of the cancellation.
     """
     task = asyncio.create_task(work)
     cancellation: asyncio.CancelledError | None = None

@@ -1,4 +1,4 @@
-"""What goes wrong with a database, in words that callers understand."""
+"""Turns the errors of a database into errors for callers."""
 
 import asyncio
 import random
@@ -34,19 +34,19 @@ _FIRST_PAUSE_SECONDS = 0.01
 
 
 class WriteConflictError(Unavailable):
-    """PostgreSQL undid this transaction because of another one; the same work may succeed when it is done again."""
+    """PostgreSQL rolled back this transaction because of another one. The same work may succeed when it is repeated."""
 
     def __init__(self) -> None:
-        super().__init__(message="the write met another one at the same place", retry_after_seconds=RETRY_AFTER_SECONDS)
+        super().__init__(message="the write conflicted with another one", retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
 class DatabaseInUseError(OSError):
-    """Another process has the database file open. Raised at the start; never on behalf of a caller."""
+    """Another process has the database file open. Raised only at the start, never in a call."""
 
 
 @contextmanager
 def domain_errors() -> Iterator[None]:
-    """Turns what SQLAlchemy raises for a database in trouble into DomainErrors, with the original as the cause."""
+    """Turns SQLAlchemy's errors about the state of the database into DomainErrors, with the original as the cause."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -65,7 +65,7 @@ def domain_errors() -> Iterator[None]:
 
 
 def overloaded() -> DomainError:
-    """The error for a unit that waited too long for a connection."""
+    """The error of a unit of work that waited too long for a connection."""
     return DomainError("OVERLOADED", "too many requests wait for the database", retry_after_seconds=RETRY_AFTER_SECONDS)
 
 
@@ -89,14 +89,14 @@ def _is_down(error: DBAPIError, state: str | None) -> bool:
 
 
 async def retry_conflicts(work: Callable[[], Awaitable[Result]], *, attempts: int = 5) -> Result:
-    """Does `work`, a whole writing unit from its beginning, again when it met a conflict, after a short random pause.
+    """Repeats `work` after a conflict and a short random pause. `work` is a whole writing unit, from its beginning.
 
-    Raises WriteConflictError when the last attempt met one too.
+    Raises WriteConflictError if the last attempt has a conflict, too.
     """
     for attempt in range(attempts - 1):
         try:
             return await work()
         except WriteConflictError:
-            # Both sides of a deadlock are here; without chance in the pause they would meet again.
+            # The pause is random: both sides of a deadlock wait here, and with equal pauses they would conflict again.
             await asyncio.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
     return await work()

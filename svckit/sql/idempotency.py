@@ -1,8 +1,8 @@
-"""What first calls with an idempotency key have made, in a service's own database (`svckit.idempotency`).
+"""Stores the results of calls with an idempotency key, in a service's own database (`svckit.idempotency`).
 
-A row is the claim of a key. Two calls with the same key meet at the primary key: on PostgreSQL the second insert waits
-for the first one's transaction, on SQLite the second unit waits as a whole. Then the second call reads the answer of
-the first, or, when that one rolled back, claims the key itself.
+A row means that a call has claimed a key. If two calls have the same key, the primary key lets only one insert it. On
+PostgreSQL, the second insert waits for the first one's transaction; on SQLite, the whole second unit waits. Then the
+second call reads the result of the first. If the first was rolled back, the second claims the key itself.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from svckit.idempotency import IdempotencyKey
 
 _HEX_CHARACTERS = 64
-# A call pays for a few old rows, not for all that a busy day left behind.
+# A call deletes only some of the old rows, so that no call takes long after a busy day.
 _FORGOTTEN_AT_ONCE = 100
 
 
 def idempotency_table(metadata: MetaData) -> Table:
-    """The table, in a service's tables. Its migration makes it by the same columns."""
+    """Adds the table to a service's tables. The service's migration must make the same columns."""
     return Table(
         "idempotency",
         metadata,
@@ -41,7 +41,7 @@ def idempotency_table(metadata: MetaData) -> Table:
         # SHA-256, in hexadecimal.
         Column("key_hash", String(_HEX_CHARACTERS), nullable=False),
         Column("request_hash", String(_HEX_CHARACTERS), nullable=False),
-        # Null only inside the unit that claims the key.
+        # NULL only inside the unit of work that claims the key.
         Column("made_id", BigInteger, nullable=True),
         # argon2id, in PHC string format. Empty for a request without a secret.
         Column("secret_hash", Text, nullable=False),
@@ -67,12 +67,12 @@ class SqlIdempotency:
         if await self._insert(key, now, oldest):
             await self._forget_before(oldest)
             return None
-        # A statement of its own, so that it sees what the first call has committed while the insert waited for it.
+        # This is a separate statement, so that it sees what the first call committed while the insert waited.
         found = (await self._conn.execute(select(self._table).where(self._is(key)))).one()
         if found.request_hash != key.request_hash:
             raise used_for_another_request()
         if found.made_id is None:
-            raise DomainError("INTERNAL", f"{key.method} claimed an idempotency key and remembered nothing")
+            raise DomainError("INTERNAL", f"{key.method} claimed an idempotency key and stored no result")
         return FirstCall(found.made_id, found.secret_hash)
 
     async def remember(self, key: IdempotencyKey | None, made_id: int, *, secret_hash: str = "") -> None:
@@ -80,13 +80,13 @@ class SqlIdempotency:
         if key is None:
             return
         if key.holds_secret and not secret_hash:
-            raise DomainError("INTERNAL", f"{key.method} remembers a request without the hash of its secret")
+            raise DomainError("INTERNAL", f"{key.method} stored a request without the hash of its secret")
         await self._conn.execute(
             update(self._table).where(self._is(key)).values(made_id=made_id, secret_hash=secret_hash)
         )
 
     async def _insert(self, key: IdempotencyKey, now: datetime, oldest: datetime) -> bool:
-        """Claims the key, also from a row that is too old to count. False where a row that counts has it."""
+        """Claims the key. An expired row is replaced. Returns False if another row has the key."""
         insert = upsert(self._conn, self._table).values(
             subject=key.subject,
             method=key.method,
@@ -113,7 +113,7 @@ class SqlIdempotency:
             .where(self._table.c.create_time < oldest)
             .order_by(self._table.c.create_time)
             .limit(_FORGOTTEN_AT_ONCE)
-            # Those that another call is forgetting at this moment are left to it: nobody waits for a cleaner.
+            # Rows that another call is deleting are skipped, so that no call waits for this.
             .with_for_update(skip_locked=True)
         )
         await self._conn.execute(delete(self._table).where(key.in_(old)))

@@ -1,8 +1,8 @@
-"""Brings a database's tables to what the program expects, by Alembic, without an alembic.ini.
+"""Runs the migrations of a database with Alembic, without an alembic.ini.
 
-A service keeps its history in a package, `<service>/store/migrations/`: `versions/0001_….py` and so on are Alembic
-scripts, each named for its revision. Their `upgrade` takes the operations as its argument (Alembic's own `op` is a
-global, and two databases may be migrated in one process):
+A service has its migrations in a package, `<service>/store/migrations/`. The files `versions/0001_….py` and so on are
+Alembic scripts, each named for its revision. Their `upgrade` takes the operations as an argument, because Alembic's own
+`op` is global, and one process may migrate two databases:
 
     from alembic.operations import Operations
     revision = "0001"
@@ -11,7 +11,7 @@ global, and two databases may be migrated in one process):
     def upgrade(op: Operations) -> None:
         op.create_table(...)
 
-`tests/harness/migrations.py` holds the history against the tables that the store declares.
+`tests/harness/migrations.py` checks that the migrations make the tables that the store declares.
 """
 
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ VERSION_TABLE = "alembic_version"
 
 
 class MigrationError(StartError):
-    """The tables could not be brought to what the program expects; nothing was changed."""
+    """The migrations failed; nothing was changed."""
 
 
 class NewerDatabaseError(MigrationError):
@@ -44,20 +44,20 @@ class NewerDatabaseError(MigrationError):
 
 
 async def migrate(database: Database, migrations: ModuleType, *, version_table: str = VERSION_TABLE) -> None:
-    """Runs every migration that the database lacks, in one transaction, while every other process waits.
+    """Runs all missing migrations in one transaction. Other processes wait meanwhile.
 
     Args:
-        database: Where the tables live. The PostgreSQL schema is created when it is missing.
-        migrations: The package of the service's history, with the folder `versions`.
-        version_table: The table that says which revision the database holds.
+        database: The database. The PostgreSQL schema is created if it is missing.
+        migrations: The package of the service's migrations, with the folder `versions`.
+        version_table: The table with the revision of the database.
 
     Raises:
-        NewerDatabaseError: The database holds a revision that this program does not know.
+        NewerDatabaseError: The database has a revision that this program does not know.
         MigrationError: A migration left a foreign key without its row (SQLite).
-        DomainError: UNAVAILABLE, as every unit.
+        DomainError: UNAVAILABLE, as every unit of work.
     """
     if await _revision(database, version_table) == newest_revision(migrations):
-        # The usual start. Alembic is not even imported: that alone would take a third of a second.
+        # This is the usual case. Alembic is not imported, which would take a third of a second.
         return
     async with database.change_schema() as conn:
         await conn.run_sync(_upgrade, migration_folder(migrations), version_table)
@@ -70,16 +70,16 @@ async def migrate(database: Database, migrations: ModuleType, *, version_table: 
 
 @asynccontextmanager
 async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleType) -> AsyncIterator[Database]:
-    """A service's database, open, with the tables that its program expects, and closed at the end.
+    """Opens a service's database, migrates it, and closes it at the end of the block.
 
     Args:
-        settings: Say which database, and how many connections.
-        migrations: The package of the service's history, as `migrate` takes it.
+        settings: The URL of the database and the number of connections.
+        migrations: The package of the service's migrations, as for `migrate`.
 
     Raises:
         MigrationError: As `migrate`.
         DatabaseInUseError: Another process has the SQLite file open.
-        DomainError: UNAVAILABLE; the database does not answer.
+        DomainError: UNAVAILABLE if the database does not answer.
     """
     database = await open_database(
         settings.database_url.get_secret_value(),
@@ -94,7 +94,7 @@ async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleTyp
 
 
 def migration_folder(migrations: ModuleType) -> Path:
-    """The folder of a service's history, above `versions`."""
+    """The folder of a service's migrations, which contains `versions`."""
     return Path(migrations.__path__[0])
 
 
@@ -121,7 +121,7 @@ def _upgrade(conn: Connection, folder: Path, version_table: str) -> None:
     scripts = ScriptDirectory(str(folder))
 
     def steps(held: str, _context: "MigrationContext") -> "Sequence[RevisionStep]":
-        # What alembic.command.upgrade calls; it has no public name.
+        # alembic.command.upgrade calls this method; there is no public one.
         return scripts._upgrade_revs("head", held)  # noqa: SLF001
 
     context = MigrationContext.configure(conn, opts={"fn": steps, "version_table": version_table})
@@ -130,7 +130,7 @@ def _upgrade(conn: Connection, folder: Path, version_table: str) -> None:
             scripts.get_revision(held)
         except CommandError as error:
             raise NewerDatabaseError(
-                f"the database holds revision {held!r}, which this program does not know: a newer one has run on it"
+                f"the database has revision {held!r}, which this program does not know: a newer version has used it"
             ) from error
-    # The connection is in a transaction already, and Alembic leaves it to us.
+    # The connection has a transaction already, so Alembic does not begin or commit one.
     context.run_migrations(op=Operations(context))

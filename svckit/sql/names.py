@@ -1,4 +1,4 @@
-"""What constraints and indexes are called that nobody has named: the same in the tables as in the migrations."""
+"""The default names of constraints and indexes. Tables and migrations use the same."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Opens a service's database, whichever of the two it is."""
+"""Opens a service's database, SQLite or PostgreSQL."""
 
 import re
 
@@ -7,35 +7,35 @@ from sqlalchemy.exc import ArgumentError
 
 from svckit.sql.database import Database
 
-# A name that needs no quoting, so that it may stand in `search_path` as it is.
+# A name that needs no quotes, so that it can be put into `search_path` unchanged.
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 async def open_database(
     url: str, *, schema: str | None = None, pool_size: int = 10, wait_seconds: float = 10
 ) -> Database:
-    """Opens a database and makes sure that it answers.
+    """Opens a database and checks that it answers.
 
     Args:
-        url: `sqlite:////absolute/path.db`, or `postgresql://user@host/database`. The driver is ours to choose.
+        url: `sqlite:////absolute/path.db`, or `postgresql://user@host/database`, without a driver.
         schema: The PostgreSQL schema that holds the service's tables; `migrate` creates it. SQLite has none.
-        pool_size: Connections at the most. Keep it above the number of RPCs in flight. SQLite has one that writes,
-            and at most four that read.
-        wait_seconds: How long a unit waits for a connection, or for its turn to write, before it is OVERLOADED.
+        pool_size: The most connections. Keep it above the number of RPCs in flight. SQLite has one connection that
+            writes, and at most four that read.
+        wait_seconds: How long a unit waits for a connection, or for its turn to write, before it fails with OVERLOADED.
 
     Raises:
-        ValueError: The URL or the schema's name is not of this form.
+        ValueError: The URL or the schema's name does not have this form.
         DatabaseInUseError: Another process (or this one) has the SQLite file open.
-        DomainError: UNAVAILABLE; the database cannot be reached.
+        DomainError: UNAVAILABLE if the database cannot be reached.
     """
     try:
         address = make_url(url)
     except ArgumentError:
-        # Without the error's text: it holds the URL, and the URL may hold a password.
+        # The error's text is left out: it contains the URL, which may contain a password.
         raise ValueError("a database URL looks like sqlite:////path/file.db or postgresql://user@host/name") from None
     if schema is not None and not _SCHEMA.fullmatch(schema):
         raise ValueError(f"not a schema's name: {schema!r} (small letters, digits, underscores)")
-    # Only the database that is used is imported: the other one's modules cost time and memory at every start.
+    # Only the module of the database in use is imported, to save time and memory at every start.
     match address.get_backend_name():
         case "sqlite":
             from svckit.sql.sqlite import SqliteDatabase
@@ -48,4 +48,4 @@ async def open_database(
                 address, schema=schema, pool_size=pool_size, wait_seconds=wait_seconds
             )
         case other:
-            raise ValueError(f"not a database that Roadstead runs on: {other!r} (sqlite, postgresql)")
+            raise ValueError(f"not a supported database: {other!r} (sqlite, postgresql)")

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg: a bounded pool that notices by itself when the server was restarted."""
+"""PostgreSQL through psycopg, with a bounded pool that detects a restart of the server."""
 
 import select
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 _CONNECT_SECONDS = 5
-# A peer that vanished without a word (a cut cable, a failover) is noticed after about a minute.
+# A server that disappears without closing its connections (broken network, failover) is detected after about a minute.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-# No unit waits for anything but the database, so one that is silent for this long has lost its process. Without this
-# its locks would stay until the connection is found dead.
+# A unit of work waits for nothing but the database. If it is idle for this long, its process is gone. Without this
+# time-out its locks would stay until the dead connection is detected.
 _IDLE_TRANSACTION_SECONDS = 60
 
 
@@ -32,8 +32,8 @@ class PostgresqlDatabase(Database):
     def __init__(self, engine: AsyncEngine, schema: str | None) -> None:
         self._engine = engine
         self._schema = schema
-        # Views of the same pool. psycopg keeps these on its side and sends them with the BEGIN that it sends anyway;
-        # under AUTOCOMMIT it sends none.
+        # These two use the same pool with other options. They cost no round trip: psycopg sends the options together
+        # with BEGIN, and with AUTOCOMMIT it sends no BEGIN.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._snapshot = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -54,7 +54,7 @@ class PostgresqlDatabase(Database):
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=wait_seconds,
-            # The connection that was used last has its caches and its prepared statements warm.
+            # The connection that was used last has warm caches and prepared statements.
             pool_use_lifo=True,
             hide_parameters=True,
             skip_autocommit_rollback=True,
@@ -87,11 +87,11 @@ class PostgresqlDatabase(Database):
     async def change_schema(self) -> AsyncIterator[AsyncConnection]:
         """See `Database.change_schema`."""
         async with self.write() as conn:
-            # Replicas that start together would otherwise run the same migration twice, and even CREATE SCHEMA IF NOT
-            # EXISTS fails when two do it at once.
+            # Without the lock, replicas that start together would run the same migration twice. Even CREATE SCHEMA IF
+            # NOT EXISTS fails when two sessions run it at the same time.
             await advisory_xact_lock(conn, "change schema")
             if self._schema is not None:
-                # Asked for first, because the right to create schemas is needed only where it is missing.
+                # Checked first, so that the right to create schemas is only needed if the schema is missing.
                 known = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
                 if await conn.scalar(known, {"name": self._schema}) is None:
                     await conn.execute(text(f'CREATE SCHEMA "{self._schema}"'))
@@ -108,8 +108,8 @@ class PostgresqlDatabase(Database):
 
 
 def _refuse_dead(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    """Lets the pool replace a connection that the server has closed while it lay idle."""
-    # SQLAlchemy's pre-ping asks the server, a round trip for every unit; a socket tells for nothing that it was closed.
+    """Makes the pool replace a connection that the server has closed while it was idle."""
+    # SQLAlchemy's pre-ping costs a round trip for every unit. Looking at the socket costs none.
     if _is_dead(dbapi_connection.driver_connection.pgconn):
         raise DisconnectionError
 
@@ -120,8 +120,8 @@ def _is_dead(connection: "PGconn") -> bool:
     poll = select.poll()
     poll.register(connection.socket, select.POLLIN)
     try:
-        # Bytes that nobody asked for are a notice, a changed setting, or the server's last words before the end of the
-        # stream. libpq tells them apart, at the latest when it reads the end.
+        # Unexpected bytes are a notice, a changed setting, or the server's last message before it closes the stream.
+        # libpq distinguishes them, at the latest when it reads the end of the stream.
         while poll.poll(0):
             connection.consume_input()
     except OperationalError:

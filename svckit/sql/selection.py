@@ -1,4 +1,4 @@
-"""Lists in SQL: the clauses of a `q` as conditions, keyset order, and pages (svckit.query, svckit.listing)."""
+"""Lists in SQL: turns the clauses of a `q` into conditions, and reads pages (svckit.query, svckit.listing)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,20 +11,20 @@ from svckit.paging import KeysetValue
 from svckit.query import AllOf, AnyOf, Clause, Exact, Fuzzy, Order, Range, Value
 
 Columns = Mapping[str, ColumnElement[Any]]
-"""The columns behind the keys of clauses and orders."""
+"""The columns, by the keys of clauses and orders."""
 
 _NO_VALUES: Mapping[str, object] = {}
 
 
 ConditionOf = Callable[[Clause, Columns], ColumnElement[bool]]
-"""Turns a clause into a condition: `condition`, unless a list has keys that are no columns."""
+"""Turns a clause into a condition: `condition`, or another function if a list has keys that are not columns."""
 
 
 def condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
-    """A clause on a column that holds one value. Of `AllOf`, a row can have all only if they are one and the same.
+    """The condition for a clause on a column with one value. With `AllOf`, a row matches only if all values are equal.
 
     Raises:
-        KeyError: if there is no column for the clause's key.
+        KeyError: there is no column for the clause's key.
     """
     column = columns[clause.key]
     match clause:
@@ -57,19 +57,19 @@ async def read_page(
     """Reads the rows of one page.
 
     Args:
-        conn: where.
-        query: all rows of the list.
-        columns: behind the keys of clauses and orders.
-        selection: which of the rows.
-        values: of the query's own parameters.
-        condition_of: reads the clauses.
+        conn: the connection.
+        query: selects all rows of the list.
+        columns: the columns, by the keys of clauses and orders.
+        selection: selects the rows of the page.
+        values: the values of the query's own parameters.
+        condition_of: turns clauses into conditions.
     """
     page = query.where(*(condition_of(clause, columns) for clause in selection.clauses))
     if selection.after is not None:
         page = page.where(after(selection.orders, columns, selection.after))
     page = page.order_by(*order_by(selection.orders, columns)).limit(selection.limit)
     if selection.offset:
-        # OFFSET 0 is left out, so that the first page and those by token are one statement to the database.
+        # OFFSET 0 is left out, so that the first page and pages by token are the same statement for the database.
         page = page.offset(selection.offset)
     rows: Sequence[Row[Any]] = (await conn.execute(page, values)).all()
     return rows
@@ -84,27 +84,27 @@ async def count_rows(
     values: Mapping[str, object] = _NO_VALUES,
     condition_of: ConditionOf = condition,
 ) -> int:
-    """Counts the rows of a list for which all clauses hold; the arguments are those of `read_page`."""
+    """Counts the rows that match all clauses; the arguments are those of `read_page`."""
     matching = query.where(*(condition_of(clause, columns) for clause in clauses)).subquery()
     return await conn.scalar(select(func.count()).select_from(matching), values) or 0
 
 
 def order_by(orders: Sequence[Order], columns: Columns) -> list[ColumnElement[Any]]:
-    """The ORDER BY. The last order must be of a unique column, or pages could repeat and skip rows."""
+    """The ORDER BY. The last column must be unique; otherwise pages could repeat or skip rows."""
     return [columns[order.key].desc() if order.descending else columns[order.key].asc() for order in orders]
 
 
 def after(orders: Sequence[Order], columns: Columns, values: Sequence[KeysetValue]) -> ColumnElement[bool]:
-    """Whether a row comes after the one with these values, in this order. The columns must not be NULL.
+    """The condition for rows after the one with these values, in this order. The columns must not be NULL.
 
     Raises:
-        ValueError: if there is not one value for each order.
+        ValueError: there is not one value for each order.
     """
     if len(orders) != len(values):
         raise ValueError("a keyset has one value for each column of its order")
     keys = [columns[order.key] for order in orders]
     if len({order.descending for order in orders}) == 1:
-        # A row comparison, which both databases answer from one index.
+        # Both databases can use one index for a row comparison.
         row, last = tuple_(*keys), tuple(values)
         return row < last if orders[0].descending else row > last
     steps: list[ColumnElement[bool]] = []

@@ -1,4 +1,4 @@
-"""Settings of a service that keeps its rows in a database."""
+"""Settings of a service with a database."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from svckit.rpc.settings import RpcServerSettings
 SchemaName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 PoolSize = Annotated[int, Field(ge=4)]
 
-# What a service does in the background, or before a call is let in, needs a connection while every caller has one.
+# Background work, and the access check of a new call, need a connection even while every call in flight has one.
 _SPARE_CONNECTIONS = 2
 
 
 class DatabaseServiceSettings(RpcProcessSettings):
-    """What such a service has; each gives the defaults that are its own."""
+    """Settings of a service with a database. Each service sets its own defaults."""
 
     database_url: SecretStr
     """sqlite:////absolute/path.db, or postgresql://user:password@host/database."""
     database_schema: SchemaName
-    """The PostgreSQL schema of its tables; made when it is absent. SQLite has none."""
+    """The PostgreSQL schema of its tables. It is created if it does not exist. SQLite has none."""
     database_pool_size: PoolSize
-    """Connections to PostgreSQL at the most. No more RPCs than this are served at once."""
+    """The most connections to PostgreSQL. No more RPCs than this are served at once."""
     idempotency_key_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 24 * 3600
-    """How long a repeat of a create with an idempotency key is answered as the first call was."""
+    """How long a repeated create with the same idempotency key gets the answer of the first call."""
 
     reserved_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
-    """With SQLite: while the disk has less room than this, calls that add data are refused; reads and deletes go on."""
+    """With SQLite: while the disk has less free space than this, calls that add data are refused. Reads and deletes
+    still work."""
 
     @property
     def sqlite_folder(self) -> Path | None:
-        """The folder of the SQLite file; None where the database is another one."""
+        """The folder of the SQLite file; None for PostgreSQL."""
         url = self.database_url.get_secret_value()
         return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else None
 
@@ -44,9 +45,9 @@ class DatabaseServiceSettings(RpcProcessSettings):
         return self.database_url.get_secret_value().startswith("postgresql")
 
     def server_settings(self) -> RpcServerSettings:
-        """`rpc`, with no more RPCs in flight than there are connections.
+        """`rpc`, with a limit of RPCs in flight that fits the number of connections.
 
-        More would wait in the pool without being told, while each of them holds what others wait for.
+        More RPCs would wait in the pool instead of being refused, and could hold locks that others wait for.
         """
         if not self.is_postgresql:
             return self.rpc

@@ -1,4 +1,4 @@
-"""SQLite: one process per file, one connection that writes, a few that read beside it (WAL)."""
+"""SQLite: one process per file, with one connection that writes and a few that read at the same time (WAL)."""
 
 import asyncio
 import fcntl
@@ -20,19 +20,20 @@ from svckit.sql.errors import DatabaseInUseError, domain_errors, overloaded
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-OLDEST_SQLITE = (3, 35, 0)  # RETURNING
+OLDEST_SQLITE = (3, 35, 0)  # the first version with RETURNING
 MOST_READERS = 4
 
 _BUSY_SECONDS = 5.0
 _STATEMENTS_KEPT = 256
 _WRITER_CACHE_KIB = 8192
 _READER_CACHE_KIB = 4096
-# The write-ahead log is cut to this after a checkpoint; otherwise one large import would occupy the disk for ever.
+# The write-ahead log is cut to this size after a checkpoint. Otherwise it would stay large for ever after one large
+# import.
 _LOG_KEPT_BYTES = 32 * 1024 * 1024
 
 
 class SqliteDatabase(Database):
-    """A database in a file of its own, locked against every other opener."""
+    """A database in a file of its own. A lock keeps every other process from opening it."""
 
     dialect: ClassVar[Dialect] = "sqlite"
 
@@ -41,22 +42,22 @@ class SqliteDatabase(Database):
         self._writer = writer
         self._readers = readers
         self._wait_seconds = wait_seconds
-        # Writers queue here, in the order of asking. Left to SQLite they would poll for the file, and starve each
-        # other, each of them holding a thread.
+        # Writers wait here, in the order of arrival. Without this lock, SQLite would poll the file, which is unfair,
+        # and each waiting writer would occupy a thread.
         self._turn = asyncio.Lock()
 
     @classmethod
     async def connect(cls, address: URL, *, pool_size: int, wait_seconds: float) -> "SqliteDatabase":
-        """Opens the file, and makes it when it is not there. See `svckit.sql.opening`."""
+        """Opens the file, and creates it if it does not exist. See `svckit.sql.opening`."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ValueError(f"SQLite 3.35 or newer is needed, this Python has {sqlite3.sqlite_version}")
         path = _file(address)
-        # At DEBUG aiosqlite writes down the parameters of every statement, and password hashes are among them.
+        # At DEBUG, aiosqlite logs the parameters of every statement, including password hashes.
         logging.getLogger("aiosqlite").setLevel(logging.INFO)
         lock = FileLock.take(path.with_name(path.name + ".lock"))
         try:
-            # It may hold password hashes: made before SQLite would make it, so that only its owner reads it. The log
-            # and the index beside it get its mode.
+            # The file may contain password hashes. It is created here, and not by SQLite, so that only its owner can
+            # read it. SQLite gives the same mode to the log and the index next to it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError:
             lock.release()
@@ -68,7 +69,7 @@ class SqliteDatabase(Database):
         )
         database = cls(lock, writer, readers, wait_seconds)
         try:
-            # The writer first: it turns a new file into one with a write-ahead log.
+            # The writer goes first: it sets up the write-ahead log in a new file.
             async with database.write(), database.read():
                 pass
         except BaseException:
@@ -98,8 +99,8 @@ class SqliteDatabase(Database):
         """See `Database.change_schema`. Foreign keys are not enforced in it: check them before the commit."""
         with domain_errors():
             async with self._my_turn(), WritingConnection(self._writer) as conn:
-                # A table that is altered is copied and dropped, and the drop would take rows of other tables with it
-                # (https://www.sqlite.org/lang_altertable.html#otheralter). Within a transaction it cannot be said.
+                # Altering a table copies and drops it, and the drop would delete rows of other tables
+                # (https://www.sqlite.org/lang_altertable.html#otheralter). The pragma has no effect in a transaction.
                 driver = (await conn.get_raw_connection()).driver_connection
                 await cast("_Connection", driver).run(sqlite3.Connection.execute, "PRAGMA foreign_keys=OFF")
                 try:
@@ -118,7 +119,7 @@ class SqliteDatabase(Database):
         """See `Database.close`."""
         try:
             await self._readers.dispose()
-            # Last, so that SQLite folds the log into the file and removes it.
+            # The writer is closed last, so that SQLite writes the log into the file and removes the log.
             await self._writer.dispose()
         finally:
             self._lock.release()
@@ -137,17 +138,17 @@ class SqliteDatabase(Database):
 
 
 class FileLock:
-    """A lock on a file that lasts until `release`, or until the process ends, however it ends."""
+    """A lock on a file. It is held until `release`, or until the process ends in any way."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     @classmethod
     def take(cls, path: Path) -> "FileLock":
-        """Takes the lock. Raises DatabaseInUseError when somebody has it, OSError when the file cannot be made."""
+        """Takes the lock. Raises DatabaseInUseError if another process has it, OSError if there can be no file."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Not lockf: closing any descriptor of a file drops the POSIX locks of the whole process on it.
+            # flock is used instead of lockf: with POSIX locks, closing any descriptor of the file would drop the lock.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
@@ -164,7 +165,7 @@ class FileLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Gives the lock up. The file stays: removing it would let two processes lock two files of one name."""
+        """Releases the lock. The file stays: without it, two processes could lock two files of one name."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -173,26 +174,26 @@ class FileLock:
 def _file(address: URL) -> Path:
     if not address.database or address.database == ":memory:" or address.query:
         raise ValueError("a SQLite database is a file: sqlite:////path/file.db")
-    # One lock whatever links lead to the file.
+    # Links are resolved, so that all paths to a file use the same lock.
     return Path(address.database).resolve()
 
 
 def _begin_immediate(conn: Connection) -> None:
-    # SQLAlchemy and sqlite3 begin a transaction at its first write, so that what was read before may be overwritten by
-    # others, and the update is lost (or fails with SQLITE_BUSY_SNAPSHOT).
+    # By default, SQLAlchemy and sqlite3 begin a transaction at the first write. Then another writer could change the
+    # rows that were read before, and its update would be lost (or this one fails with SQLITE_BUSY_SNAPSHOT).
     conn.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bool) -> AsyncEngine:
     def connect() -> sqlite3.Connection:
-        # isolation_level=None: sqlite3 begins nothing by itself.
+        # With isolation_level=None, sqlite3 does not begin transactions by itself.
         connection = sqlite3.connect(
             path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=_STATEMENTS_KEPT
         )
         cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
         pragmas = (
             "journal_mode=WAL",
-            # WAL's usual NORMAL loses the last commits at a power cut, and a 2xx must not be lost.
+            # With NORMAL, the last commits can be lost at a power failure. A confirmed write must not be lost.
             "synchronous=FULL",
             "foreign_keys=ON",
             f"cache_size=-{cache}",
@@ -225,29 +226,30 @@ def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bo
 
 
 class _Connection(aiosqlite.Connection):
-    """An aiosqlite connection that takes one turn of its thread per statement, where there were four.
+    """An aiosqlite connection that uses its thread once for each statement instead of four times.
 
-    aiosqlite asks its thread to make a cursor, execute, fetch and close, one after the other, and each time costs more
-    than a short query does. It also keeps no result on the thread: a reader that is left waiting holds no snapshot.
+    aiosqlite calls its thread to make a cursor, to execute, to fetch and to close. Each of these calls costs more than
+    a short query. This class also fetches the whole result at once, so that a slow reader does not keep a snapshot
+    open.
     """
 
     _end: asyncio.Future[Any] | None = None
 
     async def open(self) -> None:
-        """Starts the thread and opens the file. Raises what sqlite3 raises."""
-        # The process may end whatever the thread does. SQLAlchemy says so too for connections that it makes itself.
+        """Starts the thread and opens the file. Raises the errors of sqlite3."""
+        # The thread must not keep the process from ending. SQLAlchemy sets this, too, for connections that it makes.
         self._thread.daemon = True
         try:
             await self
         except BaseException:
-            # aiosqlite told its thread to end and went on. The thread answers to this event loop, which may be closed
-            # by the time it does.
+            # aiosqlite has told its thread to end, but does not wait for it. The thread reports to this event loop,
+            # which could be closed by then.
             if self._end is not None:
                 await self._end
             raise
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """Tells the thread to close the file and end; the future is done when it has."""
+        """Tells the thread to close the file and to end. The future is done when it has ended."""
         self._end = super().stop()
         return self._end
 
@@ -257,22 +259,22 @@ class _Connection(aiosqlite.Connection):
         return result
 
     def cursor(self) -> "_Cursor":  # type: ignore[override]
-        """A cursor that costs nothing until it executes."""
+        """A cursor. It does not use the thread until it executes a statement."""
         return _Cursor(self)
 
     async def commit(self) -> None:
-        """Commits when there is something to commit."""
+        """Commits if there is a transaction."""
         if self.in_transaction:
             await super().commit()
 
     async def rollback(self) -> None:
-        """Rolls back when there is something to roll back. After every read the pool asks for it."""
+        """Rolls back if there is a transaction. The pool calls this after every read."""
         if self.in_transaction:
             await super().rollback()
 
 
 class _Cursor:
-    """The part of aiosqlite's cursor that SQLAlchemy uses, on results that were fetched whole."""
+    """The part of aiosqlite's cursor that SQLAlchemy uses. It has the whole result in memory."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

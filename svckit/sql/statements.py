@@ -1,6 +1,6 @@
-"""What SQLite and PostgreSQL spell differently.
+"""Statements that differ between SQLite and PostgreSQL.
 
-`with_for_update` is not among it: SQLAlchemy leaves it out on SQLite.
+`with_for_update` is not needed here: SQLAlchemy leaves it out on SQLite.
 """
 
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-# current_setting, and not current_schema(): that one is null until the schema exists.
+# current_setting is used instead of current_schema(), which is null until the schema exists.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(current_setting('search_path') || '/' || :key, 0))")
 
 
 def upsert(conn: AsyncConnection, table: Table) -> "SqliteInsert | PostgresqlInsert":
-    """An insert that knows `on_conflict_do_nothing` and `on_conflict_do_update` (and `excluded`), on both databases.
+    """An insert with `on_conflict_do_nothing` and `on_conflict_do_update` (and `excluded`), for both databases.
 
-    SQLAlchemy has an Insert of its own for each of them; what both take is spelled the same. Whether a
-    row was inserted is told by `.returning(…)`: the `rowcount` of an insert is -1 on PostgreSQL.
+    SQLAlchemy has a different Insert class for each database, with the same methods. Use `.returning(…)` to find out
+    whether a row was inserted: the `rowcount` of an insert is -1 on PostgreSQL.
     """
     if conn.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql
@@ -32,9 +32,9 @@ def upsert(conn: AsyncConnection, table: Table) -> "SqliteInsert | PostgresqlIns
 
 
 async def advisory_xact_lock(conn: AsyncConnection, key: str) -> None:
-    """Waits for the lock named `key` of this service's schema and holds it until the transaction ends.
+    """Waits for the lock `key` of this service's schema, and holds it until the transaction ends.
 
-    On SQLite a writing unit is alone already, and nothing is done.
+    Does nothing on SQLite, where only one writing unit runs at a time.
     """
     if conn.dialect.name == "postgresql":
         await conn.execute(_LOCK, {"key": key})

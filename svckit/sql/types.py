@@ -8,32 +8,32 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 BigIntKey = BigInteger().with_variant(Integer(), "sqlite")
-"""A 64-bit key that the database numbers. SQLite numbers only what is called INTEGER, which is 64 bits wide there.
+"""A 64-bit key that the database generates. SQLite generates only INTEGER keys, which have 64 bits there.
 
-A table that uses it says `sqlite_autoincrement=True`: otherwise SQLite gives the number of the newest row again after
-that row is deleted, and what still names it (a token, a log) would mean another row. `tests/harness/migrations.py`
-checks it.
+A table that uses it must set `sqlite_autoincrement=True`. Otherwise SQLite uses the key of the newest row again after
+that row is deleted, and an old reference to it (in a token or a log) would then mean another row.
+`tests/harness/migrations.py` checks this.
 """
 
 ByteOrdered = Text().with_variant(Text(collation="C"), "postgresql")
-"""A name that lists are sorted by: by its bytes on both databases, whatever the locale of the server is.
+"""A name by which lists are sorted. Both databases sort it by its bytes, independent of the server's locale.
 
-So clients see tags in the order that the distribution spec wants ("Content Discovery"), and a page token that was made
-on one replica means the same on another.
+So tags have the order that the distribution spec demands ("Content Discovery"), and a page token means the same on
+every replica.
 """
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, to the microsecond: an aware `datetime` in UTC. Text that sorts by time on SQLite.
+    """A point in time, to the microsecond: an aware `datetime` in UTC. On SQLite it is text that sorts by time.
 
-    Raises ValueError for a datetime without a time zone: nobody can say which moment it means.
+    Raises ValueError for a datetime without a time zone, because it is not a definite point in time.
     """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC; without its zone on SQLite, where the column is text."""
+        """Converts to UTC. On SQLite, where the column is text, the zone is left out."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Always in UTC, whatever zone the session speaks."""
+        """Converts to UTC, whatever the time zone of the session is."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -55,7 +55,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """JSONB where there is one."""
+        """JSONB on PostgreSQL."""
         if dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import JSONB
 
@@ -63,5 +63,5 @@ class Json(TypeDecorator[Any]):
         return dialect.type_descriptor(JSON(none_as_null=True))
 
     def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
-        """Lets `column["key"]` work as it does on JSON itself."""
+        """Makes `column["key"]` work as it does with JSON."""
         return self.impl_instance.coerce_compared_value(op, value)

@@ -119,7 +119,7 @@ def test_what_is_no_p256_key_is_refused_and_left_alone(tmp_path: Path, content: 
     path = tmp_path / "key.pem"
     path.touch(mode=0o600)
     path.write_bytes(content)
-    with pytest.raises(KeyFileError, match="no usable key"):
+    with pytest.raises(KeyFileError, match="is not a usable key"):
         load_or_create(path)
     assert path.read_bytes() == content
 

@@ -155,5 +155,5 @@ async def test_a_use_case_that_forgets_to_remember_is_found_out(keys: Database) 
     async with keys.write() as conn:
         await SqlIdempotency(conn, table, KEEP_SECONDS).claim(KEY, NOW)
         await conn.commit()
-    with pytest.raises(DomainError, match="remembered nothing"):
+    with pytest.raises(DomainError, match="stored no result"):
         await _call(keys, 11)
