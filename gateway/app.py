@@ -1,8 +1,8 @@
-"""The app: what every request meets before and after its route.
+"""The app: the handling of every request before and after its route.
 
-Routes come in two kinds. The hot ones (/v2, the token service, /api/v2.0) are *surfaces*: they are found by the path's
-prefix and called straight away, without Quart's contexts, signals and sessions. The rest are Quart's blueprints. Both
-answer through `gateway.wire.connection`. `gateway.server.build_app` says which surfaces and blueprints there are.
+There are two kinds of routes. The hot ones (/v2, the token service, /api/v2.0) are *surfaces*: they are found by the
+prefix of the path and called directly, without Quart's contexts, signals and sessions. The others are Quart's
+blueprints. Both answer through `gateway.wire.connection`. `gateway.server.build_app` lists them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from svckit.logging import get_logger
 log = get_logger(__name__)
 
 _ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""A full house must still be able to say that it is one."""
+"""Probes and metrics are answered even when the limit of requests in flight is reached."""
 
 Handler = Callable[[GatewayRequest], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A tree of paths that one handler serves by a router of its own.
+    """A tree of paths that one handler serves, with a router of its own.
 
     Attributes:
-        prefix: "/v2" serves /v2 and all below it.
-        handler: answers a request; what it raises as a DomainError is answered in the form that belongs to the path.
+        prefix: the prefix of the paths. "/v2" means /v2 and all paths below it.
+        handler: answers a request. A DomainError that it raises is answered in the form that belongs to the path.
     """
 
     prefix: str
@@ -52,7 +52,7 @@ class Surface:
 
 
 class Gateway(Quart):
-    """Quart, with connections of our own and a short way to the surfaces."""
+    """Quart, with other connections and with a direct call of the surfaces."""
 
     asgi_http_class = HttpConnection
     asgi_websocket_class = RefusedWebsocket
@@ -65,13 +65,13 @@ class Gateway(Quart):
         blueprints: Sequence[Blueprint],
         metrics: HttpMetrics,
     ) -> None:
-        """Puts the app together; connects to nothing.
+        """Builds the app; does not connect to the services.
 
         Args:
-            settings: the gateway's.
-            surfaces: the longest prefix that fits goes first.
-            blueprints: everything else.
-            metrics: counts what is served.
+            settings: the settings of the gateway.
+            surfaces: the surfaces. The one with the longest matching prefix is used.
+            blueprints: all other routes.
+            metrics: counts the requests.
         """
         super().__init__("gateway", static_folder=None, template_folder=None)
         self.settings = settings
@@ -81,7 +81,7 @@ class Gateway(Quart):
         self._limits = settings.limits
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
-        # Quart's own limits are for forms. Bodies that a route reads whole have this one; blobs have none.
+        # This limit applies to bodies that a route reads as a whole. Blobs have no limit.
         self.config["MAX_CONTENT_LENGTH"] = settings.limits.json_bytes
         self.config["BODY_TIMEOUT"] = None
         self.config["RESPONSE_TIMEOUT"] = None
@@ -95,7 +95,7 @@ class Gateway(Quart):
         """Answers one request.
 
         Raises:
-            ClientGone: nobody is left to be answered.
+            ClientGone: the client has disconnected.
         """
         path = request.raw_target
         if self.in_flight > self._limits.requests_in_flight and path not in _ALWAYS_SERVED:
@@ -112,15 +112,15 @@ class Gateway(Quart):
             return error_for_path(path, error)
 
     def fault(self, request: GatewayRequest, error: Exception) -> Answer:
-        """The answer to a fault of ours; its text stays here."""
+        """The answer to a bug of the gateway. Its text goes only to the log."""
         log.error("unhandled error", route=request.route, exc_info=error)
         return error_for_path(request.raw_target, error_for("INTERNAL"))
 
     def finished(self, request: GatewayRequest, status: int, sent_bytes: int, seconds: float) -> None:
-        """Logs and counts a request. Without its query: uploads carry their ticket there."""
+        """Logs and counts a request. The query is not logged, because it contains the ticket of an upload."""
         received_bytes = request.body.received_bytes
         self.metrics.observe(request.route, request.method, status, seconds, received_bytes, sent_bytes)
-        # Probes come every few seconds for as long as this lives, and say nothing of what people do.
+        # Probes come every few seconds and are not interesting, so they are logged at DEBUG only.
         write = log.debug if request.raw_target in _ALWAYS_SERVED else log.info
         write(
             "request",
@@ -138,21 +138,21 @@ class Gateway(Quart):
         limits = self._limits
         query: bytes = request.query_string
         if len(query) > limits.query_bytes:
-            raise error_for("URI_TOO_LONG", f"the query has {len(query)} bytes; {limits.query_bytes} are the most")
+            raise error_for("URI_TOO_LONG", f"the query has {len(query)} bytes; the limit is {limits.query_bytes}")
         fields = list(request.scope["headers"])
         size = len(request.raw_target) + len(query) + sum(len(name) + len(value) + 4 for name, value in fields)
         if len(fields) > limits.header_count or size > limits.header_bytes:
             raise error_for("HEADERS_TOO_LARGE")
         if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
-            # Two lengths of one body: the way in which one request is smuggled past a proxy inside another.
-            raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding exclude each other")
+            # A body with two lengths could be used to hide a second request from a proxy (request smuggling).
+            raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding must not be sent together")
 
     async def handle_exception(self, error: Exception) -> Response:
-        """Lets errors out to `answer` and `fault`, which know their form."""
+        """Raises the error again: `answer` and `fault` turn it into the right form."""
         raise error
 
     async def handle_user_exception(self, error: Exception) -> Response:
-        """As above: a blueprint's error handlers are not used here."""
+        """Raises the error again, too: the error handlers of blueprints are not used."""
         if isinstance(error, HTTPException):
             raise _domain_error(error)
         raise error

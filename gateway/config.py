@@ -17,7 +17,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Limits(BaseModel):
-    """How much one request, and all of them together, may ask for."""
+    """Limits for each request, and for all requests together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,49 +28,49 @@ class Limits(BaseModel):
     header_count: int = Field(default=100, ge=20)
     """The most header fields."""
     query_bytes: int = Field(default=16 * 1024, ge=4096)
-    """The longest query. An upload's ticket and a hundred tags of full length fit in."""
+    """The longest query. An upload's ticket and a hundred tags of full length fit."""
     tags_per_manifest: int = Field(default=100, ge=10, le=100)
     """The most `tag=` in one manifest PUT (the distribution spec asks for ten); 414 beyond."""
     ranges: int = Field(default=1000, ge=1)
-    """The most ranges in one GET; podman's zstd:chunked asks for hundreds. Beyond, the whole blob is sent."""
+    """The most ranges in one GET; podman's zstd:chunked asks for hundreds. With more, the whole blob is sent."""
     requests_in_flight: int = Field(default=1000, ge=1)
     """The most requests that one process serves at once; 503 beyond."""
     idle_body_seconds: float = Field(default=60.0, gt=0)
-    """How long a body, up or down, may stand still before the connection is given up; nothing else limits it."""
+    """How long an upload or a download may stand still before the connection is closed. It has no other time limit."""
     request_seconds: float = Field(default=30.0, gt=0)
     """How long the services may take for a request that moves no blob."""
     commit_seconds: float = Field(default=600.0, gt=0)
-    """How long the end of an upload may take: blobsvc may have to read back what it hashed before a restart."""
+    """How long finishing an upload may take. After a restart, blobsvc must read and hash earlier bytes again."""
     keep_alive_seconds: float = Field(default=75.0, gt=0)
-    """How long a connection may be idle between requests, and how long a client may take over its headers."""
+    """How long a connection may be idle between requests, and how long a client may take to send its headers."""
     drain_seconds: float = Field(default=30.0, ge=0)
-    """How long requests under way, downloads among them, may go on after SIGTERM."""
+    """How long requests in flight, downloads included, may go on after SIGTERM."""
 
 
 class GatewaySettings(ProcessSettings):
-    """What the gateway needs."""
+    """The settings of the gateway."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)
     """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent bound."""
     key_file: Path = Path("/var/lib/roadstead/keys/gateway.pem")
-    """The gateway's key pair, which signs its service tokens. Made when it is absent."""
+    """The gateway's key pair, which signs its service tokens. It is created if it does not exist."""
     external_url: str = ""
-    """How clients reach this registry, such as `https://registry.example.com`. Empty: as each client says in `Host`."""
+    """The URL of this registry, such as `https://registry.example.com`. Empty: the `Host` of each request counts."""
     token_path: str = "/service/token"  # noqa: S105 - a path
-    """Where the token service is."""
+    """The path of the token service."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed, such as `10.0.0.0/8`."""
     metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """From where /metrics may be read; elsewhere it is not there. Empty: from nowhere, only at `metrics_listen`."""
+    """Networks from which /metrics may be read; others get 404. Empty: none, only `metrics_listen` serves metrics."""
     harbor_version: str = Field(default="v2.16.0-roadstead", pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$")
-    """The version that /api/v2.0/systeminfo gives as Harbor's: clients such as the Terraform provider choose by it what
-    they send. It says whose API this is, in Harbor's own form `v2.16.0-<build>`."""
+    """The Harbor version in /api/v2.0/systeminfo. Clients such as the Terraform provider decide by it what they send.
+    It names the version of Harbor's API, in Harbor's form `v2.16.0-<build>`."""
     tls_certificate_file: Path | None = None
     """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
     tls_key_file: Path | None = None
     """PEM key."""
     limits: Limits = Limits()
-    """What is refused for its size."""
+    """The limits of requests."""
 
     @field_validator("external_url")
     @classmethod

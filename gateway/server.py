@@ -33,14 +33,14 @@ log = logging.get_logger(__name__)
 
 
 def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVerifier, metrics: Metrics) -> Gateway:
-    """Puts the app together over open channels.
+    """Builds the app on open channels.
 
     Args:
-        settings: the gateway's.
-        channels: to the services.
-        verifier: judges tokens where no service is asked, or none would refuse them: at /v2/, the token service and
+        settings: the settings of the gateway.
+        channels: the channels to the services.
+        verifier: verifies tokens on routes where no service does: at /v2/, the token service and
             /api/v2.0/systeminfo.
-        metrics: of this process.
+        metrics: the metrics of this process.
 
     Raises:
         ContractError: a contract cannot be served as REST.
@@ -60,10 +60,10 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
 
 
 async def serve(process: ServiceProcess[GatewaySettings]) -> None:
-    """Serves until SIGTERM or SIGINT, then lets requests under way end.
+    """Serves until SIGTERM or SIGINT, then waits for the requests in flight.
 
     Raises:
-        StartError: it cannot.
+        StartError: the gateway cannot start.
         OSError: an address cannot be bound.
     """
     settings = process.settings
@@ -82,7 +82,7 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
 
 
 def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
-    """The server's settings, of ours."""
+    """Hypercorn's settings, made from the gateway's."""
     http1.install()
     http2.install()
     limits = settings.limits
@@ -91,12 +91,13 @@ def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     config.backlog = 1024
     config.graceful_timeout = limits.drain_seconds
     config.keep_alive_timeout = cast("int", limits.keep_alive_seconds)
-    # Clients such as containerd send everything over one connection; a thousand requests are a busy minute.
+    # Clients such as containerd send all requests on one connection, a thousand a minute. The default limit is too low.
     config.keep_alive_max_requests = 1_000_000
-    # The app refuses at the limit itself, with a body that says so; the server, with none, at twice that.
+    # The app refuses requests above the limit with a proper error. Hypercorn, which sends no body, only refuses
+    # requests above twice the limit.
     config.h11_max_incomplete_size = 2 * limits.header_bytes
     config.h2_max_header_list_size = 2 * limits.header_bytes
-    # 256 KiB each at most: what a body may be ahead of whoever reads it.
+    # How many pieces of a body, of 256 KiB at most, may wait for the app.
     config.max_app_queue_size = 4
     config.include_server_header = False
     config.logger_class = _ServerLog
@@ -107,7 +108,7 @@ def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
 
 
 class _ServerLog(Logger):
-    """What Hypercorn logs goes where ours goes; its access log is left to the app."""
+    """Sends Hypercorn's logs to the gateway's log. The app writes the access log, not Hypercorn."""
 
     def __init__(self, config: HypercornConfig) -> None:
         config.accesslog = None

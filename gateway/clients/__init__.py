@@ -1,1 +1,1 @@
-"""The services behind the gateway, as the routes call them."""
+"""Clients of the services behind the gateway. The routes call them."""

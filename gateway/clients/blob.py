@@ -1,4 +1,4 @@
-"""Blobs: metasvc says which repository serves which, blobsvc has the bytes."""
+"""Blobs: metasvc knows which repository has which blob, blobsvc has the bytes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedBlob:
-    """A blob that a repository serves.
+    """A blob in a repository.
 
     Attributes:
-        grant: to read it; `repr` hides it.
-        size_bytes: of the blob.
-        media_type: that a manifest gives it; empty where none does.
+        grant: the right to read it; `repr` hides it.
+        size_bytes: the size of the blob.
+        media_type: its type in a manifest; empty if no manifest refers to it.
     """
 
     grant: str = field(repr=False)
@@ -39,12 +39,12 @@ class BlobClient:
     """Finds, reads, links and unlinks blobs."""
 
     def __init__(self, metasvc: grpc.aio.Channel, blobsvc: grpc.aio.Channel) -> None:
-        """Takes the channels to both."""
+        """Takes the channels to both services."""
         self._links: BlobLinkServiceAsyncStub = BlobLinkServiceStub(metasvc)
         self._bytes: BlobServiceAsyncStub = BlobServiceStub(blobsvc)
 
     async def resolve(self, repository: str, digest: str) -> ResolvedBlob:
-        """Finds a blob that a repository serves.
+        """Finds a blob in a repository.
 
         Raises:
             DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
@@ -84,7 +84,7 @@ class BlobClient:
             raise error_for("UNAVAILABLE", "the blob ended early")
 
     async def link(self, repository: str, receipt: str) -> str:
-        """Links finished bytes to a repository; gives the digest.
+        """Links an uploaded blob to a repository, and returns its digest.
 
         Raises:
             DomainError: QUOTA_EXCEEDED, RECEIPT_INVALID, NOT_FOUND.
@@ -93,12 +93,12 @@ class BlobClient:
         return answer.digest
 
     async def mount(self, repository: str, digest: str, from_repository: str) -> bool:
-        """Links a blob that another repository serves; says whether it could.
+        """Links a blob of another repository. Returns whether that was possible.
 
         Args:
-            repository: to link to.
-            digest: of the blob.
-            from_repository: that serves it; empty for any that the caller's token names.
+            repository: the repository to link to.
+            digest: the digest of the blob.
+            from_repository: the other repository; empty for any repository in the caller's token.
 
         Raises:
             DomainError: INSUFFICIENT_SCOPE.
@@ -107,10 +107,10 @@ class BlobClient:
         return (await self._links.MountBlob(request)).mounted
 
     async def unlink(self, repository: str, digest: str) -> None:
-        """Ends a link.
+        """Deletes a link.
 
         Raises:
-            DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED where switched off.
+            DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE; UNSUPPORTED if deletion is switched off.
         """
         await self._links.UnlinkBlob(pb.UnlinkBlobRequest(repository=repository, digest=digest))
 

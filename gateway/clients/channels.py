@@ -1,4 +1,4 @@
-"""The channels to the services, and the ports over them."""
+"""The channels to the services, and the clients that use them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Channels(Mapping[str, grpc.aio.Channel]):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes call.
+    """The clients of the services.
 
     Attributes:
-        tokens: authsvc's tokens.
-        manifests: metasvc's manifests; `blobs` its blob links together with blobsvc's bytes; `tags`, `referrers` and
-            `repositories` likewise.
-        uploads: blobsvc's uploads.
+        tokens: the client of authsvc's tokens.
+        manifests: the client of metasvc's manifests. `tags`, `referrers` and `repositories` are metasvc's as well;
+            `blobs` uses metasvc's links and blobsvc's bytes.
+        uploads: the client of blobsvc's uploads.
     """
 
     tokens: TokenClient
@@ -65,7 +65,7 @@ class Services:
 
     @classmethod
     def over(cls, channels: Channels) -> Services:
-        """The ports over some channels."""
+        """The clients on these channels."""
         return cls(
             tokens=TokenClient(channels["authsvc"]),
             manifests=ManifestClient(channels["metasvc"]),

@@ -1,4 +1,4 @@
-"""metasvc's manifests."""
+"""Client of metasvc's manifests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StoredManifest:
         digest: of the content.
         media_type: as it was pushed.
         size_bytes: of the content.
-        content: byte for byte; empty where only the head was asked for.
+        content: the exact bytes; empty if they were not requested.
     """
 
     digest: str
@@ -34,12 +34,12 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class PutManifest:
-    """What became of a manifest.
+    """The result of storing a manifest.
 
     Attributes:
-        digest: under which it is stored.
-        tags: that point at it now, as asked for.
-        subject_digest: of its subject; empty without one.
+        digest: the digest of the manifest.
+        tags: the requested tags, which now point to it.
+        subject_digest: the digest of its subject; empty without one.
     """
 
     digest: str
@@ -74,7 +74,7 @@ class ManifestClient:
         if_match: Sequence[str],
         if_none_match: Sequence[str],
     ) -> PutManifest:
-        """Stores a manifest and moves its tags, all or nothing.
+        """Stores a manifest and moves its tags, in one transaction.
 
         Raises:
             DomainError: MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, DIGEST_INVALID, PRECONDITION, QUOTA_EXCEEDED, …
@@ -95,6 +95,6 @@ class ManifestClient:
         """Deletes a manifest with its tags, or one tag.
 
         Raises:
-            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED where switched off.
+            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED if deletion is switched off.
         """
         await self._stub.DeleteManifest(pb.DeleteManifestRequest(repository=repository, reference=reference))

@@ -1,4 +1,4 @@
-"""How the services are, as they say themselves."""
+"""Asks the services for their health."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 2.0
 _REMEMBERED_SECONDS = 1.0
-# Whoever starts everything waits for the first good answer.
-_ILLNESS_REMEMBERED_SECONDS = 0.1
+# Short, because at a start the supervisor waits for the first good answer.
+_FAILURE_REMEMBERED_SECONDS = 0.1
 _UNREACHABLE = "not reachable"
 
 
 class State(Enum):
-    """How a service is."""
+    """The state of a service."""
 
     SERVING = "serving"
     DEGRADED = "degraded"
-    """It serves, and refuses what adds data."""
+    """It serves, but refuses calls that add data."""
     NOT_SERVING = "not serving"
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a service says of itself.
+    """The health of a service.
 
     Attributes:
-        state: how it is.
-        reason: why, in words that anybody may read; empty where nothing is wrong.
+        state: its state.
+        reason: the reason, in words that anybody may read; empty if nothing is wrong.
     """
 
     state: State
@@ -56,7 +56,7 @@ class Health:
 
 
 class Readiness:
-    """Asks each service once a second or so at most: probes come from everywhere."""
+    """Asks each service at most about once a second, because many probes may come at the same time."""
 
     def __init__(self, channels: Channels) -> None:
         """Takes the channels to the services."""
@@ -66,10 +66,10 @@ class Readiness:
         self._asking = asyncio.Lock()
 
     async def check(self) -> Mapping[str, Health]:
-        """Each service, and how it is."""
+        """The health of each service, by its name."""
         async with self._asking:
             healthy = bool(self._known) and all(health.serves for health in self._known.values())
-            remembered = _REMEMBERED_SECONDS if healthy else _ILLNESS_REMEMBERED_SECONDS
+            remembered = _REMEMBERED_SECONDS if healthy else _FAILURE_REMEMBERED_SECONDS
             if time.monotonic() - self._asked_time >= remembered:
                 answers = await asyncio.gather(*(_ask(channel) for channel in self._channels.values()))
                 self._known = dict(zip(self._channels, answers, strict=True))

@@ -1,4 +1,4 @@
-"""metasvc's referrers."""
+"""Client of metasvc's referrers."""
 
 from __future__ import annotations
 

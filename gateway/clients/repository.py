@@ -1,4 +1,4 @@
-"""metasvc's repositories, as Docker's catalog lists them."""
+"""Client of metasvc's repositories, for Docker's catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metasvc's tags."""
+"""Client of metasvc's tags."""
 
 from __future__ import annotations
 

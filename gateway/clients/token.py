@@ -1,4 +1,4 @@
-"""authsvc's tokens."""
+"""Client of authsvc's tokens."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ class TokenClient:
         scopes: Sequence[str] = (),
         account: str = "",
     ) -> IssuedToken:
-        """Makes a token for /v2: for whom the credentials name, else for the caller of the current call.
+        """Creates a token for /v2, for the owner of the credentials or else for the caller of the current call.
 
         Args:
             credentials: a name and its secret; None for none.
-            service: the token service that the client believes to speak to; empty for whichever this is.
-            scopes: Docker's, one each: "repository:library/nginx:pull,push".
-            account: Docker's hint.
+            service: the name of the token service in the client's request; empty for any.
+            scopes: Docker's scopes, one each: "repository:library/nginx:pull,push".
+            account: the `account` parameter of Docker's request.
 
         Raises:
             DomainError: UNAUTHORIZED for wrong credentials; BAD_REQUEST for another service or malformed scopes;
-                TOOMANYREQUESTS after too many wrong ones.
+                TOOMANYREQUESTS after too many wrong credentials.
         """
         request = token_service_pb2.CreateRegistryTokenRequest(
             credentials=_credentials(credentials),
@@ -72,7 +72,7 @@ class TokenClient:
         return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC), granted)
 
     async def create_identity_token(self, credentials: Basic) -> IssuedToken:
-        """Makes a token for /api/v2.0, which says who calls.
+        """Creates a token for /api/v2.0. It says who the caller is.
 
         Raises:
             DomainError: UNAUTHORIZED for wrong credentials, TOOMANYREQUESTS after too many.

@@ -1,4 +1,4 @@
-"""blobsvc's uploads."""
+"""Client of blobsvc's uploads."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class StartedUpload:
     """An upload session.
 
     Attributes:
-        id: of the upload.
-        ticket: the right to go on with it; `repr` hides it.
+        id: the id of the upload.
+        ticket: the right to continue it; `repr` hides it.
     """
 
     id: str
@@ -29,7 +29,7 @@ class StartedUpload:
 
 
 class UploadClient:
-    """Begins, writes, finishes and cancels uploads. The ticket is the right to all but the first."""
+    """Begins, writes, finishes and cancels uploads. All but the first need the ticket."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes the channel to blobsvc."""
@@ -40,7 +40,7 @@ class UploadClient:
 
         Args:
             repository: full name.
-            digest_algorithm: "sha256" or "sha512"; empty for the usual one.
+            digest_algorithm: "sha256" or "sha512"; empty for the default.
 
         Raises:
             DomainError: INSUFFICIENT_SCOPE, DIGEST_INVALID for another algorithm.
@@ -50,15 +50,15 @@ class UploadClient:
         return StartedUpload(upload.id, upload.ticket)
 
     async def write(self, ticket: str, repository: str, offset: int | None, chunks: AsyncIterator[bytes]) -> int:
-        """Appends bytes; gives the committed size.
+        """Appends bytes, and returns the committed size.
 
-        When the source of the chunks fails, what came before is committed first, and then its error is raised.
+        If the source of the chunks fails, the bytes before are committed first; then its error is raised.
 
         Args:
-            ticket: of the upload.
-            repository: that the ticket must be for.
-            offset: where the bytes belong; None for the committed size.
-            chunks: about 1 MiB each, 4 MiB at most.
+            ticket: the ticket of the upload.
+            repository: the repository; the ticket must be for it.
+            offset: the offset of the bytes; None for the committed size.
+            chunks: pieces of about 1 MiB, 4 MiB at most.
 
         Raises:
             DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.
@@ -98,14 +98,14 @@ class UploadClient:
     async def finish(
         self, ticket: str, repository: str, digest: str, expected_size_bytes: int | None, timeout_seconds: float
     ) -> str:
-        """Verifies the bytes and stores them; gives the receipt.
+        """Verifies and stores the bytes, and returns the receipt.
 
         Args:
-            ticket: of the upload.
-            repository: that the ticket must be for.
-            digest: of the whole blob.
-            expected_size_bytes: of the whole blob; None where the client did not say.
-            timeout_seconds: how long it may take: bytes that came before a restart are read again.
+            ticket: the ticket of the upload.
+            repository: the repository; the ticket must be for it.
+            digest: the digest of the whole blob.
+            expected_size_bytes: the size of the whole blob; None if the client did not give it.
+            timeout_seconds: how long it may take. After a restart of blobsvc, earlier bytes are read again.
 
         Raises:
             DomainError: DIGEST_INVALID, SIZE_INVALID, BLOB_UPLOAD_UNKNOWN, UPLOAD_CONFLICT, TICKET_INVALID.
@@ -116,7 +116,7 @@ class UploadClient:
         return (await self._stub.FinishUpload(request, timeout=timeout_seconds)).receipt
 
     async def cancel(self, ticket: str, repository: str) -> None:
-        """Ends an upload and forgets its bytes.
+        """Cancels an upload and deletes its bytes.
 
         Raises:
             DomainError: BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.

@@ -1,4 +1,4 @@
-"""metasvc's usage of projects."""
+"""Client of metasvc's usage of projects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class UsageClient:
-    """Asks what projects hold."""
+    """Asks for the usage of projects."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes the channel to metasvc."""
         self._stub: ProjectServiceAsyncStub = ProjectServiceStub(channel)
 
     async def of_projects(self, project_ids: Iterable[int]) -> Mapping[int, pb.ProjectUsage]:
-        """What each project holds. A project that was never pushed to is unknown to metasvc, and not in the answer.
+        """The usage by project id. metasvc does not know projects without pushes, so they are not in the answer.
 
         Raises:
             DomainError: INSUFFICIENT_SCOPE.

@@ -1,4 +1,4 @@
-"""For who watches over this process: /healthz, /readyz, /metrics."""
+"""Probes and metrics for operators: /healthz, /readyz, /metrics."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
     """The routes.
 
     Args:
-        settings: say from where metrics may be read.
-        readiness: asks the services.
-        metrics: of this process.
+        settings: say from which networks metrics may be read.
+        readiness: asks the services for their health.
+        metrics: the metrics of this process.
     """
     routes = Blueprint("probes", __name__)
     readers = networks(settings.metrics_networks)
 
     @routes.get("/healthz")
     async def alive() -> Response:
-        """This process answers; of the others it says nothing, or it would be restarted for their faults."""
-        _of_this("healthz")
+        """Says that this process answers. Other services do not count: a restart of this one would not help them."""
+        _named_request("healthz")
         return Response("ok\n", content_type="text/plain; charset=utf-8")
 
     @routes.get("/readyz")
     async def ready() -> Response:
-        """Everything that a request may need serves. A full disk is no reason to be taken away: pulls go on."""
-        _of_this("readyz")
+        """Says whether all services serve. With a full disk they still do, because pulls are possible."""
+        _named_request("readyz")
         states = await readiness.check()
         lines = [f"{service}: {health}\n" for service, health in states.items()]
         answer = Response("".join(lines), 200 if all(health.serves for health in states.values()) else 503)
@@ -45,8 +45,8 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
 
     @routes.get("/metrics")
     async def measured() -> Response:
-        """Prometheus's text. The connection's own peer counts: headers are anybody's to write."""
-        this = _of_this("metrics")
+        """Prometheus's text. The address of the connection is checked, because anybody can write headers."""
+        this = _named_request("metrics")
         if not is_within(this.peer_address, readers):
             raise NotFound
         return Response(metrics.render(), content_type=CONTENT_TYPE)
@@ -54,7 +54,7 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
     return routes
 
 
-def _of_this(route: str) -> GatewayRequest:
+def _named_request(route: str) -> GatewayRequest:
     this = cast("GatewayRequest", request)
     this.route = route
     return this

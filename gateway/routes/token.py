@@ -1,7 +1,7 @@
 """The token service (Docker's token specification): credentials in, a registry token out.
 
-GET takes credentials as Basic; POST, the form of OAuth2, in its body, where containerd sends them first. Refresh tokens
-are not issued: who asks for one gets the answer without it, and goes on with its password.
+GET takes Basic credentials. POST takes OAuth2's form with the credentials in the body; containerd tries POST first.
+Refresh tokens are not issued: a client that asks for one gets an answer without it, and continues with its password.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from svckit.tokens import IdentityToken
 from svckit.tokens.verifier import TokenVerifier
 
 _METHODS = ("GET", "HEAD", "POST")
-_MOST_SCOPES = 100
-_MOST_FORM_BYTES = 64 * 1024
+_MAX_SCOPES = 100
+_MAX_FORM_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a client asks for: `fields` says what, and who asks says either of the other two, or neither."""
+class _TokenRequest:
+    """A request for a token: its fields, and the credentials or the identity token of the caller, if there are any."""
 
     fields: Fields
     credentials: Basic | None = None
@@ -37,7 +37,7 @@ class _Asked:
 
     @property
     def scopes(self) -> list[str]:
-        """One each: a scope may stand alone or share a field with others."""
+        """The scopes, one each. A field may contain one scope or several."""
         return [scope for text in self.fields.get("scope", ()) for scope in text.split()]
 
     def first(self, name: str) -> str:
@@ -46,13 +46,13 @@ class _Asked:
 
 
 class TokenSurface:
-    """Answers at /service/token, or wherever the settings have it."""
+    """Answers at /service/token, or at the path in the settings."""
 
     def __init__(self, settings: GatewaySettings, services: Services, verifier: TokenVerifier) -> None:
-        """Takes the gateway's settings, what it calls, and the judge of identity tokens.
+        """Takes the gateway's settings, the clients of the services, and the verifier of identity tokens.
 
-        authsvc ignores one that does not count, and would answer as to nobody: a client whose log-in has ended must
-        hear that instead.
+        Identity tokens are verified here, because authsvc ignores an invalid one and would issue an anonymous token. A
+        client with an expired log-in must get an error instead.
         """
         self.prefix = settings.token_path
         self._services = services
@@ -73,21 +73,21 @@ class TokenSurface:
             answer = oci_error(error)
             if answer.status == 401:
                 answer.headers.append(("WWW-Authenticate", 'Basic realm="roadstead", charset="UTF-8"'))
-        # Nothing on the way may keep it.
+        # Proxies must not store a token.
         return answer.with_header("Cache-Control", "no-store")
 
     async def _issue(self, request: GatewayRequest) -> Answer:
-        asked = await _read_form(request) if request.method == "POST" else self._read_query(request)
-        scopes = asked.scopes
-        if len(scopes) > _MOST_SCOPES:
-            raise error_for("BAD_REQUEST", f"{len(scopes)} scopes; {_MOST_SCOPES} are the most")
+        wanted = await _read_form(request) if request.method == "POST" else self._read_query(request)
+        scopes = wanted.scopes
+        if len(scopes) > _MAX_SCOPES:
+            raise error_for("BAD_REQUEST", f"{len(scopes)} scopes; the limit is {_MAX_SCOPES}")
         origin = request.read_origin(self._origins)
-        enter_call(request.call(asked.token, origin, request.deadline_in(self._seconds)))
+        enter_call(request.call(wanted.token, origin, request.deadline_in(self._seconds)))
         issued = await self._services.tokens.create_registry_token(
-            asked.credentials,
-            service=asked.first("service"),
+            wanted.credentials,
+            service=wanted.first("service"),
             scopes=scopes,
-            account=asked.first("account"),
+            account=wanted.first("account"),
         )
         document: dict[str, object] = {
             "token": issued.text,
@@ -99,32 +99,32 @@ class TokenSurface:
             document["scope"] = " ".join(issued.scopes)
         return Answer.of_json(document)
 
-    def _read_query(self, request: GatewayRequest) -> _Asked:
+    def _read_query(self, request: GatewayRequest) -> _TokenRequest:
         fields = read_fields(request.query_string)
         match request.credentials:
             case Basic() as credentials:
-                return _Asked(fields, credentials=credentials)
+                return _TokenRequest(fields, credentials=credentials)
             case Bearer(token):
                 self._verifier.verify(token, IdentityToken)
-                return _Asked(fields, token=token)
-        return _Asked(fields)
+                return _TokenRequest(fields, token=token)
+        return _TokenRequest(fields)
 
 
-async def _read_form(request: GatewayRequest) -> _Asked:
+async def _read_form(request: GatewayRequest) -> _TokenRequest:
     """Reads the form of a POST (distribution's "Docker Registry v2 OAuth2").
 
     Raises:
         DomainError: UNSUPPORTED_MEDIA_TYPE; REQUEST_TOO_LARGE; BAD_REQUEST for another grant than `password`;
-            UNAUTHORIZED for credentials that cannot be any.
+            UNAUTHORIZED for malformed credentials.
     """
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise error_for("UNSUPPORTED_MEDIA_TYPE", f"the body must be {_FORM}")
-    form = await request.body.read(_MOST_FORM_BYTES, "REQUEST_TOO_LARGE")
-    asked = _Asked(read_fields(form, encoding="utf-8", what="form"))
-    if asked.first("grant_type") != "password":
+    form = await request.body.read(_MAX_FORM_BYTES, "REQUEST_TOO_LARGE")
+    wanted = _TokenRequest(read_fields(form, encoding="utf-8", what="form"))
+    if wanted.first("grant_type") != "password":
         raise error_for("BAD_REQUEST", "grant_type must be password; refresh tokens are not issued here")
-    username, secret = asked.first("username"), asked.first("password")
+    username, secret = wanted.first("username"), wanted.first("password")
     if not username or "\0" in username + secret:
         raise Unauthenticated("UNAUTHORIZED", "the credentials are malformed")
-    return _Asked(asked.fields, credentials=Basic(username, secret))
+    return _TokenRequest(wanted.fields, credentials=Basic(username, secret))

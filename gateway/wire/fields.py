@@ -1,4 +1,4 @@
-"""The fields of a query or a form."""
+"""Reads the fields of a query or a form."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from urllib.parse import parse_qsl
 from svckit.errors import error_for
 
 Fields = Mapping[str, Sequence[str]]
-"""All values of each field, in their order."""
+"""The values of each field, in order."""
 
 
 def read_pairs(
     raw: bytes, *, encoding: str = "ascii", what: str = "query", most: int | None = None
 ) -> list[tuple[str, str]]:
-    """Reads a query or a form field by field.
+    """Reads a query or a form as pairs of name and value.
 
     Args:
-        raw: percent-encoded, as it came.
-        encoding: of what is not percent-encoded.
-        what: it is, for the message.
-        most: fields at most; None for any number.
+        raw: the percent-encoded bytes.
+        encoding: the encoding of characters that are not percent-encoded.
+        what: "query" or "form", for the message.
+        most: the largest number of fields; None for no limit.
 
     Raises:
-        DomainError: BAD_REQUEST where it cannot be read.
+        DomainError: BAD_REQUEST if it cannot be read.
     """
     try:
         return parse_qsl(raw.decode(encoding), keep_blank_values=True, errors="strict", max_num_fields=most)
@@ -32,7 +32,7 @@ def read_pairs(
 
 
 def read_fields(raw: bytes, *, encoding: str = "ascii", what: str = "query") -> Fields:
-    """The same, by the names of the fields. Raises as `read_pairs`."""
+    """Reads a query or a form as the values of each field. Raises as `read_pairs`."""
     fields: dict[str, list[str]] = {}
     for name, value in read_pairs(raw, encoding=encoding, what=what):
         fields.setdefault(name, []).append(value)

@@ -7,12 +7,12 @@ from urllib.parse import quote, urlencode
 
 
 def names_after(path: str, names: Sequence[str], size: int) -> tuple[str, str]:
-    """The header that leads on from a page of names, as the distribution spec has it: by the last of them.
+    """The header for the page after these names, in the form of the distribution spec: it names the last of them.
 
     Args:
-        path: of the list, not encoded.
-        names: on this page; at least one.
-        size: of a page.
+        path: the path of the list, not encoded.
+        names: the names on this page; at least one.
+        size: the size of a page.
     """
     return next_page(path, {"n": size, "last": names[-1]})
 

@@ -1,4 +1,4 @@
-"""GET /openapi.json: all of this, described."""
+"""GET /openapi.json: the OpenAPI description of /api/v2.0."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gateway.wire.answer import JSON, Answer
 
 
 def route(transcoded: Sequence[RpcRoute], by_hand: Sequence[HandwrittenRoute]) -> HandwrittenRoute:
-    """The route; the description is made when it is first asked for.
+    """The route. The description is made at the first request.
 
     Args:
-        transcoded: the RPCs' routes.
-        by_hand: the others, but for this one.
+        transcoded: the routes of the RPCs.
+        by_hand: the hand-written routes, without this one.
     """
     operation = HandwrittenOperation(
         "GET", f"{PREFIX}/openapi.json", "getOpenApi", "Describe this API", {"type": "object"}

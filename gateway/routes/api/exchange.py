@@ -1,4 +1,4 @@
-"""One request under /api/v2.0, as its route sees it; and the routes that are written by hand."""
+"""One request under /api/v2.0 as its route sees it, and the type of hand-written routes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from svckit.access.call import Call
 
 @dataclass(slots=True)
 class ApiExchange:
-    """A request on its way to a route.
+    """A request for a route.
 
     Attributes:
-        request: as it came.
-        variables: of the path, decoded, in order.
-        origin: where it comes from.
-        call: what the services see; it is the current one while the route answers, and holds the caller's token.
+        request: the HTTP request.
+        variables: the decoded variables of the path, in order.
+        origin: where the request comes from.
+        call: the call as the services see it, with the caller's token. It is the current call while the route answers.
     """
 
     request: GatewayRequest
@@ -29,7 +29,7 @@ class ApiExchange:
     call: Call
 
     def header(self, name: str) -> str | None:
-        """The value of a header."""
+        """The value of a header; None without it."""
         return self.request.headers.get(name)
 
 
@@ -41,9 +41,9 @@ class HandwrittenRoute:
     """A route that no contract describes.
 
     Attributes:
-        operation: what it is, described.
+        operation: its description.
         answer: answers a request.
-        ignores_credentials: whether it is the same for everybody, so that wrong credentials do not matter.
+        ignores_credentials: whether the answer is the same for everybody. Then wrong credentials are ignored.
     """
 
     operation: HandwrittenOperation
@@ -52,10 +52,10 @@ class HandwrittenRoute:
 
     @property
     def method(self) -> str:
-        """Of HTTP."""
+        """The HTTP method."""
         return self.operation.method
 
     @property
     def path(self) -> str:
-        """The template for people."""
+        """The path template, as documentation shows it."""
         return self.operation.path

@@ -1,4 +1,4 @@
-"""GET /health: how the services are. 200 either way, as in Harbor; /readyz says it by its status."""
+"""GET /health: the health of the services. The status is always 200, as in Harbor; /readyz uses its status."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SCHEMA = {
 
 
 def route(readiness: Readiness) -> HandwrittenRoute:
-    """The route. Components go by the names of our services: Harbor's clients show whatever names there are."""
+    """The route. The components have the names of Roadstead's services: Harbor's clients show any names."""
 
     async def answer(_exchange: ApiExchange) -> Answer:
         states = await readiness.check()
         components: list[dict[str, str]] = [{"name": "gateway", "status": "healthy"}]
         for name, health in states.items():
-            # Harbor knows no third status, and clients compare with these two: that a service is degraded is said in
-            # its error. Anybody may ask, so reasons are words such as "database", and name no hosts.
+            # Harbor has only these two statuses, and clients compare with them. So a degraded service is healthy with
+            # an error. Anybody may ask, so reasons are words such as "database" and name no hosts.
             component = {"name": name, "status": _status(serves=health.serves)}
             if health.state is not State.SERVING:
                 component["error"] = str(health)

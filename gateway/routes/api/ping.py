@@ -1,4 +1,4 @@
-"""GET /ping: that the API is up, whatever is behind it."""
+"""GET /ping: says that the API is up. It does not depend on the services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.wire.answer import Answer
 
 
 async def answer(_exchange: ApiExchange) -> Answer:
-    """`Pong`, as Harbor says it."""
+    """`Pong`, as in Harbor."""
     return Answer(200, [("Content-Type", "text/plain; charset=utf-8")], b"Pong")
 
 

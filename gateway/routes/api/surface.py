@@ -1,4 +1,4 @@
-"""/api/v2.0: finds the route, learns who calls, answers."""
+"""/api/v2.0: finds the route of a request, authenticates the caller, and answers."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Route = TranscodedRoute | HandwrittenRoute
 
 
 class ApiSurface:
-    """Answers everything under /api/v2.0. What it raises is answered in Harbor's form by the app.
+    """Answers everything under /api/v2.0. The app turns its errors into Harbor's form.
 
     Attributes:
-        prefix: of its paths.
-        routes: all of them.
+        prefix: the prefix of its paths.
+        routes: all routes.
     """
 
     prefix = PREFIX
@@ -50,11 +50,11 @@ class ApiSurface:
         """Compiles the contracts and puts the routes together.
 
         Args:
-            settings: the gateway's.
-            channels: to the services.
-            services: ports over them.
-            readiness: asks them how they are.
-            verifier: judges identity tokens where no service would be asked.
+            settings: the settings of the gateway.
+            channels: the channels to the services.
+            services: the clients of the services.
+            readiness: asks the services for their health.
+            verifier: verifies identity tokens on routes that call no service.
 
         Raises:
             ContractError: a contract cannot be served.
@@ -82,7 +82,7 @@ class ApiSurface:
         """Answers one request.
 
         Raises:
-            DomainError: it cannot be answered.
+            DomainError: the request is refused or has failed.
         """
         route, variables = self.find(request.method, request.raw_target)
         request.route = route.path
@@ -102,13 +102,13 @@ class ApiSurface:
         return self._router.find(method, raw_path)
 
     async def _token(self, request: GatewayRequest) -> str | None:
-        """The caller's identity token: made of a name and its secret, or as it came; None for nobody."""
+        """The caller's identity token: made from a name and a secret, or as the caller sent it; None without either."""
         match request.credentials:
             case Basic() as credentials:
                 issued = await self._tokens.create_identity_token(credentials)
                 return issued.text
             case Bearer(token):
-                # Judged by the service that is called.
+                # The service that is called verifies it.
                 return token
         return None
 
@@ -121,7 +121,7 @@ def _transcoded(settings: GatewaySettings, channels: Channels) -> list[Transcode
         call = caller_of(rpc, by_package)
         if rpc.binding.extras.composed:
             if rpc.binding.rpc_path not in compositions:
-                raise ContractError(f"{rpc.binding.rpc.full_name} is composed, and nothing composes it")
+                raise ContractError(f"{rpc.binding.rpc.full_name} is declared as composed, but no code composes it")
             call = compositions[rpc.binding.rpc_path]
         routes.append(TranscodedRoute(rpc, call, settings.limits.json_bytes))
     return routes

@@ -1,4 +1,4 @@
-"""GET /systeminfo: what this registry is; to who has logged in, more of it."""
+"""GET /systeminfo: describes this registry. Logged-in callers see more of it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def route(settings: GatewaySettings, verifier: TokenVerifier) -> HandwrittenRout
     """The route.
 
     Args:
-        settings: the gateway's.
-        verifier: judges the caller's token, which no service is asked about here.
+        settings: the settings of the gateway.
+        verifier: verifies the caller's token, because this route calls no service.
     """
 
     async def answer(exchange: ApiExchange) -> Answer:

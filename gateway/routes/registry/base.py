@@ -1,4 +1,4 @@
-"""/v2/: says that this is a registry, to whoever has a token."""
+"""/v2/: tells callers with a token that this is a registry."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class BaseRoute:
     """Answers at /v2/."""
 
     def __init__(self, verifier: TokenVerifier) -> None:
-        """Takes the judge of tokens: no service is called here, so none of them would."""
+        """Takes the verifier of tokens. The token is verified here, because this route calls no service."""
         self._verifier = verifier
 
     async def answer(self, exchange: Exchange) -> Answer:
-        """`{}` to the registry token of anybody who has a name, or to right credentials; docker logs in by this.
+        """`{}` for a registry token of a user or robot, or for correct credentials. `docker login` uses this.
 
-        As in Harbor, the token that nobody in particular gets opens public repositories, and is no log-in.
+        As in Harbor, an anonymous token gives access to public repositories, but is not a log-in.
         """
         await exchange.authenticate()
         credentials = exchange.request.credentials

@@ -1,4 +1,4 @@
-"""Blobs: whole, in ranges, or only looked at."""
+"""Blobs: the whole blob, ranges of it, or only its headers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from svckit.errors import error_for
 from svckit.rpc import shielded
 
 OCTETS = "application/octet-stream"
-# A manifest may call its layers what it likes; what a browser would run or render is not served as such.
+# A manifest may give its layers any media type. Types that a browser would render or run are not used for the answer.
 _PLAIN = re.compile(r"application/vnd\.[A-Za-z0-9.+_-]+")
 
 
 class BlobRoute:
     """Answers at /v2/<name>/blobs/<digest>."""
 
-    def __init__(self, most_ranges: int) -> None:
-        """Takes the most ranges of one GET."""
-        self._most_ranges = most_ranges
+    def __init__(self, max_ranges: int) -> None:
+        """Takes the largest number of ranges in one GET."""
+        self._max_ranges = max_ranges
 
     async def answer(self, exchange: Exchange) -> Answer:
-        """Reads a blob, or ends its link to the repository."""
+        """Reads a blob, or deletes its link to the repository."""
         digest = str(to_digest(exchange.target.item))
         await exchange.authenticate()
         if exchange.request.method == "DELETE":
@@ -51,7 +51,7 @@ class BlobRoute:
         if client_has(request.headers.getlist("If-None-Match"), digest):
             return Answer(304, headers)
         try:
-            ranges = parse_range(self._wanted(exchange, digest), size, self._most_ranges)
+            ranges = parse_range(self._wanted(exchange, digest), size, self._max_ranges)
         except UnsatisfiableRange:
             refused = oci_error(error_for("RANGE_INVALID", f"the blob has {size} bytes"))
             return refused.with_header("Content-Range", f"bytes */{size}").with_header("Docker-Content-Digest", digest)
@@ -71,7 +71,7 @@ class BlobRoute:
 
     @staticmethod
     def _wanted(exchange: Exchange, digest: str) -> str:
-        """The Range header, where it counts: on a GET, and while `If-Range` holds."""
+        """The Range header. Empty if it does not apply: the method is not GET, or `If-Range` does not match."""
         headers = exchange.request.headers
         if exchange.request.method != "GET":
             return ""

@@ -20,7 +20,7 @@ _ACTIONS: Mapping[str, str] = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"
 
 
 class ChallengeNeeded(Unauthenticated):
-    """No credentials at all: the client has not been told yet where to get a token."""
+    """The request has no credentials. The challenge tells the client where to get a token."""
 
 
 @dataclass
@@ -28,11 +28,11 @@ class Exchange:
     """One request under /v2.
 
     Attributes:
-        request: as it came.
-        target: what its path names.
-        origin: how the client reached us.
-        services: what there is to be called.
-        call: what the services see of it.
+        request: the HTTP request.
+        target: the parts of its path.
+        origin: where it comes from.
+        services: the clients of the services.
+        call: the call as the services see it.
     """
 
     request: GatewayRequest
@@ -49,14 +49,14 @@ class Exchange:
 
     @property
     def scopes(self) -> Sequence[str]:
-        """What a token must hold for this request, in Docker's form."""
+        """The scopes that a token needs for this request, in Docker's form."""
         if self.target.route == "v2.catalog":
             return ("registry:catalog:*",)
         if not self.repository:
             return ()
         actions = _ACTIONS.get(self.request.method, "pull,push")
         if self.target.route == "v2.upload":
-            # Reading or ending an upload is a part of pushing.
+            # Asking for the status of an upload, or cancelling it, is a part of pushing.
             actions = "pull,push"
         return (f"repository:{self.repository}:{actions}", *self._more_scopes)
 
@@ -69,11 +69,11 @@ class Exchange:
         """The query's fields.
 
         Raises:
-            DomainError: BAD_REQUEST where it cannot be read.
+            DomainError: BAD_REQUEST if the query cannot be read.
         """
         fields = read_fields(self.request.query_string)
         if any("\0" in value for values in fields.values() for value in values):
-            raise error_for("BAD_REQUEST", "the query holds a NUL")
+            raise error_for("BAD_REQUEST", "the query contains a NUL")
         return fields
 
     def parameter(self, name: str) -> str | None:
@@ -82,26 +82,26 @@ class Exchange:
         return values[0] if values else None
 
     def number(self, name: str) -> int | None:
-        """A query field that is a number from 0 on; None without it.
+        """A query field that is a number of 0 or more; None without it.
 
         Raises:
-            DomainError: BAD_REQUEST where it is something else.
+            DomainError: BAD_REQUEST if the field is not such a number.
         """
         text = self.parameter(name)
         if text is None:
             return None
         if not (text.isascii() and text.isdigit()) or len(text) > 18:
-            raise error_for("BAD_REQUEST", f"{name} is a number from 0 on")
+            raise error_for("BAD_REQUEST", f"{name} must be a number of 0 or more")
         return int(text)
 
     async def authenticate(self) -> None:
-        """Makes sure that the services see the caller's token, whatever it is worth: they judge it.
+        """Sets the caller's token in the call. It is not verified here; the services verify it.
 
-        Basic credentials become a token for exactly what this request needs.
+        For Basic credentials, a token with exactly the scopes of this request is created.
 
         Raises:
             ChallengeNeeded: there are no credentials.
-            DomainError: UNAUTHORIZED for wrong ones.
+            DomainError: UNAUTHORIZED for wrong credentials.
         """
         match self.request.credentials:
             case None:
@@ -112,6 +112,6 @@ class Exchange:
                 issued = await self.services.tokens.create_registry_token(basic, scopes=self.scopes)
                 self.call.token = issued.text
 
-    def allow(self, seconds: float | None) -> None:
-        """Sets how long unary calls may take from now on; None for no limit of ours."""
+    def set_timeout(self, seconds: float | None) -> None:
+        """Sets how long unary calls may take, counted from now; None for no limit by the gateway."""
         self.call.deadline = None if seconds is None else time.monotonic() + seconds

@@ -14,10 +14,10 @@ from svckit.rpc import shielded
 class ManifestRoute:
     """Answers at /v2/<name>/manifests/<reference>."""
 
-    def __init__(self, most_bytes: int, most_tags: int) -> None:
-        """Takes the size of the largest manifest, and the most `tag=` in one PUT."""
-        self._most_bytes = most_bytes
-        self._most_tags = most_tags
+    def __init__(self, max_bytes: int, max_tags: int) -> None:
+        """Takes the size of the largest manifest, and the largest number of `tag=` in one PUT."""
+        self._max_bytes = max_bytes
+        self._max_tags = max_tags
 
     async def answer(self, exchange: Exchange) -> Answer:
         """Reads, stores or deletes a manifest."""
@@ -35,7 +35,7 @@ class ManifestRoute:
         await exchange.authenticate()
         request = exchange.request
         is_head = request.method == "HEAD"
-        # What is stored is served whatever Accept says: the spec leaves no conversion, and old clients send too little.
+        # The Accept header is ignored: the spec allows no conversion, and old clients do not list all types.
         found = await exchange.services.manifests.resolve(exchange.repository, str(reference), omit_content=is_head)
         headers = [("Docker-Content-Digest", found.digest), ("ETag", entity_tag(found.digest))]
         if client_has(request.headers.getlist("If-None-Match"), found.digest):
@@ -50,15 +50,16 @@ class ManifestRoute:
     async def _put(self, exchange: Exchange, reference: Reference) -> Answer:
         request = exchange.request
         tags = list(exchange.query.get("tag", ()))
-        if len(tags) > self._most_tags:
-            raise error_for("URI_TOO_LONG", f"{len(tags)} tags; {self._most_tags} are the most")
+        if len(tags) > self._max_tags:
+            raise error_for("URI_TOO_LONG", f"{len(tags)} tags; the limit is {self._max_tags}")
         if_match = parse_entity_tags(request.headers.getlist("If-Match"))
         if_none_match = parse_entity_tags(request.headers.getlist("If-None-Match"))
         await exchange.authenticate()
-        content = await request.body.read(self._most_bytes, "MANIFEST_TOO_LARGE")
-        # Parameters, such as a charset, are not part of what is stored.
+        content = await request.body.read(self._max_bytes, "MANIFEST_TOO_LARGE")
+        # Parameters of the media type, such as a charset, are not stored.
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        # Shielded: a client that has gone must not leave it open whether its tag was moved.
+        # Shielded, so that the write also ends if the client disconnects. Otherwise it would be unknown whether the tag
+        # was moved.
         put = await shielded(
             exchange.services.manifests.put(
                 exchange.repository, str(reference), media_type, content, tags, if_match, if_none_match

@@ -1,4 +1,4 @@
-"""The paths of /v2. A repository's name has slashes in it, so they are read from the right."""
+"""The paths of /v2. They are parsed from the right, because the name of a repository contains slashes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ METHODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "v2.referrers": READS,
     }
 )
-"""The routes, and the methods that each answers."""
+"""The routes, and the methods of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path under /v2 names.
+    """The parts of a path under /v2.
 
     Attributes:
         route: a key of `METHODS`.
-        repository: the full name; empty where there is none in the path.
-        item: the reference, digest or upload id; empty where there is none.
+        repository: the full name of the repository; empty if the path has none.
+        item: the reference, digest or upload id; empty if the path has none.
     """
 
     route: str
@@ -50,8 +50,8 @@ def parse_target(raw_path: str) -> Target:
         raw_path: percent-encoded, beginning with /v2.
 
     Raises:
-        DomainError: NAME_INVALID for a malformed repository name, NOT_FOUND for a path that is none of ours,
-            BAD_REQUEST for one that cannot be decoded.
+        DomainError: NAME_INVALID for a malformed repository name, NOT_FOUND for an unknown path, BAD_REQUEST for a path
+            that cannot be decoded.
     """
     path = decode_path(raw_path).removeprefix(PREFIX)
     if path in {"", "/"}:

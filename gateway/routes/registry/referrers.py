@@ -10,17 +10,18 @@ from svckit.errors import NotFound
 from svckit.oci.media_types import OCI_INDEX
 from svckit.oci.referrers import referrers_index
 
-_USUAL = 1000
+_MAX_PAGE_SIZE = 1000
 
 
 async def answer(exchange: Exchange) -> Answer:
-    """An index of what refers to a digest.
+    """An index of the manifests that refer to a digest.
 
-    Never 404: to clients that would mean that there is no such API here, and they would fall back to tags for good.
+    The status is never 404: clients would conclude that this registry has no referrers API, and would always use the
+    fallback tags.
     """
     digest = str(to_digest(exchange.target.item))
     artifact_type = exchange.parameter("artifactType") or ""
-    size = min(exchange.number("n") or _USUAL, _USUAL)
+    size = min(exchange.number("n") or _MAX_PAGE_SIZE, _MAX_PAGE_SIZE)
     page_token = exchange.parameter("page_token") or ""
     await exchange.authenticate()
     try:

@@ -34,9 +34,9 @@ class RegistrySurface:
         """Puts the routes together.
 
         Args:
-            settings: the gateway's.
-            services: what the routes call.
-            verifier: judges a token where no service would be asked, at /v2/ itself, and reads tickets.
+            settings: the settings of the gateway.
+            services: the clients of the services.
+            verifier: verifies upload tickets, and the token at /v2/ itself, where no service is called.
         """
         limits = settings.limits
         self._services = services
@@ -50,7 +50,7 @@ class RegistrySurface:
             "v2.manifest": manifests.ManifestRoute(settings.manifest_max_bytes, limits.tags_per_manifest).answer,
             "v2.blob": blobs.BlobRoute(limits.ranges).answer,
             "v2.uploads": uploading.begin,
-            "v2.upload": uploading.go_on,
+            "v2.upload": uploading.continue_session,
             "v2.tags": tags.answer,
             "v2.referrers": referrers.answer,
         }
@@ -71,8 +71,9 @@ class RegistrySurface:
         origin = request.read_origin(self._origins)
         call = request.call(None, origin, None)
         exchange = Exchange(request, target, origin, self._services, call)
-        exchange.allow(self._request_seconds)
-        # Until the task ends, which serves this request alone: a body that streams calls services, too.
+        exchange.set_timeout(self._request_seconds)
+        # The call stays set until the task ends, because a streamed body calls services, too. The task serves only this
+        # request.
         enter_call(call)
         try:
             if request.method not in METHODS[target.route]:
@@ -84,20 +85,20 @@ class RegistrySurface:
     def _refuse(self, exchange: Exchange, error: DomainError) -> Answer:
         answer = oci_error(error)
         if error.reason == "UNSUPPORTED" and "allow" not in error.metadata:
-            # It was a service that refused the method; what is left of the route's is known here.
-            left = [name for name in METHODS[exchange.target.route] if name != exchange.request.method]
-            answer.headers.append(("Allow", ", ".join(left)))
+            # A service has refused the method. The other methods of the route are allowed.
+            others = [name for name in METHODS[exchange.target.route] if name != exchange.request.method]
+            answer.headers.append(("Allow", ", ".join(others)))
         if error.reason == "INTERNAL":
             log.error("internal error", route=exchange.target.route, exc_info=error)
         if answer.status == 401:
-            told = "" if isinstance(error, ChallengeNeeded) else _oauth_error(exchange.request, error)
-            challenge = self._challenger.bearer(exchange.origin, exchange.scopes, told)
+            oauth_error = "" if isinstance(error, ChallengeNeeded) else _oauth_error(exchange.request, error)
+            challenge = self._challenger.bearer(exchange.origin, exchange.scopes, oauth_error)
             answer.headers.append(("WWW-Authenticate", challenge))
         return answer
 
 
 def _oauth_error(request: GatewayRequest, error: DomainError) -> str:
-    """RFC 6750's word for it, which a client hears only about a token that it sent."""
+    """The error code of RFC 6750; empty if the client sent no token."""
     try:
         sent_token = isinstance(request.credentials, Bearer)
     except DomainError:

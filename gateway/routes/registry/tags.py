@@ -6,16 +6,16 @@ from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.links import names_after
 
-_MOST = 2**31 - 1
+_MAX_LIMIT = 2**31 - 1
 
 
 async def answer(exchange: Exchange) -> Answer:
-    """The names of a repository's tags: without `n` all of them, with `n=0` none."""
+    """The names of a repository's tags. Without `n` these are all tags; with `n=0`, none."""
     limit = exchange.number("n")
     last = exchange.parameter("last") or ""
     await exchange.authenticate()
     if limit is not None:
-        limit = min(limit, _MOST)
+        limit = min(limit, _MAX_LIMIT)
     names, has_more = await exchange.services.tags.list_names(exchange.repository, limit, last)
     found = Answer.of_json({"name": exchange.repository, "tags": names})
     if has_more and names and limit:

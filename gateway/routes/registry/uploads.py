@@ -1,7 +1,7 @@
-"""Uploads: begun by POST, written by PATCH, closed by PUT; or all in one POST.
+"""Uploads: POST begins an upload, PATCH writes, PUT closes it. Or one POST does everything.
 
-The ticket of blobsvc travels in the query of every Location (`_state`), so the gateway keeps nothing. It is the right
-to go on: an upload ends well though the caller's token has ended meanwhile.
+blobsvc's ticket is in the query of every Location (`_state`), so the gateway keeps no state. The ticket gives the right
+to continue, so an upload can be finished after the caller's token has expired.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class UploadRoute:
     """Answers at /v2/<name>/blobs/uploads/ and below."""
 
     def __init__(self, verifier: TokenVerifier, commit_seconds: float) -> None:
-        """Takes who reads tickets, and how long the end of an upload may take."""
+        """Takes the verifier of tickets, and how long finishing an upload may take."""
         self._verifier = verifier
         self._commit_seconds = commit_seconds
 
     async def begin(self, exchange: Exchange) -> Answer:
-        """POST: mounts a blob, takes a whole one, or begins a session."""
+        """POST: mounts a blob, receives a whole blob, or begins a session."""
         wanted = exchange.parameter("digest")
         mount = exchange.parameter("mount")
         if mount is not None:
@@ -40,16 +40,16 @@ class UploadRoute:
             if mounted is not None:
                 return mounted
         elif wanted is not None:
-            return await self._take_whole(exchange, wanted)
+            return await self._upload_whole(exchange, wanted)
         else:
             await exchange.authenticate()
         algorithm = exchange.parameter("digest-algorithm") or ""
         if algorithm and algorithm not in ALGORITHMS:
-            raise error_for("DIGEST_INVALID", f"digests of {' and '.join(ALGORITHMS)} are served")
+            raise error_for("DIGEST_INVALID", f"digests of {' and '.join(ALGORITHMS)} are supported")
         upload = await exchange.services.uploads.start(exchange.repository, algorithm)
         return _progress(202, exchange, upload, 0)
 
-    async def go_on(self, exchange: Exchange) -> Answer:
+    async def continue_session(self, exchange: Exchange) -> Answer:
         """PATCH, PUT, GET, HEAD and DELETE of a session."""
         upload = self._session(exchange)
         uploads = exchange.services.uploads
@@ -68,7 +68,7 @@ class UploadRoute:
         return _progress(202, exchange, upload, committed)
 
     async def _mount(self, exchange: Exchange, text: str) -> Answer | None:
-        """The answer to a mount; None where there is to be a session instead, whatever it was that prevented it."""
+        """The answer to a mount; None if it is not possible for any reason. Then a session is begun instead."""
         source = exchange.parameter("from") or ""
         try:
             digest = str(to_digest(text))
@@ -82,24 +82,24 @@ class UploadRoute:
         mounted = await shielded(exchange.services.blobs.mount(exchange.repository, digest, source))
         return _created(exchange, digest) if mounted else None
 
-    async def _take_whole(self, exchange: Exchange, text: str) -> Answer:
-        """A blob in one POST."""
+    async def _upload_whole(self, exchange: Exchange, text: str) -> Answer:
+        """Receives a whole blob in one POST."""
         digest = to_digest(text)
         await exchange.authenticate()
         upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm)
         size = exchange.request.content_length
-        exchange.allow(None)
+        exchange.set_timeout(None)
         await self._write(exchange, upload, None, size)
         return await self._commit(exchange, upload, str(digest), size)
 
     def _session(self, exchange: Exchange) -> StartedUpload:
-        """The session that the request goes on with.
+        """The session that the request continues.
 
-        The caller's token goes along where there is one, for the log of the services; it need not count any more.
+        The caller's token is passed on if there is one, for the logs of the services. It may have expired.
 
         Raises:
-            ChallengeNeeded: neither a ticket nor credentials.
-            DomainError: BLOB_UPLOAD_UNKNOWN without a ticket, or with that of another upload than the path names;
+            ChallengeNeeded: there is neither a ticket nor credentials.
+            DomainError: BLOB_UPLOAD_UNKNOWN without a ticket, or if the ticket is for another upload than the path;
                 TICKET_INVALID.
         """
         credentials = exchange.request.credentials
@@ -118,7 +118,7 @@ class UploadRoute:
     async def _append(self, exchange: Exchange, upload: StartedUpload) -> int:
         """Writes the body where it belongs; gives the committed size."""
         chunk = _chunk(exchange)
-        exchange.allow(None)
+        exchange.set_timeout(None)
         size = exchange.request.content_length
         if chunk is not None and size is not None and size != chunk.length:
             raise Invalid("SIZE_INVALID", f"Content-Range names {chunk.length} bytes, and Content-Length {size}")
@@ -133,23 +133,24 @@ class UploadRoute:
         """The closing PUT, with the last bytes or without."""
         text = exchange.parameter("digest")
         if text is None:
-            raise Invalid("DIGEST_INVALID", "the closing PUT names the digest of the blob: ?digest=…")
+            raise Invalid("DIGEST_INVALID", "the closing PUT must name the digest of the blob: ?digest=…")
         digest = str(to_digest(text))
         chunk = _chunk(exchange)
         request = exchange.request
-        # Most closing PUTs are empty, and say so.
+        # Most closing PUTs have no body, and their headers show that.
         if chunk is not None or request.content_length or "Transfer-Encoding" in request.headers or _is_http2(exchange):
             try:
                 await self._append(exchange, upload)
             except DomainError as error:
-                # Finished already, and the answer got lost: finishing again by the same ticket gives the same receipt.
+                # The upload may be finished already, if the answer to the first PUT was lost. Finishing it again with
+                # the same ticket returns the same receipt.
                 if error.reason != "BLOB_UPLOAD_UNKNOWN":
                     raise
         return await self._commit(exchange, upload, digest, None if chunk is None else chunk.last + 1)
 
     async def _commit(self, exchange: Exchange, upload: StartedUpload, digest: str, size: int | None) -> Answer:
-        """Verifies, stores and links the blob. Shielded: a client that went must not leave bytes that nobody links."""
-        exchange.allow(self._commit_seconds)
+        """Verifies, stores and links the blob. Shielded: if the client disconnects, the blob must still be linked."""
+        exchange.set_timeout(self._commit_seconds)
         services, repository, seconds = exchange.services, exchange.repository, self._commit_seconds
 
         async def commit() -> str:
@@ -159,14 +160,14 @@ class UploadRoute:
         return _created(exchange, await shielded(commit()))
 
     async def _out_of_order(self, exchange: Exchange, upload: StartedUpload, error: DomainError) -> Answer:
-        """A chunk that does not belong where it was to go: 416 with where to go on, and the session lives."""
+        """The answer to a chunk at a wrong offset: 416 with the right offset. The session stays open."""
         if error.reason != "RANGE_INVALID":
             raise error
         committed = error.metadata.get("committed_size", "")
         if committed.isdigit():
             size = int(committed)
         else:
-            exchange.allow(self._commit_seconds)
+            exchange.set_timeout(self._commit_seconds)
             size = await exchange.services.uploads.status(upload.ticket, exchange.repository)
         refused = oci_error(error)
         refused.headers += _progress(416, exchange, upload, size).headers
@@ -174,18 +175,18 @@ class UploadRoute:
 
 
 def _is_http2(exchange: Exchange) -> bool:
-    # There a body needs no header to announce it.
+    # With HTTP/2, a body needs no header that announces it.
     return not exchange.request.http_version.startswith("1") and exchange.request.content_length is None
 
 
 def _chunk(exchange: Exchange) -> ByteRange | None:
-    """Where the body belongs; None where the client does not say. One that says it twice is refused as malformed."""
+    """The range of the chunk; None without the header. Two headers are refused as malformed."""
     headers = exchange.request.headers.getlist("Content-Range")
     return parse_upload_range(",".join(headers)) if headers else None
 
 
 async def _limited(chunks: AsyncIterator[bytes], length: int | None) -> AsyncIterator[bytes]:
-    """The chunks, which must be so many bytes in all where that was said."""
+    """The chunks. Raises if a length was announced and the chunks have another length in total."""
     seen = 0
     async for chunk in chunks:
         seen += len(chunk)
@@ -193,7 +194,8 @@ async def _limited(chunks: AsyncIterator[bytes], length: int | None) -> AsyncIte
             break
         yield chunk
     if length is not None and seen != length:
-        raise Invalid("SIZE_INVALID", f"{length} bytes were announced, and {'more' if seen > length else seen} came")
+        received = "more were" if seen > length else f"{seen} were"
+        raise Invalid("SIZE_INVALID", f"{length} bytes were announced, but {received} received")
 
 
 def _progress(status: int, exchange: Exchange, upload: StartedUpload, committed_size_bytes: int) -> Answer:

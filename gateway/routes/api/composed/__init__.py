@@ -1,1 +1,1 @@
-"""Answers that need two services. There are few, and each says why it is here."""
+"""Answers that need two services. There are only few, and each module says why it is here."""

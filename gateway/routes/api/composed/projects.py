@@ -1,4 +1,4 @@
-"""Projects with their number of repositories: authsvc owns the project, metasvc counts what is in it."""
+"""Projects with their number of repositories: authsvc has the projects, metasvc counts the repositories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProjectCompositions:
         self._usages = UsageClient(metasvc)
 
     def by_rpc(self) -> Mapping[str, Callable[[Any], Awaitable[Message]]]:
-        """What composes the answer of which RPC."""
+        """The functions that compose answers, by the path of the RPC."""
         return {
             "/roadstead.auth.v1.ProjectService/GetProject": self.get_project,
             "/roadstead.auth.v1.ProjectService/ListProjects": self.list_projects,

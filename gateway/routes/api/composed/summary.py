@@ -1,7 +1,7 @@
-"""GET /projects/{project_name_or_id}/summary: what a project holds and who works in it.
+"""GET /projects/{project_name_or_id}/summary: the contents and the members of a project.
 
-Members and permissions are authsvc's, repositories and usage metasvc's. As in Harbor, each part is shown to who may
-read it: the members to who may list them, the quota to who may read quotas.
+authsvc has members and permissions, metasvc has repositories and usage. As in Harbor, each part is shown only to
+callers who may read it: the members to callers who may list them, the quota to callers who may read quotas.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SCHEMA = {
 
 
 class ProjectSummaryRoute:
-    """Answers it."""
+    """Answers with the summary of a project."""
 
     def __init__(self, authsvc: grpc.aio.Channel, metasvc: grpc.aio.Channel) -> None:
         """Takes the channels to both services."""
@@ -69,7 +69,7 @@ class ProjectSummaryRoute:
         return HandwrittenRoute(operation, self.answer)
 
     async def answer(self, exchange: ApiExchange) -> Answer:
-        """Answers one request; whether the caller may see the project is decided first."""
+        """Answers one request. First it is checked whether the caller may see the project."""
         named = ProjectRef()
         name_project(named, exchange.variables[0], exchange.header)
         project = (await self._projects.GetProject(project_service_pb2.GetProjectRequest(project=named))).project
