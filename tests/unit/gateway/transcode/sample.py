@@ -19,11 +19,21 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from roadstead.access.v1 import project_ref_pb2, rest_pb2
+from roadstead.options.v1 import bounds_pb2
 
 _OMITTED = ("draught", "note", "flags", "labels")
 
 # Their own pool knows these by being given them.
-_KNOWN = (any_pb2, timestamp_pb2, duration_pb2, struct_pb2, empty_pb2, project_ref_pb2)
+_KNOWN = (
+    any_pb2,
+    timestamp_pb2,
+    duration_pb2,
+    struct_pb2,
+    empty_pb2,
+    descriptor_pb2,
+    bounds_pb2,
+    project_ref_pb2,
+)
 
 
 def _pool() -> descriptor_pool.DescriptorPool:

@@ -52,7 +52,7 @@ class CreateProjectRequest(_message.Message):
     STORAGE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name: lower-case letters, digits and `.`, `_`, `-` between them; 1 to 255 characters."""
+    """Name: lower-case letters, digits and `.`, `_`, `-` between them."""
     public: _builtins.bool
     """Whether anybody may pull; the same as metadata "public"."""
     storage_limit_bytes: _builtins.int

@@ -35,9 +35,9 @@ class CreateRobotRequest(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Short name: lower-case letters, digits and `.`, `_`, `-` between them; 1 to 255 characters."""
+    """Short name: lower-case letters, digits and `.`, `_`, `-` between them."""
     description: _builtins.str
-    """Free text, 1024 characters at most."""
+    """Free text."""
     level: _builtins.str
     """"project". System robots come with a later release and are refused until then."""
     duration_days: _builtins.int

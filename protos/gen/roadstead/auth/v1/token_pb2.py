@@ -22,23 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/auth/v1/token.proto\x12\x11roadstead.auth.v1\"\x87\x01\n\x0b\x43redentials\x12;\n\x08password\x18\x01 \x01(\x0b\x32\'.roadstead.auth.v1.Credentials.PasswordH\x00\x1a\x31\n\x08Password\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x13\n\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01\x42\x08\n\x06method\";\n\x0cGrantedScope\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x03 \x03(\t\";\n\tPublicKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08jwk_json\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/auth/v1/token.proto\x12\x11roadstead.auth.v1\x1a!roadstead/options/v1/bounds.proto\"\x99\x01\n\x0b\x43redentials\x12;\n\x08password\x18\x01 \x01(\x0b\x32\'.roadstead.auth.v1.Credentials.PasswordH\x00\x1a\x43\n\x08Password\x12\x1a\n\x08username\x18\x01 \x01(\tB\x08\xea\xf3\x18\x04\x10\x80\x80\x01\x12\x1b\n\x06secret\x18\x02 \x01(\tB\x0b\x80\x01\x01\xea\xf3\x18\x04\x10\x80\x80\x01\x42\x08\n\x06method\";\n\x0cGrantedScope\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x03 \x03(\t\";\n\tPublicKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x10\n\x08jwk_json\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.auth.v1.token_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CREDENTIALS_PASSWORD'].fields_by_name['username']._loaded_options = None
+  _globals['_CREDENTIALS_PASSWORD'].fields_by_name['username']._serialized_options = b'\352\363\030\004\020\200\200\001'
   _globals['_CREDENTIALS_PASSWORD'].fields_by_name['secret']._loaded_options = None
-  _globals['_CREDENTIALS_PASSWORD'].fields_by_name['secret']._serialized_options = b'\200\001\001'
-  _globals['_CREDENTIALS']._serialized_start=53
-  _globals['_CREDENTIALS']._serialized_end=188
-  _globals['_CREDENTIALS_PASSWORD']._serialized_start=129
-  _globals['_CREDENTIALS_PASSWORD']._serialized_end=178
-  _globals['_GRANTEDSCOPE']._serialized_start=190
-  _globals['_GRANTEDSCOPE']._serialized_end=249
-  _globals['_PUBLICKEY']._serialized_start=251
-  _globals['_PUBLICKEY']._serialized_end=310
+  _globals['_CREDENTIALS_PASSWORD'].fields_by_name['secret']._serialized_options = b'\200\001\001\352\363\030\004\020\200\200\001'
+  _globals['_CREDENTIALS']._serialized_start=88
+  _globals['_CREDENTIALS']._serialized_end=241
+  _globals['_CREDENTIALS_PASSWORD']._serialized_start=164
+  _globals['_CREDENTIALS_PASSWORD']._serialized_end=231
+  _globals['_GRANTEDSCOPE']._serialized_start=243
+  _globals['_GRANTEDSCOPE']._serialized_end=302
+  _globals['_PUBLICKEY']._serialized_start=304
+  _globals['_PUBLICKEY']._serialized_end=363
 # @@protoc_insertion_point(module_scope)

@@ -32,15 +32,15 @@ class CreateUserRequest(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """Login name: 1 to 255 characters, none of `,"~#%$` and no control characters."""
+    """Login name: none of `,"~#%$` and no control characters."""
     password: _builtins.str
     """Password: 8 to 128 characters with an upper-case letter, a lower-case letter and a digit."""
     email: _builtins.str
     """Mail address."""
     realname: _builtins.str
-    """Name for people to read, 255 characters at most."""
+    """Name for people to read."""
     comment: _builtins.str
-    """Free text, 1024 characters at most."""
+    """Free text."""
     idempotency_key: _builtins.str
     """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
     def __init__(

@@ -26,15 +26,32 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.blob.v1 import blob_pb2 as roadstead_dot_blob_dot_v1_dot_blob__pb2
 from roadstead.blob.v1 import placement_pb2 as roadstead_dot_blob_dot_v1_dot_placement__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\"?\n\x0fReadBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\" \n\x0fStatBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"S\n\x11LocateBlobRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12/\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKind\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"n\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"7\n\x11\x44\x65leteBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"\x14\n\x12\x44\x65leteBlobResponse2\xa9\x04\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse2\xa9\x04\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvcb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.blob.v1.blob_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_READBLOBREQUEST'].fields_by_name['grant']._loaded_options = None
+  _globals['_READBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
+  _globals['_STATBLOBREQUEST'].fields_by_name['grant']._loaded_options = None
+  _globals['_STATBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
+  _globals['_LOCATEBLOBREQUEST'].fields_by_name['grant']._loaded_options = None
+  _globals['_LOCATEBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
+  _globals['_LOCATEBLOBREQUEST'].fields_by_name['kinds']._loaded_options = None
+  _globals['_LOCATEBLOBREQUEST'].fields_by_name['kinds']._serialized_options = b'\352\363\030\002 \020'
+  _globals['_LISTBLOBSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTBLOBSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTBLOBSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTBLOBSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_DELETEBLOBREQUEST'].fields_by_name['digest']._loaded_options = None
+  _globals['_DELETEBLOBREQUEST'].fields_by_name['digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_DELETEBLOBREQUEST'].fields_by_name['generation']._loaded_options = None
+  _globals['_DELETEBLOBREQUEST'].fields_by_name['generation']._serialized_options = b'\352\363\030\002(\001'
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._loaded_options = None
@@ -45,26 +62,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\220\002\001\312\363\030\n\032\010\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006jobsvc'
-  _globals['_READBLOBREQUEST']._serialized_start=189
-  _globals['_READBLOBREQUEST']._serialized_end=252
-  _globals['_READBLOBRESPONSE']._serialized_start=254
-  _globals['_READBLOBRESPONSE']._serialized_end=286
-  _globals['_STATBLOBREQUEST']._serialized_start=288
-  _globals['_STATBLOBREQUEST']._serialized_end=320
-  _globals['_STATBLOBRESPONSE']._serialized_start=322
-  _globals['_STATBLOBRESPONSE']._serialized_end=379
-  _globals['_LOCATEBLOBREQUEST']._serialized_start=381
-  _globals['_LOCATEBLOBREQUEST']._serialized_end=464
-  _globals['_LOCATEBLOBRESPONSE']._serialized_start=466
-  _globals['_LOCATEBLOBRESPONSE']._serialized_end=560
-  _globals['_LISTBLOBSREQUEST']._serialized_start=562
-  _globals['_LISTBLOBSREQUEST']._serialized_end=672
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=674
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=758
-  _globals['_DELETEBLOBREQUEST']._serialized_start=760
-  _globals['_DELETEBLOBREQUEST']._serialized_end=815
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=817
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=837
-  _globals['_BLOBSERVICE']._serialized_start=840
-  _globals['_BLOBSERVICE']._serialized_end=1393
+  _globals['_READBLOBREQUEST']._serialized_start=224
+  _globals['_READBLOBREQUEST']._serialized_end=312
+  _globals['_READBLOBRESPONSE']._serialized_start=314
+  _globals['_READBLOBRESPONSE']._serialized_end=346
+  _globals['_STATBLOBREQUEST']._serialized_start=348
+  _globals['_STATBLOBREQUEST']._serialized_end=405
+  _globals['_STATBLOBRESPONSE']._serialized_start=407
+  _globals['_STATBLOBRESPONSE']._serialized_end=464
+  _globals['_LOCATEBLOBREQUEST']._serialized_start=466
+  _globals['_LOCATEBLOBREQUEST']._serialized_end=582
+  _globals['_LOCATEBLOBRESPONSE']._serialized_start=584
+  _globals['_LOCATEBLOBRESPONSE']._serialized_end=678
+  _globals['_LISTBLOBSREQUEST']._serialized_start=681
+  _globals['_LISTBLOBSREQUEST']._serialized_end=828
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=830
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=914
+  _globals['_DELETEBLOBREQUEST']._serialized_start=916
+  _globals['_DELETEBLOBREQUEST']._serialized_end=1004
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=1006
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=1026
+  _globals['_BLOBSERVICE']._serialized_start=1029
+  _globals['_BLOBSERVICE']._serialized_end=1582
 # @@protoc_insertion_point(module_scope)

@@ -122,7 +122,7 @@ class WriteUploadRequest(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The next bytes, 4 MiB at most; 1 MiB is best."""
+    """The next bytes; 1 MiB is best."""
     @_builtins.property
     def header(self) -> Global___WriteUploadRequest.Header:
         """The first message."""

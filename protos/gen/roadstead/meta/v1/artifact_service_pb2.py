@@ -27,15 +27,54 @@ from roadstead.access.v1 import project_ref_pb2 as roadstead_dot_access_dot_v1_d
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import artifact_pb2 as roadstead_dot_meta_dot_v1_dot_artifact__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/artifact_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/artifact.proto\"\xc6\x01\n\x12GetArtifactRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x15\n\x08with_tag\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0ewith_accessory\x18\x05 \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_with_tagB\x11\n\x0f_with_accessory\"D\n\x13GetArtifactResponse\x12-\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Artifact\"\x97\x02\n\x14ListArtifactsRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\t\n\x01q\x18\x03 \x01(\t\x12\x0c\n\x04sort\x18\x04 \x01(\t\x12\x0c\n\x04page\x18\x05 \x01(\x05\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x15\n\x08with_tag\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0ewith_accessory\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nwith_total\x18\n \x01(\x08\x42\x0b\n\t_with_tagB\x11\n\x0f_with_accessory\"t\n\x15ListArtifactsResponse\x12.\n\tartifacts\x18\x01 \x03(\x0b\x32\x1b.roadstead.meta.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xbf\x01\n\x16ListAccessoriesRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0c\n\x04page\x18\x04 \x01(\x05\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"y\n\x17ListAccessoriesResponse\x12\x31\n\x0b\x61\x63\x63\x65ssories\x18\x01 \x03(\x0b\x32\x1c.roadstead.meta.v1.Accessory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"u\n\x15\x44\x65leteArtifactRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\"\x18\n\x16\x44\x65leteArtifactResponse2\xa8\x08\n\x0f\x41rtifactService\x12\xfa\x01\n\x0bGetArtifact\x12%.roadstead.meta.v1.GetArtifactRequest\x1a&.roadstead.meta.v1.GetArtifactResponse\"\x9b\x01\x90\x02\x01\xca\xf3\x18\x1b\"\x19\n\x08\x61rtifact\x12\x04read\x1a\x07project\xd2\xf3\x18\r2\x0bgetArtifact\x82\xd3\xe4\x93\x02\x62\x12V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}b\x08\x61rtifact\x12\xf7\x01\n\rListArtifacts\x12\'.roadstead.meta.v1.ListArtifactsRequest\x1a(.roadstead.meta.v1.ListArtifactsResponse\"\x92\x01\x90\x02\x01\xca\xf3\x18\x1b\"\x19\n\x08\x61rtifact\x12\x04list\x1a\x07project\xd2\xf3\x18\x0f\x32\rlistArtifacts\x82\xd3\xe4\x93\x02W\x12J/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifactsb\tartifacts\x12\x9a\x02\n\x0fListAccessories\x12).roadstead.meta.v1.ListAccessoriesRequest\x1a*.roadstead.meta.v1.ListAccessoriesResponse\"\xaf\x01\x90\x02\x01\xca\xf3\x18\x1c\"\x1a\n\taccessory\x12\x04list\x1a\x07project\xd2\xf3\x18\x11\x32\x0flistAccessories\x82\xd3\xe4\x93\x02q\x12\x62/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/accessoriesb\x0b\x61\x63\x63\x65ssories\x12\x80\x02\n\x0e\x44\x65leteArtifact\x12(.roadstead.meta.v1.DeleteArtifactRequest\x1a).roadstead.meta.v1.DeleteArtifactResponse\"\x98\x01\x90\x02\x02\xca\xf3\x18\x1d\"\x1b\n\x08\x61rtifact\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x12 \x01\x32\x0e\x64\x65leteArtifact\x82\xd3\xe4\x93\x02X*V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/artifact_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/artifact.proto\x1a!roadstead/options/v1/bounds.proto\"\xfb\x01\n\x12GetArtifactRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x15\n\x08with_tag\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0ewith_accessory\x18\x05 \x01(\x08H\x01\x88\x01\x01\x42\x0b\n\t_with_tagB\x11\n\x0f_with_accessory\"D\n\x13GetArtifactResponse\x12-\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Artifact\"\xf5\x02\n\x14ListArtifactsRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\x12\n\x01q\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x06 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x07 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x15\n\x08with_tag\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0ewith_accessory\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nwith_total\x18\n \x01(\x08\x42\x0b\n\t_with_tagB\x11\n\x0f_with_accessory\"t\n\x15ListArtifactsResponse\x12.\n\tartifacts\x18\x01 \x03(\x0b\x32\x1b.roadstead.meta.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xa1\x02\n\x16ListAccessoriesRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"y\n\x17ListAccessoriesResponse\x12\x31\n\x0b\x61\x63\x63\x65ssories\x18\x01 \x03(\x0b\x32\x1c.roadstead.meta.v1.Accessory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xaa\x01\n\x15\x44\x65leteArtifactRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"\x18\n\x16\x44\x65leteArtifactResponse2\xa8\x08\n\x0f\x41rtifactService\x12\xfa\x01\n\x0bGetArtifact\x12%.roadstead.meta.v1.GetArtifactRequest\x1a&.roadstead.meta.v1.GetArtifactResponse\"\x9b\x01\x90\x02\x01\xca\xf3\x18\x1b\"\x19\n\x08\x61rtifact\x12\x04read\x1a\x07project\xd2\xf3\x18\r2\x0bgetArtifact\x82\xd3\xe4\x93\x02\x62\x12V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}b\x08\x61rtifact\x12\xf7\x01\n\rListArtifacts\x12\'.roadstead.meta.v1.ListArtifactsRequest\x1a(.roadstead.meta.v1.ListArtifactsResponse\"\x92\x01\x90\x02\x01\xca\xf3\x18\x1b\"\x19\n\x08\x61rtifact\x12\x04list\x1a\x07project\xd2\xf3\x18\x0f\x32\rlistArtifacts\x82\xd3\xe4\x93\x02W\x12J/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifactsb\tartifacts\x12\x9a\x02\n\x0fListAccessories\x12).roadstead.meta.v1.ListAccessoriesRequest\x1a*.roadstead.meta.v1.ListAccessoriesResponse\"\xaf\x01\x90\x02\x01\xca\xf3\x18\x1c\"\x1a\n\taccessory\x12\x04list\x1a\x07project\xd2\xf3\x18\x11\x32\x0flistAccessories\x82\xd3\xe4\x93\x02q\x12\x62/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/accessoriesb\x0b\x61\x63\x63\x65ssories\x12\x80\x02\n\x0e\x44\x65leteArtifact\x12(.roadstead.meta.v1.DeleteArtifactRequest\x1a).roadstead.meta.v1.DeleteArtifactResponse\"\x98\x01\x90\x02\x02\xca\xf3\x18\x1d\"\x1b\n\x08\x61rtifact\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x12 \x01\x32\x0e\x64\x65leteArtifact\x82\xd3\xe4\x93\x02X*V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.artifact_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_GETARTIFACTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['q']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['q']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTARTIFACTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTACCESSORIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_DELETEARTIFACTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
   _globals['_ARTIFACTSERVICE'].methods_by_name['GetArtifact']._loaded_options = None
   _globals['_ARTIFACTSERVICE'].methods_by_name['GetArtifact']._serialized_options = b'\220\002\001\312\363\030\033\"\031\n\010artifact\022\004read\032\007project\322\363\030\r2\013getArtifact\202\323\344\223\002b\022V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}b\010artifact'
   _globals['_ARTIFACTSERVICE'].methods_by_name['ListArtifacts']._loaded_options = None
@@ -44,22 +83,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARTIFACTSERVICE'].methods_by_name['ListAccessories']._serialized_options = b'\220\002\001\312\363\030\034\"\032\n\taccessory\022\004list\032\007project\322\363\030\0212\017listAccessories\202\323\344\223\002q\022b/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/accessoriesb\013accessories'
   _globals['_ARTIFACTSERVICE'].methods_by_name['DeleteArtifact']._loaded_options = None
   _globals['_ARTIFACTSERVICE'].methods_by_name['DeleteArtifact']._serialized_options = b'\220\002\002\312\363\030\035\"\033\n\010artifact\022\006delete\032\007project\322\363\030\022 \0012\016deleteArtifact\202\323\344\223\002X*V/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}'
-  _globals['_GETARTIFACTREQUEST']._serialized_start=231
-  _globals['_GETARTIFACTREQUEST']._serialized_end=429
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=431
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=499
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=502
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=781
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=783
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=899
-  _globals['_LISTACCESSORIESREQUEST']._serialized_start=902
-  _globals['_LISTACCESSORIESREQUEST']._serialized_end=1093
-  _globals['_LISTACCESSORIESRESPONSE']._serialized_start=1095
-  _globals['_LISTACCESSORIESRESPONSE']._serialized_end=1216
-  _globals['_DELETEARTIFACTREQUEST']._serialized_start=1218
-  _globals['_DELETEARTIFACTREQUEST']._serialized_end=1335
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=1337
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=1361
-  _globals['_ARTIFACTSERVICE']._serialized_start=1364
-  _globals['_ARTIFACTSERVICE']._serialized_end=2428
+  _globals['_GETARTIFACTREQUEST']._serialized_start=266
+  _globals['_GETARTIFACTREQUEST']._serialized_end=517
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=519
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=587
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=590
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=963
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=965
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1081
+  _globals['_LISTACCESSORIESREQUEST']._serialized_start=1084
+  _globals['_LISTACCESSORIESREQUEST']._serialized_end=1373
+  _globals['_LISTACCESSORIESRESPONSE']._serialized_start=1375
+  _globals['_LISTACCESSORIESRESPONSE']._serialized_end=1496
+  _globals['_DELETEARTIFACTREQUEST']._serialized_start=1499
+  _globals['_DELETEARTIFACTREQUEST']._serialized_end=1669
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=1671
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=1695
+  _globals['_ARTIFACTSERVICE']._serialized_start=1698
+  _globals['_ARTIFACTSERVICE']._serialized_end=2762
 # @@protoc_insertion_point(module_scope)

@@ -24,34 +24,57 @@ _sym_db = _symbol_database.Default()
 
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import manifest_pb2 as roadstead_dot_meta_dot_v1_dot_manifest__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a\x1froadstead/options/v1/call.proto\"U\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\x97\x01\n\x12PutManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x10\n\x08if_match\x18\x06 \x03(\t\x12\x15\n\rif_none_match\x18\x07 \x03(\t\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\">\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteManifestResponse2\xc6\x03\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x8b\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x82\x01\n\x16ResolveManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\xb6\x02\n\x12PutManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12-\n\nmedia_type\x18\x03 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x08r\x10MANIFEST_INVALID\x12.\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x1d\xea\xf3\x18\x19\x10\x80\x80\xc0\x07r\x12MANIFEST_TOO_LARGE\x12&\n\x04tags\x18\x05 \x03(\tB\x18\xea\xf3\x18\x14 dZ\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x1f\n\x08if_match\x18\x06 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x12$\n\rif_none_match\x18\x07 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\"k\n\x15\x44\x65leteManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"\x18\n\x16\x44\x65leteManifestResponse2\xc6\x03\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x8b\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.manifest_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['repository']._loaded_options = None
+  _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['repository']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['media_type']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['media_type']._serialized_options = b'\352\363\030\025\020\200\010r\020MANIFEST_INVALID'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['content']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['content']._serialized_options = b'\352\363\030\031\020\200\200\300\007r\022MANIFEST_TOO_LARGE'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['tags']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['tags']._serialized_options = b'\352\363\030\024 dZ\020\020\200\001r\013TAG_INVALID'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['if_match']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['if_match']._serialized_options = b'\352\363\030\t \350\007Z\004\020\200\200\001'
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['if_none_match']._loaded_options = None
+  _globals['_PUTMANIFESTREQUEST'].fields_by_name['if_none_match']._serialized_options = b'\352\363\030\t \350\007Z\004\020\200\200\001'
+  _globals['_DELETEMANIFESTREQUEST'].fields_by_name['repository']._loaded_options = None
+  _globals['_DELETEMANIFESTREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_DELETEMANIFESTREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_DELETEMANIFESTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
   _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository\342\363\030\002\030\001'
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._serialized_options = b'\220\002\002\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=162
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=247
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=249
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=321
-  _globals['_PUTMANIFESTREQUEST']._serialized_start=324
-  _globals['_PUTMANIFESTREQUEST']._serialized_end=475
-  _globals['_PUTMANIFESTRESPONSE']._serialized_start=477
-  _globals['_PUTMANIFESTRESPONSE']._serialized_end=569
-  _globals['_DELETEMANIFESTREQUEST']._serialized_start=571
-  _globals['_DELETEMANIFESTREQUEST']._serialized_end=633
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=635
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=659
-  _globals['_MANIFESTSERVICE']._serialized_start=662
-  _globals['_MANIFESTSERVICE']._serialized_end=1116
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=198
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=328
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=330
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=402
+  _globals['_PUTMANIFESTREQUEST']._serialized_start=405
+  _globals['_PUTMANIFESTREQUEST']._serialized_end=715
+  _globals['_PUTMANIFESTRESPONSE']._serialized_start=717
+  _globals['_PUTMANIFESTRESPONSE']._serialized_end=809
+  _globals['_DELETEMANIFESTREQUEST']._serialized_start=811
+  _globals['_DELETEMANIFESTREQUEST']._serialized_end=918
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=920
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=944
+  _globals['_MANIFESTSERVICE']._serialized_start=947
+  _globals['_MANIFESTSERVICE']._serialized_end=1401
 # @@protoc_insertion_point(module_scope)

@@ -96,7 +96,7 @@ class PutManifestRequest(_message.Message):
     """The content, 4 MiB at least and by default at most."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """More tags to move in the same transaction; only with a digest as reference. 100 at most."""
+        """More tags to move in the same transaction; only with a digest as reference."""
 
     @_builtins.property
     def if_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

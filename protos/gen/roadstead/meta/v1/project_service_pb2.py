@@ -26,35 +26,42 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from roadstead.access.v1 import project_ref_pb2 as roadstead_dot_access_dot_v1_dot_project__ref__pb2
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'roadstead/meta/v1/project_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\"H\n\x14\x44\x65leteProjectRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\"\x17\n\x15\x44\x65leteProjectResponse\"N\n\x1aGetProjectDeletableRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\"A\n\x1bGetProjectDeletableResponse\x12\x11\n\tdeletable\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"/\n\x18ListProjectUsagesRequest\x12\x13\n\x0bproject_ids\x18\x01 \x03(\x03\"e\n\x0cProjectUsage\x12\x12\n\nproject_id\x18\x01 \x01(\x03\x12\x18\n\x10repository_count\x18\x02 \x01(\x03\x12\x12\n\nused_bytes\x18\x03 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x04 \x01(\x03\"L\n\x19ListProjectUsagesResponse\x12/\n\x06usages\x18\x01 \x03(\x0b\x32\x1f.roadstead.meta.v1.ProjectUsage2\xe0\x04\n\x0eProjectService\x12\xce\x01\n\rDeleteProject\x12\'.roadstead.meta.v1.DeleteProjectRequest\x1a(.roadstead.meta.v1.DeleteProjectResponse\"j\x90\x02\x02\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x1a\n\x07project \x01\x32\rdeleteProject\x82\xd3\xe4\x93\x02#*!/api/v2.0/projects/{project.name}\x12\xef\x01\n\x13GetProjectDeletable\x12-.roadstead.meta.v1.GetProjectDeletableRequest\x1a..roadstead.meta.v1.GetProjectDeletableResponse\"y\x90\x02\x01\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x1e\n\x07project2\x13getProjectDeletable\x82\xd3\xe4\x93\x02.\x12,/api/v2.0/projects/{project.name}/_deletable\x12\x8a\x01\n\x11ListProjectUsages\x12+.roadstead.meta.v1.ListProjectUsagesRequest\x1a,.roadstead.meta.v1.ListProjectUsagesResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07gateway\n\x06jobsvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'roadstead/meta/v1/project_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\"P\n\x14\x44\x65leteProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"\x17\n\x15\x44\x65leteProjectResponse\"V\n\x1aGetProjectDeletableRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"A\n\x1bGetProjectDeletableResponse\x12\x11\n\tdeletable\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"<\n\x18ListProjectUsagesRequest\x12 \n\x0bproject_ids\x18\x01 \x03(\x03\x42\x0b\xea\xf3\x18\x07 \xe8\x07Z\x02(\x00\"e\n\x0cProjectUsage\x12\x12\n\nproject_id\x18\x01 \x01(\x03\x12\x18\n\x10repository_count\x18\x02 \x01(\x03\x12\x12\n\nused_bytes\x18\x03 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x04 \x01(\x03\"L\n\x19ListProjectUsagesResponse\x12/\n\x06usages\x18\x01 \x03(\x0b\x32\x1f.roadstead.meta.v1.ProjectUsage2\xe0\x04\n\x0eProjectService\x12\xce\x01\n\rDeleteProject\x12\'.roadstead.meta.v1.DeleteProjectRequest\x1a(.roadstead.meta.v1.DeleteProjectResponse\"j\x90\x02\x02\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x1a\n\x07project \x01\x32\rdeleteProject\x82\xd3\xe4\x93\x02#*!/api/v2.0/projects/{project.name}\x12\xef\x01\n\x13GetProjectDeletable\x12-.roadstead.meta.v1.GetProjectDeletableRequest\x1a..roadstead.meta.v1.GetProjectDeletableResponse\"y\x90\x02\x01\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x1e\n\x07project2\x13getProjectDeletable\x82\xd3\xe4\x93\x02.\x12,/api/v2.0/projects/{project.name}/_deletable\x12\x8a\x01\n\x11ListProjectUsages\x12+.roadstead.meta.v1.ListProjectUsagesRequest\x1a,.roadstead.meta.v1.ListProjectUsagesResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07gateway\n\x06jobsvcb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.project_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DELETEPROJECTREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_DELETEPROJECTREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_GETPROJECTDELETABLEREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_GETPROJECTDELETABLEREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTPROJECTUSAGESREQUEST'].fields_by_name['project_ids']._loaded_options = None
+  _globals['_LISTPROJECTUSAGESREQUEST'].fields_by_name['project_ids']._serialized_options = b'\352\363\030\007 \350\007Z\002(\000'
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._serialized_options = b'\220\002\002\312\363\030\034\"\032\n\007project\022\006delete\032\007project\322\363\030\032\n\007project \0012\rdeleteProject\202\323\344\223\002#*!/api/v2.0/projects/{project.name}'
   _globals['_PROJECTSERVICE'].methods_by_name['GetProjectDeletable']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['GetProjectDeletable']._serialized_options = b'\220\002\001\312\363\030\034\"\032\n\007project\022\006delete\032\007project\322\363\030\036\n\007project2\023getProjectDeletable\202\323\344\223\002.\022,/api/v2.0/projects/{project.name}/_deletable'
   _globals['_PROJECTSERVICE'].methods_by_name['ListProjectUsages']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['ListProjectUsages']._serialized_options = b'\220\002\001\312\363\030\023\032\021\n\007gateway\n\006jobsvc'
-  _globals['_DELETEPROJECTREQUEST']._serialized_start=195
-  _globals['_DELETEPROJECTREQUEST']._serialized_end=267
-  _globals['_DELETEPROJECTRESPONSE']._serialized_start=269
-  _globals['_DELETEPROJECTRESPONSE']._serialized_end=292
-  _globals['_GETPROJECTDELETABLEREQUEST']._serialized_start=294
-  _globals['_GETPROJECTDELETABLEREQUEST']._serialized_end=372
-  _globals['_GETPROJECTDELETABLERESPONSE']._serialized_start=374
-  _globals['_GETPROJECTDELETABLERESPONSE']._serialized_end=439
-  _globals['_LISTPROJECTUSAGESREQUEST']._serialized_start=441
-  _globals['_LISTPROJECTUSAGESREQUEST']._serialized_end=488
-  _globals['_PROJECTUSAGE']._serialized_start=490
-  _globals['_PROJECTUSAGE']._serialized_end=591
-  _globals['_LISTPROJECTUSAGESRESPONSE']._serialized_start=593
-  _globals['_LISTPROJECTUSAGESRESPONSE']._serialized_end=669
-  _globals['_PROJECTSERVICE']._serialized_start=672
-  _globals['_PROJECTSERVICE']._serialized_end=1280
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=230
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=310
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=312
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=335
+  _globals['_GETPROJECTDELETABLEREQUEST']._serialized_start=337
+  _globals['_GETPROJECTDELETABLEREQUEST']._serialized_end=423
+  _globals['_GETPROJECTDELETABLERESPONSE']._serialized_start=425
+  _globals['_GETPROJECTDELETABLERESPONSE']._serialized_end=490
+  _globals['_LISTPROJECTUSAGESREQUEST']._serialized_start=492
+  _globals['_LISTPROJECTUSAGESREQUEST']._serialized_end=552
+  _globals['_PROJECTUSAGE']._serialized_start=554
+  _globals['_PROJECTUSAGE']._serialized_end=655
+  _globals['_LISTPROJECTUSAGESRESPONSE']._serialized_start=657
+  _globals['_LISTPROJECTUSAGESRESPONSE']._serialized_end=733
+  _globals['_PROJECTSERVICE']._serialized_start=736
+  _globals['_PROJECTSERVICE']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

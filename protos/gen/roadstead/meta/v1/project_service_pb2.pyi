@@ -119,7 +119,7 @@ class ListProjectUsagesRequest(_message.Message):
     PROJECT_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def project_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Ids of projects, 1000 at most."""
+        """Ids of projects."""
 
     def __init__(
         self,

@@ -26,33 +26,54 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import quota_pb2 as roadstead_dot_meta_dot_v1_dot_quota__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\"\x1d\n\x0fGetQuotaRequest\x12\n\n\x02id\x18\x01 \x01(\x03\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x93\x01\n\x11ListQuotasRequest\x12\x11\n\treference\x18\x01 \x01(\t\x12\x14\n\x0creference_id\x18\x02 \x01(\t\x12\x0c\n\x04sort\x18\x03 \x01(\t\x12\x0c\n\x04page\x18\x04 \x01(\x05\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"_\n\x12UpdateQuotaRequest\x12\n\n\x02id\x18\x01 \x01(\x03\x12/\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResources\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota2\x90\x04\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\x1a!roadstead/options/v1/bounds.proto\"6\n\x0fGetQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x80\x02\n\x11ListQuotasRequest\x12\"\n\treference\x18\x01 \x01(\tB\x0f\xea\xf3\x18\x0bJ\x00J\x07project\x12:\n\x0creference_id\x18\x02 \x01(\tB$\xea\xf3\x18 \x10\x12:\x06[0-9]*B\x14holds a project\'s id\x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x88\x01\n\x12UpdateQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x37\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResourcesB\x06\xea\xf3\x18\x02P\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota2\x90\x04\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.quota_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETQUOTAREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETQUOTAREQUEST'].fields_by_name['id']._serialized_options = b'\352\363\030\023(\001r\017PROJECT_UNKNOWN'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\013J\000J\007project'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference_id']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference_id']._serialized_options = b'\352\363\030 \020\022:\006[0-9]*B\024holds a project\'s id'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['id']._serialized_options = b'\352\363\030\023(\001r\017PROJECT_UNKNOWN'
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['hard']._loaded_options = None
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['hard']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEQUOTAREQUEST'].fields_by_name['etag']._serialized_options = b'\352\363\030\002\020@'
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._serialized_options = b'\220\002\001\312\363\030\0172\r\n\005quota\022\004read\322\363\030\n2\010getQuota\202\323\344\223\002\036\022\025/api/v2.0/quotas/{id}b\005quota'
   _globals['_QUOTASERVICE'].methods_by_name['ListQuotas']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['ListQuotas']._serialized_options = b'\220\002\001\312\363\030\017*\r\n\005quota\022\004list\322\363\030\0142\nlistQuotas\202\323\344\223\002\032\022\020/api/v2.0/quotasb\006quotas'
   _globals['_QUOTASERVICE'].methods_by_name['UpdateQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['UpdateQuota']._serialized_options = b'\220\002\002\312\363\030\021*\017\n\005quota\022\006update\322\363\030! \001*\020\n\010If-Match\022\004etag2\013updateQuota\202\323\344\223\002\032\032\025/api/v2.0/quotas/{id}:\001*'
-  _globals['_GETQUOTAREQUEST']._serialized_start=185
-  _globals['_GETQUOTAREQUEST']._serialized_end=214
-  _globals['_GETQUOTARESPONSE']._serialized_start=216
-  _globals['_GETQUOTARESPONSE']._serialized_end=275
-  _globals['_LISTQUOTASREQUEST']._serialized_start=278
-  _globals['_LISTQUOTASREQUEST']._serialized_end=425
-  _globals['_LISTQUOTASRESPONSE']._serialized_start=427
-  _globals['_LISTQUOTASRESPONSE']._serialized_end=534
-  _globals['_UPDATEQUOTAREQUEST']._serialized_start=536
-  _globals['_UPDATEQUOTAREQUEST']._serialized_end=631
-  _globals['_UPDATEQUOTARESPONSE']._serialized_start=633
-  _globals['_UPDATEQUOTARESPONSE']._serialized_end=695
-  _globals['_QUOTASERVICE']._serialized_start=698
-  _globals['_QUOTASERVICE']._serialized_end=1226
+  _globals['_GETQUOTAREQUEST']._serialized_start=220
+  _globals['_GETQUOTAREQUEST']._serialized_end=274
+  _globals['_GETQUOTARESPONSE']._serialized_start=276
+  _globals['_GETQUOTARESPONSE']._serialized_end=335
+  _globals['_LISTQUOTASREQUEST']._serialized_start=338
+  _globals['_LISTQUOTASREQUEST']._serialized_end=594
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=596
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=703
+  _globals['_UPDATEQUOTAREQUEST']._serialized_start=706
+  _globals['_UPDATEQUOTAREQUEST']._serialized_end=842
+  _globals['_UPDATEQUOTARESPONSE']._serialized_start=844
+  _globals['_UPDATEQUOTARESPONSE']._serialized_end=906
+  _globals['_QUOTASERVICE']._serialized_start=909
+  _globals['_QUOTASERVICE']._serialized_end=1437
 # @@protoc_insertion_point(module_scope)

@@ -24,21 +24,32 @@ _sym_db = _symbol_database.Default()
 
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import manifest_pb2 as roadstead_dot_meta_dot_v1_dot_manifest__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/referrer_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\"\x8c\x01\n\x14ListReferrersRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"v\n\x15ListReferrersResponse\x12\x30\n\treferrers\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Descriptor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x32\x9f\x01\n\x0fReferrerService\x12\x8b\x01\n\rListReferrers\x12\'.roadstead.meta.v1.ListReferrersRequest\x1a(.roadstead.meta.v1.ListReferrersResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/referrer_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a!roadstead/options/v1/bounds.proto\"\xeb\x01\n\x14ListReferrersRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1f\n\rartifact_type\x18\x03 \x01(\tB\x08\xea\xf3\x18\x04\x10\x80\x80\x01\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x05 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"v\n\x15ListReferrersResponse\x12\x30\n\treferrers\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Descriptor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\x32\x9f\x01\n\x0fReferrerService\x12\x8b\x01\n\rListReferrers\x12\'.roadstead.meta.v1.ListReferrersRequest\x1a(.roadstead.meta.v1.ListReferrersResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.referrer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['repository']._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['digest']._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['artifact_type']._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['artifact_type']._serialized_options = b'\352\363\030\004\020\200\200\001'
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREFERRERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
   _globals['_REFERRERSERVICE'].methods_by_name['ListReferrers']._loaded_options = None
   _globals['_REFERRERSERVICE'].methods_by_name['ListReferrers']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
-  _globals['_LISTREFERRERSREQUEST']._serialized_start=130
-  _globals['_LISTREFERRERSREQUEST']._serialized_end=270
-  _globals['_LISTREFERRERSRESPONSE']._serialized_start=272
-  _globals['_LISTREFERRERSRESPONSE']._serialized_end=390
-  _globals['_REFERRERSERVICE']._serialized_start=393
-  _globals['_REFERRERSERVICE']._serialized_end=552
+  _globals['_LISTREFERRERSREQUEST']._serialized_start=165
+  _globals['_LISTREFERRERSREQUEST']._serialized_end=400
+  _globals['_LISTREFERRERSRESPONSE']._serialized_start=402
+  _globals['_LISTREFERRERSRESPONSE']._serialized_end=520
+  _globals['_REFERRERSERVICE']._serialized_start=523
+  _globals['_REFERRERSERVICE']._serialized_end=682
 # @@protoc_insertion_point(module_scope)

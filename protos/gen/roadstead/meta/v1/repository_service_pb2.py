@@ -27,15 +27,58 @@ from roadstead.access.v1 import project_ref_pb2 as roadstead_dot_access_dot_v1_d
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import repository_pb2 as roadstead_dot_meta_dot_v1_dot_repository__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*roadstead/meta/v1/repository_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\"roadstead/meta/v1/repository.proto\"a\n\x14GetRepositoryRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\"J\n\x15GetRepositoryResponse\x12\x31\n\nrepository\x18\x01 \x01(\x0b\x32\x1d.roadstead.meta.v1.Repository\"\xad\x01\n\x17ListRepositoriesRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\t\n\x01q\x18\x02 \x01(\t\x12\x0c\n\x04sort\x18\x03 \x01(\t\x12\x0c\n\x04page\x18\x04 \x01(\x05\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"|\n\x18ListRepositoriesResponse\x12\x33\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"~\n\x1aListAllRepositoriesRequest\x12\t\n\x01q\x18\x01 \x01(\t\x12\x0c\n\x04sort\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"\x7f\n\x1bListAllRepositoriesResponse\x12\x33\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x9c\x01\n\x17UpdateRepositoryRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x0c\n\x04\x65tag\x18\x04 \x01(\tB\x0e\n\x0c_description\"M\n\x18UpdateRepositoryResponse\x12\x31\n\nrepository\x18\x01 \x01(\x0b\x32\x1d.roadstead.meta.v1.Repository\"d\n\x17\x44\x65leteRepositoryRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\"\x1a\n\x18\x44\x65leteRepositoryResponse\"<\n\x12ListCatalogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x13\n\x0bstart_after\x18\x02 \x01(\t\"=\n\x13ListCatalogResponse\x12\x14\n\x0crepositories\x18\x01 \x03(\t\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x32\xb6\n\n\x11RepositoryService\x12\xf0\x01\n\rGetRepository\x12\'.roadstead.meta.v1.GetRepositoryRequest\x1a(.roadstead.meta.v1.GetRepositoryResponse\"\x8b\x01\x90\x02\x01\xca\xf3\x18\x1d\"\x1b\n\nrepository\x12\x04read\x1a\x07project\xd2\xf3\x18\x0f\x32\rgetRepository\x82\xd3\xe4\x93\x02N\x12@/api/v2.0/projects/{project.name}/repositories/{repository_name}b\nrepository\x12\xeb\x01\n\x10ListRepositories\x12*.roadstead.meta.v1.ListRepositoriesRequest\x1a+.roadstead.meta.v1.ListRepositoriesResponse\"~\x90\x02\x01\xca\xf3\x18\x1d\"\x1b\n\nrepository\x12\x04list\x1a\x07project\xd2\xf3\x18\x12\x32\x10listRepositories\x82\xd3\xe4\x93\x02>\x12./api/v2.0/projects/{project.name}/repositoriesb\x0crepositories\x12\xc4\x01\n\x13ListAllRepositories\x12-.roadstead.meta.v1.ListAllRepositoriesRequest\x1a..roadstead.meta.v1.ListAllRepositoriesResponse\"N\x90\x02\x01\xca\xf3\x18\x02\x42\x00\xd2\xf3\x18\x15\x32\x13listAllRepositories\x82\xd3\xe4\x93\x02&\x12\x16/api/v2.0/repositoriesb\x0crepositories\x12\x89\x02\n\x10UpdateRepository\x12*.roadstead.meta.v1.UpdateRepositoryRequest\x1a+.roadstead.meta.v1.UpdateRepositoryResponse\"\x9b\x01\x90\x02\x02\xca\xf3\x18\x1f\"\x1d\n\nrepository\x12\x06update\x1a\x07project\xd2\xf3\x18& \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x10updateRepository\x82\xd3\xe4\x93\x02\x45\x1a@/api/v2.0/projects/{project.name}/repositories/{repository_name}:\x01*\x12\xf4\x01\n\x10\x44\x65leteRepository\x12*.roadstead.meta.v1.DeleteRepositoryRequest\x1a+.roadstead.meta.v1.DeleteRepositoryResponse\"\x86\x01\x90\x02\x02\xca\xf3\x18\x1f\"\x1d\n\nrepository\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x14 \x01\x32\x10\x64\x65leteRepository\x82\xd3\xe4\x93\x02\x42*@/api/v2.0/projects/{project.name}/repositories/{repository_name}\x12v\n\x0bListCatalog\x12%.roadstead.meta.v1.ListCatalogRequest\x1a&.roadstead.meta.v1.ListCatalogResponse\"\x18\x90\x02\x01\xca\xf3\x18\x11*\x0f\n\x07\x63\x61talog\x12\x04readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*roadstead/meta/v1/repository_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\"roadstead/meta/v1/repository.proto\x1a!roadstead/options/v1/bounds.proto\"\x80\x01\n\x14GetRepositoryRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\"J\n\x15GetRepositoryResponse\x12\x31\n\nrepository\x18\x01 \x01(\x0b\x32\x1d.roadstead.meta.v1.Repository\"\xf4\x01\n\x17ListRepositoriesRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x12\n\x01q\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"|\n\x18ListRepositoriesResponse\x12\x33\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xbd\x01\n\x1aListAllRepositoriesRequest\x12\x12\n\x01q\x18\x01 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x03 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x05 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"\x7f\n\x1bListAllRepositoriesResponse\x12\x33\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1d.roadstead.meta.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xe8\x01\n\x17UpdateRepositoryRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12=\n\x0b\x64\x65scription\x18\x03 \x01(\tB#\xea\xf3\x18\x1f\x10\x80\x80\x04:\x08[^\\x00]*B\x0fholds no U+0000H\x00\x88\x01\x01\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@B\x0e\n\x0c_description\"M\n\x18UpdateRepositoryResponse\x12\x31\n\nrepository\x18\x01 \x01(\x0b\x32\x1d.roadstead.meta.v1.Repository\"\x83\x01\n\x17\x44\x65leteRepositoryRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\"\x1a\n\x18\x44\x65leteRepositoryResponse\"N\n\x12ListCatalogRequest\x12\x19\n\tpage_size\x18\x01 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x1d\n\x0bstart_after\x18\x02 \x01(\tB\x08\xea\xf3\x18\x04\x10\x80\x80\x01\"=\n\x13ListCatalogResponse\x12\x14\n\x0crepositories\x18\x01 \x03(\t\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x32\xb6\n\n\x11RepositoryService\x12\xf0\x01\n\rGetRepository\x12\'.roadstead.meta.v1.GetRepositoryRequest\x1a(.roadstead.meta.v1.GetRepositoryResponse\"\x8b\x01\x90\x02\x01\xca\xf3\x18\x1d\"\x1b\n\nrepository\x12\x04read\x1a\x07project\xd2\xf3\x18\x0f\x32\rgetRepository\x82\xd3\xe4\x93\x02N\x12@/api/v2.0/projects/{project.name}/repositories/{repository_name}b\nrepository\x12\xeb\x01\n\x10ListRepositories\x12*.roadstead.meta.v1.ListRepositoriesRequest\x1a+.roadstead.meta.v1.ListRepositoriesResponse\"~\x90\x02\x01\xca\xf3\x18\x1d\"\x1b\n\nrepository\x12\x04list\x1a\x07project\xd2\xf3\x18\x12\x32\x10listRepositories\x82\xd3\xe4\x93\x02>\x12./api/v2.0/projects/{project.name}/repositoriesb\x0crepositories\x12\xc4\x01\n\x13ListAllRepositories\x12-.roadstead.meta.v1.ListAllRepositoriesRequest\x1a..roadstead.meta.v1.ListAllRepositoriesResponse\"N\x90\x02\x01\xca\xf3\x18\x02\x42\x00\xd2\xf3\x18\x15\x32\x13listAllRepositories\x82\xd3\xe4\x93\x02&\x12\x16/api/v2.0/repositoriesb\x0crepositories\x12\x89\x02\n\x10UpdateRepository\x12*.roadstead.meta.v1.UpdateRepositoryRequest\x1a+.roadstead.meta.v1.UpdateRepositoryResponse\"\x9b\x01\x90\x02\x02\xca\xf3\x18\x1f\"\x1d\n\nrepository\x12\x06update\x1a\x07project\xd2\xf3\x18& \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x10updateRepository\x82\xd3\xe4\x93\x02\x45\x1a@/api/v2.0/projects/{project.name}/repositories/{repository_name}:\x01*\x12\xf4\x01\n\x10\x44\x65leteRepository\x12*.roadstead.meta.v1.DeleteRepositoryRequest\x1a+.roadstead.meta.v1.DeleteRepositoryResponse\"\x86\x01\x90\x02\x02\xca\xf3\x18\x1f\"\x1d\n\nrepository\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\x14 \x01\x32\x10\x64\x65leteRepository\x82\xd3\xe4\x93\x02\x42*@/api/v2.0/projects/{project.name}/repositories/{repository_name}\x12v\n\x0bListCatalog\x12%.roadstead.meta.v1.ListCatalogRequest\x1a&.roadstead.meta.v1.ListCatalogResponse\"\x18\x90\x02\x01\xca\xf3\x18\x11*\x0f\n\x07\x63\x61talog\x12\x04readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.repository_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_GETREPOSITORYREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['q']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['q']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREPOSITORIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['q']._loaded_options = None
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['q']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTALLREPOSITORIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['description']._loaded_options = None
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['description']._serialized_options = b'\352\363\030\037\020\200\200\004:\010[^\\x00]*B\017holds no U+0000'
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_UPDATEREPOSITORYREQUEST'].fields_by_name['etag']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_DELETEREPOSITORYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_DELETEREPOSITORYREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_DELETEREPOSITORYREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_DELETEREPOSITORYREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTCATALOGREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCATALOGREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTCATALOGREQUEST'].fields_by_name['start_after']._loaded_options = None
+  _globals['_LISTCATALOGREQUEST'].fields_by_name['start_after']._serialized_options = b'\352\363\030\004\020\200\200\001'
   _globals['_REPOSITORYSERVICE'].methods_by_name['GetRepository']._loaded_options = None
   _globals['_REPOSITORYSERVICE'].methods_by_name['GetRepository']._serialized_options = b'\220\002\001\312\363\030\035\"\033\n\nrepository\022\004read\032\007project\322\363\030\0172\rgetRepository\202\323\344\223\002N\022@/api/v2.0/projects/{project.name}/repositories/{repository_name}b\nrepository'
   _globals['_REPOSITORYSERVICE'].methods_by_name['ListRepositories']._loaded_options = None
@@ -48,30 +91,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPOSITORYSERVICE'].methods_by_name['DeleteRepository']._serialized_options = b'\220\002\002\312\363\030\037\"\035\n\nrepository\022\006delete\032\007project\322\363\030\024 \0012\020deleteRepository\202\323\344\223\002B*@/api/v2.0/projects/{project.name}/repositories/{repository_name}'
   _globals['_REPOSITORYSERVICE'].methods_by_name['ListCatalog']._loaded_options = None
   _globals['_REPOSITORYSERVICE'].methods_by_name['ListCatalog']._serialized_options = b'\220\002\001\312\363\030\021*\017\n\007catalog\022\004read'
-  _globals['_GETREPOSITORYREQUEST']._serialized_start=234
-  _globals['_GETREPOSITORYREQUEST']._serialized_end=331
-  _globals['_GETREPOSITORYRESPONSE']._serialized_start=333
-  _globals['_GETREPOSITORYRESPONSE']._serialized_end=407
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=410
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=583
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=585
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=709
-  _globals['_LISTALLREPOSITORIESREQUEST']._serialized_start=711
-  _globals['_LISTALLREPOSITORIESREQUEST']._serialized_end=837
-  _globals['_LISTALLREPOSITORIESRESPONSE']._serialized_start=839
-  _globals['_LISTALLREPOSITORIESRESPONSE']._serialized_end=966
-  _globals['_UPDATEREPOSITORYREQUEST']._serialized_start=969
-  _globals['_UPDATEREPOSITORYREQUEST']._serialized_end=1125
-  _globals['_UPDATEREPOSITORYRESPONSE']._serialized_start=1127
-  _globals['_UPDATEREPOSITORYRESPONSE']._serialized_end=1204
-  _globals['_DELETEREPOSITORYREQUEST']._serialized_start=1206
-  _globals['_DELETEREPOSITORYREQUEST']._serialized_end=1306
-  _globals['_DELETEREPOSITORYRESPONSE']._serialized_start=1308
-  _globals['_DELETEREPOSITORYRESPONSE']._serialized_end=1334
-  _globals['_LISTCATALOGREQUEST']._serialized_start=1336
-  _globals['_LISTCATALOGREQUEST']._serialized_end=1396
-  _globals['_LISTCATALOGRESPONSE']._serialized_start=1398
-  _globals['_LISTCATALOGRESPONSE']._serialized_end=1459
-  _globals['_REPOSITORYSERVICE']._serialized_start=1462
-  _globals['_REPOSITORYSERVICE']._serialized_end=2796
+  _globals['_GETREPOSITORYREQUEST']._serialized_start=270
+  _globals['_GETREPOSITORYREQUEST']._serialized_end=398
+  _globals['_GETREPOSITORYRESPONSE']._serialized_start=400
+  _globals['_GETREPOSITORYRESPONSE']._serialized_end=474
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=477
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=721
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=723
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=847
+  _globals['_LISTALLREPOSITORIESREQUEST']._serialized_start=850
+  _globals['_LISTALLREPOSITORIESREQUEST']._serialized_end=1039
+  _globals['_LISTALLREPOSITORIESRESPONSE']._serialized_start=1041
+  _globals['_LISTALLREPOSITORIESRESPONSE']._serialized_end=1168
+  _globals['_UPDATEREPOSITORYREQUEST']._serialized_start=1171
+  _globals['_UPDATEREPOSITORYREQUEST']._serialized_end=1403
+  _globals['_UPDATEREPOSITORYRESPONSE']._serialized_start=1405
+  _globals['_UPDATEREPOSITORYRESPONSE']._serialized_end=1482
+  _globals['_DELETEREPOSITORYREQUEST']._serialized_start=1485
+  _globals['_DELETEREPOSITORYREQUEST']._serialized_end=1616
+  _globals['_DELETEREPOSITORYRESPONSE']._serialized_start=1618
+  _globals['_DELETEREPOSITORYRESPONSE']._serialized_end=1644
+  _globals['_LISTCATALOGREQUEST']._serialized_start=1646
+  _globals['_LISTCATALOGREQUEST']._serialized_end=1724
+  _globals['_LISTCATALOGRESPONSE']._serialized_start=1726
+  _globals['_LISTCATALOGRESPONSE']._serialized_end=1787
+  _globals['_REPOSITORYSERVICE']._serialized_start=1790
+  _globals['_REPOSITORYSERVICE']._serialized_end=3124
 # @@protoc_insertion_point(module_scope)

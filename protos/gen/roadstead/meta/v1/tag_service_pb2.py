@@ -27,16 +27,67 @@ from roadstead.access.v1 import project_ref_pb2 as roadstead_dot_access_dot_v1_d
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import tag_pb2 as roadstead_dot_meta_dot_v1_dot_tag__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#roadstead/meta/v1/tag_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1broadstead/meta/v1/tag.proto\x1a\x1froadstead/options/v1/call.proto\"\\\n\x13ListTagNamesRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\x05limit\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0bstart_after\x18\x03 \x01(\tB\x08\n\x06_limit\"7\n\x14ListTagNamesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\xd1\x01\n\x0fListTagsRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\t\n\x01q\x18\x04 \x01(\t\x12\x0c\n\x04sort\x18\x05 \x01(\t\x12\x0c\n\x04page\x18\x06 \x01(\x05\x12\x11\n\tpage_size\x18\x07 \x01(\x05\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x12\n\nwith_total\x18\t \x01(\x08\"e\n\x10ListTagsResponse\x12$\n\x04tags\x18\x01 \x03(\x0b\x32\x16.roadstead.meta.v1.Tag\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xaf\x01\n\x15ListTagHistoryRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x10\n\x08tag_name\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"p\n\x16ListTagHistoryResponse\x12)\n\x05moves\x18\x01 \x03(\x0b\x32\x1a.roadstead.meta.v1.TagMove\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x97\x01\n\x10\x43reateTagRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"8\n\x11\x43reateTagResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.roadstead.meta.v1.Tag\"\x82\x01\n\x10\x44\x65leteTagRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x17\n\x0frepository_name\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x10\n\x08tag_name\x18\x04 \x01(\t\"\x13\n\x11\x44\x65leteTagResponse2\x8d\t\n\nTagService\x12\x88\x01\n\x0cListTagNames\x12&.roadstead.meta.v1.ListTagNamesRequest\x1a\'.roadstead.meta.v1.ListTagNamesResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\xea\x01\n\x08ListTags\x12\".roadstead.meta.v1.ListTagsRequest\x1a#.roadstead.meta.v1.ListTagsResponse\"\x94\x01\x90\x02\x01\xca\xf3\x18\x16\"\x14\n\x03tag\x12\x04list\x1a\x07project\xd2\xf3\x18\n2\x08listTags\x82\xd3\xe4\x93\x02\x63\x12[/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tagsb\x04tags\x12\x84\x01\n\x0eListTagHistory\x12(.roadstead.meta.v1.ListTagHistoryRequest\x1a).roadstead.meta.v1.ListTagHistoryResponse\"\x1d\x90\x02\x01\xca\xf3\x18\x16\"\x14\n\x03tag\x12\x04list\x1a\x07project\x12\x85\x03\n\tCreateTag\x12#.roadstead.meta.v1.CreateTagRequest\x1a$.roadstead.meta.v1.CreateTagResponse\"\xac\x02\x90\x02\x02\xca\xf3\x18\x18\"\x16\n\x03tag\x12\x06\x63reate\x1a\x07project\xd2\xf3\x18\x9c\x01\x10\xc9\x01\x1a\x66/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag.name} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\tcreateTag\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02`\"[/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags:\x01*\x12\xf7\x01\n\tDeleteTag\x12#.roadstead.meta.v1.DeleteTagRequest\x1a$.roadstead.meta.v1.DeleteTagResponse\"\x9e\x01\x90\x02\x02\xca\xf3\x18\x18\"\x16\n\x03tag\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\r \x01\x32\tdeleteTag\x82\xd3\xe4\x93\x02h*f/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag_name}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#roadstead/meta/v1/tag_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1broadstead/meta/v1/tag.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x85\x01\n\x13ListTagNamesRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\x1a\n\x05limit\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00H\x00\x88\x01\x01\x12\x1d\n\x0bstart_after\x18\x03 \x01(\tB\x08\xea\xf3\x18\x04\x10\x80\x80\x01\x42\x08\n\x06_limit\"7\n\x14ListTagNamesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\xc5\x02\n\x0fListTagsRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x05 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x06 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x07 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x08 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\t \x01(\x08\"e\n\x10ListTagsResponse\x12$\n\x04tags\x18\x01 \x03(\x0b\x32\x16.roadstead.meta.v1.Tag\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x89\x02\n\x15ListTagHistoryRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12&\n\x08tag_name\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x05 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"p\n\x16ListTagHistoryResponse\x12)\n\x05moves\x18\x01 \x03(\x0b\x32\x1a.roadstead.meta.v1.TagMove\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x9b\x02\n\x10\x43reateTagRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\"\n\x04name\x18\x04 \x01(\tB\x14\xea\xf3\x18\x10\x10\x80\x01r\x0bTAG_INVALID\x12P\n\x0fidempotency_key\x18\x05 \x01(\tB7\xea\xf3\x18\x33\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B\x1bholds no control characters\"8\n\x11\x43reateTagResponse\x12#\n\x03tag\x18\x01 \x01(\x0b\x32\x16.roadstead.meta.v1.Tag\"\xcd\x01\n\x10\x44\x65leteTagRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12.\n\x0frepository_name\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12&\n\x08tag_name\x18\x04 \x01(\tB\x14\xea\xf3\x18\x10\x10\x80\x01r\x0bTAG_INVALID\"\x13\n\x11\x44\x65leteTagResponse2\x8d\t\n\nTagService\x12\x88\x01\n\x0cListTagNames\x12&.roadstead.meta.v1.ListTagNamesRequest\x1a\'.roadstead.meta.v1.ListTagNamesResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\xea\x01\n\x08ListTags\x12\".roadstead.meta.v1.ListTagsRequest\x1a#.roadstead.meta.v1.ListTagsResponse\"\x94\x01\x90\x02\x01\xca\xf3\x18\x16\"\x14\n\x03tag\x12\x04list\x1a\x07project\xd2\xf3\x18\n2\x08listTags\x82\xd3\xe4\x93\x02\x63\x12[/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tagsb\x04tags\x12\x84\x01\n\x0eListTagHistory\x12(.roadstead.meta.v1.ListTagHistoryRequest\x1a).roadstead.meta.v1.ListTagHistoryResponse\"\x1d\x90\x02\x01\xca\xf3\x18\x16\"\x14\n\x03tag\x12\x04list\x1a\x07project\x12\x85\x03\n\tCreateTag\x12#.roadstead.meta.v1.CreateTagRequest\x1a$.roadstead.meta.v1.CreateTagResponse\"\xac\x02\x90\x02\x02\xca\xf3\x18\x18\"\x16\n\x03tag\x12\x06\x63reate\x1a\x07project\xd2\xf3\x18\x9c\x01\x10\xc9\x01\x1a\x66/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag.name} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\tcreateTag\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02`\"[/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags:\x01*\x12\xf7\x01\n\tDeleteTag\x12#.roadstead.meta.v1.DeleteTagRequest\x1a$.roadstead.meta.v1.DeleteTagResponse\"\x9e\x01\x90\x02\x02\xca\xf3\x18\x18\"\x16\n\x03tag\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18\r \x01\x32\tdeleteTag\x82\xd3\xe4\x93\x02h*f/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag_name}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.meta.v1.tag_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['repository']._loaded_options = None
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['limit']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['start_after']._loaded_options = None
+  _globals['_LISTTAGNAMESREQUEST'].fields_by_name['start_after']._serialized_options = b'\352\363\030\004\020\200\200\001'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['q']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['q']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTTAGSREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTAGSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['tag_name']._loaded_options = None
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['tag_name']._serialized_options = b'\352\363\030\020\020\200\001r\013TAG_INVALID'
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTAGHISTORYREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_CREATETAGREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_CREATETAGREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_CREATETAGREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_CREATETAGREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['name']._serialized_options = b'\352\363\030\020\020\200\001r\013TAG_INVALID'
+  _globals['_CREATETAGREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
+  _globals['_CREATETAGREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\352\363\0303\020\200\001:\021[^\\x00-\\x1f\\x7f]*B\033holds no control characters'
+  _globals['_DELETETAGREQUEST'].fields_by_name['project']._loaded_options = None
+  _globals['_DELETETAGREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_DELETETAGREQUEST'].fields_by_name['repository_name']._loaded_options = None
+  _globals['_DELETETAGREQUEST'].fields_by_name['repository_name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_DELETETAGREQUEST'].fields_by_name['reference']._loaded_options = None
+  _globals['_DELETETAGREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_DELETETAGREQUEST'].fields_by_name['tag_name']._loaded_options = None
+  _globals['_DELETETAGREQUEST'].fields_by_name['tag_name']._serialized_options = b'\352\363\030\020\020\200\001r\013TAG_INVALID'
   _globals['_TAGSERVICE'].methods_by_name['ListTagNames']._loaded_options = None
   _globals['_TAGSERVICE'].methods_by_name['ListTagNames']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
   _globals['_TAGSERVICE'].methods_by_name['ListTags']._loaded_options = None
@@ -47,26 +98,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAGSERVICE'].methods_by_name['CreateTag']._serialized_options = b'\220\002\002\312\363\030\030\"\026\n\003tag\022\006create\032\007project\322\363\030\234\001\020\311\001\032f/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag.name} \001*\"\n\017Idempotency-Key\022\017idempotency_key2\tcreateTag\342\363\030\002\030\001\202\323\344\223\002`\"[/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags:\001*'
   _globals['_TAGSERVICE'].methods_by_name['DeleteTag']._loaded_options = None
   _globals['_TAGSERVICE'].methods_by_name['DeleteTag']._serialized_options = b'\220\002\002\312\363\030\030\"\026\n\003tag\022\006delete\032\007project\322\363\030\r \0012\tdeleteTag\202\323\344\223\002h*f/api/v2.0/projects/{project.name}/repositories/{repository_name}/artifacts/{reference}/tags/{tag_name}'
-  _globals['_LISTTAGNAMESREQUEST']._serialized_start=253
-  _globals['_LISTTAGNAMESREQUEST']._serialized_end=345
-  _globals['_LISTTAGNAMESRESPONSE']._serialized_start=347
-  _globals['_LISTTAGNAMESRESPONSE']._serialized_end=402
-  _globals['_LISTTAGSREQUEST']._serialized_start=405
-  _globals['_LISTTAGSREQUEST']._serialized_end=614
-  _globals['_LISTTAGSRESPONSE']._serialized_start=616
-  _globals['_LISTTAGSRESPONSE']._serialized_end=717
-  _globals['_LISTTAGHISTORYREQUEST']._serialized_start=720
-  _globals['_LISTTAGHISTORYREQUEST']._serialized_end=895
-  _globals['_LISTTAGHISTORYRESPONSE']._serialized_start=897
-  _globals['_LISTTAGHISTORYRESPONSE']._serialized_end=1009
-  _globals['_CREATETAGREQUEST']._serialized_start=1012
-  _globals['_CREATETAGREQUEST']._serialized_end=1163
-  _globals['_CREATETAGRESPONSE']._serialized_start=1165
-  _globals['_CREATETAGRESPONSE']._serialized_end=1221
-  _globals['_DELETETAGREQUEST']._serialized_start=1224
-  _globals['_DELETETAGREQUEST']._serialized_end=1354
-  _globals['_DELETETAGRESPONSE']._serialized_start=1356
-  _globals['_DELETETAGRESPONSE']._serialized_end=1375
-  _globals['_TAGSERVICE']._serialized_start=1378
-  _globals['_TAGSERVICE']._serialized_end=2543
+  _globals['_LISTTAGNAMESREQUEST']._serialized_start=289
+  _globals['_LISTTAGNAMESREQUEST']._serialized_end=422
+  _globals['_LISTTAGNAMESRESPONSE']._serialized_start=424
+  _globals['_LISTTAGNAMESRESPONSE']._serialized_end=479
+  _globals['_LISTTAGSREQUEST']._serialized_start=482
+  _globals['_LISTTAGSREQUEST']._serialized_end=807
+  _globals['_LISTTAGSRESPONSE']._serialized_start=809
+  _globals['_LISTTAGSRESPONSE']._serialized_end=910
+  _globals['_LISTTAGHISTORYREQUEST']._serialized_start=913
+  _globals['_LISTTAGHISTORYREQUEST']._serialized_end=1178
+  _globals['_LISTTAGHISTORYRESPONSE']._serialized_start=1180
+  _globals['_LISTTAGHISTORYRESPONSE']._serialized_end=1292
+  _globals['_CREATETAGREQUEST']._serialized_start=1295
+  _globals['_CREATETAGREQUEST']._serialized_end=1578
+  _globals['_CREATETAGRESPONSE']._serialized_start=1580
+  _globals['_CREATETAGRESPONSE']._serialized_end=1636
+  _globals['_DELETETAGREQUEST']._serialized_start=1639
+  _globals['_DELETETAGREQUEST']._serialized_end=1844
+  _globals['_DELETETAGRESPONSE']._serialized_start=1846
+  _globals['_DELETETAGRESPONSE']._serialized_end=1865
+  _globals['_TAGSERVICE']._serialized_start=1868
+  _globals['_TAGSERVICE']._serialized_end=3033
 # @@protoc_insertion_point(module_scope)
