@@ -15,6 +15,7 @@ from gateway.transcode.encoding import dump
 from gateway.transcode.fields import FLOATS, enum_names, json_name, listed_field
 from gateway.transcode.paging import DEFAULT_PAGE_SIZE, MAXIMUM_PAGE_SIZE
 from gateway.transcode.route import RpcRoute
+from svckit.bounds import FieldBounds, read_bounds
 from svckit.descriptors import is_map, map_entry
 
 _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"})
@@ -40,6 +41,7 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
     "google.protobuf.Empty": {"type": "object"},
     "google.api.HttpBody": {"type": "string", "format": "binary"},
 }
+_UNBOUNDED = FieldBounds()
 _INT64 = frozenset(
     {
         FieldDescriptor.TYPE_INT64,
@@ -136,8 +138,7 @@ class OpenApi:
         fields = route.binder.body_fields
         if fields is not None:
             if route.binder.has_whole_body:
-                properties = {name: self._field(held) for name, held in fields.items()}
-                schema: Mapping[str, Any] = {"type": "object", "properties": properties}
+                schema: Mapping[str, Any] = self._object(fields)
             else:
                 schema = self._field(next(iter(fields.values())))
             described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
@@ -151,7 +152,7 @@ class OpenApi:
                 schema |= {"minimum": 1, "default": 1}
             elif route.writer.is_paged and parameter.name == "page_size":
                 schema |= {"minimum": 1, "maximum": MAXIMUM_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
-            required = parameter.where == "path"
+            required = parameter.where == "path" or _bounds(parameter.field).required
             described.append({"name": parameter.name, "in": parameter.where, "required": required, "schema": schema})
         if route.binder.takes_name_or_id:
             described.append(
@@ -182,12 +183,21 @@ class OpenApi:
         return described
 
     def _field(self, held: FieldDescriptor) -> Mapping[str, Any]:
+        bounds = _bounds(held)
         if is_map(held):
-            return {"type": "object", "additionalProperties": self._field(map_entry(held)[1])}
+            value = map_entry(held)[1]
+            values = self._single(value) | _limits(value, bounds.values)
+            return {"type": "object", "additionalProperties": values} | _counts(bounds, "Properties")
         if (listed := listed_field(held)) is not None:
             return self._field(listed)
-        single = self._message(held.message_type) if held.message_type is not None else _scalar(held)
-        return {"type": "array", "items": single} if held.is_repeated else single
+        if held.is_repeated:
+            return {"type": "array", "items": self._single(held) | _limits(held, bounds.items)} | _counts(
+                bounds, "Items"
+            )
+        return self._single(held) | _limits(held, bounds)
+
+    def _single(self, held: FieldDescriptor) -> dict[str, Any]:
+        return dict(_scalar(held) if held.message_type is None else self._message(held.message_type))
 
     def _message(self, descriptor: Descriptor) -> Mapping[str, Any]:
         full_name: str = descriptor.full_name
@@ -195,9 +205,44 @@ class OpenApi:
             return _KNOWN[full_name]
         name = full_name.removeprefix("roadstead.")
         if name not in self._schemas:
-            schema = self._schemas[name] = {"type": "object"}
-            schema["properties"] = {json_name(held): self._field(held) for held in descriptor.fields}
+            # Known before it is described: it may hold itself.
+            schema = self._schemas[name] = {}
+            schema.update(self._object({json_name(held): held for held in descriptor.fields}))
         return {"$ref": f"#/components/schemas/{name}"}
+
+    def _object(self, fields: Mapping[str, FieldDescriptor]) -> dict[str, Any]:
+        described: dict[str, Any] = {"type": "object"}
+        if required := [name for name, held in fields.items() if _bounds(held).required]:
+            described["required"] = required
+        return described | {"properties": {name: self._field(held) for name, held in fields.items()}}
+
+
+def _bounds(held: FieldDescriptor) -> FieldBounds:
+    return read_bounds(held) or _UNBOUNDED
+
+
+def _limits(held: FieldDescriptor, bounds: FieldBounds | None) -> dict[str, Any]:
+    """Bounds of one value, in the words of JSON Schema."""
+    if bounds is None:
+        return {}
+    shortest, longest = bounds.min_length, bounds.max_length
+    if held.type == FieldDescriptor.TYPE_BYTES:
+        # Four characters of base64 for three bytes.
+        shortest, longest = (None if size is None else -(-size // 3) * 4 for size in (shortest, longest))
+    limits = {
+        "minLength": shortest,
+        "maxLength": longest,
+        "minimum": bounds.minimum,
+        "maximum": bounds.maximum,
+        "pattern": f"^(?:{bounds.pattern})$" if bounds.pattern else None,
+        "enum": list(bounds.one_of) or None,
+    }
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+def _counts(bounds: FieldBounds, of_what: str) -> dict[str, Any]:
+    counts = {f"min{of_what}": bounds.min_items, f"max{of_what}": bounds.max_items}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _scalar(held: FieldDescriptor) -> Mapping[str, Any]:

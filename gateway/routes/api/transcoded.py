@@ -11,8 +11,9 @@ from google.protobuf.message import Message
 from gateway.routes.api.exchange import ApiExchange
 from gateway.transcode.fields import ContractError
 from gateway.transcode.route import RpcRoute
+from gateway.transcode.violations import in_json
 from gateway.wire.answer import Answer
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 
 CallRpc = Callable[[Any], Awaitable[Message]]
 """Calls an RPC, or what composes its answer."""
@@ -56,7 +57,10 @@ class TranscodedRoute:
         query: bytes = request.query_string
         body = await self._read_body(exchange) if self.rpc.binder.reads_body else b""
         message = self.rpc.request(exchange.variables, query, exchange.header, body)
-        response = await self._call(message)
+        try:
+            response = await self._call(message)
+        except DomainError as error:
+            raise in_json(self.rpc.binding.rpc.input_type, error) from error
         return self.rpc.answer(request.raw_target, query, message, response)
 
     async def _read_body(self, exchange: ApiExchange) -> bytes:

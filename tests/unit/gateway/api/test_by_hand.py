@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.routes.api.transcoded import TranscodedRoute
+from roadstead.options.v1.bounds_pb2 import bounds
 from tests.unit.gateway.api.conftest import Api
 
 BASIC = ("alice", "open sesame")
@@ -104,9 +106,75 @@ async def test_the_description_holds_every_route_with_its_parameters_and_schemas
     assert "X-Total-Count" in success["headers"]
     made = operations["POST", "/api/v2.0/projects"]
     body = made["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert body["storage_limit"] == {"type": "integer", "format": "int64"}
+    assert body["storage_limit"] == {"type": "integer", "format": "int64", "minimum": -1}
     assert "Location" in made["responses"]["201"]["headers"]
     assert "content" not in made["responses"]["201"]
+
+
+async def test_the_description_shows_the_bounds_that_the_services_enforce(api: Api) -> None:
+    description = (await api.http.get("/openapi.json")).json()
+    paths, schemas = description["paths"], description["components"]["schemas"]
+
+    def body(path: str, method: str = "post") -> Any:
+        return paths[f"/api/v2.0{path}"][method]["requestBody"]["content"]["application/json"]["schema"]
+
+    def parameter(path: str, name: str, method: str = "get") -> Any:
+        [found] = (each for each in paths[f"/api/v2.0{path}"][method]["parameters"] if each["name"] == name)
+        return found["schema"]
+
+    robot = body("/robots")["properties"]
+    assert robot["duration"] == {"type": "integer", "format": "int64", "minimum": -1, "maximum": 36500}
+    assert robot["level"] == {"type": "string", "enum": ["", "project", "system"]}
+    assert robot["description"] == {"type": "string", "maxLength": 1024, "pattern": "^(?:[^\\x00]*)$"}
+    assert robot["permissions"] == {
+        "type": "array",
+        "maxItems": 100,
+        "items": {"$ref": "#/components/schemas/auth.v1.RobotPermission"},
+    }
+    assert schemas["auth.v1.RobotAccess"]["properties"]["effect"] == {"type": "string", "enum": ["", "allow"]}
+    assert body("/projects")["properties"]["metadata"] == {
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 1024},
+    }
+    quota = body("/quotas/{id}", "put")
+    assert quota["required"] == ["hard"]
+    assert schemas["meta.v1.QuotaResources"]["required"] == ["storage"]
+    assert parameter("/quotas/{id}", "id") == {"type": "integer", "format": "int64", "minimum": 1}
+    assert parameter("/projects/{project_name_or_id}/members", "project_name_or_id") == {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+    }
+    assert parameter("/users", "q") == {"type": "string", "maxLength": 4096}
+    # What the gateway itself demands of a page is narrower than what a service takes.
+    assert parameter("/users", "page_size")["minimum"] == 1
+
+
+# How OpenAPI calls what the option says.
+SAID = {"max_length": "maxLength", "min_length": "minLength", "minimum": "minimum", "maximum": "maximum"}
+
+
+async def test_every_bound_of_a_request_that_rest_takes_is_in_the_description(api: Api) -> None:
+    description = (await api.http.get("/openapi.json")).json()
+    (surface,) = (each.handler for each in api.app._surfaces if each.prefix == "/api/v2.0")
+    compared = 0
+    for route in surface.routes:  # type: ignore[attr-defined]
+        if not isinstance(route, TranscodedRoute):
+            continue
+        operation = description["paths"][route.path][route.method.lower()]
+        shown = {each["name"]: each["schema"] for each in operation["parameters"]}
+        fields = {each.name: each.field for each in route.rpc.binder.parameters}
+        if route.rpc.binder.has_whole_body:
+            fields |= route.rpc.binder.body_fields or {}
+            shown |= operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        for name, field in fields.items():
+            declared = {each.name: limit for each, limit in field.GetOptions().Extensions[bounds].ListFields()}
+            for said, written in SAID.items():
+                if said in declared and name not in {"page", "page_size"}:
+                    assert shown[name][written] == declared[said], (route.path, name)
+                    compared += 1
+    assert compared > 100
 
 
 async def test_every_reference_in_the_description_leads_somewhere(api: Api) -> None:

@@ -1,0 +1,51 @@
+"""What a service says is wrong with a request, by the names that the JSON of the request has."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gateway.transcode.fields import json_name, listed_field
+from svckit.errors import FieldViolation, error_for
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+    from svckit.errors import DomainError
+
+# "permissions[0].access[1].resource": names, each with an index or a key.
+_STEP = re.compile(r"(\w+)((?:\[[^\]]*\])?)(\.|$)")
+
+
+def in_json(request: Descriptor, error: DomainError) -> DomainError:
+    """The error with the violations of contract fields renamed; the error itself where there are none.
+
+    Args:
+        request: the type of the request that it is about.
+        error: what a service answered.
+    """
+    if not error.violations:
+        return error
+    return error_for(
+        error.entry,
+        error.message,
+        metadata=error.metadata,
+        retry_after_seconds=error.retry_after_seconds,
+        violations=[FieldViolation(json_path(request, each.field), each.description) for each in error.violations],
+    )
+
+
+def json_path(descriptor: Descriptor, path: str) -> str:
+    """A path of the contract's names, by JSON names; what is no such path is left as it stands."""
+    here: Descriptor | None = descriptor
+    # The list that JSON writes in the place of the message that holds it.
+    listed: FieldDescriptor | None = None
+    written, end = "", 0
+    for step in _STEP.finditer(path):
+        field = None if here is None or step.start() != end else here.fields_by_name.get(step[1])
+        if field is None:
+            break
+        written = written.removesuffix(".") if field == listed else written + json_name(field)
+        written, end = written + step[2] + step[3], step.end()
+        here, listed = field.message_type, listed_field(field)
+    return written + path[end:]
