@@ -111,12 +111,7 @@ def _to_grant(permissions: Iterable[robot_pb2.RobotPermission]) -> ProjectGrant:
             message="a robot's permissions must name its project and no other",
             violations=[FieldViolation("permissions", "do not name exactly one project")],
         )
-    accesses = [access for group in groups for access in group.access]
-    if any(access.effect not in ("", "allow") for access in accesses):
-        raise Invalid(
-            message="a robot's permissions can only allow",
-            violations=[FieldViolation("permissions", "have an effect other than allow")],
-        )
+    accesses = (access for group in groups for access in group.access)
     return ProjectGrant(projects.pop(), frozenset(Permission(access.resource, access.action) for access in accesses))
 
 

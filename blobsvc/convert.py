@@ -31,7 +31,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
 from roadstead.blob.v1.upload_pb2 import Upload
 from roadstead.blob.v1.upload_service_pb2 import FinishUploadResponse, StartUploadResponse
 from svckit.convert import from_time, to_digest, to_time
-from svckit.errors import FieldViolation, Invalid
+from svckit.errors import Invalid
 from svckit.listing import Page
 from svckit.oci.digest import ALGORITHMS, SHA256
 
@@ -60,9 +60,9 @@ def to_blob_key(request: DeleteBlobRequest) -> BlobKey:
     """Reads what a delete names.
 
     Raises:
-        DomainError: DIGEST_INVALID; BAD_REQUEST, the generation is none.
+        DomainError: DIGEST_INVALID.
     """
-    return BlobKey(to_digest(request.digest), _to_generation(request.generation))
+    return BlobKey(to_digest(request.digest), Generation(request.generation))
 
 
 def from_blob(stored: StoredBlob) -> Blob:
@@ -168,11 +168,3 @@ def _from_write_placement(placement: WritePlacement) -> placement_pb2.WritePlace
 
 def _from_headers(headers: Iterable[HttpHeader]) -> list[placement_pb2.PlacementHeader]:
     return [placement_pb2.PlacementHeader(name=header.name, value=header.value) for header in headers]
-
-
-def _to_generation(number: int) -> Generation:
-    try:
-        return Generation(number)
-    except ValueError:
-        problem = "is no generation"
-        raise Invalid(message=f"generation {problem}", violations=[FieldViolation("generation", problem)]) from None

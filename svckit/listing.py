@@ -180,7 +180,7 @@ class Listing(Generic[T]):
 
 def _offset(page: int, size: int) -> int:
     offset = max(page - 1, 0) * size
-    if page < 0 or offset > _MAXIMUM_OFFSET:
-        description = "counts from 1" if page < 0 else "lies too far on: use page_token"
+    if offset > _MAXIMUM_OFFSET:
+        description = "lies too far on: use page_token"
         raise Invalid(message=f"page: {description}", violations=[FieldViolation("page", description)])
     return offset

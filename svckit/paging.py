@@ -26,16 +26,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def clamp_page_size(requested: int, default: int, maximum: int) -> int:
-    """The number of rows on a page: the requested number, or the default for 0, but at most the maximum.
-
-    Raises:
-        Invalid: BAD_REQUEST if the number is negative.
-    """
-    if requested < 0:
-        raise Invalid(
-            message="page_size must not be negative",
-            violations=[FieldViolation(field="page_size", description="must be 0 (the default) or more")],
-        )
+    """The number of rows on a page: the requested number, or the default for 0, but at most the maximum."""
     return min(requested or default, maximum)
 
 

@@ -26,8 +26,6 @@ FOR_EVER = -1
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _MAXIMUM_NAME_CHARACTERS = 255
-_MAXIMUM_DESCRIPTION_CHARACTERS = 1024
-_MAXIMUM_DAYS = 36500
 
 _LEVEL = "level"
 _PROJECT_ID = "project_id"
@@ -93,7 +91,6 @@ class NewRobot:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
             refuse("name", "must have lower-case letters and digits, with single '.', '_' or '-' between them")
-        _check_description(self.description)
         _check_duration(self.duration_days)
 
 
@@ -121,8 +118,6 @@ class RobotChange:
     etag: str = ""
 
     def __post_init__(self) -> None:
-        if self.description is not None:
-            _check_description(self.description)
         if self.duration_days is not None:
             _check_duration(self.duration_days)
 
@@ -217,11 +212,6 @@ def refuse(name: str, description: str) -> NoReturn:
     raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
 
 
-def _check_description(description: str) -> None:
-    if len(description) > _MAXIMUM_DESCRIPTION_CHARACTERS or "\0" in description:
-        refuse("description", f"must have at most {_MAXIMUM_DESCRIPTION_CHARACTERS} characters")
-
-
 def _check_duration(days: int) -> None:
-    if days != FOR_EVER and not 1 <= days <= _MAXIMUM_DAYS:
-        refuse("duration", f"must be -1 for ever, or 1 to {_MAXIMUM_DAYS} days")
+    if days == 0:
+        refuse("duration_days", "must be -1 for ever, or at least 1")

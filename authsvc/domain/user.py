@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from authsvc.domain.ports import Unit
 
 MAXIMUM_NAME_CHARACTERS = 255
-MAXIMUM_COMMENT_CHARACTERS = 1024
 
 # Harbor's list and the colon. HTTP Basic ends the name at the first colon, so a user with a colon could never log in.
 _NOT_IN_NAMES = frozenset(',"~#%$:')
@@ -57,7 +56,7 @@ class NewUser:
     def __post_init__(self) -> None:
         check_username(self.username)
         check_new_password(self.password, "password")
-        check_profile(self.email, self.realname, self.comment)
+        check_email(self.email)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class ProfileChange:
     etag: str = ""
 
     def __post_init__(self) -> None:
-        check_profile(self.email or "", self.realname or "", self.comment or "")
+        check_email(self.email or "")
 
 
 def check_username(username: str) -> None:
@@ -99,18 +98,14 @@ def check_username(username: str) -> None:
         refuse("username", f"must not contain {forbidden} or control characters, or begin or end with a space")
 
 
-def check_profile(email: str, realname: str, comment: str) -> None:
-    """Checks the fields of a profile by their rules. Each may be empty.
+def check_email(email: str) -> None:
+    """Checks a mail address by its rule. It may be empty.
 
     Raises:
         DomainError: BAD_REQUEST.
     """
-    if email and (len(email) > MAXIMUM_NAME_CHARACTERS or not _EMAIL.fullmatch(email) or not email.isprintable()):
+    if email and (not _EMAIL.fullmatch(email) or not email.isprintable()):
         refuse("email", "is not a mail address")
-    if len(realname) > MAXIMUM_NAME_CHARACTERS or "\0" in realname:
-        refuse("realname", f"must have at most {MAXIMUM_NAME_CHARACTERS} characters")
-    if len(comment) > MAXIMUM_COMMENT_CHARACTERS or "\0" in comment:
-        refuse("comment", f"must have at most {MAXIMUM_COMMENT_CHARACTERS} characters")
 
 
 async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:

@@ -12,13 +12,11 @@ from roadstead.auth.v1 import access_service_pb2 as pb
 from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import AccessibleProjects, ResolvedProject
-from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from authsvc.domain.bundle import Ports
-    from roadstead.access.v1.project_ref_pb2 import ProjectRef
     from svckit.access.call import Call
     from svckit.access.decision import ProjectDecision, ProjectKey
 
@@ -76,14 +74,14 @@ class AccessServicer(AccessServiceServicer):
 
     async def CheckAccess(self, request: pb.CheckAccessRequest, context: Context) -> pb.CheckAccessResponse:
         principal = current_call().principal
-        project_id, project_name = _project(request.project)
+        project = request.project
         if principal.registry is not None:
             return pb.CheckAccessResponse()
         decision = await domain.check_project_access(
             self._ports,
             identity_of(principal),
-            project_id,
-            project_name,
+            project.id if project.HasField("id") else None,
+            project.name if project.HasField("name") else None,
             Permission(request.resource, request.action),
         )
         return pb.CheckAccessResponse(
@@ -116,15 +114,3 @@ class AccessServicer(AccessServiceServicer):
                 self._ports, identity_of(principal), Permission(request.resource, request.action)
             )
         return pb.ListAccessibleProjectsResponse(all=projects.all, project_ids=sorted(projects.project_ids))
-
-
-def _project(reference: ProjectRef) -> tuple[int | None, str | None]:
-    match reference.WhichOneof("ref"):
-        case "id":
-            return reference.id, None
-        case "name":
-            return None, reference.name
-    raise Invalid(
-        message="a project must be given by its id or its name",
-        violations=[FieldViolation("project", "must have an id or a name")],
-    )

@@ -7,13 +7,10 @@ from datetime import UTC, datetime, timedelta
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import WritePlacement, write_placements_for
 from blobsvc.domain.ports import BlobAdmin, UploadWriter
-from svckit.errors import Invalid, NotFound
+from svckit.errors import NotFound
 from svckit.oci.digest import Digest
 from svckit.tokens import Receipt, UploadTicket
 from svckit.tokens.signer import TokenSigner
-
-MAXIMUM_CHUNK_BYTES = 4 * 1024 * 1024
-"""The most that one message of WriteUpload may carry, so that a stream costs a bounded amount of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +125,10 @@ async def write_upload(
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another one is writing;
-            BAD_REQUEST, a chunk is too large; UNAVAILABLE, the store is full.
+            UNAVAILABLE, the store is full.
     """
     async with ports.uploads.open(_upload_of(ticket, repository), offset) as appender:
         async for data in chunks:
-            if len(data) > MAXIMUM_CHUNK_BYTES:
-                raise Invalid("BAD_REQUEST", f"a message carries {MAXIMUM_CHUNK_BYTES} bytes at most")
             await appender.append(data)
         return await appender.commit()
 

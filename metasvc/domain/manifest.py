@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from svckit.oci.reference import Reference as OciReference
     from svckit.oci.reference import Tag as TagName
 
-MAX_TAGS = 100
 ANY = "*"
 
 # Hashing and reading a larger one would hold up every other request for more than a millisecond.
@@ -207,8 +206,6 @@ def _tag_names(push: ManifestPush) -> list[str]:
         if push.tags:
             raise Invalid(violations=[FieldViolation("tags", "only with a digest as the reference")])
         return [push.reference.tag.name]
-    if len(push.tags) > MAX_TAGS:
-        raise Invalid(violations=[FieldViolation("tags", f"{len(push.tags)} are more than {MAX_TAGS}")])
     return list(dict.fromkeys(tag.name for tag in push.tags))
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_USAGES = 1000
 
 # Longer than a deletion takes that nothing interrupts: until then it is left to the caller, whose name the log gets.
 _INTERRUPTED_AFTER = timedelta(seconds=20)
@@ -167,13 +166,7 @@ async def is_deletable(ports: Ports, project_id: int) -> bool:
 
 
 async def list_usages(ports: Ports, project_ids: Sequence[int]) -> list[ProjectUsage]:
-    """Counts what projects store; those that were never used are left out.
-
-    Raises:
-        DomainError: BAD_REQUEST; more than a thousand at once.
-    """
-    if len(project_ids) > MAX_USAGES:
-        raise DomainError("BAD_REQUEST", f"{len(project_ids)} projects are more than {MAX_USAGES} at once")
+    """Counts what projects store; those that were never used are left out."""
     if not project_ids:
         return []
     async with ports.store.read() as unit:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import NO_LIMIT, ChangeKind
+from metasvc.domain.model import ChangeKind
 from metasvc.domain.project import in_project, make_row
 from svckit.change import Change
-from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
+from svckit.errors import NotFound
 from svckit.etag import check_etag
 from svckit.listing import Listing, SortKey
 from svckit.query import Order
@@ -36,9 +35,6 @@ QUOTAS: Listing[Project] = Listing(
 )
 """No index serves these: usages change with every push, and projects are few beside what they hold."""
 
-_PROJECT = "project"
-_ID = re.compile(r"[0-9]{1,18}")
-
 
 async def get_quota(ports: Ports, *, project_id: int) -> Project:
     """Reads a project's quota; that of a project that was never used as well, whose row is made.
@@ -51,7 +47,7 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
     return found if found is not None else await make_row(ports, project_id)
 
 
-async def list_quotas(ports: Ports, *, reference: str, reference_id: str, request: ListRequest) -> Page[Project]:
+async def list_quotas(ports: Ports, *, project_id: int | None, request: ListRequest) -> Page[Project]:
     """Lists quotas, those of the youngest rows first unless said.
 
     A project that was never used, and whose quota nobody has read or set, has no row and is left out: it uses nothing,
@@ -59,18 +55,12 @@ async def list_quotas(ports: Ports, *, reference: str, reference_id: str, reques
 
     Args:
         ports: the store.
-        reference: Harbor's kind of reference: "project", or empty.
-        reference_id: a project's id, as text; empty for all.
+        project_id: of this project only; None for all.
         request: which page.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
-    if reference not in ("", _PROJECT):
-        raise _wrong("reference", "quotas are of projects: 'project', or nothing")
-    if reference_id and _ID.fullmatch(reference_id) is None:
-        raise _wrong("reference_id", "is a project's id")
-    project_id = int(reference_id) if reference_id else None
     async with ports.store.lists() as lists:
         return await QUOTAS.page(
             request,
@@ -80,23 +70,19 @@ async def list_quotas(ports: Ports, *, reference: str, reference_id: str, reques
         )
 
 
-async def set_quota(
-    ports: Ports, *, project_id: int, limit_bytes: int | None, etag: str, origin: ChangeOrigin
-) -> Project:
+async def set_quota(ports: Ports, *, project_id: int, limit_bytes: int, etag: str, origin: ChangeOrigin) -> Project:
     """Changes a project's limit. It may lie below the usage: then nothing more can be pushed.
 
     Args:
         ports: the store; authsvc knows projects without a row.
         project_id: the project.
-        limit_bytes: `NO_LIMIT`, or 0 and more; None, where the request forgot it, is refused.
+        limit_bytes: -1 for no limit, or 0 and more.
         etag: of the quota that was read, as `check_etag` takes it.
         origin: who changes it.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN, BAD_REQUEST, or PRECONDITION where another change came first.
+        DomainError: PROJECT_UNKNOWN, or PRECONDITION where another change came first.
     """
-    if limit_bytes is None or limit_bytes < NO_LIMIT:
-        raise _wrong("hard.storage", "is a number of bytes, or -1 for no limit")
 
     async def work(unit: UnitOfWork, now: datetime) -> Project:
         held = await _existing(unit, project_id)
@@ -129,7 +115,3 @@ async def _existing(unit: UnitOfWork, project_id: int) -> Project:
     if row is None:
         raise NotFound("PROJECT_UNKNOWN")
     return row
-
-
-def _wrong(field: str, description: str) -> DomainError:
-    return Invalid(message=f"{field}: {description}", violations=[FieldViolation(field, description)])

@@ -11,7 +11,7 @@ from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason
 from svckit.change import Change
-from svckit.errors import FieldViolation, Invalid, NotFound
+from svckit.errors import NotFound
 from svckit.etag import check_etag
 from svckit.listing import Listing, Page, SortKey
 from svckit.query import Key, Order
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 CATALOG_PAGE_SIZE = 100
 MAX_CATALOG_PAGE_SIZE = 1000
-MAX_DESCRIPTION_BYTES = 64 * 1024
 
 _SORT_KEYS: Mapping[str, SortKey[Repository]] = MappingProxyType(
     {
@@ -123,11 +122,8 @@ async def update_repository(
         origin: who changes it.
 
     Raises:
-        DomainError: NOT_FOUND, PRECONDITION where another change came first, or BAD_REQUEST for a description that is
-            too long or cannot be stored.
+        DomainError: NOT_FOUND, or PRECONDITION where another change came first.
     """
-    if description is not None:
-        _check_description(description)
 
     async def attempt() -> None:
         async with ports.store.write() as unit:
@@ -158,16 +154,6 @@ async def update_repository(
 
     await ports.store.repeat(attempt)
     return await get_repository(ports, project_id=project_id, name=name)
-
-
-def _check_description(description: str) -> None:
-    if len(description.encode()) > MAX_DESCRIPTION_BYTES:
-        problem = f"has more than {MAX_DESCRIPTION_BYTES} bytes"
-    elif "\0" in description:
-        problem = "holds a character that is not allowed"
-    else:
-        return
-    raise Invalid(message=f"the description {problem}", violations=[FieldViolation("description", problem)])
 
 
 async def delete_repository(ports: Ports, *, project_id: int, name: str, origin: ChangeOrigin) -> None:

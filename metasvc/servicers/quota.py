@@ -36,8 +36,7 @@ class QuotaServicer(QuotaServiceServicer):
     async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
         page = await list_quotas(
             self._ports,
-            reference=request.reference,
-            reference_id=request.reference_id,
+            project_id=int(request.reference_id) if request.reference_id else None,
             request=to_list_request(request),
         )
         return pb.ListQuotasResponse(
@@ -48,7 +47,7 @@ class QuotaServicer(QuotaServiceServicer):
         quota = await set_quota(
             self._ports,
             project_id=request.id,
-            limit_bytes=request.hard.storage_bytes if request.hard.HasField("storage_bytes") else None,
+            limit_bytes=request.hard.storage_bytes,
             etag=request.etag,
             origin=current_call().origin,
         )

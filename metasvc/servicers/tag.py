@@ -11,7 +11,6 @@ from roadstead.meta.v1 import tag_service_pb2 as pb
 from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceServicer
 from svckit.access.call import current_call
 from svckit.convert import authorized_project, to_list_request, to_reference, to_repository_name, to_tag
-from svckit.errors import FieldViolation, Invalid
 from svckit.rpc.idempotency import idempotency_key
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ class TagServicer(TagServiceServicer):
 
     async def ListTagNames(self, request: pb.ListTagNamesRequest, context: Context) -> pb.ListTagNamesResponse:
         limit = request.limit if request.HasField("limit") else None
-        if limit is not None and limit < 0:
-            raise Invalid(violations=[FieldViolation("limit", "must not be negative")])
         names, has_more = await list_names(
             self._ports,
             project_id=authorized_project(current_call()).id,

@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from svckit.access.call import current_call
-from svckit.errors import FieldViolation, Invalid
 from svckit.idempotency import IDEMPOTENCY_KEY, IdempotencyKey
 
 if TYPE_CHECKING:
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
-
-MAXIMUM_CHARACTERS = 128
 
 
 def idempotency_key(request: Message) -> IdempotencyKey | None:
@@ -25,18 +22,10 @@ def idempotency_key(request: Message) -> IdempotencyKey | None:
     fast hash: with a stolen table, passwords could be guessed much faster than with the slow hash that is stored for
     them. (Even with a secret key for the hash: it would be stored in the same database.) The domain compares secrets by
     the slow hash.
-
-    Raises:
-        DomainError: BAD_REQUEST; the key is too long, or not printable.
     """
     key: str = getattr(request, IDEMPOTENCY_KEY)
     if not key:
         return None
-    if len(key) > MAXIMUM_CHARACTERS or not key.isprintable():
-        description = f"has {MAXIMUM_CHARACTERS} printable characters at most"
-        raise Invalid(
-            message=f"{IDEMPOTENCY_KEY} {description}", violations=[FieldViolation(IDEMPOTENCY_KEY, description)]
-        )
     call = current_call()
     bare = type(request)()
     bare.CopyFrom(request)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import grpc.aio
 import pytest
 
-from blobsvc.domain.upload import MAXIMUM_CHUNK_BYTES
 from roadstead.blob.v1.blob_service_pb2 import DeleteBlobRequest, ListBlobsRequest, ReadBlobRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
@@ -96,10 +95,11 @@ async def test_a_message_may_carry_four_mebibytes_and_no_more(
     service: Service, uploads: UploadServiceAsyncStub
 ) -> None:
     ticket = await start(service, uploads)
-    response = await uploads.WriteUpload(iter([header(ticket), data(bytes(MAXIMUM_CHUNK_BYTES))]))
-    assert response.committed_size_bytes == MAXIMUM_CHUNK_BYTES
+    four = 4 * 1024 * 1024
+    response = await uploads.WriteUpload(iter([header(ticket), data(bytes(four))]))
+    assert response.committed_size_bytes == four
     with refused("BAD_REQUEST"):
-        await uploads.WriteUpload(iter([header(ticket), data(bytes(MAXIMUM_CHUNK_BYTES + 1))]))
+        await uploads.WriteUpload(iter([header(ticket), data(bytes(four + 1))]))
 
 
 async def test_an_offset_of_zero_is_an_offset(service: Service, uploads: UploadServiceAsyncStub) -> None:

@@ -127,9 +127,3 @@ def test_what_a_token_cannot_hold_is_an_error_of_ours(value: Any) -> None:
 @pytest.mark.parametrize(("requested", "size"), [(0, 10), (1, 1), (10, 10), (100, 100), (101, 100), (2**31 - 1, 100)])
 def test_a_page_is_as_large_as_asked_up_to_the_cap(requested: int, size: int) -> None:
     assert clamp_page_size(requested, default=10, maximum=100) == size
-
-
-def test_a_negative_page_is_refused() -> None:
-    with pytest.raises(Invalid) as caught:
-        clamp_page_size(-1, default=10, maximum=100)
-    assert caught.value.violations[0].field == "page_size"
