@@ -131,11 +131,12 @@ def _field_checks(field: FieldDescriptor, known: dict[str, RequestCheck]) -> Ite
             yield _presence_check(field.name, bounds.reason)
         for floor, check_value in _value_checks(field, bounds):
             yield _single_check(field, floor, check_value, bounds.reason)
-    nested = None if is_map(field) else field.message_type
+    nested = map_entry(field)[1].message_type if is_map(field) else field.message_type
     if nested is not None and nested.full_name.startswith(_OWN_PACKAGES):
         inner = _compile(nested, known)
         if not inner.is_empty:
-            yield _each_message_check(field.name, inner) if field.is_repeated else _message_check(field.name, inner)
+            make = _each_value_check if is_map(field) else _each_item_check if field.is_repeated else _message_check
+            yield make(field.name, inner)
 
 
 def _value_checks(field: FieldDescriptor, bounds: FieldBounds) -> Iterator[tuple[int, CheckValue]]:
@@ -271,14 +272,14 @@ def _items_check(name: str, floor: int, check_value: CheckValue, reason: str) ->
 
 
 def _entries_check(name: str, floor: int, check_value: CheckValue, reason: str, *, of_keys: bool) -> Check:
-    """Of a map's keys, or of its values. What is told names the key by its first characters only: it may be long."""
+    """Of a map's keys, or of its values."""
 
     def check(message: Any, size: int, found: list[_Finding]) -> None:
         if size <= floor:
             return
         for key, value in getattr(message, name).items():
             if (text := check_value(key if of_keys else value)) is not None:
-                found.append(_Finding(f"{name}[{str(key)[:_SHOWN_CHARACTERS]!r}]", text, reason))
+                found.append(_Finding(_entry(name, key), text, reason))
                 if len(found) >= MAXIMUM_FINDINGS:
                     return
 
@@ -295,7 +296,7 @@ def _message_check(name: str, inner: RequestCheck) -> Check:
     return check
 
 
-def _each_message_check(name: str, inner: RequestCheck) -> Check:
+def _each_item_check(name: str, inner: RequestCheck) -> Check:
     def check(message: Any, size: int, found: list[_Finding]) -> None:
         for index, each in enumerate(getattr(message, name)):
             before = len(found)
@@ -305,6 +306,23 @@ def _each_message_check(name: str, inner: RequestCheck) -> Check:
                 return
 
     return check
+
+
+def _each_value_check(name: str, inner: RequestCheck) -> Check:
+    def check(message: Any, size: int, found: list[_Finding]) -> None:
+        for key, each in getattr(message, name).items():
+            before = len(found)
+            inner.look(each, size, found)
+            _put_below(found, before, f"{_entry(name, key)}.")
+            if len(found) >= MAXIMUM_FINDINGS:
+                return
+
+    return check
+
+
+def _entry(name: str, key: object) -> str:
+    """The path of an entry. It shows the beginning of its key only, which may be long."""
+    return f"{name}[{str(key)[:_SHOWN_CHARACTERS]!r}]"
 
 
 def _put_below(found: list[_Finding], first: int, path: str) -> None:

@@ -84,6 +84,7 @@ def test_what_is_within_its_bounds_passes(fields: dict[str, Any]) -> None:
         ({"reference": {"name": "12345"}}, {"reference.name": "has 4 characters at most"}),
         ({"others": []}, {"others": "has 1 entry at least"}),
         ({"others": [{"id": 1}, {"id": -1}]}, {"others[1].id": "is 1 or more"}),
+        ({"named": {"a": {"id": 1}, "b": {"id": 0}}}, {"named['b'].id": "is 1 or more"}),
         ({"name": "", "page": -1, "reference": {}}, None),
     ],
 )
@@ -114,6 +115,7 @@ def test_a_bounded_number_of_violations_is_told() -> None:
     assert len(wrong(request(ids=[0] * 1000))) == MAXIMUM_FINDINGS
     assert len(wrong(request(settings={str(1000 + number): "" for number in range(1000)}))) == MAXIMUM_FINDINGS
     assert len(wrong(request(others=[{"id": 0}] * 1000))) == MAXIMUM_FINDINGS
+    assert len(wrong(request(named={str(number): {"id": 0} for number in range(1000)}))) == MAXIMUM_FINDINGS
 
 
 def test_a_long_key_is_shown_by_its_beginning() -> None:
