@@ -161,8 +161,6 @@ async def test_q_asks_for_what_artifacts_have(world: World) -> None:
         ({"q": "push_time=[9999-12-31T23:59:59-12:00~]"}, "BAD_REQUEST"),
         ({"sort": "repository_name"}, "BAD_REQUEST"),
         ({"sort": "push_time,push_time"}, "BAD_REQUEST"),
-        ({"page": -1}, "BAD_REQUEST"),
-        ({"page_size": -5}, "BAD_REQUEST"),
         ({"page": 2**31 - 1}, "BAD_REQUEST"),
         ({"page_token": "AAAA"}, "INVALID_PAGE_TOKEN"),
         ({"page_token": "\ud800"}, "INVALID_PAGE_TOKEN"),

@@ -251,7 +251,7 @@ async def test_tags_are_narrowed_by_name_and_by_nothing_else(world: World) -> No
     await create(world, "base", "v1.0")
     assert await names(world, "base", q="name=~V1") == ["v1.0"]
     assert await names(world, "base", q="name={base x}") == ["base"]
-    for wrong in ({"q": "digest=a"}, {"sort": "digest"}, {"page": -1}):
+    for wrong in ({"q": "digest=a"}, {"sort": "digest"}):
         with pytest.raises(DomainError) as caught:
             await listed(world, "base", **wrong)
         assert caught.value.reason == "BAD_REQUEST"

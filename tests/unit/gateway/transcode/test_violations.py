@@ -4,7 +4,7 @@ import pytest
 
 from gateway.transcode.violations import in_json, json_path
 from roadstead.auth.v1.project_service_pb2 import CreateProjectRequest
-from roadstead.auth.v1.robot_service_pb2 import CreateRobotRequest
+from roadstead.auth.v1.robot_service_pb2 import CreateRobotRequest, UpdateRobotRequest
 from svckit.errors import FieldViolation, Invalid, NotFound
 
 
@@ -50,3 +50,9 @@ def test_all_else_that_an_error_says_stays() -> None:
 def test_an_error_that_names_no_field_is_left_alone() -> None:
     error = NotFound("PROJECT_UNKNOWN")
     assert in_json(CreateProjectRequest.DESCRIPTOR, error) is error
+
+
+def test_a_list_that_json_writes_in_the_place_of_its_message_is_named_as_json_has_it() -> None:
+    path = "permissions.permissions[0].access[1].effect"
+    assert json_path(UpdateRobotRequest.DESCRIPTOR, path) == "permissions[0].access[1].effect"
+    assert json_path(UpdateRobotRequest.DESCRIPTOR, "permissions.permissions") == "permissions"
