@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor import FieldDescriptor
 
 from svckit.bounds.read import FieldBounds, is_required, read_bounds
-from svckit.bounds.words import choice_words, length_words, range_words
+from svckit.bounds.words import REQUIRED, choice_words, length_words, range_words
 from svckit.descriptors import is_map, map_entry
 from svckit.errors import FieldViolation, error_for
 
@@ -189,7 +189,7 @@ def _choice_check(texts: tuple[str, ...]) -> CheckValue:
 def _pattern_check(bounds: FieldBounds) -> CheckValue:
     # ASCII, so that \d and \w mean what they mean in RE2.
     matches = re.compile(bounds.pattern, re.ASCII).fullmatch
-    words = bounds.pattern_text or f"matches {bounds.pattern}"
+    words = bounds.pattern_text or f"must match {bounds.pattern}"
 
     def check(value: str) -> str | None:
         return None if matches(value) else words
@@ -217,13 +217,13 @@ def _single_check(field: FieldDescriptor, floor: int, check_value: CheckValue, r
 def _presence_check(name: str, reason: str) -> Check:
     def check(message: Any, _size: int, found: list[_Finding]) -> None:
         if not message.HasField(name):
-            found.append(_Finding(name, "is required", reason))
+            found.append(_Finding(name, REQUIRED, reason))
 
     return check
 
 
 def _oneof_check(name: str, fields: list[str]) -> Check:
-    words = f"is required: {' or '.join(fields)}"
+    words = f"{REQUIRED}: {' or '.join(fields)}"
 
     def check(message: Any, _size: int, found: list[_Finding]) -> None:
         if message.WhichOneof(name) is None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+REQUIRED = "must be set"
+
 
 def length_words(low: int | None, high: int | None, one: str, many: str) -> str:
-    """Such as "has 1 to 255 characters", of "character" and "characters"."""
+    """Such as "must have 1 to 255 characters", of "character" and "characters"."""
     if high is None:
-        return f"has {low} {one if low == 1 else many} at least"
+        return f"must have at least {low} {one if low == 1 else many}"
     unit = one if high == 1 else many
-    return f"has {low} to {high} {unit}" if low else f"has {high} {unit} at most"
+    return f"must have {low} to {high} {unit}" if low else f"must have at most {high} {unit}"
 
 
 def range_words(low: int | None, high: int | None) -> str:
-    """Such as "is from 1 to 100"."""
+    """Such as "must be from 1 to 100"."""
     if high is None:
-        return f"is {low} or more"
-    return f"is {high} at most" if low is None else f"is from {low} to {high}"
+        return f"must be at least {low}"
+    return f"must be at most {high}" if low is None else f"must be from {low} to {high}"
 
 
 def choice_words(texts: tuple[str, ...]) -> str:
-    """Such as "is one of: project, system"."""
-    return f"is one of: {', '.join(text or 'nothing' for text in texts)}"
+    """Such as "must be one of: project, system"."""
+    allowed = f"must be one of: {', '.join(filter(None, texts))}"
+    return f"{allowed}; or empty" if "" in texts else allowed

@@ -35,7 +35,7 @@ def test_all_else_that_an_error_says_stays() -> None:
         "invalid request",
         metadata={"a": "b"},
         retry_after_seconds=3,
-        violations=[FieldViolation("storage_limit_bytes", "is -1 or more"), FieldViolation("name", "is wrong")],
+        violations=[FieldViolation("storage_limit_bytes", "must be at least -1"), FieldViolation("name", "is wrong")],
     )
     error = in_json(CreateProjectRequest.DESCRIPTOR, told)
     assert (error.reason, error.message, error.metadata, error.retry_after_seconds) == (

@@ -306,8 +306,8 @@ async def test_a_request_beyond_its_bounds_does_not_reach_the_servicer(stub: Any
     told = from_rpc_error(await _caught(stub.Public(_BEYOND)))
     assert told.reason == "BAD_REQUEST"
     assert told.violations == (
-        FieldViolation("names", "has 3 entries at most"),
-        FieldViolation("names[3]", "has 10 characters at most"),
+        FieldViolation("names", "must have at most 3 entries"),
+        FieldViolation("names[3]", "must have at most 10 characters"),
     )
 
 
@@ -332,4 +332,4 @@ async def test_each_message_of_a_stream_is_held_against_its_bounds(stub: Any, se
     good, bad = guarded_pb2.Request(names=["a"]), guarded_pb2.Request(names=["a", "b", "c", "d"])
     told = from_rpc_error(await _caught(stub.Collect(iter([good, bad, good]))))
     assert (told.reason, read) == ("BAD_REQUEST", 1)
-    assert told.violations == (FieldViolation("names", "has 3 entries at most"),)
+    assert told.violations == (FieldViolation("names", "must have at most 3 entries"),)

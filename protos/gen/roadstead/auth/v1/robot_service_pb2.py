@@ -31,7 +31,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/robot_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/auth/v1/robot.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x8c\x03\n\x12\x43reateRobotRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x37\n\x0b\x64\x65scription\x18\x02 \x01(\tB\"\xea\xf3\x18\x1e\x10\x80\x08:\x08[^\\x00]*B\x0fholds no U+0000\x12&\n\x05level\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12\x34\n\rduration_days\x18\x04 \x01(\x03\x42\x13\xea\xf3\x18\x0f(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x94\x9d\x02R\x08\x64uration\x12\x19\n\x08\x64isabled\x18\x05 \x01(\x08R\x07\x64isable\x12?\n\x0bpermissions\x18\x06 \x03(\x0b\x32\".roadstead.auth.v1.RobotPermissionB\x06\xea\xf3\x18\x02 d\x12\x1a\n\x06secret\x18\x07 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x01\x12P\n\x0fidempotency_key\x18\x08 \x01(\tB7\xea\xf3\x18\x33\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B\x1bholds no control characters\"E\n\x13\x43reateRobotResponse\x12.\n\x05robot\x18\x01 \x01(\x0b\x32\x1f.roadstead.auth.v1.CreatedRobot\":\n\x0fGetRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\";\n\x10GetRobotResponse\x12\'\n\x05robot\x18\x01 \x01(\x0b\x32\x18.roadstead.auth.v1.Robot\"\xe6\x01\n\x11ListRobotsRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x12\n\x01q\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListRobotsResponse\x12(\n\x06robots\x18\x01 \x03(\x0b\x32\x18.roadstead.auth.v1.Robot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x9c\x03\n\x12UpdateRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12<\n\x0b\x64\x65scription\x18\x02 \x01(\tB\"\xea\xf3\x18\x1e\x10\x80\x08:\x08[^\\x00]*B\x0fholds no U+0000H\x00\x88\x01\x01\x12@\n\x0bpermissions\x18\x03 \x01(\x0b\x32#.roadstead.auth.v1.RobotPermissionsB\x06\xda\xf3\x18\x02\x10\x01\x12\x39\n\rduration_days\x18\x04 \x01(\x03\x42\x13\xea\xf3\x18\x0f(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x94\x9d\x02H\x01R\x08\x64uration\x88\x01\x01\x12\x1e\n\x08\x64isabled\x18\x05 \x01(\x08H\x02R\x07\x64isable\x88\x01\x01\x12\x15\n\x04name\x18\x06 \x01(\tB\x07\xea\xf3\x18\x03\x10\xd8\x04\x12&\n\x05level\x18\x07 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12\x14\n\x04\x65tag\x18\x08 \x01(\tB\x06\xea\xf3\x18\x02\x10@B\x0e\n\x0c_descriptionB\x10\n\x0e_duration_daysB\x0b\n\t_disabled\">\n\x13UpdateRobotResponse\x12\'\n\x05robot\x18\x01 \x01(\x0b\x32\x18.roadstead.auth.v1.Robot\"`\n\x19RefreshRobotSecretRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12\x1a\n\x06secret\x18\x02 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x01\"L\n\x1aRefreshRobotSecretResponse\x12.\n\x06secret\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.RobotSecret\"=\n\x12\x44\x65leteRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\"\x15\n\x13\x44\x65leteRobotResponse2\xf4\t\n\x0cRobotService\x12\xf4\x01\n\x0b\x43reateRobot\x12%.roadstead.auth.v1.CreateRobotRequest\x1a&.roadstead.auth.v1.CreateRobotResponse\"\x95\x01\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06\x63reate\xd2\xf3\x18Q\x10\xc9\x01\x1a\x1b/api/v2.0/robots/{robot.id}*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\x0b\x43reateRobot\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x1c\"\x10/api/v2.0/robots:\x01*b\x05robot\x12\xa7\x01\n\x08GetRobot\x12\".roadstead.auth.v1.GetRobotRequest\x1a#.roadstead.auth.v1.GetRobotResponse\"R\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04read\xd2\xf3\x18\x0e\x32\x0cGetRobotByID\x82\xd3\xe4\x93\x02$\x12\x1b/api/v2.0/robots/{robot_id}b\x05robot\x12\xde\x01\n\nListRobots\x12$.roadstead.auth.v1.ListRobotsRequest\x1a%.roadstead.auth.v1.ListRobotsResponse\"\x82\x01\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04list\xd2\xf3\x18\x14\n\x07project2\tListRobot\x82\xd3\xe4\x93\x02N\x12\x10/api/v2.0/robotsZ2\x12(/api/v2.0/projects/{project.name}/robotsb\x06robotsb\x06robots\x12\xe6\x01\n\x0bUpdateRobot\x12%.roadstead.auth.v1.UpdateRobotRequest\x1a&.roadstead.auth.v1.UpdateRobotResponse\"\x87\x01\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xd2\xf3\x18\x45 \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bUpdateRobotB\x0b\x64\x65scriptionB\x0bpermissionsB\x08\x64isabled\x82\xd3\xe4\x93\x02 \x1a\x1b/api/v2.0/robots/{robot_id}:\x01*\x12\xc9\x01\n\x12RefreshRobotSecret\x12,.roadstead.auth.v1.RefreshRobotSecretRequest\x1a-.roadstead.auth.v1.RefreshRobotSecretResponse\"V\x90\x02\x00\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xd2\xf3\x18\x0c\x32\nRefreshSec\x82\xd3\xe4\x93\x02(2\x1b/api/v2.0/robots/{robot_id}:\x01*b\x06secret\x12\xac\x01\n\x0b\x44\x65leteRobot\x12%.roadstead.auth.v1.DeleteRobotRequest\x1a&.roadstead.auth.v1.DeleteRobotResponse\"N\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06\x64\x65lete\xd2\xf3\x18\x0f \x01\x32\x0b\x44\x65leteRobot\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v2.0/robots/{robot_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/robot_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/auth/v1/robot.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x9c\x03\n\x12\x43reateRobotRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12?\n\x0b\x64\x65scription\x18\x02 \x01(\tB*\xea\xf3\x18&\x10\x80\x08:\x08[^\\x00]*B\x17must not contain U+0000\x12&\n\x05level\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12\x34\n\rduration_days\x18\x04 \x01(\x03\x42\x13\xea\xf3\x18\x0f(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x94\x9d\x02R\x08\x64uration\x12\x19\n\x08\x64isabled\x18\x05 \x01(\x08R\x07\x64isable\x12?\n\x0bpermissions\x18\x06 \x03(\x0b\x32\".roadstead.auth.v1.RobotPermissionB\x06\xea\xf3\x18\x02 d\x12\x1a\n\x06secret\x18\x07 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x01\x12X\n\x0fidempotency_key\x18\x08 \x01(\tB?\xea\xf3\x18;\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B#must not contain control characters\"E\n\x13\x43reateRobotResponse\x12.\n\x05robot\x18\x01 \x01(\x0b\x32\x1f.roadstead.auth.v1.CreatedRobot\":\n\x0fGetRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\";\n\x10GetRobotResponse\x12\'\n\x05robot\x18\x01 \x01(\x0b\x32\x18.roadstead.auth.v1.Robot\"\xe6\x01\n\x11ListRobotsRequest\x12\x30\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRef\x12\x12\n\x01q\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListRobotsResponse\x12(\n\x06robots\x18\x01 \x03(\x0b\x32\x18.roadstead.auth.v1.Robot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xa4\x03\n\x12UpdateRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12\x44\n\x0b\x64\x65scription\x18\x02 \x01(\tB*\xea\xf3\x18&\x10\x80\x08:\x08[^\\x00]*B\x17must not contain U+0000H\x00\x88\x01\x01\x12@\n\x0bpermissions\x18\x03 \x01(\x0b\x32#.roadstead.auth.v1.RobotPermissionsB\x06\xda\xf3\x18\x02\x10\x01\x12\x39\n\rduration_days\x18\x04 \x01(\x03\x42\x13\xea\xf3\x18\x0f(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x94\x9d\x02H\x01R\x08\x64uration\x88\x01\x01\x12\x1e\n\x08\x64isabled\x18\x05 \x01(\x08H\x02R\x07\x64isable\x88\x01\x01\x12\x15\n\x04name\x18\x06 \x01(\tB\x07\xea\xf3\x18\x03\x10\xd8\x04\x12&\n\x05level\x18\x07 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12\x14\n\x04\x65tag\x18\x08 \x01(\tB\x06\xea\xf3\x18\x02\x10@B\x0e\n\x0c_descriptionB\x10\n\x0e_duration_daysB\x0b\n\t_disabled\">\n\x13UpdateRobotResponse\x12\'\n\x05robot\x18\x01 \x01(\x0b\x32\x18.roadstead.auth.v1.Robot\"`\n\x19RefreshRobotSecretRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12\x1a\n\x06secret\x18\x02 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x01\"L\n\x1aRefreshRobotSecretResponse\x12.\n\x06secret\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.RobotSecret\"=\n\x12\x44\x65leteRobotRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\"\x15\n\x13\x44\x65leteRobotResponse2\xf4\t\n\x0cRobotService\x12\xf4\x01\n\x0b\x43reateRobot\x12%.roadstead.auth.v1.CreateRobotRequest\x1a&.roadstead.auth.v1.CreateRobotResponse\"\x95\x01\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06\x63reate\xd2\xf3\x18Q\x10\xc9\x01\x1a\x1b/api/v2.0/robots/{robot.id}*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\x0b\x43reateRobot\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x1c\"\x10/api/v2.0/robots:\x01*b\x05robot\x12\xa7\x01\n\x08GetRobot\x12\".roadstead.auth.v1.GetRobotRequest\x1a#.roadstead.auth.v1.GetRobotResponse\"R\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04read\xd2\xf3\x18\x0e\x32\x0cGetRobotByID\x82\xd3\xe4\x93\x02$\x12\x1b/api/v2.0/robots/{robot_id}b\x05robot\x12\xde\x01\n\nListRobots\x12$.roadstead.auth.v1.ListRobotsRequest\x1a%.roadstead.auth.v1.ListRobotsResponse\"\x82\x01\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04list\xd2\xf3\x18\x14\n\x07project2\tListRobot\x82\xd3\xe4\x93\x02N\x12\x10/api/v2.0/robotsZ2\x12(/api/v2.0/projects/{project.name}/robotsb\x06robotsb\x06robots\x12\xe6\x01\n\x0bUpdateRobot\x12%.roadstead.auth.v1.UpdateRobotRequest\x1a&.roadstead.auth.v1.UpdateRobotResponse\"\x87\x01\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xd2\xf3\x18\x45 \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bUpdateRobotB\x0b\x64\x65scriptionB\x0bpermissionsB\x08\x64isabled\x82\xd3\xe4\x93\x02 \x1a\x1b/api/v2.0/robots/{robot_id}:\x01*\x12\xc9\x01\n\x12RefreshRobotSecret\x12,.roadstead.auth.v1.RefreshRobotSecretRequest\x1a-.roadstead.auth.v1.RefreshRobotSecretResponse\"V\x90\x02\x00\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xd2\xf3\x18\x0c\x32\nRefreshSec\x82\xd3\xe4\x93\x02(2\x1b/api/v2.0/robots/{robot_id}:\x01*b\x06secret\x12\xac\x01\n\x0b\x44\x65leteRobot\x12%.roadstead.auth.v1.DeleteRobotRequest\x1a&.roadstead.auth.v1.DeleteRobotResponse\"N\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06\x64\x65lete\xd2\xf3\x18\x0f \x01\x32\x0b\x44\x65leteRobot\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v2.0/robots/{robot_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEROBOTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CREATEROBOTREQUEST'].fields_by_name['name']._serialized_options = b'\352\363\030\003\020\377\001'
   _globals['_CREATEROBOTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEROBOTREQUEST'].fields_by_name['description']._serialized_options = b'\352\363\030\036\020\200\010:\010[^\\x00]*B\017holds no U+0000'
+  _globals['_CREATEROBOTREQUEST'].fields_by_name['description']._serialized_options = b'\352\363\030&\020\200\010:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CREATEROBOTREQUEST'].fields_by_name['level']._loaded_options = None
   _globals['_CREATEROBOTREQUEST'].fields_by_name['level']._serialized_options = b'\352\363\030\023J\000J\007projectJ\006system'
   _globals['_CREATEROBOTREQUEST'].fields_by_name['duration_days']._loaded_options = None
@@ -51,7 +51,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEROBOTREQUEST'].fields_by_name['secret']._loaded_options = None
   _globals['_CREATEROBOTREQUEST'].fields_by_name['secret']._serialized_options = b'\200\001\001\352\363\030\003\020\200\001'
   _globals['_CREATEROBOTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
-  _globals['_CREATEROBOTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\352\363\0303\020\200\001:\021[^\\x00-\\x1f\\x7f]*B\033holds no control characters'
+  _globals['_CREATEROBOTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\352\363\030;\020\200\001:\021[^\\x00-\\x1f\\x7f]*B#must not contain control characters'
   _globals['_GETROBOTREQUEST'].fields_by_name['robot_id']._loaded_options = None
   _globals['_GETROBOTREQUEST'].fields_by_name['robot_id']._serialized_options = b'\352\363\030\021(\001r\rROBOT_UNKNOWN'
   _globals['_LISTROBOTSREQUEST'].fields_by_name['q']._loaded_options = None
@@ -67,7 +67,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['robot_id']._loaded_options = None
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['robot_id']._serialized_options = b'\352\363\030\021(\001r\rROBOT_UNKNOWN'
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_UPDATEROBOTREQUEST'].fields_by_name['description']._serialized_options = b'\352\363\030\036\020\200\010:\010[^\\x00]*B\017holds no U+0000'
+  _globals['_UPDATEROBOTREQUEST'].fields_by_name['description']._serialized_options = b'\352\363\030&\020\200\010:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['permissions']._loaded_options = None
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['permissions']._serialized_options = b'\332\363\030\002\020\001'
   _globals['_UPDATEROBOTREQUEST'].fields_by_name['duration_days']._loaded_options = None
@@ -97,29 +97,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROBOTSERVICE'].methods_by_name['DeleteRobot']._loaded_options = None
   _globals['_ROBOTSERVICE'].methods_by_name['DeleteRobot']._serialized_options = b'\220\002\002\312\363\030\0212\017\n\005robot\022\006delete\322\363\030\017 \0012\013DeleteRobot\202\323\344\223\002\035*\033/api/v2.0/robots/{robot_id}'
   _globals['_CREATEROBOTREQUEST']._serialized_start=293
-  _globals['_CREATEROBOTREQUEST']._serialized_end=689
-  _globals['_CREATEROBOTRESPONSE']._serialized_start=691
-  _globals['_CREATEROBOTRESPONSE']._serialized_end=760
-  _globals['_GETROBOTREQUEST']._serialized_start=762
-  _globals['_GETROBOTREQUEST']._serialized_end=820
-  _globals['_GETROBOTRESPONSE']._serialized_start=822
-  _globals['_GETROBOTRESPONSE']._serialized_end=881
-  _globals['_LISTROBOTSREQUEST']._serialized_start=884
-  _globals['_LISTROBOTSREQUEST']._serialized_end=1114
-  _globals['_LISTROBOTSRESPONSE']._serialized_start=1116
-  _globals['_LISTROBOTSRESPONSE']._serialized_end=1223
-  _globals['_UPDATEROBOTREQUEST']._serialized_start=1226
-  _globals['_UPDATEROBOTREQUEST']._serialized_end=1638
-  _globals['_UPDATEROBOTRESPONSE']._serialized_start=1640
-  _globals['_UPDATEROBOTRESPONSE']._serialized_end=1702
-  _globals['_REFRESHROBOTSECRETREQUEST']._serialized_start=1704
-  _globals['_REFRESHROBOTSECRETREQUEST']._serialized_end=1800
-  _globals['_REFRESHROBOTSECRETRESPONSE']._serialized_start=1802
-  _globals['_REFRESHROBOTSECRETRESPONSE']._serialized_end=1878
-  _globals['_DELETEROBOTREQUEST']._serialized_start=1880
-  _globals['_DELETEROBOTREQUEST']._serialized_end=1941
-  _globals['_DELETEROBOTRESPONSE']._serialized_start=1943
-  _globals['_DELETEROBOTRESPONSE']._serialized_end=1964
-  _globals['_ROBOTSERVICE']._serialized_start=1967
-  _globals['_ROBOTSERVICE']._serialized_end=3235
+  _globals['_CREATEROBOTREQUEST']._serialized_end=705
+  _globals['_CREATEROBOTRESPONSE']._serialized_start=707
+  _globals['_CREATEROBOTRESPONSE']._serialized_end=776
+  _globals['_GETROBOTREQUEST']._serialized_start=778
+  _globals['_GETROBOTREQUEST']._serialized_end=836
+  _globals['_GETROBOTRESPONSE']._serialized_start=838
+  _globals['_GETROBOTRESPONSE']._serialized_end=897
+  _globals['_LISTROBOTSREQUEST']._serialized_start=900
+  _globals['_LISTROBOTSREQUEST']._serialized_end=1130
+  _globals['_LISTROBOTSRESPONSE']._serialized_start=1132
+  _globals['_LISTROBOTSRESPONSE']._serialized_end=1239
+  _globals['_UPDATEROBOTREQUEST']._serialized_start=1242
+  _globals['_UPDATEROBOTREQUEST']._serialized_end=1662
+  _globals['_UPDATEROBOTRESPONSE']._serialized_start=1664
+  _globals['_UPDATEROBOTRESPONSE']._serialized_end=1726
+  _globals['_REFRESHROBOTSECRETREQUEST']._serialized_start=1728
+  _globals['_REFRESHROBOTSECRETREQUEST']._serialized_end=1824
+  _globals['_REFRESHROBOTSECRETRESPONSE']._serialized_start=1826
+  _globals['_REFRESHROBOTSECRETRESPONSE']._serialized_end=1902
+  _globals['_DELETEROBOTREQUEST']._serialized_start=1904
+  _globals['_DELETEROBOTREQUEST']._serialized_end=1965
+  _globals['_DELETEROBOTRESPONSE']._serialized_start=1967
+  _globals['_DELETEROBOTRESPONSE']._serialized_end=1988
+  _globals['_ROBOTSERVICE']._serialized_start=1991
+  _globals['_ROBOTSERVICE']._serialized_end=3259
 # @@protoc_insertion_point(module_scope)

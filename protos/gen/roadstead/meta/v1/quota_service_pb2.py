@@ -29,7 +29,7 @@ from roadstead.meta.v1 import quota_pb2 as roadstead_dot_meta_dot_v1_dot_quota__
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\x1a!roadstead/options/v1/bounds.proto\"6\n\x0fGetQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x80\x02\n\x11ListQuotasRequest\x12\"\n\treference\x18\x01 \x01(\tB\x0f\xea\xf3\x18\x0bJ\x00J\x07project\x12:\n\x0creference_id\x18\x02 \x01(\tB$\xea\xf3\x18 \x10\x12:\x06[0-9]*B\x14holds a project\'s id\x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x88\x01\n\x12UpdateQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x37\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResourcesB\x06\xea\xf3\x18\x02P\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota2\x90\x04\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\x1a!roadstead/options/v1/bounds.proto\"6\n\x0fGetQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x82\x02\n\x11ListQuotasRequest\x12\"\n\treference\x18\x01 \x01(\tB\x0f\xea\xf3\x18\x0bJ\x00J\x07project\x12<\n\x0creference_id\x18\x02 \x01(\tB&\xea\xf3\x18\"\x10\x12:\x06[0-9]*B\x16must be a project\'s id\x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x88\x01\n\x12UpdateQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x37\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResourcesB\x06\xea\xf3\x18\x02P\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota2\x90\x04\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +41,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTQUOTASREQUEST'].fields_by_name['reference']._loaded_options = None
   _globals['_LISTQUOTASREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\013J\000J\007project'
   _globals['_LISTQUOTASREQUEST'].fields_by_name['reference_id']._loaded_options = None
-  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference_id']._serialized_options = b'\352\363\030 \020\022:\006[0-9]*B\024holds a project\'s id'
+  _globals['_LISTQUOTASREQUEST'].fields_by_name['reference_id']._serialized_options = b'\352\363\030\"\020\022:\006[0-9]*B\026must be a project\'s id'
   _globals['_LISTQUOTASREQUEST'].fields_by_name['sort']._loaded_options = None
   _globals['_LISTQUOTASREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
   _globals['_LISTQUOTASREQUEST'].fields_by_name['page']._loaded_options = None
@@ -67,13 +67,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETQUOTARESPONSE']._serialized_start=276
   _globals['_GETQUOTARESPONSE']._serialized_end=335
   _globals['_LISTQUOTASREQUEST']._serialized_start=338
-  _globals['_LISTQUOTASREQUEST']._serialized_end=594
-  _globals['_LISTQUOTASRESPONSE']._serialized_start=596
-  _globals['_LISTQUOTASRESPONSE']._serialized_end=703
-  _globals['_UPDATEQUOTAREQUEST']._serialized_start=706
-  _globals['_UPDATEQUOTAREQUEST']._serialized_end=842
-  _globals['_UPDATEQUOTARESPONSE']._serialized_start=844
-  _globals['_UPDATEQUOTARESPONSE']._serialized_end=906
-  _globals['_QUOTASERVICE']._serialized_start=909
-  _globals['_QUOTASERVICE']._serialized_end=1437
+  _globals['_LISTQUOTASREQUEST']._serialized_end=596
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=598
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=705
+  _globals['_UPDATEQUOTAREQUEST']._serialized_start=708
+  _globals['_UPDATEQUOTAREQUEST']._serialized_end=844
+  _globals['_UPDATEQUOTARESPONSE']._serialized_start=846
+  _globals['_UPDATEQUOTARESPONSE']._serialized_end=908
+  _globals['_QUOTASERVICE']._serialized_start=911
+  _globals['_QUOTASERVICE']._serialized_end=1439
 # @@protoc_insertion_point(module_scope)

@@ -58,7 +58,7 @@ class Bounds(_message.Message):
     pattern: _builtins.str
     """What the whole string must match: a regular expression that RE2, Python and JavaScript understand alike."""
     pattern_text: _builtins.str
-    """What the pattern means, for people: a clause that follows the name of the field, such as "holds digits only"."""
+    """What the pattern means, for people: a clause that follows the name of the field, such as "must have digits only"."""
     required: _builtins.bool
     """Whether it must be set. Only for fields that know whether they are: optional ones, messages, and parts of a oneof."""
     reason: _builtins.str
