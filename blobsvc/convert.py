@@ -1,4 +1,4 @@
-"""Between the contract's messages and the domain's types."""
+"""Converts between the messages of `blob.v1` and the domain."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -45,19 +45,19 @@ _PLACEMENT_KINDS: Mapping[int, PlacementKind] = MappingProxyType(
 
 
 def to_algorithm(text: str) -> str:
-    """Reads the algorithm that an upload will be hashed by: sha256 unless said.
+    """Reads the hash algorithm of an upload; sha256 if the request names none.
 
     Raises:
-        DomainError: DIGEST_INVALID, it is not served.
+        DomainError: DIGEST_INVALID, the algorithm is not supported.
     """
     name = text or SHA256
     if name not in ALGORITHMS:
-        raise Invalid("DIGEST_INVALID", f"digest_algorithm is one of {', '.join(ALGORITHMS)}")
+        raise Invalid("DIGEST_INVALID", f"digest_algorithm must be one of {', '.join(ALGORITHMS)}")
     return name
 
 
 def to_blob_key(request: DeleteBlobRequest) -> BlobKey:
-    """Reads what a delete names.
+    """Reads the key of the blob to delete.
 
     Raises:
         DomainError: DIGEST_INVALID.
@@ -76,7 +76,7 @@ def from_blob(stored: StoredBlob) -> Blob:
 
 
 def from_started(upload: StartedUpload) -> StartUploadResponse:
-    """Writes the answer to a start."""
+    """Writes the response of StartUpload."""
     return StartUploadResponse(
         upload=Upload(id=str(upload.upload.id), committed_size_bytes=0, ticket=upload.ticket),
         placements=[_from_write_placement(placement) for placement in upload.placements],
@@ -85,7 +85,7 @@ def from_started(upload: StartedUpload) -> StartUploadResponse:
 
 
 def from_finished(upload: FinishedUpload) -> FinishUploadResponse:
-    """Writes the answer to a finish."""
+    """Writes the response of FinishUpload."""
     return FinishUploadResponse(receipt=upload.receipt, size_bytes=upload.size_bytes)
 
 
@@ -97,17 +97,17 @@ def to_placement_kinds(request: LocateBlobRequest) -> frozenset[PlacementKind] |
 
 
 def from_located(blob: LocatedBlob) -> LocateBlobResponse:
-    """Writes the answer to where a blob is."""
+    """Writes the response of LocateBlob."""
     return LocateBlobResponse(
         placements=[_from_read_placement(placement) for placement in blob.placements], size_bytes=blob.blob.size_bytes
     )
 
 
 def to_finished_before(request: ListBlobsRequest) -> datetime | None:
-    """Reads the filter of a list; None for none.
+    """Reads the time filter of a list; None if absent.
 
     Raises:
-        DomainError: BAD_REQUEST, it is no time.
+        DomainError: BAD_REQUEST, it is not a valid time.
     """
     if not request.HasField("finished_before"):
         return None
@@ -115,7 +115,7 @@ def to_finished_before(request: ListBlobsRequest) -> datetime | None:
 
 
 def from_page(page: Page[StoredBlob]) -> ListBlobsResponse:
-    """Writes the answer to a list."""
+    """Writes the response of ListBlobs."""
     return ListBlobsResponse(blobs=[from_blob(blob) for blob in page.items], next_page_token=page.next_page_token)
 
 

@@ -1,4 +1,4 @@
-"""Puts blobsvc together, and runs it."""
+"""Builds blobsvc and runs it."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -25,10 +25,10 @@ _log = logging.get_logger(__name__)
 
 
 def main(config: Path | None) -> int:
-    """Run the service until SIGTERM, and give the exit status.
+    """Run the service until SIGTERM or SIGINT. Return the exit status.
 
     Args:
-        config: the TOML file; None for the environment alone.
+        config: the TOML file; None to read settings from the environment only.
     """
     return run_service(SECTION, BlobSettings, config, serve, moves_bytes=True)
 
@@ -37,7 +37,7 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        StartError: it cannot; OSError likewise.
+        StartError: the service cannot start; also OSError.
     """
     settings = process.settings
     store = await FileStore.open(
@@ -73,7 +73,8 @@ def build_server(
 ) -> RpcServer:
     """The server with its servicers, on any store.
 
-    It takes registry tokens, tickets, grants and service tokens, and asks nobody what a caller may do.
+    It accepts registry tokens, tickets, grants and service tokens. These hold all rights, so no call to authsvc is
+    needed.
     """
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
@@ -87,7 +88,7 @@ def build_server(
 
 
 async def sweep_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes) -> None:
-    """End uploads that have lived too long.
+    """End expired uploads.
 
     Raises:
         DomainError: UNAVAILABLE.

@@ -1,1 +1,1 @@
-"""The rules of uploads, generations and placements; they know neither gRPC nor storage."""
+"""The rules of uploads, generations and placements, without gRPC and storage."""

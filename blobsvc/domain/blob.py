@@ -1,4 +1,4 @@
-"""Finished blobs: how they are located and read on a grant."""
+"""Finished blobs: how to locate and read them with a grant."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ def checked_range(size_bytes: int, offset: int, limit: int) -> range:
     """The positions that a read covers.
 
     Args:
-        size_bytes: of the blob.
-        offset: of the first byte.
-        limit: bytes at most; 0 for all that follow.
+        size_bytes: the size of the blob.
+        offset: the position of the first byte.
+        limit: the largest number of bytes; 0 for all up to the end.
 
     Raises:
-        DomainError: RANGE_INVALID with `size`: offset or limit is negative, or the offset is not within the blob. 0
-            always is, also within an empty one.
+        DomainError: RANGE_INVALID with `size`: offset or limit is negative, or the offset is not within the blob. The
+            offset 0 is always valid, even in an empty blob.
     """
     if offset < 0 or limit < 0 or (offset > 0 and offset >= size_bytes):
         raise Invalid("RANGE_INVALID", f"the blob has {size_bytes} bytes", metadata={"size": str(size_bytes)})
@@ -30,21 +30,21 @@ def checked_range(size_bytes: int, offset: int, limit: int) -> range:
 
 
 async def stat_blob(blobs: BlobReader, grant: Grant) -> StoredBlob:
-    """Give what is known of the blob that a grant names.
+    """Return size and time of the blob that a grant names.
 
     Raises:
-        DomainError: BLOB_UNKNOWN, it is gone, or is not what the grant says.
+        DomainError: BLOB_UNKNOWN, the blob is gone, or its size differs from the grant.
     """
     return _as_granted(await blobs.stat(_key_of(grant)), grant)
 
 
 async def locate_blob(blobs: BlobReader, grant: Grant, kinds: Collection[PlacementKind] | None) -> LocatedBlob:
-    """Give the ways to read the blob that a grant names.
+    """Return the ways to read the blob that a grant names.
 
     Args:
-        blobs: of the store.
-        grant: that was held up.
-        kinds: of placement that the caller can use; None for all.
+        blobs: the reader of the store.
+        grant: the caller's grant.
+        kinds: the kinds of placement that the caller can use; None for all.
 
     Raises:
         DomainError: BLOB_UNKNOWN, as `stat_blob`.
@@ -56,11 +56,11 @@ async def locate_blob(blobs: BlobReader, grant: Grant, kinds: Collection[Placeme
 
 @asynccontextmanager
 async def read_blob(blobs: BlobReader, grant: Grant, offset: int, limit: int) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Open a part of the blob that a grant names, and give its bytes in chunks of about 1 MiB.
+    """Open a part of the blob that a grant names, and yield its bytes in chunks of 1 MiB at most.
 
     Args:
-        offset: of the first byte.
-        limit: bytes at most; 0 for all that follow.
+        offset: the position of the first byte.
+        limit: the largest number of bytes; 0 for all up to the end.
 
     Raises:
         DomainError: BLOB_UNKNOWN, as `stat_blob`; RANGE_INVALID, the offset is not within the blob.
@@ -78,7 +78,7 @@ def _key_of(grant: Grant) -> BlobKey:
 
 
 def _as_granted(blob: StoredBlob, grant: Grant) -> StoredBlob:
-    # A file that was cut short would be sent under a Content-Length that it cannot keep.
+    # The gateway sends the grant's size as Content-Length. A truncated file would have fewer bytes than that.
     if blob.size_bytes != grant.size:
-        raise NotFound("BLOB_UNKNOWN", "the stored bytes are not what was finished")
+        raise NotFound("BLOB_UNKNOWN", "the stored blob has another size than the finished one")
     return blob

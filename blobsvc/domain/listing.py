@@ -9,16 +9,18 @@ from svckit.listing import ListRequest, Page
 from svckit.paging import PageToken, clamp_page_size, query_fingerprint
 
 MAXIMUM_PAGE_SIZE = 1000
-"""Blobs on one page, and how many there are unless said: the collector reads all of them."""
+"""The largest page, and the default size of a page, because garbage collection reads all blobs."""
 
 
 async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: datetime | None) -> Page[StoredBlob]:
-    """Reads one page of the generations, by key. They are not counted: the whole store would have to be walked.
+    """Reads one page of the generations, in the order of their keys.
+
+    There is no total, because it would need a walk through the whole store.
 
     Args:
-        admin: of the store.
-        request: which page; a list of blobs has no filter and no order but these.
-        finished_before: leaves out what was finished at this time or later; None for nothing.
+        admin: the administration of the store.
+        request: page size and page token. A list of blobs has no `q` and no `sort`.
+        finished_before: leaves out blobs that were finished at this time or later; None for all blobs.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAVAILABLE.
@@ -28,7 +30,7 @@ async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: da
         limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
         finished_before=finished_before,
     )
-    # A page may hold less than was asked for, so the store says whether another one follows.
+    # A page before the last one may be short, so its length does not tell whether another page follows.
     token = "" if found.next_after is None else token_after(found.next_after, finished_before)
     return Page(found.blobs, token)
 

@@ -1,4 +1,4 @@
-"""What is stored, as stores take it and hand it out."""
+"""Blobs and uploads, as the store takes and returns them."""
 
 import re
 import secrets
@@ -14,18 +14,18 @@ _UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, order=True)
 class BlobKey:
-    """What names stored bytes. Sorts by algorithm, hex digits, generation: the order of lists."""
+    """The name of a stored blob. Keys sort by algorithm, hex digits and generation, which is the order of lists."""
 
     digest: Digest
     generation: Generation
 
     @classmethod
     def of(cls, digest: str, generation: int) -> "BlobKey":
-        """Parse the two.
+        """Parse a digest and a generation.
 
         Raises:
-            DigestInvalidError: the digest is none.
-            ValueError: the generation is none.
+            DigestInvalidError: the digest is invalid.
+            ValueError: the generation is invalid.
         """
         return cls(Digest.parse(digest), Generation(generation))
 
@@ -36,8 +36,8 @@ class StoredBlob:
 
     Attributes:
         key: digest and generation.
-        size_bytes: of it.
-        create_time: when it was finished.
+        size_bytes: its size.
+        create_time: when its upload was finished.
     """
 
     key: BlobKey
@@ -46,12 +46,12 @@ class StoredBlob:
 
     @property
     def digest(self) -> Digest:
-        """Of the bytes."""
+        """The digest of the bytes."""
         return self.key.digest
 
     @property
     def generation(self) -> Generation:
-        """Which upload of the digest it is."""
+        """The number of the upload of this digest."""
         return self.key.generation
 
 
@@ -60,8 +60,8 @@ class BlobPage:
     """A part of a list.
 
     Attributes:
-        blobs: in the order of their keys. It may hold fewer than asked for, even none, and not be the last page.
-        next_after: where the next page begins; None after the last one.
+        blobs: in the order of their keys. A page before the last one may hold fewer than asked for, even none.
+        next_after: the key after which the next page begins; None for the last page.
     """
 
     blobs: tuple[StoredBlob, ...]
@@ -70,17 +70,17 @@ class BlobPage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class UploadId:
-    """The id of an upload: 32 hex digits, all of them random. It is safe as the name of a folder.
+    """The id of an upload: 32 random hex digits. It is safe as the name of a folder.
 
     Raises:
-        ValueError: it is not that.
+        ValueError: it is not 32 lower-case hex digits.
     """
 
     value: str
 
     def __post_init__(self) -> None:
         if _UPLOAD_ID.fullmatch(self.value) is None:
-            raise ValueError("an upload id has 32 lower-case hex digits")
+            raise ValueError("an upload id must have 32 lower-case hex digits")
 
     @classmethod
     def new(cls) -> Self:
@@ -93,12 +93,12 @@ class UploadId:
 
 @dataclass(frozen=True, slots=True)
 class UploadOwner:
-    """For whom an upload was begun.
+    """The repository and the caller that an upload belongs to.
 
     Attributes:
-        repository: the full name, as the access check accepted it.
-        project_id: the project of that name then.
-        subject: who began it: "user:7", "robot:12".
+        repository: the full name that the access check accepted.
+        project_id: the id that the project had at that time.
+        subject: who started the upload: "user:7", "robot:12".
     """
 
     repository: str
@@ -108,15 +108,15 @@ class UploadOwner:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload as it began. None of this changes; how many bytes it has is asked of the store.
+    """The fields of an upload that never change. The store knows how many bytes it has.
 
     Attributes:
         id: its id.
-        owner: for whom it was begun.
-        algorithm: that the bytes are hashed by as they come.
-        generation: that its bytes will have once it is finished. It is chosen at the start, so that whoever repeats a
-            finish after a crash looks for the same one.
-        start_time: when it began.
+        owner: the repository and the caller that it belongs to.
+        algorithm: the algorithm that hashes the bytes as they arrive.
+        generation: the generation of the finished blob. It is chosen at the start, so that a finish that is repeated
+            after a crash finds the same blob.
+        start_time: when it was started.
     """
 
     id: UploadId

@@ -1,4 +1,4 @@
-"""Placements: the ways in which bytes may be moved, and who is offered which."""
+"""Placements: the ways to read or write bytes, and which callers may use which."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 
 
 class PlacementKind(Enum):
-    """A way to move bytes."""
+    """A way to read or write bytes."""
 
     STREAM = auto()
     FILE = auto()
@@ -17,20 +17,20 @@ class PlacementKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPlacement:
-    """Over gRPC, for reads and for writes. It always works."""
+    """Bytes over gRPC, for reads and for writes. It always works."""
 
     kind: ClassVar[PlacementKind] = PlacementKind.STREAM
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFilePlacement:
-    """A finished blob as a file that the reader may see too.
+    """A finished blob as a file, for a reader that shares the file system.
 
     Attributes:
         path: relative to the folder of the store.
-        store_id: of the store.
-        inode: of the file.
-        size_bytes: of the file.
+        store_id: the id of the store.
+        inode: the inode of the file.
+        size_bytes: the size of the file.
     """
 
     kind: ClassVar[PlacementKind] = PlacementKind.FILE
@@ -43,7 +43,7 @@ class ReadFilePlacement:
 
 @dataclass(frozen=True, slots=True)
 class HttpHeader:
-    """A header that has to be sent. `repr` hides its value, which may be a secret."""
+    """A header that the client must send. `repr` hides its value, which may be a secret."""
 
     name: str
     value: str = field(repr=False)
@@ -51,13 +51,13 @@ class HttpHeader:
 
 @dataclass(frozen=True, slots=True)
 class ReadUrlPlacement:
-    """A finished blob behind an address.
+    """A finished blob at a URL.
 
     Attributes:
-        url: the address, for GET. A secret; `repr` hides it.
+        url: the URL, for GET. A secret; `repr` hides it.
         expire_time: when it stops working.
-        headers: that have to be sent.
-        accepts_ranges: whether a Range header is honoured.
+        headers: headers that the client must send.
+        accepts_ranges: whether a Range header works.
     """
 
     kind: ClassVar[PlacementKind] = PlacementKind.URL
@@ -74,9 +74,9 @@ class WriteFilePlacement:
 
     Attributes:
         path: relative to the folder of the store.
-        store_id: of the store.
-        inode: of the file, to be compared with that of `path` once the lock is held.
-        committed_size_bytes: stored so far.
+        store_id: the id of the store.
+        inode: the inode of the file. The writer compares it with the inode of `path` once it holds the lock.
+        committed_size_bytes: how many bytes are stored so far.
     """
 
     kind: ClassVar[PlacementKind] = PlacementKind.FILE
@@ -89,12 +89,12 @@ class WriteFilePlacement:
 
 @dataclass(frozen=True, slots=True)
 class UrlPart:
-    """One part of an upload behind an address of its own.
+    """One part of an upload, with a URL of its own.
 
     Attributes:
-        number: from 1 on.
-        url: the address, for PUT. A secret; `repr` hides it.
-        headers: that have to be sent.
+        number: 1 for the first part.
+        url: the URL, for PUT. A secret; `repr` hides it.
+        headers: headers that the client must send.
     """
 
     number: int
@@ -104,13 +104,13 @@ class UrlPart:
 
 @dataclass(frozen=True, slots=True)
 class WriteUrlPlacement:
-    """An upload in parts, straight into an object store.
+    """An upload in parts, directly to an object store.
 
     Attributes:
-        parts: that may be put.
-        minimum_part_size_bytes: of every part but the last.
-        maximum_part_size_bytes: of a part.
-        expire_time: when the addresses stop working.
+        parts: the parts that may be written.
+        minimum_part_size_bytes: the smallest size of a part; the last part may be smaller.
+        maximum_part_size_bytes: the largest size of a part.
+        expire_time: when the URLs stop working.
     """
 
     kind: ClassVar[PlacementKind] = PlacementKind.URL
@@ -125,20 +125,20 @@ ReadPlacement = StreamPlacement | ReadFilePlacement | ReadUrlPlacement
 WritePlacement = StreamPlacement | WriteFilePlacement | WriteUrlPlacement
 
 STREAM_ONLY = (StreamPlacement(),)
-"""What a store offers that can do nothing else."""
+"""The placements of a store that supports only streams."""
 
-# Whoever writes past this service must keep to the lock, and nobody else is trusted with that.
+# A service that writes without blobsvc must respect the upload's lock. Only the gateway is trusted to do so.
 _DIRECT_WRITERS = frozenset({"gateway"})
 
 AnyPlacement = TypeVar("AnyPlacement", ReadPlacement, WritePlacement)
 
 
 def write_placements_for(caller_service: str | None, offered: Iterable[WritePlacement]) -> tuple[WritePlacement, ...]:
-    """What a caller is told of the ways to write an upload: all of them for the gateway, else the stream.
+    """The ways to write an upload that a caller may use: all of them for the gateway, else the stream.
 
     Args:
-        caller_service: the service that calls, as its token has proved; None for any other caller.
-        offered: by the store, best first.
+        caller_service: the calling service, as its token has proved; None for any other caller.
+        offered: the placements that the store offers, best first.
     """
     if caller_service in _DIRECT_WRITERS:
         return tuple(offered)
@@ -146,5 +146,5 @@ def write_placements_for(caller_service: str | None, offered: Iterable[WritePlac
 
 
 def of_kinds(kinds: Collection[PlacementKind], offered: Iterable[AnyPlacement]) -> tuple[AnyPlacement, ...]:
-    """The placements of some kinds, in their order."""
+    """The offered placements that have one of these kinds, in the same order."""
     return tuple(placement for placement in offered if placement.kind in kinds)

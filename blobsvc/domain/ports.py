@@ -1,4 +1,4 @@
-"""What the service wants of a store, by role."""
+"""The ports of a store, one for each role."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -12,17 +12,17 @@ from svckit.oci.digest import Digest
 
 
 class UploadAppender(Protocol):
-    """An upload that is held for writing: meanwhile nobody else writes, finishes or cancels it."""
+    """An upload that is locked for writing. Meanwhile nobody else can write, finish or cancel it."""
 
     async def append(self, data: bytes) -> None:
-        """Add bytes. It returns once the store has taken them over, which may be before they are written.
+        """Add bytes. It may return before they are written.
 
         Raises:
-            DomainError: UNAVAILABLE, these or earlier bytes could not be written. What could be stays.
+            DomainError: UNAVAILABLE, these or earlier bytes could not be written. Bytes that were written stay.
         """
 
     async def commit(self) -> int:
-        """Make durable what was appended, and give the size of the whole upload.
+        """Make the appended bytes durable, and return the size of the whole upload.
 
         Raises:
             DomainError: UNAVAILABLE.
@@ -30,10 +30,10 @@ class UploadAppender(Protocol):
 
 
 class UploadWriter(Protocol):
-    """Takes uploads from their start to their end.
+    """Starts, writes and ends uploads.
 
     A session begins with `start` and ends with `finish`, `cancel`, or when it expires (`BlobAdmin.expire_uploads`).
-    Every method that takes an id raises BLOB_UPLOAD_UNKNOWN for a session that never was or has ended.
+    Every method that takes an id raises BLOB_UPLOAD_UNKNOWN for a session that does not exist or has ended.
     """
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
@@ -44,41 +44,41 @@ class UploadWriter(Protocol):
         """
 
     def open(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadAppender]:
-        """Hold a session for writing. What was appended stays, however the block ends, and is hashed in passing.
+        """Lock a session for writing. Appended bytes stay, even if the block ends with an error.
 
         Args:
-            upload_id: which.
-            offset: where the caller believes that the upload ends; None where it does not say.
+            upload_id: the session.
+            offset: the size that the caller expects the upload to have; None to append at its end.
 
         Raises:
-            DomainError: RANGE_INVALID with `committed_size`, the upload ends elsewhere; UPLOAD_CONFLICT, somebody else
-                holds it.
+            DomainError: RANGE_INVALID with `committed_size`, the upload has another size; UPLOAD_CONFLICT, somebody
+                else holds the lock.
         """
 
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
-        """Give the ways to write an upload, best first. The stream is always among them.
+        """Return the ways to write an upload, best first. The stream is always among them.
 
-        Not every caller may be told of the others (`domain.placement.write_placements_for`).
+        Only some callers may use the others (`domain.placement.write_placements_for`).
 
         Raises:
             DomainError: UNAVAILABLE.
         """
 
     async def status(self, upload_id: UploadId) -> int:
-        """Give the size of what is stored, once it is durable."""
+        """Make the stored bytes durable, and return their size."""
 
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
         """Verify the bytes, and store them as the upload's generation of the digest. Durable when it returns.
 
-        For as long as a receipt lives, a repeat with the same digest gives the same blob.
+        As long as a receipt is valid, a repeat with the same digest returns the same blob.
 
         Raises:
-            DomainError: SIZE_INVALID, and the session goes on; DIGEST_INVALID, the bytes have another digest, and the
-                session has ended; UPLOAD_CONFLICT, somebody else holds it and did not let go within some seconds.
+            DomainError: SIZE_INVALID, and the session continues; DIGEST_INVALID, the bytes have another digest, and the
+                session has ended; UPLOAD_CONFLICT, somebody else held the lock for several seconds.
         """
 
     async def cancel(self, upload_id: UploadId) -> None:
-        """End a session and forget its bytes.
+        """End a session and delete its bytes.
 
         Raises:
             DomainError: UPLOAD_CONFLICT, as `finish`.
@@ -87,11 +87,11 @@ class UploadWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedBlob:
-    """A part of a blob, held open.
+    """A part of an open blob.
 
     Attributes:
         blob: the whole blob.
-        chunks: the bytes of the part, in order. It raises BLOB_UNKNOWN where the stored bytes end too early.
+        chunks: the bytes of the part, in order. It raises BLOB_UNKNOWN if the stored bytes end too early.
     """
 
     blob: StoredBlob
@@ -112,30 +112,30 @@ class LocatedBlob:
 
 
 class BlobReader(Protocol):
-    """Reads what is finished. Every method raises BLOB_UNKNOWN where there is no such generation."""
+    """Reads finished blobs. Every method raises BLOB_UNKNOWN if the generation does not exist."""
 
     async def stat(self, key: BlobKey) -> StoredBlob:
-        """Give size and time."""
+        """Return size and time."""
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
-        """Give the ways to read a blob. The stream is always among them."""
+        """Return the ways to read a blob. The stream is always among them."""
 
     def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AbstractAsyncContextManager[OpenedBlob]:
-        """Hold a part of a blob open. A delete meanwhile takes nothing away from it.
+        """Open a part of a blob. An open part can be read to its end, even if the blob is deleted meanwhile.
 
         Args:
-            key: which.
-            offset: of the first byte.
-            limit: bytes at most; 0 for all that follow.
+            key: the blob.
+            offset: the position of the first byte.
+            limit: the largest number of bytes; 0 for all up to the end.
 
         Raises:
-            DomainError: RANGE_INVALID with `size`: offset or limit is negative, or the offset is not within the blob
-                (0 always is).
+            DomainError: RANGE_INVALID with `size`: offset or limit is negative, or the offset is not within the blob.
+                The offset 0 is always valid.
         """
 
 
 class BlobAdmin(Protocol):
-    """What the collector and the sweep of dead sessions need."""
+    """The methods for garbage collection and for the removal of expired sessions."""
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
@@ -143,21 +143,21 @@ class BlobAdmin(Protocol):
         """List generations by key.
 
         Args:
-            after: the key before the first one wanted.
-            limit: blobs at most.
-            finished_before: leaves out what was finished at this time or later.
+            after: the last key of the page before; None for the first page.
+            limit: the largest number of blobs.
+            finished_before: leaves out blobs that were finished at this time or later.
         """
 
     async def delete(self, key: BlobKey) -> None:
-        """Delete one generation. Deleting what is gone succeeds."""
+        """Delete one generation. It is not an error if the generation is already gone."""
 
     async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
-        """End sessions that have lived too long, unless somebody holds them, and give their number.
+        """End expired sessions that nobody has locked, and return how many were ended.
 
         Args:
-            started_before: ends those that began before.
-            idle_since: ends those that took no byte since.
-            finished_before: forgets how to repeat a finish that came before.
+            started_before: sessions that were started before this time are ended.
+            idle_since: sessions without a write since this time are ended.
+            finished_before: a finish before this time can no longer be repeated, so its record is removed.
         """
 
 

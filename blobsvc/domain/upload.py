@@ -1,4 +1,4 @@
-"""Resumable uploads: what a caller may do with one."""
+"""Resumable uploads: the use cases."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ class UploadLifetimes:
     """How long sessions live.
 
     Attributes:
-        total_seconds: from the start, whatever is written.
-        idle_seconds: since the last byte.
-        receipt_seconds: how long a finish can be repeated: as long as its receipt lives.
+        total_seconds: the longest time from the start, even while bytes arrive.
+        idle_seconds: the longest time since the last byte.
+        receipt_seconds: how long a finish can be repeated, which is as long as its receipt is valid.
     """
 
     total_seconds: int
@@ -29,22 +29,21 @@ class UploadLifetimes:
 
     @property
     def ticket_seconds(self) -> int:
-        """A ticket outlives its session by the time in which a finish may be repeated.
+        """How long a ticket is valid: as long as its session may live, and as long as a finish may be repeated.
 
-        Until then the owner of a session that has ended hears that the upload is unknown, and not that the ticket is
-        bad.
+        So the owner of an ended session gets BLOB_UPLOAD_UNKNOWN instead of an error about the ticket.
         """
         return self.total_seconds + self.receipt_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPorts:
-    """What the use cases of uploads need.
+    """The ports of the use cases.
 
     Attributes:
-        uploads: of the store.
-        signer: of tickets and receipts.
-        lifetimes: of sessions.
+        uploads: the writer of the store.
+        signer: signs tickets and receipts.
+        lifetimes: how long sessions live.
     """
 
     uploads: UploadWriter
@@ -54,12 +53,12 @@ class UploadPorts:
 
 @dataclass(frozen=True, slots=True)
 class StartedUpload:
-    """What the caller of a start is told.
+    """The result of a start.
 
     Attributes:
         upload: the upload.
         ticket: the signed ticket. A secret; `repr` hides it.
-        placements: the ways to write it that this caller may take, best first.
+        placements: the ways to write it that this caller may use, best first.
         expire_time: when the session ends if nothing is written.
     """
 
@@ -71,11 +70,11 @@ class StartedUpload:
 
 @dataclass(frozen=True, slots=True)
 class FinishedUpload:
-    """What the caller of a finish is told.
+    """The result of a finish.
 
     Attributes:
         receipt: the signed receipt. A secret; `repr` hides it.
-        size_bytes: of the blob.
+        size_bytes: the size of the blob.
     """
 
     receipt: str = field(repr=False)
@@ -85,16 +84,16 @@ class FinishedUpload:
 async def start_upload(
     ports: UploadPorts, owner: UploadOwner, algorithm: str, *, caller_service: str | None
 ) -> StartedUpload:
-    """Begin an upload and sign its ticket.
+    """Start an upload and sign its ticket.
 
     Args:
-        ports: what it needs.
-        owner: for whom it is begun.
-        algorithm: that its digest will have.
-        caller_service: the service that calls, where one does; it decides which placements are offered.
+        ports: the ports of the use cases.
+        owner: the repository and the caller that it belongs to.
+        algorithm: the algorithm of its digest.
+        caller_service: the calling service, or None. It decides which placements are offered.
 
     Raises:
-        DomainError: UNAVAILABLE, the store cannot take it.
+        DomainError: UNAVAILABLE, the store cannot create the session.
     """
     upload = await ports.uploads.start(owner, algorithm)
     placements = write_placements_for(caller_service, await ports.uploads.placements(upload))
@@ -114,18 +113,18 @@ async def start_upload(
 async def write_upload(
     ports: UploadPorts, ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
 ) -> int:
-    """Append bytes, and give the committed size: what survives a crash.
+    """Append bytes, and return the committed size: the number of bytes that survive a crash.
 
-    What was appended before `chunks` raises stays.
+    If `chunks` raises, the bytes before that stay.
 
     Args:
-        repository: that the caller names; empty to leave it to the ticket.
-        offset: where the bytes belong; None for wherever the upload ends.
-        chunks: of 4 MiB at most.
+        repository: the repository in the request; empty to use the ticket's.
+        offset: the position of the first byte; None to append at the end.
+        chunks: bytes, at most 4 MiB each.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another one is writing;
-            UNAVAILABLE, the store is full.
+        DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another caller is
+            writing; STORAGE_FULL; UNAVAILABLE.
     """
     async with ports.uploads.open(_upload_of(ticket, repository), offset) as appender:
         async for data in chunks:
@@ -134,10 +133,10 @@ async def write_upload(
 
 
 async def upload_status(ports: UploadPorts, ticket: UploadTicket, repository: str) -> int:
-    """Give the committed size.
+    """Return the committed size.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN, also once it is finished.
+        DomainError: BLOB_UPLOAD_UNKNOWN, also for a finished upload.
     """
     return await ports.uploads.status(_upload_of(ticket, repository))
 
@@ -150,8 +149,8 @@ async def finish_upload(
     A repeat signs a new receipt for the same generation.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session lives; DIGEST_INVALID, and it has ended;
-            UPLOAD_CONFLICT, another one is still writing; UNAVAILABLE.
+        DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has
+            ended; UPLOAD_CONFLICT, another caller is still writing; UNAVAILABLE.
     """
     blob = await ports.uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
     receipt = ports.signer.sign(
@@ -168,16 +167,16 @@ async def finish_upload(
 
 
 async def cancel_upload(ports: UploadPorts, ticket: UploadTicket, repository: str) -> None:
-    """End an upload and forget its bytes.
+    """End an upload and delete its bytes.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another one is still writing.
+        DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another caller is still writing.
     """
     await ports.uploads.cancel(_upload_of(ticket, repository))
 
 
 async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: datetime) -> int:
-    """End the sessions that have lived too long, and give their number.
+    """End expired sessions, and return how many were ended.
 
     Raises:
         DomainError: UNAVAILABLE.
@@ -190,7 +189,7 @@ async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: date
 
 
 def _upload_of(ticket: UploadTicket, repository: str) -> UploadId:
-    # Distribution, too, treats a session under another repository as one that does not exist.
+    # A session does not exist under another repository. The distribution registry behaves in the same way.
     if repository and repository != ticket.repository:
         raise NotFound("BLOB_UPLOAD_UNKNOWN")
     try:

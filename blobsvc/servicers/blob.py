@@ -33,7 +33,7 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
     def __init__(self, blobs: BlobReader, admin: BlobAdmin) -> None:
-        """Builds it on two roles of one store."""
+        """Takes two roles of one store."""
         self._blobs = blobs
         self._admin = admin
 

@@ -41,11 +41,11 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Serves uploads from any store."""
 
     def __init__(self, ports: UploadPorts, *, stream_idle_seconds: float) -> None:
-        """Builds it.
+        """Takes the domain's ports.
 
         Args:
-            ports: what the use cases need.
-            stream_idle_seconds: how long a writer may stand still; it holds the upload's lock meanwhile.
+            ports: the ports of the use cases.
+            stream_idle_seconds: how long a stream may go without a message. It holds the upload's lock meanwhile.
         """
         self._ports = ports
         self._stream_idle_seconds = stream_idle_seconds
@@ -84,20 +84,24 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def _header(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
         first = await self._next(messages)
         if first is None or not first.HasField("header"):
-            raise Invalid(message="a stream of WriteUpload begins with its header")
+            raise Invalid(message="the first message of WriteUpload must be the header")
         return first.header
 
     async def _chunks(self, messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
         while (message := await self._next(messages)) is not None:
             if not message.HasField("data"):
-                raise Invalid(message="after the header of WriteUpload comes data")
+                raise Invalid(message="every message of WriteUpload after the header must be data")
             data = message.data
-            # While the next step waits for the disk, one copy is enough.
+            # Frees the message's copy of the bytes while the next step waits for the disk.
             del message
             yield data
 
     async def _next(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest | None:
-        """The next message of a stream that does not stand still; None at its end."""
+        """The next message of the stream; None at its end.
+
+        Raises:
+            DomainError: REQUEST_TIMEOUT, no message came in time.
+        """
         try:
             async with asyncio.timeout(self._stream_idle_seconds):
                 return await anext(messages, None)

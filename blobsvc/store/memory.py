@@ -1,4 +1,4 @@
-"""Bytes in memory, for tests and for trying things out. It behaves as the file-system store does, and forgets all."""
+"""A blob store in memory, for tests and experiments. It behaves like the file-system store, but nothing is durable."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ class _Session:
 
 
 class MemoryStore:
-    """Bytes in memory.
+    """A blob store in memory.
 
     Attributes:
         uploads: takes uploads.
@@ -47,7 +47,7 @@ class MemoryAppender:
     """`domain.ports.UploadAppender`."""
 
     def __init__(self, session: _Session) -> None:
-        """Appends to a session that is held."""
+        """Takes a session that is locked."""
         self._session = session
 
     async def append(self, data: bytes) -> None:
@@ -64,7 +64,7 @@ class MemoryUploads:
     """`domain.ports.UploadWriter`."""
 
     def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
-        """Shares what it works on with the other roles of its store."""
+        """Takes the sessions and blobs that all roles of one store share."""
         self._sessions = sessions
         self._stored = stored
         self._generations = GenerationClock()
@@ -147,7 +147,7 @@ class MemoryBlobs:
     """`domain.ports.BlobReader`."""
 
     def __init__(self, stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
-        """Shares what it works on with the other roles of its store."""
+        """Takes the blobs that all roles of one store share."""
         self._stored = stored
 
     async def stat(self, key: BlobKey) -> StoredBlob:
@@ -175,7 +175,7 @@ class MemoryBlobAdmin:
     """`domain.ports.BlobAdmin`."""
 
     def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
-        """Shares what it works on with the other roles of its store."""
+        """Takes the sessions and blobs that all roles of one store share."""
         self._sessions = sessions
         self._stored = stored
 

@@ -1,4 +1,4 @@
-"""Bytes in a file system."""
+"""The blob store in a file system."""
 
 from blobsvc.store.filesystem.store import FileStore
 

@@ -1,4 +1,4 @@
-"""Lists, deletes and expires what a file system holds (`domain.ports.BlobAdmin`)."""
+"""Lists and deletes blobs and expires uploads in a file system (`domain.ports.BlobAdmin`)."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,8 +16,7 @@ from svckit.durable import sync_folder
 from svckit.oci.digest import ALGORITHMS, Digest
 from svckit.oci.errors import DigestInvalidError
 
-# How many files one page looks at: where a filter leaves out nearly all of them, the answer is a short page and not a
-# call that takes minutes.
+# The most files that one page looks at. Without it, a call whose filter leaves out nearly all blobs would take minutes.
 _EXAMINED_PER_PAGE = 10_000
 
 
@@ -25,12 +24,12 @@ class FileBlobAdmin:
     """The administration of one store."""
 
     def __init__(self, layout: Layout, pool: BlockingPool, uploads: FileUploads) -> None:
-        """Builds it.
+        """Takes the parts of the store.
 
         Args:
-            layout: where things lie.
-            pool: for what blocks.
-            uploads: of the same store.
+            layout: the paths of the store.
+            pool: the threads for blocking work.
+            uploads: the uploads of the same store.
         """
         self._layout = layout
         self._pool = pool
@@ -72,7 +71,7 @@ def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: da
 
 
 def _keys(layout: Layout, after: BlobKey | None) -> Iterator[BlobKey]:
-    """All keys after one, in order. Whatever else lies there (somebody's copy, `lost+found`) is passed over."""
+    """All keys after `after`, in order. Other files and folders, such as `lost+found`, are skipped."""
     for algorithm in sorted(ALGORITHMS):
         if after is not None and algorithm < after.digest.algorithm:
             continue
@@ -105,7 +104,7 @@ def _names(folder: Path) -> list[str]:
     try:
         return sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
-        # A delete was quicker.
+        # A delete has removed the folder in the meantime.
         return []
 
 
@@ -117,7 +116,7 @@ def _delete(layout: Layout, key: BlobKey) -> None:
         return
     remaining = path.parent
     try:
-        # It fails on a folder that holds another generation, and a commit that finds it gone makes it again.
+        # This fails if the folder holds another generation. A commit makes the folder again if it is gone.
         remaining.rmdir()
         remaining = remaining.parent
     except OSError:
@@ -126,9 +125,9 @@ def _delete(layout: Layout, key: BlobKey) -> None:
 
 
 def _due(layout: Layout, started_before: datetime, idle_since: datetime, finished_before: datetime) -> list[UploadId]:
-    """The sessions that may have to end. Leaves of finished ones, and of starts that a crash cut short, are removed.
+    """The sessions that may have expired. Old records of finished uploads and of interrupted starts are removed.
 
-    The times of files are enough to find them; whoever ends one looks again under its lock.
+    This reads only the times of files. `FileUploads.expire` checks each session again under its lock.
     """
     due = []
     for name in _names(layout.uploads):

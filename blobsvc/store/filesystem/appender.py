@@ -1,4 +1,4 @@
-"""Appends to an upload, one step ahead of the disk (`domain.ports.UploadAppender`)."""
+"""Appends to an upload. The next bytes arrive while the last ones are written (`domain.ports.UploadAppender`)."""
 
 import asyncio
 
@@ -6,18 +6,18 @@ from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.session import HeldSession
 from blobsvc.store.filesystem.threads import BlockingPool
 
-# What is written and hashed in one turn of a thread, at least, while more is coming.
+# While more bytes arrive, a thread writes and hashes at least this many at once.
 _BATCH_BYTES = 1024 * 1024
 
 
 class FileAppender:
     """Writes one batch in a thread while the next one arrives.
 
-    So a stream keeps two batches in memory and no more, and small messages cost no thread each.
+    So a stream keeps at most two batches in memory, and small messages share one call of a thread.
     """
 
     def __init__(self, session: HeldSession, pool: BlockingPool) -> None:
-        """Builds it on a session that is held until after `settle`."""
+        """Takes a session, which must stay locked until `settle` has returned."""
         self._session = session
         self._pool = pool
         self._batch: list[bytes] = []
@@ -25,7 +25,7 @@ class FileAppender:
         self._writing: asyncio.Future[None] | None = None
 
     async def append(self, data: bytes) -> None:
-        """As the port says. A failure shows at the next call."""
+        """As the port says. A failed write raises in the next call."""
         self._batch.append(data)
         self._batch_bytes += len(data)
         if self._writing is not None and (self._writing.done() or self._batch_bytes >= _BATCH_BYTES):
@@ -43,10 +43,10 @@ class FileAppender:
             return await self._pool.run(self._session.sync)
 
     async def settle(self) -> None:
-        """Let what is on its way arrive, after a failure as well. What was appended stays, though its stream broke."""
+        """Write all bytes that were appended, also after the stream has failed. The port promises that they stay."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-            # Whoever called append or commit has heard of a failure, or has gone.
+            # A failure here was raised by append or commit, or the caller has gone.
             failed = not self._writing.cancelled() and self._writing.exception() is not None
             if failed:
                 return
@@ -61,6 +61,6 @@ class FileAppender:
     async def _written(self) -> None:
         if self._writing is not None:
             with disk_failures():
-                # Shielded: a caller that goes away must not take out of the file what it has handed over.
+                # Shielded: without it, a cancelled caller would cancel the write of bytes that were already accepted.
                 await asyncio.shield(self._writing)
             self._writing = None

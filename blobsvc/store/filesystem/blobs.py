@@ -25,21 +25,21 @@ _log = get_logger(__name__)
 
 _LARGEST_CHUNK_BYTES = 1024 * 1024
 _SMALLEST_CHUNK_BYTES = 64 * 1024
-# What the chunks of all streams may take together: with many streams, each one's chunks get smaller. A chunk is held
-# by who reads ahead, by who sends, and once more as the message that is sent.
+# The memory for the chunks of all streams together. With many streams, the chunks get smaller. Each stream holds about
+# three chunks: one that is read ahead, one that is sent, and a copy in the message.
 _ALL_CHUNKS_BYTES = 24 * 1024 * 1024
 
 
 class FileBlobs:
-    """Blobs of one store."""
+    """The blobs of one store."""
 
     def __init__(self, layout: Layout, pool: BlockingPool, metrics: StoreMetrics) -> None:
-        """Builds it.
+        """Takes the parts of the store.
 
         Args:
-            layout: where things lie.
-            pool: for what blocks.
-            metrics: what is counted.
+            layout: the paths of the store.
+            pool: the threads for blocking work.
+            metrics: the metrics of the store.
         """
         self._layout = layout
         self._pool = pool
@@ -70,7 +70,7 @@ class FileBlobs:
                 yield OpenedBlob(blob=file.blob, chunks=chunks)
         finally:
             self._streams -= 1
-            # In a thread, because it waits for one that may still be reading.
+            # In a thread, because `close` blocks while another thread still reads.
             await asyncio.shield(self._pool.run(file.close))
 
     async def _chunks(self, file: "_BlobFile", part: range) -> AsyncGenerator[bytes, None]:
@@ -81,7 +81,7 @@ class FileBlobs:
                 with disk_failures():
                     data = await ahead
                 if not data:
-                    _log.error("blob_cut_short", digest=str(file.blob.digest), generation=str(file.blob.generation))
+                    _log.error("blob_truncated", digest=str(file.blob.digest), generation=str(file.blob.generation))
                     raise NotFound("BLOB_UNKNOWN", "the stored bytes end too early")
                 position += len(data)
                 ahead = self._read(file, position, part)
@@ -92,7 +92,7 @@ class FileBlobs:
                 ahead.cancel()
 
     def _read(self, file: "_BlobFile", position: int, part: range) -> "asyncio.Future[bytes] | None":
-        """Begin to read the next chunk, so that it is there when the one before has been sent."""
+        """Start to read the next chunk while the one before is sent."""
         if position >= part.stop:
             return None
         share = _ALL_CHUNKS_BYTES // max(self._streams, 1)
@@ -103,18 +103,18 @@ class FileBlobs:
 def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
     blob = stat_blob_file(layout.blob(key), key)
     if blob is None:
-        # As in `_BlobFile.open`.
+        # For the reason in `_BlobFile.open`.
         layout.read_store_id()
     return blob
 
 
 class _BlobFile:
-    """An open file of a blob. One thread at a time; `close` waits for the one that reads."""
+    """An open file of a blob. Only one thread uses it at a time. `close` waits for a thread that reads."""
 
     def __init__(self, descriptor: int, blob: StoredBlob) -> None:
         self.blob = blob
         self._descriptor = descriptor
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
 
     @classmethod
@@ -122,17 +122,18 @@ class _BlobFile:
         try:
             descriptor = os.open(layout.blob(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
-            # Only a store that is there can say that it lacks a blob; a disk that fell away lacks all of them.
+            # This raises OSError if the store's folder is gone. Without it, every blob of a lost disk would be reported
+            # as unknown.
             layout.read_store_id()
             raise NotFound("BLOB_UNKNOWN") from None
         status = os.fstat(descriptor)
         return cls(descriptor, StoredBlob(key, status.st_size, modified_time(status)))
 
     def read(self, position: int, size: int) -> bytes:
-        with self._turn:
+        with self._lock:
             return b"" if self._closed else os.pread(self._descriptor, size, position)
 
     def close(self) -> None:
-        with self._turn:
+        with self._lock:
             self._closed = True
             os.close(self._descriptor)

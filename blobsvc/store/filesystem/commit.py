@@ -1,4 +1,4 @@
-"""The step that finishes an upload, and how it is found again. It blocks."""
+"""Finishes an upload, and finds a finished upload again. These functions block."""
 
 import errno
 from pathlib import Path
@@ -10,7 +10,7 @@ from svckit.durable import sync_folder
 from svckit.errors import NotFound
 from svckit.oci.digest import Digest
 
-# Each time a delete may take away the folder that was just made.
+# How often to try the rename. Each time, a delete may remove the target folder that was just made.
 _RENAME_ATTEMPTS = 16
 
 
@@ -19,22 +19,22 @@ def store_as_blob(layout: Layout, session: HeldSession, key: BlobKey) -> StoredB
 
     Raises:
         SyncFailedError: the disk did not take the bytes.
-        OSError: something else went wrong; the session lives, or the blob is there.
+        OSError: another failure. Either the session still exists, or the blob does.
     """
-    with session.turn:
+    with session.thread_lock:
         create_time = session.stamp()
         _rename(layout, session.folder, key)
         _make_name_durable(layout, key)
-        # That the session is gone from its old place is as much a part of it.
+        # Also makes it durable that the data file has left the session's folder.
         sync_folder(session.folder)
         return StoredBlob(key=key, size_bytes=session.size_bytes, create_time=create_time)
 
 
 def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> StoredBlob | None:
-    """The blob that an upload was finished as under this digest, if it was.
+    """The blob that an upload became when it was finished with this digest; None if it was not.
 
     Raises:
-        OSError: it cannot be found out.
+        OSError: the disk cannot be read.
     """
     folder = layout.upload(upload_id)
     try:
@@ -43,13 +43,13 @@ def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> Stored
         return None
     blob = stat_blob_file(layout.blob(key), key)
     if blob is not None:
-        # Whoever renamed it may have died before this.
+        # The process that renamed the file may have died before it did this.
         _make_name_durable(layout, key)
     return blob
 
 
 def stat_blob_file(path: Path, key: BlobKey) -> StoredBlob | None:
-    """What is known of a blob's file; None where there is none."""
+    """Size and time of a blob's file; None if it does not exist."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -63,9 +63,9 @@ def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                # Two replicas drew the same generation for the same bytes. Taking its place would leave one blob with
-                # two receipts, and the collector would take the surplus one.
-                raise FileExistsError(errno.EEXIST, "a generation was given twice")
+                # Two replicas have chosen the same generation for the same digest. A rename would leave two receipts
+                # for one file, and garbage collection of one of them would delete the bytes of both.
+                raise FileExistsError(errno.EEXIST, "a generation was used twice")
             data_path(session_folder).rename(target)
         except FileNotFoundError:
             if not attempts_left:
@@ -76,6 +76,6 @@ def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:
 
 def _make_name_durable(layout: Layout, key: BlobKey) -> None:
     folder = layout.blob_folder(key)
-    # All of them, and not only those made just now: another process may have made them and died before its sync.
+    # All folders, not only new ones: another process may have made one and died before it synced the parent.
     for parent in (folder, *layout.folders_above(folder)):
         sync_folder(parent)

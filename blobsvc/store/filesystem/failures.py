@@ -1,4 +1,4 @@
-"""What a caller hears when the disk fails."""
+"""Turns disk failures into errors for the caller."""
 
 import errno
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from svckit.logging import get_logger
 _log = get_logger(__name__)
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What the operating system says of a disk without room."""
+"""The error numbers of a full disk or quota."""
 
 
 @contextmanager
 def disk_failures() -> Iterator[None]:
-    """Turns what the operating system refuses into UNAVAILABLE, and logs it: whoever runs the disk must see it.
+    """Turns an OSError into UNAVAILABLE, and logs it for the operator.
 
-    A full disk is STORAGE_FULL: nothing is wrong with what the client sent, and coming again at once is no use.
+    A full disk becomes STORAGE_FULL instead, because the request is correct, but an immediate retry fails again.
     """
     try:
         yield
     except OSError as error:
         full = error.errno in FULL
-        # Neither path nor text of the system leaves the service.
+        # The path and the text of the OSError are logged only. Callers must not see them.
         _log.error("disk_full" if full else "disk_failed", error=str(error))
         if full:
             raise error_for("STORAGE_FULL") from error

@@ -1,13 +1,13 @@
-"""Where things lie on disk. Every path is built here, from types that cannot hold a slash or a dot.
+"""The paths on disk. Every path is built here, from types that cannot contain a slash or a dot.
 
-    store-id                                        names this store
-    blobs/<alg>/<2 hex>/<hex>/<generation>          finished bytes
-    uploads/<id>/upload.json                        an upload as it began
-    uploads/<id>/data                               its bytes, as long as the session lives
+    store-id                                        the id of this store
+    blobs/<alg>/<2 hex>/<hex>/<generation>          a finished blob
+    uploads/<id>/upload.json                        the record of an upload, written at its start
+    uploads/<id>/data                               its bytes, until the session ends
 
-The rename from `data` to its place under `blobs` is the one step that finishes an upload: before it the session lives,
-after it the blob is there. `upload.json` knows the generation from the start, so a finish that is repeated after a
-crash finds the blob under the digest that it names, and needs no other record.
+One rename finishes an upload: from `data` to the path under `blobs`. Before it the session exists, after it the blob
+exists. `upload.json` holds the generation from the start. So a finish that is repeated after a crash finds the blob by
+its digest and this generation, without another record.
 """
 
 import uuid
@@ -27,22 +27,22 @@ class Layout:
     """The paths of one store.
 
     Attributes:
-        root: the folder that holds everything.
-        blobs: finished bytes.
-        uploads: sessions, one folder each.
+        root: the folder of the store.
+        blobs: the folder of finished blobs.
+        uploads: the folder of sessions; each has a folder of its own.
     """
 
     def __init__(self, root: Path) -> None:
-        """Names the folder; `prepare` makes it."""
+        """Takes the folder of the store. `prepare` creates it."""
         self.root = root
         self.blobs = root / "blobs"
         self.uploads = root / "uploads"
 
     def prepare(self) -> str:
-        """Make the folders that are missing, and give the store's id. What is there is left alone. It blocks.
+        """Create missing folders, and return the store's id. Existing files are not changed. It blocks.
 
         Raises:
-            OSError: a folder cannot be made or written.
+            OSError: a folder cannot be created or written.
         """
         self.root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         algorithms = [self.blobs / algorithm for algorithm in ALGORITHMS]
@@ -52,7 +52,7 @@ class Layout:
             sync_folder(folder)
         path = self.root / _STORE_ID
         if not path.exists():
-            # A replica on the same disk may be quicker.
+            # A replica on the same disk may create it first.
             with suppress(FileExistsError):
                 create_file(path, f"{uuid.uuid4()}\n".encode(), mode=0o600)
         return self.read_store_id()
@@ -61,7 +61,7 @@ class Layout:
         """The store's id. It blocks.
 
         Raises:
-            OSError: the store is not there, or must not be read.
+            OSError: the store does not exist, or cannot be read.
         """
         return (self.root / _STORE_ID).read_text(encoding="ascii").strip()
 
@@ -78,7 +78,7 @@ class Layout:
         return self.blob_folder(key) / str(key.generation)
 
     def folders_above(self, folder: Path) -> Iterator[Path]:
-        """The folders that hold the name of a blob's folder, inside out, up to that of the algorithm."""
+        """The parents of a blob's folder, the nearest first, up to the folder of the algorithm."""
         for parent in folder.parents:
             if parent == self.blobs:
                 return

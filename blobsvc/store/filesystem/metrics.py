@@ -1,8 +1,8 @@
-"""What the store counts."""
+"""The metrics of the file-system store."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# Seconds. A disk syncs in one millisecond or in a hundred; hashing 2 GiB anew takes two seconds and more.
+# Seconds. An fsync takes between one millisecond and a hundred. To hash 2 GiB again takes two seconds or more.
 _FSYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FINISH_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -11,17 +11,17 @@ class StoreMetrics:
     """Metrics of a file-system store.
 
     Attributes:
-        uploaded_bytes: appended to uploads.
-        read_bytes: read from blobs.
-        rehashed_bytes: read again to be hashed: after a restart, or for an algorithm that was not announced.
-        uploads_held: sessions that somebody is writing, finishing or cancelling now.
+        uploaded_bytes: bytes appended to uploads.
+        read_bytes: bytes read from blobs.
+        rehashed_bytes: bytes read again to be hashed, after a restart or for another algorithm than the announced one.
+        uploads_held: sessions that are locked now, to be written, finished or cancelled.
         uploads_ended: sessions that ended, by how: finished, mismatched, cancelled, expired, failed.
-        finish_seconds: from the lock to the durable blob.
-        fsync_seconds: of one data file.
+        finish_seconds: the time from the lock to the durable blob.
+        fsync_seconds: the time of one fsync of a data file.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Registers them."""
+        """Registers the metrics."""
         self.uploaded_bytes = Counter("blobsvc_uploaded_bytes", "Bytes appended to uploads", registry=registry)
         self.read_bytes = Counter("blobsvc_read_bytes", "Bytes read from blobs", registry=registry)
         self.rehashed_bytes = Counter(
@@ -30,7 +30,7 @@ class StoreMetrics:
         self.uploads_held = Gauge("blobsvc_uploads_held", "Uploads that are held for writing now", registry=registry)
         self.uploads_ended = Counter("blobsvc_uploads_ended", "Uploads that ended, by how", ("how",), registry=registry)
         for how in ("finished", "mismatched", "cancelled", "expired", "failed"):
-            # Shown from the start as 0: a rate needs to have seen the first one come.
+            # Each label starts at 0. Otherwise a rate would miss the first event.
             self.uploads_ended.labels(how)
         self.finish_seconds = Histogram(
             "blobsvc_finish_seconds",

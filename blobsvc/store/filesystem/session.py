@@ -1,7 +1,7 @@
-"""An upload on disk: its record, and its data file while somebody holds it. Everything here blocks: it runs in threads.
+"""An upload on disk: its record, and its data file while it is locked. All functions block, so they run in threads.
 
-A data file only ever grows, and is written by whoever holds the lock on it. So a running hash of the first bytes stays
-right whatever other processes append after them, and a committed size never shrinks.
+A data file only grows, and only the holder of its lock writes it. So a running hash of the first bytes stays correct
+when another process appends, and a committed size never shrinks.
 """
 
 import errno
@@ -30,10 +30,10 @@ _HASH_BLOCK_BYTES = 1024 * 1024
 
 
 class SyncFailedError(Exception):
-    """The disk did not take what was written.
+    """An fsync failed, so written bytes may be lost.
 
-    After that the kernel may count the pages as clean, so a second fsync that succeeds proves nothing
-    (https://lwn.net/Articles/752063/): the session must end.
+    The session must end. After a failed fsync the kernel may mark the pages as clean, so a second fsync can succeed
+    although the bytes are lost (https://lwn.net/Articles/752063/).
     """
 
 
@@ -48,10 +48,10 @@ def data_path(folder: Path) -> Path:
 
 
 def create_session(folder: Path, upload: Upload) -> None:
-    """Put a session on disk. It survives a kill, and the loss of power from its first committed byte on.
+    """Write a new session to disk. It survives a kill at once, and a loss of power after its first commit.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the session cannot be written.
     """
     folder.mkdir(mode=0o700)
     record = {
@@ -62,7 +62,7 @@ def create_session(folder: Path, upload: Upload) -> None:
         "generation": upload.generation.number,
         "start_time": upload.start_time.isoformat(),
     }
-    # The data file comes last: where it is, all is there.
+    # The data file comes last. So if it exists, the record is complete.
     for path, content in (
         (record_path(folder), json.dumps(record, indent=2).encode() + b"\n"),
         (data_path(folder), b""),
@@ -73,10 +73,10 @@ def create_session(folder: Path, upload: Upload) -> None:
 
 
 def read_record(folder: Path) -> Upload:
-    """Read how a session began; also of one that is finished, for as long as its finish can be repeated.
+    """Read the record of a session. The record of a finished one exists as long as its finish can be repeated.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN, there is none, or it is unreadable.
+        DomainError: BLOB_UPLOAD_UNKNOWN, there is no record, or it is invalid.
     """
     try:
         record = json.loads(record_path(folder).read_bytes())
@@ -88,21 +88,24 @@ def read_record(folder: Path) -> Upload:
             start_time=datetime.fromisoformat(record["start_time"]),
         )
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        # Half written by a crash during the start: nobody has a ticket for it.
+        # A crash during the start can leave a partial record. Nobody has a ticket for such a session.
         raise NotFound("BLOB_UPLOAD_UNKNOWN") from None
 
 
 def remove_session(folder: Path) -> None:
-    """Forget a session; the data file goes first, because where it is, the session lives."""
+    """Remove a session. The data file is removed first, because a session exists as long as it does."""
     data_path(folder).unlink(missing_ok=True)
     record_path(folder).unlink(missing_ok=True)
-    # A sweep of another process may be quicker.
+    # Another process may have removed the folder in the meantime.
     with suppress(FileNotFoundError):
         folder.rmdir()
 
 
 def remove_unreadable(folder: Path) -> bool:
-    """Forget a session whose record a loss of power has torn; tell whether it was one. Nobody can go on with it."""
+    """Remove a session if its record is invalid after a loss of power. Return whether it was.
+
+    Nobody can continue such a session.
+    """
     try:
         read_record(folder)
     except NotFound:
@@ -113,14 +116,14 @@ def remove_unreadable(folder: Path) -> bool:
 
 @dataclass
 class Progress:
-    """What is worth remembering of a session between two calls; all of it can be found out again from the disk.
+    """State of a session that is kept in memory between two calls. All of it can be computed again from the disk.
 
     Attributes:
-        upload: as it began.
-        hasher: has seen the first `hashed_bytes`.
-        hashed_bytes: of the data file.
-        synced_bytes: known to be on the disk; -1 where nothing is known.
-        named: whether the names of the session's files are on the disk.
+        upload: the session's record.
+        hasher: the running hash of the first `hashed_bytes`.
+        hashed_bytes: how many bytes of the data file are hashed.
+        synced_bytes: how many bytes are known to be durable; -1 if unknown.
+        named: whether the session's files and folder entries are durable.
     """
 
     upload: Upload
@@ -131,31 +134,32 @@ class Progress:
 
     @classmethod
     def of(cls, upload: Upload) -> Self:
-        """Of a session of which nothing else is known."""
+        """The state of a session when nothing else is known."""
         return cls(upload=upload, hasher=Hasher(upload.algorithm))
 
 
 class HeldSession:
-    """A session whose lock we have.
+    """A session whose file lock this process holds.
 
-    Its methods run in threads, one at a time: a caller that was cancelled gives the lock back while a thread may still
-    be busy, and the file must not be closed under it (its number could be another file's a moment later).
+    Its methods run in threads, and `thread_lock` lets only one run at a time. A cancelled caller releases the session
+    while a thread may still use it. If the file were closed then, the thread could write to another file that got the
+    same descriptor number.
 
     Attributes:
-        folder: of the session.
-        progress: of the session.
-        size_bytes: of the data file.
-        turn: held by the thread that is busy.
+        folder: the folder of the session.
+        progress: the state of the session in memory.
+        size_bytes: the size of the data file.
+        thread_lock: held by the thread that uses the file.
     """
 
     def __init__(
         self, folder: Path, progress: Progress, metrics: StoreMetrics, size_bytes: int, descriptor: int
     ) -> None:
-        """`take` builds it."""
+        """Use `take` instead."""
         self.folder = folder
         self.progress = progress
         self.size_bytes = size_bytes
-        self.turn = threading.RLock()
+        self.thread_lock = threading.RLock()
         self._metrics = metrics
         self._descriptor = descriptor
         self._released = False
@@ -165,12 +169,12 @@ class HeldSession:
         """Open and lock the data file.
 
         Args:
-            folder: of the session.
-            progress: what is remembered of it; None where nothing is.
-            metrics: what is counted.
+            folder: the folder of the session.
+            progress: its state in memory; None if there is none.
+            metrics: the metrics of the store.
 
         Raises:
-            DomainError: BLOB_UPLOAD_UNKNOWN, there is no such session, or not any more; UPLOAD_CONFLICT, somebody else
+            DomainError: BLOB_UPLOAD_UNKNOWN, the session does not exist or has ended; UPLOAD_CONFLICT, somebody else
                 has the lock.
         """
         descriptor = _open_data(folder, os.O_RDWR | os.O_APPEND)
@@ -186,18 +190,18 @@ class HeldSession:
             raise
 
     def release(self) -> None:
-        """Give the lock back, once no thread is busy."""
-        with self.turn:
+        """Release the lock, once no thread uses the file."""
+        with self.thread_lock:
             self._released = True
             os.close(self._descriptor)
 
     def write(self, batch: Iterable[bytes]) -> None:
-        """Append, and hash where the running hash has seen everything before.
+        """Append bytes. They are hashed at once if the running hash covers all bytes before them.
 
         Raises:
-            OSError: such as ENOSPC; `size_bytes` counts what could be written before.
+            OSError: such as ENOSPC. `size_bytes` includes the bytes that were written before the error.
         """
-        with self.turn:
+        with self.thread_lock:
             if self._released:
                 return
             progress = self.progress
@@ -205,7 +209,7 @@ class HeldSession:
                 view = memoryview(data)
                 while view:
                     written = os.write(self._descriptor, view)
-                    # Only what the file has taken is hashed, so that the two agree after any failure.
+                    # Only bytes that were written are hashed, so that hash and file agree after a failure.
                     if progress.hashed_bytes == self.size_bytes:
                         progress.hasher.update(view[:written])
                         progress.hashed_bytes += written
@@ -214,16 +218,17 @@ class HeldSession:
                     view = view[written:]
 
     def sync(self) -> int:
-        """Make durable what the data file holds, and that it is there; give its size.
+        """Make the data file and the session's folder entries durable. Return the size of the data file.
 
         Raises:
-            SyncFailedError: the disk did not take it.
+            SyncFailedError: an fsync failed.
         """
-        with self.turn:
+        with self.thread_lock:
             if self.progress.synced_bytes != self.size_bytes:
                 self._fsync()
             if not self.progress.named:
-                # Nobody was promised anything before this, so the start of an upload need not wait for the disk.
+                # Done at the first commit and not at the start, because no durable byte was promised before. So the
+                # start of an upload does not wait for the disk.
                 _sync_file(record_path(self.folder))
                 sync_folder(self.folder)
                 sync_folder(self.folder.parent)
@@ -231,14 +236,15 @@ class HeldSession:
             return self.size_bytes
 
     def hash_more(self, algorithm: str, limit_bytes: int) -> Digest | None:
-        """Read and hash what was not hashed yet, up to a limit; give the digest once that is everything.
+        """Read and hash bytes that are not hashed yet, up to a limit. Return the digest once all bytes are hashed.
 
-        A restart, another replica's bytes, or an algorithm that was not announced leave something to read.
+        There are such bytes after a restart, when another replica has written, or when the digest has another algorithm
+        than the announced one.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
-        with self.turn:
+        with self.thread_lock:
             progress = self.progress
             if progress.hasher.algorithm != algorithm:
                 progress.hasher, progress.hashed_bytes = Hasher(algorithm), 0
@@ -254,20 +260,20 @@ class HeldSession:
             return progress.hasher.digest() if progress.hashed_bytes == self.size_bytes else None
 
     def stamp(self) -> datetime:
-        """Give the file the time of now, as that of the finished blob, and make everything durable.
+        """Set the file's time to now, which becomes the blob's create time, and make everything durable.
 
         Raises:
-            SyncFailedError: the disk did not take it.
+            SyncFailedError: an fsync failed.
         """
-        with self.turn:
+        with self.thread_lock:
             os.utime(self._descriptor)
             self.progress.synced_bytes = -1
             self.sync()
             return modified_time(os.fstat(self._descriptor))
 
     def last_write(self) -> datetime:
-        """When the last byte came, or the session began."""
-        with self.turn:
+        """When the last byte was written, or the session was started."""
+        with self.thread_lock:
             return modified_time(os.fstat(self._descriptor))
 
     def _fsync(self) -> None:
@@ -277,11 +283,11 @@ class HeldSession:
 
 
 def durable_size(folder: Path) -> int:
-    """Give the size of a session's data file, once that much is on the disk. It needs no lock.
+    """Make a session's data file durable and return its size. It needs no lock.
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN.
-        SyncFailedError: the disk did not take it.
+        SyncFailedError: an fsync failed.
     """
     descriptor = _open_data(folder, os.O_RDONLY)
     try:
@@ -298,10 +304,10 @@ def modified_time(status: os.stat_result) -> datetime:
 
 
 def _size_of_named(descriptor: int, path: Path) -> int:
-    """The size of an open file, if it is still what its path names.
+    """The size of an open file, if its path still names the same file.
 
-    Between the opening and the lock somebody may have finished or cancelled the upload; then this file is a blob now,
-    or nothing, and must not be written.
+    Another process may have finished or cancelled the upload between the open and the lock. Then the file is a blob
+    now, or was deleted, and must not be written.
     """
     status = os.fstat(descriptor)
     try:

@@ -1,4 +1,4 @@
-"""One store in one folder."""
+"""The blob store in one folder."""
 
 import errno
 import os
@@ -16,15 +16,16 @@ from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
 
-# A file that is made every second would keep an idle machine's disk from resting. In between, the rights are asked for.
+# `examine` runs every second, and a file each time would never let an idle disk sleep. So a file is written only this
+# often. In between, only the access rights are checked.
 _WRITE_EVERY_SECONDS = 30.0
 
 
 class FileStore:
-    """Bytes in a folder. Several processes may use it at once: each upload is locked by whoever is at it.
+    """A blob store in a folder. Several processes may use it at once, because each upload has a file lock.
 
     Attributes:
-        id: names the folder, for whoever wants to prove that both see the same one.
+        id: the id of the folder. Two processes with the same id use the same folder.
         uploads: takes uploads.
         blobs: reads blobs.
         admin: lists, deletes, expires.
@@ -33,7 +34,7 @@ class FileStore:
     def __init__(
         self, layout: Layout, store_id: str, reading: BlockingPool, writing: BlockingPool, metrics: StoreMetrics
     ) -> None:
-        """`open` builds it."""
+        """Use `open` instead."""
         self.id = store_id
         self.uploads = FileUploads(layout, writing, metrics)
         self.blobs = FileBlobs(layout, reading, metrics)
@@ -46,13 +47,13 @@ class FileStore:
     async def open(
         cls, root: Path, registry: CollectorRegistry, *, reading_threads: int = 8, writing_threads: int = 8
     ) -> Self:
-        """Open the store, or make a new one.
+        """Open the store, or create a new one.
 
         Args:
             root: the folder.
-            registry: for the store's metrics.
-            reading_threads: how many block on reading blobs.
-            writing_threads: how many block on uploads, lists and deletes.
+            registry: the registry for the store's metrics.
+            reading_threads: how many threads read blobs.
+            writing_threads: how many threads serve uploads, lists and deletes.
 
         Raises:
             OSError: the folder cannot be used.
@@ -63,18 +64,18 @@ class FileStore:
         return cls(layout, store_id, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))
 
     def examine(self) -> None:
-        """See whether the folder is still this store, and files can be made in it. It blocks.
+        """Check that the folder is still this store, and that files can be created in it. It blocks.
 
         Raises:
-            OSError: it is not, or they cannot. A full disk is no such case: what is stored can be read.
+            OSError: a check failed. A full disk does not fail it, because stored blobs can still be read.
         """
         if self._layout.read_store_id() != self.id:
             raise OSError(errno.ESTALE, "the folder holds another store")
         if not os.access(self._layout.uploads, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, "no file can be made in the folder")
+            raise OSError(errno.EACCES, "no file can be created in the folder")
         if time.monotonic() - self._wrote_time < _WRITE_EVERY_SECONDS:
             return
-        # Beside the sessions, whose names it does not have.
+        # In the folder of the sessions. Its name is not that of a session, so it is not taken for one.
         probe = self._layout.uploads / f".examined-{os.getpid()}"
         try:
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -86,6 +87,6 @@ class FileStore:
             self._wrote_time = time.monotonic()
 
     def close(self) -> None:
-        """Let what has begun come to its end. Nothing may be asked of the store after it."""
+        """Wait for running work, and end the threads. The store cannot be used afterwards."""
         for pool in self._pools:
             pool.close()

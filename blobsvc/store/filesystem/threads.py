@@ -1,4 +1,4 @@
-"""The threads in which the store blocks."""
+"""The threads for the blocking work of the store."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,35 +13,35 @@ Result = TypeVar("Result")
 class BlockingPool:
     """A bounded number of threads for blocking work.
 
-    The store has two, so that writers who wait for a slow disk to sync do not hold up those who read.
+    The store has two pools, so that writers that wait for a slow fsync do not block readers.
     """
 
     def __init__(self, name: str, threads: int) -> None:
-        """Builds the pool; threads start when they are first needed."""
+        """Makes the pool. Its threads start when they are needed."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def run(
         self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> "asyncio.Future[Result]":
-        """Run in a thread. What has begun runs to its end, though nobody waits for it any more."""
+        """Run a function in a thread. Once it has started, it runs to its end, even if the caller is cancelled."""
         return asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args, **kwargs))
 
-    async def acquire(self, take: Callable[[], Result], give_back: Callable[[Result], Any]) -> Result:
-        """Run what opens or locks something, and give it back when the caller was cancelled in the meantime.
+    async def acquire(self, take: Callable[[], Result], release: Callable[[Result], Any]) -> Result:
+        """Run a function that opens or locks something, and undo it if the caller is cancelled in the meantime.
 
-        Without this, a caller who goes away at the wrong moment leaves a lock behind that nobody holds.
+        Without this, a cancelled caller could leave a lock or an open file that nobody releases.
         """
         taking = self.run(take)
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            taking.add_done_callback(lambda taken: self._give_back(taken, give_back))
+            taking.add_done_callback(lambda taken: self._release(taken, release))
             raise
 
-    def _give_back(self, taken: "asyncio.Future[Result]", give_back: Callable[[Result], Any]) -> None:
+    def _release(self, taken: "asyncio.Future[Result]", release: Callable[[Result], Any]) -> None:
         if not taken.cancelled() and taken.exception() is None:
-            self._executor.submit(give_back, taken.result())
+            self._executor.submit(release, taken.result())
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for running work, and end the threads."""
         self._executor.shutdown()

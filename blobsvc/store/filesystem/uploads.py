@@ -32,28 +32,29 @@ from svckit.oci.digest import Digest
 
 _log = get_logger(__name__)
 
-# Bytes that are hashed in one turn of a thread, so that a large upload that is hashed anew lets others in between.
-_HASH_TURN_BYTES = 16 * 1024 * 1024
-# How long finishing and cancelling wait for a writer whose stream has just broken and is being wound up, or for a
-# finish that an impatient client repeats. The lock may be held by another process, so there is no event to wait for.
-_PATIENCE_SECONDS = 10.0
+# Bytes that are hashed in one call of a thread. Without this limit, a large upload that is hashed again would keep a
+# thread for seconds.
+_HASH_STEP_BYTES = 16 * 1024 * 1024
+# How long finish and cancel wait for the lock. A writer whose stream has just broken releases it soon, and so does the
+# first of two finishes. Another process may hold the lock, so there is no event to wait for.
+_LOCK_WAIT_SECONDS = 10.0
 _RETRY_SECONDS = 0.02
 
 
 class FileUploads:
-    """Uploads of one store."""
+    """The uploads of one store."""
 
     def __init__(
         self, layout: Layout, pool: BlockingPool, metrics: StoreMetrics, *, remembered_uploads: int = 1024
     ) -> None:
-        """Builds it.
+        """Takes the parts of the store.
 
         Args:
-            layout: where things lie.
-            pool: for what blocks.
-            metrics: what is counted.
-            remembered_uploads: of how many sessions the running hash is kept between two calls; what is forgotten is
-                read again when the upload is finished.
+            layout: the paths of the store.
+            pool: the threads for blocking work.
+            metrics: the metrics of the store.
+            remembered_uploads: for how many sessions the running hash is kept in memory between two calls. The bytes of
+                other sessions are read and hashed again when the upload is finished.
         """
         self._layout = layout
         self._pool = pool
@@ -63,7 +64,7 @@ class FileUploads:
         self._progress: OrderedDict[UploadId, Progress] = OrderedDict()
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
-        """As the port says. Durable from the first committed byte on."""
+        """As the port says. The session is durable after its first commit."""
         upload = Upload(
             id=UploadId.new(),
             owner=owner,
@@ -79,7 +80,7 @@ class FileUploads:
     @asynccontextmanager
     async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileAppender]:
         """As the port says."""
-        async with self._held(upload_id, patience_seconds=0) as session:
+        async with self._held(upload_id, wait_seconds=0) as session:
             if offset is not None and offset != session.size_bytes:
                 with disk_failures():
                     committed = await self._pool.run(session.sync)
@@ -99,21 +100,21 @@ class FileUploads:
         return STREAM_ONLY
 
     async def status(self, upload_id: UploadId) -> int:
-        """As the port says. While somebody writes, it is what has been written so far."""
+        """As the port says. While somebody writes, it is the size written so far."""
         try:
             with disk_failures():
                 return await self._pool.run(durable_size, self._layout.upload(upload_id))
         except SyncFailedError:
-            async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS):
+            async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS):
                 raise
 
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
-        """As the port says. Cancelling it in the middle leaves the session as it was, or a finished blob."""
+        """As the port says. If the call is cancelled, either the session or the finished blob exists."""
         try:
-            async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS) as session:
+            async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS) as session:
                 return await self._finish(session, digest, expected_size_bytes)
         except NotFound:
-            # Finished before, perhaps by a process that died before it could say so.
+            # It may have been finished before, perhaps by a process that died before it answered.
             with disk_failures():
                 blob = await self._pool.run(finished_blob, self._layout, upload_id, digest)
             if blob is None:
@@ -122,13 +123,13 @@ class FileUploads:
 
     async def cancel(self, upload_id: UploadId) -> None:
         """As the port says."""
-        async with self._held(upload_id, patience_seconds=_PATIENCE_SECONDS) as session:
+        async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS) as session:
             await self._end(session, "cancelled")
 
     async def expire(self, upload_id: UploadId, *, started_before: datetime, idle_since: datetime) -> bool:
-        """End a session if it has lived too long and nobody holds it; tell whether it was ended."""
+        """End a session if it has expired and nobody holds its lock. Return whether it was ended."""
         try:
-            async with self._held(upload_id, patience_seconds=0) as session:
+            async with self._held(upload_id, wait_seconds=0) as session:
                 upload = session.progress.upload
                 with disk_failures():
                     last_write = await self._pool.run(session.last_write)
@@ -153,7 +154,7 @@ class FileUploads:
         with disk_failures():
             found = await self._hash(session, digest.algorithm)
         if found != digest:
-            # Nothing can be appended that would make these bytes right, so they are not kept.
+            # The bytes stay wrong whatever is appended, so they are deleted.
             await self._end(session, "mismatched")
             raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest), "computed": str(found)})
         key = BlobKey(digest, session.progress.upload.generation)
@@ -166,7 +167,7 @@ class FileUploads:
 
     async def _hash(self, session: HeldSession, algorithm: str) -> Digest:
         while True:
-            digest = await self._pool.run(session.hash_more, algorithm, _HASH_TURN_BYTES)
+            digest = await self._pool.run(session.hash_more, algorithm, _HASH_STEP_BYTES)
             if digest is not None:
                 return digest
 
@@ -177,8 +178,8 @@ class FileUploads:
         self._metrics.uploads_ended.labels(how).inc()
 
     @asynccontextmanager
-    async def _held(self, upload_id: UploadId, *, patience_seconds: float) -> AsyncIterator[HeldSession]:
-        session = await self._take(upload_id, patience_seconds)
+    async def _held(self, upload_id: UploadId, *, wait_seconds: float) -> AsyncIterator[HeldSession]:
+        session = await self._take(upload_id, wait_seconds)
         self._remember(upload_id, session.progress)
         with self._metrics.uploads_held.track_inprogress():
             try:
@@ -186,13 +187,13 @@ class FileUploads:
             except SyncFailedError as error:
                 _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
                 await self._end(session, "failed")
-                raise Unavailable(message="the blob store could not keep the upload; begin it again") from error
+                raise Unavailable(message="the blob store has lost the upload; start it again") from error
             finally:
                 await asyncio.shield(self._pool.run(session.release))
 
-    async def _take(self, upload_id: UploadId, patience_seconds: float) -> HeldSession:
+    async def _take(self, upload_id: UploadId, wait_seconds: float) -> HeldSession:
         folder = self._layout.upload(upload_id)
-        give_up = time.monotonic() + patience_seconds
+        give_up = time.monotonic() + wait_seconds
         while True:
             take = partial(HeldSession.take, folder, self._progress.get(upload_id), self._metrics)
             try:
