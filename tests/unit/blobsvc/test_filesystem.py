@@ -253,7 +253,7 @@ def test_a_folder_that_takes_no_files_is_noticed_between_two_writes(
     # As on a file system that has become read-only: root may do everything else.
     monkeypatch.setattr(os, "access", lambda *_: False)
 
-    with pytest.raises(OSError, match="no file can be made"):
+    with pytest.raises(OSError, match="no file can be created"):
         disk.store.examine()
 
 
