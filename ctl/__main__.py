@@ -1,4 +1,4 @@
-"""The command line. What a subcommand needs is imported when it is chosen, so that the supervisor stays small."""
+"""The command line. Each subcommand imports its modules when chosen, so that the supervisor uses little memory."""
 
 import argparse
 import sys
@@ -15,14 +15,14 @@ from svckit.services import PORT_COUNT, SERVICES
 _DESCRIPTION = """\
 An OCI and Docker registry with Harbor's management model.
 
-  roadstead up        everything on this machine, with nothing else installed
-  roadstead serve     one service, for production
-  roadstead admin     passwords and keys
+  roadstead up        run everything on this machine, with nothing else installed
+  roadstead serve     run one service, for production
+  roadstead admin     manage passwords and keys
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command, and returns its exit code: 0, 1 for what could not be done, 2 for what could not be meant."""
+    """Runs the command and returns its exit code: 0; 1 if it failed; 2 if the arguments are wrong."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -53,7 +53,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
             "Starts all services as child processes and prints `ready http://HOST:PORT` when they serve. "
             "The first start makes keys and the user admin, with the password in ROADSTEAD_ADMIN_PASSWORD or a random "
             "one. Variables ROADSTEAD_<SERVICE>_<SETTING> reach the services. SIGTERM and Ctrl-C stop everything; "
-            "a second one does not wait."
+            "a second signal kills what still runs."
         ),
     )
     _add_data_dir(parser)
@@ -62,14 +62,14 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=_address,
         default=Address("127.0.0.1", 8080),
         metavar="HOST:PORT",
-        help="where HTTP is served; port 0 for any that is free (default: %(default)s)",
+        help="where HTTP is served; port 0 for any free port (default: %(default)s)",
     )
     parser.add_argument(
         "--grpc-port",
         type=_first_port,
         default=9401,
         metavar="N",
-        help=f"the first of {PORT_COUNT} loopback ports for gRPC callers, one for each service; 0 for none "
+        help=f"the first of {PORT_COUNT} loopback ports for gRPC callers, one for each service; 0 for no ports "
         "(default: %(default)s)",
     )
     parser.add_argument(
@@ -77,15 +77,15 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=_first_port,
         default=0,
         metavar="N",
-        help=f"the first of the loopback ports for Prometheus: the same {PORT_COUNT}, then one for each process of the "
-        "gateway; 0 for none (default: %(default)s)",
+        help=f"the first of the loopback ports for Prometheus: {PORT_COUNT} in the order of --grpc-port, then one for "
+        "each process of the gateway; 0 for no ports (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
         type=_positive,
         default=1,
         metavar="N",
-        help="processes of the gateway (default: %(default)s)",
+        help="how many processes of the gateway to run (default: %(default)s)",
     )
     parser.add_argument(
         "--log-level",
@@ -111,17 +111,17 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_admin(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("admin", help="look after an installation of `roadstead up`")
+    parser = commands.add_parser("admin", help="manage an installation of `roadstead up`")
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
     password = tasks.add_parser("password", help="print the password that the user admin got at the first start")
     _add_data_dir(password)
     password.set_defaults(run=_print_password)
     change = tasks.add_parser(
         "set-password",
-        help="give a user another password",
+        help="change the password of a user",
         description=(
-            "Gives a user another password, while `roadstead up` runs. It is asked for on a terminal, "
-            "and read from standard input otherwise."
+            "Changes the password of a user, while `roadstead up` runs. On a terminal the command asks for the new "
+            "password; otherwise it reads it from standard input."
         ),
     )
     change.add_argument("user")
@@ -138,7 +138,7 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
         type=lambda text: DataDir(Path(text).absolute()),
         default=DataDir.default(),
         metavar="DIR",
-        help=f"where everything lies (default: {DataDir.default().path})",
+        help=f"where all data is stored (default: {DataDir.default().path})",
     )
 
 
@@ -175,7 +175,7 @@ def _list_keys(options: argparse.Namespace) -> int:
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for, which takes longer than everything else here."""
+    """Looks the version up only on request, because the look-up is slower than the rest of the command line."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **others: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **others)
@@ -197,7 +197,7 @@ def _address(text: str) -> Address:
 def _first_port(text: str) -> int:
     above = PORT_COUNT - 1
     if not (text.isascii() and text.isdigit()) or int(text) > 65535 - above:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port with {above} more above it")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port with {above} more ports above it")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""`roadstead admin`: what its owner does to an installation of `roadstead up`."""
+"""`roadstead admin`: the tasks of the person who runs an installation of `roadstead up`."""
 
 import asyncio
 import getpass
@@ -13,12 +13,12 @@ _ADMIN = "admin"
 
 
 def print_password(data_dir: DataDir) -> int:
-    """Prints the password of the user admin, as far as it is known here.
+    """Prints the password of the user admin that the data directory holds.
 
     Raises:
-        CommandError: if there is none.
+        CommandError: if it holds none.
     """
-    print(_kept_password(data_dir))
+    print(_saved_password(data_dir))
     return 0
 
 
@@ -30,7 +30,7 @@ def list_keys(data_dir: DataDir) -> int:
     """
     files = sorted(data_dir.trust.glob("*.jwks.json"))
     if not files:
-        raise CommandError(f"there are no keys in {data_dir.trust}; the first `roadstead up` makes them")
+        raise CommandError(f"there are no keys in {data_dir.trust}; the first start of `roadstead up` makes them")
     for file in files:
         try:
             keys = json.loads(file.read_bytes())["keys"]
@@ -43,18 +43,18 @@ def list_keys(data_dir: DataDir) -> int:
 
 
 def set_password(data_dir: DataDir, user: str) -> int:
-    """Gives a user another password, as the user admin, over authsvc's socket.
+    """Changes the password of a user, as the user admin, over authsvc's socket.
 
     Raises:
         CommandError: if `roadstead up` does not run, the user is unknown, or the password is refused.
     """
-    if data_dir.holder() is None:
+    if data_dir.lock_holder() is None:
         raise CommandError(f"`roadstead up` does not run on {data_dir.path}; start it first")
-    old = _kept_password(data_dir)
+    old = _saved_password(data_dir)
     new = _ask_for_password(user)
     asyncio.run(_set_password(data_dir, user, old, new))
     if user == _ADMIN:
-        data_dir.keep_admin_password(new)
+        data_dir.save_admin_password(new)
     print(f"{user} has a new password", file=sys.stderr)
     return 0
 
@@ -91,7 +91,7 @@ async def _set_password(data_dir: DataDir, user: str, admin_password: str, new: 
         raise CommandError(f"authsvc refuses: {error}") from error
 
 
-def _kept_password(data_dir: DataDir) -> str:
+def _saved_password(data_dir: DataDir) -> str:
     try:
         return data_dir.password_file.read_text(encoding="utf-8").rstrip("\n")
     except OSError as error:
@@ -103,5 +103,5 @@ def _ask_for_password(user: str) -> str:
         return sys.stdin.readline().rstrip("\n")
     password = getpass.getpass(f"New password of {user}: ")
     if getpass.getpass("Once more: ") != password:
-        raise CommandError("the two are not the same")
+        raise CommandError("the two passwords are not the same")
     return password

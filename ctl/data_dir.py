@@ -1,4 +1,4 @@
-"""The data directory of `roadstead up`: whose it is, whether this program understands it, and what lies where."""
+"""The data directory of `roadstead up`: its lock, the version of its layout, and the paths in it."""
 
 import fcntl
 import os
@@ -16,18 +16,18 @@ from svckit.durable import create_file, replace_file
 from svckit.services import RPC_SERVICES
 
 FORMAT = 1
-"""The layout that this program writes. It grows when an older program could do harm to what a newer one has written."""
+"""The version of the layout that this program writes. Raise it when an older program could damage the new layout."""
 
 _LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its zero
 _LONGEST_SOCKET_NAME_BYTES = max(len(f"/{service.socket}".encode()) for service in RPC_SERVICES.values())
 _SOCKET_FOLDER_PREFIX = "rs-"
-# What may lie in a folder that is no data directory yet: our own lock, and what a file system puts there.
-_EMPTY = {"lock", "lost+found"}
+# A folder with only these entries counts as empty: our own lock, and an entry that file systems make.
+_IGNORED_ENTRIES = {"lock", "lost+found"}
 
 
 @dataclass(frozen=True)
 class DataDir:
-    """A data directory, and what lies where in it."""
+    """A data directory, and the paths in it."""
 
     path: Path
 
@@ -35,23 +35,23 @@ class DataDir:
     def default(cls) -> "DataDir":
         """`roadstead` in the user's data folder (XDG base directory specification)."""
         home = os.environ.get("XDG_DATA_HOME", "")
-        # The specification says that a relative path is to be ignored.
+        # The specification says that relative paths are ignored.
         folder = Path(home) if home.startswith("/") else Path.home() / ".local" / "share"
         return cls(folder / "roadstead")
 
     @property
     def lock_file(self) -> Path:
-        """Locked by the `roadstead up` that runs, whose process id it holds."""
+        """Locked by the running `roadstead up`. Holds its process id."""
         return self.path / "lock"
 
     @property
     def format_file(self) -> Path:
-        """Holds the number of the layout."""
+        """Holds the version of the layout."""
         return self.path / "format"
 
     @property
     def password_file(self) -> Path:
-        """Holds the password that the user admin got at the first start."""
+        """Holds the password of the user admin, as set at the first start or by `roadstead admin set-password`."""
         return self.path / "admin-password"
 
     @property
@@ -61,12 +61,12 @@ class DataDir:
 
     @property
     def trust(self) -> Path:
-        """The trust bundle."""
+        """The trust bundle: the folder of public keys."""
         return self.path / "trust"
 
     @property
     def sockets(self) -> Path:
-        """Leads to the folder of the unix sockets while `roadstead up` runs."""
+        """A symbolic link to the folder of the unix sockets, while `roadstead up` runs."""
         return self.path / "run"
 
     def key_file(self, service: str) -> Path:
@@ -74,20 +74,20 @@ class DataDir:
         return self.path / "keys" / f"{service}.pem"
 
     def service_dir(self, service: str) -> Path:
-        """What a service keeps."""
+        """The folder with the data of a service."""
         return self.path / service
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Makes the directory when it is not there, and keeps everybody else out while inside.
+        """Makes the directory if it does not exist, and holds its lock inside the `with` block.
 
         Raises:
-            CommandError: if another `roadstead up` has it, a newer program has written it, it holds something else, or
-                it cannot be used.
+            CommandError: if another `roadstead up` holds the lock, a newer program wrote the layout, the directory
+                holds other files, or it cannot be used.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Not inherited by the children: whoever holds the lock is the supervisor itself.
+            # The children do not inherit the descriptor. So the lock is free as soon as the supervisor has ended.
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise CommandError(f"cannot use the data directory {self.path}: {error.strerror}") from error
@@ -98,7 +98,7 @@ class DataDir:
         finally:
             os.close(descriptor)
 
-    def holder(self) -> int | None:
+    def lock_holder(self) -> int | None:
         """The process id of the `roadstead up` that runs on this directory, or None."""
         try:
             descriptor = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
@@ -113,10 +113,10 @@ class DataDir:
         return None
 
     def admin_password(self) -> tuple[str, bool]:
-        """The first password of the user admin, and whether it was made up just now.
+        """The password of the user admin, and whether it was generated just now.
 
-        It is `ROADSTEAD_ADMIN_PASSWORD`, or random, and is kept from then on: a start that was cut short before the
-        user was made goes on with the same one.
+        The first call takes it from `ROADSTEAD_ADMIN_PASSWORD`, or generates it, and saves it. If that start ends
+        before authsvc has created the user, the next start uses the same password.
         """
         try:
             return self.password_file.read_text(encoding="utf-8").rstrip("\n"), False
@@ -127,15 +127,16 @@ class DataDir:
         create_file(self.password_file, f"{password}\n".encode(), mode=0o600)
         return password, not given
 
-    def keep_admin_password(self, password: str) -> None:
-        """Writes down the password that the user admin has from now on."""
+    def save_admin_password(self, password: str) -> None:
+        """Saves the new password of the user admin."""
         replace_file(self.password_file, f"{password}\n".encode(), mode=0o600)
 
     @contextmanager
     def socket_folder(self) -> Iterator[Path]:
-        """A new folder for unix sockets, for us alone, on a short path; removed at the end.
+        """Makes a private folder for unix sockets on a short path, and removes it at the end.
 
-        The data directory itself may lie too deep, or on a file system without sockets.
+        The data directory cannot hold the sockets: its path may be too long, or its file system may not
+        support sockets.
         """
         self._remove_old_sockets()
         folder = _make_socket_folder()
@@ -147,7 +148,7 @@ class DataDir:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_old_sockets(self) -> None:
-        """What a supervisor that was killed has left. Only called under the lock."""
+        """Removes the sockets of a supervisor that was killed. Called only under the lock."""
         try:
             folder = self.sockets.readlink()
             status = os.lstat(folder)
@@ -155,7 +156,7 @@ class DataDir:
             self.sockets.unlink(missing_ok=True)
             return
         self.sockets.unlink()
-        # Others may write to /tmp: only what is ours and looks like it is touched.
+        # Other users may write to /tmp, so this removes only a folder of ours with our prefix.
         ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
         if ours and folder.name.startswith(_SOCKET_FOLDER_PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
@@ -176,15 +177,15 @@ class DataDir:
         try:
             text = self.format_file.read_bytes()
         except FileNotFoundError:
-            if {entry.name for entry in self.path.iterdir()} - _EMPTY:
+            if {entry.name for entry in self.path.iterdir()} - _IGNORED_ENTRIES:
                 raise CommandError(
-                    f"{self.path} holds something, but nothing of Roadstead's; choose an empty --data-dir"
+                    f"{self.path} is not empty and is not a data directory of Roadstead; choose an empty --data-dir"
                 ) from None
             create_file(self.format_file, f"{FORMAT}\n".encode(), mode=0o600)
             return
         number = _number(text)
         if number is None:
-            raise CommandError(f"{self.format_file} holds no number of a format")
+            raise CommandError(f"{self.format_file} does not hold the number of a format")
         if number > FORMAT:
             raise CommandError(
                 f"{self.path} was written by a newer Roadstead (format {number}; this one knows {FORMAT}): upgrade it"
@@ -199,7 +200,7 @@ def _number(text: bytes) -> int | None:
 
 
 def _random_password() -> str:
-    # Whatever the rule for passwords (an upper-case and a lower-case letter, and a digit), it is met; 128 bits beside.
+    # The prefix meets the rule for passwords (upper-case letter, lower-case letter, digit). The rest is 128 bits.
     return f"Rs1{secrets.token_urlsafe(16)}"
 
 

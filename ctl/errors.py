@@ -1,5 +1,5 @@
-"""What the command says instead of a stack."""
+"""The errors that the command prints without a stack trace."""
 
 
 class CommandError(Exception):
-    """Why a command cannot do what it was asked for, in words for the person at the terminal. Exit code 1."""
+    """A command failed. The text is for the person at the terminal. The exit code is 1."""

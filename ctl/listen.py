@@ -1,4 +1,4 @@
-"""The addresses that `roadstead up` serves on: checked, or bound, before anything is started."""
+"""The addresses that `roadstead up` serves on. They are checked, or bound, before any service starts."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ctl.errors import CommandError
 from svckit.services import PORT_COUNT, SERVICES
 
-# Which of the ports from N on is whose.
+# The offset of each service from the first port.
 _OFFSETS = {
     name: service.port_offset
     for name, service in sorted(SERVICES.items(), key=lambda item: item[1].port_offset or 0)
@@ -26,7 +26,7 @@ class Address:
 
     Attributes:
         host: a name or an address, without brackets.
-        port: 0 for any that is free.
+        port: 0 for any free port.
     """
 
     host: str
@@ -45,7 +45,7 @@ class Address:
         if not colon or not host or (":" in host and not bracketed) or not (port.isascii() and port.isdigit()):
             raise ValueError(f"{text!r} is not HOST:PORT")
         if int(port) > _LAST_PORT:
-            raise ValueError(f"{port} is no port")
+            raise ValueError(f"{port} is not a port")
         return cls(host, int(port))
 
     def __str__(self) -> str:
@@ -53,13 +53,15 @@ class Address:
 
 
 def bind_http(address: Address) -> tuple[socket.socket, Address]:
-    """Binds and listens. Clients that come before a gateway is up, or while one is started again, wait in the queue.
+    """Binds the address and listens.
+
+    Clients that connect before the gateway is up, or while it is restarted, wait in the queue of the socket.
 
     Returns:
-        the socket, and the address with the port that it got.
+        the socket, and the address with the real port.
 
     Raises:
-        CommandError: if the address is taken, or not of this machine.
+        CommandError: if the address is in use, or does not belong to this machine.
     """
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -71,7 +73,7 @@ def bind_http(address: Address) -> tuple[socket.socket, Address]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by each connection
         listener.bind(place)
-        # At once: two sockets that are bound but do not listen may share a port, and the error would come too late.
+        # Listen at once: two sockets can be bound to one port until one listens, and the error would come too late.
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -80,24 +82,24 @@ def bind_http(address: Address) -> tuple[socket.socket, Address]:
 
 
 def grpc_addresses(first_port: int) -> dict[str, str]:
-    """The loopback address of each service, from a port on; none for port 0.
+    """The loopback address of each service, counted from `first_port`. Empty for port 0.
 
     Raises:
-        CommandError: if one of them is taken.
+        CommandError: if one of the ports is in use.
     """
     return _loopback_addresses("gRPC", "--grpc-port", first_port, _OFFSETS)
 
 
 def metrics_addresses(first_port: int, others: Sequence[str], grpc: Mapping[str, str]) -> dict[str, str]:
-    """The loopback address at which each process serves its metrics, from a port on; none for port 0.
+    """The loopback address where each process serves its metrics, counted from `first_port`. Empty for port 0.
 
     Args:
-        first_port: of the services that serve gRPC, each at the same place in the row as there.
-        others: the names of all other processes; their ports come after that row.
-        grpc: what `grpc_addresses` gave. Nobody listens there yet, so that it would be found out too late.
+        first_port: the port of the first service. Services that serve gRPC have the same offset here as there.
+        others: the names of all other processes. Their ports come after those of the services.
+        grpc: the result of `grpc_addresses`. Nothing listens on these ports yet, so binding finds no conflict.
 
     Raises:
-        CommandError: if one of them is taken, or will be.
+        CommandError: if one of the ports is in use, or is one of the gRPC ports.
     """
     offsets = {name: offset for offset, name in enumerate(others, PORT_COUNT)}
     addresses = _loopback_addresses("metrics", "--metrics-port", first_port, {**_OFFSETS, **offsets})
@@ -116,7 +118,7 @@ def _loopback_addresses(what: str, option: str, first_port: int, offsets: Mappin
     addresses = {}
     for name, offset in offsets.items():
         port = first_port + offset
-        # The service binds it itself, later; this finds out in time to say so in clear words.
+        # The service itself binds the port later. The check here can name the option to change.
         with socket.socket() as probe:
             try:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""What a child process does so that it never outlives the supervisor, even when that one is killed with SIGKILL."""
+"""Ends a child process together with its supervisor, even when the supervisor is killed with SIGKILL."""
 
 import os
 import signal
@@ -6,17 +6,17 @@ import sys
 import threading
 
 PARENT_VARIABLE = "ROADSTEAD_SUPERVISOR_PID"
-"""Holds the supervisor's process id. Only children of a supervisor have it."""
+"""Holds the supervisor's process id. It is set only for children of a supervisor."""
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def die_with_parent() -> None:
-    """Ties this process to the supervisor that started it, by SIGKILL: does nothing where there is none.
+    """Arranges that this process gets SIGKILL when its supervisor ends. Does nothing if there is no supervisor.
 
-    SIGKILL and not SIGTERM: when the supervisor is gone, nobody is left who would bound a drain, while its lock on the
-    data directory is free already; a new `roadstead up` must not find the old services at work. Their data
-    survives it, as it survives any kill.
+    The signal is SIGKILL, not SIGTERM. When the supervisor has ended, its lock on the data directory is free, and
+    nothing limits how long a drain takes. With SIGTERM, a new `roadstead up` could start beside the old services. Their
+    data survives SIGKILL, as it survives any crash.
     """
     parent = os.environ.pop(PARENT_VARIABLE, "")
     if not parent:
@@ -25,7 +25,7 @@ def die_with_parent() -> None:
         _ask_kernel()
     else:
         threading.Thread(target=_watch_standard_input, name="parent-watch", daemon=True).start()
-    # It may have died before the kernel was asked.
+    # The supervisor may have ended before this process asked for the signal.
     if os.getppid() != int(parent):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -40,7 +40,7 @@ def _ask_kernel() -> None:
 
 
 def _watch_standard_input() -> None:
-    # The supervisor holds the other end and never writes: the end of the file is the end of the supervisor.
+    # The supervisor holds the other end of the pipe and never writes. The pipe ends only when the supervisor does.
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What each service is told by `roadstead up`: its sockets, its folders, its neighbours."""
+"""The settings that `roadstead up` gives to each service: sockets, folders, addresses of the others."""
 
 import json
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from svckit.services import RPC_SERVICES, SERVICES, Service
 
 Setting = str | int | float | bool | list[str] | dict[str, "Setting"]
 
-# How long calls in flight may go on. A person waits for this after Ctrl-C, and may press it again.
+# How long calls in flight may go on after SIGTERM. It is short because a person waits for it after Ctrl-C.
 _DRAIN_SECONDS = 10.0
 STOP_SECONDS = _DRAIN_SECONDS + 10.0
-"""How long a service may take from SIGTERM until its process has closed its files and is gone."""
+"""How long a service may take from SIGTERM until its process has ended."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was found and bound before the services start.
+    """What is known before the services start.
 
     Attributes:
-        data_dir: of the installation.
+        data_dir: the data directory of the installation.
         sockets: the folder of unix sockets.
         http_descriptor: the listening socket that the gateway inherits.
         grpc: the loopback address of each service, for platform callers; may be empty.
-        log_level: of all services.
-        pretty: whether people read the logs.
+        log_level: the log level of all services.
+        pretty: whether the logs are for people, not JSON.
     """
 
     data_dir: DataDir
@@ -38,14 +38,14 @@ class Plan:
     pretty: bool
 
     def address(self, service: str) -> str:
-        """Where its neighbours find a service."""
+        """The address where other services find this service."""
         return f"unix:{self.sockets / RPC_SERVICES[service].socket}"
 
     def settings(self) -> dict[str, dict[str, Setting]]:
         """The sections of the settings file."""
         common: dict[str, Setting] = {
             "log_level": self.log_level,
-            # The services write into a pipe, so they cannot see whether a terminal is at its end.
+            # The services write into a pipe, so they cannot find out whether the output is a terminal.
             "log_format": "console" if self.pretty else "json",
             "trust_dir": str(self.data_dir.trust),
             "addresses": {name: self.address(name) for name in RPC_SERVICES},
@@ -53,7 +53,7 @@ class Plan:
         return {"common": common, **{service.name: self._section(service) for service in SERVICES.values()}}
 
     def _section(self, service: Service) -> dict[str, Setting]:
-        """What follows from the row of a service, and the little that only one of them is told."""
+        """The settings that follow from the row of a service, and those that only one service has."""
         folder = self.data_dir.service_dir(service.name)
         section: dict[str, Setting] = {"key_file": str(self.data_dir.key_file(service.name))}
         if service.kind == "http":
@@ -71,7 +71,7 @@ class Plan:
 
 
 def write_settings(plan: Plan) -> None:
-    """Writes the settings file of the installation, and makes the folders that it names."""
+    """Writes the settings file of the installation, and makes the folders in it."""
     for service in SERVICES.values():
         if service.database or service.keeps_files:
             plan.data_dir.service_dir(service.name).mkdir(mode=0o700, exist_ok=True)
@@ -86,6 +86,6 @@ def write_settings(plan: Plan) -> None:
 def _toml(value: Setting) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    # For these JSON is TOML, as long as what is beyond ASCII stays as it is: JSON would escape it in UTF-16. The one
-    # character that JSON leaves and TOML does not, DEL, cannot be in a path that anybody means.
+    # JSON of these types is valid TOML if characters beyond ASCII are not escaped: JSON escapes them as UTF-16, which
+    # TOML does not allow. One character is still different: TOML forbids a raw DEL. Real paths do not contain it.
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Asks the gateway whether everything serves."""
+"""Asks the gateway whether all services are ready."""
 
 import asyncio
 import ssl
@@ -7,31 +7,31 @@ from ctl.listen import Address
 
 READY_PATH = "/readyz"
 
-# Often enough not to be what a start takes, and seldom enough to leave the cores to those who start.
-_ASK_EVERY_SECONDS = 0.1
-# While the gateway is not up yet, the question waits in the socket's queue, and is answered when it comes.
-_ANSWER_SECONDS = 2.0
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to call when we listen on all addresses
+# A longer interval would delay the ready line. A shorter one would take CPU time from the services that start.
+_POLL_SECONDS = 0.1
+# Until the gateway is up, the request waits in the queue of the socket.
+_TIMEOUT_SECONDS = 2.0
+_LOOPBACK_FOR_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to call when we listen on all
 
 
 async def wait_until_ready(address: Address, *, tls: bool) -> None:
-    """Returns when `/readyz` answers 200. Asks for as long as it takes."""
+    """Returns when `/readyz` answers 200. There is no time limit."""
     # The gateway is another process, so there is no event to wait for.
     while not await _is_ready(address, tls=tls):  # noqa: ASYNC110
-        await asyncio.sleep(_ASK_EVERY_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _is_ready(address: Address, *, tls: bool) -> bool:
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             return await _ask(address, _unverified() if tls else None) == 200
     except (OSError, TimeoutError, ValueError):
         return False
 
 
 async def _ask(address: Address, context: ssl.SSLContext | None) -> int:
-    host = _ANYWHERE.get(address.host, address.host)
-    # By hand: an HTTP client would be more memory than the rest of the supervisor.
+    host = _LOOPBACK_FOR_ALL.get(address.host, address.host)
+    # Written by hand, because an HTTP client library would take more memory than the rest of the supervisor.
     reader, writer = await asyncio.open_connection(host, address.port, ssl=context)
     try:
         writer.write(f"GET {READY_PATH} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
@@ -42,7 +42,7 @@ async def _ask(address: Address, context: ssl.SSLContext | None) -> int:
 
 
 def _unverified() -> ssl.SSLContext:
-    """We ask our own socket, whose certificate names the host that clients use."""
+    """Does not verify: the socket is our own, and its certificate names the host that clients use, not this address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

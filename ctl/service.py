@@ -9,16 +9,16 @@ from svckit.services import SERVICES
 
 
 def serve(service: str, config: Path | None) -> int:
-    """Runs a service until it is told to stop by SIGTERM or SIGINT.
+    """Runs a service until SIGTERM or SIGINT.
 
     Args:
         service: its name in the table of services.
-        config: its TOML file; None for defaults and the environment alone.
+        config: its TOML file; None for defaults and environment variables only.
 
     Returns:
         the exit code.
     """
-    # By name, so that each process loads its own service and nothing of the others.
+    # Imported by name, so that a process does not load the other services.
     module = importlib.import_module(SERVICES[service].module)
     return int(module.main(config) or 0)
 

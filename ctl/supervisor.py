@@ -1,4 +1,4 @@
-"""Starts processes, starts them again when they die alone, and stops them in order."""
+"""Starts processes, restarts those that end by themselves, and stops all in order."""
 
 import asyncio
 import contextlib
@@ -12,12 +12,12 @@ from ctl.console import Console
 from ctl.parent import PARENT_VARIABLE
 
 _KEPT_LINES = 30
-# A child's output ends with it, unless it left a process of its own behind that holds the pipe.
+# The output of a child ends when the child ends, unless a process that it started still holds the pipe.
 _OUTPUT_SECONDS = 1.0
 
 
 class ChildFailed(Exception):
-    """A child could not be started, again and again. The text names it, its end, and what it said last."""
+    """A child ended too often during the start. The text names the child, how it ended, and its last lines."""
 
     def __init__(self, name: str, end: str, lines: Iterable[str]) -> None:
         """Takes the child's name, how it ended, and its last lines."""
@@ -27,14 +27,14 @@ class ChildFailed(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A process to keep alive.
+    """A process that the supervisor keeps running.
 
     Attributes:
-        name: in the log.
-        command: program and arguments. Everybody on the machine may read them, so they hold no secret.
+        name: its name in the log.
+        command: program and arguments. All users of the machine can read them, so they must not hold secrets.
         environment: all of its variables.
         pass_fds: descriptors that it inherits, under the same numbers.
-        stop_rank: when it is stopped: lower ones first, equal ones together.
+        stop_rank: the order of the stop: lower ranks first, equal ranks together.
         drain_seconds: how long it may take to stop before it is killed.
     """
 
@@ -48,15 +48,15 @@ class Child:
 
 @dataclass(frozen=True)
 class Backoff:
-    """When a child that died is started again.
+    """How long to wait before a child that ended is restarted.
 
-    Without the growing delay a child that cannot live would keep a core busy with its starts.
+    Without the growing delay, a child that always fails at its start would keep a core busy.
 
     Attributes:
-        first_seconds: after the first death; twice as long after each further one.
-        longest_seconds: where that ends.
-        healthy_seconds: a child that lived this long begins anew with `first_seconds`.
-        start_attempts: how often a child may die before all are ready, until `ChildFailed` is raised.
+        first_seconds: the delay after the first exit. It doubles after each further exit.
+        longest_seconds: the longest delay.
+        healthy_seconds: a child that ran this long begins again with `first_seconds`.
+        start_attempts: how often a child may end before all are ready. Then `ChildFailed` is raised.
     """
 
     first_seconds: float = 0.2
@@ -64,16 +64,16 @@ class Backoff:
     healthy_seconds: float = 30.0
     start_attempts: int = 3
 
-    def seconds(self, deaths: int) -> float:
-        """The delay after that many deaths in a row."""
-        return float(min(self.first_seconds * 2 ** min(deaths - 1, 16), self.longest_seconds))
+    def seconds(self, exits: int) -> float:
+        """The delay after this many exits in a row."""
+        return float(min(self.first_seconds * 2 ** min(exits - 1, 16), self.longest_seconds))
 
 
 class Supervisor:
-    """Keeps children alive from `start` to `stop`."""
+    """Keeps children running from `start` to `stop`."""
 
     def __init__(self, children: Sequence[Child], console: Console, backoff: Backoff = Backoff()) -> None:
-        """Names the children; nothing runs yet."""
+        """Takes the children. `start` starts them."""
         self._children = tuple(children)
         self._console = console
         self._backoff = backoff
@@ -81,60 +81,60 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._failure: asyncio.Future[None] | None = None
-        self._settled = False
+        self._all_ready = False
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process ids of the children that run now, by name."""
+        """The process ids of the running children, by name."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def start(self) -> None:
-        """Starts all of them at once; they wait for each other by themselves."""
+        """Starts all children at once. The services themselves wait for each other."""
         self._failure = asyncio.get_running_loop().create_future()
         for child in self._children:
-            self._tasks[child.name] = asyncio.create_task(self._keep(child), name=f"keep-{child.name}")
+            self._tasks[child.name] = asyncio.create_task(self._keep_running(child), name=f"keep-{child.name}")
 
-    def settle(self) -> None:
-        """Says that all are ready: from now on a child that dies is started again without end."""
-        self._settled = True
+    def mark_ready(self) -> None:
+        """Records that all children are ready. From now on a child that ends is restarted without a limit."""
+        self._all_ready = True
 
     async def failure(self) -> None:
-        """Waits until a child has failed to start.
+        """Waits until a child fails to start. Does not return.
 
         Raises:
-            ChildFailed: then.
+            ChildFailed: when a child has failed to start.
         """
         if self._failure is None:
             raise RuntimeError("the supervisor was not started")
         await asyncio.shield(self._failure)
 
-    async def stop(self, hurry: asyncio.Event) -> None:
-        """Stops all children, rank by rank, and waits for their ends; kills those that take too long.
+    async def stop(self, kill_now: asyncio.Event) -> None:
+        """Stops all children, rank by rank, and waits until they have ended. Kills those that take too long.
 
         Args:
-            hurry: when it is set, whoever is left is killed.
+            kill_now: when it is set, all children that still run are killed.
         """
         self._stopping.set()
-        hurried = asyncio.create_task(hurry.wait())
+        killing = asyncio.create_task(kill_now.wait())
         try:
             for rank in sorted({child.stop_rank for child in self._children}):
-                await self._stop_some([child for child in self._children if child.stop_rank == rank], hurried)
+                await self._stop_some([child for child in self._children if child.stop_rank == rank], killing)
         finally:
-            hurried.cancel()
+            killing.cancel()
             if self._failure is not None:
                 self._failure.cancel()
 
-    async def _stop_some(self, children: Sequence[Child], hurried: asyncio.Task[bool]) -> None:
+    async def _stop_some(self, children: Sequence[Child], killing: asyncio.Task[bool]) -> None:
         for child in children:
             self._signal(child.name, signal.SIGTERM)
         running = {task for child in children if (task := self._tasks.get(child.name)) is not None}
         loop = asyncio.get_running_loop()
         deadline = loop.time() + max(child.drain_seconds for child in children)
-        while (pending := {task for task in running if not task.done()}) and not hurried.done():
+        while (pending := {task for task in running if not task.done()}) and not killing.done():
             left = deadline - loop.time()
             if left <= 0:
                 break
-            await asyncio.wait({*pending, hurried}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*pending, killing}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         for child in children:
             if child.name in self._processes:
                 self._console.log("warning", "killed: it did not stop in time", child=child.name)
@@ -146,32 +146,32 @@ class Supervisor:
         if process is not None and process.returncode is None:
             process.send_signal(number)
 
-    async def _keep(self, child: Child) -> None:
+    async def _keep_running(self, child: Child) -> None:
         try:
-            await self._keep_until_stopped(child)
+            await self._run_until_stopped(child)
         except Exception as error:
-            # Nobody waits for this task before the end, and a child that nobody keeps must not go unnoticed.
-            self._give_up(ChildFailed(child.name, repr(error), ()))
+            # Nothing awaits this task before `stop`. Without this line the child would stay down and nobody would know.
+            self._fail(ChildFailed(child.name, repr(error), ()))
 
-    async def _keep_until_stopped(self, child: Child) -> None:
+    async def _run_until_stopped(self, child: Child) -> None:
         loop = asyncio.get_running_loop()
-        deaths = 0
+        exits = 0
         while not self._stopping.is_set():
             started = loop.time()
             tail: deque[str] = deque(maxlen=_KEPT_LINES)
             try:
-                end = _describe(await self._run(child, tail))
+                end = _describe_exit(await self._run(child, tail))
             except OSError as error:
-                # Such as no memory for a process; or no such program.
+                # For example, there is no such program, or no memory for a process.
                 end = f"cannot be run: {error}"
             if self._stopping.is_set():
                 return
-            deaths = 1 if loop.time() - started >= self._backoff.healthy_seconds else deaths + 1
-            if not self._settled and deaths >= self._backoff.start_attempts:
+            exits = 1 if loop.time() - started >= self._backoff.healthy_seconds else exits + 1
+            if not self._all_ready and exits >= self._backoff.start_attempts:
                 self._console.log("error", "ended again and again", child=child.name, end=end)
-                self._give_up(ChildFailed(child.name, end, tail))
+                self._fail(ChildFailed(child.name, end, tail))
                 return
-            delay = self._backoff.seconds(deaths)
+            delay = self._backoff.seconds(exits)
             self._console.log("warning", "ended; starting it again", child=child.name, end=end, delay_seconds=delay)
             await _wait(self._stopping, delay)
 
@@ -179,12 +179,12 @@ class Supervisor:
         process = await asyncio.create_subprocess_exec(
             *child.command,
             env={**child.environment, PARENT_VARIABLE: str(os.getpid())},
-            # Its end tells a child of our own end, where the kernel does not.
+            # Where the kernel does not signal our end to the child, this pipe does: it closes (see ctl.parent).
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=child.pass_fds,
-            # Ctrl-C reaches a whole process group: ours only, because the children stop in order.
+            # Ctrl-C signals a whole process group. The children are not in ours, because we stop them in order.
             start_new_session=True,
         )
         self._processes[child.name] = process
@@ -201,12 +201,12 @@ class Supervisor:
         if process.stdout is not None:
             await self._console.relay(name, process.stdout, tail)
 
-    def _give_up(self, error: ChildFailed) -> None:
+    def _fail(self, error: ChildFailed) -> None:
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
 
 
-def _describe(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status >= 0:
         return f"exit code {status}"
     try:

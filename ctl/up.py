@@ -21,22 +21,22 @@ from ctl.supervisor import Child, ChildFailed, Supervisor
 from svckit.services import SERVICES, Service
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Migrations of a large database take their time; what takes longer than this hangs.
+# Migrations of a large database are slow. A start that takes longer than this is stuck.
 _START_SECONDS = 120.0
 _FLUSH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `roadstead up` was asked for.
+    """The options of `roadstead up`.
 
     Attributes:
-        data_dir: where everything lies.
+        data_dir: where all data is stored.
         http: where HTTP is served.
-        grpc_port: the first of the loopback ports for platform callers; 0 for none.
-        metrics_port: the first of the loopback ports for Prometheus; 0 for none.
-        workers: how many processes of the services that scale, such as the gateway.
-        log_level: of all services.
+        grpc_port: the first of the loopback ports for platform callers; 0 for no ports.
+        metrics_port: the first of the loopback ports for Prometheus; 0 for no ports.
+        workers: the number of processes of each service that scales, such as the gateway.
+        log_level: the log level of all services.
     """
 
     data_dir: DataDir
@@ -51,7 +51,7 @@ def up(options: Options) -> int:
     """Runs everything until SIGTERM, SIGINT or SIGHUP. Returns the exit code.
 
     Raises:
-        CommandError: if it cannot start.
+        CommandError: if the installation cannot start.
     """
     with ExitStack() as stack:
         stack.enter_context(options.data_dir.opened())
@@ -65,19 +65,19 @@ def up(options: Options) -> int:
         password, is_new = options.data_dir.admin_password()
         write_settings(plan)
         for service, address in grpc.items():
-            _say(f"grpc {service} {address}")
+            _print(f"grpc {service} {address}")
         for name, address in metrics.items():
-            _say(f"metrics {name} http://{address}/metrics")
+            _print(f"metrics {name} http://{address}/metrics")
         if is_new:
-            _say(f"admin password: {password} (kept in {options.data_dir.password_file})")
+            _print(f"admin password: {password} (kept in {options.data_dir.password_file})")
         children = _children(plan, listener, options.workers, metrics)
         return asyncio.run(_run(children, http, pretty=plan.pretty))
 
 
 def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mapping[str, str]) -> list[Child]:
-    # The file that DataDir.admin_password keeps says it to the one service that needs it.
+    # Only authsvc needs the password, and it reads the file that DataDir.admin_password has written.
     environment = {name: value for name, value in os.environ.items() if name != "ROADSTEAD_ADMIN_PASSWORD"}
-    # glibc gives each thread a heap of its own, up to eight for each core; most of that would lie idle here.
+    # Without this, glibc makes up to eight heaps for each core, one for each thread, and services use more memory.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
     return [
         Child(
@@ -94,26 +94,26 @@ def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mappin
 
 
 def _names(service: Service, workers: int) -> Sequence[str]:
-    """What the processes of a service are called."""
+    """The names of the processes of a service."""
     if not service.scales or workers == 1:
         return [service.name]
     return [f"{service.name}-{number}" for number in range(1, workers + 1)]
 
 
 def _metrics_variable(service: str, address: str | None) -> Mapping[str, str]:
-    # Not in the settings file: all processes of a service read the same section of it.
+    # A variable, not a setting in the file: all processes of a service read the same section of the file.
     return {f"ROADSTEAD_{service.upper()}_METRICS_LISTEN": address} if address else {}
 
 
 def _command(service: str, config: Path) -> tuple[str, ...]:
-    # -P: the current folder is none of ours, whatever modules lie there.
+    # -P: Python must not import modules from the current folder.
     return (sys.executable, "-P", "-m", "ctl.service", service, str(config))
 
 
 async def _run(children: list[Child], http: Address, *, pretty: bool) -> int:
     console = Console(sys.stderr.fileno(), pretty=pretty)
     supervisor = Supervisor(children, console)
-    stop, hurry = _stop_signals()
+    stop, kill_now = _stop_signals()
     supervisor.start()
     try:
         await _serve(supervisor, http, stop)
@@ -121,7 +121,7 @@ async def _run(children: list[Child], http: Address, *, pretty: bool) -> int:
         raise CommandError(str(error)) from None
     finally:
         console.log("info", "stopping")
-        await supervisor.stop(hurry)
+        await supervisor.stop(kill_now)
         console.flush(_FLUSH_SECONDS)
     return 0
 
@@ -130,32 +130,32 @@ async def _serve(supervisor: Supervisor, http: Address, stop: asyncio.Event) -> 
     tls = bool(os.environ.get("ROADSTEAD_GATEWAY_TLS_CERTIFICATE_FILE"))
     try:
         async with asyncio.timeout(_START_SECONDS):
-            await _first(wait_until_ready(http, tls=tls), stop.wait(), supervisor.failure())
+            await _wait_for_first(wait_until_ready(http, tls=tls), stop.wait(), supervisor.failure())
     except TimeoutError:
         raise CommandError(f"not ready after {_START_SECONDS:.0f} s; the log says why") from None
     if not stop.is_set():
-        supervisor.settle()
-        _say(f"ready {'https' if tls else 'http'}://{http}")
-        await _first(stop.wait(), supervisor.failure())
+        supervisor.mark_ready()
+        _print(f"ready {'https' if tls else 'http'}://{http}")
+        await _wait_for_first(stop.wait(), supervisor.failure())
 
 
 def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """What is set by the first signal to stop, and by the second."""
-    stop, hurry = asyncio.Event(), asyncio.Event()
+    """Two events: the first stop signal sets the first one, further signals set the second one."""
+    stop, kill_now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def arrived() -> None:
-        (hurry if stop.is_set() else stop).set()
+        (kill_now if stop.is_set() else stop).set()
 
     for number in _STOP_SIGNALS:
-        # What nohup has us ignore stays ignored.
+        # nohup sets SIGHUP to be ignored. That must stay so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, arrived)
-    return stop, hurry
+    return stop, kill_now
 
 
-async def _first(*awaitables: Coroutine[Any, Any, object]) -> None:
-    """Waits for the first to end, cancels the others, and raises what it raised."""
+async def _wait_for_first(*awaitables: Coroutine[Any, Any, object]) -> None:
+    """Waits until one of them ends, cancels the others, and raises the exception of that one."""
     tasks = [asyncio.create_task(awaitable) for awaitable in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +167,6 @@ async def _first(*awaitables: Coroutine[Any, Any, object]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _say(line: str) -> None:
-    # At once: whoever waits for the ready line reads it through a pipe.
+def _print(line: str) -> None:
+    # Flushed at once: programs wait for the ready line and read it through a pipe.
     print(line, flush=True)

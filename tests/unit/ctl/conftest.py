@@ -50,12 +50,12 @@ async def supervise(console: ReadableConsole) -> AsyncIterator[Callable[..., Sup
         supervisor = Supervisor(children, console, backoff)
         supervisor.start()
         if settled:
-            supervisor.settle()
+            supervisor.mark_ready()
         started.append(supervisor)
         return supervisor
 
     yield start
-    hurry = asyncio.Event()
-    hurry.set()
+    kill_now = asyncio.Event()
+    kill_now.set()
     for supervisor in started:
-        await supervisor.stop(hurry)
+        await supervisor.stop(kill_now)

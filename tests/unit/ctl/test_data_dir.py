@@ -52,10 +52,10 @@ def test_a_second_one_is_refused_and_told_who_has_it(data_dir: DataDir) -> None:
 
 
 def test_whoever_asks_learns_who_has_it(data_dir: DataDir) -> None:
-    assert data_dir.holder() is None
+    assert data_dir.lock_holder() is None
     with data_dir.opened():
-        assert data_dir.holder() == os.getpid()
-    assert data_dir.holder() is None
+        assert data_dir.lock_holder() == os.getpid()
+    assert data_dir.lock_holder() is None
 
 
 def test_a_lock_dies_with_its_process(data_dir: DataDir) -> None:
@@ -83,7 +83,7 @@ def test_a_format_that_is_no_number_is_refused(data_dir: DataDir) -> None:
     with data_dir.opened():
         data_dir.format_file.write_text("one\n")
 
-    with pytest.raises(CommandError, match="no number"), data_dir.opened():
+    with pytest.raises(CommandError, match="does not hold the number"), data_dir.opened():
         pass
 
 
@@ -91,7 +91,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(data_dir: 
     data_dir.path.mkdir()
     (data_dir.path / "thesis.tex").touch()
 
-    with pytest.raises(CommandError, match="nothing of Roadstead's"), data_dir.opened():
+    with pytest.raises(CommandError, match="is not a data directory of Roadstead"), data_dir.opened():
         pass
 
     assert not data_dir.format_file.exists()

@@ -46,7 +46,7 @@ async def test_the_log_says_with_what_code_a_child_ended(supervise: Supervise, c
 async def test_the_delay_grows_with_each_death_up_to_a_limit() -> None:
     backoff = Backoff(first_seconds=0.2, longest_seconds=15.0)
 
-    delays = [backoff.seconds(deaths) for deaths in range(1, 200)]
+    delays = [backoff.seconds(exits) for exits in range(1, 200)]
 
     assert delays[:3] == [0.2, 0.4, 0.8]
     assert all(before <= after for before, after in pairwise(delays))
@@ -144,10 +144,10 @@ async def test_whoever_hurries_does_not_wait_for_the_drain(supervise: Supervise,
     )
     await console.wait_for("up", count=2)
     pids = supervisor.pids
-    hurry = asyncio.Event()
-    stopping = asyncio.create_task(supervisor.stop(hurry))
+    kill_now = asyncio.Event()
+    stopping = asyncio.create_task(supervisor.stop(kill_now))
 
-    hurry.set()
+    kill_now.set()
     await asyncio.wait_for(stopping, LONGEST_SECONDS)
 
     assert not any(is_running(pid) for pid in pids.values())
