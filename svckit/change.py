@@ -1,4 +1,4 @@
-"""Changes, as a service's change log keeps them. The log itself is `svckit.sql.change_log`."""
+"""The entries of a service's change log. The log itself is `svckit.sql.change_log`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ K = TypeVar("K", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Generic[K]):
-    """Something that a unit of work changed. The commit gives it its revision.
+    """A change that a unit of work has made. It gets its revision at the commit.
 
     Attributes:
-        kind: what happened to what, such as "tag_put"; each service has an enum of its kinds.
-        origin: who caused it, and by which request.
-        time: when.
+        kind: the kind of change, such as "tag_put". Each service has an enum of its kinds.
+        origin: its actor and its request.
+        time: when it was made.
         project_id: the project that it belongs to; 0 for none.
-        resource_id: what was changed: the id of a repository, project, user, member, robot or role; 0 without one.
-        resource_name: its name: a repository's in full, a project's, a user's, a robot's, …; for a member, the user's.
-        reference: of tags the tag, of manifests the digest, within the repository; else empty.
-        digest: of tags and manifests, what the reference names (named, where it was deleted); else empty.
-        old: what was set before, by field, where fields were set; without secrets, which the writer leaves out.
-        new: what is set now, likewise.
+        resource_id: the id of the changed repository, project, user, member, robot or role; 0 without one.
+        resource_name: the name of the resource: a repository's full name, or the name of a project, user, robot, …. For
+            a member, it is the user's name.
+        reference: the name of a tag or the digest of a manifest, within the repository; empty for other kinds.
+        digest: for tags and manifests, the digest that the reference has (or had, if it was deleted); else empty.
+        old: the values before, by field, if fields were set. The writer must leave out secrets.
+        new: the values after, in the same form.
     """
 
     kind: K
@@ -46,7 +47,7 @@ class Change(Generic[K]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommittedChange(Generic[K]):
-    """A change with its revision: the order of revisions is the order of commits."""
+    """A change with its revision. The order of revisions is the order of commits."""
 
     revision: int
     change: Change[K]
@@ -54,11 +55,12 @@ class CommittedChange(Generic[K]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPosition:
-    """Where a log stands.
+    """A position in a change log.
 
     Attributes:
-        epoch: new after each restore from a backup. Revisions of two epochs cannot be compared.
-        revision: of the newest change; 0 before the first.
+        epoch: the epoch of the log. It is new after each restore from a backup. Revisions of different epochs cannot be
+            compared.
+        revision: the revision of the newest change; 0 before the first one.
     """
 
     epoch: str
@@ -67,11 +69,12 @@ class LogPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePage(Generic[K]):
-    """Some changes, oldest first.
+    """One page of changes, oldest first.
 
     Attributes:
-        changes: those that match.
-        position: where to go on. Its revision lies behind the last of `changes` where the newer ones did not match.
+        changes: the changes that match.
+        position: the position at which the next page begins. If newer changes did not match, its revision is higher
+            than that of the last change.
     """
 
     changes: tuple[CommittedChange[K], ...]

@@ -1,6 +1,6 @@
-"""Writes that a caller may repeat: the key that a request carries, and what the first call with that key made.
+"""Writes that a caller may repeat: the key of a request, and the result of the first call with that key.
 
-`svckit.rpc.idempotency` reads the key of a request, `svckit.sql.idempotency` keeps what was made.
+`svckit.rpc.idempotency` reads the key of a request, `svckit.sql.idempotency` stores the results.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 IDEMPOTENCY_KEY: Final = "idempotency_key"
-"""The request field that makes a repeat of a create harmless."""
+"""The request field with which a create can be repeated safely."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A caller's key for one write. The key itself is not kept, so that no log and no row can show it.
+    """A caller's key for one write. The key itself is not stored, so that no log and no row can contain it.
 
     Attributes:
-        subject: who calls. Two callers may use the same key for different things.
-        method: full name of the RPC, likewise.
-        key_hash: of the key.
-        request_hash: of the request without its key and without its secrets.
+        subject: the caller. Two callers may use the same key for different writes.
+        method: the full name of the RPC. The same key may be used for different RPCs.
+        key_hash: the hash of the key.
+        request_hash: the hash of the request without its key and without its secrets.
         holds_secret: whether the request has a secret, which `request_hash` does not cover.
     """
 
@@ -38,11 +38,11 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class FirstCall:
-    """What the first call with a key made.
+    """The result of the first call with a key.
 
     Attributes:
-        made_id: the id of what it made.
-        secret_hash: a slow, salted hash of the secret in its request; empty where it had none.
+        made_id: the id of the object that it created.
+        secret_hash: a slow, salted hash of the secret in its request; empty if it had none.
     """
 
     made_id: int
@@ -50,32 +50,32 @@ class FirstCall:
 
 
 class IdempotencyRows(Protocol):
-    """What first calls have made. To be used inside a writing unit of work."""
+    """The results of first calls. Use it inside a writing unit of work."""
 
     async def claim(self, key: IdempotencyKey | None, now: datetime) -> FirstCall | None:
-        """What the first call with this key made; None where this is the first call, or where it has no key.
+        """The result of the first call with this key; None if this is the first call, or if it has no key.
 
-        Judge the caller's rights before: a repeat is answered only to who may still make it. Claim before anything
-        else is written: a second call with the same key waits here until the unit of the first one ends. When that one
-        rolled back, nothing is remembered, and the second call is the first.
+        Check the caller's rights before this: only a caller who may still make the call gets the answer to a repeat.
+        Call this before any other write: a second call with the same key waits here until the unit of work of the first
+        one ends. If the first was rolled back, nothing is stored, and the second call counts as the first.
 
         Raises:
-            DomainError: CONFLICT; the key was used for another request.
+            DomainError: CONFLICT if the key was used for another request.
         """
 
     async def remember(self, key: IdempotencyKey | None, made_id: int, *, secret_hash: str = "") -> None:
-        """Notes what was made under a key that this unit has claimed; does nothing without a key.
+        """Stores the result of the call under a key that this unit has claimed. Does nothing without a key.
 
         Args:
-            key: as it was claimed.
-            made_id: the id of what was made.
-            secret_hash: a slow, salted hash of the request's secret. Needed where `key.holds_secret`: the caller of
-                `claim` holds a repeated secret against it.
+            key: the claimed key.
+            made_id: the id of the created object.
+            secret_hash: a slow, salted hash of the request's secret. Required if `key.holds_secret`: the caller of
+                `claim` compares a repeated secret with it.
         """
 
 
 def used_for_another_request() -> Conflict:
-    """The error for a key that comes a second time with another request."""
+    """The error if a key is used again with another request."""
     return Conflict(
         message="this idempotency key was used for another request",
         violations=[FieldViolation(IDEMPOTENCY_KEY, "was used for another request")],
@@ -83,8 +83,8 @@ def used_for_another_request() -> Conflict:
 
 
 def made_is_gone() -> Conflict:
-    """The error for a repeat whose first call made something that has been deleted since."""
+    """The error of a repeat if the object of the first call was deleted meanwhile."""
     return Conflict(
-        message="what the first request with this idempotency key made has been deleted since",
-        violations=[FieldViolation(IDEMPOTENCY_KEY, "names something that has been deleted since")],
+        message="the object that the first request with this idempotency key created was deleted",
+        violations=[FieldViolation(IDEMPOTENCY_KEY, "was used to create an object that was deleted")],
     )

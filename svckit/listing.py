@@ -1,7 +1,7 @@
-"""Lists: filtered and sorted as the request says (svckit.query), in pages by token or by number (svckit.paging).
+"""Lists: filters and sorts as the request says (svckit.query), with pages by token or by number (svckit.paging).
 
-A domain declares what may be asked of a list as one `Listing`; the store answers a `Selection`
-(`svckit.sql.selection` turns its parts into SQL).
+A domain declares for each list, as one `Listing`, how it may be filtered and sorted. The store reads the rows of a
+`Selection` (`svckit.sql.selection` turns its parts into SQL).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE = 10
 MAXIMUM_PAGE_SIZE = 100
-"""Harbor's, both of them. They hold for every list that does not say otherwise."""
+"""Harbor's page sizes. They apply to every list that does not set its own."""
 
 _MAXIMUM_OFFSET = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """What a request says of which rows it wants, in which order, and which page of them.
+    """The filter, the order and the page of a list request.
 
     Attributes:
         q: Harbor's `q`.
         sort: Harbor's `sort`.
-        page: number from 1; 0 means the first. Not looked at where there is a token.
-        page_size: rows on a page; 0 means the default.
-        page_token: where the last page ended; empty for the first.
-        with_total: whether to count all rows that match, which costs more than the page where they are many.
+        page: the number of the page, from 1; 0 means the first. Ignored with a token.
+        page_size: the rows on a page; 0 means the default.
+        page_token: the token of the last page; empty for the first page.
+        with_total: whether to count all rows that match. For many rows, counting costs more than reading the page.
     """
 
     q: str = ""
@@ -44,13 +44,13 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a store is asked for.
+    """The rows that a store must read.
 
     Attributes:
-        clauses: all of them hold for each row.
-        orders: what to sort by; the last key is unique.
-        limit: rows at most.
-        offset: rows to leave out first; costs more with depth, and is 0 where there is `after`.
+        clauses: the conditions; a row must match all of them.
+        orders: the sort keys; the last one is unique.
+        limit: the most rows.
+        offset: the rows to skip. A large offset is slow. It is 0 if there is `after`.
         after: the values of `orders` in the row after which to begin; None for the beginning.
     """
 
@@ -66,10 +66,10 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: its rows.
-        next_page_token: for the next page; empty on the last.
-        total_size: how many rows match in all, 0 where it was not asked for; on later pages by token, how many it were
-            when it was counted.
+        items: the rows.
+        next_page_token: the token of the next page; empty on the last page.
+        total_size: the number of all rows that match; 0 if it was not requested. On later pages by token, it is the
+            number that was counted for an earlier page.
     """
 
     items: tuple[T, ...]
@@ -79,11 +79,11 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SortKey(Generic[T]):
-    """What a list can be sorted by.
+    """A key by which a list can be sorted.
 
     Attributes:
         value_type: str, int or datetime.
-        read: the value in a row, as the store compares it. Never None: a keyset cannot step over NULLs.
+        read: returns the value in a row, as the store compares it. Never None: a keyset does not work with NULL.
     """
 
     value_type: type[KeysetValue]
@@ -92,16 +92,17 @@ class SortKey(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """What may be asked of one list.
+    """How one list may be filtered and sorted.
 
     Attributes:
-        name: binds tokens to this list.
-        sort_keys: by the names that clients use.
-        default_order: where the request says nothing.
-        keys: what `q` may ask, by the names that clients use.
-        unique_key: that one of `sort_keys` that no two rows share; it decides between rows that are otherwise alike.
-        default_page_size: rows on a page where the request says nothing.
-        maximum_page_size: rows on a page, whatever the request says.
+        name: the name of the list; page tokens are bound to it.
+        sort_keys: the sort keys, by the names that clients use.
+        default_order: the order if the request has none.
+        keys: the keys that `q` may use, by the names that clients use.
+        unique_key: the sort key with a different value in each row. It decides the order of rows that are equal
+            otherwise.
+        default_page_size: the rows on a page if the request does not say.
+        maximum_page_size: the most rows on a page.
     """
 
     name: str
@@ -122,13 +123,13 @@ class Listing(Generic[T]):
     ) -> Page[T]:
         """Reads one page.
 
-        A token carries the total that was counted for an earlier page, so that going on costs the same on every page.
+        A token contains the total that was counted for an earlier page, so that each later page has the same cost.
 
         Args:
-            request: what is asked.
+            request: the list request.
             fetch: reads rows.
-            count: counts the rows for which all of these hold; called only where the total is asked for.
-            scope: what else decides which rows there are, such as the parent's id: strings, numbers, None.
+            count: counts the rows that match all clauses. It is called only if the total is requested.
+            scope: other values that decide which rows there are, such as the parent's id: strings, numbers, None.
 
         Raises:
             DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -145,7 +146,7 @@ class Listing(Generic[T]):
             offset = 0
         if request.with_total and total is None:
             total = await count(clauses)
-        # The first page of an empty list, and pages beyond the last one, need no second query.
+        # The first page of an empty list, and pages after the last one, need no second query.
         is_beyond = after is None and total is not None and offset >= total
         rows = () if is_beyond else await fetch(Selection(clauses, orders, size + 1, offset, after))
         token = self._next(rows, size, orders, total, fingerprint)
@@ -155,7 +156,7 @@ class Listing(Generic[T]):
         orders = parse_sort(sort, self.sort_keys.keys()) or self.default_order
         if any(order.key == self.unique_key for order in orders):
             return orders
-        # In the direction of the others, so that one row comparison, and one index, serves them all.
+        # It has the direction of the other keys, so that one row comparison and one index are enough.
         return (*orders, Order(self.unique_key, descending=orders[-1].descending))
 
     def _continue(
@@ -163,7 +164,7 @@ class Listing(Generic[T]):
     ) -> tuple[tuple[KeysetValue, ...], int | None]:
         types: list[type] = [self.sort_keys[order.key].value_type for order in orders]
         *after, total = PageToken.decode(token, fingerprint, [*types, int]).values
-        # A token is no secret and no signature: a stranger may have written these.
+        # A token is not signed, so anybody may have written these values.
         is_total = total is None or (isinstance(total, int) and total >= 0)
         if not is_total or any(value is None for value in after):
             raise Invalid(

@@ -1,4 +1,4 @@
-"""Logs: structlog, with what the standard library's loggers say routed into it, and secrets taken out of both."""
+"""Logs with structlog. The logs of the standard library go there, too, and secrets are removed from both."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is being served, the same in every service it touches."""
+"""The id of the current request, the same in all services."""
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The trace id of W3C's `traceparent`, where there is one."""
+"""The trace id of W3C's `traceparent`; None without one."""
 
 # W3C Trace Context, section 3.2.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
@@ -39,13 +39,14 @@ _SECRET_NAMES = (
     "private_key",
     "dsn",
 )
-# Whole words of a key: "new_password", "x-roadstead-service-token" and "Authorization" are secret, "grants_total" not.
+# Only the last whole word of a key counts: "new_password", "x-roadstead-service-token" and "Authorization" are secret,
+# "grants_total" is not.
 _SECRET_KEY = re.compile(rf"(?:^|[_\-.])(?:{'|'.join(_SECRET_NAMES)})$", re.IGNORECASE)
-# An upload's ticket travels in the query of its Location, so URLs are looked into as well.
+# An upload's ticket is in the query of its Location, so URLs are searched as well.
 _SECRET_TEXT = (
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"), "[redacted]"),
-    # A header as text or as a tuple; and what looks like a credential without its header. Shorter words after "basic"
-    # and "bearer" are prose.
+    # The first pattern finds the header, as text or as a tuple. The second finds credentials without the header;
+    # shorter words after "basic" and "bearer" are normal text.
     (
         re.compile(
             r"(authorization['\"]?\s*[:=,]\s*(?:b(?=['\"]))?['\"]?(?:(?:basic|bearer)\s+)?)[^\s'\",]+", re.IGNORECASE
@@ -63,13 +64,13 @@ _service = "-"
 
 
 def configure(service: str, level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
-    """Sends all logs of this process to one stream. May be called again; the last call counts.
+    """Sends all logs of this process to one stream. May be called again; the last call applies.
 
     Args:
-        service: stands in every line.
+        service: the name in every line.
         level: the least severe level that is written.
-        format: "json", one object on a line; "console", for people; "auto", console on a terminal and JSON elsewhere.
-        stream: standard error unless said otherwise.
+        format: "json", one object on a line; "console", for people; "auto", console on a terminal, otherwise JSON.
+        stream: the stream; by default standard error.
     """
     global _service  # noqa: PLW0603 - a process logs as one service
     _service = service
@@ -84,7 +85,7 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
             foreign_pre_chain=_processors(),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Tracebacks become text before the redaction, which looks into texts only.
+                # Tracebacks are turned into text first, because the redaction only searches texts.
                 structlog.processors.format_exc_info,
                 redact,
                 renderer,
@@ -93,33 +94,33 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
     )
     root = logging.getLogger()
     for old in root.handlers[:]:
-        # Only what an earlier call put here: a test's own capturing handler stays.
+        # Only the handler of an earlier call is removed, so that the capturing handler of a test stays.
         if getattr(old, "from_svckit", False):
             root.removeHandler(old)
-    handler.from_svckit = True  # type: ignore[attr-defined]  # a mark of ours on a handler of ours
+    handler.from_svckit = True  # type: ignore[attr-defined]  # marks our own handler
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # These say at INFO what we say better, or once for each request. aiosqlite and hpack show at DEBUG the parameters
-    # of statements and the headers of requests, password hashes and tokens among them.
+    # At INFO, these loggers repeat our own lines or write a line for each request. At DEBUG, aiosqlite and hpack write
+    # the parameters of statements and the headers of requests, with password hashes and tokens.
     for chatty in ("hypercorn.access", "httpx", "httpcore", "asyncio", "alembic", "aiosqlite", "hpack"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module. Cheap, and safe to call at import: it reads the configuration when it is first used."""
+    """The logger of a module. It may be called at import, because the configuration is read at its first use."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
 
 def trace_of(traceparent: str) -> str | None:
-    """The trace id in W3C's `traceparent`; None where it is malformed, and must not be passed on."""
+    """The trace id in W3C's `traceparent`; None if it is malformed. Then it must not be passed on."""
     match = _TRACEPARENT.fullmatch(traceparent)
     return match[1] if match else None
 
 
 @contextmanager
 def request_context(request: str | None, trace: str | None = None) -> Iterator[None]:
-    """Puts the ids of a request into every line that is logged inside."""
+    """Adds the ids of a request to every line that is logged inside the block."""
     request_token, trace_token = request_id.set(request), trace_id.set(trace)
     try:
         yield
@@ -129,15 +130,16 @@ def request_context(request: str | None, trace: str | None = None) -> Iterator[N
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Takes secrets out of a log line: by the names of the keys, and by the look of the texts."""
+    """Removes secrets from a log line, by the names of keys and by patterns in texts."""
     for key in list(event):
         event[key] = _REDACTED if _is_secret(key, event[key]) else _cleaned(event[key], 0)
     return event
 
 
 def scrub(text: str) -> str:
-    """A text without what looks like a secret in it: tokens, credentials, passwords in URLs."""
-    # Each pattern needs one of these, and nearly no text has any: the patterns were half the cost of a line.
+    """The text without secrets: tokens, credentials and passwords in URLs are replaced."""
+    # Every pattern needs one of these strings, and almost no text has one. Without this test, the patterns were half of
+    # the cost of a log line.
     lower = text.lower()
     if (
         "=" in lower
@@ -167,7 +169,7 @@ def _cleaned(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping | list | tuple | set | frozenset) and depth == _DEEPEST:
-        return "…"  # and not its repr, which would show what secret keys hold
+        return "…"  # its repr could show the values of secret keys
     if isinstance(value, Mapping):
         return {
             str(key): _REDACTED if _is_secret(key, item) else _cleaned(item, depth + 1) for key, item in value.items()
@@ -196,8 +198,8 @@ def _processors() -> list[Any]:
     ]
 
 
-# At import, because loggers are made at import; nothing is written before `configure` but warnings, by the standard
-# library's last resort.
+# This is done at import, because loggers are made at import. Before `configure`, only warnings are written, by the
+# standard library's handler of last resort.
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,

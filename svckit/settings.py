@@ -1,9 +1,9 @@
 """Settings: one frozen, typed object for each service, read once at the start from a TOML file and the environment.
 
-The file has a section for each service, and `[common]` for what `ServiceSettings` itself names: what every service has,
-and what services must agree on. A variable `ROADSTEAD_<SECTION>_<SETTING>` wins over the file
-(`ROADSTEAD_METASVC_DATABASE_URL`, `ROADSTEAD_COMMON_TOKEN_SERVICE`); settings inside a setting are reached by `__`
-(`ROADSTEAD_METASVC_RPC__MAX_IN_FLIGHT`). Lists are JSON, or separated by commas.
+The file has a section for each service, and a section `[common]` for the settings of `ServiceSettings`, which every
+service has. An environment variable `ROADSTEAD_<SECTION>_<SETTING>` overrides the file
+(`ROADSTEAD_METASVC_DATABASE_URL`, `ROADSTEAD_COMMON_TOKEN_SERVICE`). `__` separates the name of a nested setting
+(`ROADSTEAD_METASVC_RPC__MAX_IN_FLIGHT`). Lists are JSON or separated by commas.
 """
 
 import difflib
@@ -37,10 +37,10 @@ _MAXIMUM_SHOWN_CHARACTERS = 80
 
 
 class SettingsError(StartError):
-    """Settings that a service cannot start with. The text names each one, its value, and what is allowed.
+    """Settings are wrong, so the service cannot start. The text names each one, its value, and the allowed values.
 
     Attributes:
-        problems: one line for each.
+        problems: one line for each problem.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -50,16 +50,16 @@ class SettingsError(StartError):
 
 
 class ServiceSettings(BaseSettings):
-    """What every service has, and what services must agree on; each adds its own.
+    """The settings that every service has, and those that must be the same in all services. Each service adds its own.
 
-    Built directly (`MetaSettings(database_url=…)`, as tests do) it reads neither file nor environment; `load` does.
+    The constructor (`MetaSettings(database_url=…)`, for tests) reads neither the file nor the environment; `load` does.
     """
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         validate_default=True,
-        # A value may be a secret in the wrong place. What may be shown is shown by `load`.
+        # A value may be a secret that was put in a wrong place. `load` shows the values that are not secret.
         hide_input_in_errors=True,
         env_nested_delimiter=_NESTED,
     )
@@ -67,22 +67,22 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe level that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
-    """"auto": console on a terminal, JSON elsewhere."""
+    """"auto": console on a terminal, otherwise JSON."""
     trust_dir: Path = Path("/var/lib/roadstead/trust")
     """The folder of the trust bundle: one JWKS file for each service."""
     metrics_listen: str = ""
-    """Where Prometheus may read the metrics of this process: `HOST:PORT`, such as `127.0.0.1:9411`; empty for nowhere.
-    Whoever reaches the address may read them. Each process needs one of its own. (The gateway has /metrics besides.)"""
+    """The address at which Prometheus reads the metrics of this process: `HOST:PORT`, such as `127.0.0.1:9411`. Empty:
+    no endpoint. Anybody who can reach it may read them. Each process needs its own. (The gateway also has /metrics.)"""
     addresses: Mapping[str, RpcAddress] = _DEFAULT_ADDRESSES
-    """Where each service is found by those that call it: `unix:/path` or `HOST:PORT`."""
+    """The address of each service for its callers: `unix:/path` or `HOST:PORT`."""
     rpc_tls: TlsSettings = TlsSettings()
-    """How services are called that are not on a unix socket. `<service>.rpc.tls` is for the side that answers."""
+    """TLS for calls to services on TCP. `<service>.rpc.tls` is for the server's side."""
     token_service: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_REGISTRY_AUDIENCE
-    """The name of the token service: the audience of registry tokens, and what clients see in the challenge."""
+    """The name of the token service. It is the audience of registry tokens, and clients see it in the challenge."""
     project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
     """Which users may create projects."""
     manifest_max_bytes: Annotated[int, Field(ge=4 * _MEBIBYTE, le=15 * _MEBIBYTE)] = 4 * _MEBIBYTE
-    """The largest manifest. The distribution spec asks for 4 MiB; a message between services holds 16 MiB."""
+    """The largest manifest. The distribution spec demands 4 MiB; a message between services can have 16 MiB."""
 
     @field_validator("metrics_listen")
     @classmethod
@@ -94,7 +94,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("addresses", mode="before")
     @classmethod
     def _complete_addresses(cls, value: object) -> object:
-        """Fills in the services that are not named, so that one can be moved without naming them all."""
+        """Adds the default addresses of the other services, so that one address can be changed alone."""
         if not isinstance(value, Mapping):
             return value
         for name in value:
@@ -111,7 +111,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed: without a prefix, a setting `home` would be read from the variable HOME."""
+        """Uses only the arguments. With pydantic's defaults, a setting `home` would be read from the variable HOME."""
         return (init_settings,)
 
     @classmethod
@@ -119,11 +119,11 @@ class ServiceSettings(BaseSettings):
         """Reads the settings of one service.
 
         Args:
-            path: of the TOML file; None for none.
-            section: the service's name: the section of the file, and the middle of the variables' names.
+            path: the path of the TOML file; None for none.
+            section: the service's name. It is the section of the file and a part of the names of variables.
 
         Raises:
-            SettingsError: if the file cannot be read, or a value is wrong, missing, or none that the service knows.
+            SettingsError: the file cannot be read, or a setting is wrong, missing or unknown.
         """
         from_file, problems = _read_file(path, section, cls) if path is not None else ({}, [])
         from_common, common_problems = _read_environment(_COMMON, ServiceSettings)
@@ -137,7 +137,7 @@ class ServiceSettings(BaseSettings):
             problems += [_explain(cls, section, path, environments, detail) for detail in details]
             settings = None
         if settings is None or problems:
-            # `from None`, here and below: a cause would print the values that are hidden here.
+            # `from None`, here and below: the cause would print the hidden values.
             raise SettingsError(list(dict.fromkeys(problems))) from None
         return settings
 
@@ -146,7 +146,7 @@ class _Environment(EnvSettingsSource):
     """The variables of one section."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        # A list of addresses is easier to write with commas; JSON stays possible, and is what nested things need.
+        # Lists may be written with commas, which is easier. JSON is possible as well, and required for nested values.
         if isinstance(value, str) and not value.lstrip().startswith(("[", "{")) and _is_list(field.annotation):
             return [item.strip() for item in value.split(",") if item.strip()]
         return json.loads(value)
@@ -169,7 +169,7 @@ def _read_environment(section: str, cls: type[BaseSettings]) -> tuple[dict[str, 
 
 
 def _without_values(error: SourceError) -> str:
-    # Its text names the field; the cause, which holds the value, is left behind.
+    # The text names the field. The cause is dropped, because it contains the value.
     return str(error).split("\n", 1)[0] + " (lists are separated by commas, other structures are JSON)"
 
 
@@ -179,12 +179,12 @@ def _read_file(path: Path, section: str, cls: type[BaseSettings]) -> tuple[dict[
     except OSError as error:
         raise SettingsError([f"cannot read {path}: {error.strerror}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path} is no TOML: {error}"]) from None
+        raise SettingsError([f"{path} is not valid TOML: {error}"]) from None
     sections = sorted({_COMMON, *NAMES, section})
     problems = []
     for name, content in document.items():
         if not isinstance(content, dict):
-            problems.append(f"{path}: {name} stands outside of a section; put it into [{section}] or [{_COMMON}]")
+            problems.append(f"{path}: {name} is outside of a section; put it into [{section}] or [{_COMMON}]")
         elif name not in sections:
             problems.append(f"{path}: [{name}]: no such section{_nearest(name, sections)}")
     common, own = document.get(_COMMON), document.get(section)
@@ -213,14 +213,14 @@ def _explain(
     environments: Mapping[str, Mapping[str, Any]],
     detail: ErrorDetails,
 ) -> str:
-    """One line: where it stands, its value, what is wrong, what is allowed.
+    """One line about a wrong setting: its place, its value, what is wrong, and what is allowed.
 
     Args:
-        cls: the settings.
-        section: of the service.
-        path: of the file.
-        environments: what was read from variables, by section; what the first one holds was used.
-        detail: pydantic's.
+        cls: the settings class.
+        section: the section of the service.
+        path: the path of the file.
+        environments: the values from variables, by section. The first section with a value was used.
+        detail: pydantic's error.
     """
     location = detail["loc"]
     name = ".".join([section, *(str(part) for part in location)])
@@ -235,14 +235,14 @@ def _explain(
     place = next(held, in_file)
     message = _allowed(annotation) or detail["msg"].removeprefix("Value error, ")
     if _holds_secret(cls, location):
-        # Validators of ours may quote the value in what they say; pydantic's own texts do not.
-        told = "" if detail["type"] in ("value_error", "assertion_error") else f": {message}"
-        return f"{name}: the value (hidden, from {place}) is refused{told}"
+        # Roadstead's own validators may quote the value in their texts; pydantic's texts do not.
+        reason = "" if detail["type"] in ("value_error", "assertion_error") else f": {message}"
+        return f"{name}: the value (hidden, from {place}) is refused{reason}"
     return f"{name}: {_shown(detail['input'])} (from {place}) is refused: {message}"
 
 
 def _walk(cls: type[BaseModel], location: Sequence[int | str]) -> tuple[type[BaseModel] | None, Any]:
-    """The model that holds the setting at a location, and the setting's type."""
+    """The model with the setting at a location, and the setting's type."""
     parent: type[BaseModel] | None = cls
     annotation: Any = cls
     for part in location:
@@ -264,7 +264,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _holds_secret(cls: type[BaseModel], location: Sequence[int | str]) -> bool:
-    """Whether what was given at a location is a secret, part of one, or something that should have had one inside."""
+    """Whether the setting at a location is a secret, is a part of one, or contains one."""
     annotations = [_walk(cls, location[: end + 1])[1] for end in range(len(location))]
     return any(_is_secret(annotation, inside=False) for annotation in annotations) or any(
         _is_secret(annotation, inside=True) for annotation in annotations[-1:]
@@ -302,7 +302,7 @@ def _holds(values: Mapping[str, Any], location: Sequence[int | str]) -> bool:
         if isinstance(here, Mapping) and part in here:
             here = here[part]
         else:
-            # Positions in a list come from wherever the list does.
+            # An item of a list has the same source as the list.
             return isinstance(part, int) and isinstance(here, Sequence)
     return True
 

@@ -37,11 +37,11 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ScalarReaders(Generic[R]):
-    """How values are read that are no messages, by the kinds of field that there are.
+    """The readers for values that are not messages, one for each kind of field.
 
     Attributes:
         enum: makes the reader of an enum from its numbers by name.
-        integer: makes the reader of an integer from the least and the largest.
+        integer: makes the reader of an integer from the smallest and the largest value.
         number: reads a float. `flag` reads a bool, `data` bytes, and `text` a string.
     """
 
@@ -87,7 +87,7 @@ def listed_field(field: FieldDescriptor) -> FieldDescriptor | None:
     """The repeated field that a message field is written as (`as_list`); None for any other field.
 
     Raises:
-        ContractError: the message holds something else than one repeated field.
+        ContractError: the message does not have exactly one field, which is repeated.
     """
     if not field.GetOptions().Extensions[rest_pb2.json].as_list:
         return None

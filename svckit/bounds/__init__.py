@@ -1,7 +1,7 @@
 """The bounds of request fields, as the contracts declare them (`roadstead.options.v1.bounds`).
 
-`read` turns the option into plain data and refuses what cannot be meant; `check` compiles what a server does with each
-request. The gateway's OpenAPI description is written from the same data.
+`read` turns the option into plain data and refuses wrong bounds. `check` compiles the checks that a server runs on each
+request. The gateway's OpenAPI description uses the same data.
 """
 
 from svckit.bounds.check import RequestCheck, request_check

@@ -1,11 +1,11 @@
-"""What a server does with the bounds of a contract: holds each request against them.
+"""Checks each request against the bounds in its contract.
 
-All that depends on the type of a request is worked out once. What is left for each request is a list of small
-functions, one for each field that has bounds, and none for a type that has no bounds.
+Everything that depends only on the type of a request is compiled once. For each request, a list of small functions
+runs: one for each field with bounds, and none for a type without bounds.
 
-**The size of a request bounds what is in it.** A text of 100 characters takes 100 bytes at least, and so do 100 items.
-So a limit that is above the size of the whole request is kept without looking at the field, which for `bytes` means
-without copying them: an upload's data and most names cost one comparison.
+**The size of a request limits its content.** A text of 100 characters takes at least 100 bytes, and so do 100 items. So
+a limit above the size of the whole request cannot be broken, and the field need not be read; a `bytes` field is then
+not copied. For an upload's data and most names, this costs one comparison.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
-    # A message, the size of the whole request, and where to put what is wrong, with paths from this message on.
+    # Takes a message, the size of the whole request, and the list of findings, whose paths begin at this message.
     Check = Callable[[Any, int, list["_Finding"]], None]
-    # A single text, number or byte string; gives what is wrong with it.
+    # Takes a single text, number or byte string; returns what is wrong with it.
     CheckValue = Callable[[Any], str | None]
 
 MAXIMUM_FINDINGS = 16
-"""What is told of one request at most."""
+"""The most findings that are reported for one request."""
 
 _OWN_PACKAGES = "roadstead."
 _SHOWN_CHARACTERS = 40
 
 
 class _Finding:
-    """What is wrong with one field: its path, in words, and the reason for it."""
+    """A wrong field: its path, what is wrong in words, and the reason of the error."""
 
     __slots__ = ("path", "reason", "text")
 
@@ -50,29 +50,29 @@ class _Finding:
 
 
 class RequestCheck:
-    """Holds messages of one type against the bounds of their contract."""
+    """Checks messages of one type against the bounds in their contract."""
 
     __slots__ = ("_checks", "_is_complete")
 
     def __init__(self) -> None:
-        """Knows none yet."""
+        """Starts without checks."""
         self._checks: list[Check] = []
         self._is_complete = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether the type has no bounds. Not known, so False, of a type that holds itself, while it is compiled."""
+        """Whether the type has no bounds. False while the type is compiled, for types that contain themselves."""
         return self._is_complete and not self._checks
 
     def __call__(self, request: Message, size: int) -> None:
         """Checks a request.
 
         Args:
-            request: of the type.
-            size: of the request on the wire, in bytes.
+            request: a message of the type.
+            size: the serialized size of the request, in bytes.
 
         Raises:
-            DomainError: with everything that is wrong, 16 fields at most; its reason is that of the first.
+            DomainError: with all wrong fields, 16 at most; its reason is that of the first.
         """
         found: list[_Finding] = []
         self.look(request, size, found)
@@ -89,16 +89,16 @@ class RequestCheck:
             check(message, size, found)
 
     def complete(self, checks: Iterable[Check]) -> None:
-        """Learns what to look at."""
+        """Sets the checks."""
         self._checks.extend(checks)
         self._is_complete = True
 
 
 def request_check(request: Descriptor) -> RequestCheck | None:
-    """The check of a request's type; None where nothing in it has bounds.
+    """The check of a request's type; None if the type has no bounds.
 
     Raises:
-        BoundsError: bounds that cannot be meant.
+        BoundsError: the bounds of a field are wrong.
     """
     known: dict[str, RequestCheck] = {}
     check = _compile(request, known)
@@ -140,7 +140,7 @@ def _field_checks(field: FieldDescriptor, known: dict[str, RequestCheck]) -> Ite
 
 
 def _value_checks(field: FieldDescriptor, bounds: FieldBounds) -> Iterator[tuple[int, CheckValue]]:
-    """What is looked at in one value, each with the size of a request up to which it cannot be wrong; -1 for none."""
+    """The checks of one value. Each comes with the request size up to which it cannot fail; -1 if it always can."""
     low, high = bounds.min_length, bounds.max_length
     if low is not None or high is not None:
         unit = ("byte", "bytes") if field.type == FieldDescriptor.TYPE_BYTES else ("character", "characters")
@@ -154,7 +154,7 @@ def _value_checks(field: FieldDescriptor, bounds: FieldBounds) -> Iterator[tuple
 
 
 def _floor(low: int | None, high: int | None) -> int:
-    """The size of a request up to which nothing in it can break these limits; -1 where something always can."""
+    """The request size up to which these limits cannot be broken; -1 if they always can."""
     return -1 if low or high is None else high
 
 
@@ -187,7 +187,7 @@ def _choice_check(texts: tuple[str, ...]) -> CheckValue:
 
 
 def _pattern_check(bounds: FieldBounds) -> CheckValue:
-    # ASCII, so that \d and \w mean what they mean in RE2.
+    # With re.ASCII, \d and \w have the same meaning as in RE2.
     matches = re.compile(bounds.pattern, re.ASCII).fullmatch
     words = bounds.pattern_text or f"must match {bounds.pattern}"
 

@@ -1,4 +1,4 @@
-"""Bounds as data, read from the descriptors of a contract."""
+"""Reads the bounds from the descriptors of a contract, as plain data."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from svckit.errors import REASONS
 if TYPE_CHECKING:
     from google.protobuf.descriptor import OneofDescriptor
 
-# RE2 has none of these, and JavaScript writes some otherwise: look-around, named and special groups, back references,
-# and anchors, which are implied.
+# These are not possible in RE2, or differ in JavaScript: look-around, named and special groups, back references.
+# Anchors are not allowed, because a pattern always matches the whole text.
 _NOT_PORTABLE = re.compile(r"\(\?(?!:)|\\[1-9AZzbBkpPGQE]|[*+?}]\+|(?<![\\\[])\^|(?<!\\)\$")
 
 
 class BoundsError(ValueError):
-    """Bounds that cannot be meant; the text names the field."""
+    """The bounds of a field are wrong; the text names the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldBounds:
-    """The bounds of one field, or of the items, keys or values in it; None and "" where there is none.
+    """The bounds of one field, or of the items, keys or values in it. None or "" means that there is no such bound.
 
     Attributes:
-        min_length: characters, or bytes of a bytes field, at least. `max_length` at most.
-        min_items: items or entries at least. `max_items` at most.
-        minimum: the smallest number. `maximum` the largest.
-        pattern: what the whole text must match.
-        pattern_text: the same in words.
-        one_of: the texts that are allowed.
-        required: whether it must be set.
-        items: of a repeated field.
-        keys: of a map.
-        values: of a map.
-        reason: of the error.
+        min_length: the fewest characters, or bytes of a bytes field; `max_length` is the most.
+        min_items: the fewest items or entries; `max_items` is the most.
+        minimum: the smallest number; `maximum` is the largest.
+        pattern: the regular expression that the whole text must match.
+        pattern_text: the pattern in words.
+        one_of: the allowed texts.
+        required: whether the field must be set.
+        items: the bounds of each item of a repeated field.
+        keys: the bounds of each key of a map.
+        values: the bounds of each value of a map.
+        reason: the reason of the error.
     """
 
     min_length: int | None = None
@@ -70,7 +70,7 @@ def read_bounds(field: FieldDescriptor) -> FieldBounds | None:
     """The bounds that the contract declares for a field; None for none.
 
     Raises:
-        BoundsError: they cannot be meant.
+        BoundsError: the bounds are wrong.
     """
     options = field.GetOptions()
     if not options.HasExtension(bounds_pb2.bounds):
@@ -92,15 +92,15 @@ def _read(declared: bounds_pb2.Bounds, field: FieldDescriptor, *, is_part: bool)
     allowed = {"reason", *_allowed(field, is_part=is_part)}
     said = {each.name: value for each, value in declared.ListFields()}
     if stray := sorted(said.keys() - allowed):
-        raise BoundsError(f"{', '.join(stray)} cannot be said of such a field")
+        raise BoundsError(f"{', '.join(stray)} cannot be used with a field of this type")
     if not said.keys() - {"reason", "pattern_text"}:
-        raise BoundsError("bounds that bound nothing")
+        raise BoundsError("the bounds are empty")
     numbers = {name: value for name, value in said.items() if name in _NUMBERS}
     for low, high in zip(_NUMBERS[::2], _NUMBERS[1::2], strict=True):
         if low in numbers and high in numbers and numbers[low] > numbers[high]:
             raise BoundsError(f"{low} is more than {high}")
     if declared.reason and declared.reason not in REASONS:
-        raise BoundsError(f"{declared.reason} is no reason of the table")
+        raise BoundsError(f"{declared.reason} is not a reason of the table")
     _check_pattern(declared.pattern)
     key, value = map_entry(field) if is_map(field) else (field, field)
     return FieldBounds(
@@ -118,11 +118,11 @@ def _read(declared: bounds_pb2.Bounds, field: FieldDescriptor, *, is_part: bool)
 
 def _check_pattern(pattern: str) -> None:
     if _NOT_PORTABLE.search(pattern):
-        raise BoundsError(f"the pattern {pattern} means something else, or nothing, in RE2 or JavaScript")
+        raise BoundsError(f"the pattern {pattern} is invalid or has another meaning in RE2 or JavaScript")
     try:
         re.compile(pattern)
     except re.error as error:
-        raise BoundsError(f"{pattern} is no pattern: {error}") from None
+        raise BoundsError(f"{pattern} is not a regular expression: {error}") from None
 
 
 def _allowed(field: FieldDescriptor, *, is_part: bool) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Bounds in words: clauses that follow the name of a field."""
+"""Bounds in words, as texts that follow the name of a field."""
 
 from __future__ import annotations
 

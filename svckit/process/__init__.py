@@ -1,6 +1,6 @@
-"""What every process of a service is made of: settings, key, tokens, metrics, background work, start and stop.
+"""The parts that every service's process has: settings, key, tokens, metrics, background work, start and stop.
 
-A `server.py` says only what is its own:
+A `server.py` contains only what is special to its service:
 
     def main(config: Path | None) -> int:
         return run_service(SECTION, MailSettings, config, serve)

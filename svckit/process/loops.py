@@ -1,4 +1,4 @@
-"""Work that a service does in the background, again and again, for as long as it serves."""
+"""Background work that a service repeats while it serves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from svckit.metrics import Metrics
 
-# The last round of work that wants one. A database that is away must not hold up the end of the process.
+# The time for the last round of work. A database that does not answer must not delay the end of the process.
 _LAST_ROUND_SECONDS = 5.0
 
 _log = get_logger(__name__)
@@ -33,10 +33,10 @@ class _Loop:
 
 
 class Loops:
-    """Runs work until the service ends. A failure is logged and counted, and the next round tries again."""
+    """Runs work until the service ends. A failure is logged and counted; the next round tries again."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Has nothing to do yet."""
+        """Starts without work."""
         self._loops: list[_Loop] = []
         failures = Counter(
             "background_failures",
@@ -55,21 +55,20 @@ class Loops:
         waits_first: bool = False,
         has_last_round: bool = False,
     ) -> None:
-        """Adds work, to be started by `running`.
+        """Adds work, which `running` starts.
 
         Args:
-            seconds: the pause after each round. For work that has no end of its own: the pause before it is started
-                again after a failure.
-            name: in logs and metrics, such as "expire_uploads".
+            seconds: the pause after each round. For work that never ends by itself, it is the pause after a failure.
+            name: the name in logs and metrics, such as "expire_uploads".
             work: does one round.
-            waits_first: whether the first round comes only after the first pause.
-            has_last_round: whether one more round is done at the end, so that what was gathered is not lost.
+            waits_first: whether the first round comes after the first pause.
+            has_last_round: whether one more round is run at the end, so that collected data is not lost.
         """
         self._loops.append(_Loop(name, seconds, work, waits_first, has_last_round))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Does all of it while inside; at the end it is cancelled, and waited for."""
+        """Runs all work inside the block. At its end, the work is cancelled and waited for."""
         tasks = [asyncio.create_task(self._run(loop), name=loop.name) for loop in self._loops]
         try:
             yield
@@ -97,10 +96,10 @@ class Loops:
         try:
             await loop.work()
         except DomainError as error:
-            # Mostly a database or a service that is away, which says so itself: a traceback would add nothing.
+            # In most cases a database or a service does not answer. The error says so; a traceback would add nothing.
             self._count_failure(loop.name)
             _log.warning("background_work_failed", work=loop.name, error=str(error))
         except Exception:
-            # A fault in one round must not keep all later ones from running.
+            # A bug in one round must not stop the later rounds.
             self._count_failure(loop.name)
             _log.exception("background_work_failed", work=loop.name)

@@ -1,7 +1,7 @@
-"""What a service needs to do its work, looked at again and again while it serves.
+"""Checks what a service needs, such as its database, again and again while it serves.
 
-A need that is away makes the service say NOT_SERVING, with the need's name as the reason, until it is back. A disk with
-little room left makes it *degraded*: it serves, and refuses only what would add data. Nobody restarts for either.
+While a need is missing, the service says NOT_SERVING, with the need's name as the reason. With little free disk space,
+it is *degraded*: it serves, but refuses calls that add data. No restart is needed after either of them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from svckit.rpc.server import RpcServer
 
 LOOK_EVERY_SECONDS = 1.0
-"""With the next, and the second for which the gateway remembers an answer: /readyz tells within five."""
+"""The pause between two checks. Together with `LOOK_SECONDS`, and the second for which the gateway keeps an answer,
+/readyz shows a change within five seconds."""
 LOOK_SECONDS = 2.0
-"""A look that takes longer counts as one that failed."""
+"""A check that takes longer counts as failed."""
 
-# A disk that was full counts as free again only with a quarter more than what is reserved, or a service at the edge
-# would change its mind with every upload.
+# A full disk counts as free again only with a quarter more free space than is reserved. Otherwise the state would
+# change with every upload when the free space is close to the limit.
 _FREE_AGAIN = 1.25
 _FEWEST_FILES = 256
 
@@ -40,7 +41,7 @@ _log = get_logger(__name__)
 class _Need:
     name: str
     look: Callable[[], Awaitable[object]]
-    # A look that has not come to its end, however often it was cancelled.
+    # A check that has not ended, although it was cancelled.
     pending: asyncio.Future[object] | None = None
     is_there: bool | None = None
 
@@ -53,10 +54,10 @@ class _Disk:
 
 
 class Needs:
-    """The needs of one process. `ServiceProcess.serve` looks at them."""
+    """The needs of one process. `ServiceProcess.serve` checks them."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Needs nothing yet."""
+        """Starts without needs."""
         self._needs: list[_Need] = []
         self._disks: list[_Disk] = []
         self._service = metrics.service
@@ -66,32 +67,33 @@ class Needs:
             ("service", "need"),
             registry=metrics.registry,
         )
-        # One thread: a disk that answers nothing, such as a network's, would take one thread after the other.
+        # There is only one thread: a disk that does not answer, such as a network disk, would block one after the
+        # other.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="needs")
 
     def __bool__(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to check."""
         return bool(self._needs or self._disks)
 
     def require(self, name: str, look: Callable[[], Awaitable[object]]) -> None:
         """Adds a need without which nothing can be served.
 
         Args:
-            name: "database", "blob store": what anybody may read as the reason, so it says nothing of our insides.
-            look: a cheap look at the real thing, which raises where it is away.
+            name: the name, such as "database" or "blob store". Anybody can read it, so it must not contain details.
+            look: a cheap check of the need. It raises if the need is missing.
         """
         self._needs.append(_Need(name, look))
 
     def require_files(self, name: str, look: Callable[[], object]) -> None:
-        """As `require`, for a look that blocks; it runs in a thread."""
+        """As `require`, for a check that blocks. It runs in a thread."""
         self.require(name, lambda: asyncio.get_running_loop().run_in_executor(self._thread, look))
 
     def keep_free(self, folder: Path, reserved_bytes: int) -> None:
-        """Has calls that add data refused while the disk of a folder has less room than this."""
+        """Refuses calls that add data while the disk of a folder has less free space than this."""
         self._disks.append(_Disk(folder, reserved_bytes))
 
     async def look(self, server: RpcServer) -> None:
-        """Looks at everything once, and tells the server what is away."""
+        """Checks everything once, and tells the server what is missing."""
         await asyncio.gather(*map(self._look_at_need, self._needs), *map(self._look_at_disk, self._disks))
         server.set_condition(
             away=tuple(need.name for need in self._needs if not need.is_there),
@@ -99,7 +101,7 @@ class Needs:
         )
 
     def close(self) -> None:
-        """Ends the thread, as soon as what it waits for lets it."""
+        """Ends the thread. If it is blocked, it ends later."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _look_at_need(self, need: _Need) -> None:
@@ -110,7 +112,8 @@ class Needs:
             error = "cancelled" if need.pending.cancelled() else need.pending.exception()
             need.pending = None
         else:
-            # Kept until it ends: looks that hang must not gather, each with a connection or a thread.
+            # The check is kept until it ends. Otherwise blocked checks would accumulate, each with a connection or a
+            # thread.
             need.pending.cancel()
             error = f"no answer within {LOOK_SECONDS:.0f} s"
         is_there = error is None
@@ -131,11 +134,11 @@ class Needs:
             async with asyncio.timeout(LOOK_SECONDS):
                 status = await looking
         except (OSError, TimeoutError):
-            # Not full, but away, and whoever needs the folder finds that out.
+            # The folder is missing, not full. The need that uses the folder reports that.
             return
         free_bytes = status.f_bavail * status.f_frsize
         least = disk.reserved_bytes * (_FREE_AGAIN if disk.is_full else 1)
-        # Some file systems count no files, and say 0 of 0.
+        # Some file systems do not count files, and report 0 of 0.
         is_full = free_bytes < least or (status.f_files > 0 and status.f_favail < _FEWEST_FILES)
         self._ok.labels(self._service, "disk").set(not is_full)
         if is_full != disk.is_full:

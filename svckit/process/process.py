@@ -1,4 +1,4 @@
-"""One process of a service, from its key to its drain."""
+"""The process of a service, from its key to its drain."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ T = TypeVar("T")
 
 
 class ServiceProcess(Generic[S]):
-    """What a service has before it has anything of its own. `open_process` builds it.
+    """The parts that every service has. `open_process` builds it.
 
     Attributes:
-        service: its name.
+        service: the name of the service.
         settings: its settings.
-        metrics: of this process, served at `metrics_listen`.
-        trust: the public keys of all services; the own one has been published there.
+        metrics: the metrics of this process, served at `metrics_listen`.
+        trust: the public keys of all services, including its own.
         signer: signs its tokens.
-        service_tokens: say to other services who calls.
-        verifier: of tokens and documents.
+        service_tokens: the tokens that tell other services who calls.
+        verifier: verifies tokens and documents.
         loops: its background work, which `serve` starts and ends.
-        needs: what it cannot serve without; health says when one of them is away.
+        needs: what it cannot serve without. Health tells when one of them is missing.
     """
 
     def __init__(self, service: str, settings: S, metrics: Metrics, trust: TrustBundle, signer: TokenSigner) -> None:
-        """Puts it together."""
+        """Builds the parts."""
         self.service = service
         self.settings = settings
         self.metrics = metrics
@@ -59,28 +59,28 @@ class ServiceProcess(Generic[S]):
         self.loops = Loops(metrics)
         self.needs = Needs(metrics)
         self.resources = AsyncExitStack()
-        """Closed in the order opposite to that of opening, after the server and the loops have ended."""
+        """Resources that are closed in reverse order after the server and the loops have ended."""
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
-        """Opens something, such as a store, that is closed when the process ends."""
+        """Opens a resource, such as a store. It is closed when the process ends."""
         return await self.resources.enter_async_context(resource)
 
     def channel(self, service: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> RpcChannel:
-        """A channel that passes on calls to another service, with the caller's own token; closed with the process.
+        """A channel that passes on calls, with the caller's own token. It is closed when the process ends.
 
         Args:
-            service: which; one that the table of services says it calls.
-            timeout_seconds: as `open_channel` says.
+            service: the other service. The table of services must say that this service calls it.
+            timeout_seconds: see `open_channel`.
 
         Raises:
-            ValueError: the table does not say so; calls could form a circle.
-            AddressError: its address is none.
-            TlsError: it is not on this machine and would be spoken to in plain text.
+            ValueError: the table does not say so. Otherwise calls could form a circle.
+            AddressError: its address is malformed.
+            TlsError: plain text is not allowed for its address.
         """
         return self._opened(service, self.service_tokens, None, timeout_seconds)
 
     def acting_channel(self, service: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> RpcChannel:
-        """A channel on which this service acts for itself; no caller's token goes along. Otherwise as `channel`."""
+        """A channel on which this service acts for itself, without a caller's token. Otherwise as `channel`."""
         return self._opened(service, None, ActingTokenSource(self.signer, service), timeout_seconds)
 
     def _opened(
@@ -103,10 +103,10 @@ class ServiceProcess(Generic[S]):
         return channel
 
     async def serve(self, server: RpcServer) -> None:
-        """Serves RPCs, does the background work and looks at the needs, until SIGTERM or SIGINT; then drains.
+        """Serves RPCs, runs the background work and checks the needs until SIGTERM or SIGINT; then drains.
 
         Raises:
-            StartError: it cannot serve.
+            StartError: the service cannot serve.
         """
         look = partial(self.needs.look, server)
         if self.needs:
@@ -118,16 +118,16 @@ class ServiceProcess(Generic[S]):
 
 @asynccontextmanager
 async def open_process(service: str, settings: S, *, moves_bytes: bool = False) -> AsyncIterator[ServiceProcess[S]]:
-    """A process while inside: with its key, published in the trust bundle, and its metrics served.
+    """The process of a service: loads its key, publishes it in the trust bundle, and serves its metrics in the block.
 
     Args:
-        service: its name.
+        service: the name of the service.
         settings: its settings.
-        moves_bytes: whether memory that was freed is given back now and then (`svckit.allocator`).
+        moves_bytes: whether free memory is returned to the kernel regularly (`svckit.allocator`).
 
     Raises:
-        StartError: it cannot start.
-        OSError: likewise.
+        StartError: the service cannot start.
+        OSError: the service cannot start.
     """
     keypair = await asyncio.to_thread(load_or_create, settings.key_file)
     trust = TrustBundle(settings.trust_dir)
@@ -136,6 +136,6 @@ async def open_process(service: str, settings: S, *, moves_bytes: bool = False) 
     process = ServiceProcess(service, settings, Metrics(service), trust, signer)
     if moves_bytes:
         process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
-    # The endpoint goes last: what is to be seen of a drain is seen there.
+    # The metrics endpoint is closed last, so that a drain can be watched.
     async with metrics_endpoint(process.metrics, settings.metrics_listen), process.resources:
         yield process

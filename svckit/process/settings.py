@@ -9,14 +9,14 @@ from svckit.settings import ServiceSettings
 
 
 class ProcessSettings(ServiceSettings):
-    """What each service has of its own; each gives the default."""
+    """Settings of every process. Each service sets its own defaults."""
 
     key_file: Path
-    """Its key pair, which signs its tokens. Made when it is absent. Replicas share one."""
+    """The key pair that signs the service's tokens. It is created if it does not exist. Replicas share one."""
 
 
 class RpcProcessSettings(ProcessSettings):
-    """What a service that serves RPCs has; each gives the default."""
+    """Settings of a service with RPCs. Each service sets its own defaults."""
 
     rpc: RpcServerSettings
-    """Where it listens, and how much it takes on."""
+    """The addresses and the limits of its server."""

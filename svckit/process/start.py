@@ -1,4 +1,4 @@
-"""From the command line to a running service, in the same order for each: settings, log, process, serve."""
+"""Starts a service from the command line. The order is the same for each: settings, log, process, serve."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def run_service(
     *,
     moves_bytes: bool = False,
 ) -> int:
-    """Runs a service in this process until it has been told to stop.
+    """Runs a service in this process until it is told to stop.
 
-    What keeps it from starting is said in one line on standard error, which says it better than a traceback.
+    If it cannot start, one line on standard error says why, without a traceback.
 
     Args:
-        service: its name: the section of its settings, and what its log lines carry.
-        kind: of its settings.
-        config: the TOML file; None for the environment alone.
-        serve: opens what it needs, and serves until SIGTERM or SIGINT.
-        moves_bytes: whether blobs pass through it, so that the allocator is told to reuse large blocks.
+        service: its name, which is also the section of its settings and the name in its logs.
+        kind: the class of its settings.
+        config: the TOML file; None to use only the environment.
+        serve: opens what the service needs, and serves until SIGTERM or SIGINT.
+        moves_bytes: whether blobs pass through it. Then the allocator is set to reuse large blocks.
 
     Returns:
         the exit status.
     """
     if moves_bytes:
-        # Before threads start.
+        # This must be done before threads start.
         reuse_large_blocks()
     try:
         settings = kind.load(config, service)

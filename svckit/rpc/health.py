@@ -1,7 +1,7 @@
-"""gRPC's own health service (grpc.health.v1): NOT_SERVING until the server says otherwise.
+"""gRPC's own health service (grpc.health.v1). It says NOT_SERVING until the server sets SERVING.
 
-Its answers have no place for a reason. It goes along as trailing metadata of Check, where grpcurl (`-v`) and the
-gateway read it.
+Its answers have no field for a reason. So the reason is sent as trailing metadata of Check, where grpcurl (`-v`) and
+the gateway can read it.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 REASON_KEY = "x-roadstead-reason"
-"""The metadata that says why: "database" with NOT_SERVING, "disk full" with SERVING. Words that anybody may read."""
+"""The metadata with the reason: "database" with NOT_SERVING, "disk full" with SERVING. Anybody may read it."""
 DISK_FULL = "disk full"
 
 _Response = health_pb2.HealthCheckResponse
-# A load balancer watches for as long as it lives; this many are far more than there are balancers. A limit of its own:
+# Each load balancer keeps one watch open all the time. No installation has this many. A limit of its own:
 # the contract is gRPC's and says nothing of long streams, and a server full of those must still tell its health.
 _MAXIMUM_WATCHES = 100
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Says whether the server, and each service on it, is serving. All of them are, or none.
+    """Says whether the server and its services are serving. They all have the same status.
 
-    Unlike the servicer that comes with grpcio-health-checking, it ends its watches when the server drains: theirs go on
-    for ever, and a drain would wait for them in vain.
+    The servicer of grpcio-health-checking is not used, because its watches never end, and a drain would wait for them.
+    This one ends its watches when the server drains.
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """Takes the full names of the services; the server as a whole goes by the empty name."""
+        """Takes the full names of the services. The empty name means the whole server."""
         self._services = frozenset(services) | {""}
         self._serving = False
         self._ending = False
@@ -46,16 +46,16 @@ class Health(health_pb2_grpc.HealthServicer):
         self._watches = 0
 
     def set_serving(self, *, serving: bool) -> None:
-        """Says so from now on, and to who watches."""
+        """Sets the status, and sends it to all watches."""
         self._serving = serving and not self._ending
         self._changed.notify()
 
     def set_condition(self, *, away: tuple[str, ...], is_full: bool) -> None:
-        """Says what the server lacks.
+        """Sets what the server lacks.
 
         Args:
-            away: what nothing can be served without.
-            is_full: whether it serves, but takes no more data.
+            away: the missing needs, without which nothing can be served.
+            is_full: whether the disk is full. Then the server serves, but refuses calls that add data.
         """
         if (away, is_full) != (self._away, self._is_full):
             self._away, self._is_full = away, is_full
@@ -63,7 +63,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     @property
     def reason(self) -> str:
-        """Why it is not serving, or not everything; empty where nothing is wrong."""
+        """The reason why not everything is served; empty if nothing is wrong."""
         if self._ending:
             return "stopping"
         if self._away:
@@ -73,14 +73,14 @@ class Health(health_pb2_grpc.HealthServicer):
         return DISK_FULL if self._is_full else ""
 
     def end(self) -> None:
-        """Says NOT_SERVING for good, and ends the watches."""
+        """Sets NOT_SERVING permanently, and ends the watches."""
         self._ending = True
         self.set_serving(serving=False)
 
     async def Check(  # noqa: N802 - gRPC's name
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> health_pb2.HealthCheckResponse:
-        """The status now; NOT_FOUND for a service that is not here."""
+        """The current status; NOT_FOUND for an unknown service."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         if self.reason:
@@ -90,17 +90,17 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802 - gRPC's name
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """The status now, and again whenever it changes."""
+        """The current status, and each later one when it changes."""
         if self._watches >= _MAXIMUM_WATCHES:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watches")
         self._watches += 1
         try:
-            told = None
+            sent = None
             while True:
                 changed, status = self._changed.next(), self._status(request.service)
-                if status != told:
+                if status != sent:
                     yield _Response(status=status)
-                    told = status
+                    sent = status
                 if self._ending:
                     return
                 await changed.wait()

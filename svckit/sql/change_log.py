@@ -1,4 +1,4 @@
-"""The change log of a service: what its units of work changed, in the order of their commits.
+"""The change log of a service: the changes of its units of work, in the order of their commits.
 
     CHANGES = ChangeLog(metadata, ChangeKind)               # in the service's store/tables.py
 
@@ -8,13 +8,13 @@
         return revision
 
 `append` takes one advisory transaction lock, counts its revisions from the newest row, and writes. The lock is held
-until the commit, so the order of revisions is the order of commits: who has read a revision has missed none before it.
-(A sequence hands out numbers that commit in another order; a snapshot's xmin holds readers back behind any long
-transaction. Decision 0005.)
+until the commit, so the order of revisions is the order of commits. A reader that has read a revision has not missed an
+earlier one. (With a sequence, numbers can be committed in another order. With a snapshot's xmin, readers would have to
+wait for every long transaction. See decision 0005.)
 
-The epoch is new after each restore from a backup: the revisions that were lost are given out again then, to other
-changes. A reader says which epoch its revision is of. It is refused where the epoch is another one, and where the
-changes after its revision are not kept any more; then it has to read everything anew.
+The epoch is new after each restore from a backup, because lost revisions are then used again for other changes. A
+reader states the epoch of its revision. It is refused if the epoch has changed, or if the changes after its revision
+were deleted by compaction. Then it must read everything again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _KIND_CHARACTERS = 32
 
 
 def new_epoch() -> str:
-    """An epoch that no log has had."""
+    """A new, unique epoch."""
     return uuid.uuid4().hex
 
 
@@ -73,11 +73,11 @@ class ChangeLog(Generic[K]):
     """
 
     def __init__(self, metadata: MetaData, kinds: type[K]) -> None:
-        """Adds the tables to those of a service. Its migrations make them, spelled out, and insert the row of `state`.
+        """Adds the tables to a service's tables. The service's migrations must make them and insert the row of `state`.
 
         Args:
             metadata: the service's tables.
-            kinds: all kinds of change that the service has.
+            kinds: all kinds of change of the service.
 
         Raises:
             ValueError: the name of a kind is longer than its column.
@@ -87,7 +87,7 @@ class ChangeLog(Generic[K]):
         self._kinds = kinds
         self.changes = _change_table(metadata)
         self.state = _state_table(metadata)
-        # The newest row may be gone as well, after compaction.
+        # After a compaction, the newest row may be deleted as well.
         newest = func.coalesce(select(func.max(self.changes.c.revision)).scalar_subquery(), self.state.c.compacted_to)
         self._newest = select(newest)
         self._add = insert(self.changes)
@@ -97,28 +97,28 @@ class ChangeLog(Generic[K]):
         ).select_from(self.state)
 
     async def append(self, conn: AsyncConnection, changes: Sequence[Change[K]]) -> int:
-        """Writes changes. It has to be the last thing that a unit of work does before it commits.
+        """Writes changes. This must be the last statement of a unit of work before its commit.
 
         Args:
-            conn: the unit's.
-            changes: at least one.
+            conn: the connection of the unit of work.
+            changes: at least one change.
 
         Returns:
-            The revision of the last one; those of the others precede it, one by one.
+            The revision of the last change. The others have the revisions directly before it.
 
         Raises:
-            TypeError: a change is of no kind of this log.
+            TypeError: a change has a kind that this log does not have.
         """
-        # Every lock that the unit needs is held already, so the wait for this one is one commit long.
+        # The unit already holds all other locks that it needs, so it waits here for one commit at most.
         await advisory_xact_lock(conn, _LOCK)
-        # A statement of its own, after the lock was granted, so that it sees what the last holder committed.
+        # This is a separate statement after the lock, so that it sees the commit of the lock's last holder.
         newest = (await conn.execute(self._newest)).scalar_one()
         rows = [self._to_row(revision, change) for revision, change in enumerate(changes, start=newest + 1)]
         await conn.execute(self._add, rows)
         return int(newest) + len(rows)
 
     async def position(self, conn: AsyncConnection) -> LogPosition:
-        """Where the log stands: what a new reader begins at, before it reads what is there."""
+        """The newest position of the log. A new reader takes it before it reads the existing data."""
         row = (await conn.execute(self._position)).one()
         return LogPosition(epoch=row.epoch, revision=row.newest)
 
@@ -134,15 +134,15 @@ class ChangeLog(Generic[K]):
         """Reads the changes after a position, oldest first.
 
         Args:
-            conn: a reading or writing unit's.
-            after: the position of the last page, or where to begin.
-            limit: how many; `MAXIMUM_PAGE_SIZE` at most, and where it is 0.
-            kinds: only these; None for all.
-            project_id: only those of this project; None for all.
+            conn: the connection of a reading or writing unit.
+            after: the position of the last page, or the position to begin at.
+            limit: the most changes; 0 means `MAXIMUM_PAGE_SIZE`, which is also the limit.
+            kinds: only changes of these kinds; None for all.
+            project_id: only changes of this project; None for all.
 
         Raises:
-            DomainError: EPOCH_MISMATCH, the log was restored from a backup since; REVISION_COMPACTED, changes after the
-                position are not kept any more; BAD_REQUEST, the log has not got so far.
+            DomainError: EPOCH_MISMATCH if the log was restored from a backup; REVISION_COMPACTED if changes after the
+                position were deleted; BAD_REQUEST if the log has no such revision yet.
         """
         size = clamp_page_size(limit, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
         matching = [self.changes.c.revision > bindparam("after")]
@@ -150,8 +150,8 @@ class ChangeLog(Generic[K]):
             matching.append(self.changes.c.kind.in_([kind.value for kind in kinds]))
         if project_id is not None:
             matching.append(self.changes.c.project_id == project_id)
-        # One statement, so that rows and state are of one moment: between two, a compaction could take rows away, or a
-        # commit add some, and nobody would know.
+        # Rows and state are read by one statement, so that they are of the same moment. Between two statements, a
+        # compaction could delete rows or a commit could add some, and it would not be noticed.
         query = self._page.outerjoin(self.changes, and_(*matching)).order_by(self.changes.c.revision).limit(size)
         rows = (await conn.execute(query, {"after": after.revision})).all()
         state = rows[0]
@@ -161,8 +161,8 @@ class ChangeLog(Generic[K]):
         return ChangePage(changes=changes, position=LogPosition(epoch=state.epoch, revision=read_to))
 
     async def compact(self, conn: AsyncConnection, revision: int) -> None:
-        """Deletes all changes up to a revision, and refuses readers who have not read so far from then on."""
-        # The newest revision is counted from `compacted_to` where no row is left, so it never goes beyond the newest.
+        """Deletes all changes up to a revision. Readers that have not read up to it are refused from then on."""
+        # If no row is left, new revisions are counted from `compacted_to`. So it must not exceed the newest revision.
         await advisory_xact_lock(conn, _LOCK)
         newest = (await conn.execute(self._newest)).scalar_one()
         await conn.execute(
@@ -173,14 +173,14 @@ class ChangeLog(Generic[K]):
         await conn.execute(delete(self.changes).where(self.changes.c.revision <= revision))
 
     async def renew_epoch(self, conn: AsyncConnection) -> str:
-        """Begins a new epoch: whoever restores the database from a backup does this before the service starts."""
+        """Begins a new epoch. Call this after a restore from a backup, before the service starts."""
         epoch = new_epoch()
         await conn.execute(update(self.state).values(epoch=epoch))
         return epoch
 
     def _to_row(self, revision: int, change: Change[K]) -> dict[str, object]:
         if not isinstance(change.kind, self._kinds):
-            raise TypeError(f"{change.kind!r} is none of {self._kinds.__name__}")
+            raise TypeError(f"{change.kind!r} is not one of {self._kinds.__name__}")
         origin = change.origin
         return {
             "revision": revision,
@@ -221,7 +221,7 @@ def _change_table(metadata: MetaData) -> Table:
         metadata,
         Column("revision", BigInteger, primary_key=True, autoincrement=False),
         Column("kind", String(_KIND_CHARACTERS), nullable=False),
-        # 0 where it belongs to none.
+        # 0 without a project.
         Column("project_id", BigInteger, nullable=False),
         Column("resource_id", BigInteger, nullable=False),
         Column("resource_name", Text, nullable=False),
@@ -233,7 +233,7 @@ def _change_table(metadata: MetaData) -> Table:
         # `jti` of the caller's own token.
         Column("token_id", Text, nullable=False),
         Column("time", UtcDateTime, nullable=False),
-        # Of fields that were set: {name: value}, without secrets.
+        # The fields that were set: {name: value}, without secrets.
         Column("old", Json),
         Column("new", Json),
     )
@@ -243,10 +243,10 @@ def _state_table(metadata: MetaData) -> Table:
     return Table(
         "change_log",
         metadata,
-        # 1: there is one row.
+        # Always 1: the table has one row.
         Column("id", BigInteger, primary_key=True, autoincrement=False),
         Column("epoch", String(32), nullable=False),
-        # No change up to this revision is kept.
+        # The changes up to this revision were deleted.
         Column("compacted_to", BigInteger, nullable=False),
         CheckConstraint("id = 1", name="id"),
     )

@@ -99,7 +99,7 @@ def migration_folder(migrations: ModuleType) -> Path:
 
 
 def newest_revision(migrations: ModuleType) -> str:
-    """The newest revision of a service's history, by the names of its scripts: Alembic would have to load them all."""
+    """The newest revision of a service. It is read from file names, because Alembic would load all scripts."""
     scripts = (migration_folder(migrations) / "versions").glob("[0-9]*_*.py")
     return max(script.name.partition("_")[0] for script in scripts)
 

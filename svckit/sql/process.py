@@ -1,4 +1,4 @@
-"""The database of a process: open, migrated, and looked after."""
+"""Opens the database of a process, and monitors it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ S = TypeVar("S", bound=DatabaseServiceSettings)
 
 @asynccontextmanager
 async def open_needed(process: ServiceProcess[S], migrations: ModuleType) -> AsyncIterator[Database]:
-    """The service's database, as `open_migrated` gives it, as a need of the process.
+    """Opens the service's database with `open_migrated`, and adds it to the needs of the process.
 
     Args:
-        process: whose settings name it. It is NOT_SERVING while the database is away, and takes no more data while the
-            disk of a SQLite file is full.
-        migrations: the package of the service's history.
+        process: the process, whose settings name the database. It is NOT_SERVING while the database does not answer. It
+            refuses calls that add data while the disk of a SQLite file is full.
+        migrations: the package of the service's migrations.
 
     Raises:
         MigrationError: as `open_migrated`.
-        DatabaseInUseError: likewise.
-        DomainError: likewise.
+        DatabaseInUseError: as `open_migrated`.
+        DomainError: as `open_migrated`.
     """
     async with open_migrated(process.settings, migrations) as database:
         process.needs.require("database", database.ping)

@@ -237,7 +237,7 @@ async def test_a_revision_that_was_not_reached_yet_is_refused(logged: Logged) ->
 async def test_a_change_of_a_kind_that_the_log_does_not_have_is_refused(logged: Logged) -> None:
     foreign: Change[OtherKind] = Change(kind=OtherKind.USER_CREATE, origin=CHANGE.origin, time=CHANGE.time)
     async with logged.database.write() as conn:
-        with pytest.raises(TypeError, match="is none of Kind"):
+        with pytest.raises(TypeError, match="is not one of Kind"):
             await logged.log.append(conn, [foreign])  # type: ignore[list-item]
 
 

@@ -174,7 +174,7 @@ def test_unknown_settings_are_refused_with_the_nearest_name(file: Path, monkeypa
 def test_unknown_sections_are_refused_with_the_nearest_name(file: Path) -> None:
     file.write_text("page_size = 5\n[metsvc]\npage_size = 5\n")
     assert problems(file) == [
-        f"{file}: page_size stands outside of a section; put it into [metasvc] or [common]",
+        f"{file}: page_size is outside of a section; put it into [metasvc] or [common]",
         f"{file}: [metsvc]: no such section; did you mean metasvc?",
     ]
 
@@ -232,7 +232,7 @@ def test_a_value_that_is_very_long_is_cut(file: Path) -> None:
     assert len(problem) < 300
 
 
-@pytest.mark.parametrize(("content", "text"), [("[metasvc\n", "no TOML"), ("\xff", "no TOML")])
+@pytest.mark.parametrize(("content", "text"), [("[metasvc\n", "is not valid TOML"), ("\xff", "is not valid TOML")])
 def test_a_file_that_is_no_toml_is_named(file: Path, content: str, text: str) -> None:
     file.write_bytes(content.encode("latin-1"))
     [problem] = problems(file)
