@@ -1,4 +1,4 @@
-"""Updates that take place only where nobody else's came between."""
+"""Etags: an update is refused if the object was changed after the caller read it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from svckit.errors import FieldViolation, Precondition
 
 
 class Tagged(Protocol):
-    """What has an etag, which is another one after each change."""
+    """An object with an etag. The etag changes with each change of the object."""
 
     @property
     def etag(self) -> str:
-        """Of its state now."""
+        """The etag of the current state."""
 
 
 def check_etag(expected: str, current: Tagged) -> None:
-    """Holds the etag that the caller has read against the one of now. Lock the row before.
+    """Compares the caller's etag with the current one. Lock the row before this.
 
     Args:
-        expected: as the caller sent it, in quotes or without, as HTTP has it; empty or "*" to change whatever is there.
-        current: what is about to be changed.
+        expected: the etag that the caller sent, with or without quotes (HTTP has them). Empty or "*" matches any state.
+        current: the object that is going to be changed.
 
     Raises:
-        DomainError: PRECONDITION; it has been changed since.
+        DomainError: PRECONDITION if the object was changed after the caller read it.
     """
     if expected not in ("", "*") and expected.strip('"') != current.etag:
         raise Precondition(
-            message="it has been changed since it was read: read it again, and decide anew",
-            violations=[FieldViolation("etag", "is of an earlier state")],
+            message="the object was changed after it was read: read it again before changing it",
+            violations=[FieldViolation("etag", "belongs to an earlier state")],
         )

@@ -205,7 +205,7 @@ class OpenApi:
             return _KNOWN[full_name]
         name = full_name.removeprefix("roadstead.")
         if name not in self._schemas:
-            # Known before it is described: it may hold itself.
+            # The name is registered first, because a type may contain itself.
             schema = self._schemas[name] = {}
             schema.update(self._object({json_name(held): held for held in descriptor.fields}))
         return {"$ref": f"#/components/schemas/{name}"}
@@ -222,12 +222,12 @@ def _bounds(held: FieldDescriptor) -> FieldBounds:
 
 
 def _limits(held: FieldDescriptor, bounds: FieldBounds | None) -> dict[str, Any]:
-    """Bounds of one value, in the words of JSON Schema."""
+    """The bounds of one value, as JSON Schema."""
     if bounds is None:
         return {}
     shortest, longest = bounds.min_length, bounds.max_length
     if held.type == FieldDescriptor.TYPE_BYTES:
-        # Four characters of base64 for three bytes.
+        # Base64 has four characters for three bytes.
         shortest, longest = (None if size is None else -(-size // 3) * 4 for size in (shortest, longest))
     limits = {
         "minLength": shortest,

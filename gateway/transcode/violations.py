@@ -1,4 +1,4 @@
-"""What a service says is wrong with a request, by the names that the JSON of the request has."""
+"""Names the fields in a service's errors as the JSON of the request does."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"(\w+)((?:\[[^\]]*\])?)(\.|$)")
 
 
-def in_json(request: Descriptor, error: DomainError) -> DomainError:
-    """The error with the violations of contract fields renamed; the error itself where there are none.
+def with_json_names(request: Descriptor, error: DomainError) -> DomainError:
+    """The error with JSON names in its violations; the same error if it has none.
 
     Args:
-        request: the type of the request that it is about.
-        error: what a service answered.
+        request: the type of the request.
+        error: the error of a service.
     """
     if not error.violations:
         return error
@@ -36,9 +36,9 @@ def in_json(request: Descriptor, error: DomainError) -> DomainError:
 
 
 def json_path(descriptor: Descriptor, path: str) -> str:
-    """A path of the contract's names, by JSON names; what is no such path is left as it stands."""
+    """Replaces the contract's names in a path by JSON names. The part after an unknown name is not changed."""
     here: Descriptor | None = descriptor
-    # The list that JSON writes in the place of the message that holds it.
+    # The list that JSON has in place of the message that contains it.
     listed: FieldDescriptor | None = None
     written, end = "", 0
     for step in _STEP.finditer(path):

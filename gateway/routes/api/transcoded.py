@@ -1,4 +1,4 @@
-"""RPCs as routes."""
+"""Serves RPCs as REST routes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from google.protobuf.message import Message
 from gateway.routes.api.exchange import ApiExchange
 from gateway.transcode.fields import ContractError
 from gateway.transcode.route import RpcRoute
-from gateway.transcode.violations import in_json
+from gateway.transcode.violations import with_json_names
 from gateway.wire.answer import Answer
 from svckit.errors import DomainError, error_for
 
 CallRpc = Callable[[Any], Awaitable[Message]]
-"""Calls an RPC, or what composes its answer."""
+"""Calls an RPC, or a function that composes its response."""
 
 
 class TranscodedRoute:
@@ -24,14 +24,14 @@ class TranscodedRoute:
 
     Attributes:
         rpc: the compiled route.
-        operation_id: Harbor's; empty where Harbor has no such operation, and for additional bindings.
-        ignores_credentials: never; the services judge them.
+        operation_id: Harbor's operation id; empty if Harbor has no such operation, and for additional bindings.
+        ignores_credentials: always False; the services check the credentials.
     """
 
     ignores_credentials = False
 
     def __init__(self, rpc: RpcRoute, call: CallRpc, maximum_body_bytes: int) -> None:
-        """Takes the compiled route, what it calls, and how large a body may be."""
+        """Takes the compiled route, the function that it calls, and the size of the largest body."""
         self.rpc = rpc
         self.operation_id = rpc.binding.extras.operation_id if rpc.binding.is_primary else ""
         self._call = call
@@ -39,19 +39,19 @@ class TranscodedRoute:
 
     @property
     def method(self) -> str:
-        """Of HTTP."""
+        """The HTTP method."""
         return self.rpc.binding.method
 
     @property
     def path(self) -> str:
-        """The template for people."""
+        """The path template, as documentation shows it."""
         return self.rpc.path
 
     async def answer(self, exchange: ApiExchange) -> Answer:
         """Calls the RPC.
 
         Raises:
-            DomainError: the request cannot be read, or what the service raises.
+            DomainError: the request cannot be read, or the service raised an error.
         """
         request = exchange.request
         query: bytes = request.query_string
@@ -60,7 +60,7 @@ class TranscodedRoute:
         try:
             response = await self._call(message)
         except DomainError as error:
-            raise in_json(self.rpc.binding.rpc.input_type, error) from error
+            raise with_json_names(self.rpc.binding.rpc.input_type, error) from error
         return self.rpc.answer(request.raw_target, query, message, response)
 
     async def _read_body(self, exchange: ApiExchange) -> bytes:
@@ -71,10 +71,10 @@ class TranscodedRoute:
 
 
 def _require_json(content_type: str | None) -> None:
-    """Refuses what says that it is something else.
+    """Refuses a body with another media type than JSON.
 
-    A page of another site can make a browser send a form, or plain text that looks like JSON, with the credentials that
-    the browser holds; JSON it can send only where the site is allowed to.
+    A page of another site can make a browser send a form or plain text, with the credentials of the browser's user, and
+    the text may look like JSON. A browser sends the media type of JSON only if this site allows the other one.
     """
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if content_type is not None and media_type != "application/json" and not media_type.endswith("+json"):
@@ -86,10 +86,10 @@ def caller_of(rpc: RpcRoute, channels: Mapping[str, grpc.aio.Channel]) -> CallRp
 
     Args:
         rpc: the route.
-        channels: by the packages of the contracts.
+        channels: the channels, by the packages of the contracts.
 
     Raises:
-        ContractError: the RPC belongs to a service that there is no channel to.
+        ContractError: there is no channel to the service of the RPC.
     """
     binding = rpc.binding
     channel = channels.get(binding.package)

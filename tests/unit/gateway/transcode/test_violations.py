@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.transcode.violations import in_json, json_path
+from gateway.transcode.violations import json_path, with_json_names
 from roadstead.auth.v1.project_service_pb2 import CreateProjectRequest
 from roadstead.auth.v1.robot_service_pb2 import CreateRobotRequest, UpdateRobotRequest
 from svckit.errors import FieldViolation, Invalid, NotFound
@@ -37,7 +37,7 @@ def test_all_else_that_an_error_says_stays() -> None:
         retry_after_seconds=3,
         violations=[FieldViolation("storage_limit_bytes", "must be at least -1"), FieldViolation("name", "is wrong")],
     )
-    error = in_json(CreateProjectRequest.DESCRIPTOR, told)
+    error = with_json_names(CreateProjectRequest.DESCRIPTOR, told)
     assert (error.reason, error.message, error.metadata, error.retry_after_seconds) == (
         "NAME_INVALID",
         "invalid request",
@@ -49,7 +49,7 @@ def test_all_else_that_an_error_says_stays() -> None:
 
 def test_an_error_that_names_no_field_is_left_alone() -> None:
     error = NotFound("PROJECT_UNKNOWN")
-    assert in_json(CreateProjectRequest.DESCRIPTOR, error) is error
+    assert with_json_names(CreateProjectRequest.DESCRIPTOR, error) is error
 
 
 def test_a_list_that_json_writes_in_the_place_of_its_message_is_named_as_json_has_it() -> None:
