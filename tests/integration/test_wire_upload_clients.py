@@ -54,8 +54,12 @@ def test_a_client_that_goes_away_in_the_middle_goes_on_where_it_was(
         send_half(connection, repository, target, content, coding)
     wait_for_range(repository, location, f"0-{half - 1}")
     assert repository.blob(digest_of(content)).status_code == 404
-    rest = repository.http.patch(
-        location, content=content[half:], headers={"Content-Range": f"{half}-{len(content) - 1}"}
+    headers = {"Content-Range": f"{half}-{len(content) - 1}"}
+    # What was sent is stored a moment before the writer that is gone lets go of the upload.
+    rest = wait_until(
+        lambda: repository.http.patch(location, content=content[half:], headers=headers),
+        "the upload to be free",
+        wanted=lambda answer: answer.status_code != 409,
     )
     assert rest.headers["Range"] == f"0-{len(content) - 1}"
     repository.finish(location, content)

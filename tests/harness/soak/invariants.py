@@ -184,7 +184,8 @@ class Invariants:
 
 def _apply(row: dict[str, Any], manifests: set[tuple[str, str]], tags: dict[tuple[str, str], str]) -> Iterator[str]:
     """Does what one row of the change log says, as a replica would."""
-    repository, place = row["repository"], (row["repository"], row["reference"])
+    # Where the change is about a repository or what is in it.
+    repository, place = row["resource_name"], (row["resource_name"], row["reference"])
     match row["kind"]:
         case "manifest_put":
             manifests.add(place)
