@@ -76,6 +76,6 @@ async def serve_gateway(
 
     stack.push_async_callback(end)
     http = await stack.enter_async_context(
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10, verify=NO_TLS)
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60, verify=NO_TLS)
     )
     return ServedGateway(app, port, http, end)
