@@ -17,20 +17,20 @@ _DAY_SECONDS = 24 * 60 * 60
 
 
 class MetaSettings(DatabaseServiceSettings):
-    """What metasvc needs."""
+    """The settings of metasvc."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     database_url: SecretStr = SecretStr("sqlite:////var/lib/roadstead/metasvc/meta.db")
     database_schema: SchemaName = "metasvc"
     database_pool_size: PoolSize = 64
     key_file: Path = Path("/var/lib/roadstead/keys/metasvc.pem")
-    """Its key pair, which signs grants. Made when it is absent. Replicas share one."""
+    """The key pair that signs grants. Made when it is absent. Replicas share one."""
     delete_enabled: bool = True
-    """Whether clients may delete manifests, tags and blobs under /v2; 405 where not, and the same over gRPC. What is
-    managed by /api/v2.0 is not meant: there, roles decide."""
+    """Whether clients may delete manifests, tags and blobs under /v2; otherwise they get 405. It also applies to these
+    RPCs over gRPC, but not to /api/v2.0, where roles decide."""
     review_delay_seconds: Annotated[int, Field(ge=0)] = _DAY_SECONDS
-    """How long what may have become garbage is left alone."""
+    """How long possible garbage is kept before garbage collection may look at it."""
     push_grace_seconds: Annotated[int, Field(ge=60)] = 2 * 60 * 60
-    """How long a push may rely on a blob that it was told of. The delay does not shorten it."""
+    """How long a blob stays for a push that was told that it exists. review_delay_seconds does not shorten this."""
     pull_flush_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """How often the dates and counts of pulls are written. What was not written is lost in a crash."""
+    """How often the times and counts of pulls are written. A crash loses those that are not written yet."""

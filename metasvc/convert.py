@@ -1,4 +1,4 @@
-"""Between the messages of the contracts and the types of the domain."""
+"""Converts between the messages of `meta.v1` and the domain."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from svckit.access.decision import ResolvedProject
 
 MAX_STRUCT_DEPTH = 20
-"""A level of JSON is three of messages, and protobuf reads a hundred of these."""
+"""The deepest JSON in a Struct. Each level of JSON needs three nested messages, and protobuf reads at most 100."""
 
 
 def to_repository_of(project: ResolvedProject, name: str) -> str:
-    """Reads a repository's name within a project, and gives the full one.
+    """Reads a repository's name within a project, and returns the full name.
 
     Raises:
         DomainError: NAME_INVALID.
@@ -39,7 +39,7 @@ def from_manifest(manifest: StoredManifest) -> manifest_pb2.Manifest:
 
 
 def from_referrer(referrer: Referrer) -> manifest_pb2.Descriptor:
-    """Writes a referrer as the descriptor of it."""
+    """Writes the descriptor of a referrer."""
     return manifest_pb2.Descriptor(
         media_type=referrer.media_type,
         digest=referrer.digest,
@@ -50,7 +50,7 @@ def from_referrer(referrer: Referrer) -> manifest_pb2.Descriptor:
 
 
 def from_usage(usage: ProjectUsage) -> project_service_pb2.ProjectUsage:
-    """Writes what a project stores."""
+    """Writes the usage of a project."""
     return project_service_pb2.ProjectUsage(
         project_id=usage.project_id,
         repository_count=usage.repository_count,
@@ -76,7 +76,7 @@ def from_repository(listed: ListedRepository) -> repository_pb2.Repository:
 
 
 def from_tag(tag: StoredTag) -> tag_pb2.Tag:
-    """Writes a tag. There are no rules yet that keep one from being moved."""
+    """Writes a tag. It is never immutable, because this release has no immutability rules."""
     return tag_pb2.Tag(
         id=tag.id,
         repository_id=tag.repository_id,
@@ -100,7 +100,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
 
 
 def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
-    """Writes an artifact with what hangs on it. There are no additions and no icons yet."""
+    """Writes an artifact with its children, tags and accessories. This release has no additions and no icons."""
     artifact = view.artifact
     message = artifact_pb2.Artifact(
         id=artifact.id,
@@ -120,7 +120,7 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         tags=map(from_tag, view.tags),
         accessories=map(from_accessory, view.accessories),
     )
-    # Present even when it is empty: Harbor always has it.
+    # Set even when it is empty, because Harbor always sends it.
     message.extra_attributes.SetInParent()
     message.extra_attributes.update({key: _cut(value, 1) for key, value in artifact.extra_attrs.items()})
     return message
@@ -167,7 +167,7 @@ def _from_child(parent_id: int, child: Child) -> artifact_pb2.ArtifactReference:
 
 
 def _cut(value: Any, depth: int) -> Any:
-    """Leaves out what lies deeper than a message may go."""
+    """Leaves out values that are nested deeper than `MAX_STRUCT_DEPTH`."""
     if isinstance(value, dict):
         return {} if depth > MAX_STRUCT_DEPTH else {key: _cut(member, depth + 1) for key, member in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Puts metasvc together, and runs it."""
+"""Builds metasvc and runs it."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -47,10 +47,10 @@ _DELETIONS_EVERY_SECONDS = 10.0
 
 
 def main(config: Path | None) -> int:
-    """Runs the service until SIGTERM, and gives the exit status.
+    """Runs the service until SIGTERM or SIGINT. Returns the exit status.
 
     Args:
-        config: the TOML file; None for the environment alone.
+        config: the TOML file; None to read settings from the environment only.
     """
     return run_service(SECTION, MetaSettings, config, serve)
 
@@ -59,12 +59,12 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        StartError: it cannot; DomainError and OSError likewise.
+        StartError: the service cannot start; also DomainError and OSError.
     """
     settings = process.settings
     database = await process.enter(open_needed(process, migrations))
     store = SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
-    # Questions about a caller go out with the caller's own token, which authsvc judges.
+    # Access checks are sent with the caller's own token, so that authsvc decides for that caller.
     checker = RemoteChecker(process.channel("authsvc"))
     ports = build_ports(
         settings,
@@ -97,7 +97,7 @@ def build_ports(
     visible: VisibleProjects,
     clock: Clock | None = None,
 ) -> Ports:
-    """What the use cases are given."""
+    """The ports of the use cases, on any store."""
     return Ports(
         store=store,
         directory=directory,
@@ -136,5 +136,5 @@ def build_server(
 
 
 def utc_now() -> datetime:
-    """The time."""
+    """Now, in UTC."""
     return datetime.now(UTC)

@@ -1,1 +1,1 @@
-"""Other services' stubs behind ports of metasvc's own."""
+"""Clients of other services, behind metasvc's ports."""

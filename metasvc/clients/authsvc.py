@@ -1,4 +1,4 @@
-"""authsvc's projects, behind a port of ours."""
+"""Looks up and deletes the projects of authsvc."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 class AuthDirectory:
     """See `domain.ports.ProjectDirectory`.
 
-    Needs a channel that acts for metasvc: these calls are our own, and the caller's token may have expired while its
-    bearer's upload went on.
+    It needs a channel with metasvc's own service token. The caller's token may have expired during a long upload.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:

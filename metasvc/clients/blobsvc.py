@@ -1,4 +1,4 @@
-"""blobsvc's bytes, behind a port of ours."""
+"""Reads configs from blobsvc."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
     from svckit.tokens.signer import TokenSigner
 
-# A push waits for it, and holds a place among the calls in flight meanwhile. Longer than a restart takes.
+# A push waits for this read and counts as a call in flight meanwhile, so it must be short. It is longer than a restart
+# of blobsvc.
 LONGEST_SECONDS = 3.0
 
 _log = logging.get_logger(__name__)
@@ -26,13 +27,13 @@ _log = logging.get_logger(__name__)
 class ConfigBlobs:
     """See `domain.ports.ConfigReader`.
 
-    Needs a channel that acts for metasvc: the grant is our own, and bound to us.
+    It needs a channel with metasvc's own service token, because the grant is made for metasvc.
     """
 
     def __init__(
         self, channel: grpc.aio.Channel, signer: TokenSigner, longest_seconds: float = LONGEST_SECONDS
     ) -> None:
-        """Takes a channel to blobsvc, what signs grants, and how long a read may take."""
+        """Takes a channel to blobsvc, the signer of grants, and the longest time of a read."""
         self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
         self._signer = signer
         self._longest_seconds = longest_seconds
@@ -57,8 +58,8 @@ class ConfigBlobs:
             _log.warning("blob_bytes_missing", digest=blob.digest, generation=blob.generation)
             return None
         except DomainError as error:
-            # Whatever it says is said to us, and no fault of who pushes: that token was refused, for one, which a
-            # client would take for its own.
+            # The error is about metasvc's own call and not about the push. A client that got it would, for example,
+            # take a refused token for its own.
             raise _unreadable() from error
         if len(content) != blob.size:
             raise _unreadable()
@@ -66,4 +67,4 @@ class ConfigBlobs:
 
 
 def _unreadable() -> Unavailable:
-    return Unavailable(message="the config cannot be read at the moment: put the manifest again")
+    return Unavailable(message="the config cannot be read now; push the manifest again")

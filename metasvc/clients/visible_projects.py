@@ -1,4 +1,4 @@
-"""The projects whose repositories a caller may list, as authsvc says."""
+"""Asks authsvc for the projects whose repositories a caller may list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RIGHT = ("repository", "list")
 
 
 class ProjectLister(Protocol):
-    """Answers for the caller of a call (`svckit.access.remote.RemoteChecker`)."""
+    """Asks for the caller of a call (`svckit.access.remote.RemoteChecker`)."""
 
     async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
         """The projects in which the caller may do `action` on `resource`."""
@@ -27,8 +27,8 @@ class ProjectLister(Protocol):
 class RememberedVisibleProjects:
     """See `domain.lists.VisibleProjects`.
 
-    Whoever walks through a list asks the same for each page of it, and the answer may hold thousands of ids: it is
-    remembered for two seconds, by the caller's own token. A right that was taken away is gone within five.
+    A client that reads a list page by page needs the same answer for each page, and it may hold thousands of ids. So
+    the answer is remembered for two seconds for the caller's token. A revoked right is gone within five seconds.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class RememberedVisibleProjects:
         *,
         remembered_answers: int = 256,
     ) -> None:
-        """Takes who is asked.
+        """Starts without answers.
 
         Args:
-            lister: is asked.
-            ttl_seconds: how long an answer counts; two seconds at most.
-            clock: monotonic, in seconds.
-            remembered_answers: how many are kept; the oldest goes first.
+            lister: asks authsvc.
+            ttl_seconds: how long an answer is remembered; at most two seconds.
+            clock: seconds, monotonic.
+            remembered_answers: how many answers are remembered; beyond that, the oldest is forgotten.
 
         Raises:
-            ValueError: if answers would be remembered longer than two seconds.
+            ValueError: `ttl_seconds` is more than two seconds.
         """
         self._lister = lister
         self._answers: RecentAnswers[AccessibleProjects] = RecentAnswers(ttl_seconds, clock, remembered_answers)

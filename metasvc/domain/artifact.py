@@ -1,4 +1,4 @@
-"""Artifacts, as people look at them and delete them. Pushing and pulling them is `domain.manifest`'s."""
+"""Artifacts: how people read, list and delete them. `domain.manifest` pushes and pulls manifests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ARTIFACTS: Listing[Artifact] = Listing(
         }
     ),
 )
-"""Sorted by push_time or digest, a page is read from an index; otherwise all of the repository's are looked at."""
+"""A page sorted by push_time or digest is read from an index. Other orders read all artifacts of the repository."""
 
 ACCESSORIES: Listing[Accessory] = Listing(
     "accessories",
@@ -60,7 +60,7 @@ ACCESSORIES: Listing[Accessory] = Listing(
 async def get_artifact(
     ports: Ports, *, project_id: int, repository: str, reference: Reference, with_tag: bool, with_accessory: bool
 ) -> ArtifactView:
-    """Reads what a tag or digest names, whole.
+    """Reads the artifact that a tag or digest names, with all its annotations and attributes.
 
     Raises:
         DomainError: NOT_FOUND.
@@ -76,10 +76,10 @@ async def get_artifact(
 async def list_artifacts(
     ports: Ports, *, project_id: int, repository: str, request: ListRequest, with_tag: bool, with_accessory: bool
 ) -> Page[ArtifactView]:
-    """Lists a repository's artifacts, newest first unless said, in a number of queries that does not grow.
+    """Lists a repository's artifacts, by default the newest first. The number of queries is fixed.
 
-    What is shown elsewhere is left out, as in Harbor: accessories of a subject that is here, and children of an index
-    that have no tag of their own.
+    As in Harbor, two kinds are left out, because they are shown with another artifact: accessories whose subject is in
+    the repository, and children of an index without a tag.
 
     Raises:
         DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -119,12 +119,12 @@ async def _views(
 async def list_accessories(
     ports: Ports, *, project_id: int, repository: str, reference: Reference, request: ListRequest
 ) -> Page[Accessory]:
-    """Lists what names an artifact as its subject, oldest first.
+    """Lists the artifacts that name an artifact as their subject, the oldest first.
 
-    A subject may be deleted before what refers to it, or come after it, so a digest need not be here itself.
+    The subject may be missing, because it may be deleted before its accessories or pushed after them.
 
     Raises:
-        DomainError: NOT_FOUND; neither the subject nor anything that refers to it is here. BAD_REQUEST,
+        DomainError: NOT_FOUND, the repository holds neither the subject nor an accessory of it; BAD_REQUEST;
             INVALID_PAGE_TOKEN.
     """
     async with ports.store.lists() as lists:
@@ -146,10 +146,10 @@ async def list_accessories(
 async def delete_named_artifact(
     ports: Ports, *, project_id: int, repository: str, reference: Reference, origin: ChangeOrigin
 ) -> None:
-    """Deletes what a tag or digest names, with all of its tags.
+    """Deletes the artifact that a tag or digest names, with all its tags.
 
     Raises:
-        DomainError: NOT_FOUND, or PRECONDITION while an index names it.
+        DomainError: NOT_FOUND; PRECONDITION, an index names it.
     """
 
     async def attempt() -> None:
@@ -168,14 +168,13 @@ async def delete_named_artifact(
 
 
 async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
-    """Deletes an artifact with its tags, and queues for review what it named and what named it. Does not commit.
+    """Deletes an artifact with its tags, and queues its blobs, children and referrers for review. Does not commit.
 
-    Every artifact that is deleted goes through here, but for those of a repository that is deleted as a whole
-    (`domain.repository.delete_repository`). The links of its blobs stay until the collector has looked: a push that was
-    told of them may be under way.
+    All artifacts are deleted here, except when a whole repository is deleted (`domain.repository.delete_repository`).
+    The links of its blobs stay until garbage collection looks at them, because a running push may rely on them.
 
     Returns:
-        False where there is no such artifact.
+        False if there is no such artifact.
 
     Raises:
         DomainError: PRECONDITION; an index names it.
@@ -184,9 +183,10 @@ async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
     artifact = await unit.artifacts.lock_for_delete(repository.id, digest)
     if artifact is None:
         return False
-    # In a statement of its own, after the lock: an index that named it before is seen now, and none can come later.
+    # Asked after the lock, in a statement of its own. So it sees every index that was committed before the lock, and no
+    # index can name the artifact afterwards.
     if await unit.artifacts.has_parent(artifact.id):
-        raise Precondition("PRECONDITION", f"an index names {digest}: delete the index first")
+        raise Precondition("PRECONDITION", f"an index names {digest}; delete the index first")
     await remove_tags(write, await unit.tags.on_artifact(artifact.id))
     blobs = await unit.artifacts.blob_digests(artifact.id)
     children = {child.child_digest for child in await unit.artifacts.children(artifact.id)}
@@ -201,7 +201,7 @@ async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
 
 
 async def find_digest(unit: Unit, repository: Repository, reference: Reference) -> str | None:
-    """The digest that a reference means at this moment; None for a tag that is not there. A digest means itself."""
+    """The digest that a reference names now; None for a tag that does not exist. A digest need not exist."""
     if reference.tag is None:
         return str(reference.digest)
     found = await unit.artifacts.manifest_by_tag(
@@ -211,6 +211,6 @@ async def find_digest(unit: Unit, repository: Repository, reference: Reference) 
 
 
 def unknown_artifact(repository: str, reference: Reference) -> NotFound:
-    """The error for a tag or digest that names nothing."""
+    """The error for a tag or digest that does not exist."""
     separator = "@" if reference.tag is None else ":"
     return NotFound("NOT_FOUND", f"artifact {repository}{separator}{reference} not found")

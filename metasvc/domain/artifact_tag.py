@@ -1,4 +1,4 @@
-"""Tags as people look after them: those on an artifact, and what became of each."""
+"""The tags of an artifact, and the history of a tag."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MOVES: Listing[PastMove] = Listing(
 async def list_tags(
     ports: Ports, *, project_id: int, repository: str, reference: Reference, request: ListRequest
 ) -> Page[Tag]:
-    """Lists the tags on one artifact, those that were moved last first unless said.
+    """Lists the tags on one artifact, by default those that moved last first.
 
     Raises:
         DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -69,10 +69,10 @@ async def list_tags(
 async def list_moves(
     ports: Ports, *, project_id: int, repository: str, name: str, request: ListRequest
 ) -> Page[PastMove]:
-    """Lists the moves of one tag, which need not exist any more, newest first.
+    """Lists the moves of one tag, the newest first. The tag may have been deleted.
 
     Raises:
-        DomainError: NOT_FOUND, where there is no such repository; BAD_REQUEST, INVALID_PAGE_TOKEN.
+        DomainError: NOT_FOUND, there is no such repository; BAD_REQUEST; INVALID_PAGE_TOKEN.
     """
     async with ports.store.lists() as lists:
         held = await lists.repositories.get(project_id, repository)
@@ -98,11 +98,11 @@ async def create_tag(
 ) -> Tag:
     """Puts a new tag on an artifact.
 
-    A repeat with the same idempotency key answers with the tag that the first call made, as it is now.
+    A repeat with the same idempotency key answers with the present state of the tag that the first call made.
 
     Raises:
-        DomainError: NOT_FOUND; CONFLICT where the repository has a tag of that name, on whichever artifact, where the
-            key was used for another request, and where the tag that the first call made is gone.
+        DomainError: NOT_FOUND; CONFLICT, the repository already has a tag of that name, or the key was used for another
+            request, or the tag that the first call made is gone.
     """
 
     async def work(unit: UnitOfWork, now: datetime) -> Tag:
@@ -120,12 +120,12 @@ async def create_tag(
         if digest not in kept:
             raise unknown_artifact(repository, reference)
         if await unit.tags.lock(held.id, [name]):
-            raise Conflict("CONFLICT", f"{repository} has a tag {name} already", metadata={"tag": name})
+            raise Conflict("CONFLICT", f"{repository} already has a tag {name}", metadata={"tag": name})
         write = RepositoryWrite(unit, held, origin, now, ports.review_policy)
         await point_tag(write, name, held=None, artifact_id=kept[digest].id, digest=digest)
         made = (await unit.tags.lock(held.id, [name])).get(name)
         if made is None:
-            raise DomainError("INTERNAL", f"tag {name} is gone within the unit that made it")
+            raise DomainError("INTERNAL", f"tag {name} was just written but cannot be read")
         await unit.idempotency.remember(key, made.id)
         await unit.repositories.touch(held.id, now)
         await unit.commit()
@@ -140,7 +140,7 @@ async def delete_tag(
     """Deletes a tag from an artifact; the artifact stays.
 
     Raises:
-        DomainError: NOT_FOUND; there is no such artifact, or the tag is not on it.
+        DomainError: NOT_FOUND; the artifact does not exist, or the tag is not on it.
     """
 
     async def attempt() -> None:
@@ -148,7 +148,7 @@ async def delete_tag(
             held = await unit.repositories.lock_open(project_id, repository)
             if held is None:
                 raise unknown_artifact(repository, reference)
-            # The artifact may be named by a tag, which must not move away meanwhile: both are locked at once.
+            # If the artifact is named by a tag, that tag must not move meanwhile. So both tags are locked together.
             by_tag = [] if reference.tag is None else [reference.tag.name]
             tags = await unit.tags.lock(held.id, [name, *by_tag])
             artifact = tags.get(by_tag[0]) if by_tag else None

@@ -1,4 +1,4 @@
-"""What Harbor calls an artifact, and an accessory: decided by media types alone.
+"""Harbor's types of artifacts and accessories, which depend on media types only.
 
 From Harbor's processors (src/controller/artifact/processor) and its accessory models (src/pkg/accessory/model).
 """
@@ -27,7 +27,7 @@ _BY_TYPE = {
     "application/vnd.cncf.model.config.v1+json": "CNAI",
     "application/vnd.cncf.model.manifest.v1+json": "CNAI",
 }
-# Harbor's rule for what it does not know: application/vnd.<org>.<type>.config.<version>.
+# Harbor's rule for other media types: application/vnd.<org>.<type>.config.<version>.
 _CONFIG_TYPE = re.compile(r"application/vnd\.[^.]+\.(?P<type>.+)\.config\.[^.]+")
 
 _SIGNATURE_COSIGN = "signature.cosign"
@@ -42,7 +42,7 @@ _ACCESSORY_BY_TYPE = {
 
 
 def artifact_kind(manifest: Manifest) -> str:
-    """Name Harbor's type of an artifact: IMAGE, CHART, …, or UNKNOWN."""
+    """Harbor's type of an artifact: IMAGE, CHART, …, or UNKNOWN."""
     if manifest.config is None:
         declared = manifest.declared_artifact_type
         return IMAGE if not declared else _kind_of(declared)
@@ -64,5 +64,5 @@ def _kind_of(media_type: str) -> str:
 
 
 def accessory_kind(manifest: Manifest) -> str:
-    """Name Harbor's type of an artifact that has a subject."""
+    """Harbor's type of an accessory, which is an artifact with a subject."""
     return _ACCESSORY_BY_TYPE.get(manifest.artifact_type, "subject.accessory")

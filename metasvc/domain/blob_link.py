@@ -1,4 +1,4 @@
-"""Which repository serves which blob: links, mounts, and the generation that lives."""
+"""Which repository serves which blob: links, mounts, and the live generation of a digest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FinishedBlob:
-    """What a receipt says: these bytes were here and hashed, for this repository."""
+    """The content of a receipt: blobsvc has stored and hashed these bytes for this repository."""
 
     project_id: int
     repository: str
@@ -30,18 +30,18 @@ class FinishedBlob:
 
 
 async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
-    """Links finished bytes to their repository, which is made if need be, and charges the project once per digest.
+    """Links a finished blob to its repository, and charges the project once per digest.
 
-    Repeating it does no harm.
+    The repository is created if it does not exist. A repeat changes nothing.
 
     Raises:
-        DomainError: QUOTA_EXCEEDED, PROJECT_UNKNOWN, or BLOB_UPLOAD_UNKNOWN where these very bytes are being deleted.
+        DomainError: QUOTA_EXCEEDED; PROJECT_UNKNOWN; BLOB_UPLOAD_UNKNOWN, this generation is being deleted.
     """
 
     async def work(unit: UnitOfWork, now: datetime) -> None:
         repository = await unit.repositories.ensure(finished.project_id, finished.repository, now)
-        newcomer = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
-        await settle_generation(unit, newcomer, now)
+        uploaded = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
+        await settle_generation(unit, uploaded, now)
         is_new = await unit.blobs.link(repository.id, finished.digest, now)
         await review_blobs(unit, [finished.digest], ports.review_policy, now, ReviewReason.LINKED)
         if is_new:
@@ -51,40 +51,41 @@ async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
     await in_project(ports, finished.project_id, work)
 
 
-async def settle_generation(unit: UnitOfWork, newcomer: Blob, now: datetime) -> None:
-    """Decides which generation of a digest lives, now that another has come, and keeps it from being condemned.
+async def settle_generation(unit: UnitOfWork, uploaded: Blob, now: datetime) -> None:
+    """Decides which generation of a digest is live after an upload, and locks it against deletion.
 
-    A live one stays and the newcomer is queued as surplus. What is absent, condemned or quarantined adopts the
-    newcomer: so a push heals what was corrupt, and never waits for the collector.
+    A live generation stays, and the uploaded one is queued as surplus. If the digest is new, condemned or quarantined,
+    the uploaded generation becomes the live one. So a push repairs corrupt blobs, and never waits for garbage
+    collection.
 
     Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN; the newcomer is the very generation that was condemned. Its receipt came late,
-            and its bytes are going, or gone: the client uploads them again.
+        DomainError: BLOB_UPLOAD_UNKNOWN; the uploaded generation is already condemned, because its receipt came late.
+            The client has to upload the bytes again.
     """
     while True:
-        # First, because what was just uploaded is mostly new.
-        if await unit.blobs.add(newcomer, now):
-            await unit.blobs.remove_surplus(newcomer.digest, newcomer.generation)
+        # Tried first, because most uploads have a new digest.
+        if await unit.blobs.add(uploaded, now):
+            await unit.blobs.remove_surplus(uploaded.digest, uploaded.generation)
             return
-        live = await unit.blobs.lock_live(newcomer.digest)
+        live = await unit.blobs.lock_live(uploaded.digest)
         if live is not None:
-            if live.generation != newcomer.generation:
-                await unit.blobs.add_surplus(newcomer.digest, newcomer.generation, now)
+            if live.generation != uploaded.generation:
+                await unit.blobs.add_surplus(uploaded.digest, uploaded.generation, now)
             return
-        held = await unit.blobs.lock_any(newcomer.digest)
+        held = await unit.blobs.lock_any(uploaded.digest)
         if held is None:
-            # The collector has forgotten it in between.
+            # Garbage collection has removed the row since the first statement.
             continue
         if held.state is BlobState.LIVE:
-            # Became live between the two looks.
+            # It became live between the two statements.
             continue
-        if held.generation == newcomer.generation:
+        if held.generation == uploaded.generation:
             raise NotFound(
-                "BLOB_UPLOAD_UNKNOWN", f"the bytes of {newcomer.digest} are being deleted: upload them again"
+                "BLOB_UPLOAD_UNKNOWN", f"the bytes of {uploaded.digest} are being deleted; upload them again"
             )
-        await unit.blobs.adopt(newcomer, now)
-        await unit.blobs.remove_surplus(newcomer.digest, newcomer.generation)
-        # Whoever condemned the old generation may have been stopped before its bytes were deleted.
+        await unit.blobs.adopt(uploaded, now)
+        await unit.blobs.remove_surplus(uploaded.digest, uploaded.generation)
+        # Garbage collection may have stopped between condemning the old generation and deleting its bytes.
         await unit.blobs.add_surplus(held.digest, held.generation, now)
         return
 
@@ -98,21 +99,21 @@ async def mount_blob(
     digest: str,
     from_repository: str | None,
 ) -> int | None:
-    """Links a blob that a repository serves from which the caller may pull.
+    """Links a blob from another repository, if the caller may pull from that one.
 
-    Whatever prevents it, the quota included, is no error: the client uploads the bytes instead, and hears then what is
-    wrong (distribution-spec, "Mounting a blob from another repository").
+    A failed mount is not an error, even if the quota is the cause. The client then uploads the bytes, and gets the
+    error there (distribution-spec, "Mounting a blob from another repository").
 
     Args:
-        ports: the store; authsvc knows projects without a row.
+        ports: the ports of metasvc.
         rights: what the caller may pull.
-        project_id: of the repository to link to.
-        repository: its full name.
-        digest: of the blob.
-        from_repository: the full name of the one that serves it; None for any that the caller's token names.
+        project_id: the project of the target repository.
+        repository: the full name of the target repository.
+        digest: the digest of the blob.
+        from_repository: the full name of the source; None for any repository that the caller's token names.
 
     Returns:
-        The size of the blob; None where it was not mounted.
+        The size of the blob; None if it was not mounted.
     """
     try:
         sources = await rights.sources(from_repository)
@@ -124,7 +125,7 @@ async def mount_blob(
 
         async def work(unit: UnitOfWork, now: datetime) -> int | None:
             target = await unit.repositories.ensure(project_id, repository, now)
-            # It may have been condemned since it was found; then there is nothing to mount.
+            # The blob may have been condemned since it was found. Then it cannot be mounted.
             blob = await unit.blobs.lock_live(digest)
             if blob is None:
                 return None
@@ -141,7 +142,7 @@ async def mount_blob(
 
 
 async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> ServedBlob:
-    """Finds a blob that a repository serves. One query, but for a blob whose review is near, which it postpones.
+    """Finds a blob that a repository serves. One query, unless the blob's review is near. Then the review is postponed.
 
     Raises:
         DomainError: BLOB_UNKNOWN.
@@ -154,7 +155,7 @@ async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest
     if ports.review_policy.is_near(served.review_due_time, now):
         await ports.store.repeat(lambda: _postpone(ports, digest, now))
         async with ports.store.read() as unit:
-            # It may have been condemned before the date was pushed forward.
+            # The blob may have been condemned before its review was postponed.
             served = await unit.blobs.served(project_id, repository, digest)
         if served is None:
             raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
@@ -169,16 +170,16 @@ async def _postpone(ports: Ports, digest: str, now: datetime) -> None:
 
 
 async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> None:
-    """Ends a link. The bytes go when nothing links or names them any more.
+    """Removes the link of a blob to a repository. The bytes are deleted once nothing links or names them.
 
-    Manifests that name the blob stay, and so do its bytes, but this repository no longer serves it: as in distribution,
-    it is for the caller to delete the manifest first. Pushing the blob again heals it.
+    Manifests that name the blob stay, but this repository no longer serves it. As in the distribution registry, the
+    caller should delete the manifest first. A new push of the blob repairs it.
 
     Raises:
-        DomainError: UNSUPPORTED where this installation does not let clients delete; BLOB_UNKNOWN.
+        DomainError: UNSUPPORTED, clients may not delete in this installation; BLOB_UNKNOWN.
     """
     if not ports.delete_enabled:
-        raise DomainError("UNSUPPORTED", "blobs are not deleted here")
+        raise DomainError("UNSUPPORTED", "deleting blobs is disabled")
 
     async def attempt() -> None:
         async with ports.store.write() as unit:

@@ -1,4 +1,4 @@
-"""What the config of an artifact says of it: Harbor's extra_attrs, kept with the artifact when it is pushed."""
+"""Harbor's extra_attrs: attributes from an artifact's config, which are stored with the artifact when it is pushed."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from svckit.oci.manifest import Manifest
 
 MAX_ATTRIBUTES_CHARACTERS = 64 * 1024
-"""As JSON. Every manifest that names a config keeps what it says, while the config itself is kept, and charged, once:
-without a limit, a large one and many small manifests would fill the database at nobody's expense."""
+"""The most attributes of one artifact, as JSON. They are stored for every manifest, but the quota counts a config only
+once. Without a limit, many small manifests with one large config could fill the database without using the quota."""
 
-# Reading a larger one would hold up every other request for more than a millisecond.
+# A larger config is parsed in a thread, because it would block the event loop for more than a millisecond.
 _INLINE_BYTES = 64 * 1024
 
 
 async def read_attributes(
     ports: Ports, *, project_id: int, repository: str, digest: str, manifest: Manifest
 ) -> Mapping[str, object] | None:
-    """Reads what the config of a manifest says of it, for a push that is about to be written.
+    """Reads the attributes of a manifest from its config, for a push.
 
-    To be called before the write: no transaction is held while another service is asked. It asks only for what an
-    artifact that is not here yet will show.
+    Call it before the unit of work begins, because no transaction may be open while blobsvc is called. It calls blobsvc
+    only for an artifact that does not exist yet.
 
     Args:
-        ports: the store knows which blobs the repository serves, blobsvc has their bytes.
-        project_id: of the repository.
-        repository: its full name.
-        digest: of the manifest.
-        manifest: that is pushed.
+        ports: the ports of metasvc.
+        project_id: the project of the repository.
+        repository: the full name of the repository.
+        digest: the digest of the manifest.
+        manifest: the manifest that is pushed.
 
     Returns:
-        The attributes, empty where nothing is known; None where the config was not looked for, because the artifact is
-        here already, or the config is not.
+        The attributes, perhaps none; None if they were not read, because the artifact exists already, or because the
+        repository does not serve the config.
 
     Raises:
-        DomainError: UNAVAILABLE; the bytes are there, and cannot be read now.
+        DomainError: UNAVAILABLE; the config exists but cannot be read now.
     """
-    config = _telling_config(manifest)
+    config = _shown_config(manifest)
     if config is None:
         return {}
     content = config.data
@@ -69,8 +69,8 @@ async def read_attributes(
     return extra_attributes(config.media_type, content)
 
 
-def _telling_config(manifest: Manifest) -> Descriptor | None:
-    """The config of a manifest, where people are shown what it says."""
+def _shown_config(manifest: Manifest) -> Descriptor | None:
+    """The config of a manifest, if it is of a kind whose attributes are shown: an image's or a Helm chart's."""
     config = manifest.config
     if config is None or not (is_image_config(config.media_type) or config.media_type == HELM_CONFIG):
         return None
@@ -78,10 +78,10 @@ def _telling_config(manifest: Manifest) -> Descriptor | None:
 
 
 def extra_attributes(media_type: str, content: bytes) -> dict[str, object]:
-    """What a config says, as Harbor shows it: five members of an image's, and all of a chart's (its Chart.yaml).
+    """The attributes of a config, as Harbor shows them: five members of an image's, all of a chart's (its Chart.yaml).
 
-    From Harbor's processors (src/controller/artifact/processor/image and chart). What is odd, empty or too long is left
-    out.
+    From Harbor's processors (src/controller/artifact/processor/image and chart). Invalid, empty and too long members
+    are left out.
     """
     if media_type == HELM_CONFIG:
         return _fitting(parse_config(content) or {})
@@ -100,7 +100,7 @@ def extra_attributes(media_type: str, content: bytes) -> dict[str, object]:
 
 
 def _fitting(members: Mapping[str, object]) -> dict[str, object]:
-    """The members that have a value, as many of them as there is room for, the first ones first."""
+    """The members that have a value, in order, as far as they fit into `MAX_ATTRIBUTES_CHARACTERS`."""
     fitting: dict[str, object] = {}
     room = MAX_ATTRIBUTES_CHARACTERS
     for name, value in members.items():

@@ -1,6 +1,6 @@
-"""What people are shown in lists, and what the domain needs of a store for that: reading only, page by page.
+"""The types and store ports of lists, which are read page by page.
 
-The rows (`domain/rows.py`) are about one thing at a time, and about writing.
+The ports in `domain/rows.py` read single rows and write.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ if TYPE_CHECKING:
     from svckit.query import Clause
 
 NEVER_PULLED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where an artifact that was never pulled stands when they are sorted by that: a keyset cannot step over NULL."""
+"""The pull time of an artifact that was never pulled, when a list is sorted by it. Keyset pages cannot contain NULL."""
 
 ANY_TAG = "*"
-"""Harbor's `tags=*`: tagged, whatever the tag. No tag has that name."""
+"""Harbor's `tags=*`: artifacts with any tag. No tag can have this name."""
 
 MOST_LISTED_ROWS = 10_000
-"""Tags, children or accessories, of all the artifacts of one page together. A message has an end, and so has memory;
-what is beyond it is read page by page from lists of its own."""
+"""The most tags, children or accessories for all artifacts of one page together. It limits memory and message size.
+Lists of their own show the rest, page by page."""
 
 MOST_LISTED_CHARACTERS = 32 * 1024
-"""Annotations or attributes of an artifact, as JSON, beyond which a list leaves them out. GetArtifact shows them."""
+"""A list leaves out annotations or attributes of an artifact that are longer than this, as JSON. GetArtifact shows
+them."""
 
 MOST_LISTED_CHILD_CHARACTERS = 1024
-"""The same for the annotations and URLs of a child of an index."""
+"""The same limit for the annotations and URLs of a child of an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRepository:
-    """A repository, with how many artifacts a list of them would show."""
+    """A repository, with the number of artifacts that a list of them shows."""
 
     repository: Repository
     artifact_count: int
@@ -50,12 +51,12 @@ class Accessory:
     """An artifact that names another as its subject.
 
     Attributes:
-        id: of the relation.
-        artifact_id: of the accessory.
-        subject_artifact_id: 0 where the subject is not here.
-        repository: the full name of both.
+        id: the id of the relation.
+        artifact_id: the id of the accessory.
+        subject_artifact_id: the id of the subject; 0 if the repository does not hold it.
+        repository: the full name of the repository of both.
         size: bytes of the accessory and of all that it names.
-        type: Harbor's, such as "signature.cosign".
+        type: Harbor's type, such as "signature.cosign".
     """
 
     id: int
@@ -71,7 +72,7 @@ class Accessory:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactView:
-    """An artifact with what hangs on it; what was not asked for is empty."""
+    """An artifact with its children, tags and accessories. A part that was not requested is empty."""
 
     artifact: Artifact
     references: tuple[Reference, ...] = ()
@@ -81,7 +82,7 @@ class ArtifactView:
 
 @dataclass(frozen=True, slots=True)
 class PastMove:
-    """One move of a tag; `digest` is '' where it was deleted, `previous_digest` where it was new."""
+    """One move of a tag. `digest` is '' for a deletion, `previous_digest` is '' for a new tag."""
 
     name: str
     revision: int
@@ -92,85 +93,85 @@ class PastMove:
 
 
 class RepositoryLists(Protocol):
-    """Repositories in lists."""
+    """Lists of repositories."""
 
     async def get(self, project_id: int, name: str) -> Repository | None:
-        """Reads a repository by its full name, if it is that project's."""
+        """Reads a repository by its full name, if it belongs to that project."""
 
     async def page(self, projects: AbstractSet[int] | None, selection: Selection) -> list[Repository]:
-        """The repositories of some projects; of all, where `projects` is None."""
+        """Reads a page of the repositories of some projects, or of all if `projects` is None."""
 
     async def count(self, projects: AbstractSet[int] | None, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
     async def artifact_counts(self, repository_ids: Sequence[int]) -> Mapping[int, int]:
-        """How many artifacts `ArtifactLists` lists of each of them. One query."""
+        """Counts the artifacts that `ArtifactLists` shows of each repository. One query."""
 
 
 class ArtifactLists(Protocol):
-    """Artifacts in lists, without accessories of what is here, and without untagged children of an index."""
+    """Lists of artifacts, without accessories of existing subjects, and without untagged children of an index."""
 
     async def get(self, project_id: int, repository: str, reference: OciReference) -> Artifact | None:
-        """Reads what a tag or digest names in a repository of that full name: any artifact."""
+        """Reads any artifact of a repository, by tag or digest."""
 
     async def page(self, repository_id: int, selection: Selection) -> list[Artifact]:
-        """A repository's artifacts; attributes and annotations that are too long for a list are empty."""
+        """Reads a page. Attributes and annotations that are too long for a list are empty."""
 
     async def count(self, repository_id: int, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
     async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
-        """The children of indexes by the index's id, in its order. One query.
+        """The children of indexes, by the id of the index and in its order. One query.
 
         Args:
-            parent_ids: of the indexes; other artifacts have no children.
-            whole: whether annotations and URLs are wanted that are too long for a list.
+            parent_ids: the ids of the indexes; other artifacts have no children.
+            whole: whether to include annotations and URLs that are too long for a list.
         """
 
     async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[str, Sequence[Accessory]]:
-        """What names artifacts of one repository as its subject, by the subject's digest. One query."""
+        """The accessories of artifacts of one repository, by the digest of the subject. One query."""
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
-        """What names a digest as its subject, whether the subject is here or not."""
+        """Reads a page of the accessories of a digest, which itself may be missing."""
 
     async def accessory_count(self, repository_id: int, subject: str, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
     async def has_accessory(self, repository_id: int, subject: str) -> bool:
-        """Whether there is any."""
+        """Whether a digest has an accessory."""
 
 
 class TagLists(Protocol):
-    """Tags in lists."""
+    """Lists of tags."""
 
     async def on_artifacts(self, artifact_ids: Sequence[int]) -> Mapping[int, Sequence[Tag]]:
-        """The tags on artifacts, newest first, by the artifact's id. One query."""
+        """The tags on artifacts, newest first, by the id of the artifact. One query."""
 
     async def page(self, artifact_id: int, selection: Selection) -> list[Tag]:
-        """The tags on one artifact."""
+        """Reads a page of the tags on one artifact."""
 
     async def count(self, artifact_id: int, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
     async def moves(self, repository_id: int, name: str, selection: Selection) -> list[PastMove]:
-        """The moves of one tag."""
+        """Reads a page of the moves of one tag."""
 
     async def move_count(self, repository_id: int, name: str, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
 
 class QuotaLists(Protocol):
-    """Quotas in lists: the rows of projects that were used, or whose quota was read or set."""
+    """Lists of quotas. Projects have a row once they are used, or once their quota was read or set."""
 
     async def page(self, project_id: int | None, selection: Selection) -> list[Project]:
-        """The projects; or one of them."""
+        """Reads a page of all projects, or of one."""
 
     async def count(self, project_id: int | None, clauses: Sequence[Clause]) -> int:
-        """How many there are."""
+        """Counts all that match."""
 
 
 class Lists(Protocol):
-    """All of them, as they were at one moment. Given out by `domain.unit.Store.lists`."""
+    """All lists, as they were at one moment. Made by `domain.unit.Store.lists`."""
 
     @property
     def repositories(self) -> RepositoryLists:
@@ -190,11 +191,11 @@ class Lists(Protocol):
 
 
 class VisibleProjects(Protocol):
-    """The projects of which a caller may see the repositories."""
+    """The projects whose repositories a caller may list."""
 
     async def listable(self) -> AccessibleProjects:
-        """Those of the caller that is being served, as they were at most two seconds ago.
+        """The projects of the current caller. The answer is at most two seconds old.
 
         Raises:
-            DomainError: UNAVAILABLE; it cannot be found out.
+            DomainError: UNAVAILABLE; authsvc cannot be asked.
         """

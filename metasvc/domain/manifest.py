@@ -1,4 +1,4 @@
-"""Manifests, as clients push, pull and delete them."""
+"""Manifests: how clients push, pull and delete them."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 ANY = "*"
 
-# Hashing and reading a larger one would hold up every other request for more than a millisecond.
+# A larger manifest is hashed and parsed in a thread, because it would block the event loop for more than a millisecond.
 _INLINE_BYTES = 64 * 1024
-# An error travels in HTTP/2 headers, which have a limit.
+# How many missing digests an error names. It is sent in HTTP/2 headers, whose size is limited.
 _MISSING_NAMED = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestPush:
-    """What is pushed, and under which conditions.
+    """A manifest to push, with its conditions.
 
     Attributes:
-        project_id: of the repository.
-        repository: its full name.
+        project_id: the project of the repository.
+        repository: the full name of the repository.
         reference: a tag, or the digest of the content.
         media_type: the Content-Type; may be empty.
-        content: as it came.
+        content: the bytes of the manifest.
         tags: more tags to move; only with a digest.
-        if_match: digests one of which each tag must point at, or `ANY`; empty for no condition.
-        if_none_match: digests none of which any tag may point at, or `ANY`; empty for no condition.
+        if_match: each tag must point at one of these digests, or exist for `ANY`; empty for no condition.
+        if_none_match: no tag may point at one of these digests, or exist for `ANY`; empty for no condition.
     """
 
     project_id: int
@@ -66,7 +66,7 @@ class ManifestPush:
 
 @dataclass(frozen=True, slots=True)
 class PushedManifest:
-    """What became of a push."""
+    """The result of a push."""
 
     digest: str
     tags: tuple[str, ...]
@@ -77,7 +77,7 @@ class PushedManifest:
 async def resolve_manifest(
     ports: Ports, *, project_id: int, repository: str, reference: OciReference, content: bool
 ) -> StoredManifest:
-    """Finds the manifest that a tag or digest names, with its bytes or without. One query.
+    """Finds the manifest that a tag or digest names, with or without its bytes. One query.
 
     Raises:
         DomainError: MANIFEST_UNKNOWN.
@@ -94,21 +94,21 @@ async def resolve_manifest(
 
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:
-    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
+    """Stores a manifest and moves its tags in one transaction.
 
-    Everything that it names has to be in the repository, but for foreign layers and the subject. Repeating it does no
-    harm: the first push decides when it was pushed, and as what media type.
+    The repository must hold everything that the manifest names, except foreign layers and the subject. A repeat changes
+    nothing: push time and media type stay those of the first push.
 
     Raises:
-        DomainError: MANIFEST_TOO_LARGE, MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN (with what is
-            missing), PRECONDITION, QUOTA_EXCEEDED, PROJECT_UNKNOWN, or BAD_REQUEST for tags beside a tag. UNAVAILABLE
-            where what a config says cannot be read now: an artifact that never shows it would be worse than a push that
-            has to be repeated.
+        DomainError: MANIFEST_TOO_LARGE; MANIFEST_INVALID; DIGEST_INVALID; MANIFEST_BLOB_UNKNOWN, with the missing
+            digests; PRECONDITION; QUOTA_EXCEEDED; PROJECT_UNKNOWN; BAD_REQUEST, the reference is a tag and `tags` is
+            not empty; UNAVAILABLE, the config cannot be read now. The push is refused then, because attributes are read
+            only once, and the artifact would never show them.
     """
     names = _tag_names(push)
     size, most = len(push.content), ports.manifest_max_bytes
     if size > most:
-        raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {size} bytes, {most} are allowed")
+        raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {size} bytes, but at most {most} are allowed")
     if size > _INLINE_BYTES:
         digest, manifest = await asyncio.to_thread(_read, push)
     else:
@@ -131,8 +131,8 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
             artifact_id = kept[digest].id
         else:
             if attributes is None:
-                # When it was looked for, the artifact was here, or its config was not.
-                raise Unavailable(message="the repository changed in this moment: put the manifest again")
+                # Since the attributes were looked for, the artifact was deleted, or its config was pushed.
+                raise Unavailable(message="the repository has just changed; push the manifest again")
             artifact = new_artifact(repository, digest, push.content, manifest, kept, present, attributes, now)
             made = await unit.artifacts.add(
                 artifact,
@@ -166,15 +166,14 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
 async def delete_manifest(
     ports: Ports, *, project_id: int, repository: str, reference: OciReference, origin: ChangeOrigin
 ) -> None:
-    """Deletes a manifest with its tags, named by digest; or one tag, and the manifest stays.
+    """Deletes a manifest with its tags, if the reference is a digest. If it is a tag, only the tag is deleted.
 
     Raises:
-        DomainError: UNSUPPORTED where this installation does not let clients delete; MANIFEST_UNKNOWN, or PRECONDITION
-            while an index names the manifest: deleting it would break what others pull by the index (Harbor refuses as
-            well).
+        DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; PRECONDITION, an index
+            names the manifest, so pulls of the index would fail. Harbor refuses this as well.
     """
     if not ports.delete_enabled:
-        raise DomainError("UNSUPPORTED", "manifests and tags are not deleted here")
+        raise DomainError("UNSUPPORTED", "deleting manifests and tags is disabled")
 
     async def attempt() -> None:
         async with ports.store.write() as unit:
@@ -197,14 +196,14 @@ async def delete_manifest(
 
 
 def unknown_manifest(reference: OciReference) -> NotFound:
-    """The error for a tag or digest that names nothing."""
+    """The error for a tag or digest that does not exist."""
     return NotFound("MANIFEST_UNKNOWN", f"manifest {reference} is not known", metadata={"reference": str(reference)})
 
 
 def _tag_names(push: ManifestPush) -> list[str]:
     if push.reference.tag is not None:
         if push.tags:
-            raise Invalid(violations=[FieldViolation("tags", "only with a digest as the reference")])
+            raise Invalid(violations=[FieldViolation("tags", "must be empty unless the reference is a digest")])
         return [push.reference.tag.name]
     return list(dict.fromkeys(tag.name for tag in push.tags))
 
@@ -223,9 +222,9 @@ def _read(push: ManifestPush) -> tuple[str, Manifest]:
 
 
 def _check_conditions(push: ManifestPush, names: Sequence[str], held: Mapping[str, Tag], own: str | None) -> None:
-    """Compare what the tags point at with what the caller expects (RFC 9110, "If-Match", "If-None-Match").
+    """Checks If-Match and If-None-Match (RFC 9110) against the digests that the tags point at.
 
-    Without a tag the manifest itself is meant, by its digest.
+    Without a tag, they are checked against the digest of the manifest itself.
     """
     current: list[str | None] = [held[name].digest if name in held else None for name in names] if names else [own]
     for digest in current:
@@ -241,7 +240,7 @@ def _mismatch(condition: str, digest: str | None) -> str:
 
 
 def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]) -> None:
-    """Refuse a manifest that names what is not here. What it says of sizes is its own affair, as in distribution."""
+    """Refuses a manifest that names missing content. Its sizes are not checked, as in the distribution registry."""
     missing = [str(child.digest) for child in manifest.manifests if str(child.digest) not in kept]
     missing += [str(blob.digest) for blob in manifest.blobs_required if str(blob.digest) not in present]
     if missing:
@@ -249,7 +248,7 @@ def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], pres
         shown = missing[:_MISSING_NAMED]
         raise Precondition(
             "MANIFEST_BLOB_UNKNOWN",
-            f"the manifest names {len(missing)} that this repository does not hold: {', '.join(shown[:3])}"
+            f"the manifest names {len(missing)} digests that this repository does not hold: {', '.join(shown[:3])}"
             + (", …" if len(missing) > len(shown[:3]) else ""),
             metadata={"digest": shown[0], "missing_count": str(len(missing))},
             violations=[FieldViolation("content", digest) for digest in shown],

@@ -1,4 +1,7 @@
-"""What is stored, as the stores hand it out. Digests and names have been checked before they came in."""
+"""Projects, repositories, artifacts, tags and blobs, as the store returns them.
+
+Digests and names were checked when they were written.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 NO_LIMIT = -1
-"""The quota of a project without one."""
+"""The quota of a project without a limit."""
 
 
 def _nothing() -> Mapping[str, str]:
@@ -24,23 +27,23 @@ class ProjectState(StrEnum):
 
     ACTIVE = "active"
     DELETING = "deleting"
-    """Fenced: nothing more is linked or put."""
+    """The deletion has begun: no blob can be linked and no manifest pushed."""
     DELETED = "deleted"
-    """Gone. The row stays as a mark, without its name: a push that asked authsvc before must not make it anew."""
+    """The row stays, under another name. Without it, a push that asked authsvc earlier could make the project again."""
 
 
 class BlobState(StrEnum):
-    """Whether bytes may be relied on."""
+    """Whether a blob can be served."""
 
     LIVE = "live"
     CONDEMNED = "condemned"
-    """The collector has decided, and the bytes go."""
+    """Garbage collection has decided to delete the bytes."""
     QUARANTINED = "quarantined"
-    """The bytes are not what their digest says."""
+    """The bytes do not match their digest."""
 
 
 class ChangeKind(StrEnum):
-    """What the change log of metasvc tells (`svckit.change`)."""
+    """The kinds of changes in metasvc's change log (`svckit.change`)."""
 
     TAG_PUT = "tag_put"
     """A tag was made or moved."""
@@ -49,13 +52,13 @@ class ChangeKind(StrEnum):
     MANIFEST_DELETE = "manifest_delete"
     REPOSITORY_UPDATE = "repository_update"
     REPOSITORY_DELETE = "repository_delete"
-    """All in it is gone with it, without changes of its own."""
+    """All artifacts and tags in it were deleted too. They have no changes of their own."""
     QUOTA_UPDATE = "quota_update"
     PROJECT_DELETE = "project_delete"
 
 
 class ReviewKind(StrEnum):
-    """What the collector is to look at."""
+    """What garbage collection will look at."""
 
     BLOB = "blob"
     MANIFEST = "manifest"
@@ -63,12 +66,12 @@ class ReviewKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What a project may store and does. Its name, settings and members are authsvc's.
+    """The quota and usage of a project. authsvc has its settings and members.
 
     Attributes:
-        id: authsvc's.
-        quota_bytes: `NO_LIMIT`, or the most that may be charged.
-        used_bytes: charged; every digest counts once.
+        id: the id in authsvc.
+        quota_bytes: the most bytes that it may store, or `NO_LIMIT`.
+        used_bytes: the bytes that it stores; every digest counts once.
         quota_version: grows each time the quota is set.
     """
 
@@ -83,17 +86,17 @@ class Project:
 
     @property
     def etag(self) -> str:
-        """What an update of the quota must name to be sure that no other came between. The usage is no part of it."""
+        """An update of the quota with this etag is refused if another came first. The usage does not change it."""
         return f"{self.id}-{self.quota_version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A name under which artifacts are kept.
+    """A repository.
 
     Attributes:
-        name: in full, such as "library/nginx".
-        version: grows with each update of what people set. Pushes and pulls leave it as it is.
+        name: the full name, such as "library/nginx".
+        version: grows with each update by a user. Pushes and pulls do not change it.
     """
 
     id: int
@@ -107,13 +110,13 @@ class Repository:
 
     @property
     def etag(self) -> str:
-        """What an update must name to be sure that no other came between. Ids are never given again."""
+        """An update that names this etag is refused if another change came first. Ids are never used again."""
         return f"{self.id}-{self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArtifact:
-    """An artifact before the database has numbered it. See `Artifact`."""
+    """An artifact that has no id yet. See `Artifact`."""
 
     project_id: int
     repository_id: int
@@ -138,15 +141,15 @@ class Artifact(NewArtifact):
     """A manifest or index that a repository holds, without its bytes.
 
     Attributes:
-        media_type: of the config, as in Harbor; the manifest's own for an index.
+        media_type: the media type of the config, as in Harbor; for an index, that of the manifest.
         manifest_media_type: the Content-Type of its first push into this repository.
-        artifact_type: what referrers are filtered by; '' for an index that declares none.
-        type: Harbor's: IMAGE, CHART, …
+        artifact_type: the type that filters referrers; '' for an index that declares none.
+        type: Harbor's type: IMAGE, CHART, …
         size: bytes of the manifest and of all that it names.
         manifest_size: bytes of the manifest alone.
-        subject_digest: '' where it has no subject.
+        subject_digest: '' if it has no subject.
         config_digest: '' for an index.
-        pull_time: None for never.
+        pull_time: the last pull; None for never.
     """
 
     id: int
@@ -154,7 +157,7 @@ class Artifact(NewArtifact):
 
 @dataclass(frozen=True, slots=True)
 class KeptArtifact:
-    """An artifact that stays for as long as the unit of work lasts."""
+    """An artifact that cannot be deleted until the unit of work ends."""
 
     id: int
     digest: str
@@ -163,7 +166,7 @@ class KeptArtifact:
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest as it is pulled; `content` is None where only the head was asked for."""
+    """A manifest, as clients pull it. `content` is None for a HEAD."""
 
     artifact_id: int
     repository_id: int
@@ -199,7 +202,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class NeededBlob:
-    """A blob that a manifest needs; the size is its descriptor's word."""
+    """A blob that a manifest needs, with the size that is stored."""
 
     digest: str
     media_type: str
@@ -208,7 +211,7 @@ class NeededBlob:
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """What refers to a subject, as the referrers API shows it; `artifact_id` is where a page may end."""
+    """An artifact with a subject, as the referrers API shows it. Pages are sorted by `artifact_id`."""
 
     artifact_id: int
     media_type: str
@@ -220,7 +223,7 @@ class Referrer:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """The copy of a digest that lives, or lived."""
+    """The current generation of a digest, and its state."""
 
     digest: str
     generation: int
@@ -233,8 +236,8 @@ class ServedBlob:
     """A blob that a repository serves.
 
     Attributes:
-        media_type: what a manifest of that repository calls it; '' where none names it.
-        review_due_time: when the collector is to look at it; None where it is not queued.
+        media_type: its media type in a manifest of that repository; '' if no manifest names it.
+        review_due_time: when garbage collection will look at it; None if it is not queued.
     """
 
     digest: str
@@ -246,7 +249,7 @@ class ServedBlob:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Bytes that a project is charged for, or no longer charged for, by digest."""
+    """A digest and its size, which are added to the usage of a project."""
 
     digest: str
     size: int
@@ -254,11 +257,11 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class TagMove:
-    """One move of a tag, to be written with the change that it is.
+    """One move of a tag, written together with its entry in the change log.
 
     Attributes:
-        digest: '' where the tag was deleted.
-        previous_digest: '' where it was new.
+        digest: '' if the tag was deleted.
+        previous_digest: '' if the tag was new.
     """
 
     repository_id: int
@@ -269,7 +272,7 @@ class TagMove:
 
 @dataclass(frozen=True, slots=True)
 class ProjectUsage:
-    """What one project stores; `limit_bytes` is `NO_LIMIT` for none."""
+    """The usage of one project. `limit_bytes` is `NO_LIMIT` if it has no limit."""
 
     project_id: int
     repository_count: int

@@ -1,4 +1,4 @@
-"""What a pushed manifest becomes: the artifact's row, its children, and the blobs that it needs."""
+"""Builds the rows of a pushed manifest: the artifact, its children, and the blobs that it needs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def new_artifact(
     """Describe the artifact of a manifest.
 
     Args:
-        repository: it was pushed to.
-        digest: of the content.
-        content: as it came.
-        manifest: what the content says.
+        repository: the repository that it was pushed to.
+        digest: the digest of the content.
+        content: the bytes of the manifest.
+        manifest: the parsed content.
         kept: its children, by digest.
         present: the sizes of its blobs, by digest.
-        attributes: what its config says (`extra_attributes`).
-        now: when it was pushed.
+        attributes: the attributes from its config (`extra_attributes`).
+        now: the time of the push.
     """
     return NewArtifact(
         project_id=repository.project_id,
@@ -84,7 +84,7 @@ def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Ref
 
 
 def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededBlob]:
-    """List the blobs that have to be here, with the sizes that they have, and not those that the manifest tells."""
+    """List the blobs that the repository must hold, with their stored sizes instead of those in the manifest."""
     return [
         NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)]) for blob in manifest.blobs_required
     ]
@@ -93,10 +93,10 @@ def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededB
 def _total_size(
     content: bytes, manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]
 ) -> int:
-    """Add up the manifest and all that it names; what is named twice counts once."""
+    """Add up the sizes of the manifest and of all that it names. A digest that is named twice counts once."""
     children = {str(child.digest): kept[str(child.digest)].size for child in manifest.manifests}
     blobs = {str(blob.digest): present[str(blob.digest)] for blob in manifest.blobs_required}
-    # Nobody has seen these bytes: the manifest's word is all there is.
+    # The registry does not hold these layers, so only the manifest knows their sizes.
     elsewhere = {str(layer.digest): layer.size for layer in manifest.layers if layer.is_elsewhere}
     total = len(content) + sum(children.values()) + sum(blobs.values()) + sum(elsewhere.values())
     return min(total, _MAX_INT64)

@@ -1,4 +1,4 @@
-"""What the domain needs of the world: a store, authsvc, blobsvc, a clock, and a few settings."""
+"""The ports of the domain: a store, authsvc, blobsvc, a clock, and a few settings."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Gives the time."""
 
     def __call__(self) -> datetime:
         """Now, in UTC."""
 
 
 class ProjectDirectory(Protocol):
-    """authsvc's projects."""
+    """The projects of authsvc."""
 
     async def look_up(self, project_id: int) -> tuple[str, int]:
-        """The project's name, and the quota that it begins with, in bytes (`NO_LIMIT` for none).
+        """The project's name and its initial quota in bytes (`NO_LIMIT` for none).
 
         Raises:
             DomainError: PROJECT_UNKNOWN.
         """
 
     async def delete(self, project_id: int) -> None:
-        """Deletes a project; one that is gone, too."""
+        """Deletes a project. It is not an error if the project is already gone."""
 
 
 class ConfigReader(Protocol):
-    """blobsvc's bytes, of configs."""
+    """Reads configs from blobsvc."""
 
     async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
-        """Reads the whole of a blob that a repository serves, and that is small. Never within a unit of work.
+        """Reads a small blob as a whole. Must not be called within a unit of work.
 
         Args:
-            blob: which generation of which digest.
-            project_id: of the repository.
-            repository: its full name.
+            blob: the digest and generation to read.
+            project_id: the project of the repository that serves it.
+            repository: the full name of that repository.
 
         Returns:
-            The bytes; None where this generation is gone.
+            The bytes; None if this generation is gone.
 
         Raises:
-            DomainError: UNAVAILABLE; blobsvc is away, or too slow.
+            DomainError: UNAVAILABLE; blobsvc cannot be reached, or is too slow.
         """
 
 
@@ -59,24 +59,24 @@ class PullRights(Protocol):
     """What the caller may pull."""
 
     async def sources(self, repository: str | None) -> Sequence[tuple[int, str]]:
-        """The repositories that a mount may come from, by project id and full name; none where none may be pulled.
+        """The repositories that the caller may mount from, as project id and full name.
 
         Args:
-            repository: the full name of the one that is meant; None for all that the caller's own token names.
+            repository: the full name of the only one to check; None for all that the caller's own token names.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What use cases are given. One bundle for all of them: a use case that needs one more changes nobody's call.
+    """The ports and settings that every use case takes, so that a new port changes no signature.
 
     Attributes:
-        store: what is stored.
-        directory: authsvc's projects.
-        configs: blobsvc's bytes.
-        visible: the projects of which a caller may see the repositories.
-        review_policy: when the collector looks at what may have become garbage.
-        clock: tells the time.
+        store: gives units of work.
+        directory: the projects of authsvc.
+        configs: reads configs from blobsvc.
+        visible: the projects whose repositories a caller may list.
+        review_policy: when garbage collection looks at possible garbage.
+        clock: gives the time.
         manifest_max_bytes: the size of the largest manifest that may be pushed.
         delete_enabled: whether clients may delete under /v2 (distribution's `storage.delete.enabled`).
     """

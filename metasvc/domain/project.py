@@ -1,4 +1,4 @@
-"""Projects: the row made at the first need, the fence, and the deletion that spans two services."""
+"""Projects: their rows, which are made when first needed, and their deletion, which spans two services."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-# Longer than a deletion takes that nothing interrupts: until then it is left to the caller, whose name the log gets.
+# After this time a deletion counts as interrupted. It is longer than a deletion normally takes, so that a running one
+# is finished by its caller, and the change log names that caller.
 _INTERRUPTED_AFTER = timedelta(seconds=20)
-_OURSELVES = ChangeOrigin(Actor("service", name="metasvc"))
+_OWN_ORIGIN = ChangeOrigin(Actor("service", name="metasvc"))
 
 
 class _NoRowError(Exception):
@@ -31,15 +32,15 @@ class _NoRowError(Exception):
 
 
 async def in_project(ports: Ports, project_id: int, work: Callable[[UnitOfWork, datetime], Awaitable[T]]) -> T:
-    """Does a write in a project that is held open until the write has ended, making the project's row if need be.
+    """Runs a write in a project, which cannot be deleted meanwhile. The project's row is made if it is missing.
 
     Args:
-        ports: authsvc is asked where the project has no row; never within a unit of work.
+        ports: the ports of metasvc. If there is no row, authsvc is asked, outside of any unit of work.
         project_id: the project.
-        work: commits its unit itself. It may be done again from its beginning.
+        work: the write. It commits its unit itself, and may run again from its beginning.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN; there is no such project, or it is being deleted. And what `work` raises.
+        DomainError: PROJECT_UNKNOWN, the project does not exist or is being deleted; and the errors of `work`.
     """
 
     async def attempt() -> T:
@@ -48,7 +49,7 @@ async def in_project(ports: Ports, project_id: int, work: Callable[[UnitOfWork, 
             if row is None:
                 raise _NoRowError
             if row.state is not ProjectState.ACTIVE:
-                raise NotFound("PROJECT_UNKNOWN", "the project is being deleted, or was")
+                raise NotFound("PROJECT_UNKNOWN", "the project is being deleted or was deleted")
             return await work(unit, ports.clock())
 
     try:
@@ -59,7 +60,7 @@ async def in_project(ports: Ports, project_id: int, work: Callable[[UnitOfWork, 
 
 
 async def make_row(ports: Ports, project_id: int) -> Project:
-    """Makes the row of a project with its initial quota, or finds the one that is there.
+    """Makes the row of a project with its initial quota, or finds an existing one.
 
     Raises:
         DomainError: PROJECT_UNKNOWN.
@@ -71,8 +72,8 @@ async def make_row(ports: Ports, project_id: int) -> Project:
             now = ports.clock()
             namesake = await unit.projects.lock_named(name)
             if namesake is not None and namesake.id != project_id and namesake.state is ProjectState.DELETING:
-                # authsvc gives a name again once it has deleted whoever had it.
-                await _mark_deleted(unit, namesake, _OURSELVES, now)
+                # authsvc lets a new project use a name once the old project is deleted there. So the old one is gone.
+                await _mark_deleted(unit, namesake, _OWN_ORIGIN, now)
             await unit.projects.add(
                 Project(project_id, name, ProjectState.ACTIVE, quota_bytes, 0, create_time=now, update_time=now)
             )
@@ -86,13 +87,13 @@ async def make_row(ports: Ports, project_id: int) -> Project:
 
 
 async def delete_project(ports: Ports, project_id: int, origin: ChangeOrigin) -> None:
-    """Deletes an empty project here and in authsvc. A repeat goes on where an earlier attempt ended.
+    """Deletes an empty project here and in authsvc. A repeat continues an interrupted deletion.
 
-    The row is made first where there is none: a fence needs something to stand on, or a push that began before the
-    deletion could make the row after it.
+    First the row is marked as being deleted ("fenced"), so that no push can write any more. If there is no row, it is
+    made for this mark. Without it, a push that began before the deletion could make the row afterwards.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN, or PROJECT_NOT_EMPTY; nothing is fenced then.
+        DomainError: PROJECT_UNKNOWN; PROJECT_NOT_EMPTY. The project is not marked then.
     """
 
     async def fence() -> bool:
@@ -102,7 +103,7 @@ async def delete_project(ports: Ports, project_id: int, origin: ChangeOrigin) ->
                 return False
             if row.state is ProjectState.ACTIVE:
                 if await unit.projects.has_repository(project_id):
-                    raise Precondition("PROJECT_NOT_EMPTY", "the project holds repositories: delete them first")
+                    raise Precondition("PROJECT_NOT_EMPTY", "the project has repositories; delete them first")
                 await unit.projects.fence(project_id, ports.clock())
                 await unit.commit()
             return True
@@ -114,24 +115,24 @@ async def delete_project(ports: Ports, project_id: int, origin: ChangeOrigin) ->
 
 
 async def finish_deletions(ports: Ports) -> None:
-    """Brings to their end the deletions that were interrupted after the fence.
+    """Finishes deletions that were interrupted after the project was fenced.
 
-    Whoever asked for one cannot always repeat it: once authsvc has forgotten the project, nobody may delete it any
-    more, and without this the change log would never tell that it is gone.
+    A caller cannot always repeat a deletion: once authsvc has deleted the project, nobody has a right in it any more.
+    Without this, the change log would never record that the project is gone.
 
     Raises:
-        DomainError: UNAVAILABLE where authsvc cannot be reached.
+        DomainError: UNAVAILABLE; authsvc cannot be reached.
     """
     async with ports.store.read() as unit:
         interrupted = await unit.projects.fenced(ports.clock() - _INTERRUPTED_AFTER)
     for project_id in interrupted:
-        await _end(ports, project_id, _OURSELVES)
+        await _end(ports, project_id, _OWN_ORIGIN)
 
 
 async def _end(ports: Ports, project_id: int, origin: ChangeOrigin) -> None:
-    """Ends the deletion of a project that is fenced."""
-    # Between the units, and in none of them: a transaction must not wait for another service. When this process ends
-    # here, the fence stays, and the next attempt finds it.
+    """Finishes the deletion of a fenced project."""
+    # Between two units of work, because a transaction must not wait for another service. If this process ends here, the
+    # project stays fenced, and the next attempt continues.
     await ports.directory.delete(project_id)
 
     async def mark_deleted() -> None:
@@ -160,13 +161,13 @@ async def _mark_deleted(unit: UnitOfWork, project: Project, origin: ChangeOrigin
 
 
 async def is_deletable(ports: Ports, project_id: int) -> bool:
-    """Tells whether a project could be deleted now."""
+    """Whether a project could be deleted now."""
     async with ports.store.read() as unit:
         return not await unit.projects.has_repository(project_id)
 
 
 async def list_usages(ports: Ports, project_ids: Sequence[int]) -> list[ProjectUsage]:
-    """Counts what projects store; those that were never used are left out."""
+    """The usage of projects. Projects that were never used are left out."""
     if not project_ids:
         return []
     async with ports.store.read() as unit:

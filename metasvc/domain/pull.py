@@ -1,7 +1,7 @@
 """When artifacts and tags were last pulled, and how often repositories were.
 
-A pull is the hottest thing there is, so it writes nothing: what was pulled is kept in memory, each thing once, and
-written every few seconds. A crash loses these few seconds and nothing else.
+Pulls are the most frequent requests, so a pull writes nothing to the database. Times and counts are kept in memory and
+are written every few seconds. A crash loses only these last seconds.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from metasvc.domain.ports import Clock
     from metasvc.domain.unit import Store
 
-# What a store that is down for long must not grow beyond.
+# Limits the memory while the database cannot be written for a long time.
 MAX_REMEMBERED = 50_000
 
 
 class PullRecorder:
-    """Gathers pulls and writes them now and then."""
+    """Collects pulls, and writes them when `flush` is called."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        """Takes the store to write to, and what tells the time."""
+        """Takes the store to write to, and the clock."""
         self._store = store
         self._clock = clock
         self._forget()
@@ -36,7 +36,7 @@ class PullRecorder:
         self._remembered = 0
 
     def note(self, pulled: StoredManifest, tag: str | None) -> None:
-        """Remembers one pull; `tag` is the name that it went by, if any."""
+        """Remembers one pull. `tag` is the tag that was pulled; None for a pull by digest."""
         if self._remembered >= MAX_REMEMBERED:
             return
         now = self._clock()
@@ -51,9 +51,10 @@ class PullRecorder:
             tags[tag] = now
 
     async def flush(self) -> None:
-        """Writes what was remembered. What fails is lost.
+        """Writes the pulls. If a write fails, they are lost.
 
-        Each kind of row in a unit of its own: a push locks them in another order, and one unit would be in its way.
+        Each kind of row has a unit of its own. A push locks these rows in another order, so a single unit could
+        deadlock with it.
         """
         repositories, artifacts, tags = self._repositories, self._artifacts, self._tags
         self._forget()

@@ -33,11 +33,11 @@ QUOTAS: Listing[Project] = Listing(
     ),
     (Order("creation_time", descending=True),),
 )
-"""No index serves these: usages change with every push, and projects are few beside what they hold."""
+"""These lists use no index: usages change with every push, and there are far fewer projects than artifacts."""
 
 
 async def get_quota(ports: Ports, *, project_id: int) -> Project:
-    """Reads a project's quota; that of a project that was never used as well, whose row is made.
+    """Reads a project's quota. If the project was never used, its row is made.
 
     Raises:
         DomainError: PROJECT_UNKNOWN.
@@ -48,15 +48,15 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
 
 
 async def list_quotas(ports: Ports, *, project_id: int | None, request: ListRequest) -> Page[Project]:
-    """Lists quotas, those of the youngest rows first unless said.
+    """Lists quotas, by default the newest rows first.
 
-    A project that was never used, and whose quota nobody has read or set, has no row and is left out: it uses nothing,
-    and its limit is authsvc's to say.
+    A project has no row, and is left out, until it is used or its quota is read or set. It uses no bytes, and authsvc
+    knows its initial limit.
 
     Args:
-        ports: the store.
-        project_id: of this project only; None for all.
-        request: which page.
+        ports: the ports of metasvc.
+        project_id: lists only this project; None for all.
+        request: page and order.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -71,23 +71,24 @@ async def list_quotas(ports: Ports, *, project_id: int | None, request: ListRequ
 
 
 async def set_quota(ports: Ports, *, project_id: int, limit_bytes: int, etag: str, origin: ChangeOrigin) -> Project:
-    """Changes a project's limit. It may lie below the usage: then nothing more can be pushed.
+    """Changes a project's limit. If it is below the usage, nothing more can be pushed.
 
     Args:
-        ports: the store; authsvc knows projects without a row.
+        ports: the ports of metasvc.
         project_id: the project.
         limit_bytes: -1 for no limit, or 0 and more.
-        etag: of the quota that was read, as `check_etag` takes it.
+        etag: the etag of the quota that was read, as `check_etag` takes it.
         origin: who changes it.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN, or PRECONDITION where another change came first.
+        DomainError: PROJECT_UNKNOWN; PRECONDITION, another change came first.
     """
 
     async def work(unit: UnitOfWork, now: datetime) -> Project:
         held = await _existing(unit, project_id)
         if held.quota_bytes == limit_bytes:
-            # Also of an update that is repeated because its answer was lost (RFC 9110, "If-Match").
+            # Before the etag is checked: a caller that repeats a finished update still sends the old etag (RFC 9110,
+            # "If-Match").
             return held
         check_etag(etag, held)
         await unit.projects.set_quota(held, limit_bytes, now)

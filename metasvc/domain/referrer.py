@@ -1,8 +1,8 @@
-"""What refers to a manifest (distribution-spec, "Listing Referrers").
+"""The referrers of a manifest (distribution-spec, "Listing Referrers").
 
-Whatever is pushed with a subject is a referrer from then on, whether or not its client also keeps the fallback tag
-(`sha256-<hex>`): so there is nothing to absorb from such an index but its children, which had to be here before it. An
-index's word alone makes no referrer: the spec wants those with a valid subject field.
+Every manifest that is pushed with a subject is a referrer, even if its client also maintains the fallback tag
+(`sha256-<hex>`). The index under that tag needs no import, because its children had to be pushed before it. A child
+without a subject field does not become a referrer: the spec requires a valid subject field.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REFERRERS: Listing[Referrer] = Listing(
     MappingProxyType({"artifact_id": SortKey(int, lambda row: row.artifact_id)}),
     (Order("artifact_id"),),
     unique_key="artifact_id",
-    # Most clients ask for no page, and few follow the link to a second one.
+    # Large by default, because most clients set no page size, and few follow the link to a second page.
     default_page_size=MAX_PAGE_SIZE,
     maximum_page_size=MAX_PAGE_SIZE,
 )
@@ -34,14 +34,14 @@ REFERRERS: Listing[Referrer] = Listing(
 async def list_referrers(
     ports: Ports, *, project_id: int, repository: str, subject: str, artifact_type: str, request: ListRequest
 ) -> Page[Referrer]:
-    """Lists what refers to a digest, oldest first. Neither it nor the repository need exist.
+    """Lists the referrers of a digest, the oldest first. The digest and the repository need not exist.
 
     Args:
-        ports: the store.
-        project_id: of the repository.
-        repository: its full name.
+        ports: the ports of metasvc.
+        project_id: the project of the repository.
+        repository: the full name of the repository.
         subject: the digest.
-        artifact_type: only these; '' for all.
+        artifact_type: lists only referrers of this type; '' for all.
         request: which page.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Repositories. They come to be with the first push."""
+"""Repositories. The first push creates a repository."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _NEWEST_FIRST = (Order("creation_time", descending=True),)
 OF_PROJECT: Listing[Repository] = Listing(
     "repositories", _SORT_KEYS, _NEWEST_FIRST, MappingProxyType({"name": Key("name")})
 )
-"""By name, in full. Sorted by creation, as Harbor does, a page is read from an index; otherwise all of the project's
-repositories are looked at for each (an index on what every push changes would cost more than it gives)."""
+"""Names are full names. A page in the default order, by creation, is read from an index. Other orders read all
+repositories of the project, because an index on a column that every push changes would slow down pushes."""
 OF_ALL: Listing[Repository] = Listing(
     "all repositories",
     _SORT_KEYS,
@@ -66,7 +66,7 @@ async def get_repository(ports: Ports, *, project_id: int, name: str) -> ListedR
 
 
 async def list_repositories(ports: Ports, *, project_id: int, request: ListRequest) -> Page[ListedRepository]:
-    """Lists the repositories of one project, newest first unless said.
+    """Lists the repositories of one project, by default the newest first.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -75,13 +75,13 @@ async def list_repositories(ports: Ports, *, project_id: int, request: ListReque
 
 
 async def list_all_repositories(ports: Ports, *, request: ListRequest) -> Page[ListedRepository]:
-    """Lists the repositories of every project of which the caller may list them, newest first unless said.
+    """Lists the repositories of all projects whose repositories the caller may list, by default the newest first.
 
     Raises:
-        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN, or UNAVAILABLE where authsvc cannot be asked.
+        DomainError: BAD_REQUEST; INVALID_PAGE_TOKEN; UNAVAILABLE, authsvc cannot be asked.
     """
     projects = await ports.visible.listable()
-    # What a caller may see is judged anew for each page, so it does not bind the token.
+    # The projects are read again for each page, so they are not part of the page token.
     return await _page(ports, OF_ALL, None if projects.all else projects.project_ids, request, scope=None)
 
 
@@ -111,18 +111,18 @@ async def _with_counts(lists: Lists, found: tuple[Repository, ...]) -> tuple[Lis
 async def update_repository(
     ports: Ports, *, project_id: int, name: str, description: str | None, etag: str, origin: ChangeOrigin
 ) -> ListedRepository:
-    """Changes what people set of a repository. Repeating it without an etag does no harm.
+    """Changes the description of a repository. A repeat changes nothing.
 
     Args:
-        ports: the store.
-        project_id: of the repository.
-        name: its full name.
-        description: the new one; None to leave it as it is.
-        etag: of the repository that was read, as `check_etag` takes it.
+        ports: the ports of metasvc.
+        project_id: the project of the repository.
+        name: the full name of the repository.
+        description: the new description; None keeps the old one.
+        etag: the etag of the repository that was read, as `check_etag` takes it.
         origin: who changes it.
 
     Raises:
-        DomainError: NOT_FOUND, or PRECONDITION where another change came first.
+        DomainError: NOT_FOUND; PRECONDITION, another change came first.
     """
 
     async def attempt() -> None:
@@ -131,7 +131,8 @@ async def update_repository(
             if held is None:
                 raise unknown_repository(name)
             if description == held.description:
-                # Also of an update that is repeated because its answer was lost (RFC 9110, "If-Match").
+                # Before the etag is checked: a caller that repeats a finished update still sends the old etag (RFC
+                # 9110, "If-Match").
                 return
             check_etag(etag, held)
             if description is None:
@@ -157,12 +158,12 @@ async def update_repository(
 
 
 async def delete_repository(ports: Ports, *, project_id: int, name: str, origin: ChangeOrigin) -> None:
-    """Deletes a repository with its artifacts, tags, history and links, and gives back what it was charged for.
+    """Deletes a repository with its artifacts, tags, history and links, and reduces the usage of its project.
 
-    One transaction, in a number of statements that does not grow with what the repository holds: its tags and artifacts
-    do not go one by one through `domain.tag.remove_tags` and `domain.artifact.delete_artifact`. The change log gets one
-    row, for the repository: who follows it knows that all in it is gone. A push that is under way ends before it, or
-    begins the repository anew.
+    It is one transaction with a fixed number of statements. Tags and artifacts are not deleted one by one by
+    `domain.tag.remove_tags` and `domain.artifact.delete_artifact`. The change log gets one entry, for the repository,
+    which means that everything in it is gone. A concurrent push ends before the deletion, or creates the repository
+    again.
 
     Raises:
         DomainError: NOT_FOUND.
@@ -185,7 +186,7 @@ async def delete_repository(ports: Ports, *, project_id: int, name: str, origin:
 
 
 def unknown_repository(name: str) -> NotFound:
-    """The error for a repository that is not there."""
+    """The error for a repository that does not exist."""
     return NotFound("NOT_FOUND", f"repository {name} not found", metadata={"name": name})
 
 
@@ -193,9 +194,9 @@ async def list_catalog(ports: Ports, *, start_after: str, page_size: int) -> tup
     """Lists the full names of all repositories, sorted by their bytes: Docker's `_catalog`.
 
     Args:
-        ports: the store.
-        start_after: only names that sort after this one.
-        page_size: how many; `CATALOG_PAGE_SIZE` where it is 0, `MAX_CATALOG_PAGE_SIZE` at most.
+        ports: the ports of metasvc.
+        start_after: lists only names that sort after this one.
+        page_size: how many names; 0 means `CATALOG_PAGE_SIZE`, and the maximum is `MAX_CATALOG_PAGE_SIZE`.
 
     Returns:
         The names, and whether more follow.

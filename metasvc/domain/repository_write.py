@@ -1,4 +1,4 @@
-"""One write in one repository: what everything that changes tags and artifacts is given."""
+"""One write in one repository: the argument of all functions that change tags and artifacts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class RepositoryWrite:
     """One write in one repository.
 
     Attributes:
-        unit: keeps others from deleting the repository.
+        unit: the unit of work, which has locked the repository against deletion.
         repository: the repository.
         origin: who caused the write.
-        now: when.
-        review_policy: when the collector looks at what the write leaves behind.
+        now: the time of the write.
+        review_policy: when garbage collection looks at possible garbage.
     """
 
     unit: UnitOfWork
@@ -40,7 +40,7 @@ class RepositoryWrite:
         Args:
             kind: what happened.
             reference: the tag, for tags; the digest, for manifests; empty for the repository.
-            digest: what the reference names, or named.
+            digest: the digest that the reference names, or named before a deletion.
             move: the move of the tag, for tags.
         """
         self.unit.record(

@@ -1,7 +1,7 @@
-"""When the collector, which is still to come, looks at what may have become garbage.
+"""When garbage collection looks at possible garbage. This release only writes the queue; a later one collects.
 
-A digest is queued when it is born and when a reference to it goes. Whoever was told that bytes are here may rely on it
-for the length of a push, whatever the delay: a HEAD, a mount and a link push a date forward that is nearer than that.
+A digest is queued when it is stored, and when a reference to it is removed. A client that was told that a blob exists
+may rely on it for the length of a push. So a HEAD, a mount and a link postpone a review that is nearer than that.
 """
 
 from __future__ import annotations
@@ -36,23 +36,24 @@ class ReviewReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReviewPolicy:
-    """How long the collector waits.
+    """How long garbage collection waits before it looks at a digest.
 
     Attributes:
-        delay_seconds: from a birth, or the end of a reference, to the review.
-        push_grace_seconds: how long a push may rely on what it was told; the delay does not shorten it.
+        delay_seconds: the time from storing a digest, or removing a reference to it, to its review.
+        push_grace_seconds: how long a push may rely on a blob that it was told of. The delay does not shorten it.
     """
 
     delay_seconds: float
     push_grace_seconds: float
 
     def due_time(self, now: datetime) -> datetime:
-        """When to look at what is queued now."""
-        # Twice the grace, so that what is asked for all the time is written once in each grace, and not each time.
+        """The time of the review of a digest that is queued now."""
+        # At least twice the grace. So a blob that is requested all the time is postponed once in each grace period, and
+        # not by each request.
         return now + timedelta(seconds=max(self.delay_seconds, 2 * self.push_grace_seconds))
 
     def is_near(self, due_time: datetime | None, now: datetime) -> bool:
-        """Tell whether a date is too near for a push that begins now."""
+        """Whether a review could happen during a push that begins now."""
         return due_time is not None and due_time < now + timedelta(seconds=self.push_grace_seconds)
 
 

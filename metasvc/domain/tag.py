@@ -23,9 +23,9 @@ async def list_names(
 
     Args:
         ports: the store.
-        project_id: of the repository.
-        repository: its full name.
-        start_after: only names that sort after this one.
+        project_id: the project of the repository.
+        repository: the full name of the repository.
+        start_after: lists only names that sort after this one.
         limit: how many; None for all.
 
     Returns:
@@ -36,27 +36,27 @@ async def list_names(
     """
     async with ports.store.read() as unit:
         names = await unit.tags.names(project_id, repository, start_after, None if limit is None else limit + 1)
-        # Only an empty answer leaves open whether there is such a repository.
+        # Without names, the repository may be missing.
         if not names and await unit.repositories.get(project_id, repository) is None:
             raise NotFound("NAME_UNKNOWN", metadata={"name": repository})
     if limit is None:
         return names, False
-    # n=0 asks for nothing, and is told that this was all (distribution-spec, "Listing Tags").
+    # For n=0 the list is empty and has no next page (distribution-spec, "Listing Tags").
     return names[:limit], limit > 0 and len(names) > limit
 
 
 async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact_id: int, digest: str) -> bool:
-    """Moves or makes a tag, with its history. Every tag that is moved or made goes through here.
+    """Moves or creates a tag, with its history. All tags are moved and created here.
 
     Args:
-        write: its unit has locked the tag, and keeps the artifact.
-        name: of the tag.
-        held: the tag as it was found under the lock; None where it was not.
-        artifact_id: where it is to point.
-        digest: of that artifact.
+        write: its unit has locked the tag, and has locked the artifact against deletion.
+        name: the name of the tag.
+        held: the tag as it was found under the lock; None if it does not exist.
+        artifact_id: the artifact that it will point at.
+        digest: the digest of that artifact.
 
     Returns:
-        False where it points there already, and nothing is written.
+        False if the tag already points there. Then nothing is written.
     """
     if held is not None and held.artifact_id == artifact_id:
         return False
@@ -68,9 +68,9 @@ async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, arti
 
 
 async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:
-    """Deletes tags that the unit has locked, with their history. Every tag that is deleted goes through here.
+    """Deletes tags that the unit has locked, and records it in their history.
 
-    But for those of a repository that is deleted as a whole (`domain.repository.delete_repository`).
+    All tags are deleted here, except when a whole repository is deleted (`domain.repository.delete_repository`).
     """
     await write.unit.tags.remove([tag.id for tag in tags])
     for tag in tags:
@@ -79,7 +79,7 @@ async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:
 
 
 async def untag(write: RepositoryWrite, tag: Tag) -> None:
-    """Deletes one tag as `remove_tags` does; what it named stays, and is queued for review."""
+    """Deletes one tag as `remove_tags` does. Its artifact stays, and is queued for review."""
     await remove_tags(write, [tag])
     await review_manifests(
         write.unit, write.repository.id, [tag.digest], write.review_policy, write.now, ReviewReason.UNTAGGED

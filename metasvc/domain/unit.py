@@ -42,7 +42,7 @@ class Unit(Protocol):
 
     @property
     def reviews(self) -> ReviewRows:
-        """The collector's queue."""
+        """The queue of garbage collection."""
 
 
 class UnitOfWork(Unit, Protocol):
@@ -50,15 +50,15 @@ class UnitOfWork(Unit, Protocol):
 
     @property
     def idempotency(self) -> IdempotencyRows:
-        """What first calls with an idempotency key have made."""
+        """The results of first calls with an idempotency key."""
 
     def record(self, change: Change[ChangeKind], move: TagMove | None = None) -> None:
-        """Adds to what the commit writes into the change log, and into the history of tags."""
+        """Adds an entry for the change log, and a move for the history of tags. `commit` writes them."""
 
     async def commit(self) -> int | None:
-        """Numbers what was recorded, writes it, and commits: the order of revisions is the order of commits.
+        """Numbers and writes the recorded entries, and commits. Revisions have the same order as commits.
 
-        Returns the last revision; None where nothing was recorded.
+        Returns the last revision; None if nothing was recorded.
         """
 
 
@@ -66,13 +66,13 @@ class Store(Protocol):
     """Gives out units."""
 
     def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[Unit]:
-        """A unit that reads; with `snapshot` all of it sees one moment."""
+        """A unit that reads. With `snapshot`, all its queries see the same state."""
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit that writes. No other unit may be begun in it."""
 
     def lists(self) -> AbstractAsyncContextManager[Lists]:
-        """What people are shown, as it was at one moment: a page fits its total, and tags fit their artifacts."""
+        """Lists that all see the same state, so that a page fits its total, and tags fit their artifacts."""
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Does a whole unit of work, from its beginning, and does it again where another one was in its way."""
+        """Runs a whole unit of work, and runs it again if it conflicted with another one."""

@@ -1,4 +1,4 @@
-"""Artifacts, as people look at them."""
+"""Artifacts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ArtifactServicer(ArtifactServiceServicer):
     """Serves `roadstead.meta.v1.ArtifactService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Context) -> pb.GetArtifactResponse:

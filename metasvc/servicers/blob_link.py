@@ -26,7 +26,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
     """Serves `roadstead.meta.v1.BlobLinkService`."""
 
     def __init__(self, ports: Ports, signer: TokenSigner) -> None:
-        """Takes what the domain needs, and what signs grants."""
+        """Takes the domain's ports, and the signer of grants."""
         self._ports = ports
         self._signer = signer
 

@@ -1,4 +1,4 @@
-"""Manifests, as clients push and pull them."""
+"""Manifests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ManifestServicer(ManifestServiceServicer):
     """Serves `roadstead.meta.v1.ManifestService`."""
 
     def __init__(self, ports: Ports, pulls: PullRecorder) -> None:
-        """Takes what the domain needs, and who notes pulls."""
+        """Takes the domain's ports, and the recorder of pulls."""
         self._ports = ports
         self._pulls = pulls
 
@@ -38,7 +38,7 @@ class ManifestServicer(ManifestServiceServicer):
             content=not request.omit_content,
         )
         if not request.omit_content:
-            # A HEAD is no pull (nor is it one for Harbor).
+            # A HEAD does not count as a pull, as in Harbor.
             self._pulls.note(found, None if reference.tag is None else reference.tag.name)
         return pb.ResolveManifestResponse(manifest=from_manifest(found))
 

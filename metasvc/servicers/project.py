@@ -1,4 +1,4 @@
-"""What projects store, and how an empty one is deleted."""
+"""The usage of projects, and the deletion of empty ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ class ProjectServicer(ProjectServiceServicer):
     """Serves `roadstead.meta.v1.ProjectService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def DeleteProject(self, request: pb.DeleteProjectRequest, context: Context) -> pb.DeleteProjectResponse:
         call = current_call()
         project_id = authorized_project(call).id
-        # A client that goes away between the fence and the end would leave a project that nobody can push to.
+        # Shielded: if the client disconnected between the two steps, the project would stay fenced, and nobody could
+        # push to it.
         await shielded(delete_project(self._ports, project_id, call.origin))
         return pb.DeleteProjectResponse()
 
@@ -38,7 +39,7 @@ class ProjectServicer(ProjectServiceServicer):
         self, request: pb.GetProjectDeletableRequest, context: Context
     ) -> pb.GetProjectDeletableResponse:
         deletable = await is_deletable(self._ports, authorized_project(current_call()).id)
-        message = "" if deletable else "the project holds repositories: delete them first"
+        message = "" if deletable else "the project has repositories; delete them first"
         return pb.GetProjectDeletableResponse(deletable=deletable, message=message)
 
     async def ListProjectUsages(

@@ -1,4 +1,4 @@
-"""What the caller of a mount may pull, as its token or authsvc says."""
+"""What the caller of a mount may pull, according to its token or to authsvc."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _ACTION = "pull"
 
 
 def require_asked(call: Call, source: str) -> None:
-    """Sends a client whose token was never asked for the source of a mount to fetch one that was.
+    """Refuses a registry token that was requested without the source of the mount, so that the client fetches another.
 
-    Clients keep a token for a repository and use it for all that they push there; without this, no mount of theirs
-    would ever succeed. A token that was refused the source is as good as it gets: then the mount is what fails.
+    Clients keep one token per repository and use it for all pushes there. Without this, their mounts would never
+    succeed. If the token was requested for the source but not granted, a new token would not help. Then the mount
+    fails, and the client uploads the blob.
 
     Raises:
         DomainError: INSUFFICIENT_SCOPE.
@@ -38,14 +39,14 @@ def require_asked(call: Call, source: str) -> None:
 
 
 class CallPullRights:
-    """See `domain.ports.PullRights`. Of one call."""
+    """`domain.ports.PullRights` for one call."""
 
     def __init__(self, call: Call) -> None:
         """Takes the call."""
         self._call = call
 
     async def sources(self, repository: str | None) -> Sequence[tuple[int, str]]:
-        """See the port. Project ids come from the token or from authsvc, never from the name alone."""
+        """See the port. Project ids come from the token or from authsvc, and are never looked up by name here."""
         if repository is None:
             return self._named_in_token()
         try:

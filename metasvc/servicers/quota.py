@@ -24,11 +24,11 @@ class QuotaServicer(QuotaServiceServicer):
     """Serves `roadstead.meta.v1.QuotaService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Context) -> pb.GetQuotaResponse:
-        # A quota's id is its project's, so what the rule wants to know is at hand before anything is read.
+        # A quota has the id of its project, so access can be checked before the row is read.
         project = await current_call().check_project(ProjectKey(id=request.id), "quota", "read")
         quota = await get_quota(self._ports, project_id=project.id)
         return pb.GetQuotaResponse(quota=from_quota(quota))

@@ -1,4 +1,4 @@
-"""What refers to a manifest."""
+"""Referrers of manifests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ReferrerServicer(ReferrerServiceServicer):
     """Serves `roadstead.meta.v1.ReferrerService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def ListReferrers(self, request: pb.ListReferrersRequest, context: Context) -> pb.ListReferrersResponse:

@@ -33,7 +33,7 @@ class RepositoryServicer(RepositoryServiceServicer):
     """Serves `roadstead.meta.v1.RepositoryService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def ListCatalog(self, request: pb.ListCatalogRequest, context: Context) -> pb.ListCatalogResponse:

@@ -25,7 +25,7 @@ class TagServicer(TagServiceServicer):
     """Serves `roadstead.meta.v1.TagService`."""
 
     def __init__(self, ports: Ports) -> None:
-        """Takes what the domain needs."""
+        """Takes the domain's ports."""
         self._ports = ports
 
     async def ListTagNames(self, request: pb.ListTagNamesRequest, context: Context) -> pb.ListTagNamesResponse:

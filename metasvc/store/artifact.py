@@ -1,4 +1,4 @@
-"""Artifacts: their rows, their bytes, what they name and what names them."""
+"""Artifacts: their rows, bytes, references and referrers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HEAD_COLUMNS = (
     artifact.c.manifest_size,
 )
 _NO_CONTENT = type_coerce(null(), LargeBinary).label("content")
-# A pull, by tag or by digest, with the bytes or without: one query each, by unique indexes all the way.
+# A pull by tag or by digest, with or without the bytes, is one query that uses unique indexes only.
 _IN_NAMED = artifact.join(repository, repository.c.id == artifact.c.repository_id)
 _HEAD_BY_DIGEST = (
     select(*_HEAD_COLUMNS, _NO_CONTENT)
@@ -73,8 +73,8 @@ _BY_TAG = (
     .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
 )
 _GET = select(artifact).where(_IN_REPOSITORY, artifact.c.digest == bindparam("digest"))
-_LOCK_DOOMED = _GET.with_for_update()
-# FOR KEY SHARE: a delete waits for it, and a pull's date does not.
+_LOCK_FOR_DELETE = _GET.with_for_update()
+# FOR KEY SHARE: a delete waits for this lock, but an update of the pull time does not.
 _LOCK_KEPT = (
     select(artifact.c.id, artifact.c.digest, artifact.c.size)
     .where(_IN_REPOSITORY, artifact.c.digest.in_(bindparam("digests", expanding=True)))
@@ -184,7 +184,7 @@ class SqlArtifacts:
 
     async def lock_for_delete(self, repository_id: int, digest: str) -> Artifact | None:
         """See the port."""
-        result = await self._conn.execute(_LOCK_DOOMED, {"repository_id": repository_id, "digest": digest})
+        result = await self._conn.execute(_LOCK_FOR_DELETE, {"repository_id": repository_id, "digest": digest})
         row = result.one_or_none()
         return None if row is None else to_artifact(row)
 
@@ -222,7 +222,7 @@ class SqlArtifacts:
             )
         ).one_or_none()
         if row is None:
-            # Put by another since it was looked for: what was decided on its absence has to be decided again.
+            # Somebody else has pushed it since the lookup, so the decisions of this unit are out of date.
             raise WriteConflictError
         made = to_artifact(row)
         await self._conn.execute(_ADD_MANIFEST, {"artifact_id": made.id, "content": content})
@@ -244,7 +244,7 @@ class SqlArtifacts:
         return made
 
     async def remove(self, artifact_id: int) -> None:
-        """See the port. The rest goes by ON DELETE CASCADE."""
+        """See the port. ON DELETE CASCADE removes the other rows."""
         await self._conn.execute(_REMOVE_TAGS, {"artifact_id": artifact_id})
         await self._conn.execute(_REMOVE, {"artifact_id": artifact_id})
 

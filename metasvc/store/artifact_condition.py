@@ -1,4 +1,4 @@
-"""Which artifacts a list shows."""
+"""The conditions of artifact lists."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 _subject = artifact.alias("subject")
 _TAGGED = tag.c.artifact_id == artifact.c.id
 
-# Harbor's rule, too (src/pkg/artifact/dao): a signature is shown with what it signs, and an image of one platform with
-# its index. A child that has a tag of its own is shown; so is what refers to something that is not here.
+# As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
+# children of an index. They are shown with their subject or index.
 LISTED: ColumnElement[bool] = and_(
     ~exists()
     .where(
@@ -54,7 +54,7 @@ def artifact_condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
 
 
 def _tags(clause: Clause) -> ColumnElement[bool]:
-    """An artifact has any number of tags: one of them has to be the one that is asked for."""
+    """An artifact matches if one of its tags matches."""
     match clause:
         case Exact(value=value):
             return _tag(value)
@@ -65,7 +65,7 @@ def _tags(clause: Clause) -> ColumnElement[bool]:
         case Fuzzy(text=text):
             return exists().where(_TAGGED, tag.c.name.icontains(text, autoescape=True)).correlate(artifact)
         case _:
-            raise TypeError(f"tags cannot be asked for by {type(clause).__name__}")
+            raise TypeError(f"tags cannot be filtered by {type(clause).__name__}")
 
 
 def _tag(name: object) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Artifacts in lists, with what hangs on them."""
+"""Lists of artifacts, with their children, tags and accessories."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 def _unless_long(column: Column[Any], characters: int, instead: object) -> ColumnElement[Any]:
-    """A JSON column, or something else where it is longer than a list can afford to read."""
-    # The length of the stored JSON, looked at where it lies: nothing of it is sent.
+    """A JSON column, or `instead` if its JSON is longer than `characters`."""
+    # The database compares the length, so that long values are not sent.
     is_long = func.length(cast(column, Text)) > characters
     return case((is_long, literal(instead, Json())), else_=column).label(column.name)
 

@@ -1,6 +1,6 @@
-"""Statements that the two databases spell differently, each built once.
+"""Statements that differ between the two databases. Each is built once.
 
-Building an upsert costs a millisecond, most of it for `excluded`, which is more than most of them take to run.
+To build an upsert takes about a millisecond, mostly for `excluded`. That is longer than most of them run.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ S = TypeVar("S", bound=Executable)
 
 
 class Prepared(Generic[S]):
-    """A statement by dialect; a decorator for the function that builds it."""
+    """A decorator for a function that builds a statement. It keeps one statement for each dialect."""
 
     def __init__(self, build: Callable[[AsyncConnection], S]) -> None:
-        """Takes what builds the statement for the dialect of a connection."""
+        """Takes the function that builds the statement for the dialect of a connection."""
         self._build = build
         self._built: dict[str, S] = {}
 

@@ -1,4 +1,4 @@
-"""Projects: their rows, fences, and what they are charged for."""
+"""Projects: their rows, states and usage."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _ID: BindParameter[int] = bindparam("project_id")
 _DIGESTS: BindParameter[str] = bindparam("digests", expanding=True)
 
 _GET = select(project).where(project.c.id == _ID)
-# FOR KEY SHARE: a fence waits for it, and a change of the usage does not.
+# FOR KEY SHARE: a deletion waits for this lock, but a change of the usage does not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
 _LOCK_CLOSED = _GET.with_for_update()
 _LOCK_NAMED = select(project).where(project.c.name == bindparam("named")).with_for_update()
 _FENCE = (
     update(project).where(project.c.id == _ID).values(state=ProjectState.DELETING.value, update_time=bindparam("now"))
 )
-# No index serves this, and once in a while it need not be quick.
+# This uses no index, because it runs rarely and need not be fast.
 _FENCED = (
     select(project.c.id)
     .where(project.c.state == ProjectState.DELETING.value, project.c.update_time < bindparam("fenced_before"))
@@ -44,22 +44,23 @@ _FENCED = (
 )
 _REMOVE_CHARGES = delete(project_blob).where(project_blob.c.project_id == _ID)
 _HAS_REPOSITORY = select(exists().where(repository.c.project_id == _ID))
-# What was deleted gives its name up; "#" stands in no name, so nothing can meet it.
-_GIVEN_UP = literal("#") + cast(project.c.id, Text) + "#" + project.c.name
+# A deleted project gets another name, so that a new project can have the old one. No project name contains "#", so the
+# new name is unique.
+_FREED_NAME = literal("#") + cast(project.c.id, Text) + "#" + project.c.name
 _MARK_DELETED = (
     update(project)
     .where(project.c.id == _ID)
-    .values(state=ProjectState.DELETED.value, name=_GIVEN_UP, used_bytes=0, update_time=bindparam("now"))
+    .values(state=ProjectState.DELETED.value, name=_FREED_NAME, used_bytes=0, update_time=bindparam("now"))
 )
-_GIVE_UP_NAME = (
+_FREE_NAME = (
     update(project)
     .where(project.c.name == bindparam("taken_name"), project.c.id != _ID)
-    .values(state=ProjectState.DELETED.value, name=_GIVEN_UP)
+    .values(state=ProjectState.DELETED.value, name=_FREED_NAME)
 )
 _REPOSITORIES = select(repository.c.project_id, func.count().label("repositories")).group_by(repository.c.project_id)
 
 _USED = project.c.used_bytes
-# One statement decides and charges, on the row as it is at that moment: exact under any concurrency.
+# One statement checks the quota and adds to the usage, so that concurrent pushes cannot exceed the quota.
 _CHARGE = (
     update(project)
     .where(
@@ -92,38 +93,40 @@ _SET_QUOTA = (
     .where(project.c.id == _ID, project.c.quota_version == bindparam("held_version"))
     .values(quota_bytes=bindparam("limit"), quota_version=project.c.quota_version + 1, update_time=bindparam("now"))
 )
-# What a repository uses: each of its links and manifests once. The same with a hundred thousand of them: the digests
-# never leave the database.
-_THERE: BindParameter[int] = bindparam("in_repository")
+# The uses of a repository: each of its links and manifests counts once. The digests stay in the database, so this works
+# for a hundred thousand of them.
+_REPOSITORY: BindParameter[int] = bindparam("in_repository")
 _OF_PROJECT = project_blob.c.project_id == bindparam("in_project")
-_USED_THERE = project_blob.c.digest.in_(
+_USED_IN_REPOSITORY = project_blob.c.digest.in_(
     select(repository_blob.c.digest)
-    .where(repository_blob.c.repository_id == _THERE)
-    .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _THERE))
+    .where(repository_blob.c.repository_id == _REPOSITORY)
+    .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _REPOSITORY))
 )
-_USES_THERE = (
+_USES_IN_REPOSITORY = (
     select(func.count())
     .select_from(repository_blob)
-    .where(repository_blob.c.repository_id == _THERE, repository_blob.c.digest == project_blob.c.digest)
+    .where(repository_blob.c.repository_id == _REPOSITORY, repository_blob.c.digest == project_blob.c.digest)
     .scalar_subquery()
 ) + (
     select(func.count())
     .select_from(artifact)
-    .where(artifact.c.repository_id == _THERE, artifact.c.digest == project_blob.c.digest)
+    .where(artifact.c.repository_id == _REPOSITORY, artifact.c.digest == project_blob.c.digest)
     .scalar_subquery()
 )
-_LOCK_CHARGES_THERE = select(func.count()).select_from(
+_LOCK_REPOSITORY_CHARGES = select(func.count()).select_from(
     select(project_blob.c.digest)
-    .where(_OF_PROJECT, _USED_THERE)
+    .where(_OF_PROJECT, _USED_IN_REPOSITORY)
     .order_by(project_blob.c.digest)
     .with_for_update()
     .subquery()
 )
-_COUNT_DOWN_THERE = (
-    update(project_blob).where(_OF_PROJECT, _USED_THERE).values(count=project_blob.c.count - _USES_THERE)
+_COUNT_DOWN_REPOSITORY = (
+    update(project_blob)
+    .where(_OF_PROJECT, _USED_IN_REPOSITORY)
+    .values(count=project_blob.c.count - _USES_IN_REPOSITORY)
 )
-# All that have none left: a unit never leaves such a row behind, so they are this one's. (Narrowed to the repository
-# once more, PostgreSQL expects to find none, and compares all with all: minutes, with twenty thousand.)
+# All rows without uses. Every unit removes its own, so these are from this unit. With a condition on the repository,
+# PostgreSQL would choose a nested loop: with 20,000 rows it takes minutes.
 _UNUSED = (_OF_PROJECT, project_blob.c.count <= 0)
 _FREED = select(func.coalesce(func.sum(project_blob.c.size), 0)).where(*_UNUSED)
 _REMOVE_UNUSED = delete(project_blob).where(*_UNUSED)
@@ -153,7 +156,7 @@ class SqlProjects:
 
     async def add(self, row: Project) -> None:
         """See the port."""
-        await self._conn.execute(_GIVE_UP_NAME, {"taken_name": row.name, "project_id": row.id})
+        await self._conn.execute(_FREE_NAME, {"taken_name": row.name, "project_id": row.id})
         statement = upsert(self._conn, project).on_conflict_do_nothing()
         await self._conn.execute(
             statement,
@@ -218,7 +221,7 @@ class SqlProjects:
         needed = 0
         for charge in sorted(charges, key=lambda charge: charge.digest):
             row = {"project_id": project_id, "digest": charge.digest, "count": 1, "size": charge.size}
-            # Whoever charges the same digest at the same time waits here, and finds a count of 2.
+            # A concurrent charge of the same digest waits here, and then gets a count of 2.
             if await self._conn.scalar(_count_up(self._conn), row) == 1:
                 needed += charge.size
         if needed == 0:
@@ -253,9 +256,9 @@ class SqlProjects:
     async def discharge_repository(self, project_id: int, repository_id: int, now: datetime) -> None:
         """See the port."""
         values = {"in_project": project_id, "in_repository": repository_id}
-        await self._conn.execute(_LOCK_CHARGES_THERE, values)
-        await self._conn.execute(_COUNT_DOWN_THERE, values)
-        # PostgreSQL adds up 64-bit numbers to a decimal.
+        await self._conn.execute(_LOCK_REPOSITORY_CHARGES, values)
+        await self._conn.execute(_COUNT_DOWN_REPOSITORY, values)
+        # PostgreSQL's sum of bigint is a decimal.
         freed = int(await self._conn.scalar(_FREED, values) or 0)
         await self._conn.execute(_REMOVE_UNUSED, values)
         if freed:
@@ -270,7 +273,7 @@ class SqlProjects:
     async def _refuse(self, project_id: int, needed: int) -> None:
         row = await self.get(project_id)
         if row is None:
-            # The project went away under a lock that should have kept it: do it again, and hear so.
+            # The project is gone, although the lock should prevent that. The repeated unit finds this out.
             raise WriteConflictError
         raise DomainError(
             "QUOTA_EXCEEDED",

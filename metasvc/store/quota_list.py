@@ -1,4 +1,4 @@
-"""Quotas in lists."""
+"""Lists of quotas."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "hard.storage": project.c.quota_bytes,
     "creation_time": project.c.create_time,
 }
-# What is being deleted, or was, has no quota that anybody could use.
+# Without projects that are being deleted or were deleted, because nobody can use their quotas.
 _QUOTAS = select(project).where(project.c.state == ProjectState.ACTIVE.value)
 
 

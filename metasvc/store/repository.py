@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Insert, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# Pushes into one repository would otherwise wait for each other's commits, only to write the same second again.
+# The update time is written at most once per second. Otherwise concurrent pushes into one repository would wait for
+# each other, only to write nearly the same time.
 TOUCH_EVERY = timedelta(seconds=1)
 
 _GET = select(repository).where(
     repository.c.name == bindparam("name"), repository.c.project_id == bindparam("project_id")
 )
-# FOR KEY SHARE: a delete waits for it, and other pushes do not.
+# FOR KEY SHARE: a delete waits for this lock, but other pushes do not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
 _LOCK_FOR_DELETE = _GET.with_for_update()
-# Pulls date artifacts by id and tags by name, without holding their repository: locked in their order, both are waited
-# for, and neither waits for the other.
+# The recorder of pulls updates artifacts in the order of ids and tags in the order of names, without a lock of the
+# repository. A delete locks the rows in the same orders. Otherwise the two could deadlock.
 _IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
 _LOCK_ARTIFACTS = select(func.count()).select_from(
     select(artifact.c.id)
@@ -50,7 +51,8 @@ _REMOVE_REVIEWS = delete(review).where(
     review.c.digest.in_(select(artifact.c.digest).where(artifact.c.repository_id == _IN_REPOSITORY)),
     review.c.repository_id == _IN_REPOSITORY,
 )
-# The only thing that does not go by ON DELETE CASCADE: a child stays for as long as an index names it.
+# References have no ON DELETE CASCADE for children, because a child must stay as long as an index names it. So they are
+# removed first.
 _REMOVE_REFERENCES = delete(artifact_reference).where(artifact_reference.c.parent_id.in_(_ARTIFACTS))
 _REMOVE = delete(repository).where(repository.c.id == _IN_REPOSITORY)
 _DESCRIBE = (
@@ -101,7 +103,7 @@ class SqlRepositories:
         found = await self.lock_open(project_id, name)
         if found is not None:
             return found
-        # Waits for whoever makes the same one at this moment, and finds it then.
+        # If another unit creates the same repository now, this waits for its commit, and `lock_open` finds the row.
         await self._conn.execute(
             _add(self._conn),
             {
@@ -128,7 +130,7 @@ class SqlRepositories:
         return found
 
     async def remove(self, repository_id: int) -> None:
-        """See the port. Most goes by ON DELETE CASCADE."""
+        """See the port. ON DELETE CASCADE removes the other rows."""
         for statement in (_REMOVE_REVIEWS, _REMOVE_REFERENCES, _REMOVE):
             await self._conn.execute(statement, {"repository_id": repository_id})
 

@@ -1,4 +1,4 @@
-"""Repositories in lists."""
+"""Lists of repositories."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def _of(projects: AbstractSet[int] | None) -> ColumnElement[bool]:
         return true()
     if len(projects) == 1:
         return repository.c.project_id == next(iter(projects))
-    # Written out: a caller may see more projects than a statement can have parameters.
+    # The ids are literals, because a caller may see more projects than a statement can have parameters.
     ids: BindParameter[int] = bindparam(None, sorted(projects), expanding=True, literal_execute=True)
     return repository.c.project_id.in_(ids)

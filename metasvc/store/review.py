@@ -1,4 +1,4 @@
-"""The collector's queue."""
+"""The queue of garbage collection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _POSTPONE = (
     )
     .values(due_time=bindparam("due"))
 )
-# Linked, or needed by a manifest after the link was ended.
+# Blobs that are linked, or that a manifest needs although their link was removed.
 _BLOBS_OF = (
     select(repository_blob.c.digest)
     .where(repository_blob.c.repository_id == bindparam("in_repository"))
@@ -65,7 +65,7 @@ class SqlReviews:
         await self._conn.execute(_queue(self._conn), rows)
 
     async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
-        """See the port. One statement, however many there are."""
+        """See the port. It is one statement for any number of blobs."""
         found = (
             select(
                 literal(ReviewKind.BLOB.value),
@@ -74,7 +74,8 @@ class SqlReviews:
                 literal(due_time, UtcDateTime()),
                 literal(reason),
             )
-            # SQLite reads an ON CONFLICT that follows a FROM as a join; a WHERE in between helps.
+            # Without a WHERE, SQLite parses the ON of ON CONFLICT as a join condition
+            # (https://www.sqlite.org/lang_upsert.html, "Parsing Ambiguity").
             .where(true())
             .order_by(_BLOBS_OF.c.digest)
         )
@@ -93,8 +94,8 @@ def _queue(conn: AsyncConnection) -> Insert:
 
 
 def _later(insert: SqliteInsert | PostgresqlInsert) -> SqliteInsert | PostgresqlInsert:
-    """Lets an insert push the date of what is queued already."""
-    # Never backwards: a clock that is behind on another replica must not shorten what was promised.
+    """Makes an insert postpone reviews that are queued already."""
+    # A review never moves to an earlier time. Otherwise a replica whose clock is behind could shorten a grace period.
     later = case((insert.excluded.due_time > review.c.due_time, insert.excluded.due_time), else_=review.c.due_time)
     return insert.on_conflict_do_update(
         index_elements=[review.c.kind, review.c.digest, review.c.repository_id],

@@ -1,12 +1,11 @@
 """The tables of metasvc.
 
-`store/migrations` makes them; a test holds the two against each other. On PostgreSQL they live in a schema of their
-own.
+`store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
-Rows are locked in one order by every write, so that no two writes wait for each other: project, idempotency,
-repository, artifacts (by digest), tags (by name), blobs (by digest), reviews, the date of the repository, project_blob
-(by digest), the project's usage, the change log. The rows of project and repository are first taken FOR KEY SHARE. A
-change of usage, date or description does not wait for that, and a fence or a delete (FOR UPDATE) does.
+Every write locks rows in the same order, so that writes cannot deadlock: project, idempotency, repository, artifacts
+(by digest), tags (by name), blobs (by digest), reviews, the update time of the repository, project_blob (by digest),
+the project's usage, the change log. The rows of project and repository are first locked FOR KEY SHARE. A change of
+usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE) does.
 """
 
 from sqlalchemy import (
@@ -39,10 +38,10 @@ Word = String(32)
 project = Table(
     "project",
     metadata,
-    # authsvc's id, which is never given to another project.
+    # The id in authsvc, which is never used for another project.
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("name", ByteOrdered, nullable=False, unique=True),
-    # active; deleting: nothing more is linked or put; deleted: a mark, under another name.
+    # active; deleting: no blob can be linked and no manifest pushed; deleted: the row stays under another name.
     Column("state", Word, nullable=False),
     # -1: no limit.
     Column("quota_bytes", BigInteger, nullable=False),
@@ -50,7 +49,7 @@ project = Table(
     Column("used_bytes", BigInteger, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
-    # Grows each time the quota is set: the etag of updates.
+    # Grows each time the quota is set. Etags are made from it.
     Column("quota_version", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("used_bytes >= 0", name="used_bytes"),
 )
@@ -59,16 +58,16 @@ repository = Table(
     "repository",
     metadata,
     Column("id", BigIntKey, primary_key=True),
-    # In full, such as "library/nginx".
+    # The full name, such as "library/nginx".
     Column("name", ByteOrdered, nullable=False, unique=True),
     Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False),
     Column("description", Text, nullable=False),
     Column("pull_count", BigInteger, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
-    # Grows with each update of the description: the etag of updates.
+    # Grows with each update of the description. Etags are made from it.
     Column("version", BigInteger, nullable=False, server_default="0"),
-    # The order in which people are shown them: of one project, and of all.
+    # The default order of lists, of one project and of all.
     Index(None, "project_id", "create_time", "id"),
     Index(None, "create_time", "id"),
     sqlite_autoincrement=True,
@@ -80,16 +79,16 @@ artifact = Table(
     Column("id", BigIntKey, primary_key=True),
     Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False, index=True),
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
-    # Beside the id, so that people can ask by it (docs/operations.md); names do not change.
+    # Stored in addition to the id for queries by operators (docs/operations.md). Names do not change.
     Column("repository_name", Text, nullable=False),
     Column("digest", Text, nullable=False),
-    # As Harbor: the config's media type; the manifest's own for an index.
+    # As in Harbor: the media type of the config; for an index, that of the manifest.
     Column("media_type", Text, nullable=False),
     # The Content-Type of its first push into this repository.
     Column("manifest_media_type", Text, nullable=False),
-    # As referrers are filtered: artifactType, else the config's media type; '' for an index without one.
+    # Filters referrers: artifactType, else the config's media type; '' for an index without artifactType.
     Column("artifact_type", Text, nullable=False),
-    # Harbor's: IMAGE, CHART, …
+    # Harbor's type: IMAGE, CHART, …
     Column("type", Text, nullable=False),
     # Bytes of the manifest and of all that it names.
     Column("size", BigInteger, nullable=False),
@@ -107,8 +106,8 @@ artifact = Table(
     sqlite_autoincrement=True,
 )
 
-# The bytes apart from the row, so that whoever lists artifacts reads none. One copy for each repository: manifests are
-# small, and a copy that is shared would have to be counted.
+# The bytes are in a table of their own, so that lists of artifacts do not read them. Each repository has a copy:
+# manifests are small, and a shared copy would need a reference count.
 manifest = Table(
     "manifest",
     metadata,
@@ -143,9 +142,9 @@ tag_history = Table(
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
     Column("name", ByteOrdered, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    # '' where the tag was deleted.
+    # '' if the tag was deleted.
     Column("digest", Text, nullable=False),
-    # '' where it was new.
+    # '' if it was new.
     Column("previous_digest", Text, nullable=False),
     *actor_columns(),
     Column("move_time", UtcDateTime, nullable=False),
@@ -158,7 +157,7 @@ artifact_reference = Table(
     metadata,
     Column("parent_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False),
     Column("position", BigInteger, nullable=False),
-    # Without a cascade: a child stays for as long as an index names it.
+    # No cascade, because a child must stay as long as an index names it.
     Column("child_id", BigInteger, ForeignKey("artifact.id"), nullable=False, index=True),
     Column("child_digest", Text, nullable=False),
     # {architecture, os, os_version, os_features, variant}, or NULL.
@@ -189,21 +188,21 @@ artifact_accessory = Table(
     Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False, unique=True),
     Column("repository_id", BigInteger, nullable=False),
     Column("subject_digest", Text, nullable=False),
-    # Harbor's: signature.cosign, signature.notation, …, subject.accessory.
+    # Harbor's type: signature.cosign, signature.notation, …, subject.accessory.
     Column("type", Text, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Index(None, "repository_id", "subject_digest", "artifact_id"),
     sqlite_autoincrement=True,
 )
 
-# Which copy of a digest lives.
+# The current generation of each digest, and its state.
 blob = Table(
     "blob",
     metadata,
     Column("digest", Text, primary_key=True),
     Column("generation", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
-    # live; condemned: the collector has decided, and the bytes go; quarantined: the bytes are not what they should be.
+    # live; condemned: garbage collection will delete the bytes; quarantined: the bytes do not match the digest.
     Column("state", Word, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
@@ -219,7 +218,7 @@ repository_blob = Table(
     PrimaryKeyConstraint("repository_id", "digest"),
 )
 
-# What a project is charged for: each digest once, however many links and manifests there are.
+# The digests that count for a project's usage. Each counts once, for any number of links and manifests.
 project_blob = Table(
     "project_blob",
     metadata,
@@ -231,14 +230,14 @@ project_blob = Table(
     PrimaryKeyConstraint("project_id", "digest"),
 )
 
-# What the collector has to look at, and when. A conflict pushes the date forward.
+# What garbage collection will look at, and when. A digest that is queued again is postponed.
 review = Table(
     "review",
     metadata,
     # blob, manifest.
     Column("kind", Word, nullable=False),
     Column("digest", Text, nullable=False),
-    # Of a manifest; 0 for a blob, which belongs to none.
+    # The repository of a manifest; 0 for a blob.
     Column("repository_id", BigInteger, nullable=False),
     Column("due_time", UtcDateTime, nullable=False, index=True),
     # Why it was queued last: linked, mounted, pushed, unlinked, …
@@ -246,7 +245,7 @@ review = Table(
     PrimaryKeyConstraint("kind", "digest", "repository_id"),
 )
 
-# Generations that are not wanted: another one of the digest lives.
+# Generations to delete, because another generation of the digest is live.
 surplus = Table(
     "surplus",
     metadata,
@@ -256,8 +255,8 @@ surplus = Table(
     PrimaryKeyConstraint("digest", "generation"),
 )
 
-# What was changed: `change`, and `change_log` beside it.
+# The change log: the tables `change` and `change_log`.
 CHANGES = ChangeLog(metadata, ChangeKind)
 
-# What repeated creates are answered by.
+# The results of creates with an idempotency key, to answer repeats.
 idempotency = idempotency_table(metadata)

@@ -34,11 +34,11 @@ _NAMES = (
 _SOME_NAMES = _NAMES.limit(bindparam("most"))
 
 TAGS = select(tag, artifact.c.digest).join(artifact, artifact.c.id == tag.c.artifact_id)
-"""Tags with the digests of what they name; `to_tag` reads the rows."""
+"""Tags with the digests of their artifacts. `to_tag` reads the rows."""
 
 _GET = TAGS.where(tag.c.id == bindparam("tag_id"), tag.c.repository_id == bindparam("repository_id"))
-# Without the artifact: when PostgreSQL has waited for the lock, it looks at the tag as it is now, but joins it with
-# artifacts as they were before; a tag that moved to a new one meanwhile would not be found.
+# Without the artifact. After PostgreSQL has waited for a lock, it reads the new state of the tag, but joins it with the
+# artifacts that existed before. So a tag that has moved to a new artifact would not be found.
 _LOCK = (
     select(tag.c.id)
     .where(tag.c.repository_id == bindparam("repository_id"), tag.c.name.in_(bindparam("names", expanding=True)))
@@ -109,7 +109,7 @@ class SqlTags:
             {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
         )
         if made is None:
-            # Made by another since `lock` looked: what was decided on its absence has to be decided again.
+            # Somebody else has made it since `lock`, so the decisions of this unit are out of date.
             raise WriteConflictError
 
     async def remove(self, tag_ids: Iterable[int]) -> None:

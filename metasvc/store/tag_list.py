@@ -1,4 +1,4 @@
-"""Tags in lists, and their moves."""
+"""Lists of tags and of their moves."""
 
 from __future__ import annotations
 

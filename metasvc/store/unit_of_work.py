@@ -67,7 +67,7 @@ class SqlUnit:
 
     @property
     def reviews(self) -> SqlReviews:
-        """The collector's queue."""
+        """The queue of garbage collection."""
         return SqlReviews(self._conn)
 
 
@@ -82,7 +82,7 @@ class SqlUnitOfWork(SqlUnit):
 
     @property
     def idempotency(self) -> SqlIdempotency:
-        """What first calls with an idempotency key have made."""
+        """The results of first calls with an idempotency key."""
         return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
 
     def record(self, change: Change[ChangeKind], move: TagMove | None = None) -> None:
@@ -146,5 +146,5 @@ class SqlStore:
             yield SqlLists(conn)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """See `domain.unit.Store.repeat`. Gives up after a few times, with UNAVAILABLE."""
+        """See `domain.unit.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""
         return await retry_conflicts(work)

@@ -1,4 +1,4 @@
-"""The first tables: what is pushed, what names it, what it costs, and what happened."""
+"""The first tables: projects, repositories, artifacts, tags, blobs, usage and changes."""
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -12,7 +12,7 @@ BYTE_ORDERED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade(op: Operations) -> None:
-    """Makes them."""
+    """Creates the tables."""
     op.create_table(
         "blob",
         sa.Column("digest", sa.Text(), nullable=False),

@@ -1,7 +1,7 @@
-"""The change log as every service keeps it, idempotency keys, and versions for etags.
+"""The common change log of all services, idempotency keys, and versions for etags.
 
-An actor was a text such as "user:7", and is now kind, id and name. Of changes that were recorded before, nobody knows
-the request, the client's address, the token and the id of the repository.
+An actor was a text such as "user:7", and is now kind, id and name. For older changes, the request, the client's
+address, the token and the id of the repository are unknown.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,9 @@ IS_PROJECT = KIND == "project_delete"
 
 
 def upgrade(op: Operations) -> None:
-    """Makes them, and takes over what there is."""
-    # Put aside and made anew: SQLite changes no columns, and the names of constraints are taken while a table has them.
+    """Creates the tables and columns, and copies the existing rows."""
+    # The old table is copied and dropped first: SQLite cannot alter columns, and the new table needs the same
+    # constraint names.
     op.execute("CREATE TEMPORARY TABLE kept_change AS SELECT * FROM change")
     op.drop_table("change")
     op.create_table(
@@ -69,14 +70,14 @@ def upgrade(op: Operations) -> None:
         sa.PrimaryKeyConstraint("revision", name=op.f("pk_change")),
     )
     empty = sa.literal("", sa.Text)
-    _take_over(
+    _copy_rows(
         op,
         "change",
         {
             **{name: sa.column(name) for name in ("revision", "kind", "project_id", "digest", "time")},
             **ACTOR_COLUMNS,
             "resource_id": sa.case((IS_PROJECT, PROJECT_ID), else_=0),
-            # The name of a deleted project stood in `reference`.
+            # The name of a deleted project was in `reference`.
             "resource_name": sa.case((IS_PROJECT, REFERENCE), else_=REPOSITORY),
             "reference": sa.case((IS_PROJECT, ""), else_=REFERENCE),
             "request_id": empty,
@@ -116,7 +117,7 @@ def upgrade(op: Operations) -> None:
         sa.PrimaryKeyConstraint("repository_id", "name", "revision", name=op.f("pk_tag_history")),
     )
     names = ("repository_id", "name", "revision", "digest", "previous_digest", "move_time")
-    _take_over(op, "tag_history", {**{name: sa.column(name) for name in names}, **ACTOR_COLUMNS})
+    _copy_rows(op, "tag_history", {**{name: sa.column(name) for name in names}, **ACTOR_COLUMNS})
 
     op.create_table(
         "idempotency",
@@ -135,8 +136,8 @@ def upgrade(op: Operations) -> None:
     op.add_column("project", sa.Column("quota_version", sa.BigInteger(), nullable=False, server_default="0"))
 
 
-def _take_over(op: Operations, name: str, values: Mapping[str, sa.ColumnElement[Any]]) -> None:
-    """Fills a table from what was put aside of it."""
+def _copy_rows(op: Operations, name: str, values: Mapping[str, sa.ColumnElement[Any]]) -> None:
+    """Copies the old rows of a table into the new one."""
     kept = sa.table(f"kept_{name}")
     target = sa.table(name, *(sa.column(column) for column in values))
     op.execute(target.insert().from_select(list(values), sa.select(*values.values()).select_from(kept)))
