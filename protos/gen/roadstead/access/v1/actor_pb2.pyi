@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Actor(_message.Message):
-    """Who did something, as histories, change logs and audit trails tell it."""
+    """Who did something, as recorded in histories, change logs and audit trails."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -27,14 +27,14 @@ class Actor(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"user", "robot", "service" or "anonymous"; whom a service acts for may also be a "policy" or an "execution"."""
+    """"user", "robot", "service" or "anonymous". In on_behalf_of also "policy" or "execution"."""
     id: _builtins.int
     """Id of the user, robot, policy or execution; 0 for the other kinds."""
     name: _builtins.str
-    """Login name of the user or robot, or the service's name; empty where it is not known."""
+    """Login name of the user or robot, or the service's name; empty if unknown."""
     @_builtins.property
     def on_behalf_of(self) -> Global___Actor:
-        """For whom a service acted by itself; absent where it acted for nobody, and where a caller acted."""
+        """For whom a service acted on its own; absent if it acted for nobody, or if a caller acted."""
 
     def __init__(
         self,

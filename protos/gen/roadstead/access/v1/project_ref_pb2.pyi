@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ProjectRef(_message.Message):
-    """A project, named by whichever the caller has at hand. It is resolved once, by the access interceptor."""
+    """A project, given by its id or its name. The access interceptor resolves it once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RestRule(_message.Message):
-    """What google.api.http cannot say about how an RPC is served under /api/v2.0."""
+    """How an RPC is served under /api/v2.0, as far as google.api.http cannot say it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,25 +39,25 @@ class RestRule(_message.Message):
     a decimal number is an id unless the header X-Is-Resource-Name says "true".
     """
     success_status: _builtins.int
-    """HTTP status of success; 200 where this is 0."""
+    """HTTP status of success; 0 means 200."""
     location: _builtins.str
     """Template of the Location header, filled from the response first and the request second, such as
     "/api/v2.0/projects/{project_id}".
     """
     empty_body: _builtins.bool
-    """Whether success is answered with an empty body."""
+    """Whether the body of a success is empty."""
     operation_id: _builtins.str
-    """Harbor's operationId of what this serves; empty where Harbor has no such operation."""
+    """Harbor's operationId of this operation; empty if Harbor has none."""
     composed: _builtins.bool
-    """Whether the gateway answers this path by a hand-written composition and the rule serves OpenAPI only."""
+    """Whether hand-written code of the gateway answers this path. The rule is then used for OpenAPI only."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderInput]:
         """Request fields that are filled from headers."""
 
     @_builtins.property
     def replaced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Request fields with presence that are set to their zero value where the body leaves them out: Harbor's PUT replaces
-        the whole, and its clients leave out what is empty.
+        """Request fields with presence that are set to their zero value if the body leaves them out. Harbor's PUT replaces
+        the whole object, and its clients leave out empty fields.
         """
 
     def __init__(
@@ -108,7 +108,9 @@ Global___HeaderInput: _TypeAlias = HeaderInput  # noqa: Y015
 
 @_typing.final
 class JsonRule(_message.Message):
-    """How a field is written as JSON under /api/v2.0. Fields with presence are left out when unset; others are always written."""
+    """How a field is written as JSON under /api/v2.0. Fields with presence are left out if unset; others are always
+    written.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -117,8 +119,8 @@ class JsonRule(_message.Message):
     omit_zero: _builtins.bool
     """Whether a zero value (0, "", false, empty list) is left out, as Harbor's omitempty does."""
     as_list: _builtins.bool
-    """Whether a message that holds one repeated field is written as that list. A repeated field cannot say that it was left
-    out; a message that holds it can.
+    """Whether a message with one repeated field is written as that list. Such a message can be unset, but a repeated
+    field cannot.
     """
     def __init__(
         self,

@@ -23,11 +23,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AccessRule(_message.Message):
-    """The right that an RPC demands of its caller.
+    """The right that an RPC requires from its caller.
 
-    Where a kind has `services`, these services of the installation may call for themselves as well: they need no other
-    right, and no other service may. The others have no such list. `public` and `holder` admit a service that acts for
-    itself as they admit anybody, `authenticated` admits none, and `service` names its callers.
+    If a kind has `services`, the services in that list may also call for themselves, without any other right. Services
+    that are not in it may not. The other kinds have no such list: `public` and `holder` allow every service that acts
+    for itself, `authenticated` allows none, and `service` lists its callers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -39,25 +39,25 @@ class AccessRule(_message.Message):
     class _DocumentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AccessRule._Document.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         DOCUMENT_UNSPECIFIED: AccessRule._Document.ValueType  # 0
-        """Not said; never valid."""
+        """Unset; never valid."""
         DOCUMENT_UPLOAD_TICKET: AccessRule._Document.ValueType  # 1
         """An upload ticket, signed by blobsvc."""
         DOCUMENT_RECEIPT: AccessRule._Document.ValueType  # 2
-        """A receipt for finished bytes, signed by blobsvc."""
+        """A receipt for a finished upload, signed by blobsvc."""
         DOCUMENT_GRANT: AccessRule._Document.ValueType  # 3
-        """A grant to read one blob, signed by metasvc, bound to the caller it was given to."""
+        """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
 
     class Document(_Document, metaclass=_DocumentEnumTypeWrapper):
-        """Documents that are a right in themselves."""
+        """Signed documents that give a right to their holder."""
 
     DOCUMENT_UNSPECIFIED: AccessRule.Document.ValueType  # 0
-    """Not said; never valid."""
+    """Unset; never valid."""
     DOCUMENT_UPLOAD_TICKET: AccessRule.Document.ValueType  # 1
     """An upload ticket, signed by blobsvc."""
     DOCUMENT_RECEIPT: AccessRule.Document.ValueType  # 2
-    """A receipt for finished bytes, signed by blobsvc."""
+    """A receipt for a finished upload, signed by blobsvc."""
     DOCUMENT_GRANT: AccessRule.Document.ValueType  # 3
-    """A grant to read one blob, signed by metasvc, bound to the caller it was given to."""
+    """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
 
     @_typing.final
     class Public(_message.Message):
@@ -177,7 +177,7 @@ class AccessRule(_message.Message):
 
     @_typing.final
     class Row(_message.Message):
-        """A permission that the domain checks once it has loaded the row. A call that ends without a check fails."""
+        """A permission that the domain checks after it has read the row. A call without such a check fails."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,7 +214,7 @@ class AccessRule(_message.Message):
         FIELD_FIELD_NUMBER: _builtins.int
         SERVICES_FIELD_NUMBER: _builtins.int
         field: _builtins.str
-        """Path of the request field that holds the user's id; empty where the caller itself is meant."""
+        """Path of the request field that holds the user's id; empty if the RPC is about the caller."""
         @_builtins.property
         def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Services that may act for themselves, for every user. Only with a field."""
@@ -233,7 +233,7 @@ class AccessRule(_message.Message):
 
     @_typing.final
     class Filtered(_message.Message):
-        """Everybody sees what is theirs."""
+        """The answer holds only what the caller may see."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -255,16 +255,16 @@ class AccessRule(_message.Message):
 
     @_typing.final
     class Holder(_message.Message):
-        """A bearer document is the right, whoever presents it."""
+        """The right is a signed document. Anybody who presents it may call."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
         DOCUMENT_FIELD_NUMBER: _builtins.int
         FIELD_FIELD_NUMBER: _builtins.int
         document: Global___AccessRule.Document.ValueType
-        """What must be held."""
+        """The kind of document."""
         field: _builtins.str
-        """Path of the request field that carries it; empty where a stream's header carries it."""
+        """Path of the request field that carries it; empty if a stream's header carries it."""
         def __init__(
             self,
             *,
@@ -296,7 +296,7 @@ class AccessRule(_message.Message):
 
     @_builtins.property
     def service(self) -> Global___AccessRule.Service:
-        """Named services of this installation, and nobody else."""
+        """Only the named services of this installation."""
 
     @_builtins.property
     def project(self) -> Global___AccessRule.Project:
@@ -308,7 +308,7 @@ class AccessRule(_message.Message):
 
     @_builtins.property
     def row(self) -> Global___AccessRule.Row:
-        """Callers who hold a permission in a project that is known only after loading."""
+        """Callers who hold a permission in a project that is known only after the domain has read a row."""
 
     @_builtins.property
     def self(self) -> Global___AccessRule.Self:
@@ -320,7 +320,7 @@ class AccessRule(_message.Message):
 
     @_builtins.property
     def holder(self) -> Global___AccessRule.Holder:
-        """Whoever holds a ticket, receipt or grant."""
+        """Anybody with a ticket, receipt or grant."""
 
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
@@ -347,4 +347,4 @@ Global___AccessRule: _TypeAlias = AccessRule  # noqa: Y015
 
 RULE_FIELD_NUMBER: _builtins.int
 rule: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___AccessRule]
-"""The rule of this RPC. An RPC without one is refused by every server."""
+"""The rule of this RPC. Every server refuses an RPC without a rule."""

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CheckAccessRequest(_message.Message):
-    """What CheckAccess needs."""
+    """The request of CheckAccess."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -53,7 +53,7 @@ Global___CheckAccessRequest: _TypeAlias = CheckAccessRequest  # noqa: Y015
 
 @_typing.final
 class CheckAccessResponse(_message.Message):
-    """What CheckAccess answers."""
+    """The response of CheckAccess."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -64,7 +64,7 @@ class CheckAccessResponse(_message.Message):
     allowed: _builtins.bool
     """Whether the caller holds the permission."""
     visible: _builtins.bool
-    """Whether the caller may know that the project exists. Where not, the fields below are empty, whether it exists or not."""
+    """Whether the caller may know that the project exists. If not, the fields below are empty, even if it exists."""
     project_id: _builtins.int
     """The project's id."""
     project_name: _builtins.str
@@ -87,7 +87,7 @@ Global___CheckAccessResponse: _TypeAlias = CheckAccessResponse  # noqa: Y015
 
 @_typing.final
 class CheckSystemAccessRequest(_message.Message):
-    """What CheckSystemAccess needs."""
+    """The request of CheckSystemAccess."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -113,7 +113,7 @@ Global___CheckSystemAccessRequest: _TypeAlias = CheckSystemAccessRequest  # noqa
 
 @_typing.final
 class CheckSystemAccessResponse(_message.Message):
-    """What CheckSystemAccess answers."""
+    """The response of CheckSystemAccess."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -135,7 +135,7 @@ Global___CheckSystemAccessResponse: _TypeAlias = CheckSystemAccessResponse  # no
 
 @_typing.final
 class ListAccessibleProjectsRequest(_message.Message):
-    """What ListAccessibleProjects needs."""
+    """The request of ListAccessibleProjects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -161,14 +161,14 @@ Global___ListAccessibleProjectsRequest: _TypeAlias = ListAccessibleProjectsReque
 
 @_typing.final
 class ListAccessibleProjectsResponse(_message.Message):
-    """What ListAccessibleProjects answers."""
+    """The response of ListAccessibleProjects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ALL_FIELD_NUMBER: _builtins.int
     PROJECT_IDS_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
-    """Whether it is all projects; the ids are left out then."""
+    """Whether the caller holds it in all projects. Then the ids are left out."""
     @_builtins.property
     def project_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids of the projects."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only.
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class AccessServiceStub:
 
 
 class AccessServiceServicer:
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only.
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
     """
 
     def CheckAccess(self, request, context):
@@ -104,7 +104,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only.
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
     """
 
     @staticmethod

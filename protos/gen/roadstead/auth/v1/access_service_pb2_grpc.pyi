@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only."""
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class AccessServiceStub:
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only."""
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CheckAccessRequest, _access_service_pb2.CheckAccessResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """The projects in which the caller holds a permission, for services that filter lists."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers what the caller of the token in the metadata may do. It tells callers about themselves only."""
+    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
 
     @_abc_1.abstractmethod
     def CheckAccess(

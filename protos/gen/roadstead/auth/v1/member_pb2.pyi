@@ -45,7 +45,7 @@ class Member(_message.Message):
     entity_type: _builtins.str
     """"u" for a user, "g" for a group."""
     etag: _builtins.str
-    """Changes with every change of the membership; hand it back in UpdateMember."""
+    """Changes with every change of the membership; send it back in UpdateMember."""
     def __init__(
         self,
         *,
@@ -75,7 +75,7 @@ class MemberUser(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
-    """The user's id; 0 where the name says it."""
+    """The user's id; 0 if the name is given."""
     username: _builtins.str
     """The user's login name."""
     def __init__(

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateMemberRequest(_message.Message):
-    """What CreateMember needs."""
+    """The request of CreateMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,7 +33,7 @@ class CreateMemberRequest(_message.Message):
     role_id: _builtins.int
     """Harbor's id of the role."""
     idempotency_key: _builtins.str
-    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
+    """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -60,7 +60,7 @@ Global___CreateMemberRequest: _TypeAlias = CreateMemberRequest  # noqa: Y015
 
 @_typing.final
 class CreateMemberResponse(_message.Message):
-    """What CreateMember answers."""
+    """The response of CreateMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,7 +84,7 @@ Global___CreateMemberResponse: _TypeAlias = CreateMemberResponse  # noqa: Y015
 
 @_typing.final
 class GetMemberRequest(_message.Message):
-    """What GetMember needs."""
+    """The request of GetMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,7 +112,7 @@ Global___GetMemberRequest: _TypeAlias = GetMemberRequest  # noqa: Y015
 
 @_typing.final
 class GetMemberResponse(_message.Message):
-    """What GetMember answers."""
+    """The response of GetMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -136,7 +136,7 @@ Global___GetMemberResponse: _TypeAlias = GetMemberResponse  # noqa: Y015
 
 @_typing.final
 class ListMembersRequest(_message.Message):
-    """What ListMembers needs."""
+    """The request of ListMembers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -149,13 +149,13 @@ class ListMembersRequest(_message.Message):
     entity_name: _builtins.str
     """Part of the member's name."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Members in one answer: 10 unless said, 100 at most."""
+    """Members on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -180,7 +180,7 @@ Global___ListMembersRequest: _TypeAlias = ListMembersRequest  # noqa: Y015
 
 @_typing.final
 class ListMembersResponse(_message.Message):
-    """What ListMembers answers."""
+    """The response of ListMembers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -188,9 +188,9 @@ class ListMembersResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many members match in all; 0 unless with_total asks for it."""
+    """How many members match; 0 unless with_total is set."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[_member_pb2.Member]:
         """The members of this page."""
@@ -212,7 +212,7 @@ Global___ListMembersResponse: _TypeAlias = ListMembersResponse  # noqa: Y015
 
 @_typing.final
 class UpdateMemberRequest(_message.Message):
-    """What UpdateMember needs."""
+    """The request of UpdateMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,8 +225,8 @@ class UpdateMemberRequest(_message.Message):
     role_id: _builtins.int
     """Harbor's id of the new role."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
@@ -250,7 +250,7 @@ Global___UpdateMemberRequest: _TypeAlias = UpdateMemberRequest  # noqa: Y015
 
 @_typing.final
 class UpdateMemberResponse(_message.Message):
-    """What UpdateMember answers."""
+    """The response of UpdateMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,7 +274,7 @@ Global___UpdateMemberResponse: _TypeAlias = UpdateMemberResponse  # noqa: Y015
 
 @_typing.final
 class DeleteMemberRequest(_message.Message):
-    """What DeleteMember needs."""
+    """The request of DeleteMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -302,7 +302,7 @@ Global___DeleteMemberRequest: _TypeAlias = DeleteMemberRequest  # noqa: Y015
 
 @_typing.final
 class DeleteMemberResponse(_message.Message):
-    """What DeleteMember answers."""
+    """The response of DeleteMember."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

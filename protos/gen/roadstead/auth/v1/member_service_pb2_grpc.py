@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class MemberServiceStub:
-    """Who has which role in which project. Nobody grants more than they hold.
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do.
     """
 
     def __init__(self, channel):
@@ -63,11 +63,12 @@ class MemberServiceStub:
 
 
 class MemberServiceServicer:
-    """Who has which role in which project. Nobody grants more than they hold.
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do.
     """
 
     def CreateMember(self, request, context):
-        """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did.
+        """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+        first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +139,7 @@ def add_MemberServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MemberService:
-    """Who has which role in which project. Nobody grants more than they hold.
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do.
     """
 
     @staticmethod

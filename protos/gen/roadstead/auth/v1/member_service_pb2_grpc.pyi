@@ -27,14 +27,16 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MemberServiceStub:
-    """Who has which role in which project. Nobody grants more than they hold."""
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MemberServiceAsyncStub: ...
     CreateMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]
-    """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
+    """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+    first call's answer.
+    """
     GetMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]
     """Reads a membership."""
     ListMembers: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]
@@ -46,11 +48,13 @@ class MemberServiceStub:
 
 @_typing.type_check_only
 class MemberServiceAsyncStub(MemberServiceStub):
-    """Who has which role in which project. Nobody grants more than they hold."""
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]  # type: ignore[assignment]
-    """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
+    """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+    first call's answer.
+    """
     GetMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]  # type: ignore[assignment]
     """Reads a membership."""
     ListMembers: _aio.UnaryUnaryMultiCallable[_member_service_pb2.ListMembersRequest, _member_service_pb2.ListMembersResponse]  # type: ignore[assignment]
@@ -61,7 +65,7 @@ class MemberServiceAsyncStub(MemberServiceStub):
     """Ends a membership."""
 
 class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who has which role in which project. Nobody grants more than they hold."""
+    """Who has which role in which project. A caller cannot give a role that allows more than the caller may do."""
 
     @_abc_1.abstractmethod
     def CreateMember(
@@ -69,7 +73,9 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.CreateMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.CreateMemberResponse, _abc.Awaitable[_member_service_pb2.CreateMemberResponse]]:
-        """Gives a user a role. CONFLICT if it is a member already; a repeat with the same idempotency_key answers as the first did."""
+        """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+        first call's answer.
+        """
 
     @_abc_1.abstractmethod
     def GetMember(

@@ -59,7 +59,7 @@ class Project(_message.Message):
     REPOSITORY_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """The project's id; never given to another project."""
+    """The project's id; never used for another project."""
     name: _builtins.str
     """The project's name; it does not change."""
     owner_id: _builtins.int
@@ -69,13 +69,13 @@ class Project(_message.Message):
     current_user_role_id: _builtins.int
     """The caller's strongest role; 0 for none."""
     initial_storage_limit_bytes: _builtins.int
-    """Bytes that the project may store when it is first used; -1 for no limit. metasvc keeps the quota from then on."""
+    """The first quota of the project in bytes; -1 for no limit. Once the project is used, metasvc has the quota."""
     deleted: _builtins.bool
-    """Whether the project has been deleted; always false in answers, kept for Harbor's clients."""
+    """Whether the project has been deleted; always false. Harbor's clients expect the field."""
     repository_count: _builtins.int
-    """Repositories in the project. Filled by whoever composes the answer; authsvc leaves it 0."""
+    """Number of repositories in the project. authsvc leaves it 0; the gateway fills it."""
     etag: _builtins.str
-    """Changes with every update of the project; hand it back in UpdateProject."""
+    """Changes with every update of the project; send it back in UpdateProject."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the project was created."""

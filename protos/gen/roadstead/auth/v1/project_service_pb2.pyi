@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateProjectRequest(_message.Message):
-    """What CreateProject needs."""
+    """The request of CreateProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -58,7 +58,7 @@ class CreateProjectRequest(_message.Message):
     storage_limit_bytes: _builtins.int
     """Bytes that the project may store, -1 for no limit, which is the default. Administrators only."""
     idempotency_key: _builtins.str
-    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
+    """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Settings by Harbor's names; an unknown name is refused."""
@@ -89,7 +89,7 @@ Global___CreateProjectRequest: _TypeAlias = CreateProjectRequest  # noqa: Y015
 
 @_typing.final
 class CreateProjectResponse(_message.Message):
-    """What CreateProject answers."""
+    """The response of CreateProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -113,7 +113,7 @@ Global___CreateProjectResponse: _TypeAlias = CreateProjectResponse  # noqa: Y015
 
 @_typing.final
 class GetProjectRequest(_message.Message):
-    """What GetProject needs."""
+    """The request of GetProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -137,7 +137,7 @@ Global___GetProjectRequest: _TypeAlias = GetProjectRequest  # noqa: Y015
 
 @_typing.final
 class GetProjectResponse(_message.Message):
-    """What GetProject answers."""
+    """The response of GetProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -161,7 +161,7 @@ Global___GetProjectResponse: _TypeAlias = GetProjectResponse  # noqa: Y015
 
 @_typing.final
 class ListProjectsRequest(_message.Message):
-    """What ListProjects needs."""
+    """The request of ListProjects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -178,23 +178,23 @@ class ListProjectsRequest(_message.Message):
     name: _builtins.str
     """Part of the name."""
     public: _builtins.bool
-    """Only public, or only private ones."""
+    """true for public projects only, false for private ones only."""
     owner: _builtins.str
     """Login name of the owner."""
     q: _builtins.str
     """Harbor's q: name, public, owner."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, project_id; a leading "-" turns it round."""
+    """Harbor's sort: name, creation_time, project_id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Projects in one answer: 10 unless said, 100 at most."""
+    """Projects on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_detail: _builtins.bool
-    """Harbor's flag for details; they are always given."""
+    """Harbor's flag for details. Ignored, because details are always given."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     def __init__(
         self,
         *,
@@ -226,7 +226,7 @@ Global___ListProjectsRequest: _TypeAlias = ListProjectsRequest  # noqa: Y015
 
 @_typing.final
 class ListProjectsResponse(_message.Message):
-    """What ListProjects answers."""
+    """The response of ListProjects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -234,9 +234,9 @@ class ListProjectsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many projects match in all; 0 unless with_total asks for it."""
+    """How many projects match; 0 unless with_total is set."""
     @_builtins.property
     def projects(self) -> _containers.RepeatedCompositeFieldContainer[_project_pb2.Project]:
         """The projects of this page."""
@@ -258,7 +258,7 @@ Global___ListProjectsResponse: _TypeAlias = ListProjectsResponse  # noqa: Y015
 
 @_typing.final
 class CheckProjectNameRequest(_message.Message):
-    """What CheckProjectName needs."""
+    """The request of CheckProjectName."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -280,7 +280,7 @@ Global___CheckProjectNameRequest: _TypeAlias = CheckProjectNameRequest  # noqa: 
 
 @_typing.final
 class CheckProjectNameResponse(_message.Message):
-    """What CheckProjectName answers."""
+    """The response of CheckProjectName."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,7 +297,7 @@ Global___CheckProjectNameResponse: _TypeAlias = CheckProjectNameResponse  # noqa
 
 @_typing.final
 class UpdateProjectRequest(_message.Message):
-    """What UpdateProject needs."""
+    """The request of UpdateProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,18 +329,18 @@ class UpdateProjectRequest(_message.Message):
     public: _builtins.bool
     """Whether anybody may pull."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     name: _builtins.str
-    """Harbor's clients send the name again; it must be the project's own."""
+    """Harbor's clients send the name again. It must be empty or the project's own."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Settings to change; those that are not named stay."""
+        """Settings to change; others stay."""
 
     def __init__(
         self,
@@ -363,7 +363,7 @@ Global___UpdateProjectRequest: _TypeAlias = UpdateProjectRequest  # noqa: Y015
 
 @_typing.final
 class UpdateProjectResponse(_message.Message):
-    """What UpdateProject answers."""
+    """The response of UpdateProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,7 +387,7 @@ Global___UpdateProjectResponse: _TypeAlias = UpdateProjectResponse  # noqa: Y015
 
 @_typing.final
 class LookUpProjectRequest(_message.Message):
-    """What LookUpProject needs."""
+    """The request of LookUpProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,7 +411,7 @@ Global___LookUpProjectRequest: _TypeAlias = LookUpProjectRequest  # noqa: Y015
 
 @_typing.final
 class LookUpProjectResponse(_message.Message):
-    """What LookUpProject answers."""
+    """The response of LookUpProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -435,13 +435,13 @@ Global___LookUpProjectResponse: _TypeAlias = LookUpProjectResponse  # noqa: Y015
 
 @_typing.final
 class DeleteProjectRequest(_message.Message):
-    """What DeleteProject needs."""
+    """The request of DeleteProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     project_id: _builtins.int
-    """The project's id: never a name, which another project may have by now."""
+    """The project's id. A name is not accepted, because another project may have it in the meantime."""
     def __init__(
         self,
         *,
@@ -457,7 +457,7 @@ Global___DeleteProjectRequest: _TypeAlias = DeleteProjectRequest  # noqa: Y015
 
 @_typing.final
 class DeleteProjectResponse(_message.Message):
-    """What DeleteProject answers."""
+    """The response of DeleteProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

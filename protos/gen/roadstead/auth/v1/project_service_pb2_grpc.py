@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProjectServiceStub:
-    """Projects: their names, visibility and settings. What they store is metasvc's.
+    """Projects: their names, visibility and settings. metasvc has their repositories.
     """
 
     def __init__(self, channel):
@@ -73,11 +73,12 @@ class ProjectServiceStub:
 
 
 class ProjectServiceServicer:
-    """Projects: their names, visibility and settings. What they store is metasvc's.
+    """Projects: their names, visibility and settings. metasvc has their repositories.
     """
 
     def CreateProject(self, request, context):
-        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did.
+        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key gets
+        the first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,35 +92,37 @@ class ProjectServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProjects(self, request, context):
-        """Lists the projects that the caller may see: public ones, its own, and all for an administrator.
+        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CheckProjectName(self, request, context):
-        """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden.
+        """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
+        not see, because a create would show that the name is taken anyway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first.
+        """Changes a project's settings. Settings that are not in the request stay. PRECONDITION if the etag is given and
+        another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LookUpProject(self, request, context):
-        """Reads a project for a service, whoever may see it.
+        """Reads a project for a service, without a check of who may see it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProject(self, request, context):
-        """Deletes a project's row, members and robots, once metasvc has found it empty. Deleting what is gone succeeds.
+        """Deletes a project's row, members and robots, once metasvc has found it empty. It is no error if it is already gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,7 +175,7 @@ def add_ProjectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectService:
-    """Projects: their names, visibility and settings. What they store is metasvc's.
+    """Projects: their names, visibility and settings. metasvc has their repositories.
     """
 
     @staticmethod

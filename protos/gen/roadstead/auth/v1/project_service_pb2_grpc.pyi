@@ -27,49 +27,61 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProjectServiceStub:
-    """Projects: their names, visibility and settings. What they store is metasvc's."""
+    """Projects: their names, visibility and settings. metasvc has their repositories."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProjectServiceAsyncStub: ...
     CreateProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectRequest, _project_service_pb2.CreateProjectResponse]
-    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key gets
+    the first call's answer.
+    """
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]
     """Reads a project."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]
-    """Lists the projects that the caller may see: public ones, its own, and all for an administrator."""
+    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
     CheckProjectName: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]
-    """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden."""
+    """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
+    not see, because a create would show that the name is taken anyway.
+    """
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]
-    """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
+    """Changes a project's settings. Settings that are not in the request stay. PRECONDITION if the etag is given and
+    another change came first.
+    """
     LookUpProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.LookUpProjectRequest, _project_service_pb2.LookUpProjectResponse]
-    """Reads a project for a service, whoever may see it."""
+    """Reads a project for a service, without a check of who may see it."""
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
-    """Deletes a project's row, members and robots, once metasvc has found it empty. Deleting what is gone succeeds."""
+    """Deletes a project's row, members and robots, once metasvc has found it empty. It is no error if it is already gone."""
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
-    """Projects: their names, visibility and settings. What they store is metasvc's."""
+    """Projects: their names, visibility and settings. metasvc has their repositories."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CreateProjectRequest, _project_service_pb2.CreateProjectResponse]  # type: ignore[assignment]
-    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key gets
+    the first call's answer.
+    """
     GetProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """Reads a project."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
-    """Lists the projects that the caller may see: public ones, its own, and all for an administrator."""
+    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
     CheckProjectName: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]  # type: ignore[assignment]
-    """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden."""
+    """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
+    not see, because a create would show that the name is taken anyway.
+    """
     UpdateProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.UpdateProjectRequest, _project_service_pb2.UpdateProjectResponse]  # type: ignore[assignment]
-    """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
+    """Changes a project's settings. Settings that are not in the request stay. PRECONDITION if the etag is given and
+    another change came first.
+    """
     LookUpProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.LookUpProjectRequest, _project_service_pb2.LookUpProjectResponse]  # type: ignore[assignment]
-    """Reads a project for a service, whoever may see it."""
+    """Reads a project for a service, without a check of who may see it."""
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
-    """Deletes a project's row, members and robots, once metasvc has found it empty. Deleting what is gone succeeds."""
+    """Deletes a project's row, members and robots, once metasvc has found it empty. It is no error if it is already gone."""
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Projects: their names, visibility and settings. What they store is metasvc's."""
+    """Projects: their names, visibility and settings. metasvc has their repositories."""
 
     @_abc_1.abstractmethod
     def CreateProject(
@@ -77,7 +89,9 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.CreateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.CreateProjectResponse, _abc.Awaitable[_project_service_pb2.CreateProjectResponse]]:
-        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key answers as the first did."""
+        """Creates a project owned by the caller. CONFLICT if the name is taken; a repeat with the same idempotency_key gets
+        the first call's answer.
+        """
 
     @_abc_1.abstractmethod
     def GetProject(
@@ -93,7 +107,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.ListProjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.ListProjectsResponse, _abc.Awaitable[_project_service_pb2.ListProjectsResponse]]:
-        """Lists the projects that the caller may see: public ones, its own, and all for an administrator."""
+        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
 
     @_abc_1.abstractmethod
     def CheckProjectName(
@@ -101,7 +115,9 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.CheckProjectNameRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.CheckProjectNameResponse, _abc.Awaitable[_project_service_pb2.CheckProjectNameResponse]]:
-        """Tells whether a project of that name exists: NOT_FOUND if not. Seen or unseen, as in Harbor, since a name that is taken cannot be hidden."""
+        """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
+        not see, because a create would show that the name is taken anyway.
+        """
 
     @_abc_1.abstractmethod
     def UpdateProject(
@@ -109,7 +125,9 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.UpdateProjectResponse, _abc.Awaitable[_project_service_pb2.UpdateProjectResponse]]:
-        """Changes a project's settings, as far as the request names them. PRECONDITION if the etag is given and another change came first."""
+        """Changes a project's settings. Settings that are not in the request stay. PRECONDITION if the etag is given and
+        another change came first.
+        """
 
     @_abc_1.abstractmethod
     def LookUpProject(
@@ -117,7 +135,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.LookUpProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.LookUpProjectResponse, _abc.Awaitable[_project_service_pb2.LookUpProjectResponse]]:
-        """Reads a project for a service, whoever may see it."""
+        """Reads a project for a service, without a check of who may see it."""
 
     @_abc_1.abstractmethod
     def DeleteProject(
@@ -125,6 +143,6 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.DeleteProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.DeleteProjectResponse, _abc.Awaitable[_project_service_pb2.DeleteProjectResponse]]:
-        """Deletes a project's row, members and robots, once metasvc has found it empty. Deleting what is gone succeeds."""
+        """Deletes a project's row, members and robots, once metasvc has found it empty. It is no error if it is already gone."""
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

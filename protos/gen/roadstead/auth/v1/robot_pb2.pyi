@@ -48,19 +48,19 @@ class Robot(_message.Message):
     level: _builtins.str
     """"project", or "system"."""
     duration_days: _builtins.int
-    """Days it lives from its creation; -1 for ever."""
+    """Days for which it is valid from its creation; -1 for ever."""
     editable: _builtins.bool
     """Whether its permissions may be changed; always true here."""
     disabled: _builtins.bool
     """Whether it may not log in."""
     expire_time_unix_seconds: _builtins.int
-    """Seconds since 1970 when it ends; -1 for never."""
+    """When it expires, in seconds since 1970; -1 for never."""
     creator_type: _builtins.str
     """"user" or "robot": who created it."""
     creator_id: _builtins.int
     """Id of who created it."""
     etag: _builtins.str
-    """Changes with every change of the robot, also of its secret; hand it back in UpdateRobot."""
+    """Changes with every change of the robot, also of its secret; send it back in UpdateRobot."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotPermission]:
         """What it may do, by project."""
@@ -133,7 +133,7 @@ Global___RobotPermission: _TypeAlias = RobotPermission  # noqa: Y015
 
 @_typing.final
 class RobotPermissions(_message.Message):
-    """Permissions to set, where an empty list is told from none. The JSON form is the list itself."""
+    """Permissions to set. As a message, an empty list differs from an unset one. The JSON form is the list itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,9 +201,9 @@ class CreatedRobot(_message.Message):
     name: _builtins.str
     """Full login name."""
     secret: _builtins.str
-    """The secret; it is not kept and cannot be read again."""
+    """The secret. It is not stored and cannot be read again."""
     expire_time_unix_seconds: _builtins.int
-    """Seconds since 1970 when it ends; -1 for never."""
+    """When it expires, in seconds since 1970; -1 for never."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -233,7 +233,7 @@ class RobotSecret(_message.Message):
 
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The secret; it is not kept and cannot be read again."""
+    """The secret. It is not stored and cannot be read again."""
     def __init__(
         self,
         *,

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateRobotRequest(_message.Message):
-    """What CreateRobot needs."""
+    """The request of CreateRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,16 +39,16 @@ class CreateRobotRequest(_message.Message):
     description: _builtins.str
     """Free text."""
     level: _builtins.str
-    """"project". System robots come with a later release and are refused until then."""
+    """"project". System robots come with a later release and are refused now."""
     duration_days: _builtins.int
-    """Days it lives; -1 for ever; 0 is refused."""
+    """Days for which it is valid; -1 for ever; 0 is refused."""
     disabled: _builtins.bool
     """Whether it starts disabled."""
     secret: _builtins.str
-    """A secret of the caller's choice, where it is strong enough; made at random where empty."""
+    """A secret that the caller chooses, if it is strong enough; empty for a random one."""
     idempotency_key: _builtins.str
-    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did, which
-    needs a secret of the caller's choice: one that was made at random is not kept, and could not be given again.
+    """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer.
+    It needs a chosen secret, because a random one is not stored and could not be returned again.
     """
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.RobotPermission]:
@@ -76,7 +76,7 @@ Global___CreateRobotRequest: _TypeAlias = CreateRobotRequest  # noqa: Y015
 
 @_typing.final
 class CreateRobotResponse(_message.Message):
-    """What CreateRobot answers."""
+    """The response of CreateRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,7 +100,7 @@ Global___CreateRobotResponse: _TypeAlias = CreateRobotResponse  # noqa: Y015
 
 @_typing.final
 class GetRobotRequest(_message.Message):
-    """What GetRobot needs."""
+    """The request of GetRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,7 +122,7 @@ Global___GetRobotRequest: _TypeAlias = GetRobotRequest  # noqa: Y015
 
 @_typing.final
 class GetRobotResponse(_message.Message):
-    """What GetRobot answers."""
+    """The response of GetRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -146,7 +146,7 @@ Global___GetRobotResponse: _TypeAlias = GetRobotResponse  # noqa: Y015
 
 @_typing.final
 class ListRobotsRequest(_message.Message):
-    """What ListRobots needs."""
+    """The request of ListRobots."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,18 +160,18 @@ class ListRobotsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: Level, ProjectID, name."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, id; a leading "-" turns it round."""
+    """Harbor's sort: name, creation_time, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Robots in one answer: 10 unless said, 100 at most."""
+    """Robots on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
-        """The project whose robots are meant."""
+        """The project whose robots to list."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ Global___ListRobotsRequest: _TypeAlias = ListRobotsRequest  # noqa: Y015
 
 @_typing.final
 class ListRobotsResponse(_message.Message):
-    """What ListRobots answers."""
+    """The response of ListRobots."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,9 +202,9 @@ class ListRobotsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many robots match in all; 0 unless with_total asks for it."""
+    """How many robots match; 0 unless with_total is set."""
     @_builtins.property
     def robots(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.Robot]:
         """The robots of this page."""
@@ -226,7 +226,7 @@ Global___ListRobotsResponse: _TypeAlias = ListRobotsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateRobotRequest(_message.Message):
-    """What UpdateRobot needs."""
+    """The request of UpdateRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -243,7 +243,7 @@ class UpdateRobotRequest(_message.Message):
     description: _builtins.str
     """The new description."""
     duration_days: _builtins.int
-    """Days it lives from its creation; -1 for ever."""
+    """Days for which it is valid from its creation; -1 for ever."""
     disabled: _builtins.bool
     """Whether it may not log in."""
     name: _builtins.str
@@ -251,12 +251,12 @@ class UpdateRobotRequest(_message.Message):
     level: _builtins.str
     """Harbor's clients send the level again; it must be the robot's own, or empty."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     @_builtins.property
     def permissions(self) -> _robot_pb2.RobotPermissions:
-        """All its new permissions; none is refused."""
+        """All its new permissions; an empty list is refused."""
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ Global___UpdateRobotRequest: _TypeAlias = UpdateRobotRequest  # noqa: Y015
 
 @_typing.final
 class UpdateRobotResponse(_message.Message):
-    """What UpdateRobot answers."""
+    """The response of UpdateRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,7 +315,7 @@ Global___UpdateRobotResponse: _TypeAlias = UpdateRobotResponse  # noqa: Y015
 
 @_typing.final
 class RefreshRobotSecretRequest(_message.Message):
-    """What RefreshRobotSecret needs."""
+    """The request of RefreshRobotSecret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,7 +324,7 @@ class RefreshRobotSecretRequest(_message.Message):
     robot_id: _builtins.int
     """The robot's id."""
     secret: _builtins.str
-    """A secret of the caller's choice, where it is strong enough; made at random where empty."""
+    """A secret that the caller chooses, if it is strong enough; empty for a random one."""
     def __init__(
         self,
         *,
@@ -341,7 +341,7 @@ Global___RefreshRobotSecretRequest: _TypeAlias = RefreshRobotSecretRequest  # no
 
 @_typing.final
 class RefreshRobotSecretResponse(_message.Message):
-    """What RefreshRobotSecret answers."""
+    """The response of RefreshRobotSecret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -365,7 +365,7 @@ Global___RefreshRobotSecretResponse: _TypeAlias = RefreshRobotSecretResponse  # 
 
 @_typing.final
 class DeleteRobotRequest(_message.Message):
-    """What DeleteRobot needs."""
+    """The request of DeleteRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -387,7 +387,7 @@ Global___DeleteRobotRequest: _TypeAlias = DeleteRobotRequest  # noqa: Y015
 
 @_typing.final
 class DeleteRobotResponse(_message.Message):
-    """What DeleteRobot answers."""
+    """The response of DeleteRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

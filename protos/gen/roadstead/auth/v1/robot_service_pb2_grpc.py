@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RobotServiceStub:
-    """Accounts for programs. Nobody grants a robot more than they hold.
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
     """
 
     def __init__(self, channel):
@@ -68,11 +68,12 @@ class RobotServiceStub:
 
 
 class RobotServiceServicer:
-    """Accounts for programs. Nobody grants a robot more than they hold.
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
     """
 
     def CreateRobot(self, request, context):
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did.
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
+        idempotency_key gets the first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,22 +87,23 @@ class RobotServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRobots(self, request, context):
-        """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1).
+        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRobot(self, request, context):
-        """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
-        PRECONDITION if the etag is given and another change came first.
+        """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
+        REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
+        change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshRobotSecret(self, request, context):
-        """Gives a robot a new secret; the old one ends at once.
+        """Gives a robot a new secret. The old one stops working at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +158,7 @@ def add_RobotServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RobotService:
-    """Accounts for programs. Nobody grants a robot more than they hold.
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
     """
 
     @staticmethod

@@ -27,49 +27,55 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RobotServiceStub:
-    """Accounts for programs. Nobody grants a robot more than they hold."""
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RobotServiceAsyncStub: ...
     CreateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
+    idempotency_key gets the first call's answer.
+    """
     GetRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]
     """Reads a robot, without its secret."""
     ListRobots: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]
-    """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1)."""
+    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
     UpdateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]
-    """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
-    PRECONDITION if the etag is given and another change came first.
+    """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
+    REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
+    change came first.
     """
     RefreshRobotSecret: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]
-    """Gives a robot a new secret; the old one ends at once."""
+    """Gives a robot a new secret. The old one stops working at once."""
     DeleteRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]
     """Deletes a robot."""
 
 @_typing.type_check_only
 class RobotServiceAsyncStub(RobotServiceStub):
-    """Accounts for programs. Nobody grants a robot more than they hold."""
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]  # type: ignore[assignment]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
+    idempotency_key gets the first call's answer.
+    """
     GetRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]  # type: ignore[assignment]
     """Reads a robot, without its secret."""
     ListRobots: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]  # type: ignore[assignment]
-    """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1)."""
+    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
     UpdateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]  # type: ignore[assignment]
-    """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
-    PRECONDITION if the etag is given and another change came first.
+    """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
+    REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
+    change came first.
     """
     RefreshRobotSecret: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]  # type: ignore[assignment]
-    """Gives a robot a new secret; the old one ends at once."""
+    """Gives a robot a new secret. The old one stops working at once."""
     DeleteRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]  # type: ignore[assignment]
     """Deletes a robot."""
 
 class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Accounts for programs. Nobody grants a robot more than they hold."""
+    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
 
     @_abc_1.abstractmethod
     def CreateRobot(
@@ -77,7 +83,9 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.CreateRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.CreateRobotResponse, _abc.Awaitable[_robot_service_pb2.CreateRobotResponse]]:
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same idempotency_key answers as the first did."""
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
+        idempotency_key gets the first call's answer.
+        """
 
     @_abc_1.abstractmethod
     def GetRobot(
@@ -93,7 +101,7 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.ListRobotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.ListRobotsResponse, _abc.Awaitable[_robot_service_pb2.ListRobotsResponse]]:
-        """Lists the robots of a project, named by the field or by q (Level=project,ProjectID=1)."""
+        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
 
     @_abc_1.abstractmethod
     def UpdateRobot(
@@ -101,8 +109,9 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.UpdateRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.UpdateRobotResponse, _abc.Awaitable[_robot_service_pb2.UpdateRobotResponse]]:
-        """Changes a robot's description, permissions, duration and state, as far as the request names them: over REST all but the duration, as in Harbor.
-        PRECONDITION if the etag is given and another change came first.
+        """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
+        REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
+        change came first.
         """
 
     @_abc_1.abstractmethod
@@ -111,7 +120,7 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.RefreshRobotSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.RefreshRobotSecretResponse, _abc.Awaitable[_robot_service_pb2.RefreshRobotSecretResponse]]:
-        """Gives a robot a new secret; the old one ends at once."""
+        """Gives a robot a new secret. The old one stops working at once."""
 
     @_abc_1.abstractmethod
     def DeleteRobot(

@@ -70,7 +70,7 @@ Global___Credentials: _TypeAlias = Credentials  # noqa: Y015
 
 @_typing.final
 class GrantedScope(_message.Message):
-    """What one scope of a registry token allows, as in Docker's token specification."""
+    """The actions that a registry token allows on one resource, as in Docker's token specification."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

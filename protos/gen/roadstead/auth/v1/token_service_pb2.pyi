@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateRegistryTokenRequest(_message.Message):
-    """What CreateRegistryToken needs."""
+    """The request of CreateRegistryToken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,14 +33,14 @@ class CreateRegistryTokenRequest(_message.Message):
     service: _builtins.str
     """Name of the token service that the client saw in the challenge; empty, or this installation's."""
     account: _builtins.str
-    """Docker's account parameter; a hint, never trusted."""
+    """Docker's account parameter. It is only a hint and is never trusted."""
     @_builtins.property
     def credentials(self) -> _token_pb2.Credentials:
         """Who asks."""
 
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Docker's scopes, one each: "repository:library/nginx:pull,push". 100 at most."""
+        """Docker's scopes, such as "repository:library/nginx:pull,push"; at most 100."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ Global___CreateRegistryTokenRequest: _TypeAlias = CreateRegistryTokenRequest  # 
 
 @_typing.final
 class CreateRegistryTokenResponse(_message.Message):
-    """What CreateRegistryToken answers."""
+    """The response of CreateRegistryToken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,14 +71,14 @@ class CreateRegistryTokenResponse(_message.Message):
     token: _builtins.str
     """The signed token."""
     expires_in_seconds: _builtins.int
-    """Seconds it lives."""
+    """Seconds for which it is valid."""
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed."""
 
     @_builtins.property
     def access(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.GrantedScope]:
-        """What was granted, the same as in the token."""
+        """The granted scopes, the same as in the token."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ Global___CreateRegistryTokenResponse: _TypeAlias = CreateRegistryTokenResponse  
 
 @_typing.final
 class CreateIdentityTokenRequest(_message.Message):
-    """What CreateIdentityToken needs."""
+    """The request of CreateIdentityToken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,7 +122,7 @@ Global___CreateIdentityTokenRequest: _TypeAlias = CreateIdentityTokenRequest  # 
 
 @_typing.final
 class CreateIdentityTokenResponse(_message.Message):
-    """What CreateIdentityToken answers."""
+    """The response of CreateIdentityToken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -132,7 +132,7 @@ class CreateIdentityTokenResponse(_message.Message):
     token: _builtins.str
     """The signed token."""
     expires_in_seconds: _builtins.int
-    """Seconds it lives."""
+    """Seconds for which it is valid."""
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
         """When it was signed."""
@@ -154,7 +154,7 @@ Global___CreateIdentityTokenResponse: _TypeAlias = CreateIdentityTokenResponse  
 
 @_typing.final
 class ListPublicKeysRequest(_message.Message):
-    """What ListPublicKeys needs."""
+    """The request of ListPublicKeys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,7 +171,7 @@ Global___ListPublicKeysRequest: _TypeAlias = ListPublicKeysRequest  # noqa: Y015
 
 @_typing.final
 class ListPublicKeysResponse(_message.Message):
-    """What ListPublicKeys answers."""
+    """The response of ListPublicKeys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -57,15 +57,15 @@ class TokenServiceServicer:
     """
 
     def CreateRegistryToken(self, request, context):
-        """Makes a registry token, as Docker's token specification wants it: only what was asked for and is allowed. Without
-        credentials, for the caller of the identity token in the metadata, else for the anonymous caller.
+        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
+        caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateIdentityToken(self, request, context):
-        """Makes an identity token, which says who calls and nothing of what it may do.
+        """Makes an identity token, which says who its bearer is, but not what the bearer may do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,11 +34,11 @@ class TokenServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TokenServiceAsyncStub: ...
     CreateRegistryToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.CreateRegistryTokenRequest, _token_service_pb2.CreateRegistryTokenResponse]
-    """Makes a registry token, as Docker's token specification wants it: only what was asked for and is allowed. Without
-    credentials, for the caller of the identity token in the metadata, else for the anonymous caller.
+    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
+    caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
     """
     CreateIdentityToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.CreateIdentityTokenRequest, _token_service_pb2.CreateIdentityTokenResponse]
-    """Makes an identity token, which says who calls and nothing of what it may do."""
+    """Makes an identity token, which says who its bearer is, but not what the bearer may do."""
     ListPublicKeys: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListPublicKeysRequest, _token_service_pb2.ListPublicKeysResponse]
     """Lists the public keys that tokens of this installation verify with."""
 
@@ -48,11 +48,11 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRegistryToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.CreateRegistryTokenRequest, _token_service_pb2.CreateRegistryTokenResponse]  # type: ignore[assignment]
-    """Makes a registry token, as Docker's token specification wants it: only what was asked for and is allowed. Without
-    credentials, for the caller of the identity token in the metadata, else for the anonymous caller.
+    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
+    caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
     """
     CreateIdentityToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.CreateIdentityTokenRequest, _token_service_pb2.CreateIdentityTokenResponse]  # type: ignore[assignment]
-    """Makes an identity token, which says who calls and nothing of what it may do."""
+    """Makes an identity token, which says who its bearer is, but not what the bearer may do."""
     ListPublicKeys: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListPublicKeysRequest, _token_service_pb2.ListPublicKeysResponse]  # type: ignore[assignment]
     """Lists the public keys that tokens of this installation verify with."""
 
@@ -65,8 +65,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.CreateRegistryTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.CreateRegistryTokenResponse, _abc.Awaitable[_token_service_pb2.CreateRegistryTokenResponse]]:
-        """Makes a registry token, as Docker's token specification wants it: only what was asked for and is allowed. Without
-        credentials, for the caller of the identity token in the metadata, else for the anonymous caller.
+        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
+        caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
         """
 
     @_abc_1.abstractmethod
@@ -75,7 +75,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.CreateIdentityTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.CreateIdentityTokenResponse, _abc.Awaitable[_token_service_pb2.CreateIdentityTokenResponse]]:
-        """Makes an identity token, which says who calls and nothing of what it may do."""
+        """Makes an identity token, which says who its bearer is, but not what the bearer may do."""
 
     @_abc_1.abstractmethod
     def ListPublicKeys(

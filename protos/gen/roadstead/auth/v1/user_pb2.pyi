@@ -39,7 +39,7 @@ class User(_message.Message):
     username: _builtins.str
     """Login name, unique, 255 characters at most."""
     email: _builtins.str
-    """Mail address, unique where it is not empty."""
+    """Mail address; unique if not empty."""
     realname: _builtins.str
     """Name for people to read."""
     comment: _builtins.str
@@ -51,7 +51,7 @@ class User(_message.Message):
     disabled: _builtins.bool
     """Whether the user may not log in."""
     etag: _builtins.str
-    """Changes with every change of the user; hand it back in an update."""
+    """Changes with every change of the user; send it back in an update."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was created."""

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class CreateUserRequest(_message.Message):
-    """What CreateUser needs."""
+    """The request of CreateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -42,7 +42,7 @@ class CreateUserRequest(_message.Message):
     comment: _builtins.str
     """Free text."""
     idempotency_key: _builtins.str
-    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
+    """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer."""
     def __init__(
         self,
         *,
@@ -63,7 +63,7 @@ Global___CreateUserRequest: _TypeAlias = CreateUserRequest  # noqa: Y015
 
 @_typing.final
 class CreateUserResponse(_message.Message):
-    """What CreateUser answers."""
+    """The response of CreateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -87,7 +87,7 @@ Global___CreateUserResponse: _TypeAlias = CreateUserResponse  # noqa: Y015
 
 @_typing.final
 class GetUserRequest(_message.Message):
-    """What GetUser needs."""
+    """The request of GetUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -109,7 +109,7 @@ Global___GetUserRequest: _TypeAlias = GetUserRequest  # noqa: Y015
 
 @_typing.final
 class GetUserResponse(_message.Message):
-    """What GetUser answers."""
+    """The response of GetUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,7 +133,7 @@ Global___GetUserResponse: _TypeAlias = GetUserResponse  # noqa: Y015
 
 @_typing.final
 class GetCurrentUserRequest(_message.Message):
-    """What GetCurrentUser needs."""
+    """The request of GetCurrentUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -150,14 +150,14 @@ Global___GetCurrentUserRequest: _TypeAlias = GetCurrentUserRequest  # noqa: Y015
 
 @_typing.final
 class GetCurrentUserResponse(_message.Message):
-    """What GetCurrentUser answers."""
+    """The response of GetCurrentUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """The caller; for a robot, its id and full name."""
+        """The caller. For a robot, it has the robot's id and full name."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ Global___GetCurrentUserResponse: _TypeAlias = GetCurrentUserResponse  # noqa: Y0
 
 @_typing.final
 class ListCurrentUserPermissionsRequest(_message.Message):
-    """What ListCurrentUserPermissions needs."""
+    """The request of ListCurrentUserPermissions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -200,7 +200,7 @@ Global___ListCurrentUserPermissionsRequest: _TypeAlias = ListCurrentUserPermissi
 
 @_typing.final
 class ListCurrentUserPermissionsResponse(_message.Message):
-    """What ListCurrentUserPermissions answers."""
+    """The response of ListCurrentUserPermissions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -224,7 +224,7 @@ Global___ListCurrentUserPermissionsResponse: _TypeAlias = ListCurrentUserPermiss
 
 @_typing.final
 class ListUsersRequest(_message.Message):
-    """What ListUsers needs."""
+    """The request of ListUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,15 +237,15 @@ class ListUsersRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: username, email (exact or ~fuzzy)."""
     sort: _builtins.str
-    """Harbor's sort: username, creation_time, user_id; a leading "-" turns it round."""
+    """Harbor's sort: username, creation_time, user_id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Users in one answer: 10 unless said, 100 at most."""
+    """Users on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     def __init__(
         self,
         *,
@@ -266,7 +266,7 @@ Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
 
 @_typing.final
 class ListUsersResponse(_message.Message):
-    """What ListUsers answers."""
+    """The response of ListUsers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,9 +274,9 @@ class ListUsersResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many users match in all; 0 unless with_total asks for it."""
+    """How many users match; 0 unless with_total is set."""
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
         """The users of this page."""
@@ -298,7 +298,7 @@ Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
 
 @_typing.final
 class UpdateUserRequest(_message.Message):
-    """What UpdateUser needs."""
+    """The request of UpdateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,9 +316,8 @@ class UpdateUserRequest(_message.Message):
     comment: _builtins.str
     """New free text."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     def __init__(
         self,
@@ -350,7 +349,7 @@ Global___UpdateUserRequest: _TypeAlias = UpdateUserRequest  # noqa: Y015
 
 @_typing.final
 class UpdateUserResponse(_message.Message):
-    """What UpdateUser answers."""
+    """The response of UpdateUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,7 +373,7 @@ Global___UpdateUserResponse: _TypeAlias = UpdateUserResponse  # noqa: Y015
 
 @_typing.final
 class SetUserDisabledRequest(_message.Message):
-    """What SetUserDisabled needs."""
+    """The request of SetUserDisabled."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -384,11 +383,10 @@ class SetUserDisabledRequest(_message.Message):
     user_id: _builtins.int
     """The user's id."""
     disabled: _builtins.bool
-    """Whether the user is kept out."""
+    """Whether the user may not log in."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     def __init__(
         self,
@@ -407,7 +405,7 @@ Global___SetUserDisabledRequest: _TypeAlias = SetUserDisabledRequest  # noqa: Y0
 
 @_typing.final
 class SetUserDisabledResponse(_message.Message):
-    """What SetUserDisabled answers."""
+    """The response of SetUserDisabled."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,7 +429,7 @@ Global___SetUserDisabledResponse: _TypeAlias = SetUserDisabledResponse  # noqa: 
 
 @_typing.final
 class SetUserAdministratorRequest(_message.Message):
-    """What SetUserAdministrator needs."""
+    """The request of SetUserAdministrator."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -443,9 +441,8 @@ class SetUserAdministratorRequest(_message.Message):
     administrator: _builtins.bool
     """Whether the user is an administrator."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     def __init__(
         self,
@@ -464,7 +461,7 @@ Global___SetUserAdministratorRequest: _TypeAlias = SetUserAdministratorRequest  
 
 @_typing.final
 class SetUserAdministratorResponse(_message.Message):
-    """What SetUserAdministrator answers."""
+    """The response of SetUserAdministrator."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -488,7 +485,7 @@ Global___SetUserAdministratorResponse: _TypeAlias = SetUserAdministratorResponse
 
 @_typing.final
 class ChangeUserPasswordRequest(_message.Message):
-    """What ChangeUserPassword needs."""
+    """The request of ChangeUserPassword."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -498,9 +495,9 @@ class ChangeUserPasswordRequest(_message.Message):
     user_id: _builtins.int
     """The user's id."""
     old_password: _builtins.str
-    """The password that is valid now; an administrator who changes another user's leaves it empty."""
+    """The current password; empty if an administrator changes another user's password."""
     new_password: _builtins.str
-    """The new password; the rule of CreateUserRequest holds."""
+    """The new password, by the same rule as in CreateUserRequest."""
     def __init__(
         self,
         *,
@@ -518,7 +515,7 @@ Global___ChangeUserPasswordRequest: _TypeAlias = ChangeUserPasswordRequest  # no
 
 @_typing.final
 class ChangeUserPasswordResponse(_message.Message):
-    """What ChangeUserPassword answers."""
+    """The response of ChangeUserPassword."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -535,7 +532,7 @@ Global___ChangeUserPasswordResponse: _TypeAlias = ChangeUserPasswordResponse  # 
 
 @_typing.final
 class DeleteUserRequest(_message.Message):
-    """What DeleteUser needs."""
+    """The request of DeleteUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -557,7 +554,7 @@ Global___DeleteUserRequest: _TypeAlias = DeleteUserRequest  # noqa: Y015
 
 @_typing.final
 class DeleteUserResponse(_message.Message):
-    """What DeleteUser answers."""
+    """The response of DeleteUser."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

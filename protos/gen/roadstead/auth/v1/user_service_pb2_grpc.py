@@ -92,7 +92,8 @@ class UserServiceServicer:
     """
 
     def CreateUser(self, request, context):
-        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did.
+        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key gets the
+        first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,28 +128,29 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first.
+        """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
+        change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetUserDisabled(self, request, context):
-        """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s.
+        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetUserAdministrator(self, request, context):
-        """Gives or takes the right of a system administrator. The last one cannot be taken.
+        """Gives or takes away the rights of a system administrator. The last administrator keeps them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ChangeUserPassword(self, request, context):
-        """Changes a password: the user itself with the old one, an administrator without.
+        """Changes a password. Users must give their old one; administrators need not, for another user's password.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

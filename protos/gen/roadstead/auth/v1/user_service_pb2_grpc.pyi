@@ -34,7 +34,9 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]
-    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key gets the
+    first call's answer.
+    """
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
     """Reads a user."""
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]
@@ -44,13 +46,15 @@ class UserServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
     """Lists users by name."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
-    """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
+    """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
+    change came first.
+    """
     SetUserDisabled: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]
-    """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s."""
+    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
     SetUserAdministrator: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]
-    """Gives or takes the right of a system administrator. The last one cannot be taken."""
+    """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]
-    """Changes a password: the user itself with the old one, an administrator without."""
+    """Changes a password. Users must give their old one; administrators need not, for another user's password."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
     """Deletes a user and its memberships. Administrators cannot delete themselves."""
 
@@ -60,7 +64,9 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.CreateUserRequest, _user_service_pb2.CreateUserResponse]  # type: ignore[assignment]
-    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
+    """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key gets the
+    first call's answer.
+    """
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Reads a user."""
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
@@ -70,13 +76,15 @@ class UserServiceAsyncStub(UserServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users by name."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
-    """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
+    """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
+    change came first.
+    """
     SetUserDisabled: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]  # type: ignore[assignment]
-    """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s."""
+    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
     SetUserAdministrator: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]  # type: ignore[assignment]
-    """Gives or takes the right of a system administrator. The last one cannot be taken."""
+    """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]  # type: ignore[assignment]
-    """Changes a password: the user itself with the old one, an administrator without."""
+    """Changes a password. Users must give their old one; administrators need not, for another user's password."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
     """Deletes a user and its memberships. Administrators cannot delete themselves."""
 
@@ -89,7 +97,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.CreateUserResponse, _abc.Awaitable[_user_service_pb2.CreateUserResponse]]:
-        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key answers as the first did."""
+        """Creates a user. CONFLICT if the name or the mail address is taken; a repeat with the same idempotency_key gets the
+        first call's answer.
+        """
 
     @_abc_1.abstractmethod
     def GetUser(
@@ -129,7 +139,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.UpdateUserResponse, _abc.Awaitable[_user_service_pb2.UpdateUserResponse]]:
-        """Changes a user's profile, as far as the request names it. PRECONDITION if the etag is given and another change came first."""
+        """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
+        change came first.
+        """
 
     @_abc_1.abstractmethod
     def SetUserDisabled(
@@ -137,7 +149,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetUserDisabledRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.SetUserDisabledResponse, _abc.Awaitable[_user_service_pb2.SetUserDisabledResponse]]:
-        """Lets a user in or keeps it out. Takes effect for tokens that are asked for from now on, and for checks within 5 s."""
+        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
 
     @_abc_1.abstractmethod
     def SetUserAdministrator(
@@ -145,7 +157,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetUserAdministratorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.SetUserAdministratorResponse, _abc.Awaitable[_user_service_pb2.SetUserAdministratorResponse]]:
-        """Gives or takes the right of a system administrator. The last one cannot be taken."""
+        """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
 
     @_abc_1.abstractmethod
     def ChangeUserPassword(
@@ -153,7 +165,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ChangeUserPasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ChangeUserPasswordResponse, _abc.Awaitable[_user_service_pb2.ChangeUserPasswordResponse]]:
-        """Changes a password: the user itself with the old one, an administrator without."""
+        """Changes a password. Users must give their old one; administrators need not, for another user's password."""
 
     @_abc_1.abstractmethod
     def DeleteUser(

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Blob(_message.Message):
-    """Stored bytes: one generation of a digest."""
+    """A stored blob: one generation of a digest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,12 +30,12 @@ class Blob(_message.Message):
     digest: _builtins.str
     """Digest of the bytes."""
     generation: _builtins.int
-    """Which upload of this digest it is; unique for the digest."""
+    """The number of the upload of this digest; unique for the digest."""
     size_bytes: _builtins.int
     """Bytes."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was finished."""
+        """When its upload was finished."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ReadBlobRequest(_message.Message):
-    """What ReadBlob needs."""
+    """The request of ReadBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,9 +33,9 @@ class ReadBlobRequest(_message.Message):
     grant: _builtins.str
     """The grant."""
     offset: _builtins.int
-    """First byte; RANGE_INVALID beyond the end."""
+    """Position of the first byte; RANGE_INVALID beyond the end."""
     limit: _builtins.int
-    """Bytes to read; 0 for all that follow."""
+    """Number of bytes to read; 0 for all up to the end."""
     def __init__(
         self,
         *,
@@ -53,13 +53,13 @@ Global___ReadBlobRequest: _TypeAlias = ReadBlobRequest  # noqa: Y015
 
 @_typing.final
 class ReadBlobResponse(_message.Message):
-    """What ReadBlob answers, many times."""
+    """One message of the response stream of ReadBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The next bytes, about 1 MiB."""
+    """The next bytes, at most 1 MiB."""
     def __init__(
         self,
         *,
@@ -75,7 +75,7 @@ Global___ReadBlobResponse: _TypeAlias = ReadBlobResponse  # noqa: Y015
 
 @_typing.final
 class StatBlobRequest(_message.Message):
-    """What StatBlob needs."""
+    """The request of StatBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -97,7 +97,7 @@ Global___StatBlobRequest: _TypeAlias = StatBlobRequest  # noqa: Y015
 
 @_typing.final
 class StatBlobResponse(_message.Message):
-    """What StatBlob answers."""
+    """The response of StatBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +121,7 @@ Global___StatBlobResponse: _TypeAlias = StatBlobResponse  # noqa: Y015
 
 @_typing.final
 class LocateBlobRequest(_message.Message):
-    """What LocateBlob needs."""
+    """The request of LocateBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -149,7 +149,7 @@ Global___LocateBlobRequest: _TypeAlias = LocateBlobRequest  # noqa: Y015
 
 @_typing.final
 class LocateBlobResponse(_message.Message):
-    """What LocateBlob answers."""
+    """The response of LocateBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,7 +159,7 @@ class LocateBlobResponse(_message.Message):
     """Bytes of the blob."""
     @_builtins.property
     def placements(self) -> _containers.RepeatedCompositeFieldContainer[_placement_pb2.ReadPlacement]:
-        """Ways to read the blob, best first; none where no wanted kind is offered. The stream always is."""
+        """Ways to read the blob, best first; empty if none of the wanted kinds is offered. The stream is always offered."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ Global___LocateBlobResponse: _TypeAlias = LocateBlobResponse  # noqa: Y015
 
 @_typing.final
 class ListBlobsRequest(_message.Message):
-    """What ListBlobs needs."""
+    """The request of ListBlobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -185,9 +185,9 @@ class ListBlobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Blobs in one answer: 1000 unless said, which is the most."""
+    """Blobs on one page: 1000 by default, which is the maximum."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     @_builtins.property
     def finished_before(self) -> _timestamp_pb2.Timestamp:
         """Only generations that were finished before this time."""
@@ -209,14 +209,14 @@ Global___ListBlobsRequest: _TypeAlias = ListBlobsRequest  # noqa: Y015
 
 @_typing.final
 class ListBlobsResponse(_message.Message):
-    """What ListBlobs answers."""
+    """The response of ListBlobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BLOBS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     @_builtins.property
     def blobs(self) -> _containers.RepeatedCompositeFieldContainer[_blob_pb2.Blob]:
         """The blobs of this page."""
@@ -237,7 +237,7 @@ Global___ListBlobsResponse: _TypeAlias = ListBlobsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteBlobRequest(_message.Message):
-    """What DeleteBlob needs."""
+    """The request of DeleteBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -263,7 +263,7 @@ Global___DeleteBlobRequest: _TypeAlias = DeleteBlobRequest  # noqa: Y015
 
 @_typing.final
 class DeleteBlobResponse(_message.Message):
-    """What DeleteBlob answers."""
+    """The response of DeleteBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class BlobServiceStub:
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing.
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access.
     """
 
     def __init__(self, channel):
@@ -63,18 +63,18 @@ class BlobServiceStub:
 
 
 class BlobServiceServicer:
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing.
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access.
     """
 
     def ReadBlob(self, request, context):
-        """Reads bytes of a blob. The grant is judged before the first byte.
+        """Reads bytes of a blob. The grant is checked before the first byte.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StatBlob(self, request, context):
-        """Reads what is known of a blob.
+        """Reads size and time of a blob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,14 +88,15 @@ class BlobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListBlobs(self, request, context):
-        """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked.
+        """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
+        the whole store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBlob(self, request, context):
-        """Deletes one generation, for the collector. Deleting what is gone succeeds.
+        """Deletes one generation, for garbage collection. It is no error if it is already gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +139,7 @@ def add_BlobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BlobService:
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing.
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access.
     """
 
     @staticmethod

@@ -27,41 +27,45 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BlobServiceStub:
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing."""
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BlobServiceAsyncStub: ...
     ReadBlob: _grpc.UnaryStreamMultiCallable[_blob_service_pb2.ReadBlobRequest, _blob_service_pb2.ReadBlobResponse]
-    """Reads bytes of a blob. The grant is judged before the first byte."""
+    """Reads bytes of a blob. The grant is checked before the first byte."""
     StatBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]
-    """Reads what is known of a blob."""
+    """Reads size and time of a blob."""
     LocateBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]
     """Offers the ways to read a blob, best first."""
     ListBlobs: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]
-    """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
+    """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
+    the whole store.
+    """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]
-    """Deletes one generation, for the collector. Deleting what is gone succeeds."""
+    """Deletes one generation, for garbage collection. It is no error if it is already gone."""
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing."""
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadBlob: _aio.UnaryStreamMultiCallable[_blob_service_pb2.ReadBlobRequest, _blob_service_pb2.ReadBlobResponse]  # type: ignore[assignment]
-    """Reads bytes of a blob. The grant is judged before the first byte."""
+    """Reads bytes of a blob. The grant is checked before the first byte."""
     StatBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]  # type: ignore[assignment]
-    """Reads what is known of a blob."""
+    """Reads size and time of a blob."""
     LocateBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]  # type: ignore[assignment]
     """Offers the ways to read a blob, best first."""
     ListBlobs: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]  # type: ignore[assignment]
-    """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
+    """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
+    the whole store.
+    """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
-    """Deletes one generation, for the collector. Deleting what is gone succeeds."""
+    """Deletes one generation, for garbage collection. It is no error if it is already gone."""
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finished blobs. They are read on a grant of metasvc's; knowing a digest opens nothing."""
+    """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access."""
 
     @_abc_1.abstractmethod
     def ReadBlob(
@@ -69,7 +73,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.ReadBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_blob_service_pb2.ReadBlobResponse], _abc.AsyncIterator[_blob_service_pb2.ReadBlobResponse]]:
-        """Reads bytes of a blob. The grant is judged before the first byte."""
+        """Reads bytes of a blob. The grant is checked before the first byte."""
 
     @_abc_1.abstractmethod
     def StatBlob(
@@ -77,7 +81,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.StatBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.StatBlobResponse, _abc.Awaitable[_blob_service_pb2.StatBlobResponse]]:
-        """Reads what is known of a blob."""
+        """Reads size and time of a blob."""
 
     @_abc_1.abstractmethod
     def LocateBlob(
@@ -93,7 +97,9 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.ListBlobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.ListBlobsResponse, _abc.Awaitable[_blob_service_pb2.ListBlobsResponse]]:
-        """Lists stored generations by digest, for the collector. They are not counted: the whole store would have to be walked."""
+        """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
+        the whole store.
+        """
 
     @_abc_1.abstractmethod
     def DeleteBlob(
@@ -101,6 +107,6 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.DeleteBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.DeleteBlobResponse, _abc.Awaitable[_blob_service_pb2.DeleteBlobResponse]]:
-        """Deletes one generation, for the collector. Deleting what is gone succeeds."""
+        """Deletes one generation, for garbage collection. It is no error if it is already gone."""
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,25 +27,25 @@ class _PlacementKind:
 class _PlacementKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlacementKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PLACEMENT_KIND_UNSPECIFIED: _PlacementKind.ValueType  # 0
-    """Not said; names no way."""
+    """Unset; never valid."""
     PLACEMENT_KIND_STREAM: _PlacementKind.ValueType  # 1
-    """Over this service's own stream. It always works."""
+    """Over this service's own stream, which always works."""
     PLACEMENT_KIND_FILE: _PlacementKind.ValueType  # 2
-    """Through a file that both sides see."""
+    """Through a file on a file system that both sides share."""
     PLACEMENT_KIND_URL: _PlacementKind.ValueType  # 3
-    """By HTTP, straight to or from an object store."""
+    """Over HTTP, directly to or from an object store."""
 
 class PlacementKind(_PlacementKind, metaclass=_PlacementKindEnumTypeWrapper):
-    """The ways in which bytes may be moved. A client ignores the kinds that it does not know."""
+    """The ways to read or write bytes. A client ignores kinds that it does not know."""
 
 PLACEMENT_KIND_UNSPECIFIED: PlacementKind.ValueType  # 0
-"""Not said; names no way."""
+"""Unset; never valid."""
 PLACEMENT_KIND_STREAM: PlacementKind.ValueType  # 1
-"""Over this service's own stream. It always works."""
+"""Over this service's own stream, which always works."""
 PLACEMENT_KIND_FILE: PlacementKind.ValueType  # 2
-"""Through a file that both sides see."""
+"""Through a file on a file system that both sides share."""
 PLACEMENT_KIND_URL: PlacementKind.ValueType  # 3
-"""By HTTP, straight to or from an object store."""
+"""Over HTTP, directly to or from an object store."""
 Global___PlacementKind: _TypeAlias = PlacementKind  # noqa: Y015
 
 @_typing.final
@@ -56,7 +56,7 @@ class ReadPlacement(_message.Message):
 
     @_typing.final
     class Stream(_message.Message):
-        """ReadBlob needs nothing but the grant."""
+        """Has no fields, because ReadBlob needs only the grant."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,9 +71,9 @@ class ReadPlacement(_message.Message):
 
     @_typing.final
     class File(_message.Message):
-        """A file in a store that the reader sees too. It never changes once it is there. The reader has found `store_id` in the
-        file `store-id` of the folder that it takes for the store, opens `path` in there, and checks `inode` and `size_bytes`
-        on the open file; where anything differs, it takes the next placement.
+        """A file in a store that the reader shares. A finished file never changes. The reader checks that the file `store-id`
+        in its folder holds `store_id`, opens `path` in that folder, and compares `inode` and `size_bytes` with the open
+        file. If anything differs, it uses the next placement.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -106,7 +106,7 @@ class ReadPlacement(_message.Message):
 
     @_typing.final
     class Url(_message.Message):
-        """An address that is a right in itself: whoever has it may read until it expires. It belongs in no log."""
+        """A URL that gives access by itself: anybody who has it may read until it expires. It must not be logged."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -115,16 +115,16 @@ class ReadPlacement(_message.Message):
         HEADERS_FIELD_NUMBER: _builtins.int
         ACCEPTS_RANGES_FIELD_NUMBER: _builtins.int
         url: _builtins.str
-        """The address, for GET."""
+        """The URL, for GET."""
         accepts_ranges: _builtins.bool
-        """Whether a Range header is honoured."""
+        """Whether a Range header works."""
         @_builtins.property
         def expire_time(self) -> _timestamp_pb2.Timestamp:
             """When it stops working."""
 
         @_builtins.property
         def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlacementHeader]:
-            """Headers that have to be sent with the request."""
+            """Headers that must be sent with the request."""
 
         def __init__(
             self,
@@ -145,7 +145,7 @@ class ReadPlacement(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stream(self) -> Global___ReadPlacement.Stream:
-        """By ReadBlob, on the same grant."""
+        """With ReadBlob and the same grant."""
 
     @_builtins.property
     def file(self) -> Global___ReadPlacement.File:
@@ -185,21 +185,21 @@ class WritePlacement(_message.Message):
     class _LockEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WritePlacement._Lock.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         LOCK_UNSPECIFIED: WritePlacement._Lock.ValueType  # 0
-        """Not said; such a file must not be written."""
+        """Unset; the file must not be written."""
         LOCK_FLOCK: WritePlacement._Lock.ValueType  # 1
         """flock(2) with LOCK_EX, on the whole file."""
 
     class Lock(_Lock, metaclass=_LockEnumTypeWrapper):
-        """How writers of a staging file keep each other out."""
+        """How writers of a staging file exclude each other."""
 
     LOCK_UNSPECIFIED: WritePlacement.Lock.ValueType  # 0
-    """Not said; such a file must not be written."""
+    """Unset; the file must not be written."""
     LOCK_FLOCK: WritePlacement.Lock.ValueType  # 1
     """flock(2) with LOCK_EX, on the whole file."""
 
     @_typing.final
     class Stream(_message.Message):
-        """WriteUpload needs nothing but the ticket."""
+        """Has no fields, because WriteUpload needs only the ticket."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,10 +214,10 @@ class WritePlacement(_message.Message):
 
     @_typing.final
     class File(_message.Message):
-        """A staging file in a store that the writer sees too, which is proved as for a read. The writer opens `path`, takes
-        `lock`, and then checks that `path` still names the file with `inode`: between the opening and the lock the upload may
-        have been finished, and its file may be a blob now. It appends, never truncates, and gives the lock back. FinishUpload
-        waits some seconds for the lock, and holds it from before the bytes are hashed until they are stored.
+        """A staging file in a store that the writer shares, which it checks as for a read. The writer opens `path`, takes
+        `lock`, and then checks that `path` still names the file with `inode`. Otherwise the upload was finished in
+        between, and its file is a blob now. The writer appends, never truncates, and then releases the lock. FinishUpload
+        waits some seconds for the lock, and holds it while it hashes and stores the bytes.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -234,7 +234,7 @@ class WritePlacement(_message.Message):
         inode: _builtins.int
         """Inode of the file."""
         committed_size_bytes: _builtins.int
-        """Bytes that were stored when this was answered. Under the lock, the file's own size counts."""
+        """Bytes that were stored at the time of the answer. Once the writer has the lock, it uses the size of the file."""
         lock: Global___WritePlacement.Lock.ValueType
         """How the file is locked."""
         def __init__(
@@ -254,8 +254,8 @@ class WritePlacement(_message.Message):
 
     @_typing.final
     class Url(_message.Message):
-        """Addresses of the parts of one object. Each is a right in itself and belongs in no log. Parts are put whole, in any
-        order; FinishUpload joins those that are there.
+        """URLs of the parts of one object. Each gives access by itself and must not be logged. Each part is written by one
+        PUT, in any order. FinishUpload joins the parts that exist.
         """
 
         DESCRIPTOR: _descriptor.Descriptor
@@ -265,16 +265,16 @@ class WritePlacement(_message.Message):
         MAXIMUM_PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
         EXPIRE_TIME_FIELD_NUMBER: _builtins.int
         minimum_part_size_bytes: _builtins.int
-        """Bytes of every part but the last, at least."""
+        """Minimum size of every part except the last."""
         maximum_part_size_bytes: _builtins.int
-        """Bytes of a part, at most."""
+        """Maximum size of a part."""
         @_builtins.property
         def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WritePlacement.Part]:
-            """The parts that may be put, by number."""
+            """The parts that may be written, by number."""
 
         @_builtins.property
         def expire_time(self) -> _timestamp_pb2.Timestamp:
-            """When the addresses stop working."""
+            """When the URLs stop working."""
 
         def __init__(
             self,
@@ -300,12 +300,12 @@ class WritePlacement(_message.Message):
         URL_FIELD_NUMBER: _builtins.int
         HEADERS_FIELD_NUMBER: _builtins.int
         number: _builtins.int
-        """Its number, from 1 on."""
+        """Its number; 1 for the first part."""
         url: _builtins.str
-        """The address, for PUT."""
+        """The URL, for PUT."""
         @_builtins.property
         def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlacementHeader]:
-            """Headers that have to be sent with the request."""
+            """Headers that must be sent with the request."""
 
         def __init__(
             self,
@@ -325,7 +325,7 @@ class WritePlacement(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stream(self) -> Global___WritePlacement.Stream:
-        """By WriteUpload, on the ticket."""
+        """With WriteUpload and the ticket."""
 
     @_builtins.property
     def file(self) -> Global___WritePlacement.File:

@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Upload(_message.Message):
-    """An upload under way."""
+    """A running upload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,7 +30,7 @@ class Upload(_message.Message):
     committed_size_bytes: _builtins.int
     """Bytes that are stored and survive a restart."""
     ticket: _builtins.str
-    """Ticket for the calls that follow; it says whose upload this is, and is the right to go on."""
+    """Ticket for the following calls. It names the upload and its owner, and gives the right to continue."""
     def __init__(
         self,
         *,

@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class StartUploadRequest(_message.Message):
-    """What StartUpload needs."""
+    """The request of StartUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,7 +32,7 @@ class StartUploadRequest(_message.Message):
     repository: _builtins.str
     """Full name of the repository."""
     digest_algorithm: _builtins.str
-    """Algorithm that the digest will have, so that bytes are hashed as they come: "sha256" unless said, or "sha512"."""
+    """Algorithm of the digest, so that bytes are hashed as they arrive: "sha256", which is the default, or "sha512"."""
     def __init__(
         self,
         *,
@@ -49,7 +49,7 @@ Global___StartUploadRequest: _TypeAlias = StartUploadRequest  # noqa: Y015
 
 @_typing.final
 class StartUploadResponse(_message.Message):
-    """What StartUpload answers."""
+    """The response of StartUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,13 +85,13 @@ Global___StartUploadResponse: _TypeAlias = StartUploadResponse  # noqa: Y015
 
 @_typing.final
 class WriteUploadRequest(_message.Message):
-    """What WriteUpload takes: one header, then data."""
+    """The request stream of WriteUpload: one header, then data."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class Header(_message.Message):
-        """What the bytes are for."""
+        """Names the upload and the position of the bytes."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -101,9 +101,9 @@ class WriteUploadRequest(_message.Message):
         ticket: _builtins.str
         """The ticket."""
         repository: _builtins.str
-        """Full name of the repository; BLOB_UPLOAD_UNKNOWN where it is not the ticket's. Empty to leave it to the ticket."""
+        """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
         offset: _builtins.int
-        """Where the bytes belong; absent for the committed size, whatever it is."""
+        """Position of the first byte; absent to append at the end."""
         def __init__(
             self,
             *,
@@ -145,7 +145,7 @@ Global___WriteUploadRequest: _TypeAlias = WriteUploadRequest  # noqa: Y015
 
 @_typing.final
 class WriteUploadResponse(_message.Message):
-    """What WriteUpload answers."""
+    """The response of WriteUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,7 +167,7 @@ Global___WriteUploadResponse: _TypeAlias = WriteUploadResponse  # noqa: Y015
 
 @_typing.final
 class GetUploadStatusRequest(_message.Message):
-    """What GetUploadStatus needs."""
+    """The request of GetUploadStatus."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -176,7 +176,7 @@ class GetUploadStatusRequest(_message.Message):
     ticket: _builtins.str
     """The ticket."""
     repository: _builtins.str
-    """Full name of the repository; BLOB_UPLOAD_UNKNOWN where it is not the ticket's. Empty to leave it to the ticket."""
+    """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
     def __init__(
         self,
         *,
@@ -193,7 +193,7 @@ Global___GetUploadStatusRequest: _TypeAlias = GetUploadStatusRequest  # noqa: Y0
 
 @_typing.final
 class GetUploadStatusResponse(_message.Message):
-    """What GetUploadStatus answers."""
+    """The response of GetUploadStatus."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,7 +215,7 @@ Global___GetUploadStatusResponse: _TypeAlias = GetUploadStatusResponse  # noqa: 
 
 @_typing.final
 class FinishUploadRequest(_message.Message):
-    """What FinishUpload needs."""
+    """The request of FinishUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,11 +226,11 @@ class FinishUploadRequest(_message.Message):
     ticket: _builtins.str
     """The ticket."""
     repository: _builtins.str
-    """Full name of the repository; BLOB_UPLOAD_UNKNOWN where it is not the ticket's. Empty to leave it to the ticket."""
+    """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
     digest: _builtins.str
     """Digest of the whole blob."""
     expected_size_bytes: _builtins.int
-    """Bytes that the blob must have; absent where the client did not say. SIZE_INVALID where not so, and the session lives."""
+    """Size that the blob must have; absent if unknown. SIZE_INVALID if it differs, and the session continues."""
     def __init__(
         self,
         *,
@@ -251,7 +251,7 @@ Global___FinishUploadRequest: _TypeAlias = FinishUploadRequest  # noqa: Y015
 
 @_typing.final
 class FinishUploadResponse(_message.Message):
-    """What FinishUpload answers."""
+    """The response of FinishUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -277,7 +277,7 @@ Global___FinishUploadResponse: _TypeAlias = FinishUploadResponse  # noqa: Y015
 
 @_typing.final
 class CancelUploadRequest(_message.Message):
-    """What CancelUpload needs."""
+    """The request of CancelUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,7 +286,7 @@ class CancelUploadRequest(_message.Message):
     ticket: _builtins.str
     """The ticket."""
     repository: _builtins.str
-    """Full name of the repository; BLOB_UPLOAD_UNKNOWN where it is not the ticket's. Empty to leave it to the ticket."""
+    """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
     def __init__(
         self,
         *,
@@ -303,7 +303,7 @@ Global___CancelUploadRequest: _TypeAlias = CancelUploadRequest  # noqa: Y015
 
 @_typing.final
 class CancelUploadResponse(_message.Message):
-    """What CancelUpload answers."""
+    """The response of CancelUpload."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class UploadServiceStub:
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends.
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
     """
 
     def __init__(self, channel):
@@ -63,41 +63,41 @@ class UploadServiceStub:
 
 
 class UploadServiceServicer:
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends.
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
     """
 
     def StartUpload(self, request, context):
-        """Begins an upload into a repository. Takes a registry token with push on it.
+        """Starts an upload into a repository. It needs a registry token that allows push.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WriteUpload(self, request_iterator, context):
-        """Appends bytes: a header first, then data. An offset that is not the committed size is RANGE_INVALID with the size;
-        of writers that race, one goes on and the others are UPLOAD_CONFLICT. What was committed before a stream broke stays.
+        """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
+        several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUploadStatus(self, request, context):
-        """Reads how far an upload is. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired.
+        """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FinishUpload(self, request, context):
-        """Verifies the bytes against a digest, stores them as a new generation and answers with a receipt. A repeat with the
-        same ticket and digest gives a receipt for the same generation. DIGEST_INVALID ends the session.
+        """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
+        ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelUpload(self, request, context):
-        """Ends an upload and forgets its bytes. Repeating it is BLOB_UPLOAD_UNKNOWN.
+        """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +140,7 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService:
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends.
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
     """
 
     @staticmethod

@@ -27,49 +27,49 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UploadServiceStub:
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends."""
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UploadServiceAsyncStub: ...
     StartUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.StartUploadRequest, _upload_service_pb2.StartUploadResponse]
-    """Begins an upload into a repository. Takes a registry token with push on it."""
+    """Starts an upload into a repository. It needs a registry token that allows push."""
     WriteUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_service_pb2.WriteUploadResponse]
-    """Appends bytes: a header first, then data. An offset that is not the committed size is RANGE_INVALID with the size;
-    of writers that race, one goes on and the others are UPLOAD_CONFLICT. What was committed before a stream broke stays.
+    """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
+    several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
     """
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]
-    """Reads how far an upload is. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
+    """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
     FinishUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.FinishUploadRequest, _upload_service_pb2.FinishUploadResponse]
-    """Verifies the bytes against a digest, stores them as a new generation and answers with a receipt. A repeat with the
-    same ticket and digest gives a receipt for the same generation. DIGEST_INVALID ends the session.
+    """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
+    ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
     """
     CancelUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CancelUploadRequest, _upload_service_pb2.CancelUploadResponse]
-    """Ends an upload and forgets its bytes. Repeating it is BLOB_UPLOAD_UNKNOWN."""
+    """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
 
 @_typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends."""
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.StartUploadRequest, _upload_service_pb2.StartUploadResponse]  # type: ignore[assignment]
-    """Begins an upload into a repository. Takes a registry token with push on it."""
+    """Starts an upload into a repository. It needs a registry token that allows push."""
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_service_pb2.WriteUploadResponse]  # type: ignore[assignment]
-    """Appends bytes: a header first, then data. An offset that is not the committed size is RANGE_INVALID with the size;
-    of writers that race, one goes on and the others are UPLOAD_CONFLICT. What was committed before a stream broke stays.
+    """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
+    several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
     """
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
-    """Reads how far an upload is. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
+    """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
     FinishUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.FinishUploadRequest, _upload_service_pb2.FinishUploadResponse]  # type: ignore[assignment]
-    """Verifies the bytes against a digest, stores them as a new generation and answers with a receipt. A repeat with the
-    same ticket and digest gives a receipt for the same generation. DIGEST_INVALID ends the session.
+    """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
+    ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
     """
     CancelUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CancelUploadRequest, _upload_service_pb2.CancelUploadResponse]  # type: ignore[assignment]
-    """Ends an upload and forgets its bytes. Repeating it is BLOB_UPLOAD_UNKNOWN."""
+    """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Resumable uploads. The ticket of StartUpload is the right to all that follows, until the session ends."""
+    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
 
     @_abc_1.abstractmethod
     def StartUpload(
@@ -77,7 +77,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.StartUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.StartUploadResponse, _abc.Awaitable[_upload_service_pb2.StartUploadResponse]]:
-        """Begins an upload into a repository. Takes a registry token with push on it."""
+        """Starts an upload into a repository. It needs a registry token that allows push."""
 
     @_abc_1.abstractmethod
     def WriteUpload(
@@ -85,8 +85,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_upload_service_pb2.WriteUploadRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.WriteUploadResponse, _abc.Awaitable[_upload_service_pb2.WriteUploadResponse]]:
-        """Appends bytes: a header first, then data. An offset that is not the committed size is RANGE_INVALID with the size;
-        of writers that race, one goes on and the others are UPLOAD_CONFLICT. What was committed before a stream broke stays.
+        """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
+        several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
         """
 
     @_abc_1.abstractmethod
@@ -95,7 +95,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.GetUploadStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.GetUploadStatusResponse, _abc.Awaitable[_upload_service_pb2.GetUploadStatusResponse]]:
-        """Reads how far an upload is. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
+        """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
 
     @_abc_1.abstractmethod
     def FinishUpload(
@@ -103,8 +103,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.FinishUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.FinishUploadResponse, _abc.Awaitable[_upload_service_pb2.FinishUploadResponse]]:
-        """Verifies the bytes against a digest, stores them as a new generation and answers with a receipt. A repeat with the
-        same ticket and digest gives a receipt for the same generation. DIGEST_INVALID ends the session.
+        """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
+        ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
         """
 
     @_abc_1.abstractmethod
@@ -113,6 +113,6 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upload_service_pb2.CancelUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.CancelUploadResponse, _abc.Awaitable[_upload_service_pb2.CancelUploadResponse]]:
-        """Ends an upload and forgets its bytes. Repeating it is BLOB_UPLOAD_UNKNOWN."""
+        """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
 
 def add_UploadServiceServicer_to_server(servicer: UploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -92,11 +92,11 @@ class Artifact(_message.Message):
     type: _builtins.str
     """Harbor's type: IMAGE, CHART, CNAB, WASM, SBOM, …, or UNKNOWN."""
     media_type: _builtins.str
-    """Media type of the config, as in Harbor; the manifest's own for an index."""
+    """Media type of the config, as in Harbor; for an index, that of the manifest."""
     manifest_media_type: _builtins.str
     """Media type of the manifest."""
     artifact_type: _builtins.str
-    """OCI artifact type; config.mediaType where a manifest declares none."""
+    """OCI artifact type; config.mediaType if a manifest declares none."""
     project_id: _builtins.int
     """The project's id."""
     repository_id: _builtins.int
@@ -111,7 +111,7 @@ class Artifact(_message.Message):
     """Digest of an icon; empty."""
     @_builtins.property
     def push_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was first pushed here."""
+        """When it was first pushed to this repository."""
 
     @_builtins.property
     def pull_time(self) -> _timestamp_pb2.Timestamp:
@@ -119,7 +119,7 @@ class Artifact(_message.Message):
 
     @_builtins.property
     def extra_attributes(self) -> _struct_pb2.Struct:
-        """What the config says: of an image architecture, os, created, author, config; of a chart all of it. As Harbor has it."""
+        """Attributes from the config, as in Harbor: architecture, os, created, author and config of an image; all of a chart."""
 
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -135,11 +135,11 @@ class Artifact(_message.Message):
 
     @_builtins.property
     def addition_links(self) -> _containers.MessageMap[_builtins.str, Global___AdditionLink]:
-        """Where more about it can be read."""
+        """Links to more information about it."""
 
     @_builtins.property
     def accessories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accessory]:
-        """Signatures, SBOMs and others that name this as their subject; filled where with_accessory is true."""
+        """Signatures, SBOMs and others that name this as their subject; filled if with_accessory is true."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class Platform(_message.Message):
     """Variant of the architecture, such as "v8"."""
     @_builtins.property
     def os_features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Features that are needed of the operating system."""
+        """Required features of the operating system."""
 
     def __init__(
         self,
@@ -282,16 +282,16 @@ Global___Platform: _TypeAlias = Platform  # noqa: Y015
 
 @_typing.final
 class AdditionLink(_message.Message):
-    """A link to more about an artifact. The JSON form is Harbor's AdditionLink."""
+    """A link to more information about an artifact. The JSON form is Harbor's AdditionLink."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HREF_FIELD_NUMBER: _builtins.int
     ABSOLUTE_FIELD_NUMBER: _builtins.int
     href: _builtins.str
-    """The address."""
+    """The URL."""
     absolute: _builtins.bool
-    """Whether the address holds a host."""
+    """Whether the URL is absolute."""
     def __init__(
         self,
         *,
@@ -327,7 +327,7 @@ class Accessory(_message.Message):
     artifact_id: _builtins.int
     """Id of the accessory's own artifact."""
     subject_artifact_id: _builtins.int
-    """Id of the subject's artifact; 0 where it is not here."""
+    """Id of the subject's artifact; 0 if the repository does not hold it."""
     subject_artifact_digest: _builtins.str
     """Digest of the subject."""
     subject_artifact_repository: _builtins.str

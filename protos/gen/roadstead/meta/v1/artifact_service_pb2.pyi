@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetArtifactRequest(_message.Message):
-    """What GetArtifact needs."""
+    """The request of GetArtifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -36,9 +36,9 @@ class GetArtifactRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest."""
     with_tag: _builtins.bool
-    """Whether to give its tags; true unless said."""
+    """Whether to return its tags; true by default."""
     with_accessory: _builtins.bool
-    """Whether to give its accessories; false unless said."""
+    """Whether to return its accessories; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -69,7 +69,7 @@ Global___GetArtifactRequest: _TypeAlias = GetArtifactRequest  # noqa: Y015
 
 @_typing.final
 class GetArtifactResponse(_message.Message):
-    """What GetArtifact answers."""
+    """The response of GetArtifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -93,7 +93,7 @@ Global___GetArtifactResponse: _TypeAlias = GetArtifactResponse  # noqa: Y015
 
 @_typing.final
 class ListArtifactsRequest(_message.Message):
-    """What ListArtifacts needs."""
+    """The request of ListArtifacts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,19 +112,19 @@ class ListArtifactsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: digest, type, media_type, push_time, tags (tags=* any, tags=nil none)."""
     sort: _builtins.str
-    """Harbor's sort: push_time, pull_time, size, digest, id; a leading "-" turns it round."""
+    """Harbor's sort: push_time, pull_time, size, digest, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Artifacts in one answer: 10 unless said, 100 at most."""
+    """Artifacts on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_tag: _builtins.bool
-    """Whether to give their tags; true unless said."""
+    """Whether to return their tags; true by default."""
     with_accessory: _builtins.bool
-    """Whether to give their accessories; false unless said."""
+    """Whether to return their accessories; false by default."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -160,7 +160,7 @@ Global___ListArtifactsRequest: _TypeAlias = ListArtifactsRequest  # noqa: Y015
 
 @_typing.final
 class ListArtifactsResponse(_message.Message):
-    """What ListArtifacts answers."""
+    """The response of ListArtifacts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,9 +168,9 @@ class ListArtifactsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many artifacts match in all; 0 unless with_total asks for it."""
+    """How many artifacts match; 0 unless with_total is set."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.Artifact]:
         """The artifacts of this page."""
@@ -192,7 +192,7 @@ Global___ListArtifactsResponse: _TypeAlias = ListArtifactsResponse  # noqa: Y015
 
 @_typing.final
 class ListAccessoriesRequest(_message.Message):
-    """What ListAccessories needs."""
+    """The request of ListAccessories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -208,13 +208,13 @@ class ListAccessoriesRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest of the subject."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Accessories in one answer: 10 unless said, 100 at most."""
+    """Accessories on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -240,7 +240,7 @@ Global___ListAccessoriesRequest: _TypeAlias = ListAccessoriesRequest  # noqa: Y0
 
 @_typing.final
 class ListAccessoriesResponse(_message.Message):
-    """What ListAccessories answers."""
+    """The response of ListAccessories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -248,9 +248,9 @@ class ListAccessoriesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many there are in all; 0 unless with_total asks for it."""
+    """How many there are; 0 unless with_total is set."""
     @_builtins.property
     def accessories(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.Accessory]:
         """The accessories of this page."""
@@ -272,7 +272,7 @@ Global___ListAccessoriesResponse: _TypeAlias = ListAccessoriesResponse  # noqa: 
 
 @_typing.final
 class DeleteArtifactRequest(_message.Message):
-    """What DeleteArtifact needs."""
+    """The request of DeleteArtifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +304,7 @@ Global___DeleteArtifactRequest: _TypeAlias = DeleteArtifactRequest  # noqa: Y015
 
 @_typing.final
 class DeleteArtifactResponse(_message.Message):
-    """What DeleteArtifact answers."""
+    """The response of DeleteArtifact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

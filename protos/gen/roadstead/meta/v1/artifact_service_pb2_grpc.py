@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ArtifactServiceStub:
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's.
+    """Artifacts, for people. ManifestService pushes and pulls manifests.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class ArtifactServiceStub:
 
 
 class ArtifactServiceServicer:
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's.
+    """Artifacts, for people. ManifestService pushes and pulls manifests.
     """
 
     def GetArtifact(self, request, context):
@@ -69,23 +69,23 @@ class ArtifactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListArtifacts(self, request, context):
-        """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
-        accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
-        attributes that are too long for a list are left out as well; GetArtifact gives them.
+        """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
+        one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
+        and attributes that are too long for a list are left out as well; GetArtifact returns them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAccessories(self, request, context):
-        """Lists what names an artifact as its subject.
+        """Lists the artifacts that name an artifact as their subject.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteArtifact(self, request, context):
-        """Deletes an artifact with its tags. PRECONDITION while an index names it.
+        """Deletes an artifact with its tags. PRECONDITION if an index names it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactService:
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's.
+    """Artifacts, for people. ManifestService pushes and pulls manifests.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArtifactServiceStub:
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's."""
+    """Artifacts, for people. ManifestService pushes and pulls manifests."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,34 +36,34 @@ class ArtifactServiceStub:
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]
     """Reads an artifact."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]
-    """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
-    accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
-    attributes that are too long for a list are left out as well; GetArtifact gives them.
+    """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
+    one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
+    and attributes that are too long for a list are left out as well; GetArtifact returns them.
     """
     ListAccessories: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]
-    """Lists what names an artifact as its subject."""
+    """Lists the artifacts that name an artifact as their subject."""
     DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]
-    """Deletes an artifact with its tags. PRECONDITION while an index names it."""
+    """Deletes an artifact with its tags. PRECONDITION if an index names it."""
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's."""
+    """Artifacts, for people. ManifestService pushes and pulls manifests."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Reads an artifact."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]  # type: ignore[assignment]
-    """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
-    accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
-    attributes that are too long for a list are left out as well; GetArtifact gives them.
+    """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
+    one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
+    and attributes that are too long for a list are left out as well; GetArtifact returns them.
     """
     ListAccessories: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]  # type: ignore[assignment]
-    """Lists what names an artifact as its subject."""
+    """Lists the artifacts that name an artifact as their subject."""
     DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
-    """Deletes an artifact with its tags. PRECONDITION while an index names it."""
+    """Deletes an artifact with its tags. PRECONDITION if an index names it."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Artifacts, as people look at them. Pushing and pulling them is ManifestService's."""
+    """Artifacts, for people. ManifestService pushes and pulls manifests."""
 
     @_abc_1.abstractmethod
     def GetArtifact(
@@ -79,9 +79,9 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListArtifactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.ListArtifactsResponse, _abc.Awaitable[_artifact_service_pb2.ListArtifactsResponse]]:
-        """Lists a repository's artifacts, newest first unless said. As in Harbor, what is shown with another is left out:
-        accessories of a subject that is here, and children of an index that have no tag of their own. Annotations and
-        attributes that are too long for a list are left out as well; GetArtifact gives them.
+        """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
+        one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
+        and attributes that are too long for a list are left out as well; GetArtifact returns them.
         """
 
     @_abc_1.abstractmethod
@@ -90,7 +90,7 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.ListAccessoriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.ListAccessoriesResponse, _abc.Awaitable[_artifact_service_pb2.ListAccessoriesResponse]]:
-        """Lists what names an artifact as its subject."""
+        """Lists the artifacts that name an artifact as their subject."""
 
     @_abc_1.abstractmethod
     def DeleteArtifact(
@@ -98,6 +98,6 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.DeleteArtifactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifact_service_pb2.DeleteArtifactResponse]]:
-        """Deletes an artifact with its tags. PRECONDITION while an index names it."""
+        """Deletes an artifact with its tags. PRECONDITION if an index names it."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LinkBlobRequest(_message.Message):
-    """What LinkBlob needs."""
+    """The request of LinkBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -27,7 +27,7 @@ class LinkBlobRequest(_message.Message):
     receipt: _builtins.str
     """Receipt of blobsvc."""
     repository: _builtins.str
-    """Full name of the repository; NOT_FOUND where it is not the receipt's."""
+    """Full name of the repository; NOT_FOUND if it is not the receipt's."""
     def __init__(
         self,
         *,
@@ -44,7 +44,7 @@ Global___LinkBlobRequest: _TypeAlias = LinkBlobRequest  # noqa: Y015
 
 @_typing.final
 class LinkBlobResponse(_message.Message):
-    """What LinkBlob answers."""
+    """The response of LinkBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -70,7 +70,7 @@ Global___LinkBlobResponse: _TypeAlias = LinkBlobResponse  # noqa: Y015
 
 @_typing.final
 class MountBlobRequest(_message.Message):
-    """What MountBlob needs."""
+    """The request of MountBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,7 +100,7 @@ Global___MountBlobRequest: _TypeAlias = MountBlobRequest  # noqa: Y015
 
 @_typing.final
 class MountBlobResponse(_message.Message):
-    """What MountBlob answers."""
+    """The response of MountBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -126,7 +126,7 @@ Global___MountBlobResponse: _TypeAlias = MountBlobResponse  # noqa: Y015
 
 @_typing.final
 class ResolveBlobRequest(_message.Message):
-    """What ResolveBlob needs."""
+    """The request of ResolveBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -152,7 +152,7 @@ Global___ResolveBlobRequest: _TypeAlias = ResolveBlobRequest  # noqa: Y015
 
 @_typing.final
 class ResolveBlobResponse(_message.Message):
-    """What ResolveBlob answers."""
+    """The response of ResolveBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,11 +160,11 @@ class ResolveBlobResponse(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     grant: _builtins.str
-    """Grant to read the blob, for the caller alone."""
+    """Grant to read the blob, valid for the caller only."""
     size_bytes: _builtins.int
     """Bytes of the blob."""
     media_type: _builtins.str
-    """Media type that a manifest of this repository gives it; empty where none does."""
+    """Its media type in a manifest of this repository; empty if none names it."""
     def __init__(
         self,
         *,
@@ -182,7 +182,7 @@ Global___ResolveBlobResponse: _TypeAlias = ResolveBlobResponse  # noqa: Y015
 
 @_typing.final
 class UnlinkBlobRequest(_message.Message):
-    """What UnlinkBlob needs."""
+    """The request of UnlinkBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -208,7 +208,7 @@ Global___UnlinkBlobRequest: _TypeAlias = UnlinkBlobRequest  # noqa: Y015
 
 @_typing.final
 class UnlinkBlobResponse(_message.Message):
-    """What UnlinkBlob answers."""
+    """The response of UnlinkBlob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class BlobLinkServiceStub:
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     def __init__(self, channel):
@@ -59,34 +59,35 @@ class BlobLinkServiceStub:
 
 
 class BlobLinkServiceServicer:
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     def LinkBlob(self, request, context):
-        """Links finished bytes to the repository that the receipt names, and charges the project's quota.
+        """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MountBlob(self, request, context):
-        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
-        but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+        """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
+        error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
+        the caller fetch another token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveBlob(self, request, context):
-        """Finds a blob that a repository serves and gives a grant to read it.
+        """Finds a blob that a repository serves, and returns a grant to read it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UnlinkBlob(self, request, context):
-        """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off.
+        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +125,8 @@ def add_BlobLinkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BlobLinkService:
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     @staticmethod

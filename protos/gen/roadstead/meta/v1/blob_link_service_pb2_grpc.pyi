@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BlobLinkServiceStub:
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     @_typing.overload
@@ -36,37 +36,39 @@ class BlobLinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BlobLinkServiceAsyncStub: ...
     LinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]
-    """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
+    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
     MountBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]
-    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
-    but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+    """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
+    error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
+    the caller fetch another token.
     """
     ResolveBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]
-    """Finds a blob that a repository serves and gives a grant to read it."""
+    """Finds a blob that a repository serves, and returns a grant to read it."""
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
-    """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
+    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
 
 @_typing.type_check_only
 class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     LinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]  # type: ignore[assignment]
-    """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
+    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
     MountBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]  # type: ignore[assignment]
-    """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
-    but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+    """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
+    error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
+    the caller fetch another token.
     """
     ResolveBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]  # type: ignore[assignment]
-    """Finds a blob that a repository serves and gives a grant to read it."""
+    """Finds a blob that a repository serves, and returns a grant to read it."""
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
-    """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
+    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
 
 class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Which repository serves which blob. Knowing a digest opens nothing: a link is made on a receipt or on a mount from a
-    repository that the caller may pull, and bytes are read on a grant.
+    """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
+    repository that the caller may pull, and reading needs a grant.
     """
 
     @_abc_1.abstractmethod
@@ -75,7 +77,7 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.LinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.LinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.LinkBlobResponse]]:
-        """Links finished bytes to the repository that the receipt names, and charges the project's quota."""
+        """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
 
     @_abc_1.abstractmethod
     def MountBlob(
@@ -83,8 +85,9 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.MountBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.MountBlobResponse, _abc.Awaitable[_blob_link_service_pb2.MountBlobResponse]]:
-        """Links a blob that another repository serves. Whatever prevents it is answered with mounted = false, not with an error;
-        but a registry token that was never asked for from_repository is INSUFFICIENT_SCOPE, so that the caller fetches one.
+        """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
+        error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
+        the caller fetch another token.
         """
 
     @_abc_1.abstractmethod
@@ -93,7 +96,7 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.ResolveBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.ResolveBlobResponse, _abc.Awaitable[_blob_link_service_pb2.ResolveBlobResponse]]:
-        """Finds a blob that a repository serves and gives a grant to read it."""
+        """Finds a blob that a repository serves, and returns a grant to read it."""
 
     @_abc_1.abstractmethod
     def UnlinkBlob(
@@ -101,6 +104,6 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.UnlinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.UnlinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.UnlinkBlobResponse]]:
-        """Ends a link. The bytes go when nothing links or names them any more. UNSUPPORTED where it is switched off."""
+        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
 
 def add_BlobLinkServiceServicer_to_server(servicer: BlobLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -35,7 +35,7 @@ class Manifest(_message.Message):
     size_bytes: _builtins.int
     """Bytes of the content."""
     content: _builtins.bytes
-    """The content, byte for byte; empty where only the head was asked for."""
+    """The unchanged bytes; empty if omit_content was set."""
     def __init__(
         self,
         *,
@@ -84,16 +84,16 @@ class Descriptor(_message.Message):
     ARTIFACT_TYPE_FIELD_NUMBER: _builtins.int
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
-    """Media type of what it names."""
+    """Media type of the content."""
     digest: _builtins.str
-    """Digest of what it names."""
+    """Digest of the content."""
     size_bytes: _builtins.int
-    """Bytes of what it names."""
+    """Size of the content in bytes."""
     artifact_type: _builtins.str
     """OCI artifact type; empty for an index without one."""
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Annotations of what it names."""
+        """Annotations of the content."""
 
     def __init__(
         self,

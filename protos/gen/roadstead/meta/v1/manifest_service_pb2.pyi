@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ResolveManifestRequest(_message.Message):
-    """What ResolveManifest needs."""
+    """The request of ResolveManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,7 +33,7 @@ class ResolveManifestRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest."""
     omit_content: _builtins.bool
-    """Whether the content may be left out, as for HEAD."""
+    """Whether to leave out the content, as for HEAD."""
     def __init__(
         self,
         *,
@@ -51,7 +51,7 @@ Global___ResolveManifestRequest: _TypeAlias = ResolveManifestRequest  # noqa: Y0
 
 @_typing.final
 class ResolveManifestResponse(_message.Message):
-    """What ResolveManifest answers."""
+    """The response of ResolveManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -75,7 +75,7 @@ Global___ResolveManifestResponse: _TypeAlias = ResolveManifestResponse  # noqa: 
 
 @_typing.final
 class PutManifestRequest(_message.Message):
-    """What PutManifest needs."""
+    """The request of PutManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,20 +91,20 @@ class PutManifestRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest; a digest must be that of the content."""
     media_type: _builtins.str
-    """Content-Type that it came with; may be empty."""
+    """Content-Type of the push; may be empty."""
     content: _builtins.bytes
-    """The content, 4 MiB at least and by default at most."""
+    """The content. By default at most 4 MiB; the limit cannot be lower."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """More tags to move in the same transaction; only with a digest as reference."""
 
     @_builtins.property
     def if_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Digests one of which the tag must point at, or "*" for any; empty for no condition. PRECONDITION where not so."""
+        """The tag must point at one of these digests, or exist for "*"; otherwise PRECONDITION. Empty for no condition."""
 
     @_builtins.property
     def if_none_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Digests none of which the tag may point at, or "*" for any; empty for no condition. PRECONDITION where not so."""
+        """The tag must not point at one of these digests, or exist for "*"; otherwise PRECONDITION. Empty for no condition."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ Global___PutManifestRequest: _TypeAlias = PutManifestRequest  # noqa: Y015
 
 @_typing.final
 class PutManifestResponse(_message.Message):
-    """What PutManifest answers."""
+    """The response of PutManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,12 +138,12 @@ class PutManifestResponse(_message.Message):
     digest: _builtins.str
     """Digest under which it is stored."""
     subject_digest: _builtins.str
-    """Digest of its subject; empty where it has none."""
+    """Digest of its subject; empty if it has none."""
     existed: _builtins.bool
     """Whether the repository held it already."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags that point at it now, as asked for."""
+        """The requested tags, which point at it now."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ Global___PutManifestResponse: _TypeAlias = PutManifestResponse  # noqa: Y015
 
 @_typing.final
 class DeleteManifestRequest(_message.Message):
-    """What DeleteManifest needs."""
+    """The request of DeleteManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -189,7 +189,7 @@ Global___DeleteManifestRequest: _TypeAlias = DeleteManifestRequest  # noqa: Y015
 
 @_typing.final
 class DeleteManifestResponse(_message.Message):
-    """What DeleteManifest answers."""
+    """The response of DeleteManifest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ManifestServiceStub:
-    """Manifests, as clients push and pull them.
+    """Manifests: how clients push, pull and delete them.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class ManifestServiceStub:
 
 
 class ManifestServiceServicer:
-    """Manifests, as clients push and pull them.
+    """Manifests: how clients push, pull and delete them.
     """
 
     def ResolveManifest(self, request, context):
@@ -64,15 +64,15 @@ class ManifestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutManifest(self, request, context):
-        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
-        A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+        """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
+        from blobsvc; the client should push again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteManifest(self, request, context):
-        """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off.
+        """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ def add_ManifestServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ManifestService:
-    """Manifests, as clients push and pull them.
+    """Manifests: how clients push, pull and delete them.
     """
 
     @staticmethod

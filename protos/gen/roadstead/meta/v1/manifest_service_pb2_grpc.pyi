@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ManifestServiceStub:
-    """Manifests, as clients push and pull them."""
+    """Manifests: how clients push, pull and delete them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,28 +36,28 @@ class ManifestServiceStub:
     ResolveManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     PutManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]
-    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
-    A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+    """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
+    from blobsvc; the client should push again.
     """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]
-    """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
+    """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled."""
 
 @_typing.type_check_only
 class ManifestServiceAsyncStub(ManifestServiceStub):
-    """Manifests, as clients push and pull them."""
+    """Manifests: how clients push, pull and delete them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     PutManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]  # type: ignore[assignment]
-    """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
-    A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+    """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
+    from blobsvc; the client should push again.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
-    """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
+    """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled."""
 
 class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Manifests, as clients push and pull them."""
+    """Manifests: how clients push, pull and delete them."""
 
     @_abc_1.abstractmethod
     def ResolveManifest(
@@ -73,8 +73,8 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manifest_service_pb2.PutManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.PutManifestResponse, _abc.Awaitable[_manifest_service_pb2.PutManifestResponse]]:
-        """Stores a manifest and moves its tags, in one transaction: all of it is seen, or nothing.
-        A repeat is wanted after UNAVAILABLE: the config of an image that is new here is read first, and blobsvc may be away.
+        """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
+        from blobsvc; the client should push again.
         """
 
     @_abc_1.abstractmethod
@@ -83,6 +83,6 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _manifest_service_pb2.DeleteManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.DeleteManifestResponse, _abc.Awaitable[_manifest_service_pb2.DeleteManifestResponse]]:
-        """Deletes a manifest with its tags, or one tag. UNSUPPORTED where the installation has switched it off."""
+        """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled."""
 
 def add_ManifestServiceServicer_to_server(servicer: ManifestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

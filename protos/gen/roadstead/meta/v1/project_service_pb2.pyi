@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DeleteProjectRequest(_message.Message):
-    """What DeleteProject needs."""
+    """The request of DeleteProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -45,7 +45,7 @@ Global___DeleteProjectRequest: _TypeAlias = DeleteProjectRequest  # noqa: Y015
 
 @_typing.final
 class DeleteProjectResponse(_message.Message):
-    """What DeleteProject answers."""
+    """The response of DeleteProject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,7 +62,7 @@ Global___DeleteProjectResponse: _TypeAlias = DeleteProjectResponse  # noqa: Y015
 
 @_typing.final
 class GetProjectDeletableRequest(_message.Message):
-    """What GetProjectDeletable needs."""
+    """The request of GetProjectDeletable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,7 +86,7 @@ Global___GetProjectDeletableRequest: _TypeAlias = GetProjectDeletableRequest  # 
 
 @_typing.final
 class GetProjectDeletableResponse(_message.Message):
-    """What GetProjectDeletable answers. The JSON form is Harbor's ProjectDeletable."""
+    """The response of GetProjectDeletable. The JSON form is Harbor's ProjectDeletable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,7 +112,7 @@ Global___GetProjectDeletableResponse: _TypeAlias = GetProjectDeletableResponse  
 
 @_typing.final
 class ListProjectUsagesRequest(_message.Message):
-    """What ListProjectUsages needs."""
+    """The request of ListProjectUsages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -136,7 +136,7 @@ Global___ListProjectUsagesRequest: _TypeAlias = ListProjectUsagesRequest  # noqa
 
 @_typing.final
 class ProjectUsage(_message.Message):
-    """What one project stores."""
+    """The usage of one project."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -147,9 +147,9 @@ class ProjectUsage(_message.Message):
     project_id: _builtins.int
     """The project's id."""
     repository_count: _builtins.int
-    """Repositories in it."""
+    """Number of its repositories."""
     used_bytes: _builtins.int
-    """Bytes that are charged."""
+    """Bytes that it stores; every digest counts once."""
     limit_bytes: _builtins.int
     """Limit in bytes; -1 for none."""
     def __init__(
@@ -170,14 +170,14 @@ Global___ProjectUsage: _TypeAlias = ProjectUsage  # noqa: Y015
 
 @_typing.final
 class ListProjectUsagesResponse(_message.Message):
-    """What ListProjectUsages answers."""
+    """The response of ListProjectUsages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def usages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProjectUsage]:
-        """One for each project that was ever used; the others store nothing."""
+        """One entry for each project that was ever used. The others store nothing."""
 
     def __init__(
         self,

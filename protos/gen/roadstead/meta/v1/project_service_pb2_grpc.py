@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProjectServiceStub:
-    """What a project stores. Its name, settings and members are authsvc's.
+    """The usage and deletion of projects. authsvc has their names, settings and members.
     """
 
     def __init__(self, channel):
@@ -53,26 +53,26 @@ class ProjectServiceStub:
 
 
 class ProjectServiceServicer:
-    """What a project stores. Its name, settings and members are authsvc's.
+    """The usage and deletion of projects. authsvc has their names, settings and members.
     """
 
     def DeleteProject(self, request, context):
-        """Deletes an empty project: fences it, so that nothing more is pushed, refuses with PROJECT_NOT_EMPTY where it holds a
-        repository, then has authsvc delete it. A repeat resumes.
+        """Deletes an empty project. PROJECT_NOT_EMPTY if it has a repository. First it is closed for pushes, then authsvc
+        deletes it. A repeat continues an interrupted deletion.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProjectDeletable(self, request, context):
-        """Tells whether a project could be deleted now.
+        """Says whether a project could be deleted now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProjectUsages(self, request, context):
-        """Counts what projects store, for answers that the gateway composes of authsvc's projects.
+        """Reads the usage of projects. The gateway adds it to authsvc's projects in its answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ def add_ProjectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProjectService:
-    """What a project stores. Its name, settings and members are authsvc's.
+    """The usage and deletion of projects. authsvc has their names, settings and members.
     """
 
     @staticmethod

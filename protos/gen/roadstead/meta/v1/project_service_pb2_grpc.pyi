@@ -27,37 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProjectServiceStub:
-    """What a project stores. Its name, settings and members are authsvc's."""
+    """The usage and deletion of projects. authsvc has their names, settings and members."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProjectServiceAsyncStub: ...
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]
-    """Deletes an empty project: fences it, so that nothing more is pushed, refuses with PROJECT_NOT_EMPTY where it holds a
-    repository, then has authsvc delete it. A repeat resumes.
+    """Deletes an empty project. PROJECT_NOT_EMPTY if it has a repository. First it is closed for pushes, then authsvc
+    deletes it. A repeat continues an interrupted deletion.
     """
     GetProjectDeletable: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectDeletableRequest, _project_service_pb2.GetProjectDeletableResponse]
-    """Tells whether a project could be deleted now."""
+    """Says whether a project could be deleted now."""
     ListProjectUsages: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectUsagesRequest, _project_service_pb2.ListProjectUsagesResponse]
-    """Counts what projects store, for answers that the gateway composes of authsvc's projects."""
+    """Reads the usage of projects. The gateway adds it to authsvc's projects in its answers."""
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
-    """What a project stores. Its name, settings and members are authsvc's."""
+    """The usage and deletion of projects. authsvc has their names, settings and members."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.DeleteProjectRequest, _project_service_pb2.DeleteProjectResponse]  # type: ignore[assignment]
-    """Deletes an empty project: fences it, so that nothing more is pushed, refuses with PROJECT_NOT_EMPTY where it holds a
-    repository, then has authsvc delete it. A repeat resumes.
+    """Deletes an empty project. PROJECT_NOT_EMPTY if it has a repository. First it is closed for pushes, then authsvc
+    deletes it. A repeat continues an interrupted deletion.
     """
     GetProjectDeletable: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectDeletableRequest, _project_service_pb2.GetProjectDeletableResponse]  # type: ignore[assignment]
-    """Tells whether a project could be deleted now."""
+    """Says whether a project could be deleted now."""
     ListProjectUsages: _aio.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectUsagesRequest, _project_service_pb2.ListProjectUsagesResponse]  # type: ignore[assignment]
-    """Counts what projects store, for answers that the gateway composes of authsvc's projects."""
+    """Reads the usage of projects. The gateway adds it to authsvc's projects in its answers."""
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a project stores. Its name, settings and members are authsvc's."""
+    """The usage and deletion of projects. authsvc has their names, settings and members."""
 
     @_abc_1.abstractmethod
     def DeleteProject(
@@ -65,8 +65,8 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.DeleteProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.DeleteProjectResponse, _abc.Awaitable[_project_service_pb2.DeleteProjectResponse]]:
-        """Deletes an empty project: fences it, so that nothing more is pushed, refuses with PROJECT_NOT_EMPTY where it holds a
-        repository, then has authsvc delete it. A repeat resumes.
+        """Deletes an empty project. PROJECT_NOT_EMPTY if it has a repository. First it is closed for pushes, then authsvc
+        deletes it. A repeat continues an interrupted deletion.
         """
 
     @_abc_1.abstractmethod
@@ -75,7 +75,7 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.GetProjectDeletableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.GetProjectDeletableResponse, _abc.Awaitable[_project_service_pb2.GetProjectDeletableResponse]]:
-        """Tells whether a project could be deleted now."""
+        """Says whether a project could be deleted now."""
 
     @_abc_1.abstractmethod
     def ListProjectUsages(
@@ -83,6 +83,6 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.ListProjectUsagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.ListProjectUsagesResponse, _abc.Awaitable[_project_service_pb2.ListProjectUsagesResponse]]:
-        """Counts what projects store, for answers that the gateway composes of authsvc's projects."""
+        """Reads the usage of projects. The gateway adds it to authsvc's projects in its answers."""
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Quota(_message.Message):
-    """What a project may store and does. The JSON form is Harbor's Quota; its id is the project's."""
+    """The storage limit and usage of a project. The JSON form is Harbor's Quota; its id is the project's."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,7 +33,7 @@ class Quota(_message.Message):
     id: _builtins.int
     """The project's id."""
     etag: _builtins.str
-    """Changes each time the limit is set, and with nothing else. An update that names it is refused where another came first."""
+    """Changes only when the limit is set. An update with this etag is refused if another came first."""
     @_builtins.property
     def reference(self) -> Global___QuotaReference:
         """The project."""
@@ -107,7 +107,7 @@ class QuotaResources(_message.Message):
 
     STORAGE_BYTES_FIELD_NUMBER: _builtins.int
     storage_bytes: _builtins.int
-    """Bytes; -1 for no limit. An update that leaves it out is refused, and sets no limit of 0."""
+    """Bytes; -1 for no limit. An update without it is refused, so that it cannot set a limit of 0 by accident."""
     def __init__(
         self,
         *,

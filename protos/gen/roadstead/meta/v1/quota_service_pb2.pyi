@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetQuotaRequest(_message.Message):
-    """What GetQuota needs."""
+    """The request of GetQuota."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,7 +43,7 @@ Global___GetQuotaRequest: _TypeAlias = GetQuotaRequest  # noqa: Y015
 
 @_typing.final
 class GetQuotaResponse(_message.Message):
-    """What GetQuota answers."""
+    """The response of GetQuota."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -67,7 +67,7 @@ Global___GetQuotaResponse: _TypeAlias = GetQuotaResponse  # noqa: Y015
 
 @_typing.final
 class ListQuotasRequest(_message.Message):
-    """What ListQuotas needs."""
+    """The request of ListQuotas."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -83,15 +83,15 @@ class ListQuotasRequest(_message.Message):
     reference_id: _builtins.str
     """Harbor's reference_id: id of a project, as text."""
     sort: _builtins.str
-    """Harbor's sort: used.storage, hard.storage, creation_time, id; a leading "-" turns it round."""
+    """Harbor's sort: used.storage, hard.storage, creation_time, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Quotas in one answer: 10 unless said, 100 at most."""
+    """Quotas on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     def __init__(
         self,
         *,
@@ -113,7 +113,7 @@ Global___ListQuotasRequest: _TypeAlias = ListQuotasRequest  # noqa: Y015
 
 @_typing.final
 class ListQuotasResponse(_message.Message):
-    """What ListQuotas answers."""
+    """The response of ListQuotas."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,9 +121,9 @@ class ListQuotasResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many quotas match in all; 0 unless with_total asks for it."""
+    """How many quotas match; 0 unless with_total is set."""
     @_builtins.property
     def quotas(self) -> _containers.RepeatedCompositeFieldContainer[_quota_pb2.Quota]:
         """The quotas of this page."""
@@ -145,7 +145,7 @@ Global___ListQuotasResponse: _TypeAlias = ListQuotasResponse  # noqa: Y015
 
 @_typing.final
 class UpdateQuotaRequest(_message.Message):
-    """What UpdateQuota needs."""
+    """The request of UpdateQuota."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -155,8 +155,8 @@ class UpdateQuotaRequest(_message.Message):
     id: _builtins.int
     """The quota's id, which is the project's."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     @_builtins.property
     def hard(self) -> _quota_pb2.QuotaResources:
@@ -179,7 +179,7 @@ Global___UpdateQuotaRequest: _TypeAlias = UpdateQuotaRequest  # noqa: Y015
 
 @_typing.final
 class UpdateQuotaResponse(_message.Message):
-    """What UpdateQuota answers."""
+    """The response of UpdateQuota."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

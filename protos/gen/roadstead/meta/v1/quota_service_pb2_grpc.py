@@ -64,14 +64,14 @@ class QuotaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListQuotas(self, request, context):
-        """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing.
+        """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateQuota(self, request, context):
-        """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+        """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
         another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

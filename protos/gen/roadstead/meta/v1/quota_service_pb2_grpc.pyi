@@ -36,9 +36,9 @@ class QuotaServiceStub:
     GetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]
     """Reads a project's quota."""
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]
-    """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
+    """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]
-    """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+    """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
     another change came first.
     """
 
@@ -50,9 +50,9 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     GetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]  # type: ignore[assignment]
     """Reads a project's quota."""
     ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
-    """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
+    """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]  # type: ignore[assignment]
-    """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+    """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
     another change came first.
     """
 
@@ -73,7 +73,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.ListQuotasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.ListQuotasResponse, _abc.Awaitable[_quota_service_pb2.ListQuotasResponse]]:
-        """Lists the quotas of projects that were used, or whose quota was read or set. Of others it says nothing."""
+        """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out."""
 
     @_abc_1.abstractmethod
     def UpdateQuota(
@@ -81,7 +81,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.UpdateQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.UpdateQuotaResponse, _abc.Awaitable[_quota_service_pb2.UpdateQuotaResponse]]:
-        """Changes a limit. It may lie below the usage: then nothing more can be pushed. PRECONDITION if the etag is given and
+        """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
         another change came first.
         """
 

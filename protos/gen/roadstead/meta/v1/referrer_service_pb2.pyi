@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListReferrersRequest(_message.Message):
-    """What ListReferrers needs."""
+    """The request of ListReferrers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,11 +38,11 @@ class ListReferrersRequest(_message.Message):
     artifact_type: _builtins.str
     """Only this artifact type; empty for all."""
     page_size: _builtins.int
-    """Descriptors in one answer: 1000 unless said, which is the most."""
+    """Descriptors on one page: 1000 by default, which is the maximum."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     def __init__(
         self,
         *,
@@ -63,7 +63,7 @@ Global___ListReferrersRequest: _TypeAlias = ListReferrersRequest  # noqa: Y015
 
 @_typing.final
 class ListReferrersResponse(_message.Message):
-    """What ListReferrers answers."""
+    """The response of ListReferrers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,9 +71,9 @@ class ListReferrersResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many referrers match in all; 0 unless with_total asks for it."""
+    """How many referrers match; 0 unless with_total is set."""
     @_builtins.property
     def referrers(self) -> _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Descriptor]:
         """The referrers."""

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReferrerServiceStub:
-    """What refers to a manifest: signatures, SBOMs, attestations.
+    """The referrers of a manifest: signatures, SBOMs, attestations.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class ReferrerServiceStub:
 
 
 class ReferrerServiceServicer:
-    """What refers to a manifest: signatures, SBOMs, attestations.
+    """The referrers of a manifest: signatures, SBOMs, attestations.
     """
 
     def ListReferrers(self, request, context):
-        """Lists the manifests whose subject is a digest. The subject, and the repository, need not exist.
+        """Lists the manifests whose subject is a digest. The subject and the repository need not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,7 @@ def add_ReferrerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReferrerService:
-    """What refers to a manifest: signatures, SBOMs, attestations.
+    """The referrers of a manifest: signatures, SBOMs, attestations.
     """
 
     @staticmethod

@@ -27,25 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReferrerServiceStub:
-    """What refers to a manifest: signatures, SBOMs, attestations."""
+    """The referrers of a manifest: signatures, SBOMs, attestations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReferrerServiceAsyncStub: ...
     ListReferrers: _grpc.UnaryUnaryMultiCallable[_referrer_service_pb2.ListReferrersRequest, _referrer_service_pb2.ListReferrersResponse]
-    """Lists the manifests whose subject is a digest. The subject, and the repository, need not exist."""
+    """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
 
 @_typing.type_check_only
 class ReferrerServiceAsyncStub(ReferrerServiceStub):
-    """What refers to a manifest: signatures, SBOMs, attestations."""
+    """The referrers of a manifest: signatures, SBOMs, attestations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListReferrers: _aio.UnaryUnaryMultiCallable[_referrer_service_pb2.ListReferrersRequest, _referrer_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
-    """Lists the manifests whose subject is a digest. The subject, and the repository, need not exist."""
+    """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
 
 class ReferrerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What refers to a manifest: signatures, SBOMs, attestations."""
+    """The referrers of a manifest: signatures, SBOMs, attestations."""
 
     @_abc_1.abstractmethod
     def ListReferrers(
@@ -53,6 +53,6 @@ class ReferrerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _referrer_service_pb2.ListReferrersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_referrer_service_pb2.ListReferrersResponse, _abc.Awaitable[_referrer_service_pb2.ListReferrersResponse]]:
-        """Lists the manifests whose subject is a digest. The subject, and the repository, need not exist."""
+        """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
 
 def add_ReferrerServiceServicer_to_server(servicer: ReferrerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

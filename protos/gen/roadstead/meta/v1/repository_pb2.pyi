@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Repository(_message.Message):
-    """A repository: a name under which artifacts are kept. The JSON form is Harbor's Repository."""
+    """A repository, which holds artifacts under a name. The JSON form is Harbor's Repository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -41,11 +41,11 @@ class Repository(_message.Message):
     description: _builtins.str
     """Free text."""
     artifact_count: _builtins.int
-    """How many artifacts ListArtifacts lists of it."""
+    """How many artifacts ListArtifacts shows."""
     pull_count: _builtins.int
-    """How often it was pulled from."""
+    """How many pulls it had."""
     etag: _builtins.str
-    """Changes with each update, and with nothing else. An update that names it is refused where another came first."""
+    """Changes with each update, but not with pushes and pulls. An update with this etag is refused if another came first."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetRepositoryRequest(_message.Message):
-    """What GetRepository needs."""
+    """The request of GetRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -50,7 +50,7 @@ Global___GetRepositoryRequest: _TypeAlias = GetRepositoryRequest  # noqa: Y015
 
 @_typing.final
 class GetRepositoryResponse(_message.Message):
-    """What GetRepository answers."""
+    """The response of GetRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -74,7 +74,7 @@ Global___GetRepositoryResponse: _TypeAlias = GetRepositoryResponse  # noqa: Y015
 
 @_typing.final
 class ListRepositoriesRequest(_message.Message):
-    """What ListRepositories needs."""
+    """The request of ListRepositories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -88,15 +88,15 @@ class ListRepositoriesRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, update_time, id; a leading "-" turns it round."""
+    """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Repositories in one answer: 10 unless said, 100 at most."""
+    """Repositories on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -122,7 +122,7 @@ Global___ListRepositoriesRequest: _TypeAlias = ListRepositoriesRequest  # noqa: 
 
 @_typing.final
 class ListRepositoriesResponse(_message.Message):
-    """What ListRepositories answers."""
+    """The response of ListRepositories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,9 +130,9 @@ class ListRepositoriesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many repositories match in all; 0 unless with_total asks for it."""
+    """How many repositories match; 0 unless with_total is set."""
     @_builtins.property
     def repositories(self) -> _containers.RepeatedCompositeFieldContainer[_repository_pb2.Repository]:
         """The repositories of this page."""
@@ -154,7 +154,7 @@ Global___ListRepositoriesResponse: _TypeAlias = ListRepositoriesResponse  # noqa
 
 @_typing.final
 class ListAllRepositoriesRequest(_message.Message):
-    """What ListAllRepositories needs."""
+    """The request of ListAllRepositories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,15 +167,15 @@ class ListAllRepositoriesRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name, project_id."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, update_time, id; a leading "-" turns it round."""
+    """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Repositories in one answer: 10 unless said, 100 at most."""
+    """Repositories on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     def __init__(
         self,
         *,
@@ -196,7 +196,7 @@ Global___ListAllRepositoriesRequest: _TypeAlias = ListAllRepositoriesRequest  # 
 
 @_typing.final
 class ListAllRepositoriesResponse(_message.Message):
-    """What ListAllRepositories answers."""
+    """The response of ListAllRepositories."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -204,9 +204,9 @@ class ListAllRepositoriesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many repositories match in all; 0 unless with_total asks for it."""
+    """How many repositories match; 0 unless with_total is set."""
     @_builtins.property
     def repositories(self) -> _containers.RepeatedCompositeFieldContainer[_repository_pb2.Repository]:
         """The repositories of this page."""
@@ -228,7 +228,7 @@ Global___ListAllRepositoriesResponse: _TypeAlias = ListAllRepositoriesResponse  
 
 @_typing.final
 class UpdateRepositoryRequest(_message.Message):
-    """What UpdateRepository needs."""
+    """The request of UpdateRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -239,10 +239,10 @@ class UpdateRepositoryRequest(_message.Message):
     repository_name: _builtins.str
     """Name within the project."""
     description: _builtins.str
-    """The new description, 64 KiB at most; left as it is where it is unset."""
+    """The new description, 64 KiB at most; unset to keep the old one."""
     etag: _builtins.str
-    """The etag that was read; empty to change whatever is there. Over REST the header If-Match: clients of Harbor send back whole
-    objects that they may have read long ago.
+    """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
+    because Harbor's clients send back whole objects that they may have read long ago.
     """
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
@@ -268,7 +268,7 @@ Global___UpdateRepositoryRequest: _TypeAlias = UpdateRepositoryRequest  # noqa: 
 
 @_typing.final
 class UpdateRepositoryResponse(_message.Message):
-    """What UpdateRepository answers."""
+    """The response of UpdateRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,7 +292,7 @@ Global___UpdateRepositoryResponse: _TypeAlias = UpdateRepositoryResponse  # noqa
 
 @_typing.final
 class DeleteRepositoryRequest(_message.Message):
-    """What DeleteRepository needs."""
+    """The request of DeleteRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,7 +320,7 @@ Global___DeleteRepositoryRequest: _TypeAlias = DeleteRepositoryRequest  # noqa: 
 
 @_typing.final
 class DeleteRepositoryResponse(_message.Message):
-    """What DeleteRepository answers."""
+    """The response of DeleteRepository."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -337,14 +337,14 @@ Global___DeleteRepositoryResponse: _TypeAlias = DeleteRepositoryResponse  # noqa
 
 @_typing.final
 class ListCatalogRequest(_message.Message):
-    """What ListCatalog needs."""
+    """The request of ListCatalog."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     START_AFTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Names in one answer: 100 unless said, 1000 at most."""
+    """Names on one page: 100 by default, 1000 at most."""
     start_after: _builtins.str
     """Only names that sort after this one."""
     def __init__(
@@ -363,7 +363,7 @@ Global___ListCatalogRequest: _TypeAlias = ListCatalogRequest  # noqa: Y015
 
 @_typing.final
 class ListCatalogResponse(_message.Message):
-    """What ListCatalog answers."""
+    """The response of ListCatalog."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

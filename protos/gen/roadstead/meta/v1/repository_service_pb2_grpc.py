@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RepositoryServiceStub:
-    """Repositories. They come to be with the first push.
+    """Repositories. The first push creates a repository.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class RepositoryServiceStub:
 
 
 class RepositoryServiceServicer:
-    """Repositories. They come to be with the first push.
+    """Repositories. The first push creates a repository.
     """
 
     def GetRepository(self, request, context):
@@ -155,7 +155,7 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RepositoryService:
-    """Repositories. They come to be with the first push.
+    """Repositories. The first push creates a repository.
     """
 
     @staticmethod

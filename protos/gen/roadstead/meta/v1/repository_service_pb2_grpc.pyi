@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RepositoryServiceStub:
-    """Repositories. They come to be with the first push."""
+    """Repositories. The first push creates a repository."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -48,7 +48,7 @@ class RepositoryServiceStub:
 
 @_typing.type_check_only
 class RepositoryServiceAsyncStub(RepositoryServiceStub):
-    """Repositories. They come to be with the first push."""
+    """Repositories. The first push creates a repository."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRepository: _aio.UnaryUnaryMultiCallable[_repository_service_pb2.GetRepositoryRequest, _repository_service_pb2.GetRepositoryResponse]  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Lists the names of all repositories, sorted: Docker's _catalog."""
 
 class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Repositories. They come to be with the first push."""
+    """Repositories. The first push creates a repository."""
 
     @_abc_1.abstractmethod
     def GetRepository(

@@ -40,7 +40,7 @@ class Tag(_message.Message):
     name: _builtins.str
     """The name."""
     immutable: _builtins.bool
-    """Whether a rule keeps it from being moved."""
+    """Whether a rule forbids moving it."""
     @_builtins.property
     def push_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last moved."""
@@ -83,9 +83,9 @@ class TagMove(_message.Message):
     name: _builtins.str
     """The tag's name."""
     digest: _builtins.str
-    """Digest that it pointed at from then on; empty where it was deleted."""
+    """Digest that it pointed at afterwards; empty if it was deleted."""
     previous_digest: _builtins.str
-    """Digest that it had pointed at; empty where it was new."""
+    """Digest that it pointed at before; empty if it was new."""
     revision: _builtins.int
     """Revision of the change log; grows with every move."""
     @_builtins.property
@@ -94,7 +94,7 @@ class TagMove(_message.Message):
 
     @_builtins.property
     def move_time(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """When it was moved."""
 
     def __init__(
         self,

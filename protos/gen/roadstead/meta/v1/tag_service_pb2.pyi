@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListTagNamesRequest(_message.Message):
-    """What ListTagNames needs."""
+    """The request of ListTagNames."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,7 +32,7 @@ class ListTagNamesRequest(_message.Message):
     repository: _builtins.str
     """Full name of the repository."""
     limit: _builtins.int
-    """Names in one answer; absent for all of them; 0 for none."""
+    """Names on one page; absent for all names, 0 for none."""
     start_after: _builtins.str
     """Only names that sort after this one."""
     def __init__(
@@ -54,7 +54,7 @@ Global___ListTagNamesRequest: _TypeAlias = ListTagNamesRequest  # noqa: Y015
 
 @_typing.final
 class ListTagNamesResponse(_message.Message):
-    """What ListTagNames answers."""
+    """The response of ListTagNames."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,7 +82,7 @@ Global___ListTagNamesResponse: _TypeAlias = ListTagNamesResponse  # noqa: Y015
 
 @_typing.final
 class ListTagsRequest(_message.Message):
-    """What ListTags needs."""
+    """The request of ListTags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -102,15 +102,15 @@ class ListTagsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name."""
     sort: _builtins.str
-    """Harbor's sort: name, push_time, id; a leading "-" turns it round."""
+    """Harbor's sort: name, push_time, id; a leading "-" reverses the order."""
     page: _builtins.int
-    """Page number from 1, for REST; page_token goes before it."""
+    """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
-    """Tags in one answer: 10 unless said, 100 at most."""
+    """Tags on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -138,7 +138,7 @@ Global___ListTagsRequest: _TypeAlias = ListTagsRequest  # noqa: Y015
 
 @_typing.final
 class ListTagsResponse(_message.Message):
-    """What ListTags answers."""
+    """The response of ListTags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -146,9 +146,9 @@ class ListTagsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many tags match in all; 0 unless with_total asks for it."""
+    """How many tags match; 0 unless with_total is set."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.Tag]:
         """The tags of this page."""
@@ -170,7 +170,7 @@ Global___ListTagsResponse: _TypeAlias = ListTagsResponse  # noqa: Y015
 
 @_typing.final
 class ListTagHistoryRequest(_message.Message):
-    """What ListTagHistory needs."""
+    """The request of ListTagHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -183,13 +183,13 @@ class ListTagHistoryRequest(_message.Message):
     repository_name: _builtins.str
     """Name of the repository within the project."""
     tag_name: _builtins.str
-    """Name of the tag; it need not exist any more."""
+    """Name of the tag, which may have been deleted."""
     page_size: _builtins.int
-    """Moves in one answer: 10 unless said, 100 at most."""
+    """Moves on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
-    """Where the last answer ended."""
+    """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
-    """Whether to count all that match, which takes longer than the page where they are many."""
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -214,7 +214,7 @@ Global___ListTagHistoryRequest: _TypeAlias = ListTagHistoryRequest  # noqa: Y015
 
 @_typing.final
 class ListTagHistoryResponse(_message.Message):
-    """What ListTagHistory answers."""
+    """The response of ListTagHistory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -222,9 +222,9 @@ class ListTagHistoryResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next call; empty on the last page."""
+    """page_token of the next page; empty on the last page."""
     total_size: _builtins.int
-    """How many moves there are in all; 0 unless with_total asks for it."""
+    """How many moves there are; 0 unless with_total is set."""
     @_builtins.property
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[_tag_pb2.TagMove]:
         """The moves of this page."""
@@ -246,7 +246,7 @@ Global___ListTagHistoryResponse: _TypeAlias = ListTagHistoryResponse  # noqa: Y0
 
 @_typing.final
 class CreateTagRequest(_message.Message):
-    """What CreateTag needs."""
+    """The request of CreateTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -262,7 +262,7 @@ class CreateTagRequest(_message.Message):
     name: _builtins.str
     """Name of the new tag."""
     idempotency_key: _builtins.str
-    """Makes a repeat harmless: a string of the caller's, new for each create. A repeat answers as the first call did."""
+    """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -286,7 +286,7 @@ Global___CreateTagRequest: _TypeAlias = CreateTagRequest  # noqa: Y015
 
 @_typing.final
 class CreateTagResponse(_message.Message):
-    """What CreateTag answers."""
+    """The response of CreateTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -310,7 +310,7 @@ Global___CreateTagResponse: _TypeAlias = CreateTagResponse  # noqa: Y015
 
 @_typing.final
 class DeleteTagRequest(_message.Message):
-    """What DeleteTag needs."""
+    """The request of DeleteTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -323,7 +323,7 @@ class DeleteTagRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest of the artifact."""
     tag_name: _builtins.str
-    """Name of the tag; NOT_FOUND where it is not on that artifact."""
+    """Name of the tag; NOT_FOUND if it is not on that artifact."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -346,7 +346,7 @@ Global___DeleteTagRequest: _TypeAlias = DeleteTagRequest  # noqa: Y015
 
 @_typing.final
 class DeleteTagResponse(_message.Message):
-    """What DeleteTag answers."""
+    """The response of DeleteTag."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -88,8 +88,8 @@ class TagServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateTag(self, request, context):
-        """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key answers
-        as the first did.
+        """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key
+        gets the first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

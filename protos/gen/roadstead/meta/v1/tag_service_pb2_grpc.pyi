@@ -40,8 +40,8 @@ class TagServiceStub:
     ListTagHistory: _grpc.UnaryUnaryMultiCallable[_tag_service_pb2.ListTagHistoryRequest, _tag_service_pb2.ListTagHistoryResponse]
     """Lists the moves of one tag, newest first."""
     CreateTag: _grpc.UnaryUnaryMultiCallable[_tag_service_pb2.CreateTagRequest, _tag_service_pb2.CreateTagResponse]
-    """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key answers
-    as the first did.
+    """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key
+    gets the first call's answer.
     """
     DeleteTag: _grpc.UnaryUnaryMultiCallable[_tag_service_pb2.DeleteTagRequest, _tag_service_pb2.DeleteTagResponse]
     """Deletes a tag from an artifact; the artifact stays."""
@@ -58,8 +58,8 @@ class TagServiceAsyncStub(TagServiceStub):
     ListTagHistory: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.ListTagHistoryRequest, _tag_service_pb2.ListTagHistoryResponse]  # type: ignore[assignment]
     """Lists the moves of one tag, newest first."""
     CreateTag: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.CreateTagRequest, _tag_service_pb2.CreateTagResponse]  # type: ignore[assignment]
-    """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key answers
-    as the first did.
+    """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key
+    gets the first call's answer.
     """
     DeleteTag: _aio.UnaryUnaryMultiCallable[_tag_service_pb2.DeleteTagRequest, _tag_service_pb2.DeleteTagResponse]  # type: ignore[assignment]
     """Deletes a tag from an artifact; the artifact stays."""
@@ -97,8 +97,8 @@ class TagServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tag_service_pb2.CreateTagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tag_service_pb2.CreateTagResponse, _abc.Awaitable[_tag_service_pb2.CreateTagResponse]]:
-        """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key answers
-        as the first did.
+        """Puts a tag on an artifact. CONFLICT if the name is in use in the repository; a repeat with the same idempotency_key
+        gets the first call's answer.
         """
 
     @_abc_1.abstractmethod

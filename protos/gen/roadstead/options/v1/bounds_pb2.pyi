@@ -22,9 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Bounds(_message.Message):
-    """What a field of a request may hold. The server enforces it before the RPC's own code sees the request, and the OpenAPI
-    description shows it. An unset field is held against its bounds too, unless it is declared optional, or is a message or
-    part of a oneof: then it need only not be `required`.
+    """The values that a request field may have. The server checks them before the RPC's own code gets the request, and the
+    OpenAPI description shows them. An unset field is checked like its zero value. But an unset field that is optional, a
+    message or part of a oneof is only refused if it is `required`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -44,40 +44,40 @@ class Bounds(_message.Message):
     VALUES_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     min_length: _builtins.int
-    """Characters of a string, or bytes of a bytes field, at least."""
+    """Minimum number of characters of a string, or of bytes of a bytes field."""
     max_length: _builtins.int
-    """Characters of a string, or bytes of a bytes field, at most."""
+    """Maximum number of characters of a string, or of bytes of a bytes field."""
     min_items: _builtins.int
-    """Items of a repeated field, or entries of a map, at least."""
+    """Minimum number of items of a repeated field, or of entries of a map."""
     max_items: _builtins.int
-    """Items of a repeated field, or entries of a map, at most."""
+    """Maximum number of items of a repeated field, or of entries of a map."""
     minimum: _builtins.int
     """Smallest number."""
     maximum: _builtins.int
     """Largest number."""
     pattern: _builtins.str
-    """What the whole string must match: a regular expression that RE2, Python and JavaScript understand alike."""
+    """A regular expression that the whole string must match. It must mean the same in RE2, Python and JavaScript."""
     pattern_text: _builtins.str
     """What the pattern means, for people: a clause that follows the name of the field, such as "must have digits only"."""
     required: _builtins.bool
-    """Whether it must be set. Only for fields that know whether they are: optional ones, messages, and parts of a oneof."""
+    """Whether the field must be set. Only for fields with presence: optional ones, messages, and parts of a oneof."""
     reason: _builtins.str
-    """Reason of the error, from the table in svckit/errors/reasons.py; BAD_REQUEST unless said."""
+    """Reason of the error, from the table in svckit/errors/reasons.py; BAD_REQUEST by default."""
     @_builtins.property
     def one_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The strings that are allowed; an empty one has to be listed as well."""
+        """The allowed strings. The empty string is allowed only if it is listed."""
 
     @_builtins.property
     def items(self) -> Global___Bounds:
-        """What each item of a repeated field must hold to."""
+        """Bounds of each item of a repeated field."""
 
     @_builtins.property
     def keys(self) -> Global___Bounds:
-        """What each key of a map must hold to."""
+        """Bounds of each key of a map."""
 
     @_builtins.property
     def values(self) -> Global___Bounds:
-        """What each value of a map must hold to."""
+        """Bounds of each value of a map."""
 
     def __init__(
         self,
