@@ -12,10 +12,10 @@ SECTION = "toysvc"
 
 
 class ToySettings(RpcProcessSettings):
-    """What toysvc needs."""
+    """The settings of toysvc."""
 
     rpc: RpcServerSettings = RpcServerSettings(listen=(SERVICES[SECTION].default_address,))
     key_file: Path = Path("/var/lib/roadstead/keys/toysvc.pem")
-    """Its key pair. Made when it is absent."""
+    """The key pair of toysvc. Made when it is absent."""
     ending: str = "."
     """What every saying ends with."""
