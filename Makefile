@@ -5,11 +5,11 @@ TOOLS := .tools
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.roadstead-installed
 COMPILE := $(BIN)/python -m compileall -q ctl gateway *svc svckit protos/gen
-# What `make test` hands to pytest, for a part of the tests: make test PYTEST_ARGS="tests/unit -x"
+# Arguments for pytest, to run a part of the tests: make test PYTEST_ARGS="tests/unit -x"
 PYTEST_ARGS ?=
-# The processes that `make test` runs tests in, a file in one of them; 0: all tests in one, as a debugger needs it.
+# The number of pytest processes of `make test`; each file runs in one of them. 0: no extra process, for a debugger.
 TEST_WORKERS ?= 3
-# What `make run` hands to `roadstead up`: make run UP_ARGS="--http 0.0.0.0:8080 --data-dir /srv/roadstead"
+# Options for `roadstead up`: make run UP_ARGS="--http 0.0.0.0:8080 --data-dir /srv/roadstead"
 UP_ARGS ?=
 
 # Tests and the conformance target find crane and the conformance program here.
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "roadstead needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test]'
-	@# So that the first start is as quick as any other, also where Python may not write what it compiles.
+	@# Without this, the first start is slow; every start is slow where Python may not write its compiled files.
 	@$(COMPILE)
 	@touch $@
 
@@ -39,17 +39,17 @@ tools: ## Install the programs that tests drive (Debian packages as root, Go pro
 	@scripts/install-tools $(TOOLS)
 
 test: install tools ## Install what the tests need, and run them
-	@# Each service that a test starts would compile anew what has changed since, where Python may not write it.
+	@# Without this, each service that a test starts compiles the changed files again, where Python may not write them.
 	@$(COMPILE)
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-# Several targets, so that `make --keep-going check` shows everything that is wrong at once.
+# Several targets, so that `make --keep-going check` shows all errors at once.
 check: check-format check-lint check-types check-stubs check-contracts breaking check-imports ## Check all that CI checks
 
 check-format: install ## Check the format of the code
 	$(BIN)/ruff format --check .
 
-check-lint: install ## Look for what reads badly or is likely wrong
+check-lint: install ## Look for bad style and likely errors
 	$(BIN)/ruff check .
 
 check-types: install ## Check the types
@@ -66,8 +66,8 @@ check-contracts: install ## Check the style and the format of the contracts
 check-imports: install ## Check who imports whom
 	$(BIN)/python scripts/check_imports.py
 
-# A release writes the image: buf build protos -o protos/released.binpb. Two images are compared, because buf counts the two
-# modules of buf.yaml as two and refuses to compare them with one file.
+# A release writes the image: buf build protos -o protos/released.binpb. Two images are compared, because buf.yaml has two
+# modules, and buf does not compare two modules with one file.
 breaking: install ## Compare the contracts, and their access rules, with those of the last release
 	@if [ -e protos/released.binpb ]; then \
 		mkdir -p build && \
@@ -79,7 +79,7 @@ breaking: install ## Compare the contracts, and their access rules, with those o
 		echo "breaking: skipped, there is no protos/released.binpb: nothing has been released yet"; \
 	fi
 
-fmt: install ## Format code and contracts, and mend what can be mended
+fmt: install ## Format code and contracts, and fix what can be fixed
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 	$(BIN)/python protos/generate.py --third-party
@@ -88,7 +88,7 @@ fmt: install ## Format code and contracts, and mend what can be mended
 protos: install ## Regenerate the Python stubs of the contracts
 	$(BIN)/python protos/generate.py
 
-settings: install ## Write deploy/roadstead.toml anew from the settings in the code
+settings: install ## Rewrite deploy/roadstead.toml from the settings in the code
 	$(BIN)/python scripts/annotate_settings.py
 
 bench: install ## Measure start-up, memory and throughput
@@ -101,9 +101,9 @@ conformance: install tools ## Run the OCI conformance program against a running 
 soak: install tools ## Run the long tests
 	$(BIN)/python -m pytest -m soak
 
-lock: install ## Write constraints.txt anew from the bounds in pyproject.toml
+lock: install ## Rewrite constraints.txt from the bounds in pyproject.toml
 	scripts/lock $(BIN)
 
-clean: ## Remove what was made, but not the virtual environment and the tools
+clean: ## Remove generated files, but not the virtual environment and the tools
 	rm -rf build dist results protos/third_party .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

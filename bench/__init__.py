@@ -1,1 +1,4 @@
-"""Measurements of a real installation: `make bench`. Printed, and judged by nobody: machines are shared and noisy."""
+"""Measurements of a real installation: `make bench`.
+
+There are no limits that can fail, because machines are shared and noisy.
+"""

@@ -16,7 +16,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Iterator[str]]] = {
 def main() -> None:
     """Reads the names, measures and prints."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASUREMENTS)}; all unless said")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASUREMENTS)}; all by default")
     names = parser.parse_args().names or list(MEASUREMENTS)
     unknown = [name for name in names if name not in MEASUREMENTS]
     if unknown:

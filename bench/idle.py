@@ -1,4 +1,4 @@
-"""What an installation costs that does nothing: seconds until it serves, and the memory that it occupies."""
+"""The cost of an idle installation: seconds until it is ready, and its memory."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 
 
 def measure() -> Iterator[str]:
-    """Starts an installation twice, pushes an image, waits, and reads what each process occupies; yields lines."""
+    """Starts an installation twice, pushes an image, waits, and reads the memory of each process. Yields lines."""
     with tempfile.TemporaryDirectory(prefix="roadstead-bench-") as folder:
         installation = Installation(Path(folder) / "data", grpc=False)
         try:

@@ -1,7 +1,7 @@
 """Bytes and manifests up and down, against `distribution` on the same machine in the same run.
 
-What is printed is a ratio: the seconds of the one over the seconds of the other say little on a machine that is shared.
-The peer is Go's `distribution`, which authenticates nobody here; Roadstead does all that it does for anybody.
+Look at the ratio: on a shared machine, the speeds alone say little. The peer is Go's `distribution`. It runs without
+authentication; Roadstead does all its checks.
 `make bench` installs it (`scripts/install-tools --peer`).
 """
 
@@ -35,26 +35,26 @@ ROUNDS = 5
 MANIFESTS = 600
 AT_ONCE = 8
 _MIB = 1024 * 1024
-# distribution answers 404 to who does not ask for OCI manifests.
+# Without this header, distribution answers 404 for OCI manifests.
 _ACCEPT = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
 _ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Registry:
-    """One of the two."""
+    """One of the two registries."""
 
     name: str
     host: str
     headers: dict[str, str]
 
     def connect(self) -> http.client.HTTPConnection:
-        """A new connection: the plainest client there is, so that it is not the client that is measured."""
+        """A new connection. http.client is the simplest client, so the client costs little of the measured time."""
         return http.client.HTTPConnection(self.host, timeout=120)
 
 
 def measure() -> Iterator[str]:
-    """Runs every case on both, turn by turn, and yields lines."""
+    """Runs every case on both registries in turn, and yields lines."""
     program = shutil.which("registry", path=f"{_ROOT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}")
     if program is None:
         yield "left out: distribution is missing; `make bench` installs it where there is Go"
@@ -88,7 +88,7 @@ def _compare(ours: Registry, theirs: Registry) -> Iterator[str]:
         f"manifest by tag, {AT_ONCE} at once (1/s)": manifests,
     }
     rates: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
-    # Turn by turn, so that whatever else the machine does slows both.
+    # In turn, so that other work on the machine slows both.
     for _ in range(ROUNDS):
         for case, run in cases.items():
             rates[case].append((run(ours), run(theirs)))
@@ -125,7 +125,7 @@ def _ask(
     status: int,
     body: Iterable[bytes] | None = None,
 ) -> str:
-    """Sends a request, and returns path and query of the Location that it is answered with."""
+    """Sends a request, and returns path and query of the Location in the answer."""
     connection.request(method, target, body=body, headers=registry.headers, encode_chunked=True)
     answer = connection.getresponse()
     text = answer.read()

@@ -1,7 +1,7 @@
 """Writes deploy/roadstead.toml: every setting of every service, with its default and the text beside it in the code.
 
 python scripts/annotate_settings.py            # writes it
-python scripts/annotate_settings.py --check    # fails where it is not what the code says
+python scripts/annotate_settings.py --check    # fails if it does not match the code
 """
 
 import ast
@@ -122,7 +122,7 @@ def main() -> int:
     text = annotated()
     if sys.argv[1:] == ["--check"]:
         if FILE.read_text(encoding="utf-8") != text:
-            print(f"{FILE.name} is not what the code says; run `make settings`", file=sys.stderr)
+            print(f"{FILE.name} does not match the code; run `make settings`", file=sys.stderr)
             return 1
         return 0
     FILE.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""Holds who imports whom against `[tool.importlinter]` in pyproject.toml, for the services of svckit/services.py.
+"""Checks all imports against `[tool.importlinter]` in pyproject.toml, for the services of svckit/services.py.
 
-import-linter wants every package by its name. Here the table of services gives the names, so that a new service is
-held to the rules without a line of its own.
+import-linter needs the name of every package. This script takes the names from the table of services, so that the rules
+hold for a new service without another line.
 
 python scripts/check_imports.py
 """

@@ -1,4 +1,4 @@
-"""What all tests share: the fixtures of the harness, and marks that follow from the fixtures asked for."""
+"""For all tests: the fixtures of the harness, and marks that follow from the fixtures of a test."""
 
 import pytest
 
@@ -12,7 +12,7 @@ pytest_plugins = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs PostgreSQL, before `-m` selects: nobody has to remember the mark."""
+    """Marks the tests that use PostgreSQL, before `-m` selects, so that no test needs to set the mark itself."""
     for item in items:
         if "postgres_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)

@@ -1,1 +1,1 @@
-"""Real servers that tests start, and the fixtures that hand them out."""
+"""Real servers that tests start, and the fixtures for them."""

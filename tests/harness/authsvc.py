@@ -54,7 +54,7 @@ ROLES = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limite
 
 
 class MovableClock:
-    """The time, which a test may move on."""
+    """A clock that a test can set forward."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -64,7 +64,7 @@ class MovableClock:
 
 
 def cheap_hasher() -> Argon2Hasher:
-    """argon2id at its cheapest: what is tested here is not how slow it is."""
+    """The cheapest argon2id. Its cost is not tested here, and would make tests slow."""
     return Argon2Hasher(memory_kib=8, passes=1, threads=1)
 
 
@@ -82,7 +82,7 @@ class Caller:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def _stub(self, stub: type[S]) -> _Bound:
-        # The generated type says that it wants a channel; mypy knows it as an interface.
+        # The generated type takes a channel; mypy sees only an interface.
         return _Bound(stub(self.service.channel), self.metadata)  # type: ignore[call-arg]
 
     @property
@@ -175,11 +175,11 @@ class AuthService:
     anonymous: Caller = field(init=False)
 
     def service_channel(self, name: str) -> RpcChannel:
-        """A channel by which another service passes on calls; close it."""
+        """A channel on which another service passes on calls. The test closes it."""
         return open_channel(self.target, service_tokens=self.keyring.service_tokens(name))
 
     def acting_channel(self, name: str) -> RpcChannel:
-        """A channel by which another service acts for itself; close it."""
+        """A channel on which another service acts for itself. The test closes it."""
         return open_channel(self.target, acting_tokens=self.keyring.acting_tokens(name, "authsvc"))
 
     async def log_in(self, username: str, password: str) -> Caller:
@@ -232,7 +232,7 @@ async def auth_store(migrated_database: Database) -> SqlStore:
 
 @pytest.fixture
 def socket_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket's name."""
+    """A folder with a path short enough for unix sockets."""
     with tempfile.TemporaryDirectory(prefix="rs-auth-", dir="/tmp") as folder:
         yield Path(folder)
 

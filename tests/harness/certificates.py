@@ -1,4 +1,4 @@
-"""Certificates of an authority that lasts as long as a test."""
+"""Certificates, signed by an authority that exists for one test."""
 
 import datetime as dt
 import ipaddress
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Issued(NamedTuple):
-    """PEM files: who signed, the certificate, its private key."""
+    """PEM files: the certificate of the authority, the certificate, its private key."""
 
     ca: Path
     certificate: Path
@@ -27,7 +27,7 @@ class Authority:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Makes the folder, in which all its files will lie."""
+        """Makes the folder for all its files."""
         folder.mkdir()
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -37,7 +37,7 @@ class Authority:
         self.ca.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self) -> Issued:
-        """A new certificate, in place of the one before."""
+        """Issues a new certificate. It replaces the previous one."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "service")])
         names = x509.SubjectAlternativeName(

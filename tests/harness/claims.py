@@ -1,4 +1,4 @@
-"""What tokens say, read without judging them."""
+"""Reads the claims of tokens, without verification."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import jwt
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says, unverified."""
+    """The claims of a token, unverified."""
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return claims
 

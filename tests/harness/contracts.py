@@ -1,4 +1,4 @@
-"""Every RPC of every contract, and how to call it knowing nothing but its descriptor."""
+"""Every RPC of every contract, and a way to call it with its descriptor only."""
 
 import importlib
 import pkgutil
@@ -40,7 +40,7 @@ class Rpc:
 
     @property
     def path(self) -> str:
-        """As gRPC calls it, such as "/roadstead.meta.v1.TagService/CreateTag"."""
+        """Its name in gRPC, such as "/roadstead.meta.v1.TagService/CreateTag"."""
         service: ServiceDescriptor = self.method.containing_service
         return f"/{service.full_name}/{self.method.name}"
 
@@ -86,7 +86,7 @@ def every_rpc() -> Iterator[Rpc]:
 
 
 def reason_of(error: Any) -> str:
-    """The reason that an error carries; its gRPC code where it carries none."""
+    """The reason of an error, or its gRPC code if it has none."""
     status = rpc_status.from_call(error)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()

@@ -1,4 +1,4 @@
-"""A database for one test, on SQLite and on PostgreSQL: whoever asks for it runs twice.
+"""A database for one test, on SQLite and on PostgreSQL. A test that uses it runs twice.
 
 `database` is empty. `migrated_database` has the tables of the service whose history the fixture `migrations` names,
 which a conftest.py defines:
@@ -24,7 +24,7 @@ from tests.harness.postgres import numbered_database
 from tests.harness.postgres_server import PostgresServer
 
 SCHEMA = "service"
-# More than any test has units of work at once.
+# More than any test has units of work at the same time.
 POOL_SIZE = 10
 
 
@@ -34,16 +34,16 @@ async def open_database(url: str) -> Database:
 
 
 class Templates:
-    """Databases with tables, one of each kind for each service, which tests get copies of.
+    """Databases with tables, one of each kind for each service. Tests get copies of them.
 
-    To migrate an empty one takes longer than most tests, so the workers of a run share them.
+    A migration takes longer than most tests, so the workers of a run share the templates.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Makes them when they are asked for.
+        """Makes each template when it is first needed.
 
         Args:
-            folder: for those of SQLite, and notes of those that are made; the same for all workers.
+            folder: for the SQLite files and the marks of finished templates; the same for all workers.
         """
         self._folder = folder
 
@@ -60,19 +60,19 @@ class Templates:
         name = f"template of {migrations.__name__}"
         with self.made_once(name) as make:
             if make:
-                # One that was not finished may be there.
+                # An unfinished one may exist.
                 server.drop_database(name)
                 await _migrated(server.create_database(name), migrations)
         return name
 
     @contextmanager
     def made_once(self, name: str) -> Iterator[bool]:
-        """Whether it has to be made now. Other workers wait until it is, and make it where this one failed."""
+        """Whether this worker must make it. Others wait until it is made; if this one fails, another one makes it."""
         note = self._folder / f"{name}.made"
         if note.exists():
             yield False
             return
-        # Not NAME.lock, which is the lock of whoever opens a database of SQLite.
+        # Not NAME.lock: that is the lock of a process that has opened the SQLite database.
         with (self._folder / f"{name}.making").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             make = not note.exists()
@@ -86,7 +86,7 @@ async def _migrated(url: str, migrations: ModuleType) -> None:
     try:
         await migrate(database, migrations)
     finally:
-        # PostgreSQL copies no database that somebody is connected to; SQLite's file is whole once it is closed.
+        # PostgreSQL copies only a database without connections, and a SQLite file is complete only after it is closed.
         await database.close()
 
 
@@ -95,7 +95,7 @@ def database_templates(tmp_path_factory: pytest.TempPathFactory, request: pytest
     """The templates of this run."""
     folder = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
-        # The folder of a worker lies in that of the run.
+        # The folder of a worker is inside the folder of the run.
         folder = folder.parent
     templates = folder / "templates"
     templates.mkdir(exist_ok=True)
@@ -113,7 +113,7 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
     """The URL of an empty database, once of each kind."""
     if database_kind == "sqlite":
         return f"sqlite:///{tmp_path}/service.db"
-    # Asked for by name, so that a run without PostgreSQL starts none.
+    # Requested by name, so that a run without PostgreSQL tests does not start a server.
     return str(request.getfixturevalue("postgres_database"))
 
 
@@ -139,7 +139,7 @@ async def migrated_database(
             file = shutil.copyfile(await database_templates.sqlite_file(migrations), tmp_path / "service.db")
             url = f"sqlite:///{file}"
         else:
-            # Asked for by name, as above.
+            # Requested by name, as above.
             server: PostgresServer = request.getfixturevalue("postgres_server")
             template = await database_templates.postgres_name(server, migrations)
             url = stack.enter_context(numbered_database(server, template))

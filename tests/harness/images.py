@@ -67,7 +67,7 @@ class Image:
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """What names this image in an index."""
+        """The descriptor of this image in an index."""
         descriptor: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": len(self.manifest)}
         if self.platform:
             descriptor["platform"] = dict(self.platform)

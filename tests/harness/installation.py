@@ -1,9 +1,9 @@
-"""A real `roadstead up` in its own folder, on free ports: one for the session, or one for a test that kills things.
+"""A real `roadstead up` in its own folder, on free ports: one for the session, or one for a test that kills processes.
 
-def test_something(installation):                        # shared: leave it as you found it
+def test_something(installation):                        # shared: do not stop or change it
     httpx.get(f"{installation.http_url}/v2/")
 
-def test_a_kill(start_installation):                     # your own
+def test_a_kill(start_installation):                     # for this test only
     installation = start_installation(database="postgresql")
     installation.kill("metasvc")
     installation.wait_until_ready()
@@ -36,7 +36,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 LOG_LINES_SHOWN = 150
 
-# Of capabilities(7): what lets root read, write and enter what its mode forbids. A child gets them neither.
+# With these of capabilities(7), root ignores the modes of files. Without them, neither the process nor its children do.
 _WITHOUT_DAC = (
     "--bounding-set=-dac_override,-dac_read_search",
     "--inh-caps=-dac_override,-dac_read_search",
@@ -46,7 +46,7 @@ _running: list["Installation"] = []
 
 
 class InstallationError(Exception):
-    """It did not start, or did not do what it should; the text holds its log."""
+    """An installation did not start, or did something wrong. The text has its log."""
 
 
 class Installation:
@@ -56,9 +56,9 @@ class Installation:
         data_dir: its data directory.
         http_url: "http://127.0.0.1:PORT".
         host: "127.0.0.1:PORT", as registry clients want it.
-        grpc_ports: by service; empty where it was started without.
-        metrics_urls: by process; empty where it was started without.
-        output: what it has said on standard output, line by line.
+        grpc_ports: by service; empty if it was started without gRPC ports.
+        metrics_urls: by process; empty if it was started without metrics.
+        output: the lines of its standard output.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Installation:
             grpc: whether it listens for gRPC on loopback.
             metrics: whether its processes serve their metrics.
             workers: processes of the gateway.
-            obeys_modes: whether the modes of files count for it also where the tests run as root: it lacks the
-                capabilities by which root passes them over.
-            environment: variables beside the usual ones.
+            obeys_modes: whether it obeys the modes of files even if the tests run as root. It then runs without the
+                capabilities with which root ignores them.
+            environment: additional variables.
 
         Raises:
             InstallationError: if it does not become ready.
@@ -102,7 +102,7 @@ class Installation:
 
     @property
     def host(self) -> str:
-        """Of registry clients: "127.0.0.1:PORT"."""
+        """The address for registry clients: "127.0.0.1:PORT"."""
         return self._http
 
     @property
@@ -112,7 +112,7 @@ class Installation:
 
     @property
     def database_url(self) -> str:
-        """Where metasvc has its tables."""
+        """The URL of metasvc's database."""
         return self._environment.get("ROADSTEAD_METASVC_DATABASE_URL", f"sqlite:///{self.data_dir}/metasvc/meta.db")
 
     @property
@@ -122,7 +122,7 @@ class Installation:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and neither stopped nor killed as a whole since."""
+        """Whether it was started, and not stopped or killed since."""
         return self._process is not None
 
     @property
@@ -131,9 +131,9 @@ class Installation:
         return self._alive().pid
 
     def start(self) -> None:
-        """Starts it, on the same HTTP port as before if it ran before."""
+        """Starts it. A restart uses the same HTTP port."""
         for attempts_left in (4, 3, 2, 1, 0):
-            # The same row for metrics, and then the processes of the gateway.
+            # As many ports again for metrics, then one for each process of the gateway.
             first_port = free_ports_in_a_row(PORT_COUNT + PORT_COUNT + self._workers)
             started = time.monotonic()
             process = _Process(self._command(first_port), self._environment, self.log_file)
@@ -154,7 +154,7 @@ class Installation:
         _running.append(self)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Tells it to stop, and returns its exit code. Does nothing when it has stopped already."""
+        """Stops it and returns its exit code. Does nothing if it has stopped already."""
         if self._process is None:
             return 0
         process, self._process = self._process, None
@@ -179,13 +179,13 @@ class Installation:
         return found
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Kills a service, and returns its process id when it is dead. The supervisor starts it again by itself."""
+        """Kills a service, waits until it has ended, and returns its process id. The supervisor restarts it."""
         pid = self.pids()[name]
         kill_and_wait(pid, number)
         return pid
 
     def kill_supervisor(self) -> None:
-        """Kills `roadstead up` itself, as the kernel does when memory is short; `start` starts it again."""
+        """Kills `roadstead up` itself, as the kernel does when memory is short. `start` restarts it."""
         process = self._alive()
         kill_and_wait(process.pid, signal.SIGKILL)
         self._process = None
@@ -193,14 +193,14 @@ class Installation:
         process.stop()
 
     def wait_for_new(self, name: str, old_pid: int) -> int:
-        """Waits until a service runs under another process id than the old one, and returns that one."""
+        """Waits until a service runs under a new process id, and returns that."""
         return wait_until(
             lambda: self.pids().get(name, old_pid), f"a new {name}", wanted=lambda pid: pid != old_pid, more=self.log
         )
 
     def wait_until_ready(self) -> None:
-        """Waits until all services serve, and the gateway knows."""
-        # The gateway remembers for a second that all was well, and here one of them may have been killed since.
+        """Waits until the gateway reports that all services serve."""
+        # The gateway caches a good result for a second, and a service may have been killed in that time.
         for service in RPC_SERVICES:
             wait_until(partial(self._serves, service), f"{service} to serve", more=self.log)
         wait_for_gateway(self._http, log=self.log)
@@ -219,7 +219,7 @@ class Installation:
         return memory_bytes(self.pids()[name], "VmHWM")
 
     def forget_peaks(self) -> None:
-        """Has all services' peaks begin anew."""
+        """Resets the peaks of all services."""
         for pid in self.pids().values():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -235,7 +235,7 @@ class Installation:
     def _serves(self, service: str) -> bool:
         socket_path = (self.data_dir / "run").resolve() / RPC_SERVICES[service].socket
         with grpc.insecure_channel(f"unix:{socket_path}") as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its types have the asynchronous methods only
             try:
                 answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
             except grpc.RpcError:
@@ -251,8 +251,8 @@ class Installation:
             "--workers": self._workers,
         }
         words = [str(word) for pair in arguments.items() for word in pair]
-        # It is taken down with the tests when these are killed, and hears SIGINT also where they do not: what a shell
-        # starts in the background ignores it, and hands that on.
+        # It is killed when the tests are killed. It must handle SIGINT even if the tests ignore it: a shell starts
+        # background jobs with SIGINT ignored, and child processes inherit that.
         return [
             "env",
             "--default-signal=INT",
@@ -270,7 +270,7 @@ class Installation:
 
 
 class _Process:
-    """The supervisor's process, and what it says."""
+    """The supervisor's process, and its output."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str], log_file: Path) -> None:
         self.lines: list[str] = []
@@ -326,12 +326,12 @@ class StartInstallation(Protocol):
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Installation:
-        """Starts it; the options are those of `Installation`, and the kind of database comes before them."""
+        """Starts it on a kind of database; the other options are those of `Installation`."""
 
 
 @contextmanager
 def running_installation(data_dir: Path, **options: Any) -> Iterator[Installation]:
-    """An installation while inside; for fixtures of another scope. Fails where it does not stop as it should."""
+    """Runs an installation inside the block, for fixtures of another scope. Fails if it does not stop properly."""
     installation = Installation(data_dir, **options)
     try:
         yield installation
@@ -342,7 +342,7 @@ def running_installation(data_dir: Path, **options: Any) -> Iterator[Installatio
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One on SQLite, shared by all tests of the session: use projects of your own, and stop nothing."""
+    """An installation on SQLite, shared by all tests of the session. Use your own projects, and stop nothing."""
     with running_installation(tmp_path_factory.mktemp("installation") / "data") as running:
         yield running
 
@@ -363,7 +363,7 @@ def start_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
             count += 1
             variables = dict(environment or {})
             if database == "postgresql":
-                # Asked for by name, so that a run without PostgreSQL starts none.
+                # Requested by name, so that a run without PostgreSQL tests does not start a server.
                 variables |= postgresql_variables(str(request.getfixturevalue("postgres_database")))
             return stack.enter_context(
                 running_installation(tmp_path / f"data-{count}", environment=variables, **options)
@@ -373,13 +373,13 @@ def start_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 
 
 def postgresql_variables(url: str) -> dict[str, str]:
-    """The variables that put both services' tables into one PostgreSQL database, each into its schema."""
+    """The variables with which both services use one PostgreSQL database, each its own schema."""
     return {"ROADSTEAD_AUTHSVC_DATABASE_URL": url, "ROADSTEAD_METASVC_DATABASE_URL": url}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Shows the logs of what is running beside a test that failed."""
+    """Adds the logs of the running installations to the report of a failed test."""
     report = yield
     if report.failed:
         for running in _running:
@@ -388,7 +388,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def _service_of(pid: int) -> str | None:
-    """The service that a process is: `python -P -m ctl.service NAME FILE`."""
+    """The service that runs in a process: `python -P -m ctl.service NAME FILE`."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -1,4 +1,4 @@
-"""The keys of an installation, and whatever its services would sign with them."""
+"""The keys of an installation, and tokens that are signed with them."""
 
 import json
 import time
@@ -38,7 +38,7 @@ class Keyring:
     """Every service has a key pair, and each trusts all others.
 
     Attributes:
-        folder: of the trust bundle.
+        folder: the folder of the trust bundle.
         trust: the bundle.
         keypairs: by service.
     """
@@ -50,12 +50,12 @@ class Keyring:
         *,
         keypairs: Mapping[str, KeyPair] | None = None,
     ) -> None:
-        """Makes the keys, unless there are some, and the trust bundle.
+        """Makes the keys, if none are given, and the trust bundle.
 
         Args:
-            folder: becomes the trust bundle's. A service that it trusts already is left as it is.
-            clock: of all signers and verifiers, in seconds since the epoch.
-            keypairs: of all services.
+            folder: for the trust bundle. If it has keys of a service already, these stay.
+            clock: for all signers and verifiers, in seconds since the epoch.
+            keypairs: the key pairs of all services.
         """
         self.folder = folder
         self.keypairs = keypairs or {service: KeyPair.generate() for service in NAMES}
@@ -64,13 +64,13 @@ class Keyring:
         for service, keypair in self.keypairs.items():
             file = folder / f"{service}.jwks.json"
             if not file.exists():
-                # `TrustBundle.publish` flushes each to the disk, which takes longer than a small test.
+                # Not `TrustBundle.publish`: it flushes each file to the disk, which takes longer than a small test.
                 file.write_text(json.dumps({"keys": [keypair.to_jwk()]}))
         self.trust = TrustBundle(folder)
 
     @classmethod
     def of(cls, data_dir: Path) -> Self:
-        """That of an installation. A service that is only planned gets a key, which the installation trusts.
+        """The keyring of an installation. A planned service gets a key too, which the installation trusts.
 
         Args:
             data_dir: of the installation.
@@ -89,10 +89,10 @@ class Keyring:
         """Signs as a service.
 
         Args:
-            service: in whose name.
-            key_of: another service, for one that signs in a name that is not its own.
-            seconds_ago: when it seems to sign.
-            registry_audience: of registry tokens.
+            service: the issuer.
+            key_of: the service whose key is used, if it is not the issuer.
+            seconds_ago: how old the token seems to be.
+            registry_audience: the audience of registry tokens.
         """
         return TokenSigner(
             service,
@@ -106,15 +106,15 @@ class Keyring:
         return TokenSigner(service, KeyPair.generate(), self._clock)
 
     def verifier(self) -> TokenVerifier:
-        """A new one, which remembers nothing yet."""
+        """A new verifier with an empty cache."""
         return TokenVerifier(self.trust, self._clock)
 
     def service_tokens(self, service: str) -> ServiceTokenSource:
-        """What a channel of a service says who calls."""
+        """The source of service tokens for a channel of a service."""
         return ServiceTokenSource(self.signer(service), self._clock)
 
     def acting_tokens(self, service: str, audience: str) -> ActingTokenSource:
-        """What a channel on which a service acts for itself says."""
+        """The source of acting tokens for a channel on which a service acts for itself."""
         return ActingTokenSource(self.signer(service), audience, self._clock)
 
     def sign(
@@ -142,7 +142,7 @@ class Keyring:
         return self.sign("authsvc", RegistryToken(subject=f"user:{user_id}", access=(access,)))
 
     def identity_token(self, user_id: int = USER_ID, *, name: str = "", is_admin: bool = False) -> str:
-        """A user's."""
+        """A user's identity token."""
         return self.sign("authsvc", identity(user_id, name=name, is_admin=is_admin))
 
     def robot_token(self, robot_id: int, name: str = "robot$ci") -> str:
@@ -151,11 +151,11 @@ class Keyring:
         return self.sign("authsvc", claims)
 
     def service_token(self, service: str) -> str:
-        """Which service is calling."""
+        """A service token."""
         return self.sign(service, ServiceToken(subject=f"service:{service}"))
 
     def acting_token(self, service: str, audience: str, on_behalf_of: Actor | None = None) -> str:
-        """The marker of a service that acts for itself."""
+        """An acting token: a service acts for itself."""
         claims = ActingToken(subject=f"service:{service}", on_behalf_of=on_behalf_of)
         return self.sign(service, claims, audience=audience)
 
@@ -168,12 +168,12 @@ class Keyring:
         subject: str = SUBJECT,
         lifetime_seconds: int = 600,
     ) -> str:
-        """blobsvc's, for an upload."""
+        """A ticket for an upload, signed by blobsvc."""
         claims = UploadTicket(subject=subject, upload_id=upload_id, repository=repository, project_id=project_id)
         return self.sign("blobsvc", claims, lifetime_seconds=lifetime_seconds)
 
     def ticket_of(self, upload: Upload) -> str:
-        """The ticket of an upload's owner."""
+        """A ticket for the owner of an upload."""
         owner = upload.owner
         return self.ticket(str(upload.id), owner.repository, project_id=owner.project_id, subject=owner.subject)
 
@@ -188,7 +188,7 @@ class Keyring:
         subject: str = SUBJECT,
         signer: TokenSigner | None = None,
     ) -> str:
-        """blobsvc's, or of somebody who calls himself that."""
+        """A receipt, signed by blobsvc or by another service in its name."""
         claims = Receipt(
             subject=subject,
             repository=repository,
@@ -202,7 +202,7 @@ class Keyring:
     def grant(
         self, key: BlobKey, size: int, *, repository: str = REPOSITORY, project_id: int = 1, subject: str = SUBJECT
     ) -> str:
-        """metasvc's, for a blob."""
+        """A grant for a blob, signed by metasvc."""
         claims = Grant(
             subject=subject,
             repository=repository,
@@ -215,7 +215,7 @@ class Keyring:
 
 
 def identity(user_id: int = USER_ID, *, name: str = "", is_admin: bool = False) -> IdentityToken:
-    """What a user's identity token says."""
+    """The content of a user's identity token."""
     return IdentityToken(
         subject=f"user:{user_id}", kind="user", id=user_id, name=name or f"user{user_id}", is_admin=is_admin
     )
@@ -227,5 +227,5 @@ def bearer(token: str) -> Metadata:
 
 
 def from_service(token: str) -> Metadata:
-    """The metadata of a call that says which service is calling."""
+    """The metadata of a call with a service token."""
     return (("x-roadstead-service", token),)

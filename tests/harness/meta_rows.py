@@ -1,4 +1,4 @@
-"""What lies in metasvc's database, read beside the service that runs on it, and locks that hold its writes up."""
+"""Reads metasvc's database while the service runs, and takes locks that block its writes."""
 
 import sqlite3
 import time
@@ -30,11 +30,11 @@ class MetaRows:
 
     @property
     def is_sqlite(self) -> bool:
-        """Which of the two."""
+        """The kind of the database."""
         return self._address.get_backend_name() == "sqlite"
 
     def select(self, statement: str) -> list[dict[str, Any]]:
-        """Runs a query as it stands, and gives its rows by column."""
+        """Runs a query and returns its rows by column."""
         if self.is_sqlite:
             with closing(sqlite3.connect(f"file:{self._address.database}?mode=ro", uri=True)) as connection:
                 connection.row_factory = sqlite3.Row
@@ -43,16 +43,16 @@ class MetaRows:
             return session.execute(statement.encode()).fetchall()
 
     def count(self, table: str, condition: str) -> int:
-        """How many rows of a table meet a condition."""
+        """The number of rows of a table that match a condition."""
         [row] = self.select(f"SELECT count(*) AS found FROM {table} WHERE {condition}")  # noqa: S608 - a test's own words
         found: int = row["found"]
         return found
 
     @contextmanager
     def held_charges(self, project_id: int) -> Iterator[None]:
-        """Holds up every write that charges a project. On PostgreSQL that is the last row which such a write locks.
+        """Blocks every write that charges a project. On PostgreSQL, it locks the last row that such a write locks.
 
-        On SQLite writes are held up at their beginning, where they wait for 5 seconds at most.
+        On SQLite, writes block at their beginning, for 5 seconds at most.
         """
         if self.is_sqlite:
             with closing(sqlite3.connect(self._address.database or "", isolation_level=None)) as connection:
@@ -65,14 +65,14 @@ class MetaRows:
             yield
 
     def wait_for_a_held_write(self) -> None:
-        """Waits until a write is held up. SQLite does not tell who waits: there a moment has to do."""
+        """Waits until a write is blocked. SQLite does not show who waits, so this waits for a short time there."""
         if self.is_sqlite:
             time.sleep(0.2)
             return
         wait_until(lambda: self.select(_WAITING), "a write to be held up", wanted=lambda rows: rows != [{"waiting": 0}])
 
     def end_sessions(self) -> None:
-        """Ends everybody's sessions in the database, as an administrator of PostgreSQL may at any time."""
+        """Ends all sessions in the database, as an administrator of PostgreSQL may do at any time."""
         self.select(_END_SESSIONS)
 
     @property

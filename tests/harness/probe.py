@@ -1,4 +1,4 @@
-"""Asks a gateway whether it is there."""
+"""Asks a gateway whether it is ready."""
 
 import http.client
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from tests.harness.waiting import WAIT_SECONDS, wait_until
 
 
 def answer_of(host: str, path: str = "/readyz", timeout_seconds: float = 5.0) -> int | OSError:
-    """The status that a gateway says, or why it says none.
+    """The status of a gateway's answer, or why there is none.
 
     Args:
         host: "127.0.0.1:PORT".
-        path: "/readyz" for all that it needs, "/healthz" for the process itself.
+        path: "/readyz" for all services, "/healthz" for the process itself.
         timeout_seconds: for a connection, and for an answer.
     """
     connection = http.client.HTTPConnection(host, timeout=timeout_seconds)
@@ -28,25 +28,25 @@ def wait_for_gateway(
     host: str,
     path: str = "/readyz",
     *,
-    hopeless: Callable[[], object] = lambda: None,
+    failure: Callable[[], object] = lambda: None,
     log: Callable[[], str],
 ) -> None:
-    """Waits until a gateway says 200.
+    """Waits until a gateway answers 200.
 
     Args:
         host: "127.0.0.1:PORT".
         path: as above.
-        hopeless: which process has ended; None as long as all run.
-        log: what it and its services have logged.
+        failure: which process has ended; None while all run.
+        log: the log lines of it and its services.
 
     Raises:
-        WaitedInVainError: if it does not.
+        WaitTimeoutError: if it does not.
     """
     wait_until(
-        # One that is not there yet may have its clients wait in the queue of its socket.
+        # Before the gateway is up, the request may wait in the queue of its socket.
         lambda: answer_of(host, path, timeout_seconds=WAIT_SECONDS),
         f"the gateway on {host}",
         wanted=lambda answer: answer == 200,
-        hopeless=hopeless,
+        failure=failure,
         more=log,
     )

@@ -10,10 +10,10 @@ END_SECONDS = 60.0
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a process of ours is started with: our variables without settings that were meant for something else.
+    """The environment of a child process: ours, without settings that were meant for another installation.
 
     Args:
-        variables: settings of its own, and others.
+        variables: its settings, and other variables.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROADSTEAD_")}
     return {**inherited, **(variables or {})}
@@ -32,7 +32,7 @@ def kill_and_wait(pid: int, number: signal.Signals) -> None:
 
 
 def memory_bytes(pid: int, name: str) -> int:
-    """A size in /proc/PID/status: VmRSS is what the process occupies, VmHWM the most that it has occupied."""
+    """A size in /proc/PID/status: VmRSS is the memory that the process uses, VmHWM its peak."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

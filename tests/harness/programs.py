@@ -1,4 +1,7 @@
-"""Programs that people use against a registry, found on PATH or in .tools/bin; what is missing says how to get it."""
+"""Client programs of registries, found on PATH or in .tools/bin.
+
+The message about a missing program says how to install it.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ _LIMIT_SECONDS = 180
 
 
 def program(name: str) -> str:
-    """The path of a client program; skips the test where it is missing, and fails it in CI."""
+    """The path of a client program; if it is missing, the test is skipped, and fails in CI."""
     search = f"{_ROOT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}"
     found = shutil.which(name, path=search)
     if found is None:
@@ -25,10 +28,10 @@ def program(name: str) -> str:
 
 
 class Client:
-    """A client program with a HOME of its own, so that logins of one test are unknown to the next."""
+    """A client program with a HOME of its own, so that a test does not see the logins of another."""
 
     def __init__(self, name: str, home: Path) -> None:
-        """Finds the program; skips where it is missing."""
+        """Finds the program; skips the test if it is missing."""
         self._program = program(name)
         self._environment = {
             "HOME": str(home),

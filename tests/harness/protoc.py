@@ -1,4 +1,4 @@
-"""Contracts that tests write for themselves, compiled when they are first needed."""
+"""Compiles the contracts of tests when they are first needed."""
 
 import importlib
 import sys

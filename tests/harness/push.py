@@ -1,4 +1,4 @@
-"""Pushes an image by plain requests: for tests that are about what comes after, and need no client program."""
+"""Pushes an image by plain requests, for tests that need a pushed image and no client program."""
 
 from urllib.parse import urljoin
 
@@ -10,7 +10,7 @@ from tests.harness.workspace import Login
 
 
 def push(http_url: str, login: Login, repository: str, pushed: Image, *tags: str) -> str:
-    """Pushes an image, or an index with its images, under these tags; without any by its digest. Returns its digest."""
+    """Pushes an image, or an index with its images, under these tags; without tags, by digest. Returns its digest."""
     scope = f"repository:{repository}:pull,push"
     with httpx.Client(base_url=http_url, timeout=30, trust_env=False, verify=NO_TLS) as client:
         answer = client.get("/service/token", params={"scope": scope}, auth=login.basic)

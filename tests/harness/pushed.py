@@ -1,4 +1,4 @@
-"""What there must be once a push has ended, whatever happened to the services on the way: each thing once."""
+"""Checks the state after a push: each thing exists exactly once, also if services were killed meanwhile."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.harness.meta_rows import MetaRows
 
 @dataclass(frozen=True)
 class Stored:
-    """What an installation keeps: metasvc's rows and blobsvc's files."""
+    """The stored data of an installation: metasvc's rows and blobsvc's files."""
 
     rows: MetaRows
     data_dir: Path
@@ -32,26 +32,26 @@ class Stored:
         return self.rows.count(tags, f"repository.name = '{repository}' AND tag.name = '{name}'") > 0
 
     def generations(self, digest: str) -> list[int]:
-        """The generations of a digest that lie on the disk."""
+        """The generations of a digest on the disk."""
         return [int(file.name) for file in self.data_dir.glob(f"blobsvc/blobs/sha256/*/{digest.split(':')[1]}/*")]
 
     def upload_bytes(self) -> dict[str, int]:
-        """The uploads under way by id, and how many bytes lie there of each."""
+        """The unfinished uploads by id, with the number of their bytes on the disk."""
         files = self.data_dir.glob("blobsvc/uploads/*/data")
         return {file.parent.name: file.stat().st_size for file in files}
 
     def has_session(self, upload_id: str) -> bool:
-        """Whether an upload is under way."""
+        """Whether there is an unfinished upload."""
         return upload_id in self.upload_bytes()
 
     def check_once(self, repository: str, image: Image, tag: str, *, orphans: int = 0) -> None:
-        """Fails unless one image is all that its project holds, each part of it once, and charged once.
+        """Fails unless the project holds exactly one image, with each part once and charged once.
 
         Args:
             repository: that it was pushed to, the only one in its project.
             image: that was pushed.
             tag: that it was pushed under, once.
-            orphans: generations of its blobs that may lie on the disk without being linked, for the collector.
+            orphans: generations of its blobs that may be on the disk without a link, for the garbage collector.
         """
         project = f"(SELECT project_id FROM repository WHERE name = '{repository}')"  # noqa: S608 - a test's own name
         here = f"repository_id = (SELECT id FROM repository WHERE name = '{repository}')"  # noqa: S608 - the same

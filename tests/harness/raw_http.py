@@ -1,4 +1,4 @@
-"""HTTP/1 written and read byte by byte: for what no client library would send, or would mend before anybody saw it."""
+"""HTTP/1 as raw bytes, for requests that client libraries refuse to send, and answers that they would correct."""
 
 import json
 import socket
@@ -14,11 +14,11 @@ _BODILESS = frozenset({204, 304})
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """An answer as it came.
+    """An answer, unchanged.
 
     Attributes:
-        status: of it; 100 for a `100 Continue`, which is an answer of its own here.
-        headers: names in lower case; one that came twice has both values, joined by ", ".
+        status: its status; `100 Continue` is an answer of its own here.
+        headers: names in lower case; the values of a repeated header are joined by ", ".
         body: the bytes.
     """
 
@@ -28,7 +28,7 @@ class RawAnswer:
 
     @property
     def code(self) -> str:
-        """The code of the first error in the body; empty where the body is no such document."""
+        """The code of the first error in the body; empty if the body is not an error document."""
         try:
             document: Any = json.loads(self.body)
         except ValueError:
@@ -66,7 +66,7 @@ class RawConnection:
         self.close()
 
     def close(self) -> None:
-        """Closes it, whatever is under way."""
+        """Closes it, also during a request."""
         self._socket.close()
 
     def send(self, data: str | bytes) -> None:
@@ -74,7 +74,7 @@ class RawConnection:
         self._socket.sendall(data.encode("latin-1") if isinstance(data, str) else data)
 
     def request(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> RawAnswer:
-        """Sends a request and reads its answer. Adds `Host` alone: lengths and all else are the caller's."""
+        """Sends a request and reads its answer. Adds only `Host`; the caller gives all other headers, also lengths."""
         self.send(head_of(method, target, headers) + body)
         return self.read(method)
 
@@ -104,7 +104,7 @@ class RawConnection:
         return RawAnswer(status, headers, body)
 
     def is_closed(self) -> bool:
-        """Whether the server closes the connection without another word. Waits until it says or does something."""
+        """Whether the server closes the connection without sending more. Waits until it sends something or closes."""
         try:
             self._fill()
         except (EOFError, ConnectionResetError):

@@ -1,6 +1,6 @@
 """Two replicas of everything, by `roadstead serve`: TCP and TLS on both sides between them, one PostgreSQL, one folder.
 
-Each set is a chain of its own, gateway, authsvc, metasvc, blobsvc, so that it is known who answers a request.
+Each set is a separate chain of gateway, authsvc, metasvc and blobsvc, so a test knows which process answers a request.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment
 
-# They are taken down with the tests when these are killed.
+# They are killed when the tests are killed.
 _COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")
 
 
@@ -30,7 +30,7 @@ class ReplicaSet:
     """
 
     def __init__(self, config: Path, host: str, log_file: Path, environment: dict[str, str]) -> None:
-        """Starts them, in no helpful order; `replicas` builds it."""
+        """Starts them, callers before the services that they call. Use `replicas` to build it."""
         self.host = host
         self.http_url = f"http://{host}"
         self._log_file = log_file
@@ -47,8 +47,8 @@ class ReplicaSet:
             }
 
     def wait_until_ready(self) -> None:
-        """Waits until its gateway says that all serve."""
-        wait_for_gateway(self.host, hopeless=self._ended, log=self.log)
+        """Waits until its gateway reports that all serve."""
+        wait_for_gateway(self.host, failure=self._ended, log=self.log)
 
     def kill(self) -> None:
         """Kills all of them with SIGKILL."""
@@ -58,7 +58,7 @@ class ReplicaSet:
             process.wait()
 
     def stop(self) -> None:
-        """Has those that run stop as they should.
+        """Stops the running ones normally.
 
         Raises:
             InstallationError: if one does not.
@@ -84,7 +84,7 @@ class ReplicaSet:
 
 @contextmanager
 def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, ReplicaSet, str]]:
-    """Two sets while inside, both ready, and the password of admin.
+    """Runs two sets inside the block. Gives both when they are ready, and the password of admin.
 
     Args:
         folder: is empty, and will hold keys, trust, blobs and settings.
@@ -102,7 +102,7 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
             hosts = dict(zip(SERVICES, (f"127.0.0.1:{port}" for port in ports), strict=True))
             config = folder / f"replica-{number}.toml"
             config.write_text(_settings(folder, database_url, tls, hosts))
-            # At once with the other set: which of them makes keys and tables is left open.
+            # Both sets start at the same time, so either may create keys and tables.
             both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", variables))
             stack.callback(both[-1].stop)
         for each in both:

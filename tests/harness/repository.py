@@ -1,4 +1,4 @@
-"""One repository of the shared workspace, over plain HTTP: what a client does by itself, done step by step."""
+"""One repository of the shared workspace, over plain HTTP: the requests of a client, step by step."""
 
 import hashlib
 import json
@@ -21,17 +21,17 @@ EMPTY_MEDIA_TYPE = "application/vnd.oci.empty.v1+json"
 
 
 class FaultError(AssertionError):
-    """A status of 500 or more: whatever a client sends, it is no fault of ours."""
+    """A status of 500 or more. No request of a client may cause one."""
 
 
 @dataclass
 class Repository:
-    """A repository, and a token of somebody who may do all in it.
+    """A repository, and a token with all rights in it.
 
     Attributes:
         host: "127.0.0.1:PORT".
         name: full name.
-        token: the registry token in use; change it to go on with another.
+        token: the registry token in use; set it to use another one.
         http: sends the token, and fails on a status of 500 or more.
     """
 
@@ -42,18 +42,18 @@ class Repository:
 
     @property
     def path(self) -> str:
-        """Of the repository: "/v2/project/name"."""
+        """The path of the repository: "/v2/project/name"."""
         return f"/v2/{self.name}"
 
     def begin(self, query: str = "") -> str:
-        """Begins an upload; gives its Location."""
+        """Begins an upload; returns its Location."""
         answer = self.http.post(f"{self.path}/blobs/uploads/{query}")
         assert answer.status_code == 202, answer.text
         location: str = answer.headers["Location"]
         return location
 
     def push_blob(self, content: bytes, algorithm: str = "sha256") -> str:
-        """Pushes a blob by one POST; gives its digest."""
+        """Pushes a blob by one POST; returns its digest."""
         digest = f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
         answer = self.http.post(f"{self.path}/blobs/uploads/", params={"digest": digest}, content=content)
         assert answer.status_code == 201, answer.text
@@ -88,20 +88,20 @@ class Repository:
         return found
 
     def committed(self, location: str) -> str:
-        """The Range of an upload that is under way."""
+        """The Range of an unfinished upload."""
         answer = self.http.get(location)
         assert answer.status_code == 204, answer.text
         found: str = answer.headers["Range"]
         return found
 
     def finish(self, location: str, content: bytes, rest: bytes = b"") -> None:
-        """Closes an upload with what is missing, and finds the blob whole."""
+        """Finishes an upload with its missing bytes, and checks that the blob is complete."""
         answer = self.http.put(closing(location, digest_of(content)), content=rest)
         assert answer.status_code == 201, answer.text
         assert self.blob(digest_of(content)).content == content
 
     def connect(self, **options: Any) -> RawConnection:
-        """A connection on which bytes go out as they are."""
+        """A connection that sends bytes unchanged."""
         return RawConnection(self.host, **options)
 
     def raw(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> RawAnswer:
@@ -113,7 +113,7 @@ class Repository:
         return answer
 
     def manifest(self, **changes: Any) -> dict[str, Any]:
-        """A manifest of an artifact that lacks nothing once `EMPTY_CONFIG` is pushed, but for what is changed."""
+        """A manifest that is complete once `EMPTY_CONFIG` is pushed, with these fields changed."""
         config = descriptor(EMPTY_CONFIG, EMPTY_MEDIA_TYPE)
         whole = {
             "schemaVersion": 2,
@@ -129,7 +129,7 @@ MakeRepository = Callable[..., Repository]
 
 
 def closing(location: str, digest: str) -> str:
-    """Where the closing PUT of an upload goes."""
+    """The target of the last PUT of an upload."""
     return f"{location}&digest={digest}"
 
 
@@ -139,12 +139,12 @@ def dumped(document: Any) -> bytes:
 
 
 def descriptor(content: bytes, media_type: str = OCI_LAYER) -> dict[str, Any]:
-    """What a manifest says of some bytes."""
+    """A descriptor of some bytes."""
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
 
 def token_for(http_url: str, login: Login | None, *scopes: str) -> str:
-    """A registry token; for nobody in particular without a login."""
+    """A registry token; of the anonymous caller if there is no login."""
     answer = httpx.get(
         f"{http_url}/service/token",
         params=[("scope", scope) for scope in scopes],
@@ -160,13 +160,13 @@ def token_for(http_url: str, login: Login | None, *scopes: str) -> str:
 
 @contextmanager
 def open_repository(http_url: str, login: Login, name: str, scopes: Iterable[str] = ()) -> Iterator[Repository]:
-    """A repository while inside.
+    """Opens a repository inside the block.
 
     Args:
         http_url: of the installation.
         login: who may pull, push and delete there.
         name: full name.
-        scopes: what the token is to hold beside that.
+        scopes: additional scopes of the token.
     """
     token = token_for(http_url, login, f"repository:{name}:pull,push,delete", *scopes)
     with httpx.Client(base_url=http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
@@ -180,7 +180,7 @@ def open_repository(http_url: str, login: Login, name: str, scopes: Iterable[str
 
 
 def next_link(answer: httpx.Response) -> str | None:
-    """Where the next page is; None on the last."""
+    """The address of the next page; None on the last."""
     match = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
     return urljoin(str(answer.url), match[1]) if match else None
 
@@ -202,7 +202,7 @@ def error_code(answer: httpx.Response) -> str:
 
 
 def refuse_fault(status: int, what: str) -> None:
-    """Fails on a status of 500 or more, but for 501: a transfer coding that is not known is the client's (RFC 9112)."""
+    """Fails on a status of 500 or more, except 501: an unknown transfer coding is the client's error (RFC 9112)."""
     if status >= 500 and status != 501:
         raise FaultError(f"{what}: {status}")
 

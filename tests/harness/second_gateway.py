@@ -1,4 +1,4 @@
-"""A gateway more in front of an installation's services, with settings of its own: the gateway keeps nothing."""
+"""A second gateway in front of an installation's services, with its own settings. A gateway has no state."""
 
 import json
 import subprocess
@@ -14,11 +14,11 @@ from tests.harness.process import environment
 
 @contextmanager
 def second_gateway(installation: Installation, *hosts: str, **settings: str) -> Iterator[list[str]]:
-    """Runs one while inside; gives where it listens, each as "HOST:PORT".
+    """Runs one inside the block; gives its addresses, each as "HOST:PORT".
 
     Args:
         installation: whose services it calls.
-        hosts: where it listens, each on a port of its own; in brackets where it is IPv6.
+        hosts: the hosts where it listens, each on its own port; IPv6 in brackets.
         settings: of the gateway, as variables have them: trusted_proxies='["127.0.0.2/32"]'.
     """
     addresses = [f"{host}:{free_port(host.strip('[]'))}" for host in hosts]
@@ -33,9 +33,9 @@ def second_gateway(installation: Installation, *hosts: str, **settings: str) -> 
             stderr=log,
         )
     try:
-        wait_for_gateway(addresses[0], "/healthz", hopeless=process.poll, log=installation.log)
+        wait_for_gateway(addresses[0], "/healthz", failure=process.poll, log=installation.log)
         yield addresses
     finally:
-        # It keeps nothing, so nothing is lost that a slower end would save.
+        # A gateway has no state, so it may be killed.
         process.kill()
         process.wait()

@@ -1,7 +1,7 @@
-"""The services as processes that nobody starts again but the test.
+"""The services as processes that only the test restarts.
 
-`roadstead up` would do so by itself, a little later after each death: a test that kills often, or wants a service to
-stay away for a moment, is better off alone. The settings are those that `up` writes, the processes those it starts.
+`roadstead up` restarts services itself, after growing delays. That does not suit tests that kill often, or that need a
+service to stay away. Settings and processes are the same as those of `up`.
 """
 
 import os
@@ -29,17 +29,17 @@ from tests.harness.process import environment as process_environment
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _CHANNEL_OPTIONS = (
-    # A service that was killed is back at once.
+    # A killed service is back soon, so channels connect again soon.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
-    # Every channel has connections of its own, however many there are to one service.
+    # Every channel has its own connections. By default, channels to one service share them.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 def open_channel(address: str) -> grpc.Channel:
-    """A channel of a platform's, which finds a service again soon after it was away."""
+    """A channel for a platform. It reconnects soon after a service was away."""
     return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
 
@@ -59,11 +59,11 @@ class Services:
         self.data_dir = data_dir
         self._log_file = data_dir.with_name(f"{data_dir.name}.log")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        # They end with the tests, however these end.
+        # They end with the tests, also when these are killed.
         self._environment = process_environment({**environment, PARENT_VARIABLE: str(os.getpid())})
         layout = DataDir(data_dir)
         stack.enter_context(layout.opened())
-        # It stays open while the gateway is away, and clients wait in its queue, as behind `roadstead up`.
+        # It stays open while the gateway is away, so clients wait in its queue, as with `roadstead up`.
         self._listener, http_address = bind_http(Address("127.0.0.1", 0))
         stack.enter_context(self._listener)
         self.http_url = f"http://{http_address}"
@@ -78,7 +78,7 @@ class Services:
         self.start_all()
 
     def kill(self, name: str) -> None:
-        """Kills a service with SIGKILL, and returns when it is dead. It stays away until `start`."""
+        """Kills a service with SIGKILL, and returns when it has ended. It stays away until `start`."""
         process = self._processes.pop(name)
         process.kill()
         process.wait()
@@ -94,7 +94,7 @@ class Services:
         self.start(name)
 
     def restart_soon(self, name: str) -> None:
-        """Kills a service and starts it again, without waiting until it serves: clients meet what they meet."""
+        """Kills a service and starts it again, without waiting until it serves, so clients see the errors."""
         self.kill(name)
         self._start(name)
 
@@ -115,19 +115,19 @@ class Services:
             self.wait_until_serving(name)
 
     def wait_until_serving(self, name: str) -> None:
-        """Waits until a service says that it serves."""
+        """Waits until a service reports SERVING."""
         if name == "gateway":
-            wait_for_gateway(self._http_host, hopeless=self._processes[name].poll, log=self.log)
+            wait_for_gateway(self._http_host, failure=self._processes[name].poll, log=self.log)
             return
         with open_channel(self.addresses[name]) as channel:
-            health: Any = health_pb2_grpc.HealthStub(channel)  # its types know the asynchronous methods only
+            health: Any = health_pb2_grpc.HealthStub(channel)  # its types have the asynchronous methods only
             for answer in health.Watch(health_pb2.HealthCheckRequest(), timeout=START_SECONDS, wait_for_ready=True):
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         raise InstallationError(f"{name} does not serve:\n{self.log()}")
 
     def log(self) -> str:
-        """What they have logged."""
+        """Their log lines."""
         return self._log_file.read_text(errors="replace")
 
     def _start(self, name: str) -> None:
@@ -155,11 +155,11 @@ class Services:
 
 @contextmanager
 def running_services(data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Services]:
-    """The services while inside.
+    """Runs the services inside the block.
 
     Args:
         data_dir: need not exist.
-        environment: variables of theirs beside the usual ones.
+        environment: additional variables for them.
     """
     with ExitStack() as stack:
         yield Services(data_dir, stack, environment or {})

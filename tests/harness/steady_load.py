@@ -1,4 +1,4 @@
-"""Pulls and small pushes without pause, and what became of each request."""
+"""Pulls and small pushes without pause, and the outcome of each request."""
 
 import secrets
 import threading
@@ -17,7 +17,7 @@ from tests.harness.push import push
 from tests.harness.workspace import Login
 
 _ANSWER_SECONDS = 30.0
-# A client that is told to come again does not do so at once, or one that is refused quickly would send all requests.
+# A refused client waits before it tries again. Otherwise a client that is refused quickly would send most requests.
 _PAUSE_SECONDS = 0.02
 _READY_EVERY_SECONDS = 0.05
 
@@ -47,13 +47,13 @@ class Outcome:
 
     @property
     def is_allowed(self) -> bool:
-        """Whether it was served, or told to come again."""
+        """Whether it was served, or asked to try again later."""
         return self.is_success or (self.status == 503 and self.retry_after is not None)
 
 
 @dataclass
 class SteadyLoad:
-    """What has been asked so far.
+    """The requests so far.
 
     Attributes:
         outcomes: of all requests.
@@ -64,17 +64,17 @@ class SteadyLoad:
     ready: list[tuple[float, int, str]] = field(default_factory=list)
 
     def refused(self) -> Counter[tuple[str, int, str]]:
-        """What was neither served nor told to come again, and how often."""
+        """The requests that were neither served nor asked to try again later, and how often."""
         return Counter((each.what, each.status, each.text[:300]) for each in self.outcomes if not each.is_allowed)
 
     def between(self, began: float, ended: float) -> list[Outcome]:
-        """The requests that ended in a time."""
+        """The requests that ended in a period."""
         return [each for each in self.outcomes if began <= each.ended < ended]
 
 
 @contextmanager
 def steady_load(http_url: str, login: Login, *, pullers: int = 2, pushers: int = 2) -> Iterator[SteadyLoad]:
-    """Pulls and pushes while inside.
+    """Pulls and pushes inside the block.
 
     Args:
         http_url: of the gateway.
@@ -122,7 +122,7 @@ class _Client:
         with closing(self._http):
             while not self._stop.is_set():
                 pushed = image(secrets.randbits(48), layers=1, layer_bytes=2048)
-                # Whoever is told to come again begins anew, as clients do.
+                # A client that is asked to try again starts from the beginning, as real clients do.
                 if all(self._push_blob(content) for content in pushed.blobs.values()):
                     self._send(
                         "PUT manifest",
@@ -152,7 +152,7 @@ class _Client:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response | None:
-        """The answer, where it is a success."""
+        """The answer, if it is a success."""
         sent = {**({} if auth else {"Authorization": self._bearer}), **(headers or {})}
         try:
             answer = self._http.request(method, url, auth=auth, content=content, headers=sent)

@@ -1,4 +1,4 @@
-"""Waits for what announces itself by no event: what other processes do, and what a library keeps to itself."""
+"""Waits by polling, for states without an event: those of other processes, or inside a library."""
 
 import asyncio
 import inspect
@@ -8,13 +8,13 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-# What has not come by then will not come. It is long, because a machine may be busy with other runs.
+# Long, because the machine may be busy with other runs.
 WAIT_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.005
 
 
-class WaitedInVainError(AssertionError):
-    """What was waited for did not come; the text says what was seen last."""
+class WaitTimeoutError(AssertionError):
+    """The state did not come in time. The text says what was seen last."""
 
 
 def wait_until(
@@ -23,25 +23,25 @@ def wait_until(
     *,
     wanted: Callable[[T], object] = bool,
     seconds: float = WAIT_SECONDS,
-    hopeless: Callable[[], object] = lambda: None,
+    failure: Callable[[], object] = lambda: None,
     more: Callable[[], str] = lambda: "",
 ) -> T:
-    """Looks again and again until what is seen is wanted, and returns it.
+    """Calls `look` until its result is the wanted one, and returns that result.
 
     Args:
-        look: sees something.
-        what: is waited for, as the end of the sentence "waited in vain for".
-        wanted: whether this is it; unless said, whatever is true.
-        seconds: less, where it is tested that something comes soon.
-        hopeless: why it cannot come any more, such as the exit code of a process; None as long as it can.
-        more: what else tells why it did not come, such as a log.
+        look: reads the present state.
+        what: the state that is waited for, as the end of the sentence "waited in vain for".
+        wanted: whether a result is the wanted one; by default, any true value.
+        seconds: how long to wait. Set it in tests that something happens soon.
+        failure: why the state cannot come any more, such as the exit code of a process; None while it can.
+        more: additional text for the error, such as a log.
 
     Raises:
-        WaitedInVainError: if it does not come in time, or cannot come any more.
+        WaitTimeoutError: if it does not come in time, or cannot come any more.
     """
     deadline = time.monotonic() + seconds
     while not wanted(seen := look()):
-        _go_on(deadline, what, seen, hopeless(), more)
+        _go_on(deadline, what, seen, failure(), more)
         time.sleep(_LOOK_EVERY_SECONDS)
     return seen
 
@@ -76,7 +76,7 @@ async def wait_until_async(
     seconds: float = WAIT_SECONDS,
     more: Callable[[], str] = lambda: "",
 ) -> Any:
-    """The same, while the event loop goes on; `look` may be a coroutine function."""
+    """Like `wait_until`, without blocking the event loop. `look` may be a coroutine function."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -88,8 +88,8 @@ async def wait_until_async(
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
-def _go_on(deadline: float, what: str, seen: object, hopeless: object, more: Callable[[], str]) -> None:
-    if hopeless is None and time.monotonic() < deadline:
+def _go_on(deadline: float, what: str, seen: object, failure: object, more: Callable[[], str]) -> None:
+    if failure is None and time.monotonic() < deadline:
         return
-    reason = "" if hopeless is None else f"it cannot come any more: {hopeless!r}; "
-    raise WaitedInVainError(f"waited in vain for {what}; {reason}last seen: {seen!r}\n{more()}".rstrip())
+    reason = "" if failure is None else f"it cannot come any more: {failure!r}; "
+    raise WaitTimeoutError(f"waited in vain for {what}; {reason}last seen: {seen!r}\n{more()}".rstrip())

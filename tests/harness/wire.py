@@ -1,4 +1,4 @@
-"""A TCP connection that can lose what comes back on it."""
+"""A TCP proxy that can drop the answers of a server."""
 
 import contextlib
 import socket
@@ -10,16 +10,16 @@ _PIECE_BYTES = 65536
 
 
 class Wire:
-    """Passes connections on to a server, both ways, until it is told to lose the answers.
+    """Passes connections on to a server, until it is told to drop the answers.
 
-    A client behind it never hears of what the server has done: as when the server dies between a commit and its answer.
+    The client then does not learn what the server has done, as when a server is killed between a commit and its answer.
 
     Attributes:
         address: "127.0.0.1:PORT", where clients connect.
     """
 
     def __init__(self, target: str) -> None:
-        """Listens; `wire_to` builds it."""
+        """Listens. Use `wire_to` to build it."""
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -30,12 +30,12 @@ class Wire:
         self._threads[0].start()
 
     def lose_answers(self) -> None:
-        """From now on nothing that the server says arrives, but that it closes the connection."""
+        """Drops all answers from now on. The client only sees when the server closes the connection."""
         self._losing.set()
 
     def close(self) -> None:
         """Ends all connections."""
-        # Closing alone would leave whoever waits on it waiting.
+        # Closing alone would not wake a thread that waits for it.
         for end in [self._listener, *self._ends]:
             _shut(end)
         for thread in self._threads:
@@ -70,7 +70,7 @@ class Wire:
 
 @contextmanager
 def wire_to(target: str) -> Iterator[Wire]:
-    """A wire to a server while inside.
+    """Runs a wire to a server inside the block.
 
     Args:
         target: "HOST:PORT" of the server.

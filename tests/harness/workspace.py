@@ -1,4 +1,4 @@
-"""A private project with people and a robot in it, made over the REST API of a running installation."""
+"""A private project with users and a robot, created over the REST API of a running installation."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tests.harness.plain_http import NO_TLS
 
 PROJECT_ADMIN, DEVELOPER, GUEST, MAINTAINER, LIMITED_GUEST = 1, 2, 3, 4, 5
 
-# What a robot that builds images needs, and deletes with.
+# The permissions of a robot that pushes, pulls and deletes images.
 BUILDER_PERMISSIONS = [
     {"resource": "repository", "action": action} for action in ("list", "read", "pull", "push", "delete")
 ] + [{"resource": "artifact", "action": action} for action in ("list", "read", "create", "delete")]
@@ -29,7 +29,7 @@ class Login:
 
     @property
     def basic(self) -> tuple[str, str]:
-        """As httpx wants it."""
+        """In the form that httpx needs."""
         return (self.name, self.secret)
 
 
@@ -37,7 +37,7 @@ class Management:
     """The REST API, as an administrator.
 
     Attributes:
-        admin: who that is.
+        admin: the login of the administrator.
         client: for other requests than those below.
     """
 
@@ -46,7 +46,7 @@ class Management:
 
         Args:
             admin_password: of the user admin.
-            http_urls: of one gateway, or of several replicas, which get the requests below in turn.
+            http_urls: the URL of one gateway, or of several replicas, which get the requests in turn.
         """
         self.admin = Login("admin", admin_password)
         self._clients = [
@@ -121,7 +121,7 @@ class Management:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A private project, and who may do what in it."""
+    """A private project, and users with different rights in it."""
 
     host: str
     http_url: str
@@ -142,7 +142,7 @@ def management(installation: Installation) -> Iterator[Management]:
 
 @pytest.fixture(scope="session")
 def workspace(installation: Installation, management: Management) -> Workspace:
-    """A private project in the shared installation, with a maintainer, a robot, a guest, and somebody outside of it."""
+    """A private project in the shared installation, with a maintainer, a robot, a guest, and a non-member."""
     project = management.create_project()
     maintainer, guest, outsider = (management.create_user() for _ in range(3))
     management.add_member(project, maintainer, MAINTAINER)

@@ -31,7 +31,7 @@ class Chaos:
         """Kills until the event is set, and leaves with everything serving.
 
         Raises:
-            WaitedInVainError: something did not come back.
+            WaitTimeoutError: something did not come back.
         """
         while not until.wait(self._chance.uniform(*_PAUSE_SECONDS)):
             victims = self._victims()

@@ -13,7 +13,7 @@ from tests.harness.images import digest_of
 from tests.harness.meta_rows import MetaRows
 from tests.harness.soak.client import RegistryClient
 from tests.harness.soak.ledger import Ledger
-from tests.harness.waiting import WaitedInVainError, wait_until
+from tests.harness.waiting import WaitTimeoutError, wait_until
 
 # What was interrupted is taken up again after 20 seconds, by somebody who looks every 10.
 _DELETION_SECONDS = 45.0
@@ -87,7 +87,7 @@ class Invariants:
     def deleted_projects(self) -> Iterator[str]:
         """What was begun to be deleted is deleted, soon, and the change log says so once."""
         # One that does not come to its end is named below.
-        with suppress(WaitedInVainError):
+        with suppress(WaitTimeoutError):
             wait_until(
                 lambda: self.rows.count("project", "state = 'deleting'"),
                 "projects to be deleted",

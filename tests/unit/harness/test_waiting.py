@@ -1,6 +1,6 @@
 import pytest
 
-from tests.harness.waiting import WaitedInVainError, wait_until, wait_until_async
+from tests.harness.waiting import WaitTimeoutError, wait_until, wait_until_async
 
 
 def test_what_is_wanted_is_returned_when_it_is_seen() -> None:
@@ -19,16 +19,16 @@ async def test_what_is_wanted_may_be_seen_by_a_coroutine_or_a_function() -> None
 
 
 def test_who_waits_in_vain_is_told_what_was_seen_last_and_more() -> None:
-    with pytest.raises(WaitedInVainError, match=r"in vain for a one; last seen: 0\nthe log"):
+    with pytest.raises(WaitTimeoutError, match=r"in vain for a one; last seen: 0\nthe log"):
         wait_until(lambda: 0, "a one", seconds=0.02, more=lambda: "the log")
 
 
 async def test_the_asynchronous_form_gives_up_in_the_same_way() -> None:
-    with pytest.raises(WaitedInVainError, match="in vain for a one; last seen: 0"):
+    with pytest.raises(WaitTimeoutError, match="in vain for a one; last seen: 0"):
         await wait_until_async(lambda: 0, "a one", seconds=0.02)
 
 
 def test_what_cannot_come_any_more_is_not_waited_for() -> None:
     exit_codes = iter([None, 1])
-    with pytest.raises(WaitedInVainError, match="cannot come any more: 1; last seen: False"):
-        wait_until(lambda: False, "it to serve", hopeless=lambda: next(exit_codes))
+    with pytest.raises(WaitTimeoutError, match="cannot come any more: 1; last seen: False"):
+        wait_until(lambda: False, "it to serve", failure=lambda: next(exit_codes))
