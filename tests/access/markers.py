@@ -1,4 +1,4 @@
-"""The marker of a service that acts for itself, as every service would sign it, if it may or not."""
+"""Acting tokens, signed by every service, also by those that must not."""
 
 from svckit.tokens import ActingToken
 from svckit.tokens.signer import TokenSigner
@@ -6,7 +6,7 @@ from tests.harness.keyring import Keyring
 
 
 def acting_token(keyring: Keyring, service: str, audience: str) -> str:
-    """Says that this service acts for itself at another; the gateway's is forged, since it signs none."""
+    """The acting token of a service for another one. The gateway's is forged, because it must not sign one."""
     if service != "gateway":
         return keyring.acting_token(service, audience)
     forger = _Forged(service, keyring.keypairs[service])
@@ -18,4 +18,4 @@ class _GatewaysToken(ActingToken):
 
 
 class _Forged(TokenSigner):
-    """Signs what its service may not."""
+    """Signs tokens that its service must not sign."""

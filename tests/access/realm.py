@@ -1,4 +1,4 @@
-"""What a forger needs: two projects to get at, and more than a forger would have, all keys of the installation."""
+"""Two projects to attack, and all keys of the installation, which is more than an attacker would have."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -101,19 +101,19 @@ class Realm:
         return links.ResolveBlob(request, metadata=bearer(token)).grant
 
     def resolve(self, token: str, repository: str | None = None) -> str:
-        """What metasvc says to a pull with this token."""
+        """The answer of metasvc to a pull with this token."""
         stub = manifest_service_pb2_grpc.ManifestServiceStub(self.channel["metasvc"])
         request = manifest_service_pb2.ResolveManifestRequest(repository=repository or self.repository, reference="v1")
         return outcome(stub.ResolveManifest, request, token)
 
     def start_upload(self, token: str, repository: str | None = None) -> str:
-        """What blobsvc says to the beginning of a push with this token."""
+        """The answer of blobsvc to the start of a push with this token."""
         stub = upload_service_pb2_grpc.UploadServiceStub(self.channel["blobsvc"])
         request = upload_service_pb2.StartUploadRequest(repository=repository or self.repository)
         return outcome(stub.StartUpload, request, token)
 
     def pull_over_http(self, token: str, repository: str | None = None) -> httpx.Response:
-        """What the gateway says to a pull with this token."""
+        """The answer of the gateway to a pull with this token."""
         return httpx.get(
             f"{self.installation.http_url}/v2/{repository or self.repository}/manifests/v1",
             headers={"Authorization": f"Bearer {token}"},

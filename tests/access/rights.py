@@ -10,7 +10,7 @@ from tests.harness.contracts import Rpc, every_rpc
 
 RPCS: Mapping[str, Rpc] = {rpc.name: rpc for rpc in every_rpc()}
 
-# What those hear who are kept out. Everything else, errors about what was sent included, is said to those let in.
+# The errors of callers who are refused. All other answers, also other errors, mean that the caller was admitted.
 REFUSALS = frozenset(
     {
         "UNAUTHORIZED",
@@ -20,7 +20,7 @@ REFUSALS = frozenset(
         "TICKET_INVALID",
         "RECEIPT_INVALID",
         "GRANT_INVALID",
-        # A robot of a project that the caller may not see: the one that is asked for does exist.
+        # For a robot in a project that the caller may not see. The robot exists.
         "ROBOT_UNKNOWN",
     }
 )

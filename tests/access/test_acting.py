@@ -1,7 +1,7 @@
-"""Forged, foreign and replayed marks of a service that acts for itself, and addresses stated by strangers.
+"""Forged, foreign and replayed acting tokens, and client addresses stated by callers who may not state one.
 
-The forger has the installation's own keys, so that each forgery is wrong in one thing only. What it wants is
-LookUpProject, which lets metasvc in and tells of projects whoever may see them, and the bytes that metasvc may read.
+The attacker has the installation's own keys, so that each forgery is wrong in exactly one thing. The targets are
+LookUpProject, which only metasvc may call and which shows any project, and the bytes that metasvc may read.
 """
 
 import base64
@@ -49,7 +49,7 @@ def signed(realm: Realm, document: Mapping[str, Any], key: KeyPair | None = None
 
 
 def look_up(realm: Realm, metadata: Metadata) -> str:
-    """What authsvc says to whoever wants to know a private project."""
+    """The answer of authsvc to a look-up of a private project."""
     request = project_service_pb2.LookUpProjectRequest(project=ProjectRef(name=realm.project))
     return heard(
         lambda: ProjectServiceStub(realm.channel["authsvc"]).LookUpProject(request, metadata=metadata, timeout=20)
@@ -102,7 +102,7 @@ FORGERIES: Mapping[str, Forge] = {
 
 
 def test_the_forger_can_sign(realm: Realm) -> None:
-    """What the forgeries differ from is good: without this, they might all fail for a reason that they share."""
+    """The unchanged token is accepted. Without this, all forgeries might fail for another, common reason."""
     assert look_up(realm, ((ACTING, signed(realm, claims())),)) == "OK"
     assert look_up(realm, ((ACTING, acting_token(realm.keyring, "metasvc", "authsvc")),)) == "OK"
 
@@ -176,7 +176,7 @@ class TestGrants:
 
 
 class TestClientAddress:
-    """Wrong passwords are counted by the client's address, so who may state one is not everybody's to choose."""
+    """Wrong passwords are counted by the client's address, so only some services may state one."""
 
     STATED = "203.0.113.9"
 
@@ -194,7 +194,7 @@ class TestClientAddress:
         def logged() -> list[str]:
             return [line for line in realm.installation.log().splitlines() if name in line and "login_failed" in line]
 
-        # It has been logged before it was answered; the supervisor passes it on a moment later.
+        # It was logged before the answer; the supervisor writes it a moment later.
         return str(json.loads(wait_until(logged, "the line that tells of the failure")[0])["address"])
 
     def test_a_service_that_passes_on_calls_is_believed(self, realm: Realm) -> None:

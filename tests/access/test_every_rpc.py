@@ -1,7 +1,7 @@
-"""Every RPC of every contract, called by everybody: let in or kept out as rpcs.toml and matrix.toml say.
+"""Every RPC of every contract, called by every kind of caller: admitted or refused as in rpcs.toml and matrix.toml.
 
-Both tables are written by hand. What is sent names things that do not exist where a call would change something, so
-that who is let in hears of that, and who is kept out hears nothing. Services call in `test_services.py`.
+Both tables are written by hand. For calls that change something, the request names things that do not exist. An
+admitted caller learns that; a refused caller does not. `test_services.py` has the calls by services.
 """
 
 import httpx
@@ -18,7 +18,7 @@ CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot")
 
 
 def may(caller: str, kind: str, right: Right) -> bool:
-    """What the two tables say."""
+    """The answer that the two tables demand."""
     match right.kind:
         case "public" | "filtered":
             return True
@@ -55,7 +55,7 @@ def test_every_rpc_has_a_rule_and_a_line_in_the_table() -> None:
 @pytest.mark.parametrize("name", RIGHTS)
 def test_who_is_let_in(world: World, name: str, caller: str, kind: str) -> None:
     rpc = RPCS[name]
-    # blobsvc knows registry tokens only: it asks nobody, so an identity alone opens nothing there.
+    # blobsvc accepts registry tokens only. It calls no other service, so an identity token gives no rights there.
     held = world.registry if rpc.server == "blobsvc" else world.identity
 
     reason = rpc.call(world.channels[rpc.server], world.request(rpc, kind), held[f"{caller}/{kind}"])

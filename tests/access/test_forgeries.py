@@ -1,7 +1,7 @@
-"""Forged, foreign, replayed and outlived tokens and documents, over gRPC and over HTTP.
+"""Forged, foreign, replayed and expired tokens and documents, over gRPC and over HTTP.
 
-The forger here has more than a forger would: the installation's own keys, so that each forgery is wrong in one thing
-only.
+The attacker here has the installation's own keys, more than a real one would have. So each forgery is wrong in exactly
+one thing.
 """
 
 import base64
@@ -48,7 +48,7 @@ def _hmac(realm: Realm) -> str:
     public = key.private_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    # By hand: the library refuses to use a public key as a secret, and a forger does not.
+    # Written by hand, because the library refuses to use a public key as a secret.
     signed = ".".join(_none(realm).split(".")[:2]).encode()
     header = json.dumps({"alg": "HS256", "typ": "registry+jwt", "kid": key.kid}).encode()
     signed = base64.urlsafe_b64encode(header).rstrip(b"=") + b"." + signed.split(b".")[1]
@@ -96,7 +96,7 @@ FORGERIES: Mapping[str, Forge] = {
 
 
 def test_the_forger_can_sign(realm: Realm) -> None:
-    """What the forgeries differ from is good: without this, they might all fail for a reason that they share."""
+    """The unchanged token is accepted. Without this, all forgeries might fail for another, common reason."""
     token = realm.sign(realm.claims())
 
     assert realm.resolve(token) == "OK"
@@ -189,7 +189,7 @@ class TestDocuments:
         )
         own = outcome(links.ResolveBlob, resolve(repository=realm.other_repository, digest=digest), token)
         assert own == "NOT_FOUND BLOB_UNKNOWN"
-        # A token that was never asked for the source is sent for another one; that one says no more than the first.
+        # A token without the source in its scopes gets a challenge for it. The new token grants no more than the first.
         asked = realm.registry_token(
             realm.other, f"repository:{realm.other_repository}:pull,push", f"repository:{realm.repository}:pull"
         )

@@ -1,4 +1,4 @@
-"""Every role, every resource, every action: what CheckAccess says is what the matrix says, no more and no less."""
+"""Every role, every resource, every action: CheckAccess answers exactly as the matrix says."""
 
 import asyncio
 
@@ -24,13 +24,13 @@ async def allowed(caller: Caller, project: str) -> frozenset[tuple[str, str]]:
         answer = await caller.access.CheckAccess(
             pb.CheckAccessRequest(project=ProjectRef(name=project), resource=resource, action=action)
         )
-        # Whatever is allowed is allowed in a project that may be seen.
+        # A permission counts only in a project that the caller may see.
         assert answer.visible or not answer.allowed
         return bool(answer.allowed)
 
     pairs = sorted(EVERYTHING)
     answers: list[bool] = []
-    # A few at a time: the server turns away what is too much at once.
+    # A few at a time: the server refuses calls above its limit.
     for start in range(0, len(pairs), 50):
         answers += await asyncio.gather(*(ask(*pair) for pair in pairs[start : start + 50]))
     return frozenset(pair for pair, answer in zip(pairs, answers, strict=True) if answer)

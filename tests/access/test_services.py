@@ -1,6 +1,6 @@
-"""Every RPC of every contract, called by every service: for itself, and passing on what nobody in particular asks.
+"""Every RPC of every contract, called by every service: for itself, and for the anonymous caller.
 
-Who is let in stands in rpcs.toml, written by hand.
+rpcs.toml, written by hand, says who is admitted.
 """
 
 import pytest
@@ -19,7 +19,7 @@ def may_act(service: str, right: Right) -> bool:
     """Whether the table lets a service act for itself."""
     if right.kind == "public":
         return True
-    # The gateway signs no token to act by, so what it forges is one that does not count.
+    # The gateway must not sign acting tokens, so its token is forged and is refused.
     if service == "gateway":
         return False
     return service in right.acting or service in right.callers

@@ -1,4 +1,4 @@
-"""Everybody who may call, in two projects of an installation."""
+"""All kinds of callers, in two projects of an installation."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ ABSENT_ID = 999_999_999
 
 @dataclass(frozen=True)
 class World:
-    """Two projects with an image each, everybody's tokens, and the services' keys."""
+    """Two projects with an image each, the tokens of all callers, and the keys of the services."""
 
     projects: Mapping[str, str]
     project_ids: Mapping[str, int]
@@ -42,11 +42,11 @@ class World:
     outsider: Login
 
     def passing_on(self, service: str) -> Mapping[str, str]:
-        """What a service sends with a call that it passes on for nobody in particular."""
+        """The metadata of a call that a service passes on for the anonymous caller."""
         return {"x-roadstead-service": self.keyring.service_token(service)}
 
     def acting(self, service: str, audience: str) -> Mapping[str, str]:
-        """What a service sends with a call in which it acts for itself."""
+        """The metadata of a call in which a service acts for itself."""
         return {"x-roadstead-acting": acting_token(self.keyring, service, audience)}
 
     def request(self, rpc: Rpc, kind: str) -> Message:
@@ -100,7 +100,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(installation: Installation, management: Management) -> Iterator[World]:
-    """Everybody, in two projects of the shared installation."""
+    """All callers, in two projects of the shared installation."""
     projects = {
         "private": management.create_project(public=False),
         "public": management.create_project(public=True),

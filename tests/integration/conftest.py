@@ -1,4 +1,4 @@
-"""Services that only the test starts again, and repositories of the shared installation, one for each test."""
+"""Services that only the test restarts, and repositories of the shared installation, one for each test."""
 
 import json
 import secrets
@@ -18,11 +18,11 @@ from tests.harness.workspace import Login, Workspace
 
 @pytest.fixture(scope="module")
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """The four services, for all tests of a module: leave them running. Parametrized, indirectly, by the database."""
+    """The four services, for all tests of a module. Leave them running. The indirect parameter is the database."""
     with ExitStack() as stack:
         variables = {}
         if request.param == "postgresql":
-            # Asked for by name, so that a run without PostgreSQL starts none.
+            # Requested by name, so that a run without PostgreSQL tests does not start a server.
             server = request.getfixturevalue("postgres_server")
             variables = postgresql_variables(stack.enter_context(numbered_database(server)))
         folder = tmp_path_factory.mktemp("services")
@@ -31,14 +31,14 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def plain(workspace: Workspace) -> Iterator[httpx.Client]:
-    """Somebody who has not logged in."""
+    """A client without credentials."""
     with httpx.Client(base_url=workspace.http_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 def make_repository(workspace: Workspace) -> Iterator[MakeRepository]:
-    """Makes repositories in the private project, or in one that is named, each as somebody who may do all there."""
+    """Makes repositories in the private project or in another one, each with a login that has all rights there."""
     with ExitStack() as stack:
 
         def make(*scopes: str, project: str = "", login: Login | None = None, name: str = "") -> Repository:
@@ -51,20 +51,20 @@ def make_repository(workspace: Workspace) -> Iterator[MakeRepository]:
 
 @pytest.fixture
 def repository(make_repository: MakeRepository) -> Repository:
-    """A new one in the private project."""
+    """A new repository in the private project."""
     return make_repository()
 
 
 @pytest.fixture
 def stocked(repository: Repository) -> Repository:
-    """A new one with all that `Repository.manifest` names."""
+    """A new repository with all blobs that `Repository.manifest` names."""
     repository.push_blob(EMPTY_CONFIG)
     return repository
 
 
 @pytest.fixture(scope="module")
 def no_errors_logged(installation: Installation) -> Iterator[None]:
-    """Fails a module in which a service has logged an error: whatever clients do, it is no fault of ours."""
+    """Fails a module in which a service has logged an error: no request of a client may cause one."""
     begin = installation.log_file.stat().st_size
     yield
     with installation.log_file.open("rb") as log:

@@ -1,7 +1,7 @@
-"""What it takes to add a service, and to add a noun to a service: counted in a copy of the tree, and run there.
+"""Adds a service, and a noun to a service, in a copy of the tree; counts the files, and runs the copy.
 
-A service is a row in the table, its package with its contracts, and its section of settings. Whoever lists the services
-by hand somewhere leaves the toy service out there, and fails here.
+A service is a row in the table, its package with its contracts, and its section of settings. If other code lists the
+services by hand, the toy service is missing there, and a test here fails.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ ROW = """\
         port_offset=4,
     ),
 """
-# What the noun adds to files that are there: the file, what comes after it there, and the text.
+# The lines that the noun adds to existing files: the file, the text before which they go, and the lines.
 ADDED = {
     ("authsvc/server.py", "    server.add(add_RobotServiceServicer_to_server, RobotServicer(ports))"): """\
     server.add(add_NoticeServiceServicer_to_server, NoticeServicer(ports))
@@ -88,7 +88,7 @@ class Notice:
 
 """,
 }
-# Calls both over gRPC, by the stubs of the copy.
+# Calls both over gRPC, with the stubs of the copy.
 CLIENT = """
 import json, sys
 import grpc
@@ -126,11 +126,11 @@ class Copy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Has Python take everything from the copy, and not from where it was installed from."""
+        """Makes Python import everything from the copy, not from the installed tree."""
         return {"PYTHONPATH": f"{self.root}{os.pathsep}{self.root / 'protos' / 'gen'}"}
 
     def run(self, *command: str | Path) -> str:
-        """Runs a program of ours in the copy, and gives what it printed."""
+        """Runs one of our programs in the copy, and returns its output."""
         return _run(self.root, *command)
 
 
@@ -149,7 +149,7 @@ def _run(root: Path, *command: str | Path) -> str:
 
 
 def _tree(root: Path) -> Tree:
-    """What is written by hand, by the hash of its content."""
+    """The hashes of all files that are written by hand."""
     files = (path for path in root.rglob("*") if path.is_file())
     names = {path.relative_to(root).as_posix(): path for path in files}
     ours = {
@@ -190,11 +190,11 @@ def _add_noun(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """The tree as git has it, with the toys added and the stubs and settings written anew."""
+    """The tree as git has it, with the toys added, and stubs and settings regenerated."""
     root = tmp_path_factory.mktemp("copy")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():  # not what is deleted and not committed
+        if (ROOT / name).is_file():  # skips files that are deleted but not committed
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, root / name)
     bare = _tree(root)

@@ -1,4 +1,4 @@
-"""An image that is pushed while blobsvc is away: it shows what its config says, or it is not there."""
+"""An image that is pushed while blobsvc is away: either it shows the data of its config, or it does not exist."""
 
 import secrets
 import threading
@@ -103,7 +103,7 @@ def test_while_it_stays_away_clients_are_told_to_come_again(services: Services) 
         refused = put_over_http(services, repository, other)
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (503, "UNAVAILABLE")
         assert int(refused.headers["Retry-After"]) >= 1
-        # Nothing is asked about what is here already.
+        # Nothing is fetched for a manifest that is stored already.
         assert put_over_http(services, repository, pushed).status_code == 201
     finally:
         services.start("blobsvc")

@@ -1,7 +1,7 @@
-"""A push by a platform over gRPC, and a service that is killed in it: between each two steps, and within each.
+"""A push by a platform over gRPC, with a service killed between any two steps, and within each step.
 
-Whoever repeats the step then finds the same outcome: the same digest and generation, charged once, linked once, tagged
-once; and until it is there, nothing of it is seen. What the gateway makes of it is in test_crash_windows_over_http.py.
+A repeat of the step has the same result: the same digest and generation, charged once, linked once, tagged once. Until
+then nothing of the image is visible. test_crash_windows_over_http.py does the same over HTTP.
 """
 
 import fcntl
@@ -37,12 +37,12 @@ on_both = pytest.mark.parametrize(
 )
 STEPS = tuple(Step)
 LAYER_BYTES = 3_500_000
-# Less than HTTP/2 lets a client send before it has heard anything from the server.
+# Less than HTTP/2 allows a client to send before the server answers.
 SHORT_LAYER_BYTES = 40_000
 WAIT_SECONDS = 20.0
-# Within a step, and just after it, whatever the machine.
+# Within a step and just after it, on slow and on fast machines.
 KILL_AFTER_SECONDS = (0.001, 0.004, 0.016)
-# What is heard of a service that ends while it is asked.
+# The codes of a call to a service that ends during the call.
 BROKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
 
 _seeds = count(7000)
@@ -58,7 +58,7 @@ class Scene:
     older_sessions: set[str] = field(default_factory=set)
 
     def do_up_to(self, last: Step) -> None:
-        """Does all steps up to one, and that one."""
+        """Does all steps up to and including one."""
         for step in STEPS[: STEPS.index(last) + 1]:
             self.do(step)
 
@@ -82,7 +82,7 @@ class Scene:
         self.push.do(step)
 
     def has_happened(self, step: Step) -> bool:
-        """Whether a step has had its effect, as the disk or the database shows it."""
+        """Whether the disk or the database shows the effect of a step."""
         stored, push = self.stored, self.push
         match step:
             case Step.START:
@@ -97,11 +97,11 @@ class Scene:
                 return stored.has_tag(push.repository, push.tag)
 
     def written_bytes(self) -> int:
-        """What lies on the disk of the layer's upload."""
+        """The files of the layer's upload on the disk."""
         return self.stored.upload_bytes().get(claims_of(self.push.ticket)["upload_id"], 0)
 
     def check_unseen(self) -> None:
-        """Fails if anything is seen that has not happened, or if half of something is."""
+        """Fails if the effect of a later step is visible, or a partial one."""
         platform, repository = self.push.platform, self.push.repository
         assert platform.has_blob(repository, self.push.layer_digest) == self.has_happened(Step.LINK)
         is_put = self.has_happened(Step.PUT)
@@ -149,7 +149,7 @@ def new_scene(services: Services) -> Iterator[NewScene]:
             return Scene(services, push, Stored(MetaRows(services.database_url), services.data_dir))
 
         yield make
-    # A test that failed leaves the next one nobody dead.
+    # After a failed test, the next one must find all services running.
     services.start_all()
 
 
@@ -169,7 +169,7 @@ def kill_after(scene: Scene, step: Step, service: str) -> None:
     scene.push.do_again(step)
     scene.check_unseen()
     if step is Step.START:
-        # The first session is there as well; it will expire.
+        # The first upload still exists; it will expire.
         assert replace(scene.push, ticket=first_ticket).committed_bytes() == 0
     scene.do_after(step)
     scene.check_outcome()
@@ -266,9 +266,9 @@ def kill_while_held(
 
 
 def hear(scene: Scene, step: Step, future: Any) -> bool:
-    """Takes note of the answer to a step whose service was killed; says whether there was one.
+    """Records the answer to a step whose service was killed; returns whether there was one.
 
-    There may be: gRPC sends a request again that the dead service is known not to have had.
+    There may be one: gRPC repeats a request if it knows that the service has not seen it.
     """
     if future.code() is not grpc.StatusCode.OK:
         assert future.code() in BROKEN
@@ -303,11 +303,11 @@ def test_blobsvc_killed_in_the_middle_of_the_bytes(scene: Scene) -> None:
 
 
 def kill_within(scene: Scene, step: Step, seconds: float) -> None:
-    """Kills a service a moment after a step was begun, wherever it is then, and repeats the step."""
+    """Kills a service some time after a step has begun, at any point of it, and repeats the step."""
     scene.do_before(step)
     scene.push.platform.connect(step.service)
     future = scene.push.begin(step)
-    # The moment is the point: it falls before the effect, between it and the answer, or after both.
+    # A sleep on purpose: the kill comes before the effect, between effect and answer, or after both.
     time.sleep(seconds)
     scene.services.kill(step.service)
     happened = scene.has_happened(step)
@@ -329,7 +329,7 @@ def test_blobsvc_killed_at_any_moment_of_a_step(new_scene: NewScene, step: Step)
         kill_within(new_scene(), step, seconds)
 
 
-# On PostgreSQL the two moments that matter are tried above, by its locks: before the commit, and after it.
+# On PostgreSQL, the tests above hit the two important points with locks: before the commit, and after it.
 @on_sqlite
 @pytest.mark.parametrize("step", [Step.LINK, Step.PUT])
 def test_metasvc_killed_at_any_moment_of_a_step(new_scene: NewScene, step: Step) -> None:

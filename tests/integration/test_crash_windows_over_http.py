@@ -1,7 +1,7 @@
-"""A push over HTTP, and a service that is killed in it: between each two requests, and within them.
+"""A push over HTTP, with a service killed between any two requests, and within them.
 
-Clients meet what they meet then, and repeat themselves as docker and containerd do. What must come of it is what comes
-of an undisturbed push: the same bytes, charged once, linked once, tagged once, and nothing seen before it is whole.
+The client gets errors and repeats its requests, as docker and containerd do. The result must be that of an undisturbed
+push: the same bytes, charged once, linked once, tagged once. Nothing is visible before it is complete.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ FIRST_BYTES = 2 * 1024 * 1024
 PIECE_BYTES = 32 * 1024
 WAIT_SECONDS = 30.0
 RETRY_SECONDS = 0.1
-# Within a request, and just after it, whatever the machine.
+# Within a request and just after it, on slow and on fast machines.
 KILL_AFTER_SECONDS = (0.002, 0.008, 0.032)
 
 _seeds = count(8000)
@@ -65,13 +65,13 @@ class Pusher:
         return digest
 
     def begin(self) -> str:
-        """POST; gives the location."""
+        """POST; returns the location."""
         answer = self.retried(lambda: self.client.post(f"/v2/{self.repository}/blobs/uploads/"), 202)
         assert answer.headers["Range"] == "0-0"
         return answer.headers["Location"]
 
     def write(self, location: str, content: bytes, offset: int = 0) -> httpx.Response:
-        """PATCH with bytes that belong at an offset, until they are there."""
+        """PATCH with the bytes from an offset, repeated until they are stored."""
         headers = {"Content-Range": f"{offset}-{offset + len(content) - 1}"}
         answer = self.retried(lambda: self.client.patch(location, content=content, headers=headers), 202, 416)
         assert answer.headers["Range"] == f"0-{offset + len(content) - 1}"
@@ -102,21 +102,21 @@ class Pusher:
             self.has_config = True
 
     def committed_bytes(self, location: str) -> int:
-        """How far an upload is, as its status says."""
+        """The size of an upload, by its status."""
         first, _, last = self.retried(lambda: self.client.get(location), 204).headers["Range"].partition("-")
         assert first == "0"
         return int(last) + 1 if last != "0" else 0
 
     def upload_bytes(self, location: str) -> int:
-        """How far an upload is, as the disk shows it."""
+        """The size of an upload, by the disk."""
         return self.stored.upload_bytes().get(urlsplit(location).path.rpartition("/")[2], 0)
 
     def head(self, path: str) -> int:
-        """Whether something is there: 200 or 404."""
+        """Whether something exists: 200 or 404."""
         return self.retried(lambda: self.client.head(f"/v2/{self.repository}/{path}"), 200, 404).status_code
 
     def check_unseen(self, *, linked: bool = False, put: bool = False) -> None:
-        """Fails if a blob or manifest is seen too early."""
+        """Fails if a blob or manifest is visible too early."""
         assert self.head(f"blobs/{self.layer_digest}") == (200 if linked else 404)
         assert self.head(f"manifests/{self.tag}") == (200 if put else 404)
         assert self.head(f"manifests/{self.image.digest}") == (200 if put else 404)
@@ -141,7 +141,7 @@ class Pusher:
         return self.retried(lambda: self.client.get(f"/v2/{self.repository}/{path}"), 200).content
 
     def retried(self, send: Callable[[], httpx.Response], *expected: int) -> httpx.Response:
-        """Repeats a request for as long as nobody answers, or only that a service is away."""
+        """Repeats a request while there is no answer, or the answer is that a service is away."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:
@@ -174,7 +174,7 @@ def new_pusher(services: Services) -> Iterator[Callable[[], Pusher]]:
             return Pusher(client, services, stored, repository, image(next(_seeds), layers=1, layer_bytes=LAYER_BYTES))
 
         yield make
-    # A test that failed leaves the next one nobody dead.
+    # After a failed test, the next one must find all services running.
     services.start_all()
 
 
@@ -202,7 +202,7 @@ def test_a_service_killed_between_each_two_requests(pusher: Pusher, service: str
     kill()
     pusher.write(location, pusher.layer)
     kill()
-    # Said again, it is refused with where the upload ends, and nothing is written twice.
+    # A repeat is refused with the present end of the upload, and nothing is written twice.
     pusher.write(location, pusher.layer)
     assert pusher.committed_bytes(location) == len(pusher.layer)
     assert pusher.committed_bytes(first) == 0
@@ -255,7 +255,7 @@ def test_a_service_killed_in_the_middle_of_a_put_with_everything_in_it(
 
     pusher.services.start(service)
     pusher.check_unseen()
-    # containerd begins anew.
+    # containerd starts a new upload.
     again = httpx.URL(pusher.begin()).copy_add_param("digest", pusher.layer_digest)
     assert pusher.client.put(again, content=pusher.layer).status_code == 201
     pusher.end()
@@ -268,7 +268,7 @@ def break_body(
     location: str,
     send: Callable[[Iterator[bytes]], httpx.Response],
 ) -> None:
-    """Kills a service when it has had some of a body, while more is to come."""
+    """Kills a service when it has received a part of a body."""
     go_on = threading.Event()
 
     def body() -> Iterator[bytes]:
@@ -309,7 +309,7 @@ def test_blobsvc_killed_while_a_closing_put_is_in_flight(pusher: Pusher, in_flig
 
     with held_upload(pusher, location):
         closing = in_flight.submit(pusher.close, location, pusher.layer_digest)
-        # A finish looks for the lock again and again, which nobody sees: a moment has to do.
+        # A finish polls the lock, and nothing shows that. So this waits for a short time.
         time.sleep(0.2)
         pusher.check_unseen()
         pusher.services.kill("blobsvc")
@@ -365,7 +365,7 @@ def test_a_service_killed_at_any_moment_of_a_closing_put(
         pusher = new_pusher()
         location = ready_to_close(pusher)
         closing = in_flight.submit(pusher.close, location, pusher.layer_digest)
-        # The moment is the point: it falls before the effect, between it and the answer, or after both.
+        # A sleep on purpose: the kill comes before the effect, between effect and answer, or after both.
         time.sleep(seconds)
         pusher.services.kill(service)
         assert_goes_on(pusher, service, closing)
@@ -374,8 +374,8 @@ def test_a_service_killed_at_any_moment_of_a_closing_put(
 
 
 def ready_to_close(pusher: Pusher) -> str:
-    """Pushes all but the end of the layer; gives the location of its upload."""
-    # First, because only then metasvc has a row of the project.
+    """Pushes all but the end of the layer; returns the location of its upload."""
+    # First, because metasvc makes a row for the project only now.
     pusher.push_config()
     location = pusher.begin()
     pusher.write(location, pusher.layer)
@@ -383,7 +383,7 @@ def ready_to_close(pusher: Pusher) -> str:
 
 
 def assert_goes_on(pusher: Pusher, service: str, sending: "Future[httpx.Response]") -> None:
-    """Starts a service again, and sees that a client whose request was in flight has noticed nothing."""
+    """Restarts a service, and checks that a client with a request in flight does not notice it."""
     pusher.services.start(service)
     answer = sending.result(WAIT_SECONDS)
     assert answer.status_code == 201, answer.text

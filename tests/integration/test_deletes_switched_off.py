@@ -1,4 +1,4 @@
-"""Where deletes are switched off, /v2 answers 405 and keeps everything; roles and REST are as ever."""
+"""Where deletes are switched off, /v2 answers 405 and keeps everything; roles and REST work as before."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""What was answered with 2xx is there after everything has been killed at once: the services and their supervisor."""
+"""What was answered with 2xx is still there after the services and their supervisor are all killed at once."""
 
 import os
 import signal

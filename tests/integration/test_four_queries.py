@@ -1,4 +1,4 @@
-"""The four queries of docs/operations.md, run as they stand on the database that a real push has made."""
+"""The four queries of docs/operations.md, run unchanged on a database after a real push."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -40,7 +40,7 @@ def database(
     url, variables = f"sqlite:///{data_dir}/metasvc/meta.db", {}
     with ExitStack() as stack:
         if request.param == "postgresql":
-            # Asked for by name, so that a run without PostgreSQL starts none.
+            # Requested by name, so that a run without PostgreSQL tests does not start a server.
             url = stack.enter_context(numbered_database(request.getfixturevalue("postgres_server")))
             variables = postgresql_variables(url)
         installation = stack.enter_context(running_installation(data_dir, grpc=False, environment=variables))

@@ -1,4 +1,4 @@
-"""A disk with less room than is reserved takes no pushes, and leaves everything else as it is."""
+"""With less free space than is reserved, pushes are refused, and everything else works."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -25,7 +25,7 @@ from tests.harness.installation import Installation
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, MAINTAINER, Login
 
-# harborapi reads pydantic's models in a way that pydantic will drop; that is for its next release to mend.
+# harborapi uses a deprecated feature of pydantic; only harborapi can change that.
 pytestmark = [
     pytest.mark.clients,
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
@@ -37,7 +37,7 @@ Connect = Callable[[str], HarborAsyncClient]
 
 @pytest.fixture
 async def connect(installation: Installation) -> AsyncIterator[Connect]:
-    """Makes clients that are closed at the end: by themselves they never are."""
+    """Makes clients and closes them at the end, because they never close themselves."""
     async with AsyncExitStack() as stack:
 
         def log_in(secret: str) -> HarborAsyncClient:

@@ -1,7 +1,7 @@
 """A layer of 2 GiB goes up and down through four processes, and none of them holds more than a few pieces of it.
 
-The bytes are made, hashed and compared on the fly here as well. What a process occupies at rest is measured after a
-small push and pull, when everything has been loaded that a push and a pull need.
+The test also makes, hashes and compares the bytes in pieces. The idle memory of a process is measured after a small
+push and pull, when all modules that these need have been loaded.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ SLOW_WRITE_SECONDS = 0.03
 STOPPED_SECONDS = 1.5
 TIMEOUT_SECONDS = 60.0
 
-# Loaded by every Python that starts in the installation: a disk that is slow for as long as a file is there.
+# Loaded by every Python process of the installation. It makes the disk slow while a file exists.
 SLOW_DISK = """
 import os, sys, time
 if "blobsvc" in sys.orig_argv:
@@ -232,7 +232,7 @@ def test_a_reader_that_stops_for_a_while(
 ) -> None:
     with memory.watched(record_property), registry.pull(*pushed) as steps:
         assert sum(1 for _ in islice(steps, 32)) == 32
-        # The time itself is what is tried: whoever reads ahead goes on reading.
+        # A sleep on purpose: a process that reads ahead would go on reading in this time.
         time.sleep(STOPPED_SECONDS)
         assert sum(1 for _ in islice(steps, 32)) == 32
 

@@ -1,4 +1,4 @@
-"""Every process of an installation serves what it has counted, where it was told to, and nowhere else."""
+"""Every process of an installation serves its metrics at its configured address, and nowhere else."""
 
 import re
 import socket
@@ -64,7 +64,7 @@ def test_each_process_has_an_address_of_its_own_on_loopback(measured: Installati
 def test_they_listen_beyond_loopback_nowhere(measured: Installation) -> None:
     for url in measured.metrics_urls.values():
         with socket.socket() as probe:
-            # Of this machine, and loopback as well: what listens on all addresses would answer here.
+            # Another loopback address of this machine: a process that listens on all addresses would answer here.
             assert probe.connect_ex(("127.0.0.2", httpx.URL(url).port or 0)) != 0
 
 
@@ -97,7 +97,7 @@ def test_names_end_in_their_units_and_labels_have_few_values(scraped: dict[str, 
                 continue  # the client library's own
             assert family.documentation, name
             assert family.type == "counter" or name.endswith(UNITS), name
-            # One for each method, status and bucket; nothing that a caller may choose.
+            # One for each method, status and bucket. A caller must not be able to add label values.
             assert len(family.samples) < 2000, f"{process}: {name}"
             shown = " ".join(" ".join(sample.labels.values()) for sample in family.samples)
             assert "measured" not in shown, f"{process}: {name} has a series for a repository"

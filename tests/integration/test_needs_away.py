@@ -1,11 +1,10 @@
 """What a service needs is taken away under load, and given back.
 
-The gateway says so within five seconds, and takes it back by itself; nobody is restarted; and no request hears anything
-but a success or that it should come again.
+The gateway reports it within five seconds, and reports by itself when it is back. No process is restarted. Every
+request is served or asked to try again later.
 
-PostgreSQL is a server of the test's own, stopped as by a crash. The rights on the blob folder are taken by its mode, 0.
-Tests run as root, for whom modes do not count; so the installation runs without the two capabilities of root that pass
-them over, and the mode stops it as it stops anybody.
+The test has its own PostgreSQL server, and stops it like a crash. It sets the mode of the blob folder to 0. Root
+ignores modes, and tests may run as root, so the installation runs without the two capabilities of root for that.
 """
 
 import time
@@ -45,7 +44,7 @@ def health(installation: Installation) -> dict[str, str]:
 def holds(
     installation: Installation, take: Callable[[], None], give_back: Callable[[], None], away: dict[str, str]
 ) -> SteadyLoad:
-    """Holds what this file promises while something is away; `away` is what /api/v2.0/health says then."""
+    """Checks all of this while something is away; `away` is what /api/v2.0/health says then."""
     pids = installation.pids()
     with steady_load(installation.http_url, Login("admin", installation.admin_password)) as load:
         wait_until(lambda: load.ready and load.ready[-1][1] == 200, "a ready gateway", seconds=TELLS_SECONDS)
@@ -67,12 +66,12 @@ def holds(
 
     assert told - taken < TELLS_SECONDS
     assert returned - given_back < TELLS_SECONDS
-    # It turned once, and did not waver.
+    # It changed once, and not back and forth.
     turns = [status for _, status, _ in load.ready]
     assert [now for before, now in zip([0, *turns], turns, strict=False) if now != before] == [200, 503, 200]
     assert load.refused() == {}
     assert all(each.is_success for each in load.between(0, taken))
-    # Requests that were under way may be told late that something was away.
+    # Requests in flight may fail a little later.
     settled = load.between(returned + 1.0, ended)
     assert settled
     assert all(each.is_success for each in settled), load.outcomes[-20:]
@@ -110,5 +109,5 @@ def test_a_blob_folder_whose_rights_are_taken_and_given_back_under_load(tmp_path
         finally:
             folder.chmod(0o700)
 
-    # What needs no bytes went on all the time.
+    # Requests without blobs went on all the time.
     assert all(each.is_success for each in load.outcomes if each.what.startswith("GET manifest"))

@@ -1,9 +1,9 @@
-"""The README, followed by somebody who has just cloned the repository: a HOME of their own, and no virtual environment.
+"""Follows the README as a person who has just cloned the repository: with a new HOME and no virtual environment.
 
-The blocks are run as they are written, in order, and what they print is held against what the README shows, where `…`
-stands for anything. Two things are not a newcomer's: pip's cache and settings are this machine's, so that nothing is
-fetched twice; and where a port of the README's is taken, another one is put in its place, in the blocks as in what is
-shown. What is tested is the last commit, not the working tree.
+The blocks are run unchanged and in order, and their output is compared with the README, where `…` stands for any text.
+Two things are different from a new machine. pip uses the cache and the settings of this machine, so that nothing is
+downloaded twice. If a port of the README is taken, another one replaces it, in the blocks and in the expected output.
+The test uses the last commit, not the working tree.
 """
 
 import json
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 README_PORTS = (8080, 9401, 9402, 9403)
 LONGEST_PYTHON_LINES = 10
 
-# Installing takes a minute, and longer where packages have to be fetched; the rest takes seconds.
+# Installing takes a minute, and longer if packages are downloaded. The rest takes seconds.
 START_SECONDS = 900
 TOUR_SECONDS = 120
 STOP_SECONDS = 60
@@ -41,7 +41,7 @@ _SAVED_AS = re.compile(r"Save this as `([\w.]+)`")
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _END = "---- the end of a block ----"
-# What belongs to whoever runs the tests: settings of ours, of make and of pytest, and places in their HOME.
+# Variables of the person who runs the tests: settings of ours, of make and of pytest, and folders in their HOME.
 _NOT_A_NEWCOMERS = re.compile(
     r"ROADSTEAD_.*|XDG_.*|MAKE.*|MFLAGS|VENV|UP_ARGS|VIRTUAL_ENV|PYTHON(?:PATH|HOME)|PYTEST.*|DOCKER_CONFIG|REGISTRY_AUTH_FILE"
 )
@@ -64,7 +64,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Step:
-    """A block that is run, and what the README shows of what it prints."""
+    """A block that is run, and its output in the README."""
 
     block: Block
     shown: str = ""
@@ -90,14 +90,14 @@ def read_steps(blocks: Iterable[Block]) -> list[Step]:
 
 
 def is_as_shown(printed: str, shown: str, *, last_lines: bool = False) -> bool:
-    """Whether what was printed is what is shown; with `last_lines`, whether it ends so."""
+    """Whether the output matches the README; with `last_lines`, whether its end does."""
     pattern = "[^\n]*".join(map(re.escape, shown.rstrip("\n").split("…")))
     start = r"(?:.*\n)?" if last_lines else ""
     return re.fullmatch(f"{start}{pattern}\n*", printed, re.DOTALL) is not None
 
 
 class Terminal:
-    """Where `make run` goes on until it is interrupted."""
+    """The terminal where `make run` runs until it is interrupted."""
 
     def __init__(self, command: str, folder: Path, environment: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -140,7 +140,7 @@ class Terminal:
             self.end()
 
     def end(self) -> None:
-        """Leaves nothing behind, whatever happened."""
+        """Ends everything that still runs."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -187,7 +187,7 @@ def _base(variable: str, folder: str) -> Path:
 
 @pytest.fixture
 def ports() -> Mapping[str, str]:
-    """What stands in place of the README's addresses; nothing where its ports are free."""
+    """The replacements of the README's addresses; empty if its ports are free."""
     if all(map(_is_free, README_PORTS)):
         return {}
     first = free_ports_in_a_row(4)
@@ -208,7 +208,7 @@ def _is_free(port: int) -> bool:
 
 @pytest.fixture
 def steps(clone: Path, ports: Mapping[str, str]) -> list[Step]:
-    """What the README wants to be run."""
+    """The blocks of the README that are run."""
     markdown = (clone / "README.md").read_text()
     for old, new in ports.items():
         markdown = markdown.replace(old, new)
@@ -243,7 +243,7 @@ def test_the_tour_does_what_the_readme_says(
 
 
 def _second_terminal(tour: list[Step], clone: Path, environment: Mapping[str, str]) -> list[str]:
-    """Runs the blocks in one shell, as somebody types them; gives what each prints. The first failure ends it."""
+    """Runs the blocks in one shell, in order; returns the output of each. Stops at the first failure."""
     script = ["set -eo pipefail"]
     for step in tour:
         block = step.block
@@ -264,7 +264,7 @@ def _second_terminal(tour: list[Step], clone: Path, environment: Mapping[str, st
 
 
 def _check_meaning(clone: Path, tour: list[Step], printed: list[str]) -> None:
-    """What no pattern says: that the digests are one, and that both lists are the same."""
+    """Checks what patterns cannot: that all digests are equal, and that both lists are the same."""
     digests = _DIGEST.findall("".join(printed))
     (pulled,) = json.loads((clone / "tour" / "pulled" / "index.json").read_bytes())["manifests"]
     assert len(digests) >= 2

@@ -1,4 +1,4 @@
-"""Replicas of every service on one PostgreSQL and one folder of blobs: what one answers, the other knows.
+"""Replicas of every service on one PostgreSQL and one folder of blobs: each knows what the other has stored.
 
 All settings are those of production: `roadstead serve`, TCP, certificates on both sides.
 """
@@ -110,7 +110,7 @@ def test_a_quota_is_exact_though_both_charge_it(pair: Pair) -> None:
     blobs = [secrets.token_bytes(100_000) for _ in range(12)]
     project, login = new_project(pair.password, pair.first, pair.second, storage_limit=5 * 100_000)
     with ExitStack() as stack:
-        # One repository each, so that nothing but the quota holds them up.
+        # One repository each, so that they wait for each other only at the quota.
         opened = [
             stack.enter_context(open_repository((pair.first, pair.second)[n % 2].http_url, login, f"{project}/r{n}"))
             for n in range(12)

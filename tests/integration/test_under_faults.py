@@ -1,4 +1,4 @@
-"""What was answered holds while services are killed under clients at work: half a minute of what `make soak` does."""
+"""All answers stay true while services are killed under load: half a minute of `make soak`."""
 
 import random
 from typing import Literal
@@ -20,6 +20,6 @@ def test_what_was_answered_holds_whatever_is_killed(
     report = soak(start_installation(database=database), plan)
 
     assert not report.findings, str(report)
-    # Otherwise it has proved nothing.
+    # Otherwise the run has proved nothing.
     assert report.outages, str(report)
     assert report.done["push_own"], str(report)

@@ -1,4 +1,4 @@
-"""`roadstead up` as a person meets it: starts, says so, survives what happens to its services, and leaves nothing."""
+"""`roadstead up` for its user: it starts, prints that, restarts services that end, and leaves no process behind."""
 
 import os
 import select
@@ -58,7 +58,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture
 def own(started: Installation) -> Installation:
-    """This file's own: a test may kill and stop what it likes, and the next one finds it running."""
+    """An installation for this file. Tests may kill and stop it; it is restarted for the next test."""
     if not started.is_running:
         started.start()
     return started
@@ -189,11 +189,11 @@ def test_a_killed_supervisor_takes_everything_down_and_another_can_start(own: In
 
 
 def test_a_second_signal_does_not_wait_for_the_drain(own: Installation) -> None:
-    # A service that cannot hear SIGTERM, so that only a second signal ends it before its time.
+    # A stopped service does not handle SIGTERM, so only a second signal ends it before its time-out.
     os.kill(own.pids()["gateway"], signal.SIGSTOP)
     supervisor = own.supervisor_pid
 
-    # Two of a kind that come together are one to the kernel.
+    # The kernel merges two equal signals that are pending at the same time.
     os.kill(supervisor, signal.SIGINT)
     assert own.stop(signal.SIGTERM) == 0
 
