@@ -26,10 +26,10 @@ WIDTH = 118
 _HEADER = """\
 Every setting of every service, with its default. Copy what you change.
 
-`roadstead serve SERVICE --config FILE` reads the service's own section, and [common], which each may override.
-A variable goes before the file: ROADSTEAD_<SERVICE>_<SETTING>, with __ for each further level, such as
-ROADSTEAD_METASVC_DATABASE_URL or ROADSTEAD_COMMON_ADDRESSES__METASVC. `roadstead up` makes a file of its own, and
-reads variables only. Secrets belong into variables, or into a file that nobody else can read.
+`roadstead serve SERVICE --config FILE` reads the section of the service, and [common]. The section of the service is
+the stronger one. Variables are stronger than the file: ROADSTEAD_<SERVICE>_<SETTING>, with __ for each further level,
+such as ROADSTEAD_METASVC_DATABASE_URL or ROADSTEAD_COMMON_ADDRESSES__METASVC. `roadstead up` writes its own file, so
+only variables change its settings. Put secrets into variables, or into a file that other users cannot read.
 
 Written by `make settings` from the texts beside the settings in <service>/config.py."""
 

@@ -1,5 +1,6 @@
-"""Clients at work while services are killed, and what must hold when all is quiet again.
+"""Clients at work while services are killed, and the checks after it.
 
-`run.soak` does it: `actor` is one client's day, `client` its requests, `ledger` what was tried and answered, `chaos`
-the kills, `watcher` looks at the tables meanwhile, `invariants` at everything at the end, `resources` at processes.
+`run.soak` runs it. `actor` is one client, `client` sends its requests, `ledger` records requests and answers, and
+`chaos` kills services. `watcher` checks the tables meanwhile, `invariants` checks everything at the end, and
+`resources` measures processes.
 """

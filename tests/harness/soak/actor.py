@@ -1,4 +1,4 @@
-"""One client's day: it pushes, pulls, mounts, moves and deletes at random, and knows what must come of it."""
+"""One client: it pushes, pulls, mounts, moves and deletes at random, and checks the results."""
 
 import random
 import threading
@@ -11,7 +11,7 @@ from tests.harness.soak.client import Refused, RegistryClient, Surprise
 from tests.harness.soak.ledger import Ledger, OwnRepository
 
 TAGS = ("latest", "v1", "v2", "v3", "edge")
-# So many images that clients push what others have, and so few that what they delete is pushed again.
+# Few enough that clients push images that others have pushed, and push images again after deleting them.
 _SHELF_IMAGES = 10
 _SMALL_BYTES = (200, 30_000)
 _LARGE_BYTES = (600_000, 1_500_000)
@@ -33,7 +33,7 @@ class Shelf:
 
 
 def new_image(chance: random.Random) -> Image:
-    """An image that nobody has: small most times."""
+    """A new image, usually a small one."""
     size = chance.randint(*(_LARGE_BYTES if chance.random() < _LARGE_SHARE else _SMALL_BYTES))
     return image(chance.getrandbits(40), layers=chance.randint(1, 3), layer_bytes=size)
 
@@ -59,10 +59,10 @@ class Actor:
     done: Counter[str] = field(default_factory=Counter)
 
     def work(self, until: threading.Event) -> None:
-        """Acts until the event is set, and to the end of what it is at then.
+        """Acts until the event is set, and then finishes its present action.
 
         Raises:
-            Surprise: something did not come out as it must.
+            Surprise: a result is wrong.
         """
         deeds: dict[Callable[[], None], int] = {
             self._push_own: 30,
@@ -85,7 +85,7 @@ class Actor:
             self.done[deed.__name__.removeprefix("_")] += 1
 
     def check_own(self) -> None:
-        """Fails unless its repositories hold what they must, byte for byte, and nothing else."""
+        """Fails unless its repositories hold exactly the expected content, byte for byte."""
         for repository in self.own:
             self._log_in(repository.name)
             names = self.client.tags(repository.name)
@@ -129,7 +129,7 @@ class Actor:
 
     def _make_room(self, repository: OwnRepository) -> None:
         self.done["was refused by the quota"] += 1
-        # What was refused leaves its blobs behind, for the collector; only this gives back all at once.
+        # A refused push leaves its blobs, for the garbage collector. Deleting the repository frees its quota at once.
         self._end(repository)
 
     def _push_shared(self) -> None:
@@ -195,7 +195,7 @@ class Actor:
         if known is None or known.manifest != found:
             raise Surprise(f"{repository}:{tag} is {digest_of(found)}, which nobody has pushed")
         for digest, content in known.blobs.items():
-            # None where the repository was deleted meanwhile.
+            # None if the repository was deleted meanwhile.
             if self.client.blob(repository, digest) not in {content, None}:
                 raise Surprise(f"{repository}, {digest}: other bytes")
 
@@ -260,7 +260,7 @@ class Actor:
         repository.note_end()
 
     def _live_a_project(self) -> None:
-        """Makes a project, uses and deletes it, and makes another of the same name, which has nothing of the first."""
+        """Makes a project, uses and deletes it, and makes another one of the same name, which must be empty."""
         project = f"short{self.chance.getrandbits(40):x}"
         repository, pushed = OwnRepository(f"{project}/app"), new_image(self.chance)
         self.ledger.note_attempt(repository.name, pushed, ["v1"])

@@ -18,17 +18,17 @@ _TWO_SHARE = 0.2
 
 
 class Chaos:
-    """Something is killed, until everything serves again; then comes a pause."""
+    """Kills something, waits until everything serves again, and pauses; again and again."""
 
     def __init__(self, installation: Installation, rows: MetaRows, traffic: Traffic, chance: random.Random) -> None:
-        """Takes what it kills, where it notes that, and what it decides by."""
+        """Takes the installation, the record of its kills, and the source of randomness."""
         self._installation = installation
         self._rows = rows
         self._traffic = traffic
         self._chance = chance
 
     def rage(self, until: threading.Event) -> None:
-        """Kills until the event is set, and leaves with everything serving.
+        """Kills until the event is set. When it returns, everything serves.
 
         Raises:
             WaitTimeoutError: something did not come back.

@@ -1,4 +1,4 @@
-"""A registry client that meets broken connections and services that are away, and repeats itself as real ones do."""
+"""A registry client that repeats requests as real ones do when connections break or services are away."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from tests.harness.plain_http import NO_TLS
 from tests.harness.soak.traffic import AWAY, Attempt, Traffic
 from tests.harness.workspace import Login
 
-# After this, what a client repeats will not come: it is a finding.
+# After this time, a repeated request counts as a finding.
 PATIENCE_SECONDS = 90.0
 _ANSWER_SECONDS = 40.0
 _PAUSE_SECONDS = (0.02, 0.4)
@@ -23,7 +23,7 @@ _PATCH_BYTES = (64 * 1024, 512 * 1024)
 
 
 class Surprise(Exception):
-    """An answer that nothing explains. The text is the finding."""
+    """An unexpected answer. The text is the finding."""
 
 
 class Refused(Exception):
@@ -34,7 +34,7 @@ class RegistryClient:
     """One user's client."""
 
     def __init__(self, http_url: str, login: Login, traffic: Traffic, chance: random.Random) -> None:
-        """Takes who it is, where it notes its requests, and what it decides by."""
+        """Takes its login, the record of its requests, and the source of randomness."""
         self._login = login
         self._traffic = traffic
         self._chance = chance
@@ -113,7 +113,7 @@ class RegistryClient:
         return self.ask("POST", f"/v2/{repository}/blobs/uploads/", 201, 202, params=query).status_code == 201
 
     def abandon_upload(self, repository: str, content: bytes) -> None:
-        """Begins an upload, and leaves it, or cancels it."""
+        """Begins an upload, and abandons or cancels it."""
         location = self._begin(repository)
         self._try("PATCH", location, content=content[: len(content) // 2])
         if self._chance.random() < 0.5:
@@ -159,7 +159,7 @@ class RegistryClient:
         self._http.close()
 
     def _try(self, method: str, path: str, **sent: Any) -> httpx.Response | None:
-        """One attempt; None, after a moment, where it broke or somebody was away."""
+        """One attempt. Returns None after a short wait if the connection broke or a service was away."""
         begun = time.monotonic()
         try:
             answer = self._http.request(method, path, **sent)
@@ -192,7 +192,7 @@ class RegistryClient:
             answer = self._try("PATCH", location, content=piece, headers={"Content-Range": span})
             if answer is None or answer.status_code == 409:
                 if self._chance.random() < 0.5:
-                    # Docker begins anew; others ask how far they are.
+                    # Docker starts a new upload; others ask for the size of the present one.
                     return False
                 answer = self.ask("GET", location, 204)
             if answer.status_code not in {202, 204, 416}:
@@ -200,7 +200,7 @@ class RegistryClient:
             # "0-0" is said of nothing as well; a piece has more than one byte.
             last = int(answer.headers["Range"].partition("-")[2])
             offset = last + 1 if last else 0
-        # An answer that was lost may be asked for again: the same ticket gives the same receipt.
+        # The answer may be lost. A repeat with the same ticket gives the same receipt.
         closing = str(httpx.URL(location).copy_add_param("digest", digest))
         return self._is_stored(self.ask("PUT", closing, 201, 403), digest)
 

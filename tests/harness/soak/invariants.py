@@ -1,4 +1,4 @@
-"""What must hold when all is quiet: read from the tables, the disk, and over HTTP as an administrator."""
+"""Checks after all work has ended: of the tables, of the disk, and over HTTP as an administrator."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from tests.harness.soak.client import RegistryClient
 from tests.harness.soak.ledger import Ledger
 from tests.harness.waiting import WaitTimeoutError, wait_until
 
-# What was interrupted is taken up again after 20 seconds, by somebody who looks every 10.
+# Interrupted deletions are taken up after 20 seconds, by a loop that looks every 10 seconds.
 _DELETION_SECONDS = 45.0
 _LINKS = """
 SELECT repository.project_id, repository.name, repository_blob.digest, blob.size
@@ -45,14 +45,14 @@ _CHANGES = "SELECT * FROM change ORDER BY revision"
 
 @dataclass(frozen=True)
 class Invariants:
-    """Looks at everything; each method tells what it finds wrong."""
+    """Checks everything. Each method returns the errors that it finds."""
 
     rows: MetaRows
     data_dir: Path
     ledger: Ledger
 
     def findings(self, admin: RegistryClient) -> Iterator[str]:
-        """All that is wrong."""
+        """All errors."""
         yield from self.usages()
         yield from self.deleted_projects()
         yield from self.blob_files()
@@ -85,8 +85,8 @@ class Invariants:
                 yield f"{project['name']} is over its quota: {project['used_bytes']} of {project['quota_bytes']}"
 
     def deleted_projects(self) -> Iterator[str]:
-        """What was begun to be deleted is deleted, soon, and the change log says so once."""
-        # One that does not come to its end is named below.
+        """A deletion that was begun is finished soon, and is in the change log once."""
+        # A deletion that does not end is reported below.
         with suppress(WaitTimeoutError):
             wait_until(
                 lambda: self.rows.count("project", "state = 'deleting'"),
@@ -102,7 +102,7 @@ class Invariants:
                 yield f"{project['name']} is {project['state']}, and was deleted {logged[project['id']]} times"
 
     def blob_files(self) -> Iterator[str]:
-        """The generation that lives is on the disk, whole."""
+        """The linked generation of a blob is complete on the disk."""
         for row in self.rows.select("SELECT digest, generation, size, state FROM blob"):
             if row["state"] != "live":
                 yield f"nobody has condemned {row['digest']}, and it is {row['state']}"
@@ -116,7 +116,7 @@ class Invariants:
                 yield f"{file} holds other bytes"
 
     def nothing_unasked(self) -> Iterator[str]:
-        """Nothing is there that nobody has tried to push there."""
+        """A repository holds only what a client has tried to push there."""
         for row in self.rows.select(_LINKS):
             if row["digest"] not in self.ledger.blobs[row["name"]]:
                 yield f"nobody has pushed {row['digest']} to {row['name']}"
@@ -142,7 +142,7 @@ class Invariants:
         yield from (f"{tag} has no history" for tag in named)
 
     def change_log(self) -> Iterator[str]:
-        """Its revisions have no gap, and who does what it says has what is there."""
+        """The change log has no gap in its revisions, and replaying it gives the present state."""
         manifests: set[tuple[str, str]] = set()
         tags: dict[tuple[str, str], str] = {}
         for expected, row in enumerate(self.rows.select(_CHANGES), start=1):
@@ -156,7 +156,7 @@ class Invariants:
         yield from (f"the change log and the tables differ in {each}" for each in tags.items() ^ named.items())
 
     def readable(self, admin: RegistryClient) -> Iterator[str]:
-        """What is seen can be pulled, by tag and by digest, with all of its blobs."""
+        """Every visible manifest can be pulled, by tag and by digest, with all of its blobs."""
         yield from (f"a blob of this manifest is not linked: {row}" for row in self.rows.select(_UNLINKED))
         artifacts = groupby(self.rows.select(_BY_REPOSITORY), lambda row: row["repository_name"])
         tags = {(row["repository"], row["name"]): row["digest"] for row in self.rows.select(_TAGS)}
@@ -183,8 +183,8 @@ class Invariants:
 
 
 def _apply(row: dict[str, Any], manifests: set[tuple[str, str]], tags: dict[tuple[str, str], str]) -> Iterator[str]:
-    """Does what one row of the change log says, as a replica would."""
-    # Where the change is about a repository or what is in it.
+    """Applies one row of the change log, as a replica would."""
+    # If the change is about a repository or its content.
     repository, place = row["resource_name"], (row["resource_name"], row["reference"])
     match row["kind"]:
         case "manifest_put":

@@ -1,4 +1,4 @@
-"""What clients have tried, and what they were answered: what there may be, and what there has to be."""
+"""The requests of clients and their answers: what may exist, and what must exist."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -68,7 +68,7 @@ class Ledger:
     tags: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def note_attempt(self, repository: str, image: Image, tags: Iterable[str] = ()) -> None:
-        """Somebody is about to push an image, or an index with its images."""
+        """Records that a client is about to push an image, or an index with its images."""
         for each in (*image.children, image):
             self.manifests[repository][each.digest] = each
         self.blobs[repository].update(image.blobs)

@@ -1,4 +1,4 @@
-"""What processes hold, so that what grows is found."""
+"""Measures the resources of processes, to find leaks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def holdings(installation: Installation) -> Mapping[str, Holding]:
 def growth(
     before: Mapping[str, Holding], after: Mapping[str, Holding], *, descriptors: int, resident_bytes: int
 ) -> Iterator[str]:
-    """What has grown by more than these bounds, of the same processes."""
+    """The resources of the same processes that have grown beyond these bounds."""
     for name, was in before.items():
         now = after[name]
         if now.pid != was.pid:

@@ -1,4 +1,4 @@
-"""A soak: clients at work, first while services are killed, then in peace; and at the end everything is looked at."""
+"""A soak: clients at work, first while services are killed, then without kills; everything is checked at the end."""
 
 import random
 import threading
@@ -33,7 +33,7 @@ _MORE_RESIDENT_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how hard.
+    """The length and the load of a run.
 
     Attributes:
         seed: of all chance. Threads meet differently each time, but do the same.
@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came of it.
+    """The result of a run.
 
     Attributes:
         plan: what was to be done.
@@ -73,7 +73,7 @@ class Report:
         return Counter(name for outage in self.traffic.outages for name in outage.names)
 
     def attempt(self, work: Callable[[], object]) -> bool:
-        """Does something; what it raises is a finding. Tells whether it raised nothing."""
+        """Runs an action and records its exception as a finding. Returns whether there was none."""
         try:
             work()
         except Exception as error:
@@ -82,7 +82,7 @@ class Report:
         return True
 
     def __str__(self) -> str:
-        """For whoever reads why a test failed, or how much it has done."""
+        """The text for the report of the test."""
         shown = self.findings[:_FINDINGS_SHOWN]
         lines = [
             f"{self.plan}",
@@ -154,7 +154,7 @@ def _actor(
 
 
 def _in_peace(installation: Installation, report: Report, plan: Plan, tasks: Sequence[Task]) -> Iterator[str]:
-    """Works on, and tells what has grown meanwhile; nobody asks anything while it is measured."""
+    """Goes on working, and returns what has grown meanwhile. No requests are sent during the measurements."""
     _together(report, plan.calm_seconds * _WARM_SHARE, tasks)
     before = holdings(installation)
     _together(report, plan.calm_seconds * (1 - _WARM_SHARE), tasks)
@@ -164,7 +164,7 @@ def _in_peace(installation: Installation, report: Report, plan: Plan, tasks: Seq
 
 
 def _together(report: Report, seconds: float, tasks: Sequence[Task], in_this_thread: Task | None = None) -> None:
-    """Runs tasks for so long, or until the first has found something.
+    """Runs tasks for this time, or until one has a finding.
 
     The kernel ends what a thread has started when the thread ends, where it is to end with its parent: what starts an
     installation again has to stay in the thread of the test.

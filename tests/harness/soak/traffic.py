@@ -1,4 +1,4 @@
-"""Every request of every client, and when which services were away: what was answered in between has to fit."""
+"""All requests of all clients, and the outages of services, so that each failure can be explained by an outage."""
 
 import threading
 from collections import Counter
@@ -27,11 +27,11 @@ class Attempt:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it broke, or was told that the fault is not the client's."""
+        """Whether the connection broke, or the answer says that the error is not the client's."""
         return isinstance(self.outcome, str) or self.outcome >= 500
 
     def __str__(self) -> str:
-        """For whoever has to find it in the logs."""
+        """The text with which to find it in the logs."""
         return f"{self.method} {self.path}: {self.outcome} after {self.ended - self.begun:.2f} s"
 
 
@@ -52,19 +52,19 @@ class Outage:
 
 @dataclass
 class Traffic:
-    """What was asked and answered, and the outages. Threads share it."""
+    """All requests with their answers, and the outages. Threads share it."""
 
     attempts: list[Attempt] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, attempt: Attempt) -> None:
-        """Remembers a request."""
+        """Records a request."""
         with self._lock:
             self.attempts.append(attempt)
 
     def outcomes(self) -> Counter[int | str]:
-        """How often there was which outcome."""
+        """The number of requests by outcome."""
         return Counter(attempt.outcome for attempt in self.attempts)
 
     def findings(self) -> Iterator[str]:

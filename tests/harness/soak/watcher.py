@@ -1,4 +1,4 @@
-"""Looks at metasvc's tables all the while: some things must hold at every moment, and not only at the end."""
+"""Checks metasvc's tables during the run, because some rules must hold at any time, not only at the end."""
 
 import sqlite3
 import threading
@@ -33,7 +33,7 @@ class Watcher:
             try:
                 self.look()
             except (sqlite3.OperationalError, psycopg.OperationalError):
-                # A database whose owner was just killed is not always there to be read.
+                # The database cannot always be read just after its service was killed.
                 continue
 
     def look(self) -> None:

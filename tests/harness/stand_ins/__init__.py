@@ -1,1 +1,1 @@
-"""Stand-ins of the services, at the gRPC boundary: real servers, real rules and real tokens, dictionaries behind."""
+"""Stand-ins of the services, at the gRPC boundary: real servers, rules and tokens, with dictionaries as stores."""

@@ -1,4 +1,4 @@
-"""Stand-ins of who says what a caller may do; see `svckit.access.call.AccessChecker`."""
+"""Stand-ins of `svckit.access.call.AccessChecker`, which says what a caller may do."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from svckit.errors import NotFound
 
 
 class Allowing:
-    """Lets everybody do everything: for tests of who calls, not of who is called."""
+    """Allows everything, for tests of the calling side."""
 
     async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
         return ProjectDecision(allowed=True, visible=True, project_id=project.id or 1, project_name=project.name or "p")
@@ -22,7 +22,7 @@ class Allowing:
 
 @dataclass
 class Permissions:
-    """What authsvc would answer: `allowed` holds user id, project, resource and action."""
+    """Answers as authsvc would: `allowed` holds user id, project, resource and action."""
 
     allowed: set[tuple[int, str, str, str]] = field(default_factory=set)
     visible: set[tuple[int, str]] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""What the gateway asks of authsvc for /v2 and the token routes."""
+"""The RPCs of authsvc that the gateway calls for /v2 and the token routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway asks of blobsvc."""
+"""The RPCs of blobsvc that the gateway calls."""
 
 from __future__ import annotations
 

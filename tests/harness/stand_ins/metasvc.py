@@ -1,4 +1,4 @@
-"""What the gateway asks of metasvc for /v2."""
+"""The RPCs of metasvc that the gateway calls for /v2."""
 
 from __future__ import annotations
 

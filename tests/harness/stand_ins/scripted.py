@@ -1,4 +1,4 @@
-"""A stand-in that answers what a test says."""
+"""A stand-in whose answers the test sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Scripted(StandIn):
             call = current_call()
             metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
             self.received.setdefault(name, []).append(Received(request, call, metadata, context.time_remaining()))
-            # A row rule is satisfied by whatever the domain checks.
+            # For a row rule, the domain checks access; this counts as done here.
             call.checked = True
             reply = self.replies.get(name, answer_type())
             if isinstance(reply, DomainError):
