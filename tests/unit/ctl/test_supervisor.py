@@ -65,7 +65,7 @@ async def test_a_child_that_lived_long_enough_begins_with_the_first_delay(
 
 
 async def test_a_child_that_keeps_failing_at_the_start_is_given_up_with_its_last_lines(supervise: Supervise) -> None:
-    failing = program("failing", "print('first'); raise SystemExit('no such setting: colour')")
+    failing = program("failing", "print('first', flush=True); raise SystemExit('no such setting: colour')")
     supervisor = supervise(program("sleeper", SLEEPER), failing, settled=False)
 
     with pytest.raises(ChildFailed) as caught:
