@@ -1,7 +1,6 @@
-"""The file-system store beyond its ports: what lies on disk, restarts, replicas, and disks that fail."""
+"""The file-system store beyond its ports: what lies on disk, restarts and replicas."""
 
 import asyncio
-import errno
 import json
 import os
 from contextlib import suppress
@@ -12,7 +11,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.model import UploadId
-from blobsvc.store.filesystem import FileStore
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.threads import BlockingPool
@@ -179,144 +177,6 @@ async def test_a_finish_whose_caller_goes_away_can_be_repeated(disk: Disk) -> No
         assert await read(disk.store.blobs, blob.key) == DATA
 
 
-class FullDisk:
-    """Takes some bytes more, and then none until there is room again."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-        self.room = room
-        self._write = os.write
-        monkeypatch.setattr(os, "write", self.write)
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        if not self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = self._write(descriptor, data[: self.room])
-        self.room -= written
-        return written
-
-
-async def test_a_full_disk_is_said_and_the_session_goes_on_once_there_is_room(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload_id = await started(disk.store.uploads)
-    full = FullDisk(monkeypatch, room=1500)
-    with refused("STORAGE_FULL"):
-        await append(disk.store.uploads, upload_id, DATA[:1000], DATA[1000:])
-    assert await disk.store.uploads.status(upload_id) == 1500
-    full.room = 10**9
-    assert await append(disk.store.uploads, upload_id, DATA[1500:], offset=1500) == len(DATA)
-    blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    assert await read(disk.store.blobs, blob.key) == DATA
-    # What was hashed before it was full still counts.
-    assert disk.counted("blobsvc_rehashed_bytes_total") == 0
-
-
-async def test_a_disk_too_full_for_a_session_is_said_and_leaves_no_session(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "mkdir", _no_space)
-    with refused("STORAGE_FULL"):
-        await started(disk.store.uploads)
-    assert disk.files() == ["store-id"]
-
-
-async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None:
-    upload_id = await started(disk.store.uploads)
-    await append(disk.store.uploads, upload_id, DATA)
-    blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    away = disk.root.rename(disk.root.with_name("away"))
-
-    with refused("UNAVAILABLE"):
-        await disk.store.blobs.stat(blob.key)
-    with refused("UNAVAILABLE"):
-        await read(disk.store.blobs, blob.key)
-    with pytest.raises(FileNotFoundError):
-        disk.store.examine()
-
-    away.rename(disk.root)
-    assert await read(disk.store.blobs, blob.key) == DATA
-    disk.store.examine()
-    assert not list((disk.root / "uploads").glob(".examined-*"))
-
-
-def test_a_folder_that_holds_another_store_is_no_store_of_ours(disk: Disk) -> None:
-    (disk.root / "store-id").write_text("another\n")
-
-    with pytest.raises(OSError, match="another store"):
-        disk.store.examine()
-
-
-def test_a_folder_that_takes_no_files_is_noticed_between_two_writes(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk.store.examine()
-    # As on a file system that has become read-only: root may do everything else.
-    monkeypatch.setattr(os, "access", lambda *_: False)
-
-    with pytest.raises(OSError, match="no file can be created"):
-        disk.store.examine()
-
-
-def test_a_full_disk_does_not_look_like_a_store_that_is_away(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "open", _no_space)
-
-    disk.store.examine()
-
-
-def _no_space(*_: object, **__: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _failing_sync(descriptor: int) -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-@pytest.mark.parametrize("step", ["commit", "status", "finish"])
-async def test_bytes_that_the_disk_did_not_take_end_the_session(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    upload_id = await started(disk.store.uploads)
-    await append(disk.store.uploads, upload_id, DATA)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", _failing_sync)
-        with refused("UNAVAILABLE"):
-            match step:
-                case "commit":
-                    await append(disk.store.uploads, upload_id, b"more")
-                case "status":
-                    await disk.store.uploads.status(upload_id)
-                case _:
-                    await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    # A second fsync would succeed, and prove nothing.
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await disk.store.uploads.status(upload_id)
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    assert await keys(disk.store.admin) == []
-    assert disk.counted("blobsvc_uploads_ended_total", how="failed") == 1
-
-
-async def test_bytes_are_on_the_disk_before_a_write_is_answered(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[str] = []
-    sync = os.fsync
-
-    def noting(descriptor: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(disk.root)))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", noting)
-    upload_id = await started(disk.store.uploads)
-    await append(disk.store.uploads, upload_id, DATA)
-    folder = f"uploads/{upload_id}"
-    assert synced == [f"{folder}/data", f"{folder}/upload.json", folder, "uploads"]
-
-    synced.clear()
-    blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
-    digits = blob.digest.hex
-    home = f"blobs/sha256/{digits[:2]}"
-    assert synced == [f"{folder}/data", f"{home}/{digits}", home, "blobs/sha256", folder]
-
-
 async def test_a_blob_that_was_cut_short_is_unknown(disk: Disk) -> None:
     blob = await push(disk.store.uploads, DATA)
     async with disk.store.blobs.open(blob.key) as part:
@@ -425,9 +285,3 @@ async def test_chunks_get_smaller_with_many_readers(disk: Disk) -> None:
             await part.__aexit__(None, None, None)
     assert max(sizes) <= 256 * 1024
     assert await read(disk.store.blobs, blob.key) == DATA
-
-
-async def test_an_unreadable_folder_is_said_at_the_start(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        await FileStore.open(tmp_path / "file" / "store", CollectorRegistry())

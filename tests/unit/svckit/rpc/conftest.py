@@ -13,9 +13,11 @@ import pytest
 
 from svckit import logging as svckit_logging
 from svckit.metrics import Metrics
-from svckit.rpc import RpcServer, RpcServerSettings
+from svckit.rpc import RpcChannel, RpcServer, RpcServerSettings, open_channel
+from svckit.tokens.signer import ServiceTokenSource
 from tests.harness.stand_ins.access import People
 from tests.unit.svckit.rpc.contract import guarded_pb2_grpc
+from tests.unit.svckit.rpc.watching import Log as FollowedLog
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
 
 StartServer = Callable[..., Awaitable[RpcServer]]
@@ -102,3 +104,22 @@ def log() -> Iterator[Log]:
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def watched(servicer: GuardedServicer) -> FollowedLog:
+    log = FollowedLog()
+    servicer.instead["Watch"] = log.watch
+    return log
+
+
+@pytest.fixture
+async def tokens(installation: Installation) -> ServiceTokenSource:
+    return installation.keyring.service_tokens("gateway")
+
+
+@pytest.fixture
+async def channel(start_server: Any, tokens: ServiceTokenSource) -> AsyncIterator[RpcChannel]:
+    server = await start_server()
+    async with open_channel(str(server.addresses[0]), service_tokens=tokens) as channel:
+        yield channel

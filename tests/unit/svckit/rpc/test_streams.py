@@ -1,155 +1,33 @@
-"""Long streams: their limits, their end, and what they hold while nothing happens."""
+"""Long streams: their limits and their end."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from sqlalchemy import BigInteger, Column, MetaData, Table, func, insert, select
 
 from svckit.errors import DomainError
 from svckit.errors.status import from_rpc_error
 from svckit.metrics import Metrics
-from svckit.rpc import FollowedPage, Notifier, RpcServer, follow
 from svckit.rpc import server as server_module
 from svckit.rpc.streams import LongStreams, current_stream
-from svckit.sql.database import Database
-from svckit.sql.opening import open_database
-from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.conftest import StartServer
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
+from tests.unit.svckit.rpc.watching import (
+    PATIENCE_SECONDS,
+    Log,
+    Wire,
+    client_of,
+    count_of,
+    counted,
+    read_to_the_end,
+    refusal,
+)
 from tests.unit.svckit.rpc.world import GuardedServicer, Installation
-
-PATIENCE_SECONDS = 20.0
-
-
-class Log:
-    """What the watches of these tests follow: a growing list, read in pages of two."""
-
-    def __init__(self) -> None:
-        self.entries: list[str] = []
-        self.is_complete = False
-        self.notifier = Notifier()
-        self.reads = 0
-        self.most_reading = 0
-        self._reading = 0
-        self.during_read: Callable[[], Awaitable[None]] | None = None
-
-    def add(self, *entries: str) -> None:
-        self.entries += entries
-        self.notifier.notify()
-
-    def complete(self) -> None:
-        self.is_complete = True
-        self.notifier.notify()
-
-    async def read(self, position: int) -> FollowedPage[str, int] | None:
-        self.reads += 1
-        self._reading += 1
-        self.most_reading = max(self.most_reading, self._reading)
-        try:
-            found = self.entries[position : position + 2]
-            if self.during_read is not None:
-                await self.during_read()
-            if not found and self.is_complete:
-                return None
-            return FollowedPage(found, position + len(found), has_more=len(found) == 2)
-        finally:
-            self._reading -= 1
-
-    async def watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        # The field tells where to begin, as the revision does in a watch of changes.
-        async for entry in follow(self.read, request.user_id, self.notifier):
-            yield guarded_pb2.Response(text=entry)
-
-
-@pytest.fixture
-def watched(servicer: GuardedServicer) -> Log:
-    log = Log()
-    servicer.instead["Watch"] = log.watch
-    return log
-
-
-@asynccontextmanager
-async def client_of(server: RpcServer) -> AsyncIterator[Any]:
-    async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
-        yield guarded_pb2_grpc.GuardedStub(channel)
-
-
-class Wire:
-    """A way to a server on a unix socket that can be cut, so that neither side hears of the other any more."""
-
-    def __init__(self, server: RpcServer) -> None:
-        self._path = str(server.addresses[0]).removeprefix("unix:")
-        self._cut = asyncio.Event()
-        self._carried = asyncio.Event()
-        self._ways: list[asyncio.Task[None]] = []
-        self.target = ""
-
-    async def carried_more(self, chunks: int) -> None:
-        """Returns when so many more have come from the server."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            for _ in range(chunks):
-                self._carried.clear()
-                await self._carried.wait()
-
-    def cut(self) -> None:
-        self._cut.set()
-
-    async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.target = f"127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        for way in self._ways:
-            way.cancel()
-        await asyncio.gather(*self._ways, return_exceptions=True)
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        other_reader, other_writer = await asyncio.open_unix_connection(self._path)
-        self._ways.append(asyncio.ensure_future(self._carry(reader, other_writer, asyncio.Event())))
-        self._ways.append(asyncio.ensure_future(self._carry(other_reader, writer, self._carried)))
-
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, carried: asyncio.Event) -> None:
-        try:
-            while (data := await source.read(65536)) and not self._cut.is_set():
-                target.write(data)
-                await target.drain()
-                carried.set()
-            await self._cut.wait()
-            await asyncio.Event().wait()
-        finally:
-            target.close()
-
-
-def count_of(metrics: Metrics, name: str) -> float | None:
-    return metrics.registry.get_sample_value(f"rpc_server_{name}", {"service": "metasvc"})
-
-
-async def counted(metrics: Metrics, **counts: int) -> None:
-    """Until so many are counted: a server hears of its clients a moment later."""
-    await wait_until_async(
-        lambda: {name: count_of(metrics, name) for name in counts}, str(counts), wanted=lambda seen: seen == counts
-    )
-
-
-async def refusal(call: Any) -> DomainError:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await call.read() if hasattr(call, "read") else await call
-    return from_rpc_error(refused.value)
-
-
-async def read_to_the_end(call: Any) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await call.read() is not grpc.aio.EOF:
-            pass
 
 
 async def test_a_thousand_idle_streams_take_no_place_among_the_calls_in_flight(
@@ -348,77 +226,6 @@ async def test_a_client_that_vanished_without_a_word_is_found_by_pings(
         await counted(metrics, long_streams=0)
 
 
-async def test_a_stream_whose_source_is_complete_ends_well(start_server: StartServer, watched: Log) -> None:
-    watched.add("a", "b", "c")
-    async with client_of(await start_server()) as stub:
-        call = stub.Watch(guarded_pb2.Request())
-        assert [(await call.read()).text for _ in range(3)] == ["a", "b", "c"]
-        watched.complete()
-        assert await call.read() is grpc.aio.EOF
-        assert await call.code() is grpc.StatusCode.OK
-
-
-async def test_what_comes_while_a_page_is_read_is_not_missed(start_server: StartServer, watched: Log) -> None:
-    async def add() -> None:
-        watched.during_read = None
-        watched.add("came during the read")
-
-    watched.during_read = add
-    async with client_of(await start_server()) as stub:
-        call = stub.Watch(guarded_pb2.Request())
-        assert (await asyncio.wait_for(call.read(), PATIENCE_SECONDS)).text == "came during the read"
-
-
-async def test_what_nobody_notifies_of_is_found_by_looking_now_and_then(
-    start_server: StartServer, servicer: GuardedServicer, watched: Log
-) -> None:
-    async def watch(request: Any, context: Any) -> AsyncIterator[Any]:
-        async for entry in follow(watched.read, 0, watched.notifier, poll_seconds=0.02):
-            yield guarded_pb2.Response(text=entry)
-
-    servicer.instead["Watch"] = watch
-    async with client_of(await start_server()) as stub:
-        call = stub.Watch(guarded_pb2.Request())
-        await wait_until_async(lambda: watched.reads, "three looks", wanted=lambda reads: reads >= 3)
-        watched.entries.append("written by another process")
-        assert (await asyncio.wait_for(call.read(), PATIENCE_SECONDS)).text == "written by another process"
-
-
-async def test_what_wakes_all_streams_lets_two_of_them_read_at_a_time(
-    start_server: StartServer, watched: Log, metrics: Metrics
-) -> None:
-    async def takes_a_while() -> None:
-        await asyncio.sleep(0.001)
-
-    watched.during_read = takes_a_while
-    async with client_of(await start_server()) as stub:
-        watches = [stub.Watch(guarded_pb2.Request()) for _ in range(50)]
-        await counted(metrics, long_streams=50)
-        watched.add("news")
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            assert {(await watch.read()).text for watch in watches} == {"news"}
-    assert watched.most_reading == 2
-
-
-async def test_a_handler_may_wait_for_an_event_of_its_own(start_server: StartServer, servicer: GuardedServicer) -> None:
-    waiting, happened = asyncio.Event(), asyncio.Event()
-
-    async def watch(request: Any, context: Any) -> AsyncIterator[Any]:
-        stream = current_stream()
-        yield guarded_pb2.Response(text=str(await stream.wait_for(happened.wait(), seconds=0.01)))
-        waiting.set()
-        yield guarded_pb2.Response(text=str(await stream.wait_for(happened.wait())))
-
-    servicer.instead["Watch"] = watch
-    async with client_of(await start_server()) as stub:
-        call = stub.Watch(guarded_pb2.Request())
-        assert (await call.read()).text == "False"
-        await waiting.wait()
-        happened.set()
-        assert (await call.read()).text == "True"
-        assert await call.read() is grpc.aio.EOF
-
-
 async def test_a_time_out_of_the_handlers_own_is_no_end_of_the_stream(
     start_server: StartServer, servicer: GuardedServicer
 ) -> None:
@@ -450,64 +257,3 @@ async def test_no_stream_is_let_in_while_the_server_drains() -> None:
         pass
     assert refused.value.reason == "GOING_AWAY"
     assert streams.count == 0
-
-
-entry = Table("entry", MetaData(), Column("id", BigInteger, primary_key=True, autoincrement=False))
-
-
-class Rows:
-    """A servicer over a database: Watch follows its rows, Append writes one, Public counts them."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._notifier = Notifier()
-
-    async def read(self, after: int) -> FollowedPage[int, int]:
-        async with self._database.read() as conn:
-            query = select(entry.c.id).where(entry.c.id > after).order_by(entry.c.id).limit(100)
-            found = [int(id_) for id_ in (await conn.execute(query)).scalars()]
-        return FollowedPage(found, found[-1] if found else after)
-
-    async def watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        async for id_ in follow(self.read, 0, self._notifier):
-            yield guarded_pb2.Response(project_id=id_)
-
-    async def append(self, request: Any, context: Any) -> Any:
-        async with self._database.write() as conn:
-            await conn.execute(insert(entry).values(id=request.user_id))
-            await conn.commit()
-        self._notifier.notify()
-        return guarded_pb2.Response()
-
-    async def count(self, request: Any, context: Any) -> Any:
-        async with self._database.read() as conn:
-            count = (await conn.execute(select(func.count()).select_from(entry))).scalar_one()
-        return guarded_pb2.Response(project_id=count)
-
-
-async def test_four_connections_serve_a_hundred_idle_watches_and_the_calls_beside_them(
-    start_server: StartServer, servicer: GuardedServicer, metrics: Metrics, database_url: str
-) -> None:
-    # Nobody waits for a connection for longer than a second: a watch that kept one would show.
-    database = await open_database(database_url, schema="service", pool_size=4, wait_seconds=1)
-    try:
-        async with database.change_schema() as conn:
-            await conn.run_sync(entry.metadata.create_all)
-            await conn.commit()
-        rows = Rows(database)
-        servicer.instead |= {"Watch": rows.watch, "Append": rows.append, "Public": rows.count}
-        server = await start_server(max_in_flight=2)
-        async with client_of(server) as stub:
-            watches = [stub.Watch(guarded_pb2.Request()) for _ in range(100)]
-            await counted(metrics, long_streams=100)
-            for id_ in (1, 2, 3):
-                await stub.Append(guarded_pb2.Request(user_id=id_))
-                both = await asyncio.gather(*(stub.Public(guarded_pb2.Request()) for _ in range(2)))
-                assert [answer.project_id for answer in both] == [id_, id_]
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    assert {(await watch.read()).project_id for watch in watches} == {id_}
-            for watch in watches:
-                watch.cancel()
-            await counted(metrics, long_streams=0)
-    finally:
-        await database.close()
