@@ -1,6 +1,7 @@
 """Lists and deletes blobs and expires uploads in a file system (`domain.ports.BlobAdmin`)."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class FileBlobAdmin:
 
 
 def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> BlobPage:
+    layout.require_store()
     blobs: list[StoredBlob] = []
     last = after
     for examined, key in enumerate(_keys(layout, after)):
@@ -113,15 +115,15 @@ def _delete(layout: Layout, key: BlobKey) -> None:
     try:
         path.unlink()
     except (FileNotFoundError, NotADirectoryError):
-        return
-    remaining = path.parent
-    try:
+        layout.require_store()
+    with suppress(OSError):
         # This fails if the folder holds another generation. A commit makes the folder again if it is gone.
-        remaining.rmdir()
-        remaining = remaining.parent
-    except OSError:
-        pass
-    sync_folder(remaining)
+        path.parent.rmdir()
+    # Also if the file was gone already: the process that deleted it may have died before it synced the folder.
+    for folder in (path.parent, *layout.folders_above(path.parent)):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            sync_folder(folder)
+            return
 
 
 def _due(layout: Layout, started_before: datetime, idle_since: datetime, finished_before: datetime) -> list[UploadId]:

@@ -103,8 +103,7 @@ class FileBlobs:
 def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
     blob = stat_blob_file(layout.blob(key), key)
     if blob is None:
-        # For the reason in `_BlobFile.open`.
-        layout.read_store_id()
+        layout.require_store()
     return blob
 
 
@@ -122,9 +121,7 @@ class _BlobFile:
         try:
             descriptor = os.open(layout.blob(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
-            # This raises OSError if the store's folder is gone. Without it, every blob of a lost disk would be reported
-            # as unknown.
-            layout.read_store_id()
+            layout.require_store()
             raise NotFound("BLOB_UNKNOWN") from None
         status = os.fstat(descriptor)
         return cls(descriptor, StoredBlob(key, status.st_size, modified_time(status)))

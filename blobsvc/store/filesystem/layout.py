@@ -10,6 +10,7 @@ exists. `upload.json` holds the generation from the start. So a finish that is r
 its digest and this generation, without another record.
 """
 
+import errno
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ class Layout:
         root: the folder of the store.
         blobs: the folder of finished blobs.
         uploads: the folder of sessions; each has a folder of its own.
+        store_id: the id of the store, once `prepare` has returned.
     """
 
     def __init__(self, root: Path) -> None:
@@ -37,9 +39,10 @@ class Layout:
         self.root = root
         self.blobs = root / "blobs"
         self.uploads = root / "uploads"
+        self.store_id = ""
 
-    def prepare(self) -> str:
-        """Create missing folders, and return the store's id. Existing files are not changed. It blocks.
+    def prepare(self) -> None:
+        """Create missing folders, and read the store's id. Existing files are not changed. It blocks.
 
         Raises:
             OSError: a folder cannot be created or written.
@@ -55,14 +58,21 @@ class Layout:
             # A replica on the same disk may create it first.
             with suppress(FileExistsError):
                 create_file(path, f"{uuid.uuid4()}\n".encode(), mode=0o600)
-        return self.read_store_id()
+        self.store_id = self._read_store_id()
 
-    def read_store_id(self) -> str:
-        """The store's id. It blocks.
+    def require_store(self) -> None:
+        """Check that the folder still holds this store. It blocks.
+
+        That a file is missing means something only after this check. Without it, every blob would be reported as
+        missing after the disk was unmounted, or after another disk was mounted in its place.
 
         Raises:
-            OSError: the store does not exist, or cannot be read.
+            OSError: the folder does not exist or cannot be read, or it holds another store.
         """
+        if self._read_store_id() != self.store_id:
+            raise OSError(errno.ESTALE, "the folder holds another store")
+
+    def _read_store_id(self) -> str:
         return (self.root / _STORE_ID).read_text(encoding="ascii").strip()
 
     def upload(self, upload_id: UploadId) -> Path:

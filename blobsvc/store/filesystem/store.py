@@ -31,11 +31,9 @@ class FileStore:
         admin: lists, deletes, expires.
     """
 
-    def __init__(
-        self, layout: Layout, store_id: str, reading: BlockingPool, writing: BlockingPool, metrics: StoreMetrics
-    ) -> None:
+    def __init__(self, layout: Layout, reading: BlockingPool, writing: BlockingPool, metrics: StoreMetrics) -> None:
         """Use `open` instead."""
-        self.id = store_id
+        self.id = layout.store_id
         self.uploads = FileUploads(layout, writing, metrics)
         self.blobs = FileBlobs(layout, reading, metrics)
         self.admin = FileBlobAdmin(layout, writing, self.uploads)
@@ -60,8 +58,8 @@ class FileStore:
         """
         layout = Layout(root)
         writing = BlockingPool("blob-write", writing_threads)
-        store_id = await writing.run(layout.prepare)
-        return cls(layout, store_id, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))
+        await writing.run(layout.prepare)
+        return cls(layout, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))
 
     def examine(self) -> None:
         """Check that the folder is still this store, and that files can be created in it. It blocks.
@@ -69,8 +67,7 @@ class FileStore:
         Raises:
             OSError: a check failed. A full disk does not fail it, because stored blobs can still be read.
         """
-        if self._layout.read_store_id() != self.id:
-            raise OSError(errno.ESTALE, "the folder holds another store")
+        self._layout.require_store()
         if not os.access(self._layout.uploads, os.W_OK | os.X_OK):
             raise OSError(errno.EACCES, "no file can be created in the folder")
         if time.monotonic() - self._wrote_time < _WRITE_EVERY_SECONDS:

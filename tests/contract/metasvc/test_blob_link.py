@@ -17,7 +17,7 @@ async def reason_of(work: object) -> str:
     return caught.value.reason
 
 
-async def test_a_link_makes_the_repository_serves_the_blob_and_queues_its_review(world: World) -> None:
+async def test_a_link_makes_the_repository_serve_the_blob_and_queues_its_review(world: World) -> None:
     await world.link("alpha/app", DIGEST, size=100, generation=5)
 
     served = await world.resolve_blob("alpha/app", DIGEST)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from blobsvc.store.filesystem import FileStore
 from svckit.oci.digest import Digest
-from tests.contract.blobsvc.steps import append, keys, read, refused, started
+from tests.contract.blobsvc.steps import append, keys, push, read, refused, started
 from tests.unit.blobsvc.disk import Disk
 
 DATA = bytes(range(256)) * 20_000
@@ -66,6 +66,10 @@ async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None
         await disk.store.blobs.stat(blob.key)
     with refused("UNAVAILABLE"):
         await read(disk.store.blobs, blob.key)
+    with refused("UNAVAILABLE"):
+        await disk.store.admin.delete(blob.key)
+    with refused("UNAVAILABLE"):
+        await disk.store.admin.list()
     with pytest.raises(FileNotFoundError):
         disk.store.examine()
 
@@ -75,11 +79,40 @@ async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None
     assert not list((disk.root / "uploads").glob(".examined-*"))
 
 
-def test_a_folder_that_holds_another_store_is_no_store_of_ours(disk: Disk) -> None:
+async def test_a_folder_that_holds_another_store_denies_no_blob_of_ours(disk: Disk) -> None:
+    blob = await push(disk.store.uploads, DATA)
+    disk.blob(blob.key).unlink()
+    with refused("BLOB_UNKNOWN"):
+        await disk.store.blobs.stat(blob.key)
+
     (disk.root / "store-id").write_text("another\n")
 
     with pytest.raises(OSError, match="another store"):
         disk.store.examine()
+    with refused("UNAVAILABLE"):
+        await disk.store.blobs.stat(blob.key)
+    with refused("UNAVAILABLE"):
+        await read(disk.store.blobs, blob.key)
+    with refused("UNAVAILABLE"):
+        await disk.store.admin.delete(blob.key)
+
+
+async def test_a_repeated_delete_syncs_the_folder_that_the_first_may_not_have_synced(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob, other = await push(disk.store.uploads, DATA), await push(disk.store.uploads, DATA)
+    disk.blob(blob.key).unlink()
+    synced = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    await disk.store.admin.delete(blob.key)
+
+    assert synced == [disk.blob(other.key).parent.stat().st_ino]
 
 
 def test_a_folder_that_takes_no_files_is_noticed_between_two_writes(
