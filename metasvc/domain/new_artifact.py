@@ -27,7 +27,7 @@ def new_artifact(
     attributes: Mapping[str, object],
     now: datetime,
 ) -> NewArtifact:
-    """Describe the artifact of a manifest.
+    """Describes the artifact of a manifest.
 
     Args:
         repository: the repository that it was pushed to.
@@ -59,7 +59,7 @@ def new_artifact(
 
 
 def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Reference]:
-    """List the children of an index, in its order; `kept` has them by digest."""
+    """Lists the children of an index, in its order; `kept` has them by digest."""
     listed = []
     for child in manifest.manifests:
         platform = child.platform
@@ -84,7 +84,7 @@ def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Ref
 
 
 def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededBlob]:
-    """List the blobs that the repository must hold, with their stored sizes instead of those in the manifest."""
+    """Lists the blobs that the repository must hold, with their stored sizes instead of those in the manifest."""
     return [
         NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)]) for blob in manifest.blobs_required
     ]
@@ -93,7 +93,7 @@ def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededB
 def _total_size(
     content: bytes, manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]
 ) -> int:
-    """Add up the sizes of the manifest and of all that it names. A digest that is named twice counts once."""
+    """Adds up the sizes of the manifest and of all that it names. A digest that is named twice counts once."""
     children = {str(child.digest): kept[str(child.digest)].size for child in manifest.manifests}
     blobs = {str(blob.digest): present[str(blob.digest)] for blob in manifest.blobs_required}
     # The registry does not hold these layers, so only the manifest knows their sizes.

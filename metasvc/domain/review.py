@@ -60,7 +60,7 @@ class ReviewPolicy:
 async def review_blobs(
     unit: UnitOfWork, digests: Iterable[str], policy: ReviewPolicy, now: datetime, reason: ReviewReason
 ) -> None:
-    """Queue blobs."""
+    """Queues blobs."""
     await unit.reviews.queue(ReviewKind.BLOB, 0, digests, policy.due_time(now), reason.value)
 
 
@@ -72,5 +72,5 @@ async def review_manifests(
     now: datetime,
     reason: ReviewReason,
 ) -> None:
-    """Queue manifests of one repository."""
+    """Queues manifests of one repository."""
     await unit.reviews.queue(ReviewKind.MANIFEST, repository_id, digests, policy.due_time(now), reason.value)

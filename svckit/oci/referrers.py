@@ -24,7 +24,7 @@ _FALLBACK_HEX_CHARACTERS = 64
 
 
 def referrers_index(referrers: Iterable[Descriptor]) -> bytes:
-    """Write the image index that answers a referrers request; its media type is `media_types.OCI_INDEX`.
+    """Writes the image index that answers a referrers request; its media type is `media_types.OCI_INDEX`.
 
     Args:
         referrers: one descriptor for each manifest, with its effective artifact type (`Manifest.artifact_type`) and its
@@ -49,12 +49,12 @@ def _referrer(referrer: Descriptor) -> dict[str, object]:
 
 
 def fallback_tag(subject: Digest) -> Tag:
-    """Return the tag under which clients without the referrers API store the list of a subject's referrers."""
+    """Returns the tag under which clients without the referrers API store the list of a subject's referrers."""
     return Tag(f"{subject.algorithm}-{subject.hex[:_FALLBACK_HEX_CHARACTERS]}")
 
 
 def subject_of_fallback_tag(tag: str) -> Digest | None:
-    """Return the subject of a fallback tag; None for any other tag, such as cosign's `sha256-….sig`.
+    """Returns the subject of a fallback tag; None for any other tag, such as cosign's `sha256-….sig`.
 
     None for a sha512 subject, too, because its tag has only half of the digest. In this case, compare the tag with the
     `fallback_tag` of a known subject.
@@ -69,7 +69,7 @@ def subject_of_fallback_tag(tag: str) -> Digest | None:
 
 
 def is_fallback_tag(tag: str) -> bool:
-    """Tell whether a tag follows the referrers tag schema, for any algorithm."""
+    """Tells whether a tag follows the referrers tag schema, for any algorithm."""
     algorithm, _, digits = tag.partition("-")
     return (
         algorithm in ALGORITHMS and len(digits) == _FALLBACK_HEX_CHARACTERS and set(digits) <= set("0123456789abcdef")
@@ -77,7 +77,7 @@ def is_fallback_tag(tag: str) -> bool:
 
 
 def referrers_in_fallback_index(tag: str, manifest: Manifest) -> tuple[Descriptor, ...]:
-    """List the referrers in an index that was pushed to a fallback tag; empty if it is not such an index.
+    """Lists the referrers in an index that was pushed to a fallback tag; empty if it is not such an index.
 
     The list is only a client's claim: a manifest is a referrer only if its own `subject` says so.
     """

@@ -1,4 +1,4 @@
-"""metasvc's own server on a unix socket, and callers with the tokens that the other services would have given them."""
+"""metasvc's own server on a unix socket, and callers with tokens like those of the other services."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ class Remote:
 @asynccontextmanager
 async def serving(world: World) -> AsyncIterator[Remote]:
     """Serves a world."""
-    # A short path of its own: a socket's is limited to 107 characters.
+    # A short path, because a socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="meta") as folder:
         keyring = Keyring(Path(folder) / "trust")
         permissions = Permissions()

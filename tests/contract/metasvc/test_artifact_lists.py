@@ -1,4 +1,4 @@
-"""Artifacts as people look at them: pages, filters, what hangs on them, and what they are left out with."""
+"""Lists of artifacts: pages, filters, children, accessories, and what a list leaves out."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tags as people look after them, and their history."""
+"""How people create, list and delete tags, and the history of a tag."""
 
 import asyncio
 from typing import Any

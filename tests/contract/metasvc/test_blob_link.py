@@ -1,4 +1,4 @@
-"""Links, mounts, generations, and what they cost."""
+"""Links, mounts and generations of blobs, and what a project is charged for them."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The change log tells all that became of tags: who follows it has what the tables have."""
+"""The change log has every change of a tag, so a reader of the log knows what the tables say."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""metasvc reads configs from a real blobsvc, by a grant that it gives to itself."""
+"""metasvc reads configs from a real blobsvc, with a grant that it signs for itself."""
 
 import asyncio
 import time

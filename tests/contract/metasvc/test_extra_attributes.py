@@ -1,4 +1,4 @@
-"""What the config of an artifact says is read when the artifact is pushed, and kept with it."""
+"""The attributes in the config of an artifact are read when it is pushed, and stored with it."""
 
 import base64
 import json

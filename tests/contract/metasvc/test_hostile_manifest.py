@@ -1,4 +1,4 @@
-"""Manifests of strangers: refused, or stored as they are, and never half of each."""
+"""Odd and hostile manifests are either refused or stored unchanged."""
 
 import base64
 import json

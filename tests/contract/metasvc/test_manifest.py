@@ -1,4 +1,4 @@
-"""Manifests: pushed, pulled and deleted, all of it or nothing."""
+"""Manifests are pushed, pulled and deleted as a whole or not at all."""
 
 import asyncio
 import hashlib
@@ -89,7 +89,7 @@ async def test_an_index_needs_its_children_here_and_keeps_them(world: World) -> 
     assert [row.child_digest for row in references] == [child.digest for child in children]
     size = await world.value("SELECT size FROM artifact WHERE digest = :digest", digest=both.digest)
     assert size == len(both.content) + sum(len(child.content) + 110 for child in children)
-    # Who deletes a child breaks what others pull by the index.
+    # Without the child, pulls of the index would fail.
     assert await reason_of(world.delete("alpha/app", children[0].digest)) == "PRECONDITION"
     await world.delete("alpha/app", both.digest)
     await world.delete("alpha/app", children[0].digest)
@@ -285,7 +285,7 @@ async def test_deleting_a_tag_leaves_the_manifest_and_deleting_a_manifest_takes_
         assert await reason_of(world.delete("alpha/app", reference)) == "MANIFEST_UNKNOWN"
     for table in ("manifest", "tag", "artifact_blob"):
         assert await world.value(f"SELECT count(*) FROM {table}") == 0  # noqa: S608 - names of ours
-    # The blobs are linked still: what was told of them may be about to be pushed.
+    # The blobs stay linked, because a running push may rely on them.
     assert await world.used_bytes() == 110
 
 

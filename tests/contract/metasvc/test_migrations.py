@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - what stands in these statements is written in this file
-"""The history of metasvc's tables ends in what the store declares, and takes over what there was."""
+"""The migrations make the tables that the store declares, and keep existing rows."""
 
 from datetime import UTC, datetime
 from types import ModuleType

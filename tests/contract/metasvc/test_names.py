@@ -1,4 +1,4 @@
-"""Names, sorted by their bytes on every database; and what pulls leave behind."""
+"""Names are sorted by their bytes on every database; pulls are counted and dated."""
 
 import pytest
 

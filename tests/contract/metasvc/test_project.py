@@ -1,4 +1,4 @@
-"""Projects: the row made at the first need, and the deletion that spans two services."""
+"""The row of a project is made when it is first needed, and its deletion spans two services."""
 
 import asyncio
 
@@ -69,7 +69,7 @@ async def test_a_deletion_that_nobody_can_repeat_is_brought_to_its_end(world: Wo
     world.directory.failure = Unavailable()
     assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
 
-    # Whoever asked for it may still be at it.
+    # The caller may still be finishing it.
     await finish_deletions(world.ports)
     assert await world.value("SELECT state FROM project") == "deleting"
     world.later(minutes=1)
@@ -89,7 +89,7 @@ async def test_a_deletion_that_nobody_can_repeat_is_brought_to_its_end(world: Wo
 async def test_a_new_project_of_an_old_name_has_nothing_of_it(world: World) -> None:
     world.directory.failure = Unavailable()
     assert await reason_of(delete(world, 1)) == "UNAVAILABLE"
-    # authsvc forgot the old one on its own, and the name was given again.
+    # authsvc has deleted the old project, and a new one has its name.
     world.directory.projects = {11: ("alpha", -1)}
 
     await world.link("alpha/app", DIGEST, project_id=11)

@@ -1,4 +1,4 @@
-"""Quotas: read, listed and set, of projects that were used and of fresh ones."""
+"""Quotas of used and of new projects are read, listed and set."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ async def test_a_limit_holds_from_the_next_push(world: World) -> None:
     assert (await put(world, 1, NO_LIMIT)).quota_bytes == NO_LIMIT
     await world.push("alpha/app", image("one"))
     world.later(hours=1)
-    # Below what is used: nothing is lost, and nothing more comes in.
+    # A limit below the usage deletes nothing, but refuses every push.
     lowered = await put(world, 1, 0)
     assert (lowered.quota_bytes, lowered.used_bytes) == (0, await world.used_bytes())
     assert lowered.update_time == world.now
@@ -61,9 +61,9 @@ async def test_an_update_says_what_it_has_read_and_overwrites_no_other(world: Wo
     with pytest.raises(DomainError) as caught:
         await put(world, 1, 70_000, read.etag)
     assert (caught.value.reason, first.etag != read.etag) == ("PRECONDITION", True)
-    # The same once more, because its answer was lost.
+    # A repeat, as after a lost answer.
     assert await put(world, 1, 50_000, read.etag) == first
-    # A push changes the usage, and no limit.
+    # A push changes the usage, not the limit.
     await world.push("alpha/app", image("one"))
     assert (await put(world, 1, 70_000, first.etag)).quota_bytes == 70_000
 
@@ -112,7 +112,7 @@ async def test_another_order_is_refused(world: World) -> None:
 
 async def test_what_gave_its_name_up_is_not_listed(world: World) -> None:
     await get(world, 1)
-    # Deleted and made again behind our back.
+    # The project was deleted and made again in authsvc.
     world.directory.projects[7] = ("alpha", NO_LIMIT)
     await get(world, 7)
     assert await ids(world) == [7]

@@ -1,4 +1,4 @@
-"""What refers to a manifest."""
+"""The referrers of a manifest."""
 
 import json
 from typing import Any
@@ -117,7 +117,7 @@ async def test_a_fallback_index_of_an_older_client_adds_nothing_twice(world: Wor
     await world.put("alpha/app", fallback, subject.digest.replace(":", "-"))
 
     found = (await referrers(world, subject.digest)).items
-    # An index's word alone makes no referrer: the spec wants those with a subject field.
+    # An entry of an index alone makes no referrer: the spec requires a subject field.
     assert [each.digest for each in found] == [signature.digest]
 
 

@@ -1,4 +1,4 @@
-"""The registry plane over gRPC: who gets what, and that knowing a digest opens nothing."""
+"""The RPCs behind /v2: who may call them, and that a digest alone gives no access."""
 
 from collections.abc import AsyncIterator, Awaitable
 

@@ -1,4 +1,4 @@
-"""Repositories as people look at them, describe them and delete them."""
+"""Repositories are listed, described and deleted."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -119,7 +119,7 @@ async def test_everybody_sees_the_repositories_of_their_projects(world: World) -
     assert await all_names(world, some()) == []
     assert await all_names(world, q="project_id=1") == ["alpha/app"]
     assert await all_names(world, some(2), q="project_id=1") == []
-    # More than a statement may have parameters.
+    # More than the parameters that a statement may have.
     assert await all_names(world, some(*range(2, 70_000))) == ["beta/app"]
 
 
@@ -159,7 +159,7 @@ async def test_an_update_says_what_it_has_read_and_overwrites_no_other(world: Wo
     with pytest.raises(DomainError) as caught:
         await update(world, "second", etag=read.etag)
     assert caught.value.reason == "PRECONDITION"
-    # The same once more, because its answer was lost.
+    # A repeat, as after a lost answer.
     assert await update(world, "first", etag=read.etag) == first
     with pytest.raises(DomainError):
         await update(world, None, etag=read.etag)
@@ -206,7 +206,7 @@ async def test_a_deleted_repository_leaves_nothing_but_work_for_the_collector(wo
     whole = index(parts)
     await world.push("alpha/app", whole, "v1")
     await world.push("alpha/app", image("three", layers=["own"]), "v2")
-    # Needed still, and served no more.
+    # A manifest still needs it, but the repository no longer serves it.
     await world.unlink("alpha/app", blob_digest("own"))
     await world.push("alpha/stays", parts[0], "v1")
     stays = await world.rows("SELECT digest, count, size FROM project_blob WHERE count > 1 ORDER BY digest")
@@ -265,7 +265,7 @@ async def test_pushes_and_deletions_at_once_leave_the_usage_exact(world: World) 
     pushes = [world.push("alpha/app", each, f"t{number}") for number, each in enumerate(images * 2)]
     work = [*pushes[:6], delete(world, "alpha/app"), delete(world, "alpha/app"), *pushes[6:]]
     await asyncio.gather(*(attempt(each) for each in work))
-    # Between the links and the manifest the repository may go away, and its links with it.
+    # The repository may be deleted with its links before the manifest comes.
     assert set(refusals) <= {"MANIFEST_BLOB_UNKNOWN", "NOT_FOUND"}
     await world.used_bytes()
     for digest, count in await world.rows("SELECT digest, count FROM project_blob"):

@@ -51,7 +51,7 @@ def blob_digest(name: str) -> str:
 
 
 class Directory:
-    """authsvc's projects, in memory; see `domain.ports.ProjectDirectory`."""
+    """The projects of authsvc, in memory; see `domain.ports.ProjectDirectory`."""
 
     def __init__(self) -> None:
         self.projects: dict[int, tuple[str, int]] = {1: ("alpha", -1), 2: ("beta", -1), 3: ("small", 1000)}
@@ -72,7 +72,7 @@ class Directory:
 
 @dataclass
 class Configs:
-    """blobsvc's bytes, in memory; see `domain.ports.ConfigReader`.
+    """The bytes of blobsvc, in memory; see `domain.ports.ConfigReader`.
 
     Attributes:
         contents: by digest; every other config is gone.
@@ -97,7 +97,7 @@ class Configs:
 
 @dataclass
 class Visible:
-    """Of which projects the caller may list the repositories; see `domain.lists.VisibleProjects`."""
+    """The projects whose repositories the caller may list; see `domain.lists.VisibleProjects`."""
 
     projects: AccessibleProjects = NO_PROJECTS
 

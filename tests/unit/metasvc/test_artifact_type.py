@@ -1,4 +1,4 @@
-"""What Harbor would call an artifact."""
+"""Harbor's types of artifacts and accessories."""
 
 import json
 

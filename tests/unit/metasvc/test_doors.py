@@ -1,4 +1,4 @@
-"""Tags and artifacts are written by one function each: where a rule about them stands, nobody passes it by."""
+"""Each kind of write of tags and artifacts has one function, so a rule in it holds for every caller."""
 
 import ast
 from collections import defaultdict
@@ -29,7 +29,7 @@ def callers() -> dict[str, set[str]]:
             if not isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef | ast.ClassDef):
                 continue
             for node in ast.walk(function):
-                # `unit.tags.put` and `write.unit.tags.put` alike, called or handed on.
+                # `unit.tags.put` and `write.unit.tags.put` alike, called or passed on.
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
                     found[f"{node.value.attr}.{node.attr}"].add(f"{file.stem}.{function.name}")
     return found
@@ -41,5 +41,5 @@ def test_every_write_of_a_tag_or_artifact_goes_through_its_door() -> None:
 
 
 def test_only_these_two_read_what_a_reference_means_for_a_write() -> None:
-    # By a tag that is read without a lock: `resolve_manifest` pulls, and `find_digest` is what all writes ask.
+    # These read a tag without a lock. `resolve_manifest` serves pulls; all writes use `find_digest`.
     assert callers()["artifacts.manifest_by_tag"] == {"manifest.resolve_manifest", "artifact.find_digest"}

@@ -1,4 +1,4 @@
-"""What people are shown of a config: Harbor's extra_attrs."""
+"""Which members of a config become Harbor's extra_attrs."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pulls are gathered in memory and written now and then."""
+"""Pulls are collected in memory and written every few seconds."""
 
 from datetime import UTC, datetime
 from typing import Any, cast

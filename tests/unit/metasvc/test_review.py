@@ -1,4 +1,4 @@
-"""When the collector looks at what may be garbage."""
+"""When garbage collection looks at possible garbage."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def test_no_delay_shortens_what_a_push_may_rely_on() -> None:
 
     assert due_time >= NOW + timedelta(hours=1)
     assert not policy.is_near(due_time, NOW)
-    # Asked for again and again, it is written once in a grace, and not each time.
+    # However often it is asked for, it is postponed once in a grace period.
     assert not policy.is_near(due_time, NOW + timedelta(minutes=59))
     assert policy.is_near(due_time, NOW + timedelta(minutes=61))
 
