@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from blobsvc.domain import model
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import (
@@ -20,11 +21,13 @@ from blobsvc.domain.placement import (
 from blobsvc.domain.ports import LocatedBlob
 from blobsvc.domain.upload import FinishedUpload, StartedUpload
 from roadstead.blob.v1 import placement_pb2
-from roadstead.blob.v1.blob_pb2 import Blob
+from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration, UnlinkedBlob
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
     ListBlobsRequest,
     ListBlobsResponse,
+    ListUnlinkedRequest,
+    ListUnlinkedResponse,
     LocateBlobRequest,
     LocateBlobResponse,
 )
@@ -56,8 +59,8 @@ def to_algorithm(text: str) -> str:
     return name
 
 
-def to_blob_key(request: DeleteBlobRequest) -> BlobKey:
-    """Reads the key of the blob to delete.
+def to_blob_key(request: DeleteBlobRequest | BlobGeneration) -> BlobKey:
+    """Reads digest and generation.
 
     Raises:
         DomainError: DIGEST_INVALID.
@@ -103,7 +106,7 @@ def from_located(blob: LocatedBlob) -> LocateBlobResponse:
     )
 
 
-def to_finished_before(request: ListBlobsRequest) -> datetime | None:
+def to_finished_before(request: ListBlobsRequest | ListUnlinkedRequest) -> datetime | None:
     """Reads the time filter of a list; None if absent.
 
     Raises:
@@ -117,6 +120,22 @@ def to_finished_before(request: ListBlobsRequest) -> datetime | None:
 def from_page(page: Page[StoredBlob]) -> ListBlobsResponse:
     """Writes the response of ListBlobs."""
     return ListBlobsResponse(blobs=[from_blob(blob) for blob in page.items], next_page_token=page.next_page_token)
+
+
+def from_unlinked_page(page: Page[model.UnlinkedBlob]) -> ListUnlinkedResponse:
+    """Writes the response of ListUnlinked."""
+    return ListUnlinkedResponse(
+        blobs=[
+            UnlinkedBlob(
+                blob=from_blob(unlinked.blob),
+                repository=unlinked.owner.repository,
+                project_id=unlinked.owner.project_id,
+                subject=unlinked.owner.subject,
+            )
+            for unlinked in page.items
+        ],
+        next_page_token=page.next_page_token,
+    )
 
 
 def _from_read_placement(placement: ReadPlacement) -> placement_pb2.ReadPlacement:

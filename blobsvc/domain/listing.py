@@ -1,8 +1,8 @@
-"""Lists of stored generations, in pages by key."""
+"""Lists of stored generations, in pages."""
 
 from datetime import datetime
 
-from blobsvc.domain.model import BlobKey, StoredBlob
+from blobsvc.domain.model import BlobKey, StoredBlob, UnlinkedBlob
 from blobsvc.domain.ports import BlobAdmin
 from svckit.errors import FieldViolation, Invalid
 from svckit.listing import ListRequest, Page
@@ -10,6 +10,9 @@ from svckit.paging import PageToken, clamp_page_size, query_fingerprint
 
 MAXIMUM_PAGE_SIZE = 1000
 """The largest page, and the default size of a page, because garbage collection reads all blobs."""
+BLOBS = "blobs"
+"""The list of all generations; its page tokens are valid for no other list. `UNLINKED` is the other one."""
+UNLINKED = "unlinked"
 
 
 async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: datetime | None) -> Page[StoredBlob]:
@@ -26,27 +29,38 @@ async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: da
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAVAILABLE.
     """
     found = await admin.list(
-        after=position_of(request.page_token, finished_before) if request.page_token else None,
+        after=position_of(request.page_token, BLOBS, finished_before) if request.page_token else None,
         limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
         finished_before=finished_before,
     )
     # A page before the last one may be short, so its length does not tell whether another page follows.
-    token = "" if found.next_after is None else token_after(found.next_after, finished_before)
+    token = "" if found.next_after is None else token_after(found.next_after, BLOBS, finished_before)
     return Page(found.blobs, token)
 
 
-def token_after(key: BlobKey, finished_before: datetime | None) -> str:
-    """The token of the page that begins after a key."""
-    return PageToken((str(key.digest), key.generation.number)).encode(_fingerprint(finished_before))
+async def list_unlinked(admin: BlobAdmin, request: ListRequest, finished_before: datetime | None) -> Page[UnlinkedBlob]:
+    """Reads one page of the finished uploads that are not settled, the oldest upload first. As `list_blobs`."""
+    found = await admin.list_unlinked(
+        after=position_of(request.page_token, UNLINKED, finished_before) if request.page_token else None,
+        limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
+        finished_before=finished_before,
+    )
+    token = "" if found.next_after is None else token_after(found.next_after, UNLINKED, finished_before)
+    return Page(found.blobs, token)
 
 
-def position_of(token: str, finished_before: datetime | None) -> BlobKey:
+def token_after(key: BlobKey, query: str, finished_before: datetime | None) -> str:
+    """The token of the page that begins after a key; `query` is `BLOBS` or `UNLINKED`."""
+    return PageToken((str(key.digest), key.generation.number)).encode(_fingerprint(query, finished_before))
+
+
+def position_of(token: str, query: str, finished_before: datetime | None) -> BlobKey:
     """The key after which the page of a token begins.
 
     Raises:
         DomainError: INVALID_PAGE_TOKEN.
     """
-    digest, number = PageToken.decode(token, _fingerprint(finished_before), (str, int)).values
+    digest, number = PageToken.decode(token, _fingerprint(query, finished_before), (str, int)).values
     try:
         if isinstance(digest, str) and isinstance(number, int):
             return BlobKey.of(digest, number)
@@ -55,5 +69,5 @@ def position_of(token: str, finished_before: datetime | None) -> BlobKey:
     raise Invalid("INVALID_PAGE_TOKEN", violations=[FieldViolation("page_token", "was not given for this query")])
 
 
-def _fingerprint(finished_before: datetime | None) -> str:
-    return query_fingerprint("blobs", None if finished_before is None else finished_before.isoformat())
+def _fingerprint(query: str, finished_before: datetime | None) -> str:
+    return query_fingerprint(query, None if finished_before is None else finished_before.isoformat())

@@ -56,6 +56,32 @@ class StoredBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class UnlinkedBlob:
+    """A finished upload of which metasvc has not yet said that it was linked or will be deleted.
+
+    Attributes:
+        blob: the generation. Its create time is the time of the finish, and of the first receipt.
+        owner: the repository and the caller that the upload belonged to.
+    """
+
+    blob: StoredBlob
+    owner: "UploadOwner"
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkedPage:
+    """A part of a list of unlinked blobs.
+
+    Attributes:
+        blobs: by generation, the oldest upload first.
+        next_after: the key after which the next page begins; None for the last page.
+    """
+
+    blobs: tuple[UnlinkedBlob, ...]
+    next_after: BlobKey | None
+
+
+@dataclass(frozen=True, slots=True)
 class BlobPage:
     """A part of a list.
 

@@ -1,12 +1,12 @@
 """The ports of a store, one for each role."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedPage, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import ReadPlacement, WritePlacement
 from svckit.oci.digest import Digest
 
@@ -70,7 +70,8 @@ class UploadWriter(Protocol):
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
         """Verify the bytes, and store them as the upload's generation of the digest. Durable when it returns.
 
-        As long as a receipt is valid, a repeat with the same digest returns the same blob.
+        As long as a receipt is valid, a repeat with the same digest returns the same blob, even if its bytes have been
+        deleted. The blob is listed by `BlobAdmin.list_unlinked` until `BlobAdmin.settle` names it.
 
         Raises:
             DomainError: SIZE_INVALID, and the session continues; DIGEST_INVALID, the bytes have another digest, and the
@@ -150,6 +151,20 @@ class BlobAdmin(Protocol):
 
     async def delete(self, key: BlobKey) -> None:
         """Delete one generation. It is not an error if the generation is already gone."""
+
+    async def list_unlinked(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> UnlinkedPage:
+        """List finished uploads that are not settled, by generation.
+
+        Args:
+            after: the last key of the page before; None for the first page.
+            limit: the largest number of blobs.
+            finished_before: leaves out uploads that were finished at this time or later.
+        """
+
+    async def settle(self, keys: Iterable[BlobKey]) -> None:
+        """Note that these generations are linked, or will be deleted. Unknown and settled ones are ignored."""
 
     async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
         """End expired sessions that nobody has locked, and return how many were ended.

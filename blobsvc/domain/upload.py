@@ -146,13 +146,18 @@ async def finish_upload(
 ) -> FinishedUpload:
     """Verify the bytes, store them as a new generation, and sign a receipt.
 
-    A repeat signs a new receipt for the same generation.
+    A repeat signs a new receipt for the same generation. It expires when the first one does: an upload that nobody has
+    linked by then may be deleted, so no receipt may outlive that.
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has
             ended; UPLOAD_CONFLICT, another caller is still writing; UNAVAILABLE.
     """
     blob = await ports.uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
+    expire_time = blob.create_time + timedelta(seconds=ports.lifetimes.receipt_seconds)
+    remaining_seconds = int((expire_time - datetime.now(UTC)).total_seconds())
+    if remaining_seconds <= 0:
+        raise NotFound("BLOB_UPLOAD_UNKNOWN")
     receipt = ports.signer.sign(
         Receipt(
             subject=ticket.subject,
@@ -161,7 +166,8 @@ async def finish_upload(
             digest=str(blob.digest),
             generation=blob.generation.number,
             size=blob.size_bytes,
-        )
+        ),
+        lifetime_seconds=remaining_seconds,
     )
     return FinishedUpload(receipt=receipt.text, size_bytes=blob.size_bytes)
 

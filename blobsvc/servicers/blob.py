@@ -7,7 +7,7 @@ import grpc.aio
 
 from blobsvc import convert
 from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
-from blobsvc.domain.listing import list_blobs
+from blobsvc.domain.listing import list_blobs, list_unlinked
 from blobsvc.domain.ports import BlobAdmin, BlobReader
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -15,10 +15,14 @@ from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobResponse,
     ListBlobsRequest,
     ListBlobsResponse,
+    ListUnlinkedRequest,
+    ListUnlinkedResponse,
     LocateBlobRequest,
     LocateBlobResponse,
     ReadBlobRequest,
     ReadBlobResponse,
+    SettleGenerationsRequest,
+    SettleGenerationsResponse,
     StatBlobRequest,
     StatBlobResponse,
 )
@@ -55,6 +59,14 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     async def DeleteBlob(self, request: DeleteBlobRequest, context: Context) -> DeleteBlobResponse:
         await self._admin.delete(convert.to_blob_key(request))
         return DeleteBlobResponse()
+
+    async def ListUnlinked(self, request: ListUnlinkedRequest, context: Context) -> ListUnlinkedResponse:
+        page = await list_unlinked(self._admin, to_list_request(request), convert.to_finished_before(request))
+        return convert.from_unlinked_page(page)
+
+    async def SettleGenerations(self, request: SettleGenerationsRequest, context: Context) -> SettleGenerationsResponse:
+        await self._admin.settle([convert.to_blob_key(generation) for generation in request.generations])
+        return SettleGenerationsResponse()
 
 
 def _grant() -> Grant:

@@ -1,13 +1,22 @@
 """A blob store in memory, for tests and experiments. It behaves like the file-system store, but nothing is durable."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from blobsvc.domain.blob import checked_range
-from blobsvc.domain.generation import GenerationClock
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.generation import Generation, GenerationClock
+from blobsvc.domain.model import (
+    BlobKey,
+    BlobPage,
+    StoredBlob,
+    UnlinkedBlob,
+    UnlinkedPage,
+    Upload,
+    UploadId,
+    UploadOwner,
+)
 from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
 from blobsvc.domain.ports import LocatedBlob, OpenedBlob
 from svckit.errors import Conflict, Invalid, NotFound
@@ -38,9 +47,10 @@ class MemoryStore:
         """Starts empty."""
         sessions: dict[UploadId, _Session] = {}
         stored: dict[BlobKey, tuple[StoredBlob, bytes]] = {}
-        self.uploads = MemoryUploads(sessions, stored)
+        unlinked: dict[BlobKey, UnlinkedBlob] = {}
+        self.uploads = MemoryUploads(sessions, stored, unlinked)
         self.blobs = MemoryBlobs(stored)
-        self.admin = MemoryBlobAdmin(sessions, stored)
+        self.admin = MemoryBlobAdmin(sessions, stored, unlinked)
 
 
 class MemoryAppender:
@@ -63,10 +73,16 @@ class MemoryAppender:
 class MemoryUploads:
     """`domain.ports.UploadWriter`."""
 
-    def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
+    def __init__(
+        self,
+        sessions: dict[UploadId, _Session],
+        stored: dict[BlobKey, tuple[StoredBlob, bytes]],
+        unlinked: dict[BlobKey, UnlinkedBlob],
+    ) -> None:
         """Takes the sessions and blobs that all roles of one store share."""
         self._sessions = sessions
         self._stored = stored
+        self._unlinked = unlinked
         self._generations = GenerationClock()
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
@@ -105,7 +121,7 @@ class MemoryUploads:
         """As the port says."""
         before = self._sessions.get(upload_id)
         if before is not None and before.finished_as is not None:
-            if before.finished_as.digest != digest or before.finished_as.key not in self._stored:
+            if before.finished_as.digest != digest:
                 raise NotFound("BLOB_UPLOAD_UNKNOWN")
             return before.finished_as
         session = self._free(upload_id)
@@ -121,6 +137,7 @@ class MemoryUploads:
             raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest)})
         blob = StoredBlob(BlobKey(digest, session.upload.generation), size_bytes, datetime.now(UTC))
         self._stored[blob.key] = blob, bytes(session.data)
+        self._unlinked[blob.key] = UnlinkedBlob(blob, session.upload.owner)
         session.finished_as = blob
         session.data.clear()
         return blob
@@ -174,10 +191,16 @@ class MemoryBlobs:
 class MemoryBlobAdmin:
     """`domain.ports.BlobAdmin`."""
 
-    def __init__(self, sessions: dict[UploadId, _Session], stored: dict[BlobKey, tuple[StoredBlob, bytes]]) -> None:
+    def __init__(
+        self,
+        sessions: dict[UploadId, _Session],
+        stored: dict[BlobKey, tuple[StoredBlob, bytes]],
+        unlinked: dict[BlobKey, UnlinkedBlob],
+    ) -> None:
         """Takes the sessions and blobs that all roles of one store share."""
         self._sessions = sessions
         self._stored = stored
+        self._unlinked = unlinked
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
@@ -196,6 +219,24 @@ class MemoryBlobAdmin:
         """As the port says."""
         self._stored.pop(key, None)
 
+    async def list_unlinked(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> UnlinkedPage:
+        """As the port says."""
+        found = [
+            self._unlinked[key]
+            for key in sorted(self._unlinked, key=_by_generation)
+            if (after is None or _by_generation(key) > _by_generation(after))
+            and (finished_before is None or self._unlinked[key].blob.create_time < finished_before)
+        ]
+        page = tuple(found[:limit])
+        return UnlinkedPage(page, page[-1].blob.key if len(found) > limit else None)
+
+    async def settle(self, keys: Iterable[BlobKey]) -> None:
+        """As the port says."""
+        for key in keys:
+            self._unlinked.pop(key, None)
+
     async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
         """As the port says."""
         ended = 0
@@ -207,6 +248,10 @@ class MemoryBlobAdmin:
                 del self._sessions[upload_id]
                 ended += 1
         return ended
+
+
+def _by_generation(key: BlobKey) -> tuple[Generation, Digest]:
+    return key.generation, key.digest
 
 
 async def _chunks(data: bytes, part: range) -> AsyncIterator[bytes]:

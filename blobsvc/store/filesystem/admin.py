@@ -1,14 +1,15 @@
 """Lists and deletes blobs and expires uploads in a file system (`domain.ports.BlobAdmin`)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UploadId
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedPage, UploadId
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
+from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import data_path, modified_time, record_path, remove_session
 from blobsvc.store.filesystem.threads import BlockingPool
@@ -47,6 +48,18 @@ class FileBlobAdmin:
         """As the port says."""
         with disk_failures():
             await self._pool.run(_delete, self._layout, key)
+
+    async def list_unlinked(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> UnlinkedPage:
+        """As the port says."""
+        with disk_failures():
+            return await self._pool.run(unlinked_page, self._layout, after, limit, finished_before)
+
+    async def settle(self, keys: Iterable[BlobKey]) -> None:
+        """As the port says."""
+        with disk_failures():
+            await self._pool.run(settle_records, self._layout, tuple(keys))
 
     async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
         """As the port says."""

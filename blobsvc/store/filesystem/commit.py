@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, StoredBlob, UploadId
+from blobsvc.store.filesystem.finished import find_record, write_record
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import HeldSession, data_path, modified_time, read_record
 from svckit.durable import sync_folder
@@ -22,16 +23,19 @@ def store_as_blob(layout: Layout, session: HeldSession, key: BlobKey) -> StoredB
         OSError: another failure. Either the session still exists, or the blob does.
     """
     with session.thread_lock:
-        create_time = session.stamp()
+        blob = StoredBlob(key=key, size_bytes=session.size_bytes, create_time=session.stamp())
+        write_record(layout, session.progress.upload, blob)
         _rename(layout, session.folder, key)
         _make_name_durable(layout, key)
         # Also makes it durable that the data file has left the session's folder.
         sync_folder(session.folder)
-        return StoredBlob(key=key, size_bytes=session.size_bytes, create_time=create_time)
+        return blob
 
 
 def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> StoredBlob | None:
     """The blob that an upload became when it was finished with this digest; None if it was not.
+
+    It is read from the record of the finish, so the bytes may have been deleted since.
 
     Raises:
         OSError: the disk cannot be read.
@@ -41,8 +45,8 @@ def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> Stored
         key = BlobKey(digest, read_record(folder).generation)
     except NotFound:
         return None
-    blob = stat_blob_file(layout.blob(key), key)
-    if blob is not None:
+    blob = find_record(layout, upload_id, key)
+    if blob is not None and layout.blob(key).exists():
         # The process that renamed the file may have died before it did this.
         _make_name_durable(layout, key)
     return blob

@@ -4,10 +4,13 @@
     blobs/<alg>/<2 hex>/<hex>/<generation>          a finished blob
     uploads/<id>/upload.json                        the record of an upload, written at its start
     uploads/<id>/data                               its bytes, until the session ends
+    unlinked/<generation>.<alg>.<hex>               the record of a finish, until metasvc has settled it
+    uploads/<id>/finished.json                      the same record, afterwards
 
 One rename finishes an upload: from `data` to the path under `blobs`. Before it the session exists, after it the blob
-exists. `upload.json` holds the generation from the start. So a finish that is repeated after a crash finds the blob by
-its digest and this generation, without another record.
+exists. `upload.json` holds the generation from the start. So a finish that is repeated after a crash finds its record
+by the digest and this generation. The record is written before the rename, so that no blob lacks one. It says nothing
+while `data` exists.
 """
 
 import errno
@@ -31,6 +34,7 @@ class Layout:
         root: the folder of the store.
         blobs: the folder of finished blobs.
         uploads: the folder of sessions; each has a folder of its own.
+        unlinked: the folder of the records of finished uploads that are not settled.
         store_id: the id of the store, once `prepare` has returned.
     """
 
@@ -39,6 +43,7 @@ class Layout:
         self.root = root
         self.blobs = root / "blobs"
         self.uploads = root / "uploads"
+        self.unlinked = root / "unlinked"
         self.store_id = ""
 
     def prepare(self) -> None:
@@ -49,7 +54,7 @@ class Layout:
         """
         self.root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         algorithms = [self.blobs / algorithm for algorithm in ALGORITHMS]
-        for folder in (self.blobs, self.uploads, *algorithms):
+        for folder in (self.blobs, self.uploads, self.unlinked, *algorithms):
             folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         for folder in (self.blobs, self.root):
             sync_folder(folder)

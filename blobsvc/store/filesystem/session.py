@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from svckit.oci.digest import Digest, Hasher
 
 _RECORD = "upload.json"
 _DATA = "data"
+_FINISHED = "finished.json"
 _FILE_MODE = 0o600
 _HASH_BLOCK_BYTES = 1024 * 1024
 
@@ -45,6 +45,11 @@ def record_path(folder: Path) -> Path:
 def data_path(folder: Path) -> Path:
     """The data file of the session in this folder."""
     return folder / _DATA
+
+
+def finished_path(folder: Path) -> Path:
+    """The record of the finish of the session in this folder, once it is settled."""
+    return folder / _FINISHED
 
 
 def create_session(folder: Path, upload: Upload) -> None:
@@ -96,9 +101,14 @@ def remove_session(folder: Path) -> None:
     """Remove a session. The data file is removed first, because a session exists as long as it does."""
     data_path(folder).unlink(missing_ok=True)
     record_path(folder).unlink(missing_ok=True)
-    # Another process may have removed the folder in the meantime.
-    with suppress(FileNotFoundError):
+    finished_path(folder).unlink(missing_ok=True)
+    try:
         folder.rmdir()
+    except OSError as error:
+        # Another process may have removed the folder in the meantime, or may have just settled its upload. Then the
+        # next sweep removes the folder.
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
 
 
 def remove_unreadable(folder: Path) -> bool:

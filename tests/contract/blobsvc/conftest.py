@@ -108,11 +108,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, socket_folder: P
             keyring = service.keyring
             async with (
                 open_channel(service.target) as caller,
-                open_channel(service.target, service_tokens=keyring.service_tokens("jobsvc")) as collector,
+                open_channel(service.target, service_tokens=keyring.service_tokens("jobsvc")) as jobsvc,
+                open_channel(service.target, service_tokens=keyring.service_tokens("metasvc")) as metasvc,
             ):
                 blobs = RemoteBlobs(caller, keyring)
                 uploads = RemoteUploads(caller, keyring, blobs)
-                yield Store(uploads, blobs, RemoteAdmin(collector, files.admin))
+                yield Store(uploads, blobs, RemoteAdmin(jobsvc, metasvc, files.admin))
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "bytes-synced": lambda: die_after(session.HeldSession, "sync"),
     "hashed": lambda: die_after(session.HeldSession, "hash_more"),
     "stamped": lambda: die_after(session.HeldSession, "stamp"),
+    "recorded": lambda: die_after(commit, "write_record"),
     "renamed": lambda: die_before(commit, "_make_name_durable"),
     "stored": lambda: die_after(uploads, "store_as_blob"),
     "receipt-signed": die_with_the_receipt,

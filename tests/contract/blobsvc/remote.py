@@ -8,8 +8,17 @@ import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.listing import position_of, token_after
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.listing import BLOBS, UNLINKED, position_of, token_after
+from blobsvc.domain.model import (
+    BlobKey,
+    BlobPage,
+    StoredBlob,
+    UnlinkedBlob,
+    UnlinkedPage,
+    Upload,
+    UploadId,
+    UploadOwner,
+)
 from blobsvc.domain.placement import (
     HttpHeader,
     PlacementKind,
@@ -24,12 +33,14 @@ from blobsvc.domain.placement import (
 )
 from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob
 from roadstead.blob.v1 import placement_pb2
-from roadstead.blob.v1.blob_pb2 import Blob
+from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
     ListBlobsRequest,
+    ListUnlinkedRequest,
     LocateBlobRequest,
     ReadBlobRequest,
+    SettleGenerationsRequest,
     StatBlobRequest,
 )
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
@@ -126,6 +137,7 @@ class RemoteUploads:
         self._keyring = keyring
         self._blobs = blobs
         self._tickets: dict[UploadId, str] = {}
+        self._finished: dict[BlobKey, StoredBlob] = {}
         self._placements: dict[UploadId, tuple[WritePlacement, ...]] = {}
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
@@ -164,7 +176,10 @@ class RemoteUploads:
         assert receipt.size == response.size_bytes
         key = BlobKey.of(receipt.digest, receipt.generation)
         self._blobs.sizes[key] = receipt.size
-        return await self._blobs.stat(key)
+        if key not in self._finished:
+            # A repeat answers from a record, so the blob may be gone by then.
+            self._finished[key] = await self._blobs.stat(key)
+        return self._finished[key]
 
     async def cancel(self, upload_id: UploadId) -> None:
         await self._stub.CancelUpload(CancelUploadRequest(ticket=self._ticket(upload_id)))
@@ -174,10 +189,11 @@ class RemoteUploads:
 
 
 class RemoteAdmin:
-    """`domain.ports.BlobAdmin`, as jobsvc calls it. The service alone expires uploads, so that goes to the store."""
+    """`domain.ports.BlobAdmin`, as jobsvc and metasvc call it. Only the service expires uploads, in its store."""
 
-    def __init__(self, channel: RpcChannel, store: BlobAdmin) -> None:
-        self._stub = BlobServiceStub(channel)
+    def __init__(self, jobsvc: RpcChannel, metasvc: RpcChannel, store: BlobAdmin) -> None:
+        self._stub = BlobServiceStub(jobsvc)
+        self._metasvc = BlobServiceStub(metasvc)
         self._store = store
 
     async def list(
@@ -187,15 +203,38 @@ class RemoteAdmin:
         if finished_before is not None:
             request.finished_before.FromDatetime(finished_before)
         if after is not None:
-            request.page_token = token_after(after, finished_before)
+            request.page_token = token_after(after, BLOBS, finished_before)
         response = await self._stub.ListBlobs(request)
         token = response.next_page_token
         return BlobPage(
-            tuple(_stored(blob) for blob in response.blobs), position_of(token, finished_before) if token else None
+            tuple(_stored(blob) for blob in response.blobs),
+            position_of(token, BLOBS, finished_before) if token else None,
         )
 
     async def delete(self, key: BlobKey) -> None:
         await self._stub.DeleteBlob(DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number))
+
+    async def list_unlinked(
+        self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
+    ) -> UnlinkedPage:
+        request = ListUnlinkedRequest(page_size=limit)
+        if finished_before is not None:
+            request.finished_before.FromDatetime(finished_before)
+        if after is not None:
+            request.page_token = token_after(after, UNLINKED, finished_before)
+        response = await self._metasvc.ListUnlinked(request)
+        token = response.next_page_token
+        return UnlinkedPage(
+            tuple(
+                UnlinkedBlob(_stored(each.blob), UploadOwner(each.repository, each.project_id, each.subject))
+                for each in response.blobs
+            ),
+            position_of(token, UNLINKED, finished_before) if token else None,
+        )
+
+    async def settle(self, keys: Iterable[BlobKey]) -> None:
+        generations = [BlobGeneration(digest=str(key.digest), generation=key.generation.number) for key in keys]
+        await self._metasvc.SettleGenerations(SettleGenerationsRequest(generations=generations))
 
     async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
         return await self._store.expire_uploads(

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, StoredBlob
+from blobsvc.domain.model import BlobKey, StoredBlob, UnlinkedBlob
 from blobsvc.domain.ports import BlobAdmin
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store
-from tests.contract.blobsvc.steps import append, keys, push, read, refused, started, until_stored
+from tests.contract.blobsvc.steps import OWNER, append, keys, push, read, refused, started, until_stored
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -146,3 +146,65 @@ async def test_a_finish_can_be_repeated_until_it_is_forgotten_and_the_blob_stays
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await store.uploads.finish(upload_id, Digest.of(b"kept"))
     assert await read(store.blobs, blob.key) == b"kept"
+
+
+async def unlinked(admin: BlobAdmin, finished_before: datetime | None = None) -> list[StoredBlob]:
+    return [each.blob for each in (await admin.list_unlinked(finished_before=finished_before)).blobs]
+
+
+async def test_a_finished_upload_is_unlinked_until_it_is_settled(store: Store) -> None:
+    await append(store.uploads, await started(store.uploads), b"not yet")
+    first, second = await push(store.uploads, b"same"), await push(store.uploads, b"same")
+    page = await store.admin.list_unlinked()
+    assert page.blobs == (UnlinkedBlob(first, OWNER), UnlinkedBlob(second, OWNER))
+    assert page.next_after is None
+    never = BlobKey(Digest.of(b"never"), Generation(1))
+    await store.admin.settle([never, first.key])
+    assert await unlinked(store.admin) == [second]
+    await store.admin.settle([first.key, second.key])
+    assert await unlinked(store.admin) == []
+    # Settling deletes nothing.
+    assert await read(store.blobs, first.key) == await read(store.blobs, second.key) == b"same"
+
+
+async def test_unlinked_uploads_are_filtered_by_the_time_of_their_finish(store: Store) -> None:
+    blob = await push(store.uploads, b"old or new")
+    assert await unlinked(store.admin, blob.create_time) == []
+    assert await unlinked(store.admin, blob.create_time + timedelta(milliseconds=1)) == [blob]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 1000])
+async def test_pages_of_unlinked_uploads_hold_each_once_the_oldest_first(store: Store, limit: int) -> None:
+    pushed = [await push(store.uploads, bytes([number]), SHA512 if number % 2 else SHA256) for number in range(5)]
+    listed: list[StoredBlob] = []
+    after = None
+    while True:
+        page = await store.admin.list_unlinked(after=after, limit=limit)
+        assert len(page.blobs) <= limit
+        listed += [each.blob for each in page.blobs]
+        after = page.next_after
+        if after is None:
+            break
+    assert listed == pushed
+
+
+async def test_an_unlinked_upload_is_listed_until_it_is_settled_whatever_became_of_session_and_bytes(
+    store: Store,
+) -> None:
+    blob = await push(store.uploads, b"nobody links it")
+    await store.admin.delete(blob.key)
+    await expire(store.admin, finished_before=soon())
+    assert await unlinked(store.admin) == [blob]
+    await store.admin.settle([blob.key])
+    assert await unlinked(store.admin) == []
+
+
+async def test_a_settled_upload_is_forgotten_with_its_record(store: Store) -> None:
+    upload_id = await started(store.uploads)
+    await append(store.uploads, upload_id, b"linked")
+    blob = await store.uploads.finish(upload_id, Digest.of(b"linked"))
+    await store.admin.settle([blob.key])
+    await expire(store.admin, finished_before=soon())
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await store.uploads.finish(upload_id, blob.digest)
+    assert await read(store.blobs, blob.key) == b"linked"

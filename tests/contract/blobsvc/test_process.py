@@ -155,7 +155,7 @@ async def test_bytes_that_came_before_a_kill_are_there_and_the_rest_follows(inst
         assert await read(running.blobs, blob.key) == DATA
 
 
-@pytest.mark.parametrize("step", ["hashed", "stamped", "renamed", "stored", "receipt-signed"])
+@pytest.mark.parametrize("step", ["hashed", "stamped", "recorded", "renamed", "stored", "receipt-signed"])
 async def test_a_finish_that_was_cut_off_is_repeated_to_the_same_end(installed: Installed, step: str) -> None:
     async with installed.running(step) as running:
         upload = await running.uploads.start(OWNER, SHA256)

@@ -176,13 +176,18 @@ async def test_a_finished_session_is_unknown_to_everything_but_its_own_finish(st
     assert await read(store.blobs, blob.key) == DATA
 
 
-async def test_a_finish_cannot_be_repeated_once_its_blob_was_deleted(store: Store) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+async def test_a_finish_is_repeated_from_its_record_when_its_bytes_are_gone(store: Store, settled: bool) -> None:
     upload_id = await started(store.uploads)
     await append(store.uploads, upload_id, DATA)
     blob = await store.uploads.finish(upload_id, Digest.of(DATA))
+    if settled:
+        await store.admin.settle([blob.key])
     await store.admin.delete(blob.key)
+    assert await store.uploads.finish(upload_id, Digest.of(DATA)) == blob
+    assert await keys(store.admin) == []
     with refused("BLOB_UPLOAD_UNKNOWN"):
-        await store.uploads.finish(upload_id, Digest.of(DATA))
+        await store.uploads.finish(upload_id, Digest.of(b"another"))
 
 
 async def test_nothing_is_finished_while_somebody_writes(store: Store) -> None:

@@ -34,6 +34,7 @@ async def test_everything_lies_where_the_design_says(disk: Disk) -> None:
         [
             f"blobs/sha512/{digits[:2]}/{digits}/{blob.generation}",
             "store-id",
+            f"unlinked/{blob.generation}.sha512.{digits}",
             f"uploads/{upload_id}/data",
             f"uploads/{upload_id}/upload.json",
         ]

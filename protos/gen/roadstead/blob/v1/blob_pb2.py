@@ -23,15 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1croadstead/blob/v1/blob.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x04\x42lob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1croadstead/blob/v1/blob.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!roadstead/options/v1/bounds.proto\"o\n\x04\x42lob\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x0e\x42lobGeneration\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"n\n\x0cUnlinkedBlob\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\x03\x12\x0f\n\x07subject\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.blob.v1.blob_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BLOB']._serialized_start=84
-  _globals['_BLOB']._serialized_end=195
+  _globals['_BLOBGENERATION'].fields_by_name['digest']._loaded_options = None
+  _globals['_BLOBGENERATION'].fields_by_name['digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_BLOBGENERATION'].fields_by_name['generation']._loaded_options = None
+  _globals['_BLOBGENERATION'].fields_by_name['generation']._serialized_options = b'\352\363\030\002(\001'
+  _globals['_BLOB']._serialized_start=119
+  _globals['_BLOB']._serialized_end=230
+  _globals['_BLOBGENERATION']._serialized_start=232
+  _globals['_BLOBGENERATION']._serialized_end=317
+  _globals['_UNLINKEDBLOB']._serialized_start=319
+  _globals['_UNLINKEDBLOB']._serialized_end=429
 # @@protoc_insertion_point(module_scope)

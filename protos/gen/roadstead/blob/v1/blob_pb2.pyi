@@ -52,3 +52,65 @@ class Blob(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Blob: _TypeAlias = Blob  # noqa: Y015
+
+@_typing.final
+class BlobGeneration(_message.Message):
+    """The name of a stored blob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """Digest of the bytes."""
+    generation: _builtins.int
+    """The number of the upload of this digest."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlobGeneration: _TypeAlias = BlobGeneration  # noqa: Y015
+
+@_typing.final
+class UnlinkedBlob(_message.Message):
+    """A finished upload that is not settled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOB_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """Full name of the repository that the upload was started for."""
+    project_id: _builtins.int
+    """Id of its project."""
+    subject: _builtins.str
+    """Who started the upload: "user:7", "robot:12"."""
+    @_builtins.property
+    def blob(self) -> Global___Blob:
+        """The blob. Its create_time is the time of the first receipt."""
+
+    def __init__(
+        self,
+        *,
+        blob: Global___Blob | None = ...,
+        repository: _builtins.str = ...,
+        project_id: _builtins.int = ...,
+        subject: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "project_id", b"project_id", "repository", b"repository", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlinkedBlob: _TypeAlias = UnlinkedBlob  # noqa: Y015

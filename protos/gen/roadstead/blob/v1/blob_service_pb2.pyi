@@ -277,3 +277,104 @@ class DeleteBlobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteBlobResponse: _TypeAlias = DeleteBlobResponse  # noqa: Y015
+
+@_typing.final
+class ListUnlinkedRequest(_message.Message):
+    """The request of ListUnlinked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINISHED_BEFORE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Blobs on one page: 1000 by default, which is the maximum."""
+    page_token: _builtins.str
+    """next_page_token of the last response; empty for the first page."""
+    @_builtins.property
+    def finished_before(self) -> _timestamp_pb2.Timestamp:
+        """Only uploads that were finished before this time."""
+
+    def __init__(
+        self,
+        *,
+        finished_before: _timestamp_pb2.Timestamp | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_before", b"finished_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_before", b"finished_before", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnlinkedRequest: _TypeAlias = ListUnlinkedRequest  # noqa: Y015
+
+@_typing.final
+class ListUnlinkedResponse(_message.Message):
+    """The response of ListUnlinked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOBS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """page_token of the next page; empty on the last page."""
+    @_builtins.property
+    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[_blob_pb2.UnlinkedBlob]:
+        """The blobs of this page."""
+
+    def __init__(
+        self,
+        *,
+        blobs: _abc.Iterable[_blob_pb2.UnlinkedBlob] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnlinkedResponse: _TypeAlias = ListUnlinkedResponse  # noqa: Y015
+
+@_typing.final
+class SettleGenerationsRequest(_message.Message):
+    """The request of SettleGenerations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generations(self) -> _containers.RepeatedCompositeFieldContainer[_blob_pb2.BlobGeneration]:
+        """The generations."""
+
+    def __init__(
+        self,
+        *,
+        generations: _abc.Iterable[_blob_pb2.BlobGeneration] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generations", b"generations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleGenerationsRequest: _TypeAlias = SettleGenerationsRequest  # noqa: Y015
+
+@_typing.final
+class SettleGenerationsResponse(_message.Message):
+    """The response of SettleGenerations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettleGenerationsResponse: _TypeAlias = SettleGenerationsResponse  # noqa: Y015

@@ -60,6 +60,16 @@ class BlobServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobResponse.FromString,
                 _registered_method=True)
+        self.ListUnlinked = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/ListUnlinked',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedResponse.FromString,
+                _registered_method=True)
+        self.SettleGenerations = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/SettleGenerations',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.FromString,
+                _registered_method=True)
 
 
 class BlobServiceServicer:
@@ -102,6 +112,22 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnlinked(self, request, context):
+        """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
+        and of their subject.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleGenerations(self, request, context):
+        """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
+        unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BlobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +155,16 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.DeleteBlob,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobResponse.SerializeToString,
+            ),
+            'ListUnlinked': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnlinked,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedResponse.SerializeToString,
+            ),
+            'SettleGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleGenerations,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +303,60 @@ class BlobService:
             '/roadstead.blob.v1.BlobService/DeleteBlob',
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.DeleteBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnlinked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/ListUnlinked',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.ListUnlinkedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/SettleGenerations',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

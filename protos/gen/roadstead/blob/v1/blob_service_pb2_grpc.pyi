@@ -45,6 +45,14 @@ class BlobServiceStub:
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]
     """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+    ListUnlinked: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListUnlinkedRequest, _blob_service_pb2.ListUnlinkedResponse]
+    """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
+    and of their subject.
+    """
+    SettleGenerations: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.SettleGenerationsRequest, _blob_service_pb2.SettleGenerationsResponse]
+    """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
+    unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+    """
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
@@ -63,6 +71,14 @@ class BlobServiceAsyncStub(BlobServiceStub):
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+    ListUnlinked: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListUnlinkedRequest, _blob_service_pb2.ListUnlinkedResponse]  # type: ignore[assignment]
+    """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
+    and of their subject.
+    """
+    SettleGenerations: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SettleGenerationsRequest, _blob_service_pb2.SettleGenerationsResponse]  # type: ignore[assignment]
+    """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
+    unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+    """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finished blobs. To read one, a caller needs a grant of metasvc; a digest alone gives no access."""
@@ -108,5 +124,25 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.DeleteBlobResponse, _abc.Awaitable[_blob_service_pb2.DeleteBlobResponse]]:
         """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+
+    @_abc_1.abstractmethod
+    def ListUnlinked(
+        self,
+        request: _blob_service_pb2.ListUnlinkedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.ListUnlinkedResponse, _abc.Awaitable[_blob_service_pb2.ListUnlinkedResponse]]:
+        """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
+        and of their subject.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleGenerations(
+        self,
+        request: _blob_service_pb2.SettleGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.SettleGenerationsResponse, _abc.Awaitable[_blob_service_pb2.SettleGenerationsResponse]]:
+        """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
+        unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+        """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
