@@ -14,6 +14,7 @@ from svckit.errors import DomainError, Invalid
 from svckit.services import TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     import grpc.aio
@@ -46,14 +47,15 @@ class Presented(NamedTuple):
         service_token: names the service that passes the call on.
         acting_token: names the service that acts for itself. It must be the only token.
         client_address: the client's address, as the calling service states it.
-        peer: the address of the connection, as gRPC writes it.
+        peer: returns the address of the connection, as gRPC writes it. It is asked only for callers that are no
+            service: gRPC makes the text anew each time.
     """
 
     authorization: str | None
     service_token: str | None
     acting_token: str | None
     client_address: str | None
-    peer: str
+    peer: Callable[[], str]
 
 
 class Arrivals:
@@ -103,7 +105,7 @@ class Arrivals:
         logging.request_id.set(request_id)
         if trace is not None:
             logging.trace_id.set(trace)
-        return call, Presented(authorization, service_token, acting_token, client_address, context.peer())
+        return call, Presented(authorization, service_token, acting_token, client_address, context.peer)
 
     def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:
         """Sets the principal, the calling service and the client's address of a call.
@@ -143,7 +145,7 @@ def _client_address(caller_service: str | None, presented: Presented) -> str:
     Empty if the service may not state it, or if it is malformed.
     """
     if caller_service is None:
-        return _address_of(presented.peer)
+        return _address_of(presented.peer())
     stated = presented.client_address
     if stated is None or caller_service not in _STATES_CLIENT_ADDRESS or _CLIENT_ADDRESS.fullmatch(stated) is None:
         return ""

@@ -56,8 +56,10 @@ _OPTIONS = (
     ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
     # A service restarts within a second or two. With gRPC's defaults, the waits would grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 300),
+    # In spite of its name, this is how long one attempt to connect may take. A busy server accepts late. With a short
+    # time, each attempt to reach it fails, and calls that do not wait for the server fail with them.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # Pings detect a server that disappeared without closing the connection. Servers allow one in 10 s
     # (svckit.rpc.server).
     ("grpc.keepalive_time_ms", 30_000),
