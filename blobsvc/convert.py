@@ -23,6 +23,7 @@ from blobsvc.domain.upload import FinishedUpload, StartedUpload
 from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration, UnlinkedBlob
 from roadstead.blob.v1.blob_service_pb2 import (
+    BlobStat,
     DeleteBlobRequest,
     ListBlobsRequest,
     ListBlobsResponse,
@@ -30,6 +31,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
     ListUnlinkedResponse,
     LocateBlobRequest,
     LocateBlobResponse,
+    StatBlobsResponse,
 )
 from roadstead.blob.v1.upload_pb2 import Upload
 from roadstead.blob.v1.upload_service_pb2 import FinishUploadResponse, StartUploadResponse
@@ -59,13 +61,19 @@ def to_algorithm(text: str) -> str:
     return name
 
 
-def to_blob_key(request: DeleteBlobRequest | BlobGeneration) -> BlobKey:
-    """Reads digest and generation.
+def to_blob_key(named: DeleteBlobRequest | BlobGeneration) -> BlobKey:
+    """Reads the key of a blob.
 
     Raises:
         DomainError: DIGEST_INVALID.
     """
-    return BlobKey(to_digest(request.digest), Generation(request.generation))
+    return BlobKey(to_digest(named.digest), Generation(named.generation))
+
+
+def from_sizes(sizes: Iterable[int | None], store_id: str) -> StatBlobsResponse:
+    """Writes the response of StatBlobs."""
+    stats = [BlobStat(exists=size is not None, size_bytes=size or 0) for size in sizes]
+    return StatBlobsResponse(stats=stats, store_id=store_id)
 
 
 def from_blob(stored: StoredBlob) -> Blob:

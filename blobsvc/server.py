@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from blobsvc.config import SECTION, BlobSettings
+from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.ports import BlobAdmin, Store
 from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
 from blobsvc.servicers.blob import BlobServicer
 from blobsvc.servicers.upload import UploadServicer
 from blobsvc.store.filesystem import FileStore
+from blobsvc.store.findings import LoggedFindings
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from svckit import logging
@@ -83,7 +85,8 @@ def build_server(
             UploadPorts(store.uploads, signer, lifetimes), stream_idle_seconds=settings.rpc.stream_idle_seconds
         ),
     )
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(store.blobs, store.admin))
+    reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
+    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin))
     return server
 
 

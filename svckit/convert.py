@@ -116,7 +116,7 @@ def from_actor(actor: Actor) -> actor_pb2.Actor:
 
 
 def held(document: T | None) -> T:
-    """The ticket, receipt or grant of a call whose rule demands one.
+    """The ticket, receipt, grant or finding of a call whose rule demands one.
 
     Raises:
         DomainError: INTERNAL; the rule demands another one, or none.

@@ -1,13 +1,14 @@
 """Finished blobs: how to locate and read them with a grant."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from blobsvc.domain.damage import DamagedBlobError, ReadPorts, signing_damage
 from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import PlacementKind, of_kinds
 from blobsvc.domain.ports import BlobReader, LocatedBlob
-from svckit.errors import Invalid, NotFound
+from svckit.errors import DomainError, Invalid, NotFound
 from svckit.oci.errors import DigestInvalidError
 from svckit.tokens import Grant
 
@@ -29,45 +30,71 @@ def checked_range(size_bytes: int, offset: int, limit: int) -> range:
     return range(offset, min(offset + limit, size_bytes) if limit else size_bytes)
 
 
-async def stat_blob(blobs: BlobReader, grant: Grant) -> StoredBlob:
+async def stat_blob(ports: ReadPorts, grant: Grant) -> StoredBlob:
     """Return size and time of the blob that a grant names.
 
     Raises:
-        DomainError: BLOB_UNKNOWN, the blob is gone, or its size differs from the grant.
+        DomainError: BLOB_DAMAGED with `finding`: the file is missing, or its size differs from the grant;
+            BLOB_UNKNOWN, the grant names no possible blob; UNAVAILABLE.
     """
-    return _as_granted(await blobs.stat(_key_of(grant)), grant)
+    key = _key_of(grant)
+    with signing_damage(ports, key):
+        return _as_granted(await ports.blobs.stat(key), grant)
 
 
-async def locate_blob(blobs: BlobReader, grant: Grant, kinds: Collection[PlacementKind] | None) -> LocatedBlob:
+async def stat_blobs(blobs: BlobReader, keys: Sequence[BlobKey]) -> list[int | None]:
+    """The sizes of the files of many generations, in the same order; None if there is no file.
+
+    Raises:
+        DomainError: UNAVAILABLE, one of them cannot be looked at.
+    """
+    return await blobs.sizes(keys)
+
+
+async def locate_blob(ports: ReadPorts, grant: Grant, kinds: Collection[PlacementKind] | None) -> LocatedBlob:
     """Return the ways to read the blob that a grant names.
 
     Args:
-        blobs: the reader of the store.
+        ports: the reader of the store, and what signs findings.
         grant: the caller's grant.
         kinds: the kinds of placement that the caller can use; None for all.
 
     Raises:
-        DomainError: BLOB_UNKNOWN, as `stat_blob`.
+        DomainError: as `stat_blob`.
     """
-    located = await blobs.locate(_key_of(grant))
-    _as_granted(located.blob, grant)
+    key = _key_of(grant)
+    with signing_damage(ports, key):
+        located = await ports.blobs.locate(key)
+        _as_granted(located.blob, grant)
     return located if kinds is None else replace(located, placements=of_kinds(kinds, located.placements))
 
 
 @asynccontextmanager
-async def read_blob(blobs: BlobReader, grant: Grant, offset: int, limit: int) -> AsyncIterator[AsyncIterator[bytes]]:
+async def read_blob(ports: ReadPorts, grant: Grant, offset: int, limit: int) -> AsyncIterator[AsyncIterator[bytes]]:
     """Open a part of the blob that a grant names, and yield its bytes in chunks of 1 MiB at most.
 
+    If the part is the whole blob, the bytes are verified, and the last chunk comes only if they match the digest.
+
     Args:
+        ports: the reader of the store, and what signs findings.
+        grant: the caller's grant.
         offset: the position of the first byte.
         limit: the largest number of bytes; 0 for all up to the end.
 
     Raises:
-        DomainError: BLOB_UNKNOWN, as `stat_blob`; RANGE_INVALID, the offset is not within the blob.
+        DomainError: as `stat_blob`, also from the chunks; RANGE_INVALID, the offset is not within the blob.
     """
-    async with blobs.open(_key_of(grant), offset, limit) as opened:
-        _as_granted(opened.blob, grant)
-        yield opened.chunks
+    key = _key_of(grant)
+    with signing_damage(ports, key):
+        try:
+            async with ports.blobs.open(key, offset, limit) as opened:
+                _as_granted(opened.blob, grant)
+                yield opened.chunks
+        except DomainError as error:
+            # The offset may be within the blob that was uploaded, and behind the end of its truncated file.
+            if error.reason == "RANGE_INVALID" and error.metadata.get("size") != str(grant.size):
+                raise DamagedBlobError("size") from error
+            raise
 
 
 def _key_of(grant: Grant) -> BlobKey:
@@ -80,5 +107,5 @@ def _key_of(grant: Grant) -> BlobKey:
 def _as_granted(blob: StoredBlob, grant: Grant) -> StoredBlob:
     # The gateway sends the grant's size as Content-Length. A truncated file would have fewer bytes than that.
     if blob.size_bytes != grant.size:
-        raise NotFound("BLOB_UNKNOWN", "the stored blob has another size than the finished one")
+        raise DamagedBlobError("size")
     return blob

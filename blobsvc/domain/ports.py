@@ -1,6 +1,6 @@
 """The ports of a store, one for each role."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,7 +92,8 @@ class OpenedBlob:
 
     Attributes:
         blob: the whole blob.
-        chunks: the bytes of the part, in order. It raises BLOB_UNKNOWN if the stored bytes end too early.
+        chunks: the bytes of the part, in order. It raises `DamagedBlobError` if the stored bytes end too early. If the
+            part is the whole blob, it also raises it instead of the last chunk if the bytes do not match the digest.
     """
 
     blob: StoredBlob
@@ -117,6 +118,13 @@ class BlobReader(Protocol):
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         """Return size and time."""
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        """Return the size of each generation, in the same order; None if it does not exist.
+
+        Raises:
+            DomainError: UNAVAILABLE, one of them cannot be looked at, or the store is not there.
+        """
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
         """Return the ways to read a blob. The stream is always among them."""
@@ -178,6 +186,10 @@ class BlobAdmin(Protocol):
 
 class Store(Protocol):
     """The three roles of one store."""
+
+    @property
+    def id(self) -> str:
+        """The id of the store, which it keeps for ever."""
 
     @property
     def uploads(self) -> UploadWriter:

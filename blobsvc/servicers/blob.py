@@ -6,9 +6,10 @@ from typing import Any
 import grpc.aio
 
 from blobsvc import convert
-from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
+from blobsvc.domain.blob import locate_blob, read_blob, stat_blob, stat_blobs
+from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.listing import list_blobs, list_unlinked
-from blobsvc.domain.ports import BlobAdmin, BlobReader
+from blobsvc.domain.ports import BlobAdmin
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
@@ -25,6 +26,8 @@ from roadstead.blob.v1.blob_service_pb2 import (
     SettleGenerationsResponse,
     StatBlobRequest,
     StatBlobResponse,
+    StatBlobsRequest,
+    StatBlobsResponse,
 )
 from svckit.access.call import current_call
 from svckit.convert import held, to_list_request
@@ -36,21 +39,25 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
-    def __init__(self, blobs: BlobReader, admin: BlobAdmin) -> None:
-        """Takes two roles of one store."""
-        self._blobs = blobs
+    def __init__(self, ports: ReadPorts, admin: BlobAdmin) -> None:
+        """Takes the ports for reading, and the administration of the same store."""
+        self._ports = ports
         self._admin = admin
 
     async def ReadBlob(self, request: ReadBlobRequest, context: Context) -> AsyncIterator[ReadBlobResponse]:
-        async with read_blob(self._blobs, _grant(), request.offset, request.limit) as chunks:
+        async with read_blob(self._ports, _grant(), request.offset, request.limit) as chunks:
             async for data in chunks:
                 yield ReadBlobResponse(data=data)
 
     async def StatBlob(self, request: StatBlobRequest, context: Context) -> StatBlobResponse:
-        return StatBlobResponse(blob=convert.from_blob(await stat_blob(self._blobs, _grant())))
+        return StatBlobResponse(blob=convert.from_blob(await stat_blob(self._ports, _grant())))
 
     async def LocateBlob(self, request: LocateBlobRequest, context: Context) -> LocateBlobResponse:
-        return convert.from_located(await locate_blob(self._blobs, _grant(), convert.to_placement_kinds(request)))
+        return convert.from_located(await locate_blob(self._ports, _grant(), convert.to_placement_kinds(request)))
+
+    async def StatBlobs(self, request: StatBlobsRequest, context: Context) -> StatBlobsResponse:
+        sizes = await stat_blobs(self._ports.blobs, [convert.to_blob_key(blob) for blob in request.blobs])
+        return convert.from_sizes(sizes, self._ports.store_id)
 
     async def ListBlobs(self, request: ListBlobsRequest, context: Context) -> ListBlobsResponse:
         page = await list_blobs(self._admin, to_list_request(request), convert.to_finished_before(request))

@@ -1,11 +1,13 @@
 """A blob store in memory, for tests and experiments. It behaves like the file-system store, but nothing is durable."""
 
-from collections.abc import AsyncIterator, Iterable
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from blobsvc.domain.blob import checked_range
+from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.generation import Generation, GenerationClock
 from blobsvc.domain.model import (
     BlobKey,
@@ -38,6 +40,7 @@ class MemoryStore:
     """A blob store in memory.
 
     Attributes:
+        id: the id of the store.
         uploads: takes uploads.
         blobs: reads blobs.
         admin: lists, deletes, expires.
@@ -45,6 +48,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         """Starts empty."""
+        self.id = secrets.token_hex(16)
         sessions: dict[UploadId, _Session] = {}
         stored: dict[BlobKey, tuple[StoredBlob, bytes]] = {}
         unlinked: dict[BlobKey, UnlinkedBlob] = {}
@@ -171,6 +175,10 @@ class MemoryBlobs:
         """As the port says."""
         return self._found(key)[0]
 
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        """As the port says."""
+        return [self._stored[key][0].size_bytes if key in self._stored else None for key in keys]
+
     async def locate(self, key: BlobKey) -> LocatedBlob:
         """As the port says."""
         return LocatedBlob(await self.stat(key), STREAM_ONLY)
@@ -179,7 +187,7 @@ class MemoryBlobs:
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
         """As the port says."""
         blob, data = self._found(key)
-        yield OpenedBlob(blob, _chunks(data, checked_range(blob.size_bytes, offset, limit)))
+        yield OpenedBlob(blob, _chunks(blob, data, checked_range(blob.size_bytes, offset, limit)))
 
     def _found(self, key: BlobKey) -> tuple[StoredBlob, bytes]:
         found = self._stored.get(key)
@@ -254,6 +262,9 @@ def _by_generation(key: BlobKey) -> tuple[Generation, Digest]:
     return key.generation, key.digest
 
 
-async def _chunks(data: bytes, part: range) -> AsyncIterator[bytes]:
+async def _chunks(blob: StoredBlob, data: bytes, part: range) -> AsyncIterator[bytes]:
     for position in range(part.start, part.stop, _CHUNK_BYTES):
-        yield data[position : min(position + _CHUNK_BYTES, part.stop)]
+        end = min(position + _CHUNK_BYTES, part.stop)
+        if end == part.stop and part == range(blob.size_bytes) and not blob.digest.matches(data):
+            raise DamagedBlobError("digest")
+        yield data[position:end]

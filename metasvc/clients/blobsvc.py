@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from roadstead.blob.v1.blob_service_pb2 import ReadBlobRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
-from svckit import logging
-from svckit.errors import DomainError, NotFound, Unavailable
+from svckit.errors import DomainError, Unavailable
 from svckit.tokens import Grant
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 # A push waits for this read and counts as a call in flight meanwhile, so it must be short. It is longer than a restart
 # of blobsvc.
 LONGEST_SECONDS = 3.0
-
-_log = logging.get_logger(__name__)
 
 
 class ConfigBlobs:
@@ -54,10 +51,9 @@ class ConfigBlobs:
         try:
             answers = self._blobs.ReadBlob(request, timeout=self._longest_seconds)
             content = b"".join([answer.data async for answer in answers])
-        except NotFound:
-            _log.warning("blob_bytes_missing", digest=blob.digest, generation=blob.generation)
-            return None
         except DomainError as error:
+            if error.reason == "BLOB_DAMAGED":
+                return None
             # The error is about metasvc's own call and not about the push. A client that got it would, for example,
             # take a refused token for its own.
             raise _unreadable() from error

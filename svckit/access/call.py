@@ -11,7 +11,7 @@ from svckit.access.authorization import authorize_acting, authorize_project, aut
 from svckit.access.decision import NOT_VISIBLE
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import Denied, DomainError, NotFound, error_for
-from svckit.tokens import Grant, Receipt, UploadTicket
+from svckit.tokens import Finding, Grant, Receipt, UploadTicket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,8 @@ class NoPermissions:
 class DocumentReader(Protocol):
     """Verifies a document of the kind that the call's rule names."""
 
-    def __call__(self, document: str) -> UploadTicket | Receipt | Grant:
-        """Raises DomainError: TICKET_INVALID, RECEIPT_INVALID or GRANT_INVALID."""
+    def __call__(self, document: str) -> UploadTicket | Receipt | Grant | Finding:
+        """Raises DomainError: TICKET_INVALID, RECEIPT_INVALID, GRANT_INVALID or FINDING_INVALID."""
 
 
 _NO_PERMISSIONS = NoPermissions()
@@ -87,7 +87,8 @@ class Call:
             of the connection. Empty if it is unknown (a unix socket).
         deadline: the value of `time.monotonic()` at which the caller stops waiting; None if it has no deadline.
         project: the project in which this call has been authorized; None if no project was checked.
-        ticket: the upload ticket that was presented and verified. The same for `receipt` and `grant`.
+        ticket: the upload ticket that was presented and verified. The same for `receipt`, `grant` and
+            `finding`.
         checked: whether the domain has done the check that the rule leaves to it (`row`, a document in a stream).
     """
 
@@ -100,6 +101,7 @@ class Call:
         "checked",
         "client_address",
         "deadline",
+        "finding",
         "grant",
         "method",
         "principal",
@@ -155,6 +157,7 @@ class Call:
         self.ticket: UploadTicket | None = None
         self.receipt: Receipt | None = None
         self.grant: Grant | None = None
+        self.finding: Finding | None = None
         self.checked = False
         self._checker = checker
         self._row_right = row_right
@@ -210,15 +213,15 @@ class Call:
         if (resource, action) == self._row_right:
             self.checked = True
 
-    def present(self, document: str) -> UploadTicket | Receipt | Grant:
-        """Verifies the document that the rule demands, and stores it as `ticket`, `receipt` or `grant`.
+    def present(self, document: str) -> UploadTicket | Receipt | Grant | Finding:
+        """Verifies the document that the rule demands, and stores it as `ticket`, `receipt`, `grant` or `finding`.
 
         For a stream, the servicer calls this with the document in the header. Otherwise it is called before the
         servicer's method.
 
         Raises:
-            DomainError: TICKET_INVALID, RECEIPT_INVALID or GRANT_INVALID: forged, expired, of another kind, or a grant
-                that was given to another caller.
+            DomainError: TICKET_INVALID, RECEIPT_INVALID, GRANT_INVALID or FINDING_INVALID: forged, expired, of another
+                kind, or a grant that was given to another caller.
         """
         if self._read_document is None:
             raise DomainError("INTERNAL", f"the rule of {self.method} demands no document")
@@ -228,6 +231,8 @@ class Call:
                 self.ticket = verified
             case Receipt():
                 self.receipt = verified
+            case Finding():
+                self.finding = verified
             case Grant():
                 # A grant is bound to its subject, so that a stolen grant does not give access to the blob.
                 if verified.subject != self.principal.subject:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from svckit.access.call import Call, DocumentReader
     from svckit.access.rules import Rule
-    from svckit.tokens import Grant, Receipt, UploadTicket
+    from svckit.tokens import Finding, Grant, Receipt, UploadTicket
     from svckit.tokens.verifier import TokenVerifier
 
     Admit = Callable[[Call, Message | None], Awaitable[None]]
@@ -73,7 +73,7 @@ def _document_reader(rule: Rule, verifier: TokenVerifier) -> DocumentReader | No
         return None
     kind = rule.document
 
-    def read(document: str) -> UploadTicket | Receipt | Grant:
+    def read(document: str) -> UploadTicket | Receipt | Grant | Finding:
         return verifier.verify(document, kind)
 
     return read

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from roadstead.access.v1 import project_ref_pb2, rule_pb2
 from svckit.access.decision import ProjectKey
 from svckit.errors import FieldViolation, Invalid
-from svckit.tokens import ActingToken, Grant, Receipt, UploadTicket
+from svckit.tokens import ActingToken, Finding, Grant, Receipt, UploadTicket
 from svckit.tokens.claims import SERVICES
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
     from google.protobuf.message import Message
 
-Document = type[UploadTicket] | type[Receipt] | type[Grant]
+Document = type[UploadTicket] | type[Receipt] | type[Grant] | type[Finding]
 
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
 _DOCUMENTS: dict[int, Document] = {
     rule_pb2.AccessRule.DOCUMENT_UPLOAD_TICKET: UploadTicket,
     rule_pb2.AccessRule.DOCUMENT_RECEIPT: Receipt,
     rule_pb2.AccessRule.DOCUMENT_GRANT: Grant,
+    rule_pb2.AccessRule.DOCUMENT_FINDING: Finding,
 }
 _INTEGERS = frozenset(
     {FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_UINT32}

@@ -35,6 +35,9 @@ class Reason:
 _TABLE = (
     # The codes of the distribution spec.
     Reason("BLOB_UNKNOWN", "blob unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UNKNOWN"),
+    # The file of a blob is missing, or has another size or another digest. metadata["finding"] is for
+    # metasvc.QuarantineBlob. To clients it is an unknown blob: a push of the same bytes repairs it.
+    Reason("BLOB_DAMAGED", "blob unknown to registry", 404, "DATA_LOSS", "NOT_FOUND", "BLOB_UNKNOWN"),
     Reason("BLOB_UPLOAD_INVALID", "blob upload invalid", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),
     Reason(
         "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry", 404, "NOT_FOUND", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"
@@ -166,6 +169,7 @@ _TABLE = (
     Reason("TICKET_INVALID", "invalid upload ticket", 404, "UNAUTHENTICATED", "NOT_FOUND", "BLOB_UPLOAD_UNKNOWN"),
     Reason("RECEIPT_INVALID", "invalid receipt", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
     Reason("GRANT_INVALID", "invalid grant", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
+    Reason("FINDING_INVALID", "invalid finding", 401, "UNAUTHENTICATED", "UNAUTHORIZED", "UNAUTHORIZED"),
     # Errors of the service itself.
     Reason(
         "UNAVAILABLE",

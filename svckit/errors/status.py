@@ -22,6 +22,8 @@ DOMAIN_SUFFIX = ".roadstead"
 # A client refuses a response whose headers and trailers together exceed 8 KiB, and then sees neither code nor reason.
 # The message is sent twice, and the details as base64. With the limits below, the total stays under 8 KiB.
 _MAXIMUM_MESSAGE_CHARACTERS = 512
+# A finding (`svckit.tokens`) has 800 at most.
+_MAXIMUM_METADATA_CHARACTERS = 1024
 _MAXIMUM_VALUE_CHARACTERS = 512
 _MAXIMUM_STATUS_BYTES = 3 * 1024
 
@@ -63,7 +65,7 @@ def to_status(error: DomainError, service: str) -> status_pb2.Status:
     metadata = {} if error.entry.hides_message else error.metadata
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=service + DOMAIN_SUFFIX)
     for key, value in metadata.items():
-        info.metadata[key] = _clipped(value, _MAXIMUM_VALUE_CHARACTERS)
+        info.metadata[key] = _clipped(value, _MAXIMUM_METADATA_CHARACTERS)
         if info.ByteSize() > _MAXIMUM_STATUS_BYTES // 2:
             del info.metadata[key]
             break

@@ -1,4 +1,4 @@
-"""The seven kinds of token that carry rights between callers and services: ES256 JWTs.
+"""The eight kinds of token that carry rights and findings between callers and services: ES256 JWTs.
 
 `claims` and `acting` define the claims of each kind, `signer` signs tokens, `verifier` verifies them. Every service
 verifies tokens itself, with the trust bundle, without a call to another service. The names exported here need no gRPC,
@@ -9,6 +9,8 @@ from svckit.tokens.acting import ActingToken
 from svckit.tokens.claims import (
     Access,
     Claims,
+    Damage,
+    Finding,
     Grant,
     IdentityToken,
     Receipt,
@@ -21,6 +23,8 @@ __all__ = [
     "Access",
     "ActingToken",
     "Claims",
+    "Damage",
+    "Finding",
     "Grant",
     "IdentityToken",
     "Receipt",

@@ -15,6 +15,10 @@ DEFAULT_REGISTRY_AUDIENCE = "harbor-registry"
 SERVICES = NAMES
 """The names of the services. Each of them has a key pair of its own."""
 
+Damage = Literal["missing", "size", "digest"]
+"""What can be wrong with stored bytes: there is no file, or it has another size, or its bytes have another digest."""
+DAMAGES: tuple[Damage, ...] = ("missing", "size", "digest")
+
 _SUBJECT = re.compile(r"anonymous|(?:user|robot):[1-9][0-9]{0,18}|service:[a-z]{1,32}", re.ASCII)
 _MAXIMUM_ID = 2**63 - 1
 
@@ -338,6 +342,50 @@ class Grant(_BlobDocument):
     fixed_audience: ClassVar[str | None] = "blobsvc"
     lifetime_seconds: ClassVar[int | None] = 300
     refusal: ClassVar[str] = "GRANT_INVALID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Claims):
+    """blobsvc has found that the stored bytes of a generation are damaged. metasvc quarantines it.
+
+    Attributes:
+        digest: "sha256:…" or "sha512:…".
+        generation: which copy of the bytes.
+        damage: "missing": there is no file; "size": the file has another size; "digest": the bytes have another digest.
+        store_id: the id of the store that was examined.
+    """
+
+    digest: str
+    generation: int
+    damage: Damage
+    store_id: str
+
+    typ: ClassVar[str] = "finding+jwt"
+    signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
+    fixed_audience: ClassVar[str | None] = "metasvc"
+    lifetime_seconds: ClassVar[int | None] = 300
+    refusal: ClassVar[str] = "FINDING_INVALID"
+
+    def payload(self) -> dict[str, Any]:
+        """`digest`, `generation`, `damage`, `store_id`."""
+        return {
+            "digest": self.digest,
+            "generation": self.generation,
+            "damage": self.damage,
+            "store_id": self.store_id,
+        }
+
+    @classmethod
+    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
+        damage = _text(payload, "damage")
+        if damage not in DAMAGES:
+            raise ClaimsError("damage is not one of its values")
+        return {
+            "digest": _text(payload, "digest"),
+            "generation": _natural(payload, "generation"),
+            "damage": damage,
+            "store_id": _text(payload, "store_id"),
+        }
 
 
 def _envelope(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Finished blobs in a file system (`domain.ports.BlobReader`)."""
 
 import asyncio
+import errno
 import os
+import stat
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Self
 
 from blobsvc.domain.blob import checked_range
+from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import STREAM_ONLY
 from blobsvc.domain.ports import LocatedBlob, OpenedBlob
@@ -19,10 +22,10 @@ from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.session import modified_time
 from blobsvc.store.filesystem.threads import BlockingPool
 from svckit.errors import NotFound
-from svckit.logging import get_logger
+from svckit.oci.digest import Hasher
 
-_log = get_logger(__name__)
-
+# No file, or a symbolic link in its place.
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _LARGEST_CHUNK_BYTES = 1024 * 1024
 _SMALLEST_CHUNK_BYTES = 64 * 1024
 # The memory for the chunks of all streams together. With many streams, the chunks get smaller. Each stream holds about
@@ -54,6 +57,11 @@ class FileBlobs:
             raise NotFound("BLOB_UNKNOWN")
         return blob
 
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        """As the port says."""
+        with disk_failures():
+            return await self._pool.run(_sizes, self._layout, keys)
+
     async def locate(self, key: BlobKey) -> LocatedBlob:
         """As the port says."""
         return LocatedBlob(await self.stat(key), STREAM_ONLY)
@@ -75,29 +83,34 @@ class FileBlobs:
 
     async def _chunks(self, file: "_BlobFile", part: range) -> AsyncGenerator[bytes, None]:
         position = part.start
-        ahead = self._read(file, position, part)
+        hasher = Hasher(file.blob.digest.algorithm) if part == range(file.blob.size_bytes) else None
+        ahead = self._read(file, position, part, hasher)
         try:
             while ahead is not None:
                 with disk_failures():
                     data = await ahead
                 if not data:
-                    _log.error("blob_truncated", digest=str(file.blob.digest), generation=str(file.blob.generation))
-                    raise NotFound("BLOB_UNKNOWN", "the stored bytes end too early")
+                    raise DamagedBlobError("size")
                 position += len(data)
-                ahead = self._read(file, position, part)
+                ahead = self._read(file, position, part, hasher)
+                if ahead is None and hasher is not None and hasher.digest() != file.blob.digest:
+                    # The last chunk is held back, so that nobody takes these bytes for the blob.
+                    raise DamagedBlobError("digest")
                 self._metrics.read_bytes.inc(len(data))
                 yield data
         finally:
             if ahead is not None:
                 ahead.cancel()
 
-    def _read(self, file: "_BlobFile", position: int, part: range) -> "asyncio.Future[bytes] | None":
-        """Start to read the next chunk while the one before is sent."""
+    def _read(
+        self, file: "_BlobFile", position: int, part: range, hasher: Hasher | None
+    ) -> "asyncio.Future[bytes] | None":
+        """Start to read and hash the next chunk while the one before is sent."""
         if position >= part.stop:
             return None
         share = _ALL_CHUNKS_BYTES // max(self._streams, 1)
         size = min(max(share, _SMALLEST_CHUNK_BYTES), _LARGEST_CHUNK_BYTES, part.stop - position)
-        return self._pool.run(file.read, position, size)
+        return self._pool.run(file.read, position, size, hasher)
 
 
 def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
@@ -105,6 +118,13 @@ def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
     if blob is None:
         layout.require_store()
     return blob
+
+
+def _sizes(layout: Layout, keys: Sequence[BlobKey]) -> list[int | None]:
+    found = [stat_blob_file(layout.blob(key), key) for key in keys]
+    if None in found:
+        layout.require_store()
+    return [None if blob is None else blob.size_bytes for blob in found]
 
 
 class _BlobFile:
@@ -120,15 +140,23 @@ class _BlobFile:
     def open(cls, layout: Layout, key: BlobKey) -> Self:
         try:
             descriptor = os.open(layout.blob(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             layout.require_store()
             raise NotFound("BLOB_UNKNOWN") from None
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise NotFound("BLOB_UNKNOWN")
         return cls(descriptor, StoredBlob(key, status.st_size, modified_time(status)))
 
-    def read(self, position: int, size: int) -> bytes:
+    def read(self, position: int, size: int, hasher: Hasher | None) -> bytes:
         with self._lock:
-            return b"" if self._closed else os.pread(self._descriptor, size, position)
+            data = b"" if self._closed else os.pread(self._descriptor, size, position)
+            if hasher is not None:
+                hasher.update(data)
+            return data
 
     def close(self) -> None:
         with self._lock:

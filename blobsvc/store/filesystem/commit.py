@@ -1,6 +1,7 @@
 """Finishes an upload, and finds a finished upload again. These functions block."""
 
 import errno
+import stat
 from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, StoredBlob, UploadId
@@ -53,10 +54,12 @@ def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> Stored
 
 
 def stat_blob_file(path: Path, key: BlobKey) -> StoredBlob | None:
-    """Size and time of a blob's file; None if it does not exist."""
+    """Size and time of a blob's file; None if it does not exist, or if something else than a file has its name."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
         return None
     return StoredBlob(key=key, size_bytes=status.st_size, create_time=modified_time(status))
 

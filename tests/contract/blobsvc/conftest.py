@@ -31,6 +31,7 @@ class Store:
     uploads: UploadWriter
     blobs: BlobReader
     admin: BlobAdmin
+    id: str = "store"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A file store that offers its files, and addresses that lead nowhere, as the stores to come will offer theirs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +75,9 @@ class PlacingBlobs:
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         return await self._store.blobs.stat(key)
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        return await self._store.blobs.sizes(keys)
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
         blob = await self.stat(key)

@@ -1,12 +1,13 @@
 """The ports of blobsvc over gRPC: the same roles, played by a client of the service."""
 
-from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.listing import BLOBS, UNLINKED, position_of, token_after
 from blobsvc.domain.model import (
@@ -42,6 +43,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
     ReadBlobRequest,
     SettleGenerationsRequest,
     StatBlobRequest,
+    StatBlobsRequest,
 )
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
@@ -53,9 +55,10 @@ from roadstead.blob.v1.upload_service_pb2 import (
     WriteUploadResponse,
 )
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.errors import DomainError, NotFound
 from svckit.oci.digest import Digest
 from svckit.rpc import RpcChannel
-from svckit.tokens import Receipt
+from svckit.tokens import Finding, Receipt
 from tests.harness.keyring import Keyring, bearer
 
 SUBJECT = "user:7"
@@ -67,11 +70,31 @@ class RemoteBlobs:
     def __init__(self, channel: RpcChannel, keyring: Keyring) -> None:
         self._stub = BlobServiceStub(channel)
         self._keyring = keyring
-        self.sizes: dict[BlobKey, int] = {}
+        self.known_sizes: dict[BlobKey, int] = {}
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         request = StatBlobRequest(grant=self._grant(key))
-        return _stored((await self._stub.StatBlob(request, metadata=self._metadata())).blob)
+        with self._findings():
+            return _stored((await self._stub.StatBlob(request, metadata=self._metadata())).blob)
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        names = [BlobGeneration(digest=str(key.digest), generation=key.generation.number) for key in keys]
+        metadata = (("x-roadstead-service", self._keyring.service_token("metasvc")),)
+        answer = await self._stub.StatBlobs(StatBlobsRequest(blobs=names), metadata=metadata)
+        return [stat.size_bytes if stat.exists else None for stat in answer.stats]
+
+    @contextmanager
+    def _findings(self) -> Iterator[None]:
+        """Turns a signed finding into the error that a store raises."""
+        try:
+            yield
+        except DomainError as error:
+            if error.reason != "BLOB_DAMAGED":
+                raise
+            finding = self._keyring.verifier().verify(error.metadata["finding"], Finding)
+            if finding.damage == "missing":
+                raise NotFound("BLOB_UNKNOWN") from error
+            raise DamagedBlobError(finding.damage) from error
 
     async def locate(self, key: BlobKey, kinds: Collection[PlacementKind] | None = None) -> LocatedBlob:
         wanted = (
@@ -80,7 +103,8 @@ class RemoteBlobs:
             else [placement_pb2.PlacementKind.Value(f"PLACEMENT_KIND_{kind.name}") for kind in kinds]
         )
         request = LocateBlobRequest(grant=self._grant(key), kinds=wanted)
-        response = await self._stub.LocateBlob(request, metadata=self._metadata())
+        with self._findings():
+            response = await self._stub.LocateBlob(request, metadata=self._metadata())
         blob = await self.stat(key)
         assert response.size_bytes == blob.size_bytes
         return LocatedBlob(blob, tuple(_read_placement(placement) for placement in response.placements))
@@ -92,13 +116,15 @@ class RemoteBlobs:
         call = self._stub.ReadBlob(request, metadata=self._metadata())
         # What is refused is refused before the first byte.
         messages = aiter(call)
-        first = await anext(messages, None)
+        with self._findings():
+            first = await anext(messages, None)
 
         async def chunks() -> AsyncIterator[bytes]:
             if first is not None:
                 yield first.data
-                async for message in messages:
-                    yield message.data
+                with self._findings():
+                    async for message in messages:
+                        yield message.data
 
         try:
             yield OpenedBlob(blob, chunks())
@@ -106,7 +132,7 @@ class RemoteBlobs:
             call.cancel()
 
     def _grant(self, key: BlobKey) -> str:
-        return self._keyring.grant(key, self.sizes.get(key, 0), subject=SUBJECT)
+        return self._keyring.grant(key, self.known_sizes.get(key, 0), subject=SUBJECT)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return bearer(self._keyring.registry_token(("library/app", "pull", 1), subject=SUBJECT))
@@ -175,7 +201,7 @@ class RemoteUploads:
         receipt = self._keyring.verifier().verify(response.receipt, Receipt)
         assert receipt.size == response.size_bytes
         key = BlobKey.of(receipt.digest, receipt.generation)
-        self._blobs.sizes[key] = receipt.size
+        self._blobs.known_sizes[key] = receipt.size
         if key not in self._finished:
             # A repeat answers from a record, so the blob may be gone by then.
             self._finished[key] = await self._blobs.stat(key)

@@ -111,3 +111,10 @@ async def test_a_delete_takes_nothing_from_who_is_reading(store: Store) -> None:
     assert b"".join([first, *rest]) == DATA
     with refused("BLOB_UNKNOWN"):
         await store.blobs.stat(blob.key)
+
+
+async def test_sizes_of_many_are_told_in_their_order_and_missing_ones_are_told_as_such(store: Store) -> None:
+    blobs = [await push(store.uploads, b"x" * size) for size in (3, 0, 5)]
+    absent = BlobKey(blobs[0].digest, Generation(7))
+    wanted = [blobs[2].key, absent, blobs[0].key, blobs[1].key, blobs[2].key]
+    assert await store.blobs.sizes(wanted) == [5, None, 3, 0, 5]

@@ -89,7 +89,7 @@ async def test_a_caller_is_told_of_the_kinds_it_can_use_best_first(
     blob = await push(placing.store.uploads, DATA)
     async with open_channel(placing.service.target) as channel:
         remote = placing.blobs(channel)
-        remote.sizes[blob.key] = blob.size_bytes
+        remote.known_sizes[blob.key] = blob.size_bytes
         located = await remote.locate(blob.key, kinds)
     offered = {placement.kind.name: placement for placement in (await placing.store.blobs.locate(blob.key)).placements}
     assert located == LocatedBlob(blob, tuple(offered[kind] for kind in expected))
@@ -114,7 +114,7 @@ async def test_a_file_that_is_offered_holds_the_bytes(placing: Placing) -> None:
     blob = await push(placing.store.uploads, DATA)
     async with open_channel(placing.service.target) as channel:
         remote = placing.blobs(channel)
-        remote.sizes[blob.key] = blob.size_bytes
+        remote.known_sizes[blob.key] = blob.size_bytes
         [file] = (await remote.locate(blob.key, {PlacementKind.FILE})).placements
     assert isinstance(file, ReadFilePlacement)
     assert (placing.folder / "store-id").read_text().strip() == file.store_id

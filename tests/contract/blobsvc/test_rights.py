@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 
 from blobsvc.domain.model import BlobKey
+from roadstead.blob.v1.blob_pb2 import BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
     ListBlobsRequest,
     LocateBlobRequest,
     ReadBlobRequest,
     StatBlobRequest,
+    StatBlobsRequest,
 )
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
@@ -22,9 +24,9 @@ from roadstead.blob.v1.upload_service_pb2 import (
     WriteUploadRequest,
 )
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
-from svckit.oci.digest import Digest
+from svckit.oci.digest import SHA512, Digest
 from svckit.rpc import open_channel
-from svckit.tokens import Grant, IdentityToken, Receipt, UploadTicket
+from svckit.tokens import Finding, Grant, IdentityToken, Receipt, UploadTicket
 from tests.contract.blobsvc.conftest import Service
 from tests.contract.blobsvc.steps import refused
 from tests.harness.keyring import Keyring, bearer
@@ -263,24 +265,30 @@ async def test_knowing_a_digest_opens_nothing(client: Client) -> None:
         await client.read(str(key.digest), client.keyring.registry_token((REPOSITORY, "pull,push", 1)))
 
 
-async def test_a_blob_that_is_not_what_the_grant_says_is_unknown(client: Client) -> None:
+async def test_a_blob_that_is_not_what_the_grant_says_is_damaged_and_a_finding_says_how(client: Client) -> None:
     key = await client.push()
-    for grant in (
-        client.keyring.grant(key, len(DATA) + 1),
-        client.keyring.grant(replace(key, digest=Digest.of(b"other")), len(DATA)),
-    ):
-        with refused("BLOB_UNKNOWN"):
-            await client.read(grant)
-        with refused("BLOB_UNKNOWN"):
-            await client.stat(grant)
-        with refused("BLOB_UNKNOWN"):
-            await client.locate(grant)
+    other = replace(key, digest=Digest.of(b"other", SHA512))
+    for named, size, damage in ((key, len(DATA) + 1, "size"), (key, 1, "size"), (other, len(DATA), "missing")):
+        grant = client.keyring.grant(named, size)
+        for ask in (client.read, client.stat, client.locate):
+            with refused("BLOB_DAMAGED") as caught:
+                await ask(grant)
+            finding = client.keyring.verifier().verify(caught.metadata["finding"], Finding)
+            assert (finding.digest, finding.generation, finding.damage) == (
+                str(named.digest),
+                named.generation.number,
+                damage,
+            )
+            assert (finding.subject, finding.store_id != "") == ("service:blobsvc", True)
 
 
-async def test_lists_and_deletes_are_for_the_collector_alone(service: Service, client: Client) -> None:
+async def test_lists_deletes_and_stats_of_many_are_for_metasvc_and_the_collector_alone(
+    service: Service, client: Client
+) -> None:
     key = await client.push()
     delete = DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number)
-    for caller in (None, "gateway", "metasvc", "authsvc", "blobsvc"):
+    stat = StatBlobsRequest(blobs=[BlobGeneration(digest=str(key.digest), generation=key.generation.number)])
+    for caller in (None, "gateway", "authsvc", "blobsvc"):
         tokens = None if caller is None else service.keyring.service_tokens(caller)
         async with open_channel(service.target, service_tokens=tokens) as channel:
             blobs = BlobServiceStub(channel)
@@ -288,4 +296,6 @@ async def test_lists_and_deletes_are_for_the_collector_alone(service: Service, c
                 await blobs.ListBlobs(ListBlobsRequest())
             with refused("UNAUTHORIZED", "FORBIDDEN"):
                 await blobs.DeleteBlob(delete)
+            with refused("UNAUTHORIZED", "FORBIDDEN"):
+                await blobs.StatBlobs(stat)
     assert await client.stat(client.keyring.grant(key, len(DATA))) == len(DATA)

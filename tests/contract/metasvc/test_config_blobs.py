@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -129,6 +129,9 @@ class SilentBlobs:
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
         return await self._blobs.locate(key)
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        return await self._blobs.sizes(keys)
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:

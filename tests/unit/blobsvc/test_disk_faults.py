@@ -2,13 +2,16 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from blobsvc.domain.damage import DamagedBlobError
+from blobsvc.domain.model import BlobKey
 from blobsvc.store.filesystem import FileStore
-from svckit.oci.digest import Digest
+from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.steps import append, keys, push, read, refused, started
 from tests.unit.blobsvc.disk import Disk
 
@@ -70,6 +73,8 @@ async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None
         await disk.store.admin.delete(blob.key)
     with refused("UNAVAILABLE"):
         await disk.store.admin.list()
+    with refused("UNAVAILABLE"):
+        await disk.store.blobs.sizes([blob.key])
     with pytest.raises(FileNotFoundError):
         disk.store.examine()
 
@@ -192,3 +197,74 @@ async def test_an_unreadable_folder_is_said_at_the_start(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         await FileStore.open(tmp_path / "file" / "store", CollectorRegistry())
+
+
+SEVERAL_CHUNKS = bytes(range(256)) * 16_384
+
+
+async def collected(disk: Disk, key: BlobKey, offset: int = 0, limit: int = 0) -> tuple[bytes, str]:
+    """The bytes of a read, and the damage with which it ended; empty if it ended well."""
+    data = b""
+    try:
+        async with disk.store.blobs.open(key, offset, limit) as opened:
+            async for chunk in opened.chunks:
+                data += chunk
+    except DamagedBlobError as error:
+        return data, error.damage
+    return data, ""
+
+
+@pytest.mark.parametrize("content", [b"short", SEVERAL_CHUNKS], ids=["one chunk", "several chunks"])
+@pytest.mark.parametrize("algorithm", [SHA256, SHA512])
+async def test_a_read_of_the_whole_blob_never_gives_all_bytes_if_one_is_wrong(
+    disk: Disk, content: bytes, algorithm: str
+) -> None:
+    blob = await push(disk.store.uploads, content, algorithm)
+    for position in (0, len(content) // 2, len(content) - 1):
+        wrong = bytearray(content)
+        wrong[position] ^= 1
+        disk.blob(blob.key).write_bytes(wrong)
+        for limit in (0, len(content), len(content) + 1):
+            data, damage = await collected(disk, blob.key, limit=limit)
+            assert damage == "digest"
+            assert len(data) < len(content)
+
+    disk.blob(blob.key).write_bytes(content)
+    assert await collected(disk, blob.key) == (content, "")
+
+
+async def test_a_read_of_a_part_is_not_verified(disk: Disk) -> None:
+    blob = await push(disk.store.uploads, b"0123456789")
+    disk.blob(blob.key).write_bytes(b"012345678X")
+    assert await collected(disk, blob.key, 0, 9) == (b"012345678", "")
+    assert await collected(disk, blob.key, 1, 0) == (b"12345678X", "")
+
+
+@pytest.mark.parametrize("put", [lambda path: path.mkdir(), lambda path: path.symlink_to("/etc/hostname")])
+async def test_something_else_than_a_file_in_the_place_of_a_blob_is_no_blob(
+    disk: Disk, put: Callable[[Path], None]
+) -> None:
+    blob = await push(disk.store.uploads, b"here")
+    disk.blob(blob.key).unlink()
+    put(disk.blob(blob.key))
+    with refused("BLOB_UNKNOWN"):
+        await disk.store.blobs.stat(blob.key)
+    with refused("BLOB_UNKNOWN"):
+        await read(disk.store.blobs, blob.key)
+    assert await disk.store.blobs.sizes([blob.key]) == [None]
+
+
+async def test_a_disk_that_cannot_be_read_says_nothing_about_a_blob(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = await push(disk.store.uploads, b"here")
+    monkeypatch.setattr(os, "pread", _failing_read)
+    with refused("UNAVAILABLE"):
+        await read(disk.store.blobs, blob.key)
+    monkeypatch.setattr(Path, "lstat", _failing_read)
+    with refused("UNAVAILABLE"):
+        await disk.store.blobs.sizes([blob.key])
+
+
+def _failing_read(*_: object) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -178,13 +178,13 @@ async def test_a_finish_whose_caller_goes_away_can_be_repeated(disk: Disk) -> No
         assert await read(disk.store.blobs, blob.key) == DATA
 
 
-async def test_a_blob_that_was_cut_short_is_unknown(disk: Disk) -> None:
+async def test_a_blob_that_is_cut_short_under_a_reader_is_damaged(disk: Disk) -> None:
     blob = await push(disk.store.uploads, DATA)
     async with disk.store.blobs.open(blob.key) as part:
         chunks = aiter(part.chunks)
         await anext(chunks)
         os.truncate(disk.blob(blob.key), 1_048_576)
-        with refused("BLOB_UNKNOWN"):
+        with refused("BLOB_DAMAGED"):
             async for _chunk in chunks:
                 pass
 
@@ -195,7 +195,7 @@ async def test_links_are_not_followed(disk: Disk, tmp_path_factory: pytest.TempP
     blob = await push(disk.store.uploads, b"public")
     disk.blob(blob.key).unlink()
     disk.blob(blob.key).symlink_to(elsewhere)
-    with refused("UNAVAILABLE"):
+    with refused("BLOB_UNKNOWN"):
         await read(disk.store.blobs, blob.key)
     upload_id = await started(disk.store.uploads)
     disk.data(upload_id).unlink()

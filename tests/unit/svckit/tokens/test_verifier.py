@@ -11,6 +11,7 @@ from svckit.tokens import (
     Access,
     ActingToken,
     Claims,
+    Finding,
     Grant,
     IdentityToken,
     Receipt,
@@ -48,6 +49,7 @@ SAMPLES: list[tuple[str, Claims]] = [
     ("metasvc", ServiceToken(subject="service:metasvc")),
     ("blobsvc", UploadTicket(subject="user:7", upload_id="u-1", repository="p/r", project_id=3)),
     ("blobsvc", Receipt(subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=1, size=0)),
+    ("blobsvc", Finding(subject="service:blobsvc", digest="sha256:a", generation=1, damage="size", store_id="s")),
     ("metasvc", Grant(subject="anonymous", repository="p/r", project_id=3, digest="sha256:a", generation=1, size=9)),
 ]
 
@@ -112,7 +114,14 @@ def test_a_service_may_not_sign_what_is_not_its_kind(verifier: TokenVerifier, ke
 
 
 @pytest.mark.parametrize(
-    ("kind", "only"), [(IdentityToken, "authsvc"), (UploadTicket, "blobsvc"), (Receipt, "blobsvc"), (Grant, "metasvc")]
+    ("kind", "only"),
+    [
+        (IdentityToken, "authsvc"),
+        (UploadTicket, "blobsvc"),
+        (Receipt, "blobsvc"),
+        (Finding, "blobsvc"),
+        (Grant, "metasvc"),
+    ],
 )
 def test_each_kind_has_one_signer(verifier: TokenVerifier, keys: Keys, kind: type[Claims], only: str) -> None:
     for service in set(keys) - {only}:

@@ -46,6 +46,8 @@ class AccessRule(_message.Message):
         """A receipt for a finished upload, signed by blobsvc."""
         DOCUMENT_GRANT: AccessRule._Document.ValueType  # 3
         """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
+        DOCUMENT_FINDING: AccessRule._Document.ValueType  # 4
+        """A finding that stored bytes are damaged, signed by blobsvc."""
 
     class Document(_Document, metaclass=_DocumentEnumTypeWrapper):
         """Signed documents that give a right to their holder."""
@@ -58,6 +60,8 @@ class AccessRule(_message.Message):
     """A receipt for a finished upload, signed by blobsvc."""
     DOCUMENT_GRANT: AccessRule.Document.ValueType  # 3
     """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
+    DOCUMENT_FINDING: AccessRule.Document.ValueType  # 4
+    """A finding that stored bytes are damaged, signed by blobsvc."""
 
     @_typing.final
     class Public(_message.Message):
@@ -320,7 +324,7 @@ class AccessRule(_message.Message):
 
     @_builtins.property
     def holder(self) -> Global___AccessRule.Holder:
-        """Anybody with a ticket, receipt or grant."""
+        """Anybody with a ticket, receipt, grant or finding."""
 
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]

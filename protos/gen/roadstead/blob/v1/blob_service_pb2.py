@@ -29,7 +29,7 @@ from roadstead.blob.v1 import placement_pb2 as roadstead_dot_blob_dot_v1_dot_pla
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse2\xa3\x06\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12l\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x82\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x12\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"O\n\x10StatBlobsRequest\x12;\n\x05\x62lobs\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"Q\n\x11StatBlobsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.roadstead.blob.v1.BlobStat\x12\x10\n\x08store_id\x18\x02 \x01(\t\".\n\x08\x42lobStat\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse2\xa0\x07\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12r\n\tStatBlobs\x12#.roadstead.blob.v1.StatBlobsRequest\x1a$.roadstead.blob.v1.StatBlobsResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12u\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x82\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x12\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvcb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
   _globals['_STATBLOBREQUEST'].fields_by_name['grant']._loaded_options = None
   _globals['_STATBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
+  _globals['_STATBLOBSREQUEST'].fields_by_name['blobs']._loaded_options = None
+  _globals['_STATBLOBSREQUEST'].fields_by_name['blobs']._serialized_options = b'\352\363\030\005\030\001 \350\007'
   _globals['_LOCATEBLOBREQUEST'].fields_by_name['grant']._loaded_options = None
   _globals['_LOCATEBLOBREQUEST'].fields_by_name['grant']._serialized_options = b'\352\363\030\023\020\200\200\001r\rGRANT_INVALID'
   _globals['_LOCATEBLOBREQUEST'].fields_by_name['kinds']._loaded_options = None
@@ -62,12 +64,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
+  _globals['_BLOBSERVICE'].methods_by_name['StatBlobs']._loaded_options = None
+  _globals['_BLOBSERVICE'].methods_by_name['StatBlobs']._serialized_options = b'\220\002\001\312\363\030\023\032\021\n\007metasvc\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['LocateBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['LocateBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\220\002\001\312\363\030\n\032\010\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006jobsvc'
+  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\023\032\021\n\007metasvc\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['ListUnlinked']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ListUnlinked']._serialized_options = b'\220\002\001\312\363\030\013\032\t\n\007metasvc'
   _globals['_BLOBSERVICE'].methods_by_name['SettleGenerations']._loaded_options = None
@@ -80,26 +84,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATBLOBREQUEST']._serialized_end=405
   _globals['_STATBLOBRESPONSE']._serialized_start=407
   _globals['_STATBLOBRESPONSE']._serialized_end=464
-  _globals['_LOCATEBLOBREQUEST']._serialized_start=466
-  _globals['_LOCATEBLOBREQUEST']._serialized_end=582
-  _globals['_LOCATEBLOBRESPONSE']._serialized_start=584
-  _globals['_LOCATEBLOBRESPONSE']._serialized_end=678
-  _globals['_LISTBLOBSREQUEST']._serialized_start=681
-  _globals['_LISTBLOBSREQUEST']._serialized_end=828
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=830
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=914
-  _globals['_DELETEBLOBREQUEST']._serialized_start=916
-  _globals['_DELETEBLOBREQUEST']._serialized_end=1004
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=1006
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=1026
-  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1029
-  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1179
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1181
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1276
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1278
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1371
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1373
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1400
-  _globals['_BLOBSERVICE']._serialized_start=1403
-  _globals['_BLOBSERVICE']._serialized_end=2206
+  _globals['_STATBLOBSREQUEST']._serialized_start=466
+  _globals['_STATBLOBSREQUEST']._serialized_end=545
+  _globals['_STATBLOBSRESPONSE']._serialized_start=547
+  _globals['_STATBLOBSRESPONSE']._serialized_end=628
+  _globals['_BLOBSTAT']._serialized_start=630
+  _globals['_BLOBSTAT']._serialized_end=676
+  _globals['_LOCATEBLOBREQUEST']._serialized_start=678
+  _globals['_LOCATEBLOBREQUEST']._serialized_end=794
+  _globals['_LOCATEBLOBRESPONSE']._serialized_start=796
+  _globals['_LOCATEBLOBRESPONSE']._serialized_end=890
+  _globals['_LISTBLOBSREQUEST']._serialized_start=893
+  _globals['_LISTBLOBSREQUEST']._serialized_end=1040
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=1042
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=1126
+  _globals['_DELETEBLOBREQUEST']._serialized_start=1128
+  _globals['_DELETEBLOBREQUEST']._serialized_end=1216
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=1218
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=1238
+  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1241
+  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1391
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1393
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1488
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1490
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1583
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1585
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1612
+  _globals['_BLOBSERVICE']._serialized_start=1615
+  _globals['_BLOBSERVICE']._serialized_end=2543
 # @@protoc_insertion_point(module_scope)

@@ -120,6 +120,84 @@ class StatBlobResponse(_message.Message):
 Global___StatBlobResponse: _TypeAlias = StatBlobResponse  # noqa: Y015
 
 @_typing.final
+class StatBlobsRequest(_message.Message):
+    """The request of StatBlobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOBS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[_blob_pb2.BlobGeneration]:
+        """The generations."""
+
+    def __init__(
+        self,
+        *,
+        blobs: _abc.Iterable[_blob_pb2.BlobGeneration] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatBlobsRequest: _TypeAlias = StatBlobsRequest  # noqa: Y015
+
+@_typing.final
+class StatBlobsResponse(_message.Message):
+    """The response of StatBlobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATS_FIELD_NUMBER: _builtins.int
+    STORE_ID_FIELD_NUMBER: _builtins.int
+    store_id: _builtins.str
+    """Id of the store."""
+    @_builtins.property
+    def stats(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlobStat]:
+        """One answer for each generation, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        stats: _abc.Iterable[Global___BlobStat] | None = ...,
+        store_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats", "store_id", b"store_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatBlobsResponse: _TypeAlias = StatBlobsResponse  # noqa: Y015
+
+@_typing.final
+class BlobStat(_message.Message):
+    """What StatBlobs found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXISTS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    exists: _builtins.bool
+    """Whether the file exists."""
+    size_bytes: _builtins.int
+    """Bytes of the file; 0 if it does not exist."""
+    def __init__(
+        self,
+        *,
+        exists: _builtins.bool = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exists", b"exists", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlobStat: _TypeAlias = BlobStat  # noqa: Y015
+
+@_typing.final
 class LocateBlobRequest(_message.Message):
     """The request of LocateBlob."""
 

@@ -45,6 +45,11 @@ class BlobServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.FromString,
                 _registered_method=True)
+        self.StatBlobs = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/StatBlobs',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsResponse.FromString,
+                _registered_method=True)
         self.LocateBlob = channel.unary_unary(
                 '/roadstead.blob.v1.BlobService/LocateBlob',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.LocateBlobRequest.SerializeToString,
@@ -77,21 +82,31 @@ class BlobServiceServicer:
     """
 
     def ReadBlob(self, request, context):
-        """Reads bytes of a blob. The grant is checked before the first byte.
+        """Reads bytes of a blob. The grant is checked before the first byte. A read of the whole blob is verified: the last
+        piece is sent only if the bytes match the digest. BLOB_DAMAGED if they do not, or if the file is missing or has
+        another size. The metadata of this error has a finding for metasvc.QuarantineBlob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StatBlob(self, request, context):
-        """Reads size and time of a blob.
+        """Reads size and time of a blob. BLOB_DAMAGED as in ReadBlob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StatBlobs(self, request, context):
+        """States for each generation whether its file is there, and its size. The bytes are not read. UNAVAILABLE if one of
+        them cannot be looked at.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LocateBlob(self, request, context):
-        """Offers the ways to read a blob, best first.
+        """Offers the ways to read a blob, best first. BLOB_DAMAGED as in ReadBlob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +121,7 @@ class BlobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBlob(self, request, context):
-        """Deletes one generation, for garbage collection. It is no error if it is already gone.
+        """Deletes one generation. It is no error if it is already gone. metasvc calls it for a generation with a tombstone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +155,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.StatBlob,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.SerializeToString,
+            ),
+            'StatBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.StatBlobs,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsResponse.SerializeToString,
             ),
             'LocateBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.LocateBlob,
@@ -222,6 +242,33 @@ class BlobService:
             '/roadstead.blob.v1.BlobService/StatBlob',
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StatBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/StatBlobs',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.StatBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

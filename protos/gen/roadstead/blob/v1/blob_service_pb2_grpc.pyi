@@ -34,17 +34,24 @@ class BlobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BlobServiceAsyncStub: ...
     ReadBlob: _grpc.UnaryStreamMultiCallable[_blob_service_pb2.ReadBlobRequest, _blob_service_pb2.ReadBlobResponse]
-    """Reads bytes of a blob. The grant is checked before the first byte."""
+    """Reads bytes of a blob. The grant is checked before the first byte. A read of the whole blob is verified: the last
+    piece is sent only if the bytes match the digest. BLOB_DAMAGED if they do not, or if the file is missing or has
+    another size. The metadata of this error has a finding for metasvc.QuarantineBlob.
+    """
     StatBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]
-    """Reads size and time of a blob."""
+    """Reads size and time of a blob. BLOB_DAMAGED as in ReadBlob."""
+    StatBlobs: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobsRequest, _blob_service_pb2.StatBlobsResponse]
+    """States for each generation whether its file is there, and its size. The bytes are not read. UNAVAILABLE if one of
+    them cannot be looked at.
+    """
     LocateBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]
-    """Offers the ways to read a blob, best first."""
+    """Offers the ways to read a blob, best first. BLOB_DAMAGED as in ReadBlob."""
     ListBlobs: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]
     """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
     the whole store.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]
-    """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+    """Deletes one generation. It is no error if it is already gone. metasvc calls it for a generation with a tombstone."""
     ListUnlinked: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.ListUnlinkedRequest, _blob_service_pb2.ListUnlinkedResponse]
     """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
     and of their subject.
@@ -60,17 +67,24 @@ class BlobServiceAsyncStub(BlobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadBlob: _aio.UnaryStreamMultiCallable[_blob_service_pb2.ReadBlobRequest, _blob_service_pb2.ReadBlobResponse]  # type: ignore[assignment]
-    """Reads bytes of a blob. The grant is checked before the first byte."""
+    """Reads bytes of a blob. The grant is checked before the first byte. A read of the whole blob is verified: the last
+    piece is sent only if the bytes match the digest. BLOB_DAMAGED if they do not, or if the file is missing or has
+    another size. The metadata of this error has a finding for metasvc.QuarantineBlob.
+    """
     StatBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobRequest, _blob_service_pb2.StatBlobResponse]  # type: ignore[assignment]
-    """Reads size and time of a blob."""
+    """Reads size and time of a blob. BLOB_DAMAGED as in ReadBlob."""
+    StatBlobs: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.StatBlobsRequest, _blob_service_pb2.StatBlobsResponse]  # type: ignore[assignment]
+    """States for each generation whether its file is there, and its size. The bytes are not read. UNAVAILABLE if one of
+    them cannot be looked at.
+    """
     LocateBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.LocateBlobRequest, _blob_service_pb2.LocateBlobResponse]  # type: ignore[assignment]
-    """Offers the ways to read a blob, best first."""
+    """Offers the ways to read a blob, best first. BLOB_DAMAGED as in ReadBlob."""
     ListBlobs: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListBlobsRequest, _blob_service_pb2.ListBlobsResponse]  # type: ignore[assignment]
     """Lists stored generations by digest, for garbage collection. There is no total, because it would need a walk through
     the whole store.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.DeleteBlobRequest, _blob_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
-    """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+    """Deletes one generation. It is no error if it is already gone. metasvc calls it for a generation with a tombstone."""
     ListUnlinked: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.ListUnlinkedRequest, _blob_service_pb2.ListUnlinkedResponse]  # type: ignore[assignment]
     """Lists finished uploads that are not settled, the oldest upload first. They count as unlinked bytes of their project
     and of their subject.
@@ -89,7 +103,10 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.ReadBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_blob_service_pb2.ReadBlobResponse], _abc.AsyncIterator[_blob_service_pb2.ReadBlobResponse]]:
-        """Reads bytes of a blob. The grant is checked before the first byte."""
+        """Reads bytes of a blob. The grant is checked before the first byte. A read of the whole blob is verified: the last
+        piece is sent only if the bytes match the digest. BLOB_DAMAGED if they do not, or if the file is missing or has
+        another size. The metadata of this error has a finding for metasvc.QuarantineBlob.
+        """
 
     @_abc_1.abstractmethod
     def StatBlob(
@@ -97,7 +114,17 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.StatBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.StatBlobResponse, _abc.Awaitable[_blob_service_pb2.StatBlobResponse]]:
-        """Reads size and time of a blob."""
+        """Reads size and time of a blob. BLOB_DAMAGED as in ReadBlob."""
+
+    @_abc_1.abstractmethod
+    def StatBlobs(
+        self,
+        request: _blob_service_pb2.StatBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.StatBlobsResponse, _abc.Awaitable[_blob_service_pb2.StatBlobsResponse]]:
+        """States for each generation whether its file is there, and its size. The bytes are not read. UNAVAILABLE if one of
+        them cannot be looked at.
+        """
 
     @_abc_1.abstractmethod
     def LocateBlob(
@@ -105,7 +132,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.LocateBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.LocateBlobResponse, _abc.Awaitable[_blob_service_pb2.LocateBlobResponse]]:
-        """Offers the ways to read a blob, best first."""
+        """Offers the ways to read a blob, best first. BLOB_DAMAGED as in ReadBlob."""
 
     @_abc_1.abstractmethod
     def ListBlobs(
@@ -123,7 +150,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_service_pb2.DeleteBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.DeleteBlobResponse, _abc.Awaitable[_blob_service_pb2.DeleteBlobResponse]]:
-        """Deletes one generation, for garbage collection. It is no error if it is already gone."""
+        """Deletes one generation. It is no error if it is already gone. metasvc calls it for a generation with a tombstone."""
 
     @_abc_1.abstractmethod
     def ListUnlinked(
