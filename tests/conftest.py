@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.harness.databases",
     "tests.harness.installation",
     "tests.harness.workspace",
+    "tests.harness.engines",
 ]
 
 

@@ -1,7 +1,8 @@
-"""What the docker engine does on the wire: the challenge, the token, five layers at once by one chunked PATCH each.
+"""What the Docker engine does on the wire: the challenge, the token, five layers at once by one chunked PATCH each.
 
-The engine itself needs containers to run, so its requests are made here as it makes them: no Content-Length and no
-Content-Range on the PATCH, an empty closing PUT with the digest, absolute or relative Location followed as it came.
+`test_docker.py` drives the engine itself, which shows only whether it succeeded. Here its requests are made as it makes
+them, and each answer is checked: no Content-Length and no Content-Range on the PATCH, an empty closing PUT with the
+digest, absolute or relative Location followed as it came. They need neither root nor the engine.
 """
 
 import re

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,37 +17,56 @@ _ROOT = Path(__file__).parents[2]
 _LIMIT_SECONDS = 180
 
 
-def program(name: str) -> str:
-    """The path of a client program; if it is missing, the test is skipped, and fails in CI."""
-    search = f"{_ROOT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}"
+def program(name: str, *, first: str = "") -> str:
+    """The path of a client program; if it is missing, the test is skipped, and fails in CI.
+
+    Args:
+        name: its name.
+        first: a folder to search before all others.
+    """
+    search = f"{first}:{_ROOT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}".lstrip(":")
     found = shutil.which(name, path=search)
     if found is None:
-        message = f"{name} is missing: `make tools` as root installs it (Debian packages and Go programs)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        lacks(f"{name} is missing: `make tools` as root installs it (Debian packages and Go programs)")
     return found
+
+
+def lacks(what: str) -> NoReturn:
+    """Skips the test, because this machine lacks something; fails it in CI, where nothing may be missing."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 class Client:
     """A client program with a HOME of its own, so that a test does not see the logins of another."""
 
-    def __init__(self, name: str, home: Path) -> None:
-        """Finds the program; skips the test if it is missing."""
-        self._program = program(name)
+    def __init__(self, name: str, home: Path, *, variables: Mapping[str, str] | None = None, first: str = "") -> None:
+        """Finds the program; skips the test if it is missing.
+
+        Args:
+            name: its name.
+            home: its HOME.
+            variables: additional variables of its environment.
+            first: a folder to search for it before all others.
+        """
+        self._program = program(name, first=first)
         self._environment = {
             "HOME": str(home),
             "DOCKER_CONFIG": str(home / ".docker"),
             "REGISTRY_AUTH_FILE": str(home / "auth.json"),
             "PATH": os.environ.get("PATH", ""),
             "TMPDIR": str(home),
+            **(variables or {}),
         }
 
-    def attempt(self, *arguments: str, input_text: str | None = None) -> "subprocess.CompletedProcess[str]":
-        """Runs the program, whatever its exit code."""
+    def attempt(
+        self, *arguments: str, input_text: str | None = None, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs the program, whatever its exit code. `variables` are added to its environment."""
         return subprocess.run(
             [self._program, *arguments],
-            env=self._environment,
+            env={**self._environment, **variables},
             input=input_text,
             capture_output=True,
             text=True,
@@ -53,9 +74,9 @@ class Client:
             check=False,
         )
 
-    def run(self, *arguments: str, input_text: str | None = None) -> str:
+    def run(self, *arguments: str, input_text: str | None = None, **variables: str) -> str:
         """Runs the program, and returns what it printed; it must succeed."""
-        done = self.attempt(*arguments, input_text=input_text)
+        done = self.attempt(*arguments, input_text=input_text, **variables)
         assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -1,0 +1,143 @@
+"""A real containerd, as Kubernetes nodes run it: push, pull, mirrors by hosts.toml, and what a denied user reads."""
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness.images import Image, image, index, write_oci_layout
+from tests.harness.programs import Client
+from tests.harness.push import push
+from tests.harness.workspace import Login, Management, Workspace
+
+pytestmark = pytest.mark.clients
+
+Named = Callable[[str], str]
+
+
+def _user(login: Login) -> tuple[str, str]:
+    return ("--user", f"{login.name}:{login.secret}")
+
+
+def _import(ctr: Client, tmp_path: Path, imported: Image, name: str) -> None:
+    """Puts an image into containerd, under this name."""
+    layout = write_oci_layout(tmp_path / "layout", imported, tag="v1")
+    archive = tmp_path / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        for entry in sorted(layout.iterdir()):
+            tar.add(entry, entry.name)
+    # Not unpacked: containerd has to move the image, not to run it.
+    ctr.run("images", "import", "--no-unpack", "--all-platforms", "--base-name", name, str(archive))
+
+
+def _digest(ctr: Client, name: str) -> str:
+    """The digest of an image in containerd; empty if it is not there."""
+    rows = [line.split() for line in ctr.run("images", "ls").splitlines()]
+    return next((row[2] for row in rows if row[0] == name), "")
+
+
+def _hosts(tmp_path: Path, upstream: str, mirror: str) -> str:
+    """A folder with a hosts.toml: images of `upstream` come from `mirror`."""
+    folder = tmp_path / "hosts" / upstream
+    folder.mkdir(parents=True)
+    (folder / "hosts.toml").write_text(
+        f'server = "https://{upstream}"\n\n[host."http://{mirror}"]\ncapabilities = ["pull", "resolve"]\n'
+    )
+    return str(folder.parent)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [image(301), index(image(number, architecture=name) for number, name in enumerate(("amd64", "arm64"), 310))],
+    ids=["image", "index"],
+)
+def test_an_image_is_pushed_and_comes_back(
+    ctr: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path, moved: Image
+) -> None:
+    name = repository("app")
+    _import(ctr, tmp_path, moved, name)
+    assert _digest(ctr, f"{name}:v1") == moved.digest
+
+    ctr.run("images", "push", "--plain-http", *_user(login), f"{name}:v1")
+    ctr.run("images", "rm", "--sync", f"{name}:v1")
+    ctr.run("images", "pull", "--plain-http", "--all-platforms", *_user(login), f"{name}:v1")
+
+    assert _digest(ctr, f"{name}:v1") == moved.digest
+    # `check` reads every blob that the image needs.
+    assert "complete" in ctr.run("images", "check", f"name=={name}:v1")
+
+
+def test_a_mirror_serves_the_images_of_another_registry(
+    ctr: Client, workspace: Workspace, management: Management, tmp_path: Path
+) -> None:
+    mirrored = image(320)
+    project = management.create_project(public=True)
+    push(workspace.http_url, management.admin, f"{project}/app", mirrored, "v1")
+    # No such host exists, so everything must come from the mirror. containerd names the host by `?ns=`.
+    name = f"registry.invalid/{project}/app:v1"
+
+    ctr.run("images", "pull", "--hosts-dir", _hosts(tmp_path, "registry.invalid", workspace.host), name)
+
+    assert _digest(ctr, name) == mirrored.digest
+
+
+def test_a_mirror_with_a_private_project_takes_the_login(
+    ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path
+) -> None:
+    mirrored = image(321)
+    path = repository("app").removeprefix(f"{workspace.host}/")
+    push(workspace.http_url, workspace.maintainer, path, mirrored, "v1")
+    name = f"registry.invalid/{path}:v1"
+    hosts = _hosts(tmp_path, "registry.invalid", workspace.host)
+
+    refused = ctr.attempt("images", "pull", "--hosts-dir", hosts, name)
+    ctr.run("images", "pull", "--hosts-dir", hosts, *_user(workspace.guest), name)
+
+    assert refused.returncode != 0
+    assert _digest(ctr, name) == mirrored.digest
+
+
+def test_somebody_outside_reads_that_a_pull_is_denied(
+    ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path
+) -> None:
+    path = repository("app").removeprefix(f"{workspace.host}/")
+    push(workspace.http_url, workspace.maintainer, path, image(330), "v1")
+
+    refused = ctr.attempt("images", "pull", "--plain-http", *_user(workspace.outsider), f"{workspace.host}/{path}:v1")
+
+    assert refused.returncode != 0
+    assert "pull access denied" in refused.stderr
+
+
+def test_a_guest_reads_that_a_push_is_denied(
+    ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path
+) -> None:
+    name = repository("app")
+    _import(ctr, tmp_path, image(331), name)
+
+    refused = ctr.attempt("images", "push", "--plain-http", *_user(workspace.guest), f"{name}:v1")
+
+    assert refused.returncode != 0
+    assert "insufficient_scope: authorization failed" in refused.stderr
+
+
+def test_a_wrong_password_is_refused(ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path) -> None:
+    name = repository("app")
+    _import(ctr, tmp_path, image(332), name)
+
+    wrong = Login(workspace.maintainer.name, "wrong")
+    refused = ctr.attempt("images", "push", "--plain-http", *_user(wrong), f"{name}:v1")
+
+    assert refused.returncode != 0
+    # containerd shows the status line and nothing of the body.
+    assert "unexpected status: 401" in refused.stderr
+
+
+def test_a_tag_that_does_not_exist_is_not_found(ctr: Client, workspace: Workspace, repository: Named) -> None:
+    missing = f"{repository('app')}:v1"
+
+    refused = ctr.attempt("images", "pull", "--plain-http", *_user(workspace.maintainer), missing)
+
+    assert refused.returncode != 0
+    assert f"{missing}: not found" in refused.stderr
