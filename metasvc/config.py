@@ -28,9 +28,13 @@ class MetaSettings(DatabaseServiceSettings):
     delete_enabled: bool = True
     """Whether clients may delete manifests, tags and blobs under /v2; otherwise they get 405. It also applies to these
     RPCs over gRPC, but not to /api/v2.0, where roles decide."""
+    delete_blobs_in_use: bool = False
+    """Whether clients may delete a blob under /v2 that a manifest of the repository names; otherwise they get 405. If
+    they may, pulls of that manifest fail until the blob is pushed again."""
     review_delay_seconds: Annotated[int, Field(ge=0)] = _DAY_SECONDS
     """How long possible garbage is kept before garbage collection may look at it."""
     push_grace_seconds: Annotated[int, Field(ge=60)] = 2 * 60 * 60
-    """How long a blob stays for a push that was told that it exists. review_delay_seconds does not shorten this."""
+    """How long a blob or manifest stays for a push that was told that it exists. review_delay_seconds does not shorten
+    this."""
     pull_flush_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often the times and counts of pulls are written. A crash loses those that are not written yet."""

@@ -109,6 +109,7 @@ def build_ports(
         clock=utc_now if clock is None else clock,
         manifest_max_bytes=settings.manifest_max_bytes,
         delete_enabled=settings.delete_enabled,
+        delete_blobs_in_use=settings.delete_blobs_in_use,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from metasvc.domain.artifact_graph import plan_deletion
 from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository import unknown_repository
@@ -146,7 +147,7 @@ async def list_accessories(
 async def delete_named_artifact(
     ports: Ports, *, project_id: int, repository: str, reference: Reference, origin: ChangeOrigin
 ) -> None:
-    """Deletes the artifact that a tag or digest names, with all its tags.
+    """Deletes the artifact that a tag or digest names, with all its tags and what nobody else names.
 
     Raises:
         DomainError: NOT_FOUND; PRECONDITION, an index names it.
@@ -161,17 +162,18 @@ async def delete_named_artifact(
             write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
             if not await delete_artifact(write, digest):
                 raise unknown_artifact(repository, reference)
-            await unit.repositories.touch(held.id, write.now)
             await unit.commit()
 
     await ports.store.repeat(attempt)
 
 
 async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
-    """Deletes an artifact with its tags, and queues its blobs, children and referrers for review. Does not commit.
+    """Deletes an artifact with its tags, and what nobody else names (`domain.artifact_graph`). Does not commit.
 
     All artifacts are deleted here, except when a whole repository is deleted (`domain.repository.delete_repository`).
-    The links of its blobs stay until garbage collection looks at them, because a running push may rely on them.
+    The number of statements does not depend on how many there are. Blobs that no manifest of the repository names any
+    more are not charged to the project any more. Their links stay until garbage collection looks at them, because a
+    running push may rely on them. It charges them again.
 
     Returns:
         False if there is no such artifact.
@@ -180,23 +182,29 @@ async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
         DomainError: PRECONDITION; an index names it.
     """
     unit, repository, now, policy = write.unit, write.repository, write.now, write.review_policy
-    artifact = await unit.artifacts.lock_for_delete(repository.id, digest)
-    if artifact is None:
+    graph = await unit.artifacts.lock_graph(repository.id, digest)
+    if graph is None:
         return False
-    # Asked after the lock, in a statement of its own. So it sees every index that was committed before the lock, and no
-    # index can name the artifact afterwards.
-    if await unit.artifacts.has_parent(artifact.id):
+    deletion = plan_deletion(graph, policy.asked_since(now))
+    if deletion.has_parent:
         raise Precondition("PRECONDITION", f"an index names {digest}; delete the index first")
-    await remove_tags(write, await unit.tags.on_artifact(artifact.id))
-    blobs = await unit.artifacts.blob_digests(artifact.id)
-    children = {child.child_digest for child in await unit.artifacts.children(artifact.id)}
-    referrers = await unit.artifacts.referrer_digests(repository.id, digest)
-    await unit.artifacts.remove(artifact.id)
-    write.record(ChangeKind.MANIFEST_DELETE, reference=digest, digest=digest)
+    ids = [artifact.id for artifact in deletion.going]
+    digests = [artifact.digest for artifact in deletion.going]
+    await remove_tags(write, await unit.tags.on_artifacts(ids))
+    blobs = await unit.artifacts.blob_digests(ids)
+    await unit.artifacts.remove(ids)
+    for gone in digests:
+        write.record(ChangeKind.MANIFEST_DELETE, reference=gone, digest=gone)
+    discharged = await unit.blobs.discharge_unnamed(repository.id, blobs)
     await review_blobs(unit, blobs, policy, now, ReviewReason.MANIFEST_DELETED)
-    await review_manifests(unit, repository.id, children, policy, now, ReviewReason.PARENT_DELETED)
-    await review_manifests(unit, repository.id, referrers, policy, now, ReviewReason.SUBJECT_DELETED)
-    await unit.projects.discharge(repository.project_id, [digest], now)
+    for left, reason in (
+        (deletion.left_children, ReviewReason.PARENT_DELETED),
+        (deletion.left_accessories, ReviewReason.SUBJECT_DELETED),
+    ):
+        await review_manifests(unit, repository.id, (artifact.digest for artifact in left), policy, now, reason)
+    await unit.reviews.remove_manifests(repository.id, digests)
+    await unit.repositories.touch(repository.id, now)
+    await unit.projects.discharge(repository.project_id, [*digests, *discharged], now)
     return True
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact import find_digest, unknown_artifact
 from metasvc.domain.project import in_project
 from metasvc.domain.repository import unknown_repository
@@ -116,13 +117,13 @@ async def create_tag(
         digest = None if held is None else await find_digest(unit, held, reference)
         if held is None or digest is None:
             raise unknown_artifact(repository, reference)
-        kept = await unit.artifacts.lock_kept(held.id, [digest])
+        kept = await unit.artifacts.lock_kept(held.id, [digest, *named_subjects([name])])
         if digest not in kept:
             raise unknown_artifact(repository, reference)
         if await unit.tags.lock(held.id, [name]):
             raise Conflict("CONFLICT", f"{repository} already has a tag {name}", metadata={"tag": name})
         write = RepositoryWrite(unit, held, origin, now, ports.review_policy)
-        await point_tag(write, name, held=None, artifact_id=kept[digest].id, digest=digest)
+        await point_tag(write, name, held=None, artifact=kept[digest])
         made = (await unit.tags.lock(held.id, [name])).get(name)
         if made is None:
             raise DomainError("INTERNAL", f"tag {name} was just written but cannot be read")

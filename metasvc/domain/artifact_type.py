@@ -30,12 +30,14 @@ _BY_TYPE = {
 # Harbor's rule for other media types: application/vnd.<org>.<type>.config.<version>.
 _CONFIG_TYPE = re.compile(r"application/vnd\.[^.]+\.(?P<type>.+)\.config\.[^.]+")
 
-_SIGNATURE_COSIGN = "signature.cosign"
+SIGNATURE_COSIGN = "signature.cosign"
+SUBJECT_ACCESSORY = "subject.accessory"
+"""Harbor's type of an accessory that it knows nothing more of."""
 _ACCESSORY_BY_TYPE = {
     "application/vnd.cncf.notary.signature": "signature.notation",
-    "application/vnd.dev.cosign.artifact.sig.v1+json": _SIGNATURE_COSIGN,
-    "application/vnd.dev.cosign.simplesigning.v1+json": _SIGNATURE_COSIGN,
-    "application/vnd.dev.sigstore.bundle.v0.3+json": _SIGNATURE_COSIGN,
+    "application/vnd.dev.cosign.artifact.sig.v1+json": SIGNATURE_COSIGN,
+    "application/vnd.dev.cosign.simplesigning.v1+json": SIGNATURE_COSIGN,
+    "application/vnd.dev.sigstore.bundle.v0.3+json": SIGNATURE_COSIGN,
     "application/vnd.goharbor.harbor.sbom.v1": "sbom.harbor",
     "application/vnd.nydus.image.config.v1+json": "accelerator.nydus",
 }
@@ -64,5 +66,5 @@ def _kind_of(media_type: str) -> str:
 
 
 def accessory_kind(manifest: Manifest) -> str:
-    """Harbor's type of an accessory, which is an artifact with a subject."""
-    return _ACCESSORY_BY_TYPE.get(manifest.artifact_type, "subject.accessory")
+    """Harbor's type of an artifact with a subject field."""
+    return _ACCESSORY_BY_TYPE.get(manifest.artifact_type, SUBJECT_ACCESSORY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import Blob, BlobState, Charge
+from metasvc.domain.model import Blob, BlobState, Charge, ReviewKind
 from metasvc.domain.project import in_project
 from metasvc.domain.review import ReviewReason, review_blobs
 from svckit.errors import DomainError, NotFound
@@ -42,9 +42,9 @@ async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
         repository = await unit.repositories.ensure(finished.project_id, finished.repository, now)
         uploaded = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
         await settle_generation(unit, uploaded, now)
-        is_new = await unit.blobs.link(repository.id, finished.digest, now)
+        is_charged = await unit.blobs.link(repository.id, finished.digest, now)
         await review_blobs(unit, [finished.digest], ports.review_policy, now, ReviewReason.LINKED)
-        if is_new:
+        if is_charged:
             await unit.projects.charge(finished.project_id, [Charge(finished.digest, finished.size)], now)
         await unit.commit()
 
@@ -129,9 +129,9 @@ async def mount_blob(
             blob = await unit.blobs.lock_live(digest)
             if blob is None:
                 return None
-            is_new = await unit.blobs.link(target.id, digest, now)
+            is_charged = await unit.blobs.link(target.id, digest, now)
             await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.MOUNTED)
-            if is_new:
+            if is_charged:
                 await unit.projects.charge(project_id, [Charge(digest, blob.size)], now)
             await unit.commit()
             return blob.size
@@ -165,18 +165,18 @@ async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest
 async def _postpone(ports: Ports, digest: str, now: datetime) -> None:
     async with ports.store.write() as unit:
         due_time = ports.review_policy.due_time(now)
-        await unit.reviews.postpone(digest, due_time, due_time)
+        await unit.reviews.postpone(ReviewKind.BLOB, 0, digest, due_time, due_time)
         await unit.commit()
 
 
 async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> None:
     """Removes the link of a blob to a repository. The bytes are deleted once nothing links or names them.
 
-    Manifests that name the blob stay, but this repository no longer serves it. As in the distribution registry, the
-    caller should delete the manifest first. A new push of the blob repairs it.
+    A blob that a manifest of the repository names is refused, as by zot, because pulls of the manifest would fail. With
+    the setting `delete_blobs_in_use` it is unlinked, as by distribution, until it is pushed again.
 
     Raises:
-        DomainError: UNSUPPORTED, clients may not delete in this installation; BLOB_UNKNOWN.
+        DomainError: UNSUPPORTED, clients may not delete in this installation; BLOB_UNKNOWN; BLOB_IN_USE.
     """
     if not ports.delete_enabled:
         raise DomainError("UNSUPPORTED", "deleting blobs is disabled")
@@ -185,10 +185,19 @@ async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest:
         async with ports.store.write() as unit:
             now = ports.clock()
             held = await unit.repositories.lock_open(project_id, repository)
-            if held is None or not await unit.blobs.unlink(held.id, digest):
+            # Locked first, and the manifests looked for in a later statement. A push that names the blob holds a lock
+            # of it, so this finds the pushed manifest, or the push finds the link gone.
+            blob = await unit.blobs.lock_any(digest)
+            was_charged = None if held is None or blob is None else await unit.blobs.unlink(held.id, digest)
+            if held is None or was_charged is None:
                 raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
+            if not ports.delete_blobs_in_use and await unit.blobs.is_named(held.id, digest):
+                raise DomainError(
+                    "BLOB_IN_USE", "a manifest names this blob; delete the manifest first", metadata={"digest": digest}
+                )
             await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.UNLINKED)
-            await unit.projects.discharge(project_id, [digest], now)
+            if was_charged:
+                await unit.projects.discharge(project_id, [digest], now)
             await unit.commit()
 
     await ports.store.repeat(attempt)

@@ -6,14 +6,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact import delete_artifact
 from metasvc.domain.artifact_type import accessory_kind
 from metasvc.domain.extra_attributes import read_attributes
-from metasvc.domain.model import ChangeKind, Charge
+from metasvc.domain.model import ChangeKind, Charge, KeptArtifact
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.repository_write import RepositoryWrite
-from metasvc.domain.review import ReviewReason, review_manifests
+from metasvc.domain.review import ReviewReason, must_note_head, note_head, postpone_manifest, review_manifests
 from metasvc.domain.tag import point_tag, untag
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metasvc.domain.model import KeptArtifact, StoredManifest, Tag
+    from metasvc.domain.model import LinkedBlob, StoredManifest, Tag
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import UnitOfWork
     from svckit.access.actor import ChangeOrigin
@@ -79,25 +80,46 @@ async def resolve_manifest(
 ) -> StoredManifest:
     """Finds the manifest that a tag or digest names, with or without its bytes. One query.
 
+    Without its bytes, it is a HEAD: the caller may be about to push something that relies on the manifest. So this is
+    noted (`domain.review`) if a deletion or garbage collection could remove it meanwhile.
+
     Raises:
         DomainError: MANIFEST_UNKNOWN.
     """
-    async with ports.store.read() as unit:
-        if reference.tag is not None:
-            found = await unit.artifacts.manifest_by_tag(project_id, repository, reference.tag.name, content=content)
-        else:
-            digest = str(reference.digest)
-            found = await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=content)
-    if found is None:
-        raise unknown_manifest(reference)
+
+    async def find() -> StoredManifest:
+        async with ports.store.read() as unit:
+            if reference.tag is not None:
+                name = reference.tag.name
+                found = await unit.artifacts.manifest_by_tag(project_id, repository, name, content=content)
+            else:
+                digest = str(reference.digest)
+                found = await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=content)
+        if found is None:
+            raise unknown_manifest(reference)
+        return found
+
+    found = await find()
+    if not content:
+        now = ports.clock()
+        if must_note_head(found, ports.review_policy, now):
+            await ports.store.repeat(lambda: _note_head(ports, found, now))
+            # It may have been deleted before the HEAD was noted.
+            found = await find()
     return found
+
+
+async def _note_head(ports: Ports, found: StoredManifest, now: datetime) -> None:
+    async with ports.store.write() as unit:
+        await note_head(unit, found, ports.review_policy, now)
+        await unit.commit()
 
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:
     """Stores a manifest and moves its tags in one transaction.
 
-    The repository must hold everything that the manifest names, except foreign layers and the subject. A repeat changes
-    nothing: push time and media type stay those of the first push.
+    The repository must hold everything that the manifest names, except foreign layers and the subject. A repeat is only
+    noted (`domain.review`): push time and media type stay those of the first push.
 
     Raises:
         DomainError: MANIFEST_TOO_LARGE; MANIFEST_INVALID; DIGEST_INVALID; MANIFEST_BLOB_UNKNOWN, with the missing
@@ -117,19 +139,24 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
         ports, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
     )
 
+    # A subject is locked too, so that its deletion finds this accessory, or this push finds the subject gone.
+    subjects = named_subjects(names) + ([] if manifest.subject is None else [str(manifest.subject.digest)])
+
     async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
         repository = await unit.repositories.ensure(push.project_id, push.repository, now)
         write = RepositoryWrite(unit, repository, origin, now, ports.review_policy)
-        children = [str(child.digest) for child in manifest.manifests]
-        kept = await unit.artifacts.lock_kept(repository.id, [*children, digest])
+        kept = await unit.artifacts.lock_kept(
+            repository.id, [*(str(child.digest) for child in manifest.manifests), digest, *subjects]
+        )
+        own = kept.get(digest)
+        existed = own is not None
+        if own is not None:
+            await unit.artifacts.note_repeat(own.id, now)
         held = await unit.tags.lock(repository.id, names)
-        _check_conditions(push, names, held, digest if digest in kept else None)
+        _check_conditions(push, names, held, digest if existed else None)
         present = await unit.blobs.lock_linked(repository.id, (str(blob.digest) for blob in manifest.blobs_required))
         _check_references(manifest, kept, present)
-        existed = digest in kept
-        if existed:
-            artifact_id = kept[digest].id
-        else:
+        if own is None:
             if attributes is None:
                 # Since the attributes were looked for, the artifact was deleted, or its config was pushed.
                 raise Unavailable(message="the repository has just changed; push the manifest again")
@@ -141,21 +168,20 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
                 blobs=needed_blobs(manifest, present),
                 accessory_type=accessory_kind(manifest),
             )
-            artifact_id = made.id
+            own = KeptArtifact(made.id, digest, made.size, made.manifest_media_type)
             write.record(ChangeKind.MANIFEST_PUT, reference=digest, digest=digest)
-        moved = [
-            name
-            for name in names
-            if await point_tag(write, name, held=held.get(name), artifact_id=artifact_id, digest=digest)
-        ]
+        moved = [name for name in names if await point_tag(write, name, held=held.get(name), artifact=own)]
+        charges = await _charge_links(unit, repository.id, present)
         left = {held[name].digest for name in moved if name in held}
         await review_manifests(unit, repository.id, left, ports.review_policy, now, ReviewReason.UNTAGGED)
-        if not existed:
+        if existed:
+            await postpone_manifest(unit, repository.id, digest, ports.review_policy, now)
+        else:
             await review_manifests(unit, repository.id, [digest], ports.review_policy, now, ReviewReason.PUSHED)
+            charges.append(Charge(digest, size))
         if moved or not existed:
             await unit.repositories.touch(repository.id, now)
-        if not existed:
-            await unit.projects.charge(push.project_id, [Charge(digest, size)], now)
+        await unit.projects.charge(push.project_id, charges, now)
         await unit.commit()
         subject = "" if manifest.subject is None else str(manifest.subject.digest)
         return PushedManifest(digest, tuple(names), subject, existed)
@@ -166,7 +192,9 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
 async def delete_manifest(
     ports: Ports, *, project_id: int, repository: str, reference: OciReference, origin: ChangeOrigin
 ) -> None:
-    """Deletes a manifest with its tags, if the reference is a digest. If it is a tag, only the tag is deleted.
+    """Deletes a manifest with its tags and what nobody else names, if the reference is a digest.
+
+    If it is a tag, only the tag is deleted.
 
     Raises:
         DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; PRECONDITION, an index
@@ -187,12 +215,18 @@ async def delete_manifest(
                 if tag is None:
                     raise unknown_manifest(reference)
                 await untag(write, tag)
+                await unit.repositories.touch(held.id, write.now)
             elif not await delete_artifact(write, str(reference.digest)):
                 raise unknown_manifest(reference)
-            await unit.repositories.touch(held.id, write.now)
             await unit.commit()
 
     await ports.store.repeat(attempt)
+
+
+async def _charge_links(unit: UnitOfWork, repository_id: int, present: Mapping[str, LinkedBlob]) -> list[Charge]:
+    """Marks those links as charged that a deletion has discharged, and returns what the project has to be charged."""
+    uncharged = [digest for digest, blob in present.items() if not blob.is_charged]
+    return [Charge(digest, present[digest].size) for digest in await unit.blobs.charge_links(repository_id, uncharged)]
 
 
 def unknown_manifest(reference: OciReference) -> NotFound:
@@ -239,7 +273,7 @@ def _mismatch(condition: str, digest: str | None) -> str:
     return f"{condition} does not hold: {found}"
 
 
-def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]) -> None:
+def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, LinkedBlob]) -> None:
     """Refuses a manifest that names missing content. Its sizes are not checked, as in the distribution registry."""
     missing = [str(child.digest) for child in manifest.manifests if str(child.digest) not in kept]
     missing += [str(blob.digest) for blob in manifest.blobs_required if str(blob.digest) not in present]

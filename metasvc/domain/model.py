@@ -64,6 +64,19 @@ class ReviewKind(StrEnum):
     MANIFEST = "manifest"
 
 
+class AccessorySource(StrEnum):
+    """Why an artifact is an accessory of a subject."""
+
+    SUBJECT = "subject"
+    """Its manifest has a subject field."""
+    SIGNATURE_TAG = "signature_tag"
+    """It has the tag sha256-<hex of the subject>.sig, as those below have one."""
+    ATTESTATION_TAG = "attestation_tag"
+    SBOM_TAG = "sbom_tag"
+    REFERRERS_TAG = "referrers_tag"
+    """The tag of the referrers tag schema, on an index."""
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """The quota and usage of a project. authsvc has its settings and members.
@@ -157,16 +170,38 @@ class Artifact(NewArtifact):
 
 @dataclass(frozen=True, slots=True)
 class KeptArtifact:
-    """An artifact that cannot be deleted until the unit of work ends."""
+    """An artifact that cannot be deleted until the unit of work ends. `media_type` is that of its manifest."""
 
     id: int
     digest: str
     size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagSubject:
+    """The subject that the name of a tag names, which makes the artifact of the tag an accessory.
+
+    Attributes:
+        digest: the subject, which may be missing.
+        source: the form of the name.
+        type: Harbor's type of such an accessory.
+    """
+
+    digest: str
+    source: AccessorySource
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest, as clients pull it. `content` is None for a HEAD."""
+    """A manifest, as clients pull it. `content` is None for a HEAD; the times are only read for a HEAD.
+
+    Attributes:
+        asked_time: the last HEAD or PUT that was written; None for none.
+        named_time: the last PUT of an index that names it; None if no index does.
+        review_due_time: when garbage collection will look at it; None if it is not queued.
+    """
 
     artifact_id: int
     repository_id: int
@@ -174,6 +209,9 @@ class StoredManifest:
     media_type: str
     size: int
     content: bytes | None = field(repr=False)
+    asked_time: datetime | None = None
+    named_time: datetime | None = None
+    review_due_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +245,14 @@ class NeededBlob:
     digest: str
     media_type: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedBlob:
+    """A live blob that a repository links. `is_charged`: whether the project is charged for this link."""
+
+    size: int
+    is_charged: bool
 
 
 @dataclass(frozen=True, slots=True)

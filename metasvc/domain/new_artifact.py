@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from metasvc.domain.model import KeptArtifact, Repository
+    from metasvc.domain.model import KeptArtifact, LinkedBlob, Repository
     from svckit.oci.manifest import Manifest
 
 _MAX_INT64 = 2**63 - 1
@@ -23,7 +23,7 @@ def new_artifact(
     content: bytes,
     manifest: Manifest,
     kept: Mapping[str, KeptArtifact],
-    present: Mapping[str, int],
+    present: Mapping[str, LinkedBlob],
     attributes: Mapping[str, object],
     now: datetime,
 ) -> NewArtifact:
@@ -35,7 +35,7 @@ def new_artifact(
         content: the bytes of the manifest.
         manifest: the parsed content.
         kept: its children, by digest.
-        present: the sizes of its blobs, by digest.
+        present: its blobs, by digest.
         attributes: the attributes from its config (`extra_attributes`).
         now: the time of the push.
     """
@@ -83,19 +83,20 @@ def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Ref
     return listed
 
 
-def needed_blobs(manifest: Manifest, present: Mapping[str, int]) -> list[NeededBlob]:
+def needed_blobs(manifest: Manifest, present: Mapping[str, LinkedBlob]) -> list[NeededBlob]:
     """Lists the blobs that the repository must hold, with their stored sizes instead of those in the manifest."""
     return [
-        NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)]) for blob in manifest.blobs_required
+        NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)].size)
+        for blob in manifest.blobs_required
     ]
 
 
 def _total_size(
-    content: bytes, manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, int]
+    content: bytes, manifest: Manifest, kept: Mapping[str, KeptArtifact], present: Mapping[str, LinkedBlob]
 ) -> int:
     """Adds up the sizes of the manifest and of all that it names. A digest that is named twice counts once."""
     children = {str(child.digest): kept[str(child.digest)].size for child in manifest.manifests}
-    blobs = {str(blob.digest): present[str(blob.digest)] for blob in manifest.blobs_required}
+    blobs = {str(blob.digest): present[str(blob.digest)].size for blob in manifest.blobs_required}
     # The registry does not hold these layers, so only the manifest knows their sizes.
     elsewhere = {str(layer.digest): layer.size for layer in manifest.layers if layer.is_elsewhere}
     total = len(content) + sum(children.values()) + sum(blobs.values()) + sum(elsewhere.values())

@@ -79,6 +79,7 @@ class Ports:
         clock: gives the time.
         manifest_max_bytes: the size of the largest manifest that may be pushed.
         delete_enabled: whether clients may delete under /v2 (distribution's `storage.delete.enabled`).
+        delete_blobs_in_use: whether they may delete a blob that a manifest names.
     """
 
     store: Store
@@ -89,3 +90,4 @@ class Ports:
     clock: Clock
     manifest_max_bytes: int
     delete_enabled: bool
+    delete_blobs_in_use: bool

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from metasvc.domain.artifact_graph import ArtifactGraph
     from metasvc.domain.model import (
         Artifact,
         Blob,
         Charge,
         KeptArtifact,
+        LinkedBlob,
         NeededBlob,
         NewArtifact,
         Project,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         ServedBlob,
         StoredManifest,
         Tag,
+        TagSubject,
     )
     from svckit.listing import Selection
 
@@ -144,9 +147,6 @@ class ArtifactRows(Protocol):
     async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, KeptArtifact]:
         """Finds artifacts and keeps others from deleting them until this unit ends. Missing ones are left out."""
 
-    async def lock_for_delete(self, repository_id: int, digest: str) -> Artifact | None:
-        """Locks an artifact to delete it. Waits until no other unit holds `lock_kept`."""
-
     async def add(
         self,
         artifact: NewArtifact,
@@ -162,17 +162,23 @@ class ArtifactRows(Protocol):
             DomainError: UNAVAILABLE, somebody else wrote the same digest at this moment. `Store.repeat` tries again.
         """
 
-    async def remove(self, artifact_id: int) -> None:
-        """Deletes an artifact with its bytes, its references, its tags, and its entry as a referrer."""
+    async def lock_graph(self, repository_id: int, digest: str) -> ArtifactGraph | None:
+        """Locks an artifact, and everything that may have to go with it, to delete them.
 
-    async def has_parent(self, artifact_id: int) -> bool:
-        """Whether an index names it as a child."""
+        Waits until no other unit holds `lock_kept` on any of them.
+        """
 
-    async def children(self, artifact_id: int) -> list[Reference]:
-        """The children of an index, in its order."""
+    async def remove(self, artifact_ids: Sequence[int]) -> None:
+        """Deletes artifacts with their bytes, references, tags and accessory rows."""
 
-    async def blob_digests(self, artifact_id: int) -> list[str]:
-        """The blobs that it needs."""
+    async def note_repeat(self, artifact_id: int, now: datetime) -> None:
+        """Writes that an artifact was put again."""
+
+    async def note_asked(self, artifact_id: int, now: datetime) -> None:
+        """Writes that somebody asked for an artifact."""
+
+    async def blob_digests(self, artifact_ids: Sequence[int]) -> list[str]:
+        """The blobs that they need, each once, sorted."""
 
     async def referrers(
         self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
@@ -181,9 +187,6 @@ class ArtifactRows(Protocol):
 
     async def referrer_count(self, project_id: int, repository: str, subject: str, artifact_type: str) -> int:
         """Counts all that match."""
-
-    async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
-        """The digests of all referrers of a subject."""
 
     async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
         """Sets the times of the last pulls of artifacts, by id."""
@@ -201,11 +204,22 @@ class TagRows(Protocol):
     async def get(self, repository_id: int, tag_id: int) -> Tag | None:
         """Reads a tag of a repository by its id."""
 
-    async def on_artifact(self, artifact_id: int) -> list[Tag]:
-        """The tags of an artifact, by name, locked as `lock` does."""
+    async def on_artifacts(self, artifact_ids: Sequence[int]) -> list[Tag]:
+        """The tags of artifacts, by name, locked as `lock` does."""
 
-    async def put(self, repository_id: int, name: str, artifact_id: int, now: datetime, *, held: Tag | None) -> None:
+    async def put(
+        self,
+        repository_id: int,
+        name: str,
+        artifact_id: int,
+        now: datetime,
+        *,
+        held: Tag | None,
+        subject: TagSubject | None,
+    ) -> None:
         """Moves a tag that `lock` found, or creates one that it did not find (`held` None).
+
+        With a `subject`, the artifact becomes an accessory of it, and the last artifact of the tag is none any more.
 
         Raises:
             DomainError: UNAVAILABLE, somebody else made the tag at this moment. `Store.repeat` tries again.
@@ -227,10 +241,10 @@ class BlobRows(Protocol):
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
         """Whether one of these repositories, given as project id and full name, serves a live blob."""
 
-    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
-        """Finds those of the digests that a repository links and that are live, with their sizes.
+    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, LinkedBlob]:
+        """Finds those of the digests that a repository links and that are live.
 
-        Keeps others from condemning them until this unit ends.
+        Keeps others from condemning, unlinking and discharging them until this unit ends.
         """
 
     async def lock_live(self, digest: str) -> Blob | None:
@@ -252,10 +266,22 @@ class BlobRows(Protocol):
         """Removes a generation from that queue."""
 
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
-        """Links a blob; False if it was linked already."""
+        """Links a blob; False if it was linked and charged already. Otherwise the project has to be charged."""
 
-    async def unlink(self, repository_id: int, digest: str) -> bool:
-        """Removes a link; False if there was none."""
+    async def unlink(self, repository_id: int, digest: str) -> bool | None:
+        """Removes a link. Returns whether it was charged; None if there was no link."""
+
+    async def charge_links(self, repository_id: int, digests: Iterable[str]) -> list[str]:
+        """Marks links as charged. Returns those that were not."""
+
+    async def discharge_unnamed(self, repository_id: int, digests: Sequence[str]) -> list[str]:
+        """Marks those links as not charged that no manifest of the repository names. Returns those that were charged.
+
+        A concurrent push that names such a blob ends before it, or waits and charges the link again.
+        """
+
+    async def is_named(self, repository_id: int, digest: str) -> bool:
+        """Whether a manifest of the repository names a blob."""
 
 
 class ReviewRows(Protocol):
@@ -269,5 +295,10 @@ class ReviewRows(Protocol):
     async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
         """As `queue`, for every blob that a repository links or needs."""
 
-    async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
-        """Postpones the review of a blob to `due_time`, if it is due before `due_before`."""
+    async def postpone(
+        self, kind: ReviewKind, repository_id: int, digest: str, due_before: datetime, due_time: datetime
+    ) -> None:
+        """Postpones a review to `due_time`, if it is due before `due_before`. `repository_id` is 0 for blobs."""
+
+    async def remove_manifests(self, repository_id: int, digests: Sequence[str]) -> None:
+        """Removes the reviews of manifests that were deleted."""

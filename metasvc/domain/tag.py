@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from metasvc.domain.accessory import tag_subject
 from metasvc.domain.model import ChangeKind, TagMove
 from metasvc.domain.review import ReviewReason, review_manifests
 from svckit.errors import NotFound
@@ -11,7 +12,7 @@ from svckit.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metasvc.domain.model import Tag
+    from metasvc.domain.model import KeptArtifact, Tag
     from metasvc.domain.ports import Ports
     from metasvc.domain.repository_write import RepositoryWrite
 
@@ -45,25 +46,27 @@ async def list_names(
     return names[:limit], limit > 0 and len(names) > limit
 
 
-async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact_id: int, digest: str) -> bool:
+async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact: KeptArtifact) -> bool:
     """Moves or creates a tag, with its history. All tags are moved and created here.
 
+    If the name names a subject, the artifact becomes an accessory of it.
+
     Args:
-        write: its unit has locked the tag, and has locked the artifact against deletion.
+        write: its unit has locked the tag, and has locked the artifact and that subject against deletion.
         name: the name of the tag.
         held: the tag as it was found under the lock; None if it does not exist.
-        artifact_id: the artifact that it will point at.
-        digest: the digest of that artifact.
+        artifact: the artifact that it will point at.
 
     Returns:
         False if the tag already points there. Then nothing is written.
     """
-    if held is not None and held.artifact_id == artifact_id:
+    if held is not None and held.artifact_id == artifact.id:
         return False
-    await write.unit.tags.put(write.repository.id, name, artifact_id, write.now, held=held)
+    subject = tag_subject(name, artifact.digest, artifact.media_type)
+    await write.unit.tags.put(write.repository.id, name, artifact.id, write.now, held=held, subject=subject)
     previous = "" if held is None else held.digest
-    move = TagMove(write.repository.id, name, digest, previous)
-    write.record(ChangeKind.TAG_PUT, reference=name, digest=digest, move=move)
+    move = TagMove(write.repository.id, name, artifact.digest, previous)
+    write.record(ChangeKind.TAG_PUT, reference=name, digest=artifact.digest, move=move)
     return True
 
 

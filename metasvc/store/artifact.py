@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, exists, insert, null, select, type_coerce, update
+from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, func, insert, null, select, type_coerce, update
 
-from metasvc.domain.model import Artifact, KeptArtifact, Reference, Referrer, StoredManifest
+from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact, Referrer, ReviewKind, StoredManifest
+from metasvc.store.artifact_graph import lock_graph
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import (
     artifact,
@@ -15,11 +16,12 @@ from metasvc.store.tables import (
     artifact_reference,
     manifest,
     repository,
+    review,
     tag,
 )
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.selection import count_rows, read_page
-from svckit.sql.statements import upsert
+from svckit.sql.statements import ID_LIST, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
-    from metasvc.domain.model import NeededBlob, NewArtifact
+    from metasvc.domain.artifact_graph import ArtifactGraph
+    from metasvc.domain.model import NeededBlob, NewArtifact, Reference
     from svckit.listing import Selection
     from svckit.sql.selection import Columns
 
@@ -48,11 +51,31 @@ _HEAD_COLUMNS = (
     artifact.c.manifest_media_type,
     artifact.c.manifest_size,
 )
-_NO_CONTENT = type_coerce(null(), LargeBinary).label("content")
+# A HEAD reads no bytes, but who relies on the manifest (`domain.review`).
+_parent = artifact.alias("parent")
+_HEAD_ONLY = (
+    type_coerce(null(), LargeBinary).label("content"),
+    artifact.c.asked_time,
+    select(func.max(func.coalesce(_parent.c.repeat_time, _parent.c.push_time)))
+    .select_from(artifact_reference.join(_parent, _parent.c.id == artifact_reference.c.parent_id))
+    .where(artifact_reference.c.child_id == artifact.c.id)
+    .correlate(artifact)
+    .scalar_subquery()
+    .label("named_time"),
+    select(review.c.due_time)
+    .where(
+        review.c.kind == ReviewKind.MANIFEST.value,
+        review.c.digest == artifact.c.digest,
+        review.c.repository_id == artifact.c.repository_id,
+    )
+    .correlate(artifact)
+    .scalar_subquery()
+    .label("review_due_time"),
+)
 # A pull by tag or by digest, with or without the bytes, is one query that uses unique indexes only.
 _IN_NAMED = artifact.join(repository, repository.c.id == artifact.c.repository_id)
 _HEAD_BY_DIGEST = (
-    select(*_HEAD_COLUMNS, _NO_CONTENT)
+    select(*_HEAD_COLUMNS, *_HEAD_ONLY)
     .select_from(_IN_NAMED)
     .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
 )
@@ -65,7 +88,7 @@ _TAGGED = repository.join(tag, tag.c.repository_id == repository.c.id).join(
     artifact, artifact.c.id == tag.c.artifact_id
 )
 _HEAD_BY_TAG = (
-    select(*_HEAD_COLUMNS, _NO_CONTENT).select_from(_TAGGED).where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
+    select(*_HEAD_COLUMNS, *_HEAD_ONLY).select_from(_TAGGED).where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
 )
 _BY_TAG = (
     select(*_HEAD_COLUMNS, manifest.c.content)
@@ -73,10 +96,9 @@ _BY_TAG = (
     .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
 )
 _GET = select(artifact).where(_IN_REPOSITORY, artifact.c.digest == bindparam("digest"))
-_LOCK_FOR_DELETE = _GET.with_for_update()
 # FOR KEY SHARE: a delete waits for this lock, but an update of the pull time does not.
 _LOCK_KEPT = (
-    select(artifact.c.id, artifact.c.digest, artifact.c.size)
+    select(artifact.c.id, artifact.c.digest, artifact.c.size, artifact.c.manifest_media_type)
     .where(_IN_REPOSITORY, artifact.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(artifact.c.digest)
     .with_for_update(read=True, key_share=True)
@@ -85,14 +107,22 @@ _ADD_MANIFEST = insert(manifest)
 _ADD_REFERENCES = insert(artifact_reference)
 _ADD_BLOBS = insert(artifact_blob)
 _ADD_ACCESSORY = insert(artifact_accessory)
-_REMOVE = delete(artifact).where(artifact.c.id == _ID)
-_REMOVE_TAGS = delete(tag).where(tag.c.artifact_id == _ID)
-_HAS_PARENT = select(exists().where(artifact_reference.c.child_id == _ID))
-_CHILDREN = (
-    select(artifact_reference).where(artifact_reference.c.parent_id == _ID).order_by(artifact_reference.c.position)
+# References have no ON DELETE CASCADE for children, because a child must stay as long as an index names it.
+_REMOVE_REFERENCES = delete(artifact_reference).where(artifact_reference.c.parent_id.in_(ID_LIST))
+_REMOVE = delete(artifact).where(artifact.c.id.in_(ID_LIST))
+_REPEATED = (
+    update(artifact).where(artifact.c.id == _ID).values(repeat_time=bindparam("now"), asked_time=bindparam("now"))
+)
+_ASKED = (
+    update(artifact)
+    .where(artifact.c.id == _ID, func.coalesce(artifact.c.asked_time, artifact.c.push_time) <= bindparam("now"))
+    .values(asked_time=bindparam("now"))
 )
 _BLOB_DIGESTS = (
-    select(artifact_blob.c.digest).where(artifact_blob.c.artifact_id == _ID).order_by(artifact_blob.c.digest)
+    select(artifact_blob.c.digest)
+    .where(artifact_blob.c.artifact_id.in_(ID_LIST))
+    .distinct()
+    .order_by(artifact_blob.c.digest)
 )
 _REFERRERS = (
     select(
@@ -111,19 +141,12 @@ _REFERRERS = (
     .where(
         *_NAMED_REPOSITORY,
         artifact_accessory.c.subject_digest == bindparam("subject"),
+        # The spec asks for a subject field, so accessories by a tag are not listed.
+        artifact_accessory.c.source == AccessorySource.SUBJECT.value,
     )
 )
 _REFERRERS_OF_TYPE = _REFERRERS.where(artifact.c.artifact_type == bindparam("artifact_type"))
 _REFERRER_COLUMNS: Columns = {"artifact_id": artifact_accessory.c.artifact_id}
-_REFERRER_DIGESTS = (
-    select(artifact.c.digest)
-    .join(artifact_accessory, artifact_accessory.c.artifact_id == artifact.c.id)
-    .where(
-        artifact_accessory.c.repository_id == bindparam("repository_id"),
-        artifact_accessory.c.subject_digest == bindparam("subject"),
-    )
-    .order_by(artifact.c.digest)
-)
 _PULLED = update(artifact).where(artifact.c.id == _ID).values(pull_time=bindparam("pulled"))
 
 
@@ -160,14 +183,9 @@ class SqlArtifacts:
         row = (await self._conn.execute(query, values)).one_or_none()
         if row is None:
             return None
-        return StoredManifest(
-            artifact_id=row.id,
-            repository_id=row.repository_id,
-            digest=row.digest,
-            media_type=row.manifest_media_type,
-            size=row.manifest_size,
-            content=row.content,
-        )
+        # The columns of `_HEAD_COLUMNS` and the content; those of `_HEAD_ONLY` follow.
+        id_, repository_id, digest, media_type, size, content, *times = row
+        return StoredManifest(id_, repository_id, digest, media_type, size, content, *times)
 
     async def get(self, repository_id: int, digest: str) -> Artifact | None:
         """See the port."""
@@ -180,13 +198,7 @@ class SqlArtifacts:
         if not wanted:
             return {}
         rows = await self._conn.execute(_LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
-        return {row.digest: KeptArtifact(row.id, row.digest, row.size) for row in rows}
-
-    async def lock_for_delete(self, repository_id: int, digest: str) -> Artifact | None:
-        """See the port."""
-        result = await self._conn.execute(_LOCK_FOR_DELETE, {"repository_id": repository_id, "digest": digest})
-        row = result.one_or_none()
-        return None if row is None else to_artifact(row)
+        return {row.digest: KeptArtifact(row.id, row.digest, row.size, row.manifest_media_type) for row in rows}
 
     async def add(
         self,
@@ -237,38 +249,33 @@ class SqlArtifacts:
                     "artifact_id": made.id,
                     "repository_id": made.repository_id,
                     "subject_digest": made.subject_digest,
+                    "source": AccessorySource.SUBJECT.value,
                     "type": accessory_type,
                     "create_time": made.push_time,
                 },
             )
         return made
 
-    async def remove(self, artifact_id: int) -> None:
+    async def lock_graph(self, repository_id: int, digest: str) -> ArtifactGraph | None:
+        """See the port."""
+        return await lock_graph(self._conn, repository_id, digest)
+
+    async def remove(self, artifact_ids: Sequence[int]) -> None:
         """See the port. ON DELETE CASCADE removes the other rows."""
-        await self._conn.execute(_REMOVE_TAGS, {"artifact_id": artifact_id})
-        await self._conn.execute(_REMOVE, {"artifact_id": artifact_id})
+        for statement in (_REMOVE_REFERENCES, _REMOVE):
+            await self._conn.execute(statement, {"ids": artifact_ids})
 
-    async def has_parent(self, artifact_id: int) -> bool:
+    async def note_repeat(self, artifact_id: int, now: datetime) -> None:
         """See the port."""
-        return bool(await self._conn.scalar(_HAS_PARENT, {"artifact_id": artifact_id}))
+        await self._conn.execute(_REPEATED, {"artifact_id": artifact_id, "now": now})
 
-    async def children(self, artifact_id: int) -> list[Reference]:
+    async def note_asked(self, artifact_id: int, now: datetime) -> None:
         """See the port."""
-        rows = await self._conn.execute(_CHILDREN, {"artifact_id": artifact_id})
-        return [
-            Reference(
-                child_id=row.child_id,
-                child_digest=row.child_digest,
-                platform=row.platform,
-                annotations=row.annotations,
-                urls=tuple(row.urls),
-            )
-            for row in rows
-        ]
+        await self._conn.execute(_ASKED, {"artifact_id": artifact_id, "now": now})
 
-    async def blob_digests(self, artifact_id: int) -> list[str]:
+    async def blob_digests(self, artifact_ids: Sequence[int]) -> list[str]:
         """See the port."""
-        return list(await self._conn.scalars(_BLOB_DIGESTS, {"artifact_id": artifact_id}))
+        return list(await self._conn.scalars(_BLOB_DIGESTS, {"ids": artifact_ids}))
 
     async def referrers(
         self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
@@ -292,11 +299,6 @@ class SqlArtifacts:
         """See the port."""
         query, values = _referrers_of(project_id, repository, subject, artifact_type)
         return await count_rows(self._conn, query, _REFERRER_COLUMNS, (), values=values)
-
-    async def referrer_digests(self, repository_id: int, subject: str) -> list[str]:
-        """See the port."""
-        values = {"repository_id": repository_id, "subject": subject}
-        return list(await self._conn.scalars(_REFERRER_DIGESTS, values))
 
     async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
         """See the port."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_
 
 from metasvc.domain.lists import ANY_TAG, NEVER_PULLED
+from metasvc.domain.model import AccessorySource
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, tag
 from svckit.query import AllOf, AnyOf, Exact, Fuzzy
 from svckit.sql.selection import condition
@@ -31,14 +32,24 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 _subject = artifact.alias("subject")
 _TAGGED = tag.c.artifact_id == artifact.c.id
 
+_by_tag = artifact_accessory.alias("by_tag")
+
+IS_ORDINARY: ColumnElement[bool] = ~exists().where(_by_tag.c.tag_id == tag.c.id).correlate(tag)
+"""Whether a tag does not make its artifact an accessory."""
+
 # As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
-# children of an index. They are shown with their subject or index.
+# children of an index. They are shown with their subject or index. An artifact with an ordinary tag is listed although
+# another tag makes it an accessory.
 LISTED: ColumnElement[bool] = and_(
     ~exists()
     .where(
         artifact_accessory.c.artifact_id == artifact.c.id,
         _subject.c.repository_id == artifact_accessory.c.repository_id,
         _subject.c.digest == artifact_accessory.c.subject_digest,
+        or_(
+            artifact_accessory.c.source == AccessorySource.SUBJECT.value,
+            ~exists().where(_TAGGED, IS_ORDINARY).correlate(artifact),
+        ),
     )
     .correlate(artifact),
     or_(

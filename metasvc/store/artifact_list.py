@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select
+from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, exists, func, literal, select
 
 from metasvc.domain.lists import (
     MOST_LISTED_CHARACTERS,
@@ -79,6 +79,13 @@ _LISTED_CHILDREN = _CHILDREN.with_only_columns(
     _unless_long(artifact_reference.c.urls, MOST_LISTED_CHILD_CHARACTERS, []),
 )
 
+# An artifact may be an accessory of one subject for several reasons. It is listed once.
+_other = artifact_accessory.alias("other")
+_IS_FIRST = ~exists().where(
+    _other.c.artifact_id == artifact_accessory.c.artifact_id,
+    _other.c.subject_digest == artifact_accessory.c.subject_digest,
+    _other.c.id < artifact_accessory.c.id,
+).correlate(artifact_accessory)
 _subject = artifact.alias("subject")
 _ACCESSORIES: Select[Any] = select(
     artifact_accessory.c.id,
@@ -101,6 +108,7 @@ _ACCESSORIES_OF = (
     _ACCESSORIES.where(
         artifact_accessory.c.repository_id == bindparam("repository_id"),
         artifact_accessory.c.subject_digest.in_(bindparam("digests", expanding=True)),
+        _IS_FIRST,
     )
     .order_by(artifact_accessory.c.subject_digest, artifact_accessory.c.artifact_id)
     .limit(MOST_LISTED_ROWS)
@@ -108,6 +116,7 @@ _ACCESSORIES_OF = (
 _OF_SUBJECT = (
     artifact_accessory.c.repository_id == bindparam("repository_id"),
     artifact_accessory.c.subject_digest == bindparam("subject_digest"),
+    _IS_FIRST,
 )
 _ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
 _ACCESSORY_IDS = select(artifact_accessory.c.id).where(*_OF_SUBJECT)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import BindParameter, bindparam, delete, exists, func, select, tuple_, update
 
-from metasvc.domain.model import Blob, BlobState, ReviewKind, ServedBlob
+from metasvc.domain.model import Blob, BlobState, LinkedBlob, ReviewKind, ServedBlob
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review, surplus
-from svckit.sql.statements import upsert
+from svckit.sql.statements import batches, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,8 +65,9 @@ _SERVED_BY_ANY = (
 _ANY = select(blob).where(blob.c.digest == _DIGEST)
 _LOCK_ANY = _ANY.with_for_update()
 _LOCK_LIVE = _ANY.where(blob.c.state == BlobState.LIVE.value).with_for_update(read=True)
+# Of the link FOR KEY SHARE: a deletion that discharges it waits, but other pushes may charge it again.
 _LOCK_LINKED = (
-    select(blob.c.digest, blob.c.size)
+    select(blob.c.digest, blob.c.size, repository_blob.c.charged)
     .select_from(_LINKED)
     .where(
         repository_blob.c.repository_id == bindparam("repository_id"),
@@ -75,6 +76,41 @@ _LOCK_LINKED = (
     )
     .order_by(blob.c.digest)
     .with_for_update(read=True, of=blob)
+    .suffix_with("FOR KEY SHARE OF repository_blob", dialect="postgresql")
+)
+_LINKS = (
+    repository_blob.c.repository_id == bindparam("in_repository"),
+    repository_blob.c.digest.in_(bindparam("digests", expanding=True)),
+)
+_LOCK_UNCHARGED = (
+    select(repository_blob.c.digest)
+    .where(*_LINKS, ~repository_blob.c.charged)
+    .order_by(repository_blob.c.digest)
+    .with_for_update(key_share=True)
+)
+_CHARGE = update(repository_blob).where(*_LINKS).values(charged=True)
+_LOCK_CHARGED = (
+    select(repository_blob.c.digest)
+    .where(*_LINKS, repository_blob.c.charged)
+    .order_by(repository_blob.c.digest)
+    .with_for_update()
+)
+_DISCHARGE_UNNAMED = (
+    update(repository_blob)
+    .where(
+        *_LINKS,
+        ~exists()
+        .where(
+            artifact_blob.c.repository_id == repository_blob.c.repository_id,
+            artifact_blob.c.digest == repository_blob.c.digest,
+        )
+        .correlate(repository_blob),
+    )
+    .values(charged=False)
+    .returning(repository_blob.c.digest)
+)
+_IS_NAMED = select(
+    exists().where(artifact_blob.c.repository_id == bindparam("in_repository"), artifact_blob.c.digest == _DIGEST)
 )
 _ADOPT = (
     update(blob)
@@ -86,8 +122,10 @@ _ADOPT = (
         update_time=bindparam("now"),
     )
 )
-_UNLINK = delete(repository_blob).where(
-    repository_blob.c.repository_id == bindparam("in_repository"), repository_blob.c.digest == _DIGEST
+_UNLINK = (
+    delete(repository_blob)
+    .where(repository_blob.c.repository_id == bindparam("in_repository"), repository_blob.c.digest == _DIGEST)
+    .returning(repository_blob.c.charged)
 )
 _REMOVE_SURPLUS = delete(surplus).where(surplus.c.digest == _DIGEST, surplus.c.generation == bindparam("of_generation"))
 
@@ -104,7 +142,15 @@ def _add_surplus(conn: AsyncConnection) -> Insert:
 
 @Prepared
 def _link(conn: AsyncConnection) -> ReturningInsert[str]:
-    return upsert(conn, repository_blob).on_conflict_do_nothing().returning(repository_blob.c.digest)
+    return (
+        upsert(conn, repository_blob)
+        .on_conflict_do_update(
+            index_elements=[repository_blob.c.repository_id, repository_blob.c.digest],
+            set_={"charged": True},
+            where=~repository_blob.c.charged,
+        )
+        .returning(repository_blob.c.digest)
+    )
 
 
 class SqlBlobs:
@@ -136,13 +182,13 @@ class SqlBlobs:
         """See the port."""
         return _blob((await self._conn.execute(_LOCK_ANY, {"of_digest": digest})).one_or_none())
 
-    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, int]:
+    async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, LinkedBlob]:
         """See the port."""
         wanted = sorted(set(digests))
         if not wanted:
             return {}
         rows = await self._conn.execute(_LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
-        return {row.digest: row.size for row in rows}
+        return {row.digest: LinkedBlob(row.size, row.charged) for row in rows}
 
     async def add(self, new: Blob, now: datetime) -> bool:
         """See the port."""
@@ -180,14 +226,42 @@ class SqlBlobs:
         """See the port."""
         made = await self._conn.scalar(
             _link(self._conn),
-            {"repository_id": repository_id, "digest": digest, "create_time": now},
+            {"repository_id": repository_id, "digest": digest, "create_time": now, "charged": True},
         )
         return made is not None
 
-    async def unlink(self, repository_id: int, digest: str) -> bool:
+    async def unlink(self, repository_id: int, digest: str) -> bool | None:
         """See the port."""
-        result = await self._conn.execute(_UNLINK, {"in_repository": repository_id, "of_digest": digest})
-        return result.rowcount > 0
+        was_charged: bool | None = await self._conn.scalar(
+            _UNLINK, {"in_repository": repository_id, "of_digest": digest}
+        )
+        return was_charged
+
+    async def charge_links(self, repository_id: int, digests: Iterable[str]) -> list[str]:
+        """See the port."""
+        charged = []
+        for batch in batches(sorted(digests)):
+            found = await self._conn.scalars(_LOCK_UNCHARGED, {"in_repository": repository_id, "digests": batch})
+            uncharged = list(found)
+            if uncharged:
+                await self._conn.execute(_CHARGE, {"in_repository": repository_id, "digests": uncharged})
+                charged += uncharged
+        return charged
+
+    async def discharge_unnamed(self, repository_id: int, digests: Sequence[str]) -> list[str]:
+        """See the port."""
+        discharged: list[str] = []
+        for batch in batches(sorted(digests)):
+            values = {"in_repository": repository_id, "digests": batch}
+            locked = list(await self._conn.scalars(_LOCK_CHARGED, values))
+            if locked:
+                # In a statement of its own, so that it sees the manifests of pushes that the lock has waited for.
+                discharged += await self._conn.scalars(_DISCHARGE_UNNAMED, {**values, "digests": locked})
+        return discharged
+
+    async def is_named(self, repository_id: int, digest: str) -> bool:
+        """See the port."""
+        return bool(await self._conn.scalar(_IS_NAMED, {"in_repository": repository_id, "of_digest": digest}))
 
 
 def _blob(row: Row[Any] | None) -> Blob | None:

@@ -12,7 +12,7 @@ from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, project, project_blob, repository, repository_blob
 from svckit.errors import DomainError
 from svckit.sql.errors import WriteConflictError
-from svckit.sql.statements import upsert
+from svckit.sql.statements import batches, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,19 +93,23 @@ _SET_QUOTA = (
     .where(project.c.id == _ID, project.c.quota_version == bindparam("held_version"))
     .values(quota_bytes=bindparam("limit"), quota_version=project.c.quota_version + 1, update_time=bindparam("now"))
 )
-# The uses of a repository: each of its links and manifests counts once. The digests stay in the database, so this works
-# for a hundred thousand of them.
+# The uses of a repository: each of its charged links and manifests counts once. The digests stay in the database, so
+# this works for a hundred thousand of them.
 _REPOSITORY: BindParameter[int] = bindparam("in_repository")
 _OF_PROJECT = project_blob.c.project_id == bindparam("in_project")
 _USED_IN_REPOSITORY = project_blob.c.digest.in_(
     select(repository_blob.c.digest)
-    .where(repository_blob.c.repository_id == _REPOSITORY)
+    .where(repository_blob.c.repository_id == _REPOSITORY, repository_blob.c.charged)
     .union_all(select(artifact.c.digest).where(artifact.c.repository_id == _REPOSITORY))
 )
 _USES_IN_REPOSITORY = (
     select(func.count())
     .select_from(repository_blob)
-    .where(repository_blob.c.repository_id == _REPOSITORY, repository_blob.c.digest == project_blob.c.digest)
+    .where(
+        repository_blob.c.repository_id == _REPOSITORY,
+        repository_blob.c.digest == project_blob.c.digest,
+        repository_blob.c.charged,
+    )
     .scalar_subquery()
 ) + (
     select(func.count())
@@ -133,15 +137,12 @@ _REMOVE_UNUSED = delete(project_blob).where(*_UNUSED)
 
 
 @Prepared
-def _count_up(conn: AsyncConnection) -> ReturningInsert[int]:
-    return (
-        upsert(conn, project_blob)
-        .on_conflict_do_update(
-            index_elements=[project_blob.c.project_id, project_blob.c.digest],
-            set_={"count": project_blob.c.count + 1},
-        )
-        .returning(project_blob.c.count)
-    )
+def _count_up(conn: AsyncConnection) -> ReturningInsert[str, int]:
+    insert = upsert(conn, project_blob)
+    return insert.on_conflict_do_update(
+        index_elements=[project_blob.c.project_id, project_blob.c.digest],
+        set_={"count": project_blob.c.count + insert.excluded["count"]},
+    ).returning(project_blob.c.digest, project_blob.c.count.label("uses"))
 
 
 class SqlProjects:
@@ -218,12 +219,18 @@ class SqlProjects:
 
     async def charge(self, project_id: int, charges: Iterable[Charge], now: datetime) -> None:
         """See the port."""
-        needed = 0
-        for charge in sorted(charges, key=lambda charge: charge.digest):
-            row = {"project_id": project_id, "digest": charge.digest, "count": 1, "size": charge.size}
-            # A concurrent charge of the same digest waits here, and then gets a count of 2.
-            if await self._conn.scalar(_count_up(self._conn), row) == 1:
-                needed += charge.size
+        held = list(charges)
+        uses = Counter(charge.digest for charge in held)
+        sizes = {charge.digest: charge.size for charge in held}
+        if not uses:
+            return
+        rows = [
+            {"project_id": project_id, "digest": digest, "count": uses[digest], "size": sizes[digest]}
+            for digest in sorted(uses)
+        ]
+        # A concurrent charge of the same digest waits here, and then gets a greater count.
+        counted = await self._conn.execute(_count_up(self._conn), rows)
+        needed = sum(sizes[row.digest] for row in counted if row.uses == uses[row.digest])
         if needed == 0:
             return
         result = await self._conn.execute(_CHARGE, {"project_id": project_id, "size": needed, "now": now})
@@ -235,17 +242,17 @@ class SqlProjects:
         uses = Counter(digests)
         if not uses:
             return
-        held = await self._conn.execute(_LOCK_CHARGES, {"project_id": project_id, "digests": sorted(uses)})
         freed = 0
         fewer = []
         gone = []
-        for row in held:
-            key = {"in_project": project_id, "of_digest": row.digest}
-            if row.uses > uses[row.digest]:
-                fewer.append({**key, "uses": uses[row.digest]})
-            else:
-                gone.append(key)
-                freed += row.size
+        for batch in batches(sorted(uses)):
+            for row in await self._conn.execute(_LOCK_CHARGES, {"project_id": project_id, "digests": batch}):
+                key = {"in_project": project_id, "of_digest": row.digest}
+                if row.uses > uses[row.digest]:
+                    fewer.append({**key, "uses": uses[row.digest]})
+                else:
+                    gone.append(key)
+                    freed += row.size
         if fewer:
             await self._conn.execute(_COUNT_DOWN, fewer)
         if gone:

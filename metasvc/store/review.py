@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, case, literal, select, true, update
+from sqlalchemy import bindparam, case, delete, literal, select, true, update
 
 from metasvc.domain.model import ReviewKind
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact_blob, repository_blob, review
-from svckit.sql.statements import upsert
+from svckit.sql.statements import batches, upsert
 from svckit.sql.types import UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Insert
@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 _POSTPONE = (
     update(review)
     .where(
-        review.c.kind == ReviewKind.BLOB.value,
+        review.c.kind == bindparam("of_kind"),
         review.c.digest == bindparam("of_digest"),
-        review.c.repository_id == 0,
+        review.c.repository_id == bindparam("of_repository"),
         review.c.due_time < bindparam("due_before"),
     )
     .values(due_time=bindparam("due"))
+)
+_REMOVE_MANIFESTS = delete(review).where(
+    review.c.kind == ReviewKind.MANIFEST.value,
+    review.c.repository_id == bindparam("in_repository"),
+    review.c.digest.in_(bindparam("digests", expanding=True)),
 )
 # Blobs that are linked, or that a manifest needs although their link was removed.
 _BLOBS_OF = (
@@ -83,9 +88,25 @@ class SqlReviews:
         insert = upsert(self._conn, review).from_select(columns, found)
         await self._conn.execute(_later(insert), {"in_repository": repository_id})
 
-    async def postpone(self, digest: str, due_before: datetime, due_time: datetime) -> None:
+    async def postpone(
+        self, kind: ReviewKind, repository_id: int, digest: str, due_before: datetime, due_time: datetime
+    ) -> None:
         """See the port."""
-        await self._conn.execute(_POSTPONE, {"of_digest": digest, "due_before": due_before, "due": due_time})
+        await self._conn.execute(
+            _POSTPONE,
+            {
+                "of_kind": kind.value,
+                "of_digest": digest,
+                "of_repository": repository_id,
+                "due_before": due_before,
+                "due": due_time,
+            },
+        )
+
+    async def remove_manifests(self, repository_id: int, digests: Sequence[str]) -> None:
+        """See the port."""
+        for batch in batches(digests):
+            await self._conn.execute(_REMOVE_MANIFESTS, {"in_repository": repository_id, "digests": batch})
 
 
 @Prepared

@@ -3,13 +3,14 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: project, idempotency, repository, artifacts
-(by digest), tags (by name), blobs (by digest), reviews, the update time of the repository, project_blob (by digest),
-the project's usage, the change log. The rows of project and repository are first locked FOR KEY SHARE. A change of
-usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE) does.
+(by digest), tags (by name), blobs and their links (by digest), reviews, the update time of the repository, project_blob
+(by digest), the project's usage, the change log. The rows of project and repository are first locked FOR KEY SHARE. A
+change of usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE) does.
 """
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 from metasvc.domain.model import ChangeKind
@@ -98,6 +100,10 @@ artifact = Table(
     Column("config_digest", Text, nullable=False),
     Column("push_time", UtcDateTime, nullable=False),
     Column("pull_time", UtcDateTime),
+    # The last PUT, if there was one after the first. `push_time` is the first.
+    Column("repeat_time", UtcDateTime),
+    # The last HEAD or PUT while an index named it. HEADs are written once in a while only (`domain.review`).
+    Column("asked_time", UtcDateTime),
     Column("extra_attrs", Json, nullable=False),
     Column("annotations", Json, nullable=False),
     UniqueConstraint("repository_id", "digest"),
@@ -180,17 +186,23 @@ artifact_blob = Table(
     Index(None, "repository_id", "digest"),
 )
 
-# Artifacts that name a subject. The subject may come later, or never.
+# An artifact belongs to a subject, for one reason (`source`). The subject may come later, or never.
 artifact_accessory = Table(
     "artifact_accessory",
     metadata,
     Column("id", BigIntKey, primary_key=True),
-    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False),
     Column("repository_id", BigInteger, nullable=False),
     Column("subject_digest", Text, nullable=False),
+    # subject: the manifest has a subject field. The others are tags whose names name the subject: signature_tag,
+    # attestation_tag, sbom_tag, referrers_tag.
+    Column("source", Word, nullable=False),
+    # That tag; NULL for subject.
+    Column("tag_id", BigInteger, ForeignKey("tag.id", ondelete="CASCADE"), unique=True),
     # Harbor's type: signature.cosign, signature.notation, …, subject.accessory.
     Column("type", Text, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
+    UniqueConstraint("artifact_id", "subject_digest", "source"),
     Index(None, "repository_id", "subject_digest", "artifact_id"),
     sqlite_autoincrement=True,
 )
@@ -215,6 +227,8 @@ repository_blob = Table(
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
     Column("digest", Text, ForeignKey("blob.digest"), nullable=False, index=True),
     Column("create_time", UtcDateTime, nullable=False),
+    # Whether the project is charged for it. False after the last manifest that named the blob was deleted here.
+    Column("charged", Boolean, nullable=False, server_default=true()),
     PrimaryKeyConstraint("repository_id", "digest"),
 )
 
@@ -224,7 +238,7 @@ project_blob = Table(
     metadata,
     Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False),
     Column("digest", Text, nullable=False),
-    # Links and manifests of this digest in the project.
+    # Charged links and manifests of this digest in the project.
     Column("count", BigInteger, nullable=False),
     Column("size", BigInteger, nullable=False),
     PrimaryKeyConstraint("project_id", "digest"),

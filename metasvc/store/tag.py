@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from metasvc.domain.model import Tag
 from metasvc.store.prepared import Prepared
-from metasvc.store.tables import artifact, repository, tag
+from metasvc.store.tables import artifact, artifact_accessory, repository, tag
+from svckit.oci.referrers import read_accessory_tag
 from svckit.sql.errors import WriteConflictError
-from svckit.sql.statements import upsert
+from svckit.sql.statements import ID_LIST, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
+
+    from metasvc.domain.model import TagSubject
 
 _NAMES = (
     select(tag.c.name)
@@ -46,13 +49,16 @@ _LOCK = (
     .with_for_update()
 )
 _LOCKED = TAGS.where(tag.c.id.in_(bindparam("ids", expanding=True)))
-_ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id")).order_by(tag.c.name).with_for_update(of=tag)
+_ON_ARTIFACTS = TAGS.where(tag.c.artifact_id.in_(ID_LIST)).order_by(tag.c.name).with_for_update(of=tag)
 _MOVE = (
     update(tag)
     .where(tag.c.id == bindparam("tag_id"))
     .values(artifact_id=bindparam("target"), push_time=bindparam("now"))
 )
-_REMOVE = delete(tag).where(tag.c.id.in_(bindparam("ids", expanding=True)))
+_ADD_ACCESSORY = insert(artifact_accessory)
+_REMOVE_ACCESSORY = delete(artifact_accessory).where(artifact_accessory.c.tag_id == bindparam("of_tag"))
+# ON DELETE CASCADE removes the accessories of the tags.
+_REMOVE = delete(tag).where(tag.c.id.in_(ID_LIST))
 _PULLED = (
     update(tag)
     .where(tag.c.repository_id == bindparam("in_repository"), tag.c.name == bindparam("tag_name"))
@@ -95,22 +101,48 @@ class SqlTags:
         row = (await self._conn.execute(_GET, {"repository_id": repository_id, "tag_id": tag_id})).one_or_none()
         return None if row is None else to_tag(row)
 
-    async def on_artifact(self, artifact_id: int) -> list[Tag]:
+    async def on_artifacts(self, artifact_ids: Sequence[int]) -> list[Tag]:
         """See the port."""
-        return [to_tag(row) for row in await self._conn.execute(_ON_ARTIFACT, {"artifact_id": artifact_id})]
+        return [to_tag(row) for row in await self._conn.execute(_ON_ARTIFACTS, {"ids": artifact_ids})]
 
-    async def put(self, repository_id: int, name: str, artifact_id: int, now: datetime, *, held: Tag | None) -> None:
+    async def put(
+        self,
+        repository_id: int,
+        name: str,
+        artifact_id: int,
+        now: datetime,
+        *,
+        held: Tag | None,
+        subject: TagSubject | None,
+    ) -> None:
         """See the port."""
         if held is not None:
-            await self._conn.execute(_MOVE, {"tag_id": held.id, "target": artifact_id, "now": now})
-            return
-        made = await self._conn.scalar(
-            _add(self._conn),
-            {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
-        )
-        if made is None:
-            # Somebody else has made it since `lock`, so the decisions of this unit are out of date.
-            raise WriteConflictError
+            tag_id = held.id
+            await self._conn.execute(_MOVE, {"tag_id": tag_id, "target": artifact_id, "now": now})
+            if read_accessory_tag(name) is not None:
+                await self._conn.execute(_REMOVE_ACCESSORY, {"of_tag": tag_id})
+        else:
+            made = await self._conn.scalar(
+                _add(self._conn),
+                {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
+            )
+            if made is None:
+                # Somebody else has made it since `lock`, so the decisions of this unit are out of date.
+                raise WriteConflictError
+            tag_id = made
+        if subject is not None:
+            await self._conn.execute(
+                _ADD_ACCESSORY,
+                {
+                    "artifact_id": artifact_id,
+                    "repository_id": repository_id,
+                    "subject_digest": subject.digest,
+                    "source": subject.source.value,
+                    "tag_id": tag_id,
+                    "type": subject.type,
+                    "create_time": now,
+                },
+            )
 
     async def remove(self, tag_ids: Iterable[int]) -> None:
         """See the port."""

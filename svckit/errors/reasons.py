@@ -93,6 +93,8 @@ _TABLE = (
         "UNAUTHORIZED",
         "UNAUTHORIZED",
     ),
+    # zot's answer to the deletion of a blob that a manifest names.
+    Reason("BLOB_IN_USE", "a manifest names the blob", 405, "FAILED_PRECONDITION", "PRECONDITION", "DENIED"),
     # The caller may know that the object exists, but is not allowed to do this.
     Reason("FORBIDDEN", "forbidden", 403, "PERMISSION_DENIED", "FORBIDDEN", "DENIED"),
     # The object does not exist, or the caller must not know that it exists.

@@ -1,26 +1,22 @@
-"""The referrers index, and the tags that clients used before it existed.
+"""The referrers index, and the tags that name a subject, from before the referrers API existed.
 
-From distribution-spec, "Listing Referrers" and "Referrers Tag Schema".
+From distribution-spec, "Listing Referrers" and "Referrers Tag Schema", and cosign's SIGNATURE_SPEC.md ("Storage").
 """
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from svckit.oci.digest import ALGORITHMS, Digest
-from svckit.oci.errors import DigestInvalidError
+from svckit.oci.digest import Digest
 from svckit.oci.media_types import OCI_INDEX
-from svckit.oci.reference import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from svckit.oci.descriptor import Descriptor
-    from svckit.oci.manifest import Manifest
-
-_FALLBACK_HEX_CHARACTERS = 64
-"""The spec cuts the digest's hex at this length: with a full sha512 (135 characters), a tag would exceed its 128."""
 
 
 def referrers_index(referrers: Iterable[Descriptor]) -> bytes:
@@ -48,39 +44,27 @@ def _referrer(referrer: Descriptor) -> dict[str, object]:
     return members
 
 
-def fallback_tag(subject: Digest) -> Tag:
-    """Returns the tag under which clients without the referrers API store the list of a subject's referrers."""
-    return Tag(f"{subject.algorithm}-{subject.hex[:_FALLBACK_HEX_CHARACTERS]}")
+@dataclass(frozen=True, slots=True)
+class AccessoryTag:
+    """What a tag says whose name names a subject.
 
-
-def subject_of_fallback_tag(tag: str) -> Digest | None:
-    """Returns the subject of a fallback tag; None for any other tag, such as cosign's `sha256-….sig`.
-
-    None for a sha512 subject, too, because its tag has only half of the digest. In this case, compare the tag with the
-    `fallback_tag` of a known subject.
+    Attributes:
+        subject: the digest in the name.
+        suffix: ".sig", ".att" or ".sbom" for the tags of cosign; "" for the referrers tag schema, where an index of
+            referrers has the tag.
     """
-    if not is_fallback_tag(tag):
-        return None
-    algorithm, _, digits = tag.partition("-")
-    try:
-        return Digest(algorithm, digits)
-    except DigestInvalidError:
-        return None
+
+    subject: Digest
+    suffix: str
 
 
-def is_fallback_tag(tag: str) -> bool:
-    """Tells whether a tag follows the referrers tag schema, for any algorithm."""
-    algorithm, _, digits = tag.partition("-")
-    return (
-        algorithm in ALGORITHMS and len(digits) == _FALLBACK_HEX_CHARACTERS and set(digits) <= set("0123456789abcdef")
-    )
+_ACCESSORY_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(?P<suffix>\.sig|\.att|\.sbom|)")
 
 
-def referrers_in_fallback_index(tag: str, manifest: Manifest) -> tuple[Descriptor, ...]:
-    """Lists the referrers in an index that was pushed to a fallback tag; empty if it is not such an index.
+def read_accessory_tag(tag: str) -> AccessoryTag | None:
+    """Reads `sha256-<hex>.sig`, `.att` and `.sbom` (cosign) and `sha256-<hex>` (referrers tag schema); None for others.
 
-    The list is only a client's claim: a manifest is a referrer only if its own `subject` says so.
+    A sha512 subject is never found: the tag schema cuts its digest in half, and cosign's tag would be too long.
     """
-    if not is_fallback_tag(tag) or manifest.media_type != OCI_INDEX:
-        return ()
-    return manifest.manifests
+    found = _ACCESSORY_TAG.fullmatch(tag)
+    return None if found is None else AccessoryTag(Digest("sha256", found["hex"]), found["suffix"])

@@ -3,14 +3,22 @@
 `with_for_update` is not needed here: SQLAlchemy leaves it out on SQLite.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Table, text
+from sqlalchemy import BindParameter, Table, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
     from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+
+T = TypeVar("T")
+
+_BATCH = 10_000
+
+ID_LIST: BindParameter[int] = bindparam("ids", expanding=True, literal_execute=True)
+"""The parameter `ids` of an IN list, for any number of ids: they become part of the statement's text."""
 
 # current_setting is used instead of current_schema(), which is null until the schema exists.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(current_setting('search_path') || '/' || :key, 0))")
@@ -29,6 +37,12 @@ def upsert(conn: AsyncConnection, table: Table) -> "SqliteInsert | PostgresqlIns
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cuts values into parts that fit into one IN list: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+    for first in range(0, len(values), _BATCH):
+        yield values[first : first + _BATCH]
 
 
 async def advisory_xact_lock(conn: AsyncConnection, key: str) -> None:

@@ -207,7 +207,43 @@ async def test_what_is_shown_with_another_is_left_out(world: World) -> None:
     await world.put(REPOSITORY, parts[0], tags=["amd"])
     assert set(await digests(world)) == {whole.digest, parts[0].digest}
     await world.delete(REPOSITORY, whole.digest)
-    assert set(await digests(world)) == {parts[0].digest, parts[1].digest, mark.digest}
+    assert await digests(world) == [parts[0].digest]
+
+
+async def test_an_accessory_is_listed_until_its_subject_comes(world: World) -> None:
+    subject = image("one")
+    by_field, by_tag, ordinary = signature(subject), image("by tag"), image("ordinary")
+    tag = f"sha256-{subject.digest[7:]}"
+    await world.push(REPOSITORY, by_field)
+    await world.push(REPOSITORY, by_tag, f"{tag}.sig")
+    # Not an index, so its tag is an ordinary one.
+    await world.push(REPOSITORY, ordinary, tag)
+    assert set(await digests(world)) == {by_field.digest, by_tag.digest, ordinary.digest}
+    await world.push(REPOSITORY, subject, "v1")
+    assert set(await digests(world)) == {subject.digest, ordinary.digest}
+    [view] = (await listed(world, with_accessory=True, q="tags=v1")).items
+    assert {each.digest for each in view.accessories} == {by_field.digest, by_tag.digest}
+    # With an ordinary tag it is an image too; without its tag it is nothing but an image.
+    await world.put(REPOSITORY, by_tag, "kept")
+    assert by_tag.digest in await digests(world)
+    await world.delete(REPOSITORY, "kept")
+    await world.delete(REPOSITORY, f"{tag}.sig")
+    assert set(await digests(world)) == {subject.digest, ordinary.digest, by_tag.digest}
+
+
+async def test_an_artifact_that_is_an_accessory_for_two_reasons_is_listed_once(world: World) -> None:
+    subject = image("one")
+    mark = signature(subject)
+    await world.push(REPOSITORY, subject, "v1")
+    await world.push(REPOSITORY, mark, f"sha256-{subject.digest[7:]}.sig")
+    await world.put(REPOSITORY, mark, f"sha256-{subject.digest[7:]}.att")
+    assert await world.value("SELECT count(*) FROM artifact_accessory") == 3
+    [accessory] = (await got(world, "v1")).accessories
+    assert accessory.digest == mark.digest
+    found = await list_accessories(
+        world.ports, project_id=1, repository=REPOSITORY, reference=Reference.parse("v1"), request=asked()
+    )
+    assert ([each.digest for each in found.items], found.total_size) == ([mark.digest], 1)
 
 
 async def test_an_artifact_comes_with_children_tags_and_accessories(world: World) -> None:
@@ -351,6 +387,9 @@ async def test_accessories_are_listed_in_pages_by_tag_and_by_a_digest_that_is_go
     assert await page(subject.digest, page_size=3, page_token=tokens[-1]) == everything[3:]
     assert await page(subject.digest, page_size=3, page=2) == everything[3:]
 
+    # An ordinary tag keeps an accessory when its subject is deleted.
+    for mark in marks:
+        await world.put(REPOSITORY, mark, f"kept-{mark.digest[7:14]}")
     await world.delete(REPOSITORY, subject.digest)
     assert await page(subject.digest) == everything
     for reference in ("v1", image("two").digest):

@@ -40,11 +40,11 @@ async def test_nothing_refers_to_what_nobody_knows(world: World) -> None:
     assert await referrers(world, digest_of(b"nothing")) == NOTHING
 
 
-async def test_a_referrer_may_come_before_its_subject_and_stays_after_it(world: World) -> None:
+async def test_a_referrer_may_come_before_its_subject_and_an_ordinary_tag_keeps_it_after_it(world: World) -> None:
     subject = image("subject")
     signature = about(subject, "signature", annotations={"who": "me"}, artifactType="application/vnd.example.sig")
 
-    answer = await world.push("alpha/app", signature)
+    answer = await world.push("alpha/app", signature, "kept")
     assert answer.subject_digest == subject.digest
     await world.push("alpha/app", subject, "v1")
     await world.delete("alpha/app", subject.digest)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -207,6 +208,7 @@ async def test_a_deleted_repository_leaves_nothing_but_work_for_the_collector(wo
     await world.push("alpha/app", whole, "v1")
     await world.push("alpha/app", image("three", layers=["own"]), "v2")
     # A manifest still needs it, but the repository no longer serves it.
+    world.ports = replace(world.ports, delete_blobs_in_use=True)
     await world.unlink("alpha/app", blob_digest("own"))
     await world.push("alpha/stays", parts[0], "v1")
     stays = await world.rows("SELECT digest, count, size FROM project_blob WHERE count > 1 ORDER BY digest")

@@ -187,6 +187,7 @@ class World:
             clock=self.clock,
             manifest_max_bytes=4 * MIB,
             delete_enabled=True,
+            delete_blobs_in_use=False,
         )
 
     def clock(self) -> datetime:

@@ -18,7 +18,7 @@ from tests.harness.waiting import WaitTimeoutError, wait_until
 # Interrupted deletions are taken up after 20 seconds, by a loop that looks every 10 seconds.
 _DELETION_SECONDS = 45.0
 _LINKS = """
-SELECT repository.project_id, repository.name, repository_blob.digest, blob.size
+SELECT repository.project_id, repository.name, repository_blob.digest, repository_blob.charged, blob.size
 FROM repository_blob
 JOIN repository ON repository.id = repository_blob.repository_id
 JOIN blob ON blob.digest = repository_blob.digest
@@ -65,7 +65,8 @@ class Invariants:
         """Each project is charged for each digest in it once, and for nothing else."""
         uses: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for row in self.rows.select(_LINKS):
-            uses[row["project_id"]][row["digest"]].append(row["size"])
+            if row["charged"]:
+                uses[row["project_id"]][row["digest"]].append(row["size"])
         for row in self.rows.select(_ARTIFACTS):
             uses[row["project_id"]][row["digest"]].append(row["manifest_size"])
         charged: dict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
