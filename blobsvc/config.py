@@ -9,10 +9,9 @@ from pydantic import Field
 from svckit.process.settings import RpcProcessSettings
 from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
+from svckit.tokens.claims import LONGEST_UPLOAD_SECONDS
 
 SECTION = "blobsvc"
-
-_DAY_SECONDS = 24 * 60 * 60
 
 
 class BlobSettings(RpcProcessSettings):
@@ -26,9 +25,9 @@ class BlobSettings(RpcProcessSettings):
     """The folder of the blobs. Replicas share it, on a file system that has flock and an atomic rename."""
     reserved_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
     """Uploads are refused with 507 while the disk has less free space than this. Pulls and deletes still work."""
-    upload_expiry_seconds: int = Field(default=7 * _DAY_SECONDS, ge=60)
-    """How long an upload may take from its start to its finish."""
-    upload_idle_seconds: int = Field(default=_DAY_SECONDS, ge=60)
+    upload_expiry_seconds: int = Field(default=LONGEST_UPLOAD_SECONDS, ge=60, le=LONGEST_UPLOAD_SECONDS)
+    """How long an upload may take from its start to its finish, a day at most. Its ticket is valid as long."""
+    upload_idle_seconds: int = Field(default=LONGEST_UPLOAD_SECONDS, ge=60)
     """How long an upload may go without a write."""
     upload_sweep_seconds: float = Field(default=600.0, gt=0)
     """How often expired uploads are removed."""

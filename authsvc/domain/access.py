@@ -17,7 +17,7 @@ from authsvc.domain.permission import (
     Permission,
 )
 from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
-from svckit.errors import FieldViolation, Invalid, NotFound
+from svckit.errors import FieldViolation, Invalid, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports, ProjectCreators
@@ -52,6 +52,22 @@ async def check_project_access(
     if found is None or not found.visible:
         return NOT_VISIBLE
     return ProjectDecision(found.allowed, visible=True, project_id=found.project_id, project_name=found.project_name)
+
+
+async def check_subject_access(
+    ports: Ports, subject: str, project_id: int | None, project_name: str | None, permission: Permission
+) -> bool:
+    """Whether the user or robot that a token's subject names holds a permission in a project now.
+
+    A subject that may not log in any more holds none, and neither does an anonymous one.
+    """
+    identity = Identity.of_subject(subject)
+    if identity is None:
+        return False
+    try:
+        return (await check_project_access(ports, identity, project_id, project_name, permission)).allowed
+    except Unauthenticated:
+        return False
 
 
 async def check_system_access(ports: Ports, identity: Identity | None, permission: Permission) -> bool:

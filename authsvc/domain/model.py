@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.permission import Permission
     from svckit.access.actor import ChangeOrigin
+
+_SUBJECT = re.compile(r"(?P<kind>user|robot):(?P<id>[1-9][0-9]{0,17})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,14 @@ class Identity:
 
     kind: Literal["user", "robot"]
     id: int
+
+    @classmethod
+    def of_subject(cls, subject: str) -> Self | None:
+        """The user or robot that the subject of a token names, such as "user:7"; None if it names neither."""
+        match = _SUBJECT.fullmatch(subject)
+        if match is None:
+            return None
+        return cls("user" if match["kind"] == "user" else "robot", int(match["id"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class AccessServicer(AccessServiceServicer):
     """Serves `roadstead.auth.v1.AccessService`.
 
     A registry token lists the repositories and actions that it allows. So these methods allow nothing to its bearer.
+    CheckSubjectAccess is for services, and looks at no caller.
     """
 
     def __init__(self, ports: Ports) -> None:
@@ -90,6 +91,19 @@ class AccessServicer(AccessServiceServicer):
             project_id=decision.project_id,
             project_name=decision.project_name,
         )
+
+    async def CheckSubjectAccess(
+        self, request: pb.CheckSubjectAccessRequest, context: Context
+    ) -> pb.CheckSubjectAccessResponse:
+        project = request.project
+        allowed = await domain.check_subject_access(
+            self._ports,
+            request.subject,
+            project.id if project.HasField("id") else None,
+            project.name if project.HasField("name") else None,
+            Permission(request.resource, request.action),
+        )
+        return pb.CheckSubjectAccessResponse(allowed=allowed)
 
     async def CheckSystemAccess(
         self, request: pb.CheckSystemAccessRequest, context: Context

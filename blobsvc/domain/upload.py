@@ -21,19 +21,13 @@ class UploadLifetimes:
         total_seconds: the longest time from the start, even while bytes arrive.
         idle_seconds: the longest time since the last byte.
         receipt_seconds: how long a finish can be repeated, which is as long as its receipt is valid.
+
+    A ticket is valid for `total_seconds`.
     """
 
     total_seconds: int
     idle_seconds: int
     receipt_seconds: int = Receipt.lifetime_seconds or 3600
-
-    @property
-    def ticket_seconds(self) -> int:
-        """How long a ticket is valid: as long as its session may live, and as long as a finish may be repeated.
-
-        So the owner of an ended session gets BLOB_UPLOAD_UNKNOWN instead of an error about the ticket.
-        """
-        return self.total_seconds + self.receipt_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +98,7 @@ async def start_upload(
             repository=owner.repository,
             project_id=owner.project_id,
         ),
-        lifetime_seconds=ports.lifetimes.ticket_seconds,
+        lifetime_seconds=ports.lifetimes.total_seconds,
     )
     idle = timedelta(seconds=min(ports.lifetimes.idle_seconds, ports.lifetimes.total_seconds))
     return StartedUpload(upload, ticket.text, placements, expire_time=datetime.now(UTC) + idle)
@@ -166,6 +160,7 @@ async def finish_upload(
             digest=str(blob.digest),
             generation=blob.generation.number,
             size=blob.size_bytes,
+            upload_time=ticket.upload_time,
         ),
         lifetime_seconds=remaining_seconds,
     )

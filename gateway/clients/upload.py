@@ -21,7 +21,7 @@ class StartedUpload:
 
     Attributes:
         id: the id of the upload.
-        ticket: the right to continue it; `repr` hides it.
+        ticket: what its owner needs to continue it; `repr` hides it.
     """
 
     id: str
@@ -29,7 +29,7 @@ class StartedUpload:
 
 
 class UploadClient:
-    """Begins, writes, finishes and cancels uploads. All but the first need the ticket."""
+    """Begins, writes, finishes and cancels uploads. All but the first need the ticket, too."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes the channel to blobsvc."""

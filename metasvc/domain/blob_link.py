@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metasvc.domain.model import Blob, BlobState, Charge, ReviewKind
 from metasvc.domain.project import in_project
 from metasvc.domain.review import ReviewReason, review_blobs
-from svckit.errors import DomainError, NotFound
+from svckit.errors import DomainError, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FinishedBlob:
-    """The content of a receipt: blobsvc has stored and hashed these bytes for this repository."""
+    """The content of a receipt: blobsvc has stored and hashed these bytes for this repository.
+
+    `subject` is who uploaded them: "user:7", "robot:12".
+    """
 
     project_id: int
     repository: str
     digest: str
     generation: int
     size: int
+    subject: str
 
 
 async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
@@ -35,8 +39,13 @@ async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
     The repository is created if it does not exist. A repeat changes nothing.
 
     Raises:
-        DomainError: QUOTA_EXCEEDED; PROJECT_UNKNOWN; BLOB_UPLOAD_UNKNOWN, this generation is being deleted.
+        DomainError: INSUFFICIENT_SCOPE, the uploader may not push there any more; QUOTA_EXCEEDED; PROJECT_UNKNOWN;
+            BLOB_UPLOAD_UNKNOWN, this generation is being deleted; UNAVAILABLE.
     """
+    # The token that began the upload may be a day old. Meanwhile, its owner may have been deleted, or have lost the
+    # role.
+    if not await ports.directory.may_push(finished.subject, finished.project_id):
+        raise Unauthenticated("INSUFFICIENT_SCOPE", metadata={"scope": f"repository:{finished.repository}:push"})
 
     async def work(unit: UnitOfWork, now: datetime) -> None:
         repository = await unit.repositories.ensure(finished.project_id, finished.repository, now)

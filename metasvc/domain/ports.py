@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class ProjectDirectory(Protocol):
-    """The projects of authsvc."""
+    """The projects of authsvc, and who may push into them."""
 
     async def look_up(self, project_id: int) -> tuple[str, int]:
         """The project's name and its initial quota in bytes (`NO_LIMIT` for none).
@@ -34,6 +34,17 @@ class ProjectDirectory(Protocol):
 
     async def delete(self, project_id: int) -> None:
         """Deletes a project. It is not an error if the project is already gone."""
+
+    async def may_push(self, subject: str, project_id: int) -> bool:
+        """Whether a user or robot may push into a project at this moment.
+
+        Args:
+            subject: of a token: "user:7", "robot:12".
+            project_id: the project. Nobody may push into one that does not exist.
+
+        Raises:
+            DomainError: UNAVAILABLE; authsvc cannot be reached.
+        """
 
 
 class ConfigReader(Protocol):
@@ -72,7 +83,7 @@ class Ports:
 
     Attributes:
         store: gives units of work.
-        directory: the projects of authsvc.
+        directory: the projects of authsvc, and who may push into them.
         configs: reads configs from blobsvc.
         visible: the projects whose repositories a caller may list.
         review_policy: when garbage collection looks at possible garbage.

@@ -40,6 +40,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             digest=str(to_digest(receipt.digest)),
             generation=receipt.generation,
             size=receipt.size,
+            subject=receipt.subject,
         )
         await link_blob(self._ports, finished)
         return pb.LinkBlobResponse(digest=finished.digest, size_bytes=finished.size)

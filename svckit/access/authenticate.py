@@ -34,8 +34,12 @@ class Authenticator:
         # The first part of a token is the same for all tokens of one kind and key, so it is parsed only once.
         self._kind_of_header: dict[str, CallerToken] = {}
 
-    def principal(self, authorization: str) -> tuple[Principal, str]:
+    def principal(self, authorization: str, *, expired_seconds: int = 0) -> tuple[Principal, str]:
         """The principal of the token in an `authorization` value, and the token.
+
+        Args:
+            authorization: the value.
+            expired_seconds: how long ago a registry token may have expired. An identity token must not have expired.
 
         Raises:
             DomainError: UNAUTHORIZED if the scheme is not Bearer, the token is not valid, or its kind is not accepted
@@ -47,7 +51,7 @@ class Authenticator:
         header = token.partition(".")[0]
         known = self._kind_of_header.get(header)
         kind = known or self._kind_in(header)
-        claims = self._verifier.verify(token, kind)
+        claims = self._verifier.verify(token, kind, expired_seconds=expired_seconds if kind is RegistryToken else 0)
         if known is None:
             # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kind_of_header[header] = kind

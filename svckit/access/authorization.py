@@ -7,6 +7,7 @@
 | user, robot | the project does not exist, or the caller must not know that it exists | PROJECT_UNKNOWN |
 | user, robot | it does not have the permission | FORBIDDEN |
 | service that acts for itself | the rule does not name it | FORBIDDEN |
+| anybody with a ticket or receipt | it was given to another caller | TICKET_INVALID, RECEIPT_INVALID |
 
 PROJECT_UNKNOWN always has the same text, so that a caller cannot tell a hidden project from one that does not exist.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from svckit.access.decision import ResolvedProject
-from svckit.errors import Denied, NotFound, Unauthenticated
+from svckit.errors import Denied, NotFound, Unauthenticated, error_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from svckit.access.decision import ProjectDecision, ProjectKey
     from svckit.access.principal import Principal
-    from svckit.tokens import RegistryToken
+    from svckit.tokens import Receipt, RegistryToken, UploadTicket
 
 # The resources and actions in a registry token (Docker's token specification).
 _REPOSITORY = "repository"
@@ -115,6 +116,30 @@ def authorize_self(principal: Principal, user_id: int | None) -> bool:
     if principal.is_admin:
         return False
     raise Denied
+
+
+def authorize_upload(principal: Principal, document: UploadTicket | Receipt) -> None:
+    """Raises unless the principal may go on with the upload of a ticket, or link the blob of a receipt.
+
+    This is for the subject that started the upload, with a registry token that allows push there. The token may have
+    expired since the start: a client cannot send a body again after a 401 in the middle of a push. An identity token,
+    where it is accepted, must still be valid; what it allows is asked elsewhere.
+
+    Raises:
+        DomainError: the refusal. UNAUTHORIZED also if the token had expired before the upload was started.
+    """
+    scope = {"scope": f"{_REPOSITORY}:{document.repository}:push"}
+    token = principal.registry
+    if token is None and principal.identity is None:
+        raise Unauthenticated(metadata=scope)
+    if token is not None:
+        entry = token.allowed(_REPOSITORY, document.repository, "push")
+        if entry is None or entry.project_id != document.project_id:
+            raise Unauthenticated("INSUFFICIENT_SCOPE", metadata=scope)
+        if token.expire_time + token.leeway_seconds <= document.upload_time:
+            raise Unauthenticated(message="the registry token expired before the upload was started", metadata=scope)
+    if principal.subject != document.subject:
+        raise error_for(document.refusal)
 
 
 def authorize_service(caller_service: str | None, callers: AbstractSet[str]) -> None:

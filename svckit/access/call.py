@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from svckit.access.actor import ChangeOrigin
-from svckit.access.authorization import authorize_acting, authorize_project, authorize_system
+from svckit.access.authorization import authorize_acting, authorize_project, authorize_system, authorize_upload
 from svckit.access.decision import NOT_VISIBLE
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import Denied, DomainError, NotFound, error_for
@@ -221,15 +221,18 @@ class Call:
 
         Raises:
             DomainError: TICKET_INVALID, RECEIPT_INVALID, GRANT_INVALID or FINDING_INVALID: forged, expired, of another
-                kind, or a grant that was given to another caller.
+                kind, or given to another caller. UNAUTHORIZED or INSUFFICIENT_SCOPE if the caller's token does not go
+                with a ticket or receipt (`authorize_upload`).
         """
         if self._read_document is None:
             raise DomainError("INTERNAL", f"the rule of {self.method} demands no document")
         verified = self._read_document(document)
         match verified:
             case UploadTicket():
+                authorize_upload(self.principal, verified)
                 self.ticket = verified
             case Receipt():
+                authorize_upload(self.principal, verified)
                 self.receipt = verified
             case Finding():
                 self.finding = verified

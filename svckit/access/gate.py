@@ -23,6 +23,8 @@ from svckit.access.rules import (
     ServiceRule,
     SystemRule,
 )
+from svckit.tokens import Receipt, UploadTicket
+from svckit.tokens.claims import LONGEST_EXPIRED_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from svckit.access.call import Call, DocumentReader
     from svckit.access.rules import Rule
-    from svckit.tokens import Finding, Grant, Receipt, UploadTicket
+    from svckit.tokens import Finding, Grant
     from svckit.tokens.verifier import TokenVerifier
 
     Admit = Callable[[Call, Message | None], Awaitable[None]]
@@ -43,20 +45,33 @@ class Gate:
     Attributes:
         rule: the rule in the contract.
         admit: checks a call and its request against the rule (None if requests are streamed); raises DomainError.
-        ignores_bad_tokens: whether a bad token in `authorization` is treated as no token. For `public` and `holder`: an
-            upload continues with its ticket after the token that began it has expired.
+        ignores_bad_tokens: whether a bad token in `authorization` is treated as no token. For `public`, and for grants,
+            which anonymous callers get for public projects.
+        expired_seconds: how long ago a registry token may have expired. For tickets and receipts: an upload goes on
+            after the token that began it has expired. `Call.present` checks that it was valid when the upload began.
         ends_checked: whether a call may only succeed if `Call.checked` is true.
         row_right: see `Call`.
         services: see `Call`.
         read_document: see `Call`.
     """
 
-    __slots__ = ("admit", "ends_checked", "ignores_bad_tokens", "read_document", "row_right", "rule", "services")
+    __slots__ = (
+        "admit",
+        "ends_checked",
+        "expired_seconds",
+        "ignores_bad_tokens",
+        "read_document",
+        "row_right",
+        "rule",
+        "services",
+    )
 
     def __init__(self, rule: Rule, verifier: TokenVerifier) -> None:
         """Prepares the rule of one method."""
         self.rule = rule
-        self.ignores_bad_tokens = isinstance(rule, PublicRule | HolderRule)
+        continues_upload = isinstance(rule, HolderRule) and rule.document in (UploadTicket, Receipt)
+        self.ignores_bad_tokens = isinstance(rule, PublicRule | HolderRule) and not continues_upload
+        self.expired_seconds = LONGEST_EXPIRED_SECONDS if continues_upload else 0
         self.ends_checked = isinstance(rule, RowRule | HolderRule)
         self.row_right = (rule.resource, rule.action) if isinstance(rule, RowRule) else None
         self.services = (

@@ -133,7 +133,9 @@ class Arrivals:
         call.client_address = _client_address(call.caller_service, presented)
         if presented.authorization is not None:
             try:
-                call.principal, call.token = self._authenticator.principal(presented.authorization)
+                call.principal, call.token = self._authenticator.principal(
+                    presented.authorization, expired_seconds=gate.expired_seconds
+                )
             except DomainError:
                 if not gate.ignores_bad_tokens:
                     raise

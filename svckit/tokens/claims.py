@@ -19,6 +19,9 @@ Damage = Literal["missing", "size", "digest"]
 """What can be wrong with stored bytes: there is no file, or it has another size, or its bytes have another digest."""
 DAMAGES: tuple[Damage, ...] = ("missing", "size", "digest")
 
+LONGEST_UPLOAD_SECONDS = 24 * 3600
+"""The longest time from the start of an upload to its finish. No ticket lives longer."""
+
 _SUBJECT = re.compile(r"anonymous|(?:user|robot):[1-9][0-9]{0,18}|service:[a-z]{1,32}", re.ASCII)
 _MAXIMUM_ID = 2**63 - 1
 
@@ -244,7 +247,10 @@ class ServiceToken(Claims):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadTicket(Claims):
-    """The right to write and finish one upload, until the session ends.
+    """The right to write and finish one upload, until the session ends, for the subject that started it.
+
+    It is worth nothing without that subject's registry token (`svckit.access.authorization.authorize_upload`), because
+    clients print the URL of an upload, which contains the ticket.
 
     Attributes:
         upload_id: the id of the upload.
@@ -259,8 +265,13 @@ class UploadTicket(Claims):
     typ: ClassVar[str] = "ticket+jwt"
     signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
     fixed_audience: ClassVar[str | None] = "blobsvc"
-    lifetime_seconds: ClassVar[int | None] = None
+    lifetime_seconds: ClassVar[int | None] = LONGEST_UPLOAD_SECONDS
     refusal: ClassVar[str] = "TICKET_INVALID"
+
+    @property
+    def upload_time(self) -> int:
+        """When the upload was started, in seconds since the epoch."""
+        return self.issued_time
 
     def payload(self) -> dict[str, Any]:
         """`upload_id`, `repository`, `project_id`."""
@@ -297,18 +308,12 @@ class _BlobDocument(Claims):
 
     @classmethod
     def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "repository": _text(payload, "repository"),
-            "project_id": _identifier(payload, "project_id"),
-            "digest": _text(payload, "digest"),
-            "generation": _natural(payload, "generation"),
-            "size": _natural(payload, "size"),
-        }
+        return _blob_claims(payload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt(_BlobDocument):
-    """Proof that blobsvc has stored the bytes and verified their digest. metasvc links a blob with it.
+    """Proof that blobsvc has stored the bytes and verified their digest. Their uploader links a blob with it.
 
     Attributes:
         repository: the full name of the repository that the upload was begun for.
@@ -316,13 +321,28 @@ class Receipt(_BlobDocument):
         digest: the digest of the bytes, "sha256:…" or "sha512:…".
         generation: which copy of the bytes.
         size: in bytes.
+        upload_time: when the upload was started, in seconds since the epoch.
     """
+
+    upload_time: int
 
     typ: ClassVar[str] = "receipt+jwt"
     signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
     fixed_audience: ClassVar[str | None] = "metasvc"
     lifetime_seconds: ClassVar[int | None] = 3600
     refusal: ClassVar[str] = "RECEIPT_INVALID"
+
+    def payload(self) -> dict[str, Any]:
+        """Those of all blob documents, and `upload_time`."""
+        return {**_BlobDocument.payload(self), "upload_time": self.upload_time}
+
+    @classmethod
+    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return {**_blob_claims(payload), "upload_time": _natural(payload, "upload_time")}
+
+
+LONGEST_EXPIRED_SECONDS = LONGEST_UPLOAD_SECONDS + (Receipt.lifetime_seconds or 0)
+"""How long ago a registry token may have expired with which its owner finishes an upload and links the blob."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,6 +417,16 @@ def _envelope(payload: Mapping[str, Any]) -> dict[str, Any]:
         "not_before_time": _natural(payload, "nbf"),
         "expire_time": _natural(payload, "exp"),
         "token_id": _text(payload, "jti"),
+    }
+
+
+def _blob_claims(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "repository": _text(payload, "repository"),
+        "project_id": _identifier(payload, "project_id"),
+        "digest": _text(payload, "digest"),
+        "generation": _natural(payload, "generation"),
+        "size": _natural(payload, "size"),
     }
 
 

@@ -60,24 +60,25 @@ class TokenVerifier:
         self._kid_of_header: dict[tuple[type[Claims], str], str] = {}
         self.verified_signatures = 0
 
-    def verify(self, token: str, kind: type[C], *, audience: str | None = None) -> C:
+    def verify(self, token: str, kind: type[C], *, audience: str | None = None, expired_seconds: int = 0) -> C:
         """Returns the claims of a token, if it is valid and of this kind.
 
         Args:
             token: the JWT.
             kind: the kind that it must have.
             audience: the audience that it must have, if neither the kind nor a setting defines it.
+            expired_seconds: how long ago the token may have expired.
 
         Raises:
             TokenError: the token is not valid; the reason is the kind's `refusal`.
         """
         expected_audience = kind.fixed_audience or self._audiences.get(kind) or audience
-        claims = self._verify(token, kind)
+        claims = self._verify(token, kind, expired_seconds)
         if claims.audience != expected_audience:
             _refuse(kind, "is meant for another audience")
         return claims
 
-    def _verify(self, token: str, kind: type[C]) -> C:
+    def _verify(self, token: str, kind: type[C], expired_seconds: int) -> C:
         # A character takes at least one byte, so a token that is too long need not be encoded.
         if len(token) > MAXIMUM_TOKEN_BYTES or not token.isascii():
             _refuse(kind, "is malformed")
@@ -86,17 +87,17 @@ class TokenVerifier:
         remembered = self._verified.get(memory_key)
         if remembered is not None:
             kid, known = remembered
-            if now < known.expire_time + kind.leeway_seconds and self._trust.find(kid) is not None:
+            if now < known.expire_time + kind.leeway_seconds + expired_seconds and self._trust.find(kid) is not None:
                 self._verified.move_to_end(memory_key)
                 return cast("C", known)
             del self._verified[memory_key]
-        key, claims = self._verify_uncached(token, kind, now)
+        key, claims = self._verify_uncached(token, kind, now - expired_seconds, now)
         self._verified[memory_key] = (key.kid, claims)
         while len(self._verified) > self._remembered_tokens:
             self._verified.popitem(last=False)
         return claims
 
-    def _verify_uncached(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
+    def _verify_uncached(self, token: str, kind: type[C], expired_after: float, now: float) -> tuple[TrustedKey, C]:
         header = kind, token.partition(".")[0]
         known_kid = self._kid_of_header.get(header)
         key = self._trusted(known_kid or self._kid_in(token, kind), kind)
@@ -115,7 +116,7 @@ class TokenVerifier:
             _refuse(kind, "was signed by another service than it says")
         if max(claims.not_before_time, claims.issued_time) > now + kind.leeway_seconds:
             _refuse(kind, "is not valid yet")
-        if claims.expire_time + kind.leeway_seconds <= now:
+        if claims.expire_time + kind.leeway_seconds <= expired_after:
             _refuse(kind, "has expired")
         if known_kid is None:
             # Stored only after verification: otherwise anybody could make this mapping grow without limit.

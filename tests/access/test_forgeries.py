@@ -247,10 +247,12 @@ class TestDocuments:
         owner = realm.registry_token(realm.owner, f"repository:{realm.repository}:pull,push")
 
         foreign = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.repository), owner)
+        elsewhere = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.repository), token)
         own = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
         again = outcome(links.LinkBlob, link(receipt=receipt, repository=realm.other_repository), token)
 
-        assert foreign.startswith("NOT_FOUND")
+        assert foreign == "UNAUTHENTICATED INSUFFICIENT_SCOPE"
+        assert elsewhere.startswith("NOT_FOUND")
         assert own == again == "OK"
 
     @pytest.mark.parametrize("change", [{"repository": "REPOSITORY"}, {"digest": "DIGEST"}, {"project_id": 1}])
@@ -281,9 +283,9 @@ class TestDocuments:
         claims = jwt.decode(started.upload.ticket, options={"verify_signature": False})
         forged = realm.sign(claims, key=realm.keyring.keypairs["gateway"], typ="ticket+jwt")
 
-        own = outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), None)
+        own = outcome(uploads.GetUploadStatus, status(ticket=started.upload.ticket), token)
         elsewhere = outcome(
-            uploads.GetUploadStatus, status(ticket=started.upload.ticket, repository=realm.repository), None
+            uploads.GetUploadStatus, status(ticket=started.upload.ticket, repository=realm.repository), token
         )
         by_forger = outcome(uploads.GetUploadStatus, status(ticket=forged), token)
 
@@ -310,9 +312,9 @@ def _upload(realm: Realm, token: str, repository: str, content: bytes) -> str:
         upload_service_pb2.WriteUploadRequest(header=header),
         upload_service_pb2.WriteUploadRequest(data=content),
     ]
-    uploads.WriteUpload(iter(parts))
+    uploads.WriteUpload(iter(parts), metadata=bearer(token))
     finish = upload_service_pb2.FinishUploadRequest(ticket=started.upload.ticket, digest=digest_of(content))
-    return uploads.FinishUpload(finish).receipt
+    return uploads.FinishUpload(finish, metadata=bearer(token)).receipt
 
 
 def _service_token(realm: Realm) -> str:

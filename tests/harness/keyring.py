@@ -124,9 +124,16 @@ class Keyring:
         return self.signer(service).sign(claims, lifetime_seconds=lifetime_seconds, audience=audience).text
 
     def registry_token(
-        self, *access: tuple[str, str, int], subject: str = SUBJECT, audience: str = DEFAULT_REGISTRY_AUDIENCE
+        self,
+        *access: tuple[str, str, int],
+        subject: str = SUBJECT,
+        audience: str = DEFAULT_REGISTRY_AUDIENCE,
+        expired_seconds: int = 0,
     ) -> str:
-        """A registry token for some repositories: the name, the actions separated by commas, and the project's id."""
+        """A registry token for some repositories: the name, the actions separated by commas, and the project's id.
+
+        With `expired_seconds` it expired so long ago. Verifiers accept it for another minute, as clocks differ.
+        """
         claims = RegistryToken(
             subject=subject,
             access=tuple(
@@ -134,7 +141,8 @@ class Keyring:
                 for name, actions, project_id in access
             ),
         )
-        return self.signer("authsvc", registry_audience=audience).sign(claims).text
+        seconds_ago = expired_seconds and expired_seconds + (RegistryToken.lifetime_seconds or 0)
+        return self.signer("authsvc", registry_audience=audience, seconds_ago=seconds_ago).sign(claims).text
 
     def catalog_token(self, user_id: int = 1) -> str:
         """A registry token that lists all repositories."""
@@ -167,10 +175,12 @@ class Keyring:
         project_id: int = 1,
         subject: str = SUBJECT,
         lifetime_seconds: int = 600,
+        seconds_ago: float = 0,
     ) -> str:
-        """A ticket for an upload, signed by blobsvc."""
+        """A ticket for an upload that began so long ago, signed by blobsvc. It is valid for `lifetime_seconds` more."""
         claims = UploadTicket(subject=subject, upload_id=upload_id, repository=repository, project_id=project_id)
-        return self.sign("blobsvc", claims, lifetime_seconds=lifetime_seconds)
+        signer = self.signer("blobsvc", seconds_ago=seconds_ago)
+        return signer.sign(claims, lifetime_seconds=lifetime_seconds + int(seconds_ago)).text
 
     def ticket_of(self, upload: Upload) -> str:
         """A ticket for the owner of an upload."""
@@ -186,6 +196,7 @@ class Keyring:
         generation: int = 1,
         project_id: int = 1,
         subject: str = SUBJECT,
+        upload_time: int | None = None,
         signer: TokenSigner | None = None,
     ) -> str:
         """A receipt, signed by blobsvc or by another service in its name."""
@@ -196,6 +207,7 @@ class Keyring:
             digest=digest,
             generation=generation,
             size=size,
+            upload_time=int(self._clock()) if upload_time is None else upload_time,
         )
         return (signer or self.signer("blobsvc")).sign(claims).text
 

@@ -60,7 +60,7 @@ class TestChallenges:
         first = challenge_of(plain.request(method, url))
         assert (first["scope"], first.get("error")) == (scope, None)
         if "uploads/0" in path:
-            # There the ticket is the right, and the session is what is not known.
+            # Without a ticket, the session is not known.
             return
         token = token_for(workspace.http_url, workspace.guest, f"repository:{workspace.project}/other:pull")
         refused = challenge_of(plain.request(method, url, headers={"Authorization": f"Bearer {token}"}))

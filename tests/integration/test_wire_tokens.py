@@ -222,11 +222,19 @@ class TestCredentialsOnV2:
     def test_a_push_goes_on_to_its_last_blob_when_its_token_has_ended(
         self, repository: Repository, installation: Installation
     ) -> None:
-        key = keys.load(installation.data_dir / "keys" / "authsvc.pem")
-        ended = claims_of(repository.token) | {"exp": int(time.time()) - 3600, "nbf": 0, "iat": 0, "jti": "ended"}
-        headers = {"typ": "registry+jwt", "kid": key.kid}
-        location = repository.begin()
-        fresh, repository.token = repository.token, jwt.encode(ended, key.private_key, "ES256", headers=headers)
+        def signed_again(service: str, token: str, **changes: int) -> str:
+            key = keys.load(installation.data_dir / "keys" / f"{service}.pem")
+            headers = {"typ": jwt.get_unverified_header(token)["typ"], "kid": key.kid}
+            claims = claims_of(token) | {"nbf": 0, "jti": "again"} | changes
+            return jwt.encode(claims, key.private_key, "ES256", headers=headers)
+
+        hour_ago = int(time.time()) - 3600
+        path, _, ticket = repository.begin().partition("?_state=")
+        location = f"{path}?_state={signed_again('blobsvc', ticket, iat=hour_ago - 600)}"
+        fresh, repository.token = (
+            repository.token,
+            signed_again("authsvc", repository.token, iat=hour_ago - 1800, exp=hour_ago),
+        )
         for body in (EMPTY_CONFIG[:1], EMPTY_CONFIG[1:]):
             location = repository.http.patch(location, content=body).headers["Location"]
         closed = repository.http.put(f"{location}&digest={digest_of(EMPTY_CONFIG)}")

@@ -81,7 +81,8 @@ def test_of_writers_at_once_one_wins_and_the_others_hear_it(repository: Reposito
 
     def write(letter: bytes) -> httpx.Response:
         with httpx.Client(base_url=repository.http.base_url, timeout=30, verify=NO_TLS, trust_env=False) as client:
-            return client.patch(location, content=letter * size, headers={"Content-Range": f"0-{size - 1}"})
+            headers = {"Authorization": f"Bearer {repository.token}", "Content-Range": f"0-{size - 1}"}
+            return client.patch(location, content=letter * size, headers=headers)
 
     with ThreadPoolExecutor(6) as pool:
         answers = dict(zip(b"abcdef", pool.map(write, [bytes([letter]) for letter in b"abcdef"]), strict=True))

@@ -156,9 +156,8 @@ def test_a_chunk_may_carry_extensions_and_trailers(repository: Repository) -> No
 def test_what_goes_beyond_the_announced_length_is_no_part_of_the_blob(repository: Repository) -> None:
     location = repository.begin()
     with repository.connect() as connection:
-        first = connection.request(
-            "PATCH", location, {"Content-Length": "5"}, HELLO + b" and what was not announced\r\n"
-        )
+        headers = {"Authorization": f"Bearer {repository.token}", "Content-Length": "5"}
+        first = connection.request("PATCH", location, headers, HELLO + b" and what was not announced\r\n")
         assert (first.status, first.headers["range"]) == (202, "0-4")
         # It reads as another request, which it is not.
         assert connection.read().status == 400

@@ -1,7 +1,8 @@
 """Uploads: POST begins an upload, PATCH writes, PUT closes it. Or one POST does everything.
 
-blobsvc's ticket is in the query of every Location (`_state`), so the gateway keeps no state. The ticket gives the right
-to continue, so an upload can be finished after the caller's token has expired.
+blobsvc's ticket is in the query of every Location (`_state`), so the gateway keeps no state. Clients print that URL in
+their errors. So an upload goes on with its ticket and a token of the caller who began it; the token may have expired
+since then.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from gateway.clients.upload import StartedUpload
-from gateway.routes.registry.exchange import ChallengeNeeded, Exchange
+from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.credentials import Bearer
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, parse_upload_range, upload_range
+from svckit.access.authorization import authorize_upload
+from svckit.access.principal import Principal
 from svckit.convert import to_digest, to_repository_name
 from svckit.errors import DomainError, Invalid, NotFound, error_for
 from svckit.oci.digest import ALGORITHMS
 from svckit.rpc import shielded
-from svckit.tokens import UploadTicket
+from svckit.tokens import RegistryToken, UploadTicket
+from svckit.tokens.claims import LONGEST_EXPIRED_SECONDS
 from svckit.tokens.verifier import TokenVerifier
 
 
@@ -27,7 +30,7 @@ class UploadRoute:
     """Answers at /v2/<name>/blobs/uploads/ and below."""
 
     def __init__(self, verifier: TokenVerifier, commit_seconds: float) -> None:
-        """Takes the verifier of tickets, and how long finishing an upload may take."""
+        """Takes the verifier of tickets and tokens, and how long finishing an upload may take."""
         self._verifier = verifier
         self._commit_seconds = commit_seconds
 
@@ -51,7 +54,7 @@ class UploadRoute:
 
     async def continue_session(self, exchange: Exchange) -> Answer:
         """PATCH, PUT, GET, HEAD and DELETE of a session."""
-        upload = self._session(exchange)
+        upload = await self._session(exchange)
         uploads = exchange.services.uploads
         match exchange.request.method:
             case "GET" | "HEAD":
@@ -92,27 +95,25 @@ class UploadRoute:
         await self._write(exchange, upload, None, size)
         return await self._commit(exchange, upload, str(digest), size)
 
-    def _session(self, exchange: Exchange) -> StartedUpload:
-        """The session that the request continues.
+    async def _session(self, exchange: Exchange) -> StartedUpload:
+        """The session that the request continues, if the caller may continue it.
 
-        The caller's token is passed on if there is one, for the logs of the services. It may have expired.
+        blobsvc checks the same. It is checked here as well, so that no body is read before.
 
         Raises:
-            ChallengeNeeded: there is neither a ticket nor credentials.
+            ChallengeNeeded: there are no credentials.
             DomainError: BLOB_UPLOAD_UNKNOWN without a ticket, or if the ticket is for another upload than the path;
-                TICKET_INVALID.
+                TICKET_INVALID, also for the upload of another caller; UNAUTHORIZED, INSUFFICIENT_SCOPE.
         """
-        credentials = exchange.request.credentials
-        if isinstance(credentials, Bearer):
-            exchange.call.token = credentials.token
+        await exchange.authenticate()
+        token = self._verifier.verify(exchange.call.token or "", RegistryToken, expired_seconds=LONGEST_EXPIRED_SECONDS)
         ticket = exchange.parameter("_state")
         if not ticket:
-            if credentials is None:
-                raise ChallengeNeeded
             raise NotFound("BLOB_UPLOAD_UNKNOWN")
         held = self._verifier.verify(ticket, UploadTicket)
         if (held.upload_id, held.repository) != (exchange.target.item, exchange.repository):
             raise NotFound("BLOB_UPLOAD_UNKNOWN")
+        authorize_upload(Principal.of_registry(token), held)
         return StartedUpload(exchange.target.item, ticket)
 
     async def _append(self, exchange: Exchange, upload: StartedUpload) -> int:

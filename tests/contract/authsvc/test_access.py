@@ -3,13 +3,13 @@ import pytest
 from authsvc.servicers.access import StoreChecker
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import access_service_pb2 as pb
-from roadstead.auth.v1 import member_service_pb2, user_service_pb2
+from roadstead.auth.v1 import member_service_pb2, robot_service_pb2, user_service_pb2
 from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceStub
 from svckit.access.call import Call
 from svckit.access.decision import ProjectKey, ResolvedProject
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.access.remote import RemoteChecker
-from svckit.errors import Invalid, NotFound, Unauthenticated
+from svckit.errors import Denied, Invalid, NotFound, Unauthenticated
 from svckit.tokens import ActingToken, IdentityToken
 from tests.harness.authsvc import AuthService, Caller
 
@@ -56,6 +56,47 @@ async def test_a_change_counts_at_once(authsvc: AuthService) -> None:
     await authsvc.admin.users.SetUserDisabled(user_service_pb2.SetUserDisabledRequest(user_id=bob.id, disabled=True))
     with pytest.raises(Unauthenticated):
         await check(bob, team, "repository:pull")
+
+
+async def test_a_subject_may_do_what_it_could_do_if_it_called_now(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    project_id = await alice.make_project("team")
+    team = ProjectRef(name="team")
+    member_id = await alice.add_member("team", bob, "developer")
+    created = await alice.make_robot("team", "ci", "repository:push")
+    robot = f"robot:{created.id}"
+    channel = authsvc.service_channel("metasvc")
+    access = AccessServiceStub(channel)
+
+    async def may(subject: str, project: ProjectRef = team, permission: str = "repository:push") -> bool:
+        resource, action = permission.split(":")
+        request = pb.CheckSubjectAccessRequest(subject=subject, project=project, resource=resource, action=action)
+        return (await access.CheckSubjectAccess(request)).allowed
+
+    for subject in (f"user:{alice.id}", f"user:{bob.id}", "user:1", robot):
+        assert await may(subject), subject
+        assert await may(subject, ProjectRef(id=project_id)), subject
+    assert not await may(robot, permission="repository:delete")
+    for nobody in ("", "anonymous", "user:999", "robot:999", "user:0", "user:x", "service:metasvc", f"user:{bob.id}x"):
+        assert not await may(nobody), nobody
+    assert not await may(f"user:{alice.id}", ProjectRef(name="nothing"))
+
+    await alice.members.DeleteMember(member_service_pb2.DeleteMemberRequest(project=team, member_id=member_id))
+    assert not await may(f"user:{bob.id}")
+    await alice.robots.UpdateRobot(robot_service_pb2.UpdateRobotRequest(robot_id=created.id, disabled=True))
+    assert not await may(robot)
+    await authsvc.admin.users.SetUserDisabled(user_service_pb2.SetUserDisabledRequest(user_id=alice.id, disabled=True))
+    assert not await may(f"user:{alice.id}")
+    await channel.close()
+
+
+async def test_only_metasvc_asks_about_others(authsvc: AuthService) -> None:
+    request = pb.CheckSubjectAccessRequest(subject="user:1", project=ProjectRef(id=1))
+    with pytest.raises(Unauthenticated):
+        await authsvc.admin.access.CheckSubjectAccess(request)
+    async with authsvc.service_channel("gateway") as channel:
+        with pytest.raises(Denied):
+            await AccessServiceStub(channel).CheckSubjectAccess(request)
 
 
 async def test_a_registry_token_is_asked_for_nothing_here(authsvc: AuthService) -> None:

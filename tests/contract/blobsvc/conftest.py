@@ -21,7 +21,7 @@ from svckit.rpc import RpcServerSettings, open_channel
 from tests.contract.blobsvc.remote import RemoteAdmin, RemoteBlobs, RemoteUploads
 from tests.harness.keyring import Keyring
 
-LIFETIMES = UploadLifetimes(total_seconds=7 * 86400, idle_seconds=86400)
+LIFETIMES = UploadLifetimes(total_seconds=86400, idle_seconds=3600)
 
 
 @dataclass(frozen=True)

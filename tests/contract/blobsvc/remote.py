@@ -59,9 +59,7 @@ from svckit.errors import DomainError, NotFound
 from svckit.oci.digest import Digest
 from svckit.rpc import RpcChannel
 from svckit.tokens import Finding, Receipt
-from tests.harness.keyring import Keyring, bearer
-
-SUBJECT = "user:7"
+from tests.harness.keyring import REPOSITORY, SUBJECT, Keyring, Metadata, bearer
 
 
 class RemoteBlobs:
@@ -163,14 +161,15 @@ class RemoteUploads:
         self._keyring = keyring
         self._blobs = blobs
         self._tickets: dict[UploadId, str] = {}
+        self._owners: dict[UploadId, UploadOwner] = {}
         self._finished: dict[BlobKey, StoredBlob] = {}
         self._placements: dict[UploadId, tuple[WritePlacement, ...]] = {}
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
-        token = self._keyring.registry_token((owner.repository, "push", owner.project_id), subject=owner.subject)
         request = StartUploadRequest(repository=owner.repository, digest_algorithm=algorithm)
-        response = await self._stub.StartUpload(request, metadata=bearer(token))
+        response = await self._stub.StartUpload(request, metadata=self._metadata_of(owner))
         upload_id = UploadId(response.upload.id)
+        self._owners[upload_id] = owner
         self._tickets[upload_id] = response.upload.ticket
         self._placements[upload_id] = tuple(_write_placement(placement) for placement in response.placements)
         # The generation stays the service's own until a receipt names it.
@@ -178,7 +177,7 @@ class RemoteUploads:
 
     @asynccontextmanager
     async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[RemoteAppender]:
-        call = self._stub.WriteUpload()
+        call = self._stub.WriteUpload(metadata=self._metadata(upload_id))
         header = WriteUploadRequest.Header(ticket=self._ticket(upload_id), offset=offset)
         try:
             await call.write(WriteUploadRequest(header=header))
@@ -191,13 +190,13 @@ class RemoteUploads:
 
     async def status(self, upload_id: UploadId) -> int:
         request = GetUploadStatusRequest(ticket=self._ticket(upload_id))
-        return (await self._stub.GetUploadStatus(request)).committed_size_bytes
+        return (await self._stub.GetUploadStatus(request, metadata=self._metadata(upload_id))).committed_size_bytes
 
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
         request = FinishUploadRequest(
             ticket=self._ticket(upload_id), digest=str(digest), expected_size_bytes=expected_size_bytes
         )
-        response = await self._stub.FinishUpload(request)
+        response = await self._stub.FinishUpload(request, metadata=self._metadata(upload_id))
         receipt = self._keyring.verifier().verify(response.receipt, Receipt)
         assert receipt.size == response.size_bytes
         key = BlobKey.of(receipt.digest, receipt.generation)
@@ -208,7 +207,14 @@ class RemoteUploads:
         return self._finished[key]
 
     async def cancel(self, upload_id: UploadId) -> None:
-        await self._stub.CancelUpload(CancelUploadRequest(ticket=self._ticket(upload_id)))
+        request = CancelUploadRequest(ticket=self._ticket(upload_id))
+        await self._stub.CancelUpload(request, metadata=self._metadata(upload_id))
+
+    def _metadata(self, upload_id: UploadId) -> Metadata:
+        return self._metadata_of(self._owners.get(upload_id, UploadOwner(REPOSITORY, 1, SUBJECT)))
+
+    def _metadata_of(self, owner: UploadOwner) -> Metadata:
+        return bearer(self._keyring.registry_token((owner.repository, "push", owner.project_id), subject=owner.subject))
 
     def _ticket(self, upload_id: UploadId) -> str:
         return self._tickets.get(upload_id) or self._keyring.ticket(str(upload_id))

@@ -26,10 +26,10 @@ from roadstead.blob.v1.upload_service_pb2 import (
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from svckit.oci.digest import SHA512, Digest
 from svckit.rpc import open_channel
-from svckit.tokens import Finding, Grant, IdentityToken, Receipt, UploadTicket
+from svckit.tokens import Access, Finding, Grant, IdentityToken, Receipt, RegistryToken, UploadTicket
 from tests.contract.blobsvc.conftest import Service
 from tests.contract.blobsvc.steps import refused
-from tests.harness.keyring import Keyring, bearer
+from tests.harness.keyring import Keyring, Metadata, bearer, from_service
 
 REPOSITORY = "library/app"
 DATA = b"some bytes"
@@ -48,21 +48,42 @@ class Client:
     async def close(self) -> None:
         await self._channel.close()
 
-    async def start(self, *actions: str) -> str:
-        token = self.keyring.registry_token((REPOSITORY, ",".join(actions or ("pull", "push")), 1))
-        response = await self.uploads.StartUpload(StartUploadRequest(repository=REPOSITORY), metadata=bearer(token))
-        return response.upload.ticket
+    @property
+    def pusher(self) -> Metadata:
+        """The metadata of the one who pushes in these tests."""
+        return bearer(self.keyring.registry_token((REPOSITORY, "pull,push", 1)))
 
-    async def write(self, ticket: str, data: bytes = DATA, *, repository: str = "") -> int:
+    async def start(self) -> str:
+        request = StartUploadRequest(repository=REPOSITORY)
+        return (await self.uploads.StartUpload(request, metadata=self.pusher)).upload.ticket
+
+    async def write(
+        self, ticket: str, data: bytes = DATA, *, repository: str = "", metadata: Metadata | None = None
+    ) -> int:
         header = WriteUploadRequest.Header(ticket=ticket, repository=repository)
         messages = [WriteUploadRequest(header=header), WriteUploadRequest(data=data)]
-        return (await self.uploads.WriteUpload(iter(messages))).committed_size_bytes
+        metadata = self.pusher if metadata is None else metadata
+        return (await self.uploads.WriteUpload(iter(messages), metadata=metadata)).committed_size_bytes
+
+    async def status(self, ticket: str, metadata: Metadata | None = None, *, repository: str = "") -> int:
+        request = GetUploadStatusRequest(ticket=ticket, repository=repository)
+        metadata = self.pusher if metadata is None else metadata
+        return (await self.uploads.GetUploadStatus(request, metadata=metadata)).committed_size_bytes
+
+    async def finish(self, ticket: str, metadata: Metadata | None = None, *, repository: str = "") -> Receipt:
+        request = FinishUploadRequest(ticket=ticket, repository=repository, digest=str(DIGEST))
+        metadata = self.pusher if metadata is None else metadata
+        response = await self.uploads.FinishUpload(request, metadata=metadata)
+        return self.keyring.verifier().verify(response.receipt, Receipt)
+
+    async def cancel(self, ticket: str, metadata: Metadata | None = None, *, repository: str = "") -> None:
+        request = CancelUploadRequest(ticket=ticket, repository=repository)
+        await self.uploads.CancelUpload(request, metadata=self.pusher if metadata is None else metadata)
 
     async def push(self) -> BlobKey:
         ticket = await self.start()
         await self.write(ticket)
-        response = await self.uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(DIGEST)))
-        receipt = self.keyring.verifier().verify(response.receipt, Receipt)
+        receipt = await self.finish(ticket)
         return BlobKey.of(receipt.digest, receipt.generation)
 
     async def read(self, grant: str, token: str | None = None) -> bytes:
@@ -88,13 +109,13 @@ async def client(service: Service) -> AsyncIterator[Client]:
     await client.close()
 
 
-async def test_a_push_begins_with_a_registry_token_and_goes_on_by_its_ticket_alone(client: Client) -> None:
-    ticket = await client.start("push")
+async def test_a_push_needs_a_registry_token_and_goes_on_by_its_ticket(client: Client) -> None:
+    ticket = await client.start()
     assert await client.write(ticket) == len(DATA)
-    finished = await client.uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(DIGEST)))
-    receipt = client.keyring.verifier().verify(finished.receipt, Receipt)
+    receipt = await client.finish(ticket)
     assert (receipt.repository, receipt.project_id, receipt.subject) == (REPOSITORY, 1, "user:7")
     assert (receipt.digest, receipt.size) == (str(DIGEST), len(DATA))
+    assert receipt.upload_time == client.keyring.verifier().verify(ticket, UploadTicket).issued_time
     key = BlobKey.of(receipt.digest, receipt.generation)
     assert await client.read(client.keyring.grant(key, len(DATA))) == DATA
 
@@ -148,7 +169,9 @@ def bad_tickets(keyring: Keyring, ticket: str) -> dict[str, str]:
     impostor = keyring.signer("blobsvc", key_of="gateway")
     head, payload, signature = ticket.split(".")
     other = keyring.ticket("0" * 32).split(".")
-    receipt = Receipt(subject="user:7", repository=REPOSITORY, project_id=1, digest=str(DIGEST), generation=1, size=1)
+    receipt = Receipt(
+        subject="user:7", repository=REPOSITORY, project_id=1, digest=str(DIGEST), generation=1, size=1, upload_time=1
+    )
     return {
         "nothing": "",
         "nonsense": "nonsense",
@@ -166,34 +189,22 @@ def bad_tickets(keyring: Keyring, ticket: str) -> dict[str, str]:
 async def test_no_bad_ticket_opens_an_upload(client: Client) -> None:
     ticket = await client.start()
     for what, bad in bad_tickets(client.keyring, ticket).items():
-        metadata = bearer(client.keyring.registry_token((REPOSITORY, "pull,push", 1)))
         with refused("TICKET_INVALID") as refusal:
             await client.write(bad)
         assert bad == "" or bad not in refusal.message, what
-        with refused("TICKET_INVALID"):
-            await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=bad), metadata=metadata)
-        with refused("TICKET_INVALID"):
-            await client.uploads.FinishUpload(FinishUploadRequest(ticket=bad, digest=str(DIGEST)), metadata=metadata)
-        with refused("TICKET_INVALID"):
-            await client.uploads.CancelUpload(CancelUploadRequest(ticket=bad), metadata=metadata)
+        for step in (client.status, client.finish, client.cancel):
+            with refused("TICKET_INVALID"):
+                await step(bad)
     assert await client.write(ticket) == len(DATA)
 
 
 async def test_a_ticket_under_another_repository_names_no_upload(client: Client) -> None:
     ticket = await client.start()
     await client.write(ticket, repository=REPOSITORY)
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await client.write(ticket, repository="library/other")
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket, repository="library/other"))
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await client.uploads.FinishUpload(
-            FinishUploadRequest(ticket=ticket, repository="library/other", digest=str(DIGEST))
-        )
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await client.uploads.CancelUpload(CancelUploadRequest(ticket=ticket, repository="library/other"))
-    status = await client.uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket, repository=REPOSITORY))
-    assert status.committed_size_bytes == len(DATA)
+    for step in (client.write, client.status, client.finish, client.cancel):
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await step(ticket, repository="library/other")
+    assert await client.status(ticket, repository=REPOSITORY) == len(DATA)
 
 
 async def test_a_ticket_for_an_upload_that_never_was_names_none(client: Client) -> None:
@@ -202,10 +213,87 @@ async def test_a_ticket_for_an_upload_that_never_was_names_none(client: Client) 
             await client.write(client.keyring.ticket(upload_id))
 
 
-async def test_a_bad_token_of_the_caller_does_not_stop_who_has_a_ticket(client: Client) -> None:
+def bad_tokens(keyring: Keyring) -> dict[str, tuple[str, Metadata]]:
+    """What must not go on with the upload of user 7, by what is wrong with it: the refusal and the metadata."""
+    push = Access("repository", REPOSITORY, frozenset({"push"}), 1)
+    began = RegistryToken(subject="user:7", access=(push,))
+    identity = IdentityToken(subject="user:7", kind="user", id=7, name="alice")
+    return {
+        "none": ("UNAUTHORIZED", ()),
+        "nonsense": ("UNAUTHORIZED", bearer("nonsense")),
+        "expired before the upload began": (
+            "UNAUTHORIZED",
+            bearer(keyring.registry_token((REPOSITORY, "push", 1), expired_seconds=3600)),
+        ),
+        "forged": ("UNAUTHORIZED", bearer(keyring.stranger("authsvc").sign(began).text)),
+        "an identity token": ("UNAUTHORIZED", bearer(keyring.signer("authsvc").sign(identity).text)),
+        "a service's": ("UNAUTHORIZED", from_service(keyring.service_token("gateway"))),
+        "another one's": (
+            "TICKET_INVALID",
+            bearer(keyring.registry_token((REPOSITORY, "pull,push", 1), subject="user:8")),
+        ),
+        "a robot's of the same number": (
+            "TICKET_INVALID",
+            bearer(keyring.registry_token((REPOSITORY, "pull,push", 1), subject="robot:7")),
+        ),
+        "an anonymous one": ("INSUFFICIENT_SCOPE", bearer(keyring.registry_token(subject="anonymous"))),
+        "without a right": ("INSUFFICIENT_SCOPE", bearer(keyring.registry_token())),
+        "for pulls only": ("INSUFFICIENT_SCOPE", bearer(keyring.registry_token((REPOSITORY, "pull", 1)))),
+        "for another repository": ("INSUFFICIENT_SCOPE", bearer(keyring.registry_token(("library/b", "push", 1)))),
+        "for an earlier project of the name": (
+            "INSUFFICIENT_SCOPE",
+            bearer(keyring.registry_token((REPOSITORY, "push", 2))),
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "none",
+        "nonsense",
+        "expired before the upload began",
+        "forged",
+        "an identity token",
+        "a service's",
+        "another one's",
+        "a robot's of the same number",
+        "an anonymous one",
+        "without a right",
+        "for pulls only",
+        "for another repository",
+        "for an earlier project of the name",
+    ],
+)
+async def test_a_ticket_opens_nothing_without_a_token_of_its_owner(client: Client, what: str) -> None:
     ticket = await client.start()
-    request = GetUploadStatusRequest(ticket=ticket)
-    assert (await client.uploads.GetUploadStatus(request, metadata=bearer("expired"))).committed_size_bytes == 0
+    reason, metadata = bad_tokens(client.keyring)[what]
+    with refused(reason):
+        await client.write(ticket, metadata=metadata)
+    for step in (client.status, client.finish, client.cancel):
+        with refused(reason):
+            await step(ticket, metadata)
+    assert await client.status(ticket) == 0
+
+
+async def test_an_upload_goes_on_with_a_token_that_has_expired_since_it_began(client: Client) -> None:
+    keyring = client.keyring
+    # Begun two hours ago, with a token that expired half an hour later.
+    began_seconds_ago = 7200
+    upload_id = keyring.verifier().verify(await client.start(), UploadTicket).upload_id
+    ticket = keyring.ticket(upload_id, seconds_ago=began_seconds_ago)
+    metadata = bearer(keyring.registry_token((REPOSITORY, "push", 1), expired_seconds=began_seconds_ago - 1800))
+    with refused("UNAUTHORIZED"):
+        await client.uploads.StartUpload(StartUploadRequest(repository=REPOSITORY), metadata=metadata)
+    assert await client.write(ticket, metadata=metadata) == len(DATA)
+    assert await client.status(ticket, metadata) == len(DATA)
+    receipt = await client.finish(ticket, metadata)
+    assert receipt.upload_time == pytest.approx(receipt.issued_time - began_seconds_ago, abs=5)
+
+
+async def test_a_ticket_lives_a_day(client: Client) -> None:
+    held = client.keyring.verifier().verify(await client.start(), UploadTicket)
+    assert held.expire_time - held.issued_time == 24 * 3600
 
 
 def bad_grants(keyring: Keyring, key: BlobKey, size: int) -> dict[str, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc.aio
 import pytest
@@ -21,29 +21,36 @@ from roadstead.blob.v1.upload_service_pb2 import (
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from svckit.errors import Conflict, Invalid
 from svckit.oci.digest import SHA512, Digest
-from svckit.rpc import open_channel
+from svckit.rpc import RpcChannel, open_channel
 from tests.contract.blobsvc.conftest import LIFETIMES, Service, file_store, serving
 from tests.contract.blobsvc.steps import push, refused, until_free
 from tests.harness.keyring import bearer
 from tests.harness.waiting import wait_until_async
 
-if TYPE_CHECKING:
-    from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
-
 REPOSITORY = "library/app"
 DATA = bytes(range(256)) * 10_000
 
 
+class Pusher:
+    """UploadService, called with the token of somebody who may push."""
+
+    def __init__(self, service: Service, channel: RpcChannel) -> None:
+        stub = UploadServiceStub(channel)
+        metadata = bearer(service.keyring.registry_token((REPOSITORY, "push", 1)))
+        self.StartUpload = partial(stub.StartUpload, metadata=metadata)
+        self.WriteUpload = partial(stub.WriteUpload, metadata=metadata)
+        self.GetUploadStatus = partial(stub.GetUploadStatus, metadata=metadata)
+        self.FinishUpload = partial(stub.FinishUpload, metadata=metadata)
+
+    async def start(self) -> str:
+        """The ticket of a new upload."""
+        return (await self.StartUpload(StartUploadRequest(repository=REPOSITORY))).upload.ticket
+
+
 @pytest.fixture
-async def uploads(service: Service) -> AsyncIterator[UploadServiceAsyncStub]:
+async def uploads(service: Service) -> AsyncIterator[Pusher]:
     async with open_channel(service.target) as channel:
-        yield UploadServiceStub(channel)
-
-
-async def start(service: Service, uploads: UploadServiceAsyncStub, **fields: str) -> str:
-    metadata = bearer(service.keyring.registry_token((REPOSITORY, "push", 1)))
-    response = await uploads.StartUpload(StartUploadRequest(repository=REPOSITORY, **fields), metadata=metadata)
-    return response.upload.ticket
+        yield Pusher(service, channel)
 
 
 def header(ticket: str, offset: int | None = None) -> WriteUploadRequest:
@@ -54,11 +61,8 @@ def data(content: bytes) -> WriteUploadRequest:
     return WriteUploadRequest(data=content)
 
 
-async def test_a_start_says_how_to_go_on(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    metadata = bearer(service.keyring.registry_token((REPOSITORY, "push", 1)))
-    response = await uploads.StartUpload(
-        StartUploadRequest(repository=REPOSITORY, digest_algorithm=SHA512), metadata=metadata
-    )
+async def test_a_start_says_how_to_go_on(uploads: Pusher) -> None:
+    response = await uploads.StartUpload(StartUploadRequest(repository=REPOSITORY, digest_algorithm=SHA512))
     assert len(response.upload.id) == 32
     assert response.upload.committed_size_bytes == 0
     assert [placement.WhichOneof("way") for placement in response.placements] == ["stream"]
@@ -74,15 +78,13 @@ async def test_a_start_says_how_to_go_on(service: Service, uploads: UploadServic
         pytest.param([data(b"x")], id="data first"),
     ],
 )
-async def test_a_stream_without_its_header_is_refused(
-    uploads: UploadServiceAsyncStub, messages: list[WriteUploadRequest]
-) -> None:
+async def test_a_stream_without_its_header_is_refused(uploads: Pusher, messages: list[WriteUploadRequest]) -> None:
     with refused("BAD_REQUEST"):
         await uploads.WriteUpload(iter(messages))
 
 
-async def test_after_the_header_comes_nothing_but_data(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    ticket = await start(service, uploads)
+async def test_after_the_header_comes_nothing_but_data(uploads: Pusher) -> None:
+    ticket = await uploads.start()
     for stray in (header(ticket), WriteUploadRequest()):
         with refused("BAD_REQUEST"):
             await uploads.WriteUpload(iter([header(ticket), data(b"x"), stray, data(b"never")]))
@@ -91,10 +93,8 @@ async def test_after_the_header_comes_nothing_but_data(service: Service, uploads
     assert status.committed_size_bytes == 2
 
 
-async def test_a_message_may_carry_four_mebibytes_and_no_more(
-    service: Service, uploads: UploadServiceAsyncStub
-) -> None:
-    ticket = await start(service, uploads)
+async def test_a_message_may_carry_four_mebibytes_and_no_more(uploads: Pusher) -> None:
+    ticket = await uploads.start()
     four = 4 * 1024 * 1024
     response = await uploads.WriteUpload(iter([header(ticket), data(bytes(four))]))
     assert response.committed_size_bytes == four
@@ -102,8 +102,8 @@ async def test_a_message_may_carry_four_mebibytes_and_no_more(
         await uploads.WriteUpload(iter([header(ticket), data(bytes(four + 1))]))
 
 
-async def test_an_offset_of_zero_is_an_offset(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    ticket = await start(service, uploads)
+async def test_an_offset_of_zero_is_an_offset(uploads: Pusher) -> None:
+    ticket = await uploads.start()
     await uploads.WriteUpload(iter([header(ticket, 0), data(b"abc")]))
     with refused("RANGE_INVALID") as refusal:
         await uploads.WriteUpload(iter([header(ticket, 0), data(b"abc")]))
@@ -113,10 +113,8 @@ async def test_an_offset_of_zero_is_an_offset(service: Service, uploads: UploadS
 
 
 @pytest.mark.parametrize("digest", ["", "sha256", "sha256:", "md5:" + "0" * 32, "sha256:" + "A" * 64, "sha256:../x"])
-async def test_what_is_no_digest_is_refused_and_the_session_lives(
-    service: Service, uploads: UploadServiceAsyncStub, digest: str
-) -> None:
-    ticket = await start(service, uploads)
+async def test_what_is_no_digest_is_refused_and_the_session_lives(uploads: Pusher, digest: str) -> None:
+    ticket = await uploads.start()
     await uploads.WriteUpload(iter([header(ticket), data(b"abc")]))
     with refused("DIGEST_INVALID"):
         await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=digest))
@@ -124,8 +122,8 @@ async def test_what_is_no_digest_is_refused_and_the_session_lives(
     assert status.committed_size_bytes == 3
 
 
-async def test_an_expected_size_of_zero_is_a_size(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    ticket = await start(service, uploads)
+async def test_an_expected_size_of_zero_is_a_size(uploads: Pusher) -> None:
+    ticket = await uploads.start()
     await uploads.WriteUpload(iter([header(ticket), data(b"abc")]))
     digest = str(Digest.of(b"abc"))
     with refused("SIZE_INVALID"):
@@ -134,8 +132,8 @@ async def test_an_expected_size_of_zero_is_a_size(service: Service, uploads: Upl
     assert finished.size_bytes == 3
 
 
-async def test_a_client_that_hangs_up_gives_the_lock_back(service: Service, uploads: UploadServiceAsyncStub) -> None:
-    ticket = await start(service, uploads)
+async def test_a_client_that_hangs_up_gives_the_lock_back(uploads: Pusher) -> None:
+    ticket = await uploads.start()
     call = uploads.WriteUpload()
     await call.write(header(ticket))
     await call.write(data(DATA))
@@ -146,7 +144,7 @@ async def test_a_client_that_hangs_up_gives_the_lock_back(service: Service, uplo
     assert finished.size_bytes == len(DATA)
 
 
-async def _append_rest(uploads: UploadServiceAsyncStub, ticket: str) -> int:
+async def _append_rest(uploads: Pusher, ticket: str) -> int:
     status = await uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket))
     offset = status.committed_size_bytes
     try:
@@ -165,8 +163,8 @@ async def test_a_writer_that_stands_still_loses_the_lock(tmp_path: Path, socket_
         serving(store, socket_folder, stream_idle_seconds=0.2) as service,
         open_channel(service.target) as channel,
     ):
-        uploads = UploadServiceStub(channel)
-        ticket = await start(service, uploads)
+        uploads = Pusher(service, channel)
+        ticket = await uploads.start()
         call = uploads.WriteUpload()
         await call.write(header(ticket))
         await call.write(data(b"abc"))
@@ -221,9 +219,9 @@ async def test_a_reader_that_stands_still_holds_nothing(
 async def test_page_tokens_are_bound_to_their_list(service: Service) -> None:
     tokens = service.keyring.service_tokens("jobsvc")
     async with open_channel(service.target, service_tokens=tokens) as channel, open_channel(service.target) as caller:
-        uploads = UploadServiceStub(caller)
+        uploads = Pusher(service, caller)
         for content in (b"a", b"b", b"c"):
-            ticket = await start(service, uploads)
+            ticket = await uploads.start()
             await uploads.WriteUpload(iter([header(ticket), data(content)]))
             await uploads.FinishUpload(FinishUploadRequest(ticket=ticket, digest=str(Digest.of(content))))
         blobs = BlobServiceStub(channel)

@@ -26,6 +26,16 @@ async def test_a_link_makes_the_repository_serve_the_blob_and_queues_its_review(
     assert await world.used_bytes() == 100
 
 
+async def test_an_uploader_who_may_not_push_any_more_links_nothing(world: World) -> None:
+    world.directory.refused = {"user:7"}
+    for project_id in (1, 9):
+        assert await reason_of(world.link("alpha/app", DIGEST, project_id=project_id)) == "INSUFFICIENT_SCOPE"
+    assert await world.value("SELECT count(*) FROM repository") == 0
+
+    await world.link("alpha/app", DIGEST, subject="user:8")
+    assert await world.used_bytes() == 100
+
+
 async def test_a_repeated_link_changes_nothing(world: World) -> None:
     for _ in range(3):
         await world.link("alpha/app", DIGEST)

@@ -29,6 +29,9 @@ async def test_the_row_is_made_at_the_first_need_with_the_initial_quota(world: W
 
 
 async def test_a_project_that_does_not_exist_takes_nothing(world: World) -> None:
+    assert await reason_of(world.link("gone/app", DIGEST, project_id=9)) == "INSUFFICIENT_SCOPE"
+    # It was deleted after the right was checked.
+    world.directory.may_push_anywhere = True
     assert await reason_of(world.link("gone/app", DIGEST, project_id=9)) == "PROJECT_UNKNOWN"
     assert await world.value("SELECT count(*) FROM project") == 0
 

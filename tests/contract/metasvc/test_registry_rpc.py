@@ -1,5 +1,6 @@
 """The RPCs behind /v2: who may call them, and that a digest alone gives no access."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -55,7 +56,9 @@ async def reason_of(call: Awaitable[object]) -> str:
 
 async def link(remote: Remote, repository: str, digest: str, *, project_id: int = 1, size: int = 100) -> None:
     receipt = remote.keyring.receipt(repository, digest, project_id=project_id, size=size)
-    await BlobLinkServiceStub(remote.channel).LinkBlob(LinkBlobRequest(receipt=receipt, repository=repository))
+    metadata = bearer(remote.keyring.registry_token((repository, "push", project_id)))
+    request = LinkBlobRequest(receipt=receipt, repository=repository)
+    await BlobLinkServiceStub(remote.channel).LinkBlob(request, metadata=metadata)
 
 
 async def push(remote: Remote, pushed: Image, reference: str, caller: Metadata) -> PutManifestResponse:
@@ -150,24 +153,43 @@ async def test_a_grant_says_what_may_be_read_and_by_whom(remote: Remote) -> None
 
 async def test_a_link_needs_a_receipt_of_blobsvcs_for_that_repository(remote: Remote) -> None:
     blobs, keyring = BlobLinkServiceStub(remote.channel), remote.keyring
+    pusher = bearer(keyring.registry_token((APP, "push", 1), ("gone/app", "push", 9)))
 
-    forged = keyring.receipt(APP, DIGEST, signer=keyring.stranger("blobsvc"))
-    assert await reason_of(blobs.LinkBlob(LinkBlobRequest(receipt=forged, repository=APP))) == "RECEIPT_INVALID"
-    assert await reason_of(blobs.LinkBlob(LinkBlobRequest(receipt="", repository=APP))) == "RECEIPT_INVALID"
-    mine = keyring.receipt(APP, DIGEST)
-    assert await reason_of(blobs.LinkBlob(LinkBlobRequest(receipt=mine, repository="beta/app"))) == "NAME_UNKNOWN"
+    async def refusal(receipt: str, repository: str = APP) -> str:
+        request = LinkBlobRequest(receipt=receipt, repository=repository)
+        return await reason_of(blobs.LinkBlob(request, metadata=pusher))
+
+    assert await refusal(keyring.receipt(APP, DIGEST, signer=keyring.stranger("blobsvc"))) == "RECEIPT_INVALID"
+    assert await refusal("") == "RECEIPT_INVALID"
+    assert await refusal(keyring.receipt(APP, DIGEST), "beta/app") == "NAME_UNKNOWN"
+    # Nobody may push into a project that does not exist.
     gone = keyring.receipt("gone/app", DIGEST, project_id=9)
-    assert await reason_of(blobs.LinkBlob(LinkBlobRequest(receipt=gone, repository="gone/app"))) == "PROJECT_UNKNOWN"
+    assert await refusal(gone, "gone/app") == "INSUFFICIENT_SCOPE"
 
 
-async def test_a_receipt_is_enough_when_the_callers_token_has_expired_meanwhile(remote: Remote) -> None:
-    receipt = remote.keyring.receipt(APP, DIGEST)
+async def test_a_receipt_links_for_its_uploader_only(remote: Remote) -> None:
+    blobs, keyring = BlobLinkServiceStub(remote.channel), remote.keyring
+    request = LinkBlobRequest(receipt=keyring.receipt(APP, DIGEST), repository=APP)
+    assert await reason_of(blobs.LinkBlob(request)) == "UNAUTHORIZED"
+    for token, reason in (
+        ("of.nothing.good", "UNAUTHORIZED"),
+        (keyring.registry_token((APP, "push", 1), expired_seconds=600), "UNAUTHORIZED"),
+        (keyring.registry_token((APP, "pull", 1)), "INSUFFICIENT_SCOPE"),
+        (keyring.registry_token((APP, "push", 1), subject="user:8"), "RECEIPT_INVALID"),
+        (keyring.identity_token(8), "RECEIPT_INVALID"),
+    ):
+        assert await reason_of(blobs.LinkBlob(request, metadata=bearer(token))) == reason
+    for token in (keyring.registry_token((APP, "push", 1)), keyring.identity_token()):
+        answer = await blobs.LinkBlob(request, metadata=bearer(token))
+        assert (answer.digest, answer.size_bytes) == (DIGEST, 100)
+
+
+async def test_a_token_that_has_expired_since_the_upload_began_links_it(remote: Remote) -> None:
+    keyring = remote.keyring
+    receipt = keyring.receipt(APP, DIGEST, upload_time=int(time.time()) - 5000)
     request = LinkBlobRequest(receipt=receipt, repository=APP)
-
-    answer = await BlobLinkServiceStub(remote.channel).LinkBlob(
-        request, metadata=(("authorization", "Bearer of.nothing.good"),)
-    )
-
+    metadata = bearer(keyring.registry_token((APP, "push", 1), expired_seconds=3600))
+    answer = await BlobLinkServiceStub(remote.channel).LinkBlob(request, metadata=metadata)
     assert (answer.digest, answer.size_bytes) == (DIGEST, 100)
 
 

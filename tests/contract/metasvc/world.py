@@ -24,6 +24,7 @@ from svckit.listing import ListRequest
 from svckit.oci import media_types
 from svckit.oci.reference import Reference, Tag
 from svckit.sql.database import Database
+from tests.harness.keyring import SUBJECT
 
 MIB = 1024 * 1024
 POLICY = ReviewPolicy(delay_seconds=24 * 3600, push_grace_seconds=2 * 3600)
@@ -57,6 +58,11 @@ class Directory:
         self.projects: dict[int, tuple[str, int]] = {1: ("alpha", -1), 2: ("beta", -1), 3: ("small", 1000)}
         self.deleted: list[int] = []
         self.failure: Exception | None = None
+        self.refused: set[str] = set()
+        self.may_push_anywhere = False
+
+    async def may_push(self, subject: str, project_id: int) -> bool:
+        return (self.may_push_anywhere or project_id in self.projects) and subject not in self.refused
 
     async def look_up(self, project_id: int) -> tuple[str, int]:
         if project_id not in self.projects:
@@ -197,9 +203,16 @@ class World:
         self.now += timedelta(**span)
 
     async def link(
-        self, repository: str, digest: str, *, size: int = 100, generation: int = 1, project_id: int = 1
+        self,
+        repository: str,
+        digest: str,
+        *,
+        size: int = 100,
+        generation: int = 1,
+        project_id: int = 1,
+        subject: str = SUBJECT,
     ) -> None:
-        finished = FinishedBlob(project_id, repository, digest, generation, size)
+        finished = FinishedBlob(project_id, repository, digest, generation, size, subject)
         await link_blob(self.ports, finished)
 
     async def mount(

@@ -93,7 +93,12 @@ class Blobsvc(StandIn):
             self.blobs[request.digest] = content
         size = len(self.blobs[request.digest])
         receipt = self.keyring.receipt(
-            ticket.repository, request.digest, size=size, project_id=ticket.project_id, subject=ticket.subject
+            ticket.repository,
+            request.digest,
+            size=size,
+            project_id=ticket.project_id,
+            subject=ticket.subject,
+            upload_time=ticket.upload_time,
         )
         return upload_pb.FinishUploadResponse(receipt=receipt, size_bytes=size)
 

@@ -5,7 +5,7 @@ import pytest
 from blobsvc.domain.blob import checked_range
 from blobsvc.domain.generation import Generation, GenerationClock
 from blobsvc.domain.model import BlobKey, UploadId
-from blobsvc.domain.upload import FinishedUpload, UploadLifetimes
+from blobsvc.domain.upload import FinishedUpload
 from svckit.errors import DomainError
 from svckit.oci.digest import SHA512, Digest
 
@@ -85,10 +85,6 @@ def test_keys_sort_by_algorithm_digits_and_generation() -> None:
         BlobKey(Digest.of(b"a", SHA512), Generation(1)),
     ]
     assert all(lower < upper for lower, upper in pairwise(keys))
-
-
-def test_a_ticket_outlives_its_session_by_the_time_of_a_repeated_finish() -> None:
-    assert UploadLifetimes(total_seconds=1000, idle_seconds=10).ticket_seconds == 1000 + 3600
 
 
 def test_a_receipt_does_not_show() -> None:

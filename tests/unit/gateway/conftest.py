@@ -44,9 +44,9 @@ class House:
     keyring: Keyring
     stop: Callable[[], Awaitable[None]]
 
-    def token(self, *access: tuple[str, str], subject: str = "user:7") -> str:
+    def token(self, *access: tuple[str, str], subject: str = "user:7", expired_seconds: int = 0) -> str:
         entries = [(name, actions, PROJECT_ID) for name, actions in access]
-        return self.keyring.registry_token(*entries, subject=subject)
+        return self.keyring.registry_token(*entries, subject=subject, expired_seconds=expired_seconds)
 
     def bearer(self, actions: str = "pull,push,delete", repository: str = REPOSITORY) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token((repository, actions))}"}

@@ -170,13 +170,20 @@ async def test_a_refused_upload_hears_why_though_it_sends_its_body_first(house: 
     writer.close()
 
 
+def _patch(house: House, location: str, size: int) -> bytes:
+    """The head of a PATCH with a body of this size."""
+    token = house.bearer()["Authorization"]
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode()
+
+
 async def test_a_body_waits_in_the_clients_socket_while_nobody_reads_it(house: House) -> None:
     go_on = asyncio.Event()
     house.blobsvc.waits_for = go_on
     begun = await house.http.post(f"/v2/{REPOSITORY}/blobs/uploads/", headers=house.bearer())
     reader, writer = await house.raw()
     size = 64 * 1024 * 1024
-    writer.write(f"PATCH {begun.headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+    writer.write(_patch(house, begun.headers["Location"], size))
     writer.transport.set_write_buffer_limits(high=1)
     writer.write(b"x" * size)
     with pytest.raises(TimeoutError):
@@ -194,7 +201,7 @@ async def test_a_stop_ends_what_is_stuck(make_house: MakeHouse) -> None:
     begun = await house.http.post(f"/v2/{REPOSITORY}/blobs/uploads/", headers=house.bearer())
     _, writer = await house.raw()
     size = 64 * 1024 * 1024
-    writer.write(f"PATCH {begun.headers['Location']} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+    writer.write(_patch(house, begun.headers["Location"], size))
     writer.write(b"x" * size)
     await wait_until_async(lambda: house.app.in_flight, "the request to arrive")
     async with asyncio.timeout(5):

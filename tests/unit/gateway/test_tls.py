@@ -33,7 +33,8 @@ async def test_blobs_go_up_and_down_over_tls(tls_house: House, tmp_path: Path, h
         realm = f'realm="https://127.0.0.1:{tls_house.port}/service/token"'
         assert realm in refused.headers["WWW-Authenticate"]
         begun = await http.post(f"/v2/{REPOSITORY}/blobs/uploads/", headers=tls_house.bearer())
-        closed = await http.put(f"{begun.headers['Location']}&digest={digest}", content=CONTENT)
+        location = f"{begun.headers['Location']}&digest={digest}"
+        closed = await http.put(location, content=CONTENT, headers=tls_house.bearer())
         assert closed.status_code == 201
         down = await http.get(closed.headers["Location"], headers=tls_house.bearer())
         assert down.content == CONTENT

@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from svckit.errors import error_for
+from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import REPOSITORY, House, digest_of
 
@@ -127,13 +128,78 @@ async def test_a_chunked_body_that_exceeds_its_content_range_is_cut_off(house: H
     assert status.headers["Range"] == "0-0"
 
 
-async def test_an_upload_goes_on_by_its_ticket_when_the_token_has_ended(house: House) -> None:
-    location = await begin(house)
-    for headers in ({}, {"Authorization": "Bearer ended.long.ago"}):
-        patched = await house.http.patch(location, content=b"x", headers=headers)
-        assert patched.status_code == 202
-    closed = await house.http.put(closing(location, b"xx"))
+async def test_an_upload_goes_on_with_a_token_that_has_expired_since_it_began(house: House) -> None:
+    expired = {"Authorization": f"Bearer {house.token((REPOSITORY, 'push'), expired_seconds=600)}"}
+    begun = await begin(house)
+    [upload_id] = house.blobsvc.uploads
+    ticket = house.keyring.ticket(upload_id, REPOSITORY, project_id=PROJECT_ID, seconds_ago=1800)
+    location = f"{begun.partition('?')[0]}?_state={ticket}"
+    patched = await house.http.patch(location, content=b"x", headers=expired)
+    assert patched.status_code == 202
+    assert (await house.http.get(location, headers=expired)).headers["Range"] == "0-0"
+    closed = await house.http.put(closing(location, b"xy"), content=b"y", headers=expired)
     assert closed.status_code == 201
+    assert (await house.http.post(UPLOADS, headers=expired)).status_code == 401
+
+
+STEPS = ("PATCH", "PUT", "GET", "HEAD", "DELETE")
+
+
+@pytest.mark.parametrize("method", STEPS)
+@pytest.mark.parametrize(
+    ("who", "status", "error"),
+    [
+        ("nobody", 401, ""),
+        ("malformed", 401, "invalid_token"),
+        ("nonsense", 401, "invalid_token"),
+        ("expired before", 401, "invalid_token"),
+        ("anonymous", 401, "insufficient_scope"),
+        ("pulls", 401, "insufficient_scope"),
+        ("wrong password", 401, ""),
+        ("another", 404, ""),
+    ],
+)
+async def test_an_upload_goes_on_for_nobody_but_its_owner_and_no_body_is_read(
+    house: House, method: str, who: str, status: int, error: str
+) -> None:
+    location = closing(await begin(house), b"x")
+    authorization = {
+        "malformed": "Digest x",
+        "nonsense": "Bearer x.y.z",
+        "expired before": f"Bearer {house.token((REPOSITORY, 'push'), expired_seconds=3600)}",
+        "anonymous": f"Bearer {house.token(subject='anonymous')}",
+        "pulls": f"Bearer {house.token((REPOSITORY, 'pull'))}",
+        "wrong password": "Basic YWxpY2U6d3Jvbmc=",
+        "another": f"Bearer {house.token((REPOSITORY, 'pull,push'), subject='user:8')}",
+    }.get(who)
+    reader, writer = await house.raw()
+    head = f"{method} {location} HTTP/1.1\r\nHost: x\r\n"
+    if authorization is not None:
+        head += f"Authorization: {authorization}\r\n"
+    if method in ("PATCH", "PUT"):
+        # The body never comes. An answer shows that nobody waited for it.
+        head += "Content-Length: 1000000\r\n"
+    writer.write(f"{head}\r\n".encode())
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    writer.close()
+    assert answer.startswith(f"http/1.1 {status}")
+    if status == 401:
+        assert f'scope="repository:{REPOSITORY}:pull,push"' in answer
+        assert (f'error="{error}"' in answer) == bool(error)
+    [upload] = house.blobsvc.uploads.values()
+    assert not upload
+    assert not house.metasvc.links
+
+
+async def test_basic_credentials_go_on_with_an_upload(house: House) -> None:
+    house.authsvc.allowed[REPOSITORY] = frozenset({"pull", "push"})
+    alice = ("alice", "open sesame")
+    location = (await house.http.post(UPLOADS, auth=alice)).headers["Location"]
+    assert (await house.http.patch(location, content=b"x", auth=alice)).status_code == 202
+    # The same caller with a token.
+    token = house.bearer()
+    assert (await house.http.get(location, headers=token)).status_code == 204
+    assert (await house.http.put(closing(location, b"x"), auth=alice)).status_code == 201
 
 
 async def test_without_a_ticket_there_is_no_upload(house: House) -> None:
@@ -224,13 +290,14 @@ async def test_a_full_quota_is_403_denied(house: House) -> None:
 async def test_what_came_before_the_client_went_away_stays(house: House) -> None:
     location = await begin(house)
     _, writer = await house.raw()
-    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    token = house.bearer()["Authorization"]
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 1000000\r\n\r\n"
     writer.write(head.encode() + b"x" * 70_000)
     await writer.drain()
     writer.close()
     await writer.wait_closed()
 
     async def stored() -> str:
-        return (await house.http.get(location)).headers["Range"]
+        return (await house.http.get(location, headers=house.bearer())).headers["Range"]
 
     await wait_until_async(stored, "what was sent to be stored", wanted=lambda seen: seen == "0-69999", seconds=10)

@@ -10,9 +10,10 @@ import pytest
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
 from svckit.actor import Actor
+from svckit.keys import KeyPair
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2
-from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
+from tests.unit.svckit.rpc.world import REPOSITORY, GuardedServicer, Installation, reason_of
 
 
 def _bearer(token: str) -> list[tuple[str, str]]:
@@ -35,24 +36,64 @@ async def _nothing_of(call: Any) -> None:
 
 
 async def test_a_document_of_another_kind_expired_or_forged_is_refused(stub: Any, installation: Installation) -> None:
+    pusher = _bearer(installation.pusher())
     for document in ("", "x", installation.receipt(), installation.expired(installation.ticket), installation.user()):
-        assert await _refusal(stub.FinishUpload(guarded_pb2.Request(document=document))) == "TICKET_INVALID"
-    assert await _refusal(stub.LinkBlob(guarded_pb2.Request(document=installation.ticket()))) == "RECEIPT_INVALID"
+        call = stub.FinishUpload(guarded_pb2.Request(document=document), metadata=pusher)
+        assert await _refusal(call) == "TICKET_INVALID"
+    call = stub.LinkBlob(guarded_pb2.Request(document=installation.ticket()), metadata=pusher)
+    assert await _refusal(call) == "RECEIPT_INVALID"
     assert await _refusal(stub.ReadBlob(guarded_pb2.Request(document=installation.receipt()))) == "GRANT_INVALID"
 
 
-async def test_an_upload_goes_on_by_its_ticket_when_the_token_has_expired(
+async def test_an_upload_goes_on_with_a_token_that_has_expired_since_it_began(
     stub: Any, servicer: GuardedServicer, installation: Installation
 ) -> None:
     async def tells_upload(request: Any, context: Any) -> Any:
-        ticket = current_call().ticket
-        assert ticket is not None
-        return guarded_pb2.Response(text=ticket.upload_id, subject=current_call().principal.subject)
+        call = current_call()
+        document = call.ticket or call.receipt
+        assert document is not None
+        return guarded_pb2.Response(text=document.repository, subject=call.principal.subject)
 
-    servicer.instead["FinishUpload"] = tells_upload
-    expired = _bearer(installation.expired(installation.registry))
-    answer = await stub.FinishUpload(guarded_pb2.Request(document=installation.ticket()), metadata=expired)
-    assert (answer.text, answer.subject) == ("u1", "anonymous")
+    servicer.instead = {"FinishUpload": tells_upload, "LinkBlob": tells_upload}
+    token = _bearer(installation.pusher())
+    # The token's last second, with the leeway of clocks.
+    installation.now += 1800 + 59
+    ticket = installation.ticket(lifetime_seconds=86400)
+    installation.now += 86400 - 1
+    receipt = installation.receipt(upload_time=int(installation.now) - 86400 + 1)
+    answer = await stub.FinishUpload(guarded_pb2.Request(document=ticket), metadata=token)
+    assert (answer.text, answer.subject) == (REPOSITORY, "user:7")
+    installation.now += 3600 - 60
+    answer = await stub.LinkBlob(guarded_pb2.Request(document=receipt), metadata=token)
+    assert (answer.text, answer.subject) == (REPOSITORY, "user:7")
+    # It counts for nothing else.
+    assert await _refusal(stub.AddMember(guarded_pb2.Request(), metadata=token)) == "UNAUTHORIZED"
+
+
+async def test_a_token_that_expired_before_the_upload_began_does_not_go_on_with_it(
+    stub: Any, installation: Installation
+) -> None:
+    token = _bearer(installation.pusher())
+    installation.now += 1800 + 61
+    for call in (
+        stub.FinishUpload(guarded_pb2.Request(document=installation.ticket()), metadata=token),
+        stub.LinkBlob(guarded_pb2.Request(document=installation.receipt()), metadata=token),
+    ):
+        assert await _refusal(call) == "UNAUTHORIZED"
+
+
+async def test_an_upload_goes_on_after_authsvc_has_a_new_key(stub: Any, installation: Installation) -> None:
+    token = _bearer(installation.pusher())
+    ticket = installation.ticket(lifetime_seconds=86400)
+    installation.keyring.trust.publish("authsvc", KeyPair.generate())
+    installation.now += 20 * 3600
+    await stub.FinishUpload(guarded_pb2.Request(document=ticket), metadata=token)
+
+
+async def test_an_expired_identity_token_links_nothing(stub: Any, installation: Installation) -> None:
+    expired = _bearer(installation.expired(installation.user))
+    call = stub.LinkBlob(guarded_pb2.Request(document=installation.receipt()), metadata=expired)
+    assert await _refusal(call) == "UNAUTHORIZED"
 
 
 async def test_a_grant_is_good_for_whom_it_was_given_to(stub: Any, installation: Installation) -> None:
@@ -99,9 +140,11 @@ async def test_a_stream_presents_its_ticket_in_its_header(stub: Any, installatio
         yield guarded_pb2.Request(document=document)
         yield guarded_pb2.Request(data=b"abc")
 
-    answer = await stub.WriteUpload(requests(installation.ticket()))
+    pusher = _bearer(installation.pusher())
+    answer = await stub.WriteUpload(requests(installation.ticket()), metadata=pusher)
     assert answer.text == "3"
-    assert await _refusal(stub.WriteUpload(requests(installation.grant()))) == "TICKET_INVALID"
+    assert await _refusal(stub.WriteUpload(requests(installation.grant()), metadata=pusher)) == "TICKET_INVALID"
+    assert await _refusal(stub.WriteUpload(requests(installation.ticket()))) == "UNAUTHORIZED"
 
 
 async def test_a_stream_that_presented_nothing_ends_as_a_fault_of_ours(stub: Any) -> None:

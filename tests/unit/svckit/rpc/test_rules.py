@@ -19,12 +19,16 @@ from tests.unit.svckit.rpc.world import GuardedServicer, Installation, reason_of
 #   f  FORBIDDEN
 #   ?  PROJECT_UNKNOWN     (does not exist, or must look so)
 #   !  BAD_REQUEST         (an acting token beside another one)
+#   t  TICKET_INVALID      (another caller's)
+#   r  RECEIPT_INVALID     (another caller's)
 _REASONS = {
     "-": "UNAUTHORIZED",
     "s": "INSUFFICIENT_SCOPE",
     "f": "FORBIDDEN",
     "?": "PROJECT_UNKNOWN",
     "!": "BAD_REQUEST",
+    "t": "TICKET_INVALID",
+    "r": "RECEIPT_INVALID",
     "ok": None,
 }
 _CODES = {
@@ -33,6 +37,8 @@ _CODES = {
     "FORBIDDEN": grpc.StatusCode.PERMISSION_DENIED,
     "PROJECT_UNKNOWN": grpc.StatusCode.NOT_FOUND,
     "BAD_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
+    "TICKET_INVALID": grpc.StatusCode.UNAUTHENTICATED,
+    "RECEIPT_INVALID": grpc.StatusCode.UNAUTHENTICATED,
 }
 _TABLE = """
 call              nobody bad forged expired oldreg reg anonreg user robot admin metasvc gateway badsvc user+gw
@@ -56,8 +62,8 @@ ListRobots/checks      -   -      -       -      -   s       s   ok    ok    ok 
 GetUser                -   -      -       -      -   s       s   ok     f    ok       -       -      -      ok
 GetUser/8              -   -      -       -      -   s       s    f     f    ok       -       -      -       f
 GetCurrentUser         -   -      -       -      -   s       s   ok     f    ok       -       -      -      ok
-FinishUpload          ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
-LinkBlob              ok  ok     ok      ok     ok  ok      ok   ok    ok    ok      ok      ok     ok      ok
+FinishUpload           -   -      -       -      s   s       s   ok     t     t       -       -      -      ok
+LinkBlob               -   -      -       -      s   s       s   ok     r     r       -       -      -      ok
 Converse               -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
 """
 # A service with "!" acts for itself, by an acting token; jobsvc is named where services can be, and metasvc is not.
@@ -83,15 +89,21 @@ ListRobots/checks    ok      f       -       -         !        !
 GetUser              ok      f       -       -         !        !
 GetUser/8            ok      f       -       -         !        !
 GetCurrentUser        f      f       -       -         !        !
-FinishUpload         ok     ok      ok      ok         !        !
-LinkBlob             ok     ok      ok      ok         !        !
+FinishUpload          -      -       -       -         !        !
+LinkBlob              -      -       -       -         !        !
 Converse              f      f       -       -         !        !
+"""
+# Callers with a token to push. Ticket and receipt are user 7's, of an upload that begins now. oldpush expired before.
+_UPLOAD_TABLE = """
+call          push7  push8  pushrobot7  oldpush7  elsewhere  otherproject
+FinishUpload     ok      t           t         -          s             s
+LinkBlob         ok      r           r         -          s             s
 """
 
 
 def _cases() -> list[Any]:
     cases = []
-    for table in (_TABLE, _ACTING_TABLE):
+    for table in (_TABLE, _ACTING_TABLE, _UPLOAD_TABLE):
         header, *lines = (line.split() for line in table.strip().splitlines())
         cases += [
             pytest.param(line[0], caller, _REASONS[expected], id=f"{line[0]}-{caller}")
@@ -115,6 +127,12 @@ def _metadata(caller: str, by: Installation) -> list[tuple[str, str]]:
         "admin": f"Bearer {by.user(1, is_admin=True)}",
         "user+gw": f"Bearer {by.user()}",
         "act+user": f"Bearer {by.user()}",
+        "push7": f"Bearer {by.pusher()}",
+        "push8": f"Bearer {by.pusher('user:8')}",
+        "pushrobot7": f"Bearer {by.pusher('robot:7')}",
+        "oldpush7": f"Bearer {by.expired(by.pusher)}",
+        "elsewhere": f"Bearer {by.pusher(repository='library/busybox')}",
+        "otherproject": f"Bearer {by.pusher(project_id=2)}",
     }.get(caller)
     service = {
         "metasvc": by.service("metasvc"),

@@ -238,7 +238,7 @@ async def test_a_full_disk_refuses_what_adds_data_and_nothing_else(
         server.set_condition(away=(), is_full=False)
         await stub.CreateUser(guarded_pb2.Request(), metadata=bearer)
         # A stream that is under way is ended as well.
-        writing = stub.WriteUpload()
+        writing = stub.WriteUpload(metadata=(("authorization", f"Bearer {installation.pusher()}"),))
         await writing.write(ticket)
         await writing.write(guarded_pb2.Request(data=b"x"))
         server.set_condition(away=(), is_full=True)

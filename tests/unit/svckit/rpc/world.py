@@ -35,6 +35,9 @@ class Installation:
     def registry(self, subject: str = "user:7", repository: str = REPOSITORY, *actions: str) -> str:
         return self.keyring.registry_token((repository, ",".join(actions or ("pull",)), 1), subject=subject)
 
+    def pusher(self, subject: str = "user:7", repository: str = REPOSITORY, project_id: int = 1) -> str:
+        return self.keyring.registry_token((repository, "pull,push", project_id), subject=subject)
+
     def catalog(self) -> str:
         return self.keyring.catalog_token()
 
@@ -47,8 +50,8 @@ class Installation:
     def ticket(self, lifetime_seconds: int = 3600) -> str:
         return self.keyring.ticket("u1", REPOSITORY, lifetime_seconds=lifetime_seconds)
 
-    def receipt(self) -> str:
-        return self.keyring.receipt(REPOSITORY, DIGEST, size=3)
+    def receipt(self, upload_time: int | None = None) -> str:
+        return self.keyring.receipt(REPOSITORY, DIGEST, size=3, upload_time=upload_time)
 
     def grant(self, subject: str = "user:7") -> str:
         return self.keyring.grant(BlobKey.of(DIGEST, 1), 3, repository=REPOSITORY, subject=subject)

@@ -25,7 +25,9 @@ from tests.unit.svckit.tokens.forge import NOW, Clock
 Keys = Mapping[str, KeyPair]
 
 TICKET = UploadTicket(subject="user:7", upload_id="u", repository="p/r", project_id=3)
-RECEIPT = Receipt(subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=2, size=5)
+RECEIPT = Receipt(
+    subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=2, size=5, upload_time=NOW - 9
+)
 GRANT = Grant(subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=2, size=5)
 
 
@@ -81,11 +83,11 @@ def test_each_kind_has_its_audience_and_lifetime(
     assert (signed.audience, signed.expire_time - signed.issued_time) == (audience, lifetime_seconds)
 
 
-def test_a_ticket_lives_as_long_as_its_session_which_the_signer_must_say(keys: Keys, clock: Clock) -> None:
+def test_a_ticket_lives_a_day_unless_its_session_is_shorter(keys: Keys, clock: Clock) -> None:
     signer = TokenSigner("blobsvc", keys["blobsvc"], clock)
-    with pytest.raises(ValueError, match="lifetime"):
-        signer.sign(TICKET)
-    assert signer.sign(TICKET, lifetime_seconds=7 * 86400).claims.expire_time == NOW + 7 * 86400
+    signed = signer.sign(TICKET).claims
+    assert (signed.upload_time, signed.expire_time) == (NOW, NOW + 86400)
+    assert signer.sign(TICKET, lifetime_seconds=3600).claims.expire_time == NOW + 3600
 
 
 @pytest.mark.parametrize("lifetime_seconds", [0, -1])

@@ -48,7 +48,12 @@ SAMPLES: list[tuple[str, Claims]] = [
     ("gateway", ServiceToken(subject="service:gateway")),
     ("metasvc", ServiceToken(subject="service:metasvc")),
     ("blobsvc", UploadTicket(subject="user:7", upload_id="u-1", repository="p/r", project_id=3)),
-    ("blobsvc", Receipt(subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=1, size=0)),
+    (
+        "blobsvc",
+        Receipt(
+            subject="user:7", repository="p/r", project_id=3, digest="sha256:a", generation=1, size=0, upload_time=9
+        ),
+    ),
     ("blobsvc", Finding(subject="service:blobsvc", digest="sha256:a", generation=1, damage="size", store_id="s")),
     ("metasvc", Grant(subject="anonymous", repository="p/r", project_id=3, digest="sha256:a", generation=1, size=9)),
 ]

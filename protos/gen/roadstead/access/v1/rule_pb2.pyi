@@ -26,8 +26,8 @@ class AccessRule(_message.Message):
     """The right that an RPC requires from its caller.
 
     If a kind has `services`, the services in that list may also call for themselves, without any other right. Services
-    that are not in it may not. The other kinds have no such list: `public` and `holder` allow every service that acts
-    for itself, `authenticated` allows none, and `service` lists its callers.
+    that are not in it may not. The other kinds have no such list: `public` allows every service that acts for itself,
+    `holder` those to which a grant was given, `authenticated` none, and `service` lists its callers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,11 +41,15 @@ class AccessRule(_message.Message):
         DOCUMENT_UNSPECIFIED: AccessRule._Document.ValueType  # 0
         """Unset; never valid."""
         DOCUMENT_UPLOAD_TICKET: AccessRule._Document.ValueType  # 1
-        """An upload ticket, signed by blobsvc."""
+        """An upload ticket, signed by blobsvc. The caller also needs a registry token that allows push on the repository of
+        the ticket. It may have expired since the upload was started.
+        """
         DOCUMENT_RECEIPT: AccessRule._Document.ValueType  # 2
-        """A receipt for a finished upload, signed by blobsvc."""
+        """A receipt for a finished upload, signed by blobsvc. The caller needs a registry token as for a ticket, or a valid
+        identity token.
+        """
         DOCUMENT_GRANT: AccessRule._Document.ValueType  # 3
-        """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
+        """A grant to read one blob, signed by metasvc. An anonymous caller may hold one for a public project."""
         DOCUMENT_FINDING: AccessRule._Document.ValueType  # 4
         """A finding that stored bytes are damaged, signed by blobsvc."""
 
@@ -55,11 +59,15 @@ class AccessRule(_message.Message):
     DOCUMENT_UNSPECIFIED: AccessRule.Document.ValueType  # 0
     """Unset; never valid."""
     DOCUMENT_UPLOAD_TICKET: AccessRule.Document.ValueType  # 1
-    """An upload ticket, signed by blobsvc."""
+    """An upload ticket, signed by blobsvc. The caller also needs a registry token that allows push on the repository of
+    the ticket. It may have expired since the upload was started.
+    """
     DOCUMENT_RECEIPT: AccessRule.Document.ValueType  # 2
-    """A receipt for a finished upload, signed by blobsvc."""
+    """A receipt for a finished upload, signed by blobsvc. The caller needs a registry token as for a ticket, or a valid
+    identity token.
+    """
     DOCUMENT_GRANT: AccessRule.Document.ValueType  # 3
-    """A grant to read one blob, signed by metasvc and valid only for the caller that received it."""
+    """A grant to read one blob, signed by metasvc. An anonymous caller may hold one for a public project."""
     DOCUMENT_FINDING: AccessRule.Document.ValueType  # 4
     """A finding that stored bytes are damaged, signed by blobsvc."""
 
@@ -259,7 +267,9 @@ class AccessRule(_message.Message):
 
     @_typing.final
     class Holder(_message.Message):
-        """The right is a signed document. Anybody who presents it may call."""
+        """The right is a signed document, for the caller to whom it was given. A document that somebody has found opens
+        nothing: the caller's own token must name the same user or robot.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,7 +334,7 @@ class AccessRule(_message.Message):
 
     @_builtins.property
     def holder(self) -> Global___AccessRule.Holder:
-        """Anybody with a ticket, receipt, grant or finding."""
+        """The caller to whom a ticket, receipt or grant was given; anybody with a finding."""
 
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]

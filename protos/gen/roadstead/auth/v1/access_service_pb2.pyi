@@ -86,6 +86,64 @@ class CheckAccessResponse(_message.Message):
 Global___CheckAccessResponse: _TypeAlias = CheckAccessResponse  # noqa: Y015
 
 @_typing.final
+class CheckSubjectAccessRequest(_message.Message):
+    """The request of CheckSubjectAccess."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """The subject of a token: "user:7", "robot:12". Others hold no permission."""
+    resource: _builtins.str
+    """Harbor's resource."""
+    action: _builtins.str
+    """Harbor's action."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        resource: _builtins.str = ...,
+        action: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "project", b"project", "resource", b"resource", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSubjectAccessRequest: _TypeAlias = CheckSubjectAccessRequest  # noqa: Y015
+
+@_typing.final
+class CheckSubjectAccessResponse(_message.Message):
+    """The response of CheckSubjectAccess."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    allowed: _builtins.bool
+    """Whether the subject holds the permission. False also if the project does not exist."""
+    def __init__(
+        self,
+        *,
+        allowed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSubjectAccessResponse: _TypeAlias = CheckSubjectAccessResponse  # noqa: Y015
+
+@_typing.final
 class CheckSystemAccessRequest(_message.Message):
     """The request of CheckSystemAccess."""
 

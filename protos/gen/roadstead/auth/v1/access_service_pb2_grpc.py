@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others.
     """
 
     def __init__(self, channel):
@@ -45,6 +45,11 @@ class AccessServiceStub:
                 request_serializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessResponse.FromString,
                 _registered_method=True)
+        self.CheckSubjectAccess = channel.unary_unary(
+                '/roadstead.auth.v1.AccessService/CheckSubjectAccess',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessResponse.FromString,
+                _registered_method=True)
         self.ListAccessibleProjects = channel.unary_unary(
                 '/roadstead.auth.v1.AccessService/ListAccessibleProjects',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.ListAccessibleProjectsRequest.SerializeToString,
@@ -53,7 +58,7 @@ class AccessServiceStub:
 
 
 class AccessServiceServicer:
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others.
     """
 
     def CheckAccess(self, request, context):
@@ -65,6 +70,14 @@ class AccessServiceServicer:
 
     def CheckSystemAccess(self, request, context):
         """Whether the caller holds a permission on the system level.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckSubjectAccess(self, request, context):
+        """Whether a user or robot holds a permission in a project now. Users and robots that are gone, disabled or expired hold
+        none. metasvc asks this when an upload is linked, which may be a day after the token was made that began it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +103,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessResponse.SerializeToString,
             ),
+            'CheckSubjectAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSubjectAccess,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessResponse.SerializeToString,
+            ),
             'ListAccessibleProjects': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccessibleProjects,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_access__service__pb2.ListAccessibleProjectsRequest.FromString,
@@ -104,7 +122,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only.
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others.
     """
 
     @staticmethod
@@ -151,6 +169,33 @@ class AccessService:
             '/roadstead.auth.v1.AccessService/CheckSystemAccess',
             roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessRequest.SerializeToString,
             roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSystemAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSubjectAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.AccessService/CheckSubjectAccess',
+            roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_access__service__pb2.CheckSubjectAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

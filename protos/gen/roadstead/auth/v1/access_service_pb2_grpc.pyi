@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,23 +37,31 @@ class AccessServiceStub:
     """Whether the caller holds a permission in a project."""
     CheckSystemAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CheckSystemAccessRequest, _access_service_pb2.CheckSystemAccessResponse]
     """Whether the caller holds a permission on the system level."""
+    CheckSubjectAccess: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CheckSubjectAccessRequest, _access_service_pb2.CheckSubjectAccessResponse]
+    """Whether a user or robot holds a permission in a project now. Users and robots that are gone, disabled or expired hold
+    none. metasvc asks this when an upload is linked, which may be a day after the token was made that began it.
+    """
     ListAccessibleProjects: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAccessibleProjectsRequest, _access_service_pb2.ListAccessibleProjectsResponse]
     """The projects in which the caller holds a permission, for services that filter lists."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CheckAccessRequest, _access_service_pb2.CheckAccessResponse]  # type: ignore[assignment]
     """Whether the caller holds a permission in a project."""
     CheckSystemAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CheckSystemAccessRequest, _access_service_pb2.CheckSystemAccessResponse]  # type: ignore[assignment]
     """Whether the caller holds a permission on the system level."""
+    CheckSubjectAccess: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CheckSubjectAccessRequest, _access_service_pb2.CheckSubjectAccessResponse]  # type: ignore[assignment]
+    """Whether a user or robot holds a permission in a project now. Users and robots that are gone, disabled or expired hold
+    none. metasvc asks this when an upload is linked, which may be a day after the token was made that began it.
+    """
     ListAccessibleProjects: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAccessibleProjectsRequest, _access_service_pb2.ListAccessibleProjectsResponse]  # type: ignore[assignment]
     """The projects in which the caller holds a permission, for services that filter lists."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Says what the bearer of the token in the metadata may do. It answers about the caller only."""
+    """Says what the bearer of the token in the metadata may do. Only CheckSubjectAccess answers about others."""
 
     @_abc_1.abstractmethod
     def CheckAccess(
@@ -70,6 +78,16 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.CheckSystemAccessResponse, _abc.Awaitable[_access_service_pb2.CheckSystemAccessResponse]]:
         """Whether the caller holds a permission on the system level."""
+
+    @_abc_1.abstractmethod
+    def CheckSubjectAccess(
+        self,
+        request: _access_service_pb2.CheckSubjectAccessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.CheckSubjectAccessResponse, _abc.Awaitable[_access_service_pb2.CheckSubjectAccessResponse]]:
+        """Whether a user or robot holds a permission in a project now. Users and robots that are gone, disabled or expired hold
+        none. metasvc asks this when an upload is linked, which may be a day after the token was made that began it.
+        """
 
     @_abc_1.abstractmethod
     def ListAccessibleProjects(

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class UploadServiceStub:
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
     """
 
     def __init__(self, channel):
@@ -63,7 +65,9 @@ class UploadServiceStub:
 
 
 class UploadServiceServicer:
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
     """
 
     def StartUpload(self, request, context):
@@ -140,7 +144,9 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService:
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends.
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
     """
 
     @staticmethod

@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UploadServiceStub:
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -50,7 +53,10 @@ class UploadServiceStub:
 
 @_typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.StartUploadRequest, _upload_service_pb2.StartUploadResponse]  # type: ignore[assignment]
@@ -69,7 +75,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Resumable uploads. The ticket of StartUpload gives the right to all following calls, until the session ends."""
+    """Resumable uploads. All calls after StartUpload need its ticket, and a registry token of the caller who started the
+    upload. The token must allow push on the repository. It may have expired since the start, so an upload may take longer
+    than a token lives. An upload may take a day.
+    """
 
     @_abc_1.abstractmethod
     def StartUpload(

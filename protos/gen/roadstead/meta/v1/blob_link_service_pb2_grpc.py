@@ -65,6 +65,7 @@ class BlobLinkServiceServicer:
 
     def LinkBlob(self, request, context):
         """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage.
+        INSUFFICIENT_SCOPE if its uploader may not push there any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class BlobLinkServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BlobLinkServiceAsyncStub: ...
     LinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]
-    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
+    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage.
+    INSUFFICIENT_SCOPE if its uploader may not push there any more.
+    """
     MountBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]
     """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
     error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
@@ -55,7 +57,9 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     LinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.LinkBlobRequest, _blob_link_service_pb2.LinkBlobResponse]  # type: ignore[assignment]
-    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
+    """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage.
+    INSUFFICIENT_SCOPE if its uploader may not push there any more.
+    """
     MountBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.MountBlobRequest, _blob_link_service_pb2.MountBlobResponse]  # type: ignore[assignment]
     """Links a blob that another repository serves. If it fails for any reason, the answer is mounted = false and no
     error. One case is an error: if the registry token was requested without from_repository, INSUFFICIENT_SCOPE makes
@@ -77,7 +81,9 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.LinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.LinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.LinkBlobResponse]]:
-        """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage."""
+        """Links a finished blob to the repository that the receipt names, and adds its size to the project's usage.
+        INSUFFICIENT_SCOPE if its uploader may not push there any more.
+        """
 
     @_abc_1.abstractmethod
     def MountBlob(
