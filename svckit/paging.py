@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Self
 
+from svckit.bounded_json import read_json
 from svckit.errors import FieldViolation, Invalid
 
 KeysetValue = str | int | bool | datetime | None
@@ -84,8 +85,8 @@ class PageToken:
         # The check is not a signature: anybody can compute it. So the types are checked before the values are used in a
         # query.
         try:
-            version, values = json.loads(body)
-        except (ValueError, TypeError, RecursionError):
+            version, values = read_json(body)
+        except (ValueError, TypeError):
             _refuse()
         if version != _VERSION or not isinstance(values, list) or len(values) != len(types):
             _refuse()

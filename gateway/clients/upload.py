@@ -82,9 +82,13 @@ class UploadClient:
         finally:
             if not call.done():
                 call.cancel()
-        if broken is not None:
+        if broken is None:
+            return committed
+        try:
             raise broken
-        return committed
+        finally:
+            # A cycle with this frame, which also refers to the last chunk.
+            del broken
 
     async def status(self, ticket: str, repository: str) -> int:
         """The committed size.

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.transcode.fields import ContractError, ScalarReaders, json_name, listed_field
 from gateway.transcode.values import READERS, InvalidValueError, unsupported_reason
+from svckit.bounded_json import JsonError, read_json
 from svckit.descriptors import is_map, map_entry
 from svckit.errors import DomainError, FieldViolation, error_for
 
@@ -38,12 +39,12 @@ def load(body: bytes) -> object:
     """Parses a JSON document.
 
     Raises:
-        DomainError: BAD_REQUEST if the body is not valid JSON.
+        DomainError: BAD_REQUEST if the body is not valid JSON, or exceeds a bound of `svckit.bounded_json`.
     """
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise error_for("BAD_REQUEST", "the body is not valid JSON") from None
+        return read_json(body)
+    except JsonError as error:
+        raise error_for("BAD_REQUEST", f"the body {error.message}") from None
 
 
 class MessageDecoder:
@@ -138,8 +139,6 @@ class Decoders:
                 known(value, into)
             except InvalidValueError as error:
                 raise wrong_field(path, str(error)) from None
-            except UnicodeEncodeError:
-                raise wrong_field(path, "text") from None
 
         return read
 
@@ -167,10 +166,6 @@ class Decoders:
                     entries[read_key(key, path)] = read_value(item, f"{path}.{key}")
 
         return read_scalars
-
-
-def _refuse_constant(_text: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _object(value: Any, path: str) -> dict[str, Any]:
@@ -215,11 +210,6 @@ def _messages_reader(name: str, read: Callable[[Any, Any, str], None]) -> ReadIn
 def _read_string(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise wrong_field(path, "a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # A lone surrogate is valid in JSON, but it is not text.
-        raise wrong_field(path, "text") from None
     return value
 
 
@@ -244,9 +234,13 @@ def _read_float(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong_field(path, "a number")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
-        raise wrong_field(path, "a finite number") from None
+        number = math.inf
+    # JSON's grammar allows numbers such as 1e999, which become infinite.
+    if not math.isfinite(number):
+        raise wrong_field(path, "a finite number")
+    return number
 
 
 def _read_bytes(value: Any, path: str) -> bytes:

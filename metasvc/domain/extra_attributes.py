@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import HELM_CONFIG
+from svckit.bounded_json import read_in_thread_if_large
 from svckit.oci.config import MAX_CONFIG_BYTES, parse_config
 from svckit.oci.image_config import parse_image_config
 from svckit.oci.media_types import is_image_config
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 MAX_ATTRIBUTES_CHARACTERS = 64 * 1024
 """The most attributes of one artifact, as JSON. They are stored for every manifest, but the quota counts a config only
 once. Without a limit, many small manifests with one large config could fill the database without using the quota."""
-
-# A larger config is parsed in a thread, because it would block the event loop for more than a millisecond.
-_INLINE_BYTES = 64 * 1024
 
 
 async def read_attributes(
@@ -64,9 +61,7 @@ async def read_attributes(
         content = await ports.configs.read(served, project_id=project_id, repository=repository)
         if content is None:
             return {}
-    if len(content) > _INLINE_BYTES:
-        return await asyncio.to_thread(extra_attributes, config.media_type, content)
-    return extra_attributes(config.media_type, content)
+    return await read_in_thread_if_large(len(content), extra_attributes, config.media_type, content)
 
 
 def _shown_config(manifest: Manifest) -> Descriptor | None:

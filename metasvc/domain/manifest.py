@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from metasvc.domain.project import in_project
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, must_note_head, note_head, postpone_manifest, review_manifests
 from metasvc.domain.tag import point_tag, untag
+from svckit.bounded_json import read_in_thread_if_large
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 ANY = "*"
 
-# A larger manifest is hashed and parsed in a thread, because it would block the event loop for more than a millisecond.
-_INLINE_BYTES = 64 * 1024
 # How many missing digests an error names. It is sent in HTTP/2 headers, whose size is limited.
 _MISSING_NAMED = 32
 
@@ -131,10 +129,7 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
     size, most = len(push.content), ports.manifest_max_bytes
     if size > most:
         raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {size} bytes, but at most {most} are allowed")
-    if size > _INLINE_BYTES:
-        digest, manifest = await asyncio.to_thread(_read, push)
-    else:
-        digest, manifest = _read(push)
+    digest, manifest = await read_in_thread_if_large(size, _read, push)
     attributes = await read_attributes(
         ports, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
     )
@@ -252,7 +247,8 @@ def _read(push: ManifestPush) -> tuple[str, Manifest]:
             )
         return str(digest), parse_manifest(push.content, push.media_type or None)
     except OciFormatError as error:
-        raise from_oci_error(error) from error
+        # Without its traceback, because the frames there refer to the whole document.
+        raise from_oci_error(error) from error.with_traceback(None)
 
 
 def _check_conditions(push: ManifestPush, names: Sequence[str], held: Mapping[str, Tag], own: str | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Final
 
 from svckit.access.principal import Principal
+from svckit.bounded_json import read_json
 from svckit.errors import Unauthenticated
 from svckit.tokens import ActingToken, IdentityToken, RegistryToken, ServiceToken
 
@@ -80,7 +80,7 @@ class Authenticator:
         try:
             if len(header) > _MAXIMUM_HEADER_CHARACTERS:
                 raise Unauthenticated
-            claimed = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["typ"]
+            claimed = read_json(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["typ"]
             return self._accepted[claimed]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise Unauthenticated from error

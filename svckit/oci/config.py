@@ -10,12 +10,12 @@ import json
 import math
 import re
 
+from svckit.bounded_json import DEFAULT_BOUNDS, count_values
+
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 """Larger configs are not read."""
 
-# A document that consists of brackets takes fifty times its size in memory. Real configs have fewer values than this,
-# even those with a whole bill of materials in their labels.
-_MAX_VALUES = 200_000
+_MAX_VALUES = DEFAULT_BOUNDS.values
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _MAX_DEPTH = 32
 _MAX_INT_CHARACTERS = 20
@@ -31,8 +31,9 @@ def parse_config(content: bytes) -> dict[str, object] | None:
         The parts that can be written as JSON and stored as text; None if the content is not a JSON object or is too
         large. Never raises.
     """
-    if len(content) > MAX_CONFIG_BYTES or sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+    if len(content) > MAX_CONFIG_BYTES or count_values(content, _MAX_VALUES) > _MAX_VALUES:
         return None
+    # Not jiter: it would refuse the whole config because of one wrong value.
     try:
         document = json.loads(
             content.decode("utf-8"), parse_int=_integer, parse_float=_number, parse_constant=lambda _: None

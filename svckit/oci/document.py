@@ -6,11 +6,10 @@ UTF-8. If a client read a manifest differently than this registry, every check h
 
 from __future__ import annotations
 
-import json
-import math
 from functools import cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from svckit.bounded_json import JsonError, read_json
 from svckit.oci.errors import ManifestInvalidError, shown
 
 if TYPE_CHECKING:
@@ -18,53 +17,21 @@ if TYPE_CHECKING:
 
 MAX_INT64 = 2**63 - 1
 
-# No 64-bit number is longer. Longer numbers are not converted: Python's int takes quadratic time for them, and refuses
-# more than 4,300 digits.
-_MAX_INT_CHARACTERS = 20
-
 
 def load_object(content: bytes) -> dict[str, object]:
-    """Read a JSON object, strictly.
+    """Read a JSON object, strictly and within bounds (`svckit.bounded_json`).
 
     Raises:
-        ManifestInvalidError: the content is not UTF-8, not JSON, or not an object; one object has a key twice; there is
-            a NaN or an infinity; or the nesting is too deep.
+        ManifestInvalidError: the content is not UTF-8, not JSON, or not an object; it has a lone surrogate, NaN or an
+            infinity; one object has a key twice; or the document has too many values or is nested too deeply.
     """
     try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ManifestInvalidError(f"the manifest is not UTF-8 (byte {error.start})") from error
-    try:
-        document = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
-    except ManifestInvalidError:
-        raise
-    except RecursionError as error:
-        raise ManifestInvalidError("the manifest is nested too deeply") from error
-    except ValueError as error:
-        where = f" (character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
-        raise ManifestInvalidError(f"the manifest is not JSON{where}") from error
+        document = read_json(content)
+    except JsonError as error:
+        raise ManifestInvalidError(f"the manifest {error.message}") from None
     if not isinstance(document, dict):
         raise ManifestInvalidError("the manifest is not a JSON object")
     return document
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ManifestInvalidError(f"the manifest has {shown(key)} twice in one object", field=shown(key))
-            seen.add(key)
-    return members
-
-
-def _integer(text: str) -> int | float:
-    return int(text) if len(text) <= _MAX_INT_CHARACTERS else math.inf
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ManifestInvalidError(f"the manifest is not JSON: {text} is not a JSON number")
 
 
 def refuse_case_variants(members: Mapping[str, object], known: frozenset[str], where: str) -> None:
@@ -87,7 +54,7 @@ def text_field(members: Mapping[str, object], key: str, where: str) -> str:
     """Read an optional string; '' if it is absent or null.
 
     Raises:
-        ManifestInvalidError: the value is not a string, or the string cannot be stored or sent.
+        ManifestInvalidError: the value is not a string, or the string cannot be stored.
     """
     value = members.get(key)
     if value is None:
@@ -98,19 +65,13 @@ def text_field(members: Mapping[str, object], key: str, where: str) -> str:
 
 
 def checked_text(value: str, where: str) -> str:
-    r"""Refuse strings that are valid in JSON but cannot be stored: lone surrogates and U+0000.
-
-    A lone surrogate cannot be written in UTF-8, and PostgreSQL does not store U+0000.
+    """Refuse a string with U+0000: it is valid in JSON, but PostgreSQL does not store it.
 
     Raises:
-        ManifestInvalidError: the string contains one of these.
+        ManifestInvalidError: the string contains it.
     """
     if "\0" in value:
         raise ManifestInvalidError(f"{where} contains U+0000", field=where)
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ManifestInvalidError(f"{where} contains half a surrogate pair", field=where) from error
     return value
 
 

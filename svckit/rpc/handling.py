@@ -212,13 +212,15 @@ class HandledMethod:
             code = _code_of(context)
             raise
         except Exception as error:
-            public_error = error if isinstance(error, DomainError) else error_for("INTERNAL")
-            code = public_error.entry.grpc_code
-            await self._fail(call, context, public_error, error)
+            # No local variable refers to the error: its traceback refers to this frame, so that would be a cycle.
+            code = _public(error).entry.grpc_code
+            await self._fail(call, context, _public(error), error)
         finally:
             if counted:
                 server.in_flight.leave()
             self._account(call, code, time.perf_counter() - began)
+            # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
+            incoming = request = None
 
     def _parse_and_check(self, data: bytes) -> Message:
         """Parses and checks one message of a stream. Its errors are raised in the handler's loop over the requests."""
@@ -289,6 +291,13 @@ class HandledMethod:
         except TimeoutError:
             # The client does not read, so it will not read the status. Cancelling the call resets its stream.
             raise asyncio.CancelledError from None
+        except grpc.aio.AbortError as aborted:
+            # gRPC's call refers to this error, the error's traceback to frames, and those to gRPC's call. The cycle
+            # would keep the whole request in memory until the next full garbage collection, which is rare. So the
+            # error goes on without the frames, and without the error that caused it.
+            aborted.__context__ = None
+            del public_error, cause
+            raise aborted.with_traceback(None) from None
 
     def _account(self, call: Call, code: str, seconds: float) -> None:
         self._server.metrics.observe_rpc(self._name, code, seconds)
@@ -331,6 +340,11 @@ def _required(function: Callable[[Any], T] | None) -> Callable[[Any], T]:
     if function is None:
         raise TypeError("a method without a message type")
     return function
+
+
+def _public(error: Exception) -> DomainError:
+    """The error that the caller sees."""
+    return error if isinstance(error, DomainError) else error_for("INTERNAL")
 
 
 def _is_cancelling() -> bool:

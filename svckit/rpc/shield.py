@@ -38,6 +38,10 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.add_done_callback(_log_failure)
         raise
+    finally:
+        # The task refers to its error, and the error's traceback to this frame. Without this, the cycle would keep the
+        # request in memory until the next full garbage collection.
+        del task
 
 
 async def settle_shielded(timeout_seconds: float | None = None) -> int:

@@ -13,6 +13,7 @@ from gateway.transcode.fields import ContractError
 from gateway.transcode.route import RpcRoute
 from gateway.transcode.violations import with_json_names
 from gateway.wire.answer import Answer
+from svckit.bounded_json import read_in_thread_if_large
 from svckit.errors import DomainError, error_for
 
 CallRpc = Callable[[Any], Awaitable[Message]]
@@ -56,7 +57,9 @@ class TranscodedRoute:
         request = exchange.request
         query: bytes = request.query_string
         body = await self._read_body(exchange) if self.rpc.binder.reads_body else b""
-        message = self.rpc.request(exchange.variables, query, exchange.header, body)
+        message = await read_in_thread_if_large(
+            len(body), self.rpc.request, exchange.variables, query, exchange.header, body
+        )
         try:
             response = await self._call(message)
         except DomainError as error:

@@ -1,14 +1,22 @@
 """Odd and hostile manifests are either refused or stored unchanged."""
 
 import base64
+import gc
 import json
 from typing import Any
 
 import pytest
 
+from metasvc.domain.manifest import ManifestPush
+from roadstead.meta.v1.manifest_service_pb2 import PutManifestRequest
+from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
+from svckit.bounded_json import INLINE_BYTES
 from svckit.errors import DomainError
 from svckit.oci import media_types
+from tests.contract.metasvc.remote import serving
 from tests.contract.metasvc.world import Image, World, blob_digest, descriptor, digest_of, image
+from tests.harness.keyring import bearer
+from tests.harness.waiting import wait_until_async
 
 GOOD = json.loads(image("one").content)
 
@@ -108,3 +116,43 @@ async def test_an_index_of_thousands_of_children_is_one_write(world: World) -> N
     await world.put("alpha/app", Image(json.dumps(document).encode(), media_types.OCI_INDEX, {}), "many")
 
     assert await world.value("SELECT count(*) FROM artifact_reference") == 5000
+
+
+MARKED = 7_777_777
+
+
+async def test_a_refused_manifest_leaves_nothing_in_memory(world: World) -> None:
+    """Without a garbage collection, because a full one is rare in a process with many objects."""
+    content = changed(schemaVersion=3, extension=[[MARKED, {"a": [MARKED]}]] * 3_000)
+    assert len(content) > INLINE_BYTES
+    async with serving(world) as remote:
+        caller = bearer(remote.keyring.registry_token(("alpha/app", "pull,push", 1)))
+        stub = ManifestServiceStub(remote.channel)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                with pytest.raises(DomainError) as caught:
+                    await stub.PutManifest(
+                        PutManifestRequest(
+                            repository="alpha/app",
+                            reference="v1",
+                            media_type=media_types.OCI_MANIFEST,
+                            content=content,
+                        ),
+                        metadata=caller,
+                    )
+                assert caught.value.reason == "MANIFEST_INVALID"
+            # The handler ends a moment after its answer.
+            await wait_until_async(
+                lambda: sum(isinstance(found, list) and found == [MARKED] for found in gc.get_objects()),
+                "the documents to be freed",
+                wanted=lambda count: count == 0,
+            )
+            await wait_until_async(
+                lambda: sum(isinstance(found, ManifestPush) for found in gc.get_objects()),
+                "the requests to be freed",
+                wanted=lambda count: count == 0,
+            )
+        finally:
+            gc.enable()

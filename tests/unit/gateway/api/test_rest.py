@@ -208,7 +208,8 @@ async def test_a_service_that_is_away_is_503(api: Api) -> None:
 @pytest.mark.parametrize(
     "body, told",
     [
-        (b"{", "not valid JSON"),
+        (b"{", "is not JSON: EOF while parsing an object at line 1 column 1"),
+        (b'{"role_id": 2, "role_id": 1}', 'is not JSON: Detected duplicate key "role_id"'),
         (b"[]", "must be an object"),
         (b'{"role_id": "2"}', "role_id: must be an integer"),
         (b'{"member_user": {"user_id": "x"}}', "member_user.user_id: must be an integer"),

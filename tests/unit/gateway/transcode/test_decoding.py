@@ -82,7 +82,6 @@ def test_fields_that_the_path_fills_are_not_read_from_the_body() -> None:
         ({"id": 2**63}, "id", "must be between"),
         ({"draught": -1}, "draught", "must be between 0 and 4294967295"),
         ({"display_name": 5}, "display_name", "must be a string"),
-        ({"display_name": "\ud800"}, "display_name", "must be text"),
         ({"afloat": "true"}, "afloat", "must be true or false"),
         ({"afloat": 1}, "afloat", "must be true or false"),
         ({"speed": "1"}, "speed", "must be a number"),
@@ -103,8 +102,6 @@ def test_fields_that_the_path_fills_are_not_read_from_the_body() -> None:
         ({"creation_time": "2026-13-01T00:00:00Z"}, "creation_time", "must be a time"),
         ({"age": "5"}, "age", "must be seconds"),
         ({"extra_attrs": []}, "extra_attrs", "must be an object"),
-        ({"extra_attrs": {"a": "\ud800"}}, "extra_attrs", "must be text"),
-        ({"extra_attrs": {"\ud800": 1}}, "extra_attrs", "must be text"),
         ({"extra_attrs": {"a": 10**400}}, "extra_attrs", "must be a finite number"),
     ],
 )
@@ -115,6 +112,12 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_name(document: Any, field: 
     assert refusal.value.reason == "BAD_REQUEST"
     assert violation.field == field
     assert violation.description.startswith(told)
+
+
+def test_a_number_beyond_the_largest_float_is_refused() -> None:
+    message = made("Ship")
+    with pytest.raises(Invalid):
+        Decoders().of_message(described("Ship"))(load(b'{"speed": 1e999}'), message)
 
 
 def test_free_form_json_may_not_nest_without_end() -> None:
@@ -137,6 +140,10 @@ def test_free_form_json_may_not_nest_without_end() -> None:
         b"\xef\xbb\xbf{}",
         b"[" * 100_000,
         b'{"id": ' + b"9" * 5000 + b"}",
+        b'{"id": 1, "id": 2}',
+        b'{"id": "\\ud800"}',
+        b'{"x": [' + b"[]," * 300_000 + b"0]}",
+        b'{"x": [' + b"0," * 10_000 + b"0]}",
     ],
 )
 def test_what_is_no_json_is_refused(body: bytes) -> None:
