@@ -88,6 +88,13 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="how many processes of the gateway to run (default: %(default)s)",
     )
     parser.add_argument(
+        "--hang-seconds",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="restart a process that answers no health check for so long; 0 for never (default: %(default)g)",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
@@ -152,6 +159,7 @@ def _up(options: argparse.Namespace) -> int:
         metrics_port=options.metrics_port,
         workers=options.workers,
         log_level=options.log_level,
+        hang_seconds=options.hang_seconds,
     )
     return up(chosen)
 
@@ -172,6 +180,16 @@ def _list_keys(options: argparse.Namespace) -> int:
     from ctl.admin import list_keys
 
     return list_keys(options.data_dir)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return seconds
 
 
 class _Version(argparse.Action):

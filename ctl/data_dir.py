@@ -13,13 +13,12 @@ from pathlib import Path
 
 from ctl.errors import CommandError
 from svckit.durable import create_file, replace_file
-from svckit.services import RPC_SERVICES
 
 FORMAT = 1
 """The version of the layout that this program writes. Raise it when an older program could damage the new layout."""
 
 _LONGEST_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without its zero
-_LONGEST_SOCKET_NAME_BYTES = max(len(f"/{service.socket}".encode()) for service in RPC_SERVICES.values())
+_LONGEST_SOCKET_NAME_BYTES = len("/gateway-64.sock")
 _SOCKET_FOLDER_PREFIX = "rs-"
 # A folder with only these entries counts as empty: our own lock, and an entry that file systems make.
 _IGNORED_ENTRIES = {"lock", "lost+found"}

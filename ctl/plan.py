@@ -41,6 +41,15 @@ class Plan:
         """The address where other services find this service."""
         return f"unix:{self.sockets / RPC_SERVICES[service].socket}"
 
+    @property
+    def http_listen(self) -> str:
+        """The HTTP socket, as a setting of the gateway."""
+        return f"fd://{self.http_descriptor}"
+
+    def own_socket(self, process: str) -> Path:
+        """The socket at which the supervisor asks one process of the gateway for its health."""
+        return self.sockets / f"{process}.sock"
+
     def settings(self) -> dict[str, dict[str, Setting]]:
         """The sections of the settings file."""
         common: dict[str, Setting] = {
@@ -57,7 +66,7 @@ class Plan:
         folder = self.data_dir.service_dir(service.name)
         section: dict[str, Setting] = {"key_file": str(self.data_dir.key_file(service.name))}
         if service.kind == "http":
-            section |= {"listen": [f"fd://{self.http_descriptor}"], "limits": {"drain_seconds": _DRAIN_SECONDS}}
+            section |= {"listen": [self.http_listen], "limits": {"drain_seconds": _DRAIN_SECONDS}}
         if service.socket:
             listen = [self.address(service.name), *filter(None, [self.grpc.get(service.name)])]
             section["rpc"] = {"listen": listen, "drain_seconds": _DRAIN_SECONDS}

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 
 from ctl.listen import Address
+from ctl.liveness import unverified
 
 READY_PATH = "/readyz"
 
@@ -24,7 +25,7 @@ async def wait_until_ready(address: Address, *, tls: bool) -> None:
 async def _is_ready(address: Address, *, tls: bool) -> bool:
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            return await _ask(address, _unverified() if tls else None) == 200
+            return await _ask(address, unverified() if tls else None) == 200
     except (OSError, TimeoutError, ValueError):
         return False
 
@@ -39,11 +40,3 @@ async def _ask(address: Address, context: ssl.SSLContext | None) -> int:
         return int(status_line.split()[1]) if status_line.startswith(b"HTTP/1.1 ") else 0
     finally:
         writer.close()
-
-
-def _unverified() -> ssl.SSLContext:
-    """Does not verify: the socket is our own, and its certificate names the host that clients use, not this address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

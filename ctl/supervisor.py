@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ctl.console import Console
+from ctl.liveness import Ask, wait_for_silence
 from ctl.parent import PARENT_VARIABLE
 
 _KEPT_LINES = 30
@@ -36,6 +37,7 @@ class Child:
         pass_fds: descriptors that it inherits, under the same numbers.
         stop_rank: the order of the stop: lower ranks first, equal ranks together.
         drain_seconds: how long it may take to stop before it is killed.
+        ask: asks it for its health, to find out whether it hangs; None if it cannot be asked.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Child:
     pass_fds: tuple[int, ...] = ()
     stop_rank: int = 0
     drain_seconds: float = 10.0
+    ask: Ask | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,27 @@ class Backoff:
 class Supervisor:
     """Keeps children running from `start` to `stop`."""
 
-    def __init__(self, children: Sequence[Child], console: Console, backoff: Backoff = Backoff()) -> None:
-        """Takes the children. `start` starts them."""
+    def __init__(
+        self,
+        children: Sequence[Child],
+        console: Console,
+        backoff: Backoff = Backoff(),
+        *,
+        hang_seconds: float = 0.0,
+    ) -> None:
+        """Takes the children. `start` starts them.
+
+        Args:
+            children: the children.
+            console: for log lines, and the output of the children.
+            backoff: the delays of restarts.
+            hang_seconds: a child that has answered before, and then answers nothing for so long, is killed and
+                restarted; 0 for never.
+        """
         self._children = tuple(children)
         self._console = console
         self._backoff = backoff
+        self._hang_seconds = hang_seconds
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -191,11 +210,22 @@ class Supervisor:
         if self._stopping.is_set():
             self._signal(child.name, signal.SIGTERM)
         output = asyncio.create_task(self._relay(child.name, process, tail))
+        watch = asyncio.create_task(self._kill_if_it_hangs(child))
         status = await process.wait()
+        watch.cancel()
         del self._processes[child.name]
         await asyncio.wait({output}, timeout=_OUTPUT_SECONDS)
         output.cancel()
         return status
+
+    async def _kill_if_it_hangs(self, child: Child) -> None:
+        if child.ask is None or not self._hang_seconds:
+            return
+        await wait_for_silence(child.ask, self._hang_seconds)
+        # During the stop, `_stop_some` decides how long a child may take.
+        if not self._stopping.is_set():
+            self._console.log("error", "killed: it hangs", child=child.name, silent_seconds=self._hang_seconds)
+            self._signal(child.name, signal.SIGKILL)
 
     async def _relay(self, name: str, process: asyncio.subprocess.Process, tail: deque[str]) -> None:
         if process.stdout is not None:

@@ -1,6 +1,7 @@
 """`roadstead up`: all services on this machine, as supervised child processes."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ctl.console import Console
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
 from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
+from ctl.liveness import Ask, ask_http, ask_rpc
 from ctl.plan import STOP_SECONDS, Plan, write_settings
 from ctl.ready import wait_until_ready
 from ctl.supervisor import Child, ChildFailed, Supervisor
@@ -37,6 +40,7 @@ class Options:
         metrics_port: the first of the loopback ports for Prometheus; 0 for no ports.
         workers: the number of processes of each service that scales, such as the gateway.
         log_level: the log level of all services.
+        hang_seconds: a process that answers nothing for so long is restarted; 0 for never.
     """
 
     data_dir: DataDir
@@ -45,6 +49,7 @@ class Options:
     metrics_port: int
     workers: int
     log_level: str
+    hang_seconds: float
 
 
 def up(options: Options) -> int:
@@ -71,7 +76,7 @@ def up(options: Options) -> int:
         if is_new:
             _print(f"admin password: {password} (kept in {options.data_dir.password_file})")
         children = _children(plan, listener, options.workers, metrics)
-        return asyncio.run(_run(children, http, pretty=plan.pretty))
+        return asyncio.run(_run(children, http, options.hang_seconds, pretty=plan.pretty))
 
 
 def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mapping[str, str]) -> list[Child]:
@@ -83,10 +88,15 @@ def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mappin
         Child(
             name=name,
             command=_command(service.name, plan.data_dir.config_file),
-            environment={**environment, **_metrics_variable(service.name, metrics.get(name))},
+            environment={
+                **environment,
+                **_metrics_variable(service.name, metrics.get(name)),
+                **_listen_variable(plan, service, name),
+            },
             pass_fds=(listener.fileno(),) if service.kind == "http" else (),
             stop_rank=rank,
             drain_seconds=STOP_SECONDS,
+            ask=_ask(plan, service, name),
         )
         for rank, service in enumerate(SERVICES.values())
         for name in _names(service, workers)
@@ -105,14 +115,33 @@ def _metrics_variable(service: str, address: str | None) -> Mapping[str, str]:
     return {f"ROADSTEAD_{service.upper()}_METRICS_LISTEN": address} if address else {}
 
 
+def _listen_variable(plan: Plan, service: Service, name: str) -> Mapping[str, str]:
+    # All gateways share the HTTP socket, so a request there does not tell which of them answers. Each has a second one.
+    if service.kind != "http":
+        return {}
+    listen = [plan.http_listen, f"unix:{plan.own_socket(name)}"]
+    return {f"ROADSTEAD_{service.name.upper()}_LISTEN": json.dumps(listen)}
+
+
+def _ask(plan: Plan, service: Service, name: str) -> Ask | None:
+    """Asks one process of a service for its health; None for a service that serves nothing."""
+    if service.kind == "http":
+        return partial(ask_http, plan.own_socket(name), tls=_serves_tls())
+    return partial(ask_rpc, plan.sockets / service.socket) if service.socket else None
+
+
+def _serves_tls() -> bool:
+    return bool(os.environ.get("ROADSTEAD_GATEWAY_TLS_CERTIFICATE_FILE"))
+
+
 def _command(service: str, config: Path) -> tuple[str, ...]:
     # -P: Python must not import modules from the current folder.
     return (sys.executable, "-P", "-m", "ctl.service", service, str(config))
 
 
-async def _run(children: list[Child], http: Address, *, pretty: bool) -> int:
+async def _run(children: list[Child], http: Address, hang_seconds: float, *, pretty: bool) -> int:
     console = Console(sys.stderr.fileno(), pretty=pretty)
-    supervisor = Supervisor(children, console)
+    supervisor = Supervisor(children, console, hang_seconds=hang_seconds)
     stop, kill_now = _stop_signals()
     supervisor.start()
     try:
@@ -127,7 +156,7 @@ async def _run(children: list[Child], http: Address, *, pretty: bool) -> int:
 
 
 async def _serve(supervisor: Supervisor, http: Address, stop: asyncio.Event) -> None:
-    tls = bool(os.environ.get("ROADSTEAD_GATEWAY_TLS_CERTIFICATE_FILE"))
+    tls = _serves_tls()
     try:
         async with asyncio.timeout(_START_SECONDS):
             await _wait_for_first(wait_until_ready(http, tls=tls), stop.wait(), supervisor.failure())

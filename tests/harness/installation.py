@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class Installation:
         grpc_ports: by service; empty if it was started without gRPC ports.
         metrics_urls: by process; empty if it was started without metrics.
         output: the lines of its standard output.
+        arguments: further arguments of `roadstead up`, at the next start.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Installation:
         grpc: bool = True,
         metrics: bool = False,
         workers: int = 1,
+        hang_seconds: float = 30.0,
+        arguments: Sequence[str] = (),
         obeys_modes: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -78,6 +81,8 @@ class Installation:
             grpc: whether it listens for gRPC on loopback.
             metrics: whether its processes serve their metrics.
             workers: processes of the gateway.
+            hang_seconds: a process that answers nothing for so long is restarted.
+            arguments: further arguments of `roadstead up`.
             obeys_modes: whether it obeys the modes of files even if the tests run as root. It then runs without the
                 capabilities with which root ignores them.
             environment: additional variables.
@@ -94,6 +99,8 @@ class Installation:
         self._grpc = grpc
         self._metrics = metrics
         self._workers = workers
+        self._hang_seconds = hang_seconds
+        self.arguments = arguments
         self._obeys_modes = obeys_modes
         self._environment = process_environment(environment)
         self._http = "127.0.0.1:0"
@@ -249,6 +256,7 @@ class Installation:
             "--grpc-port": first_port if self._grpc else 0,
             "--metrics-port": first_port + PORT_COUNT if self._metrics else 0,
             "--workers": self._workers,
+            "--hang-seconds": self._hang_seconds,
         }
         words = [str(word) for pair in arguments.items() for word in pair]
         # It is killed when the tests are killed. It must handle SIGINT even if the tests ignore it: a shell starts
@@ -266,6 +274,7 @@ class Installation:
             "ctl",
             "up",
             *words,
+            *self.arguments,
         ]
 
 

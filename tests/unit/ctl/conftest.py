@@ -46,8 +46,10 @@ async def supervise(console: ReadableConsole) -> AsyncIterator[Callable[..., Sup
     """Starts a supervisor of the children given."""
     started: list[Supervisor] = []
 
-    def start(*children: Child, backoff: Backoff = QUICK, settled: bool = True) -> Supervisor:
-        supervisor = Supervisor(children, console, backoff)
+    def start(
+        *children: Child, backoff: Backoff = QUICK, settled: bool = True, hang_seconds: float = 0.0
+    ) -> Supervisor:
+        supervisor = Supervisor(children, console, backoff, hang_seconds=hang_seconds)
         supervisor.start()
         if settled:
             supervisor.mark_ready()
