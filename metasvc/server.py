@@ -5,14 +5,16 @@ from functools import partial
 from pathlib import Path
 
 from metasvc.clients.authsvc import AuthDirectory
-from metasvc.clients.blobsvc import ConfigBlobs
+from metasvc.clients.blobsvc import ConfigBlobs, StoredBytes
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.lists import VisibleProjects
-from metasvc.domain.ports import Clock, ConfigReader, Ports, ProjectDirectory
+from metasvc.domain.ports import BlobBytes, Clock, ConfigReader, Ports, ProjectDirectory
 from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
+from metasvc.domain.settled import SettledGenerations
+from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from metasvc.domain.unit import Store
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
@@ -23,6 +25,7 @@ from metasvc.servicers.referrer import ReferrerServicer
 from metasvc.servicers.repository import RepositoryServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
+from metasvc.store.blob_log import MeteredBlobLog
 from metasvc.store.unit_of_work import SqlStore
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
@@ -44,6 +47,9 @@ from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 
 _DELETIONS_EVERY_SECONDS = 10.0
+_SETTLE_EVERY_SECONDS = 0.5
+_DELETE_EVERY_SECONDS = 1.0
+_UNLINKED_EVERY_SECONDS = 300.0
 
 
 def main(config: Path | None) -> int:
@@ -66,16 +72,22 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     store = SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
     # Access checks are sent with the caller's own token, so that authsvc decides for that caller.
     checker = RemoteChecker(process.channel("authsvc"))
+    blobsvc = process.acting_channel("blobsvc")
     ports = build_ports(
         settings,
         store=store,
         directory=AuthDirectory(process.acting_channel("authsvc")),
-        configs=ConfigBlobs(process.acting_channel("blobsvc"), process.signer),
+        configs=ConfigBlobs(blobsvc, process.signer, process.verifier),
+        stored=StoredBytes(blobsvc),
+        metrics=process.metrics,
         visible=RememberedVisibleProjects(checker),
     )
     pulls = PullRecorder(store, ports.clock)
     process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
     process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
+    process.loops.every(_SETTLE_EVERY_SECONDS, "settle_generations", ports.settled.flush, waits_first=True)
+    process.loops.every(_DELETE_EVERY_SECONDS, "delete_generations", partial(delete_generations, ports))
+    process.loops.every(_UNLINKED_EVERY_SECONDS, "delete_unlinked", partial(delete_unlinked, ports))
     server = build_server(
         settings,
         ports,
@@ -94,6 +106,8 @@ def build_ports(
     store: Store,
     directory: ProjectDirectory,
     configs: ConfigReader,
+    stored: BlobBytes,
+    metrics: Metrics,
     visible: VisibleProjects,
     clock: Clock | None = None,
 ) -> Ports:
@@ -102,6 +116,9 @@ def build_ports(
         store=store,
         directory=directory,
         configs=configs,
+        bytes=stored,
+        settled=SettledGenerations(stored),
+        blob_log=MeteredBlobLog(metrics.registry),
         visible=visible,
         review_policy=ReviewPolicy(
             delay_seconds=settings.review_delay_seconds, push_grace_seconds=settings.push_grace_seconds

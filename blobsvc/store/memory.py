@@ -44,6 +44,7 @@ class MemoryStore:
         uploads: takes uploads.
         blobs: reads blobs.
         admin: lists, deletes, expires.
+        stored: each blob with its bytes. A test may damage them.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class MemoryStore:
         sessions: dict[UploadId, _Session] = {}
         stored: dict[BlobKey, tuple[StoredBlob, bytes]] = {}
         unlinked: dict[BlobKey, UnlinkedBlob] = {}
+        self.stored = stored
         self.uploads = MemoryUploads(sessions, stored, unlinked)
         self.blobs = MemoryBlobs(stored)
         self.admin = MemoryBlobAdmin(sessions, stored, unlinked)

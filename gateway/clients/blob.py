@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +13,9 @@ from roadstead.blob.v1 import blob_service_pb2
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
-from svckit.errors import error_for
+from svckit.access.call import current_call, serving
+from svckit.errors import DomainError, error_for
+from svckit.rpc import shielded
 
 if TYPE_CHECKING:
     from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
@@ -52,6 +54,15 @@ class BlobClient:
         answer = await self._links.ResolveBlob(pb.ResolveBlobRequest(repository=repository, digest=digest))
         return ResolvedBlob(answer.grant, answer.size_bytes, answer.media_type)
 
+    async def check(self, grant: str) -> None:
+        """Checks that the file of a blob is there and has the right size.
+
+        Raises:
+            DomainError: GRANT_INVALID, UNAVAILABLE; BLOB_DAMAGED, and metasvc has been told.
+        """
+        async with self._reporting():
+            await self._bytes.StatBlob(blob_service_pb2.StatBlobRequest(grant=grant))
+
     async def read(self, grant: str, offset: int, limit: int) -> AsyncGenerator[bytes, None]:
         """Reads `limit` bytes from `offset` on, about 1 MiB at once. The first are fetched before this returns.
 
@@ -63,7 +74,9 @@ class BlobClient:
             limit: how many; more than 0.
 
         Raises:
-            DomainError: GRANT_INVALID, BLOB_UNKNOWN, UNAVAILABLE. The iterator raises UNAVAILABLE where fewer come.
+            DomainError: GRANT_INVALID, UNAVAILABLE; BLOB_DAMAGED, and metasvc has been told. The iterator raises
+                BLOB_DAMAGED instead of the last bytes of a whole blob that does not match its digest, and UNAVAILABLE
+                where fewer bytes come.
         """
         pieces = self._pieces(grant, offset, limit)
         try:
@@ -76,12 +89,33 @@ class BlobClient:
     async def _pieces(self, grant: str, offset: int, limit: int) -> AsyncGenerator[bytes, None]:
         call = self._bytes.ReadBlob(blob_service_pb2.ReadBlobRequest(grant=grant, offset=offset, limit=limit))
         left = limit
-        async with aclosing(cast("AsyncGenerator[blob_service_pb2.ReadBlobResponse, None]", aiter(call))) as answers:
+        async with (
+            self._reporting(),
+            aclosing(cast("AsyncGenerator[blob_service_pb2.ReadBlobResponse, None]", aiter(call))) as answers,
+        ):
             async for answer in answers:
                 left -= len(answer.data)
                 yield answer.data
         if left != 0:
             raise error_for("UNAVAILABLE", "the blob ended early")
+
+    @asynccontextmanager
+    async def _reporting(self) -> AsyncIterator[None]:
+        """Passes the finding of blobsvc on to metasvc, which then no longer serves the damaged blob."""
+        try:
+            yield
+        except DomainError as error:
+            finding = error.metadata.get("finding")
+            if error.reason != "BLOB_DAMAGED" or finding is None:
+                raise
+            # A download may take longer than the deadline of its request.
+            with serving(current_call().without_deadline()):
+                await shielded(self._quarantine(finding))
+            # Without the finding, which is of no use to HTTP clients.
+            raise error_for("BLOB_DAMAGED") from error
+
+    async def _quarantine(self, finding: str) -> None:
+        await self._links.QuarantineBlob(pb.QuarantineBlobRequest(finding=finding))
 
     async def link(self, repository: str, receipt: str) -> str:
         """Links an uploaded blob to a repository, and returns its digest.

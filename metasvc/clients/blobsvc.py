@@ -1,24 +1,43 @@
-"""Reads configs from blobsvc."""
+"""Reads configs from blobsvc, looks at stored bytes, and deletes them."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from roadstead.blob.v1.blob_service_pb2 import ReadBlobRequest
+from metasvc.domain.model import BlobKey
+from metasvc.domain.ports import DamagedConfigError, UnlinkedPage
+from roadstead.blob.v1.blob_pb2 import BlobGeneration
+from roadstead.blob.v1.blob_service_pb2 import (
+    DeleteBlobRequest,
+    ListUnlinkedRequest,
+    ReadBlobRequest,
+    SettleGenerationsRequest,
+    StatBlobsRequest,
+)
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from svckit.convert import from_time
 from svckit.errors import DomainError, Unavailable
-from svckit.tokens import Grant
+from svckit.tokens import Finding, Grant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
     import grpc.aio
 
     from metasvc.domain.model import ServedBlob
     from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
     from svckit.tokens.signer import TokenSigner
+    from svckit.tokens.verifier import TokenVerifier
 
 # A push waits for this read and counts as a call in flight meanwhile, so it must be short. It is longer than a restart
 # of blobsvc.
 LONGEST_SECONDS = 3.0
+# Nobody waits for these.
+_LONGEST_DELETE_SECONDS = 30.0
+# Generations in one request.
+_AT_ONCE = 1000
 
 
 class ConfigBlobs:
@@ -28,14 +47,19 @@ class ConfigBlobs:
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, signer: TokenSigner, longest_seconds: float = LONGEST_SECONDS
+        self,
+        channel: grpc.aio.Channel,
+        signer: TokenSigner,
+        verifier: TokenVerifier,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
-        """Takes a channel to blobsvc, the signer of grants, and the longest time of a read."""
+        """Takes a channel to blobsvc, what signs grants and verifies findings, and the longest time of a read."""
         self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
         self._signer = signer
+        self._verifier = verifier
         self._longest_seconds = longest_seconds
 
-    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
+    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes:
         """See the port."""
         grant = self._signer.sign(
             Grant(
@@ -53,13 +77,66 @@ class ConfigBlobs:
             content = b"".join([answer.data async for answer in answers])
         except DomainError as error:
             if error.reason == "BLOB_DAMAGED":
-                return None
+                finding = self._verifier.verify(error.metadata.get("finding", ""), Finding)
+                raise DamagedConfigError(finding.damage) from error
             # The error is about metasvc's own call and not about the push. A client that got it would, for example,
             # take a refused token for its own.
             raise _unreadable() from error
         if len(content) != blob.size:
             raise _unreadable()
         return content
+
+
+class StoredBytes:
+    """See `domain.ports.BlobBytes`. It needs a channel with metasvc's own service token."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        """Takes a channel to blobsvc."""
+        self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        """See the port."""
+        found: list[int | None] = []
+        with _unavailable():
+            for start in range(0, len(keys), _AT_ONCE):
+                request = StatBlobsRequest(blobs=_generations(keys[start : start + _AT_ONCE]))
+                answer = await self._blobs.StatBlobs(request, timeout=LONGEST_SECONDS)
+                found += [stat.size_bytes if stat.exists else None for stat in answer.stats]
+        return found
+
+    async def delete(self, key: BlobKey) -> None:
+        """See the port."""
+        with _unavailable():
+            request = DeleteBlobRequest(digest=key.digest, generation=key.generation)
+            await self._blobs.DeleteBlob(request, timeout=_LONGEST_DELETE_SECONDS)
+
+    async def settle(self, keys: Sequence[BlobKey]) -> None:
+        """See the port."""
+        with _unavailable():
+            for start in range(0, len(keys), _AT_ONCE):
+                request = SettleGenerationsRequest(generations=_generations(keys[start : start + _AT_ONCE]))
+                await self._blobs.SettleGenerations(request, timeout=_LONGEST_DELETE_SECONDS)
+
+    async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
+        """See the port."""
+        with _unavailable():
+            request = ListUnlinkedRequest(finished_before=from_time(finished_before), page_token=page_token)
+            answer = await self._blobs.ListUnlinked(request, timeout=_LONGEST_DELETE_SECONDS)
+        keys = [BlobKey(unlinked.blob.digest, unlinked.blob.generation) for unlinked in answer.blobs]
+        return UnlinkedPage(keys, answer.next_page_token)
+
+
+def _generations(keys: Iterable[BlobKey]) -> list[BlobGeneration]:
+    return [BlobGeneration(digest=key.digest, generation=key.generation) for key in keys]
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    # As in `ConfigBlobs.read`: the error is about metasvc's own call.
+    try:
+        yield
+    except DomainError as error:
+        raise Unavailable(message="the stored bytes cannot be looked at now; try again") from error
 
 
 def _unreadable() -> Unavailable:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metasvc.domain.blob_generation import choose_generation
+from metasvc.domain.blob_health import with_health
 from metasvc.domain.model import Blob, BlobState, Charge, ReviewKind
 from metasvc.domain.project import in_project
+from metasvc.domain.quarantine import quarantine_damaged
 from metasvc.domain.review import ReviewReason, review_blobs
+from metasvc.domain.tombstone import TombstoneReason, add_tombstones
 from svckit.errors import DomainError, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from metasvc.domain.model import ServedBlob
+    from metasvc.domain.blob_health import Health
+    from metasvc.domain.model import BlobKey, ServedBlob
     from metasvc.domain.ports import Ports, PullRights
     from metasvc.domain.unit import UnitOfWork
 
@@ -40,63 +46,66 @@ async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
 
     Raises:
         DomainError: INSUFFICIENT_SCOPE, the uploader may not push there any more; QUOTA_EXCEEDED; PROJECT_UNKNOWN;
-            BLOB_UPLOAD_UNKNOWN, this generation is being deleted; UNAVAILABLE.
+            BLOB_UPLOAD_UNKNOWN, this generation is damaged or being deleted, so the bytes must be uploaded again;
+            UNAVAILABLE, also if blobsvc cannot say whether the live generation is healthy.
     """
+    uploaded = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
+
+    async def find() -> list[Blob]:
+        async with ports.store.read() as unit:
+            held = await unit.blobs.get(finished.digest)
+        return [] if held is None else [held]
+
+    async def link(health: Health) -> None:
+        if uploaded.key in health.damages:
+            # A repeat, after its bytes were damaged. It must not answer that they are there.
+            await quarantine_damaged(ports, health, "link")
+
+        async def work(unit: UnitOfWork, now: datetime) -> Blob | None:
+            repository = await unit.repositories.ensure(finished.project_id, finished.repository, now)
+            replaced = await choose_generation(unit, uploaded, health, now)
+            is_charged = await unit.blobs.link(repository.id, finished.digest, now)
+            await review_blobs(unit, [finished.digest], ports.review_policy, now, ReviewReason.LINKED)
+            if is_charged:
+                await unit.projects.charge(finished.project_id, [Charge(finished.digest, finished.size)], now)
+            await unit.commit()
+            return replaced
+
+        replaced = await in_project(ports, finished.project_id, work)
+        if replaced is not None:
+            ports.blob_log.damaged(replaced.key, health.damages[replaced.key], "link")
+
+    try:
+        await _require_push(ports, finished)
+        await with_health(ports, find, link)
+    except DomainError as error:
+        if _is_final(error):
+            await refuse_upload(ports, uploaded.key)
+        raise
+    ports.settled.note(uploaded.key)
+
+
+async def _require_push(ports: Ports, finished: FinishedBlob) -> None:
     # The token that began the upload may be a day old. Meanwhile, its owner may have been deleted, or have lost the
     # role.
     if not await ports.directory.may_push(finished.subject, finished.project_id):
         raise Unauthenticated("INSUFFICIENT_SCOPE", metadata={"scope": f"repository:{finished.repository}:push"})
 
-    async def work(unit: UnitOfWork, now: datetime) -> None:
-        repository = await unit.repositories.ensure(finished.project_id, finished.repository, now)
-        uploaded = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
-        await settle_generation(unit, uploaded, now)
-        is_charged = await unit.blobs.link(repository.id, finished.digest, now)
-        await review_blobs(unit, [finished.digest], ports.review_policy, now, ReviewReason.LINKED)
-        if is_charged:
-            await unit.projects.charge(finished.project_id, [Charge(finished.digest, finished.size)], now)
-        await unit.commit()
 
-    await in_project(ports, finished.project_id, work)
+async def refuse_upload(ports: Ports, key: BlobKey) -> None:
+    """Has an uploaded generation deleted that may not be linked, unless it is live.
 
-
-async def settle_generation(unit: UnitOfWork, uploaded: Blob, now: datetime) -> None:
-    """Decides which generation of a digest is live after an upload, and locks it against deletion.
-
-    A live generation stays, and the uploaded one is queued as surplus. If the digest is new, condemned or quarantined,
-    the uploaded generation becomes the live one. So a push repairs corrupt blobs, and never waits for garbage
-    collection.
-
-    Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN; the uploaded generation is already condemned, because its receipt came late.
-            The client has to upload the bytes again.
+    A failure is ignored: what stays is deleted later, with the uploads that nobody has linked.
     """
-    while True:
-        # Tried first, because most uploads have a new digest.
-        if await unit.blobs.add(uploaded, now):
-            await unit.blobs.remove_surplus(uploaded.digest, uploaded.generation)
-            return
-        live = await unit.blobs.lock_live(uploaded.digest)
-        if live is not None:
-            if live.generation != uploaded.generation:
-                await unit.blobs.add_surplus(uploaded.digest, uploaded.generation, now)
-            return
-        held = await unit.blobs.lock_any(uploaded.digest)
-        if held is None:
-            # Garbage collection has removed the row since the first statement.
-            continue
-        if held.state is BlobState.LIVE:
-            # It became live between the two statements.
-            continue
-        if held.generation == uploaded.generation:
-            raise NotFound(
-                "BLOB_UPLOAD_UNKNOWN", f"the bytes of {uploaded.digest} are being deleted; upload them again"
-            )
-        await unit.blobs.adopt(uploaded, now)
-        await unit.blobs.remove_surplus(uploaded.digest, uploaded.generation)
-        # Garbage collection may have stopped between condemning the old generation and deleting its bytes.
-        await unit.blobs.add_surplus(held.digest, held.generation, now)
-        return
+    with suppress(DomainError):
+        await add_tombstones(ports, [key], TombstoneReason.REFUSED)
+        ports.settled.note(key)
+
+
+def _is_final(error: DomainError) -> bool:
+    """Whether a repeat of the link cannot succeed soon, such as with an exceeded quota."""
+    # BLOB_UPLOAD_UNKNOWN: the generation has a tombstone already, or is quarantined.
+    return 400 <= error.entry.http_status < 500 and error.reason != "BLOB_UPLOAD_UNKNOWN"
 
 
 async def mount_blob(
@@ -128,24 +137,34 @@ async def mount_blob(
         sources = await rights.sources(from_repository)
         if not sources:
             return None
-        async with ports.store.read() as unit:
-            if not await unit.blobs.served_by_any(sources, digest):
+
+        async def find() -> list[Blob]:
+            async with ports.store.read() as unit:
+                source = await unit.blobs.served_by_any(sources, digest)
+            return [] if source is None else [source]
+
+        async def mount(health: Health) -> int | None:
+            await quarantine_damaged(ports, health, "mount")
+            if not health.is_healthy(digest):
                 return None
 
-        async def work(unit: UnitOfWork, now: datetime) -> int | None:
-            target = await unit.repositories.ensure(project_id, repository, now)
-            # The blob may have been condemned since it was found. Then it cannot be mounted.
-            blob = await unit.blobs.lock_live(digest)
-            if blob is None:
-                return None
-            is_charged = await unit.blobs.link(target.id, digest, now)
-            await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.MOUNTED)
-            if is_charged:
-                await unit.projects.charge(project_id, [Charge(digest, blob.size)], now)
-            await unit.commit()
-            return blob.size
+            async def work(unit: UnitOfWork, now: datetime) -> int | None:
+                target = await unit.repositories.ensure(project_id, repository, now)
+                # The blob may have been condemned or quarantined since it was found. Then it cannot be mounted.
+                blob = await unit.blobs.lock_live(digest)
+                if blob is None:
+                    return None
+                health.require(blob.key)
+                is_charged = await unit.blobs.link(target.id, digest, now)
+                await review_blobs(unit, [digest], ports.review_policy, now, ReviewReason.MOUNTED)
+                if is_charged:
+                    await unit.projects.charge(project_id, [Charge(digest, blob.size)], now)
+                await unit.commit()
+                return blob.size
 
-        return await in_project(ports, project_id, work)
+            return await in_project(ports, project_id, work)
+
+        return await with_health(ports, find, mount)
     except DomainError:
         return None
 

@@ -6,6 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import HELM_CONFIG
+from metasvc.domain.model import BlobKey
+from metasvc.domain.ports import DamagedConfigError
+from metasvc.domain.quarantine import quarantine_blob
 from svckit.bounded_json import read_in_thread_if_large
 from svckit.oci.config import MAX_CONFIG_BYTES, parse_config
 from svckit.oci.image_config import parse_image_config
@@ -58,9 +61,12 @@ async def read_attributes(
             return None
         if served.size > MAX_CONFIG_BYTES:
             return {}
-        content = await ports.configs.read(served, project_id=project_id, repository=repository)
-        if content is None:
-            return {}
+        try:
+            content = await ports.configs.read(served, project_id=project_id, repository=repository)
+        except DamagedConfigError as error:
+            # From now on the repository does not serve the config, so the push is refused.
+            await quarantine_blob(ports, BlobKey(served.digest, served.generation), error.damage, "manifest")
+            return None
     return await read_in_thread_if_large(len(content), extra_attributes, config.media_type, content)
 
 

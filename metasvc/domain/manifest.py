@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact import delete_artifact
 from metasvc.domain.artifact_type import accessory_kind
+from metasvc.domain.blob_health import Health, with_health
 from metasvc.domain.extra_attributes import read_attributes
-from metasvc.domain.model import ChangeKind, Charge, KeptArtifact
+from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
+from metasvc.domain.quarantine import quarantine_damaged
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, must_note_head, note_head, postpone_manifest, review_manifests
 from metasvc.domain.tag import point_tag, untag
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metasvc.domain.model import LinkedBlob, StoredManifest, Tag
+    from metasvc.domain.model import Blob, LinkedBlob, StoredManifest, Tag
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import UnitOfWork
     from svckit.access.actor import ChangeOrigin
@@ -137,51 +139,73 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
     # A subject is locked too, so that its deletion finds this accessory, or this push finds the subject gone.
     subjects = named_subjects(names) + ([] if manifest.subject is None else [str(manifest.subject.digest)])
 
-    async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
-        repository = await unit.repositories.ensure(push.project_id, push.repository, now)
-        write = RepositoryWrite(unit, repository, origin, now, ports.review_policy)
-        kept = await unit.artifacts.lock_kept(
-            repository.id, [*(str(child.digest) for child in manifest.manifests), digest, *subjects]
-        )
-        own = kept.get(digest)
-        existed = own is not None
-        if own is not None:
-            await unit.artifacts.note_repeat(own.id, now)
-        held = await unit.tags.lock(repository.id, names)
-        _check_conditions(push, names, held, digest if existed else None)
-        present = await unit.blobs.lock_linked(repository.id, (str(blob.digest) for blob in manifest.blobs_required))
-        _check_references(manifest, kept, present)
-        if own is None:
-            if attributes is None:
-                # Since the attributes were looked for, the artifact was deleted, or its config was pushed.
-                raise Unavailable(message="the repository has just changed; push the manifest again")
-            artifact = new_artifact(repository, digest, push.content, manifest, kept, present, attributes, now)
-            made = await unit.artifacts.add(
-                artifact,
-                push.content,
-                references=references(manifest, kept),
-                blobs=needed_blobs(manifest, present),
-                accessory_type=accessory_kind(manifest),
-            )
-            own = KeptArtifact(made.id, digest, made.size, made.manifest_media_type)
-            write.record(ChangeKind.MANIFEST_PUT, reference=digest, digest=digest)
-        moved = [name for name in names if await point_tag(write, name, held=held.get(name), artifact=own)]
-        charges = await _charge_links(unit, repository.id, present)
-        left = {held[name].digest for name in moved if name in held}
-        await review_manifests(unit, repository.id, left, ports.review_policy, now, ReviewReason.UNTAGGED)
-        if existed:
-            await postpone_manifest(unit, repository.id, digest, ports.review_policy, now)
-        else:
-            await review_manifests(unit, repository.id, [digest], ports.review_policy, now, ReviewReason.PUSHED)
-            charges.append(Charge(digest, size))
-        if moved or not existed:
-            await unit.repositories.touch(repository.id, now)
-        await unit.projects.charge(push.project_id, charges, now)
-        await unit.commit()
-        subject = "" if manifest.subject is None else str(manifest.subject.digest)
-        return PushedManifest(digest, tuple(names), subject, existed)
+    needed = [str(blob.digest) for blob in manifest.blobs_required]
 
-    return await in_project(ports, push.project_id, work)
+    async def find() -> list[Blob]:
+        async with ports.store.read() as unit:
+            return await unit.blobs.linked(push.project_id, push.repository, needed)
+
+    async def put(health: Health) -> PushedManifest:
+        # The repository does not serve damaged blobs from now on, so they are missing below.
+        await quarantine_damaged(ports, health, "manifest")
+
+        async def work(unit: UnitOfWork, now: datetime) -> PushedManifest:
+            repository = await unit.repositories.ensure(push.project_id, push.repository, now)
+            write = RepositoryWrite(unit, repository, origin, now, ports.review_policy)
+            kept = await unit.artifacts.lock_kept(
+                repository.id, [*(str(child.digest) for child in manifest.manifests), digest, *subjects]
+            )
+            own = kept.get(digest)
+            existed = own is not None
+            if own is not None:
+                await unit.artifacts.note_repeat(own.id, now)
+            held = await unit.tags.lock(repository.id, names)
+            _check_conditions(push, names, held, digest if existed else None)
+            present = await unit.blobs.lock_linked(repository.id, needed)
+            for blob_digest, linked in present.items():
+                health.require(BlobKey(blob_digest, linked.generation))
+            _check_references(manifest, kept, present)
+            if own is None:
+                if attributes is None:
+                    # Since the attributes were looked for, the artifact was deleted, or its config was pushed.
+                    raise Unavailable(message="the repository has just changed; push the manifest again")
+                artifact = new_artifact(repository, digest, push.content, manifest, kept, present, attributes, now)
+                made = await unit.artifacts.add(
+                    artifact,
+                    push.content,
+                    references=references(manifest, kept),
+                    blobs=needed_blobs(manifest, present),
+                    accessory_type=accessory_kind(manifest),
+                )
+                own = KeptArtifact(made.id, digest, made.size, made.manifest_media_type)
+                write.record(ChangeKind.MANIFEST_PUT, reference=digest, digest=digest)
+            moved = [name for name in names if await point_tag(write, name, held=held.get(name), artifact=own)]
+            charges = await _charge_links(unit, repository.id, present)
+            left = {held[name].digest for name in moved if name in held}
+            await review_manifests(unit, repository.id, left, ports.review_policy, now, ReviewReason.UNTAGGED)
+            if existed:
+                await postpone_manifest(unit, repository.id, digest, ports.review_policy, now)
+            else:
+                await review_manifests(unit, repository.id, [digest], ports.review_policy, now, ReviewReason.PUSHED)
+                charges.append(Charge(digest, size))
+            if moved or not existed:
+                await unit.repositories.touch(repository.id, now)
+            await unit.projects.charge(push.project_id, charges, now)
+            await unit.commit()
+            subject = "" if manifest.subject is None else str(manifest.subject.digest)
+            return PushedManifest(digest, tuple(names), subject, existed)
+
+        return await in_project(ports, push.project_id, work)
+
+    try:
+        return await with_health(ports, find, put)
+    except Unavailable:
+        async with ports.store.read() as unit:
+            stored = await unit.artifacts.manifest_by_digest(push.project_id, push.repository, digest, content=False)
+        if stored is None:
+            raise
+        # Nothing new is stored, so tags can be moved while blobsvc is away.
+        return await put(Health(is_unknown=True))
 
 
 async def delete_manifest(

@@ -251,6 +251,7 @@ class NeededBlob:
 class LinkedBlob:
     """A live blob that a repository links. `is_charged`: whether the project is charged for this link."""
 
+    generation: int
     size: int
     is_charged: bool
 
@@ -267,6 +268,14 @@ class Referrer:
     annotations: Mapping[str, str] = field(hash=False)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class BlobKey:
+    """The name of one generation of a digest."""
+
+    digest: str
+    generation: int
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """The current generation of a digest, and its state."""
@@ -275,6 +284,11 @@ class Blob:
     generation: int
     size: int
     state: BlobState
+
+    @property
+    def key(self) -> BlobKey:
+        """The name of this generation."""
+        return BlobKey(self.digest, self.generation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.lists import VisibleProjects
-    from metasvc.domain.model import ServedBlob
+    from metasvc.domain.model import BlobKey, ServedBlob
     from metasvc.domain.review import ReviewPolicy
+    from metasvc.domain.settled import SettledGenerations
     from metasvc.domain.unit import Store
+    from svckit.tokens import Damage
 
 
 class Clock(Protocol):
@@ -47,10 +49,23 @@ class ProjectDirectory(Protocol):
         """
 
 
+class DamagedConfigError(Exception):
+    """blobsvc has found the bytes of a config damaged.
+
+    Attributes:
+        damage: what is wrong.
+    """
+
+    def __init__(self, damage: Damage) -> None:
+        """Takes what is wrong."""
+        super().__init__(damage)
+        self.damage: Damage = damage
+
+
 class ConfigReader(Protocol):
     """Reads configs from blobsvc."""
 
-    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
+    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes:
         """Reads a small blob as a whole. Must not be called within a unit of work.
 
         Args:
@@ -58,12 +73,52 @@ class ConfigReader(Protocol):
             project_id: the project of the repository that serves it.
             repository: the full name of that repository.
 
-        Returns:
-            The bytes; None if this generation is gone.
-
         Raises:
+            DamagedConfigError: the bytes are missing, or are not those that were uploaded.
             DomainError: UNAVAILABLE; blobsvc cannot be reached, or is too slow.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkedPage:
+    """A part of the list of finished uploads that are not settled.
+
+    Attributes:
+        keys: the generations.
+        next_page_token: the token of the next page; empty on the last one.
+    """
+
+    keys: Sequence[BlobKey]
+    next_page_token: str
+
+
+class BlobBytes(Protocol):
+    """The bytes in blobsvc. No method may be called within a unit of work.
+
+    Every method raises UNAVAILABLE if blobsvc cannot be reached, or cannot do it now.
+    """
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        """The sizes of the files of these generations, in the same order; None if there is no file."""
+
+    async def delete(self, key: BlobKey) -> None:
+        """Deletes a generation that has a tombstone. It is no error if it is already gone."""
+
+    async def settle(self, keys: Sequence[BlobKey]) -> None:
+        """Tells blobsvc that these generations are linked or will be deleted."""
+
+    async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
+        """Lists generations that were finished before a time and are not settled."""
+
+
+class BlobLog(Protocol):
+    """Logs and counts what happens to stored bytes."""
+
+    def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
+        """A live generation was found damaged, and is no longer served."""
+
+    def deleted(self, generations: int) -> None:
+        """The bytes of so many generations were deleted."""
 
 
 class PullRights(Protocol):
@@ -85,6 +140,9 @@ class Ports:
         store: gives units of work.
         directory: the projects of authsvc, and who may push into them.
         configs: reads configs from blobsvc.
+        bytes: looks at the bytes in blobsvc, and deletes them.
+        settled: tells blobsvc about generations that are decided.
+        blob_log: logs and counts damaged and deleted generations.
         visible: the projects whose repositories a caller may list.
         review_policy: when garbage collection looks at possible garbage.
         clock: gives the time.
@@ -96,6 +154,9 @@ class Ports:
     store: Store
     directory: ProjectDirectory
     configs: ConfigReader
+    bytes: BlobBytes
+    settled: SettledGenerations
+    blob_log: BlobLog
     visible: VisibleProjects
     review_policy: ReviewPolicy
     clock: Clock

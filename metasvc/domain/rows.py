@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metasvc.domain.model import (
         Artifact,
         Blob,
+        BlobKey,
         Charge,
         KeptArtifact,
         LinkedBlob,
@@ -238,8 +239,20 @@ class BlobRows(Protocol):
     async def served(self, project_id: int, repository: str, digest: str) -> ServedBlob | None:
         """Finds a live blob that a repository serves. One query."""
 
-    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
-        """Whether one of these repositories, given as project id and full name, serves a live blob."""
+    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
+        """Finds a live blob that one of these repositories, given as project id and full name, serves."""
+
+    async def get(self, digest: str) -> Blob | None:
+        """Reads a blob in any state."""
+
+    async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
+        """Reads those of the digests that a repository links and that are live."""
+
+    async def lock_digest(self, digest: str) -> None:
+        """Keeps other units that call this from deciding about a digest until this unit ends.
+
+        `lock_any` cannot do so if the digest has no row.
+        """
 
     async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, LinkedBlob]:
         """Finds those of the digests that a repository links and that are live.
@@ -253,17 +266,14 @@ class BlobRows(Protocol):
     async def lock_any(self, digest: str) -> Blob | None:
         """Reads a blob in any state, and keeps others from changing it until this unit ends."""
 
-    async def add(self, blob: Blob, now: datetime) -> bool:
-        """Makes a row; False if there is one already."""
+    async def add(self, blob: Blob, now: datetime) -> None:
+        """Makes the row of a digest. The caller has locked the digest, and it has no row."""
 
     async def adopt(self, blob: Blob, now: datetime) -> None:
         """Gives the row that `lock_any` found another generation, and makes it live."""
 
-    async def add_surplus(self, digest: str, generation: int, now: datetime) -> None:
-        """Queues a generation for deletion. A repeat changes nothing."""
-
-    async def remove_surplus(self, digest: str, generation: int) -> None:
-        """Removes a generation from that queue."""
+    async def quarantine(self, digest: str, now: datetime) -> None:
+        """Quarantines the blob that `lock_any` found."""
 
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
         """Links a blob; False if it was linked and charged already. Otherwise the project has to be charged."""
@@ -282,6 +292,28 @@ class BlobRows(Protocol):
 
     async def is_named(self, repository_id: int, digest: str) -> bool:
         """Whether a manifest of the repository names a blob."""
+
+
+class TombstoneRows(Protocol):
+    """The tombstones of generations (`domain.tombstone`)."""
+
+    async def add(self, key: BlobKey, reason: str, due_time: datetime, now: datetime) -> None:
+        """Makes a tombstone, whose generation is deleted at `due_time`. An existing one does not change."""
+
+    async def has(self, key: BlobKey) -> bool:
+        """Whether a generation has a tombstone."""
+
+    async def any_to_do(self, now: datetime, old: datetime) -> bool:
+        """Whether a tombstone is due, or whether one was made before `old` and its generation is deleted."""
+
+    async def claim(self, now: datetime, retry_time: datetime, most: int) -> list[BlobKey]:
+        """Takes tombstones that are due. Other processes leave them alone until `retry_time`."""
+
+    async def mark_deleted(self, keys: Iterable[BlobKey], now: datetime) -> None:
+        """Notes that the bytes of these generations are deleted."""
+
+    async def forget(self, created_before: datetime, most: int) -> None:
+        """Removes old tombstones whose generations are deleted."""
 
 
 class ReviewRows(Protocol):

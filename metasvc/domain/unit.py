@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
     from metasvc.domain.lists import Lists
     from metasvc.domain.model import ChangeKind, TagMove
-    from metasvc.domain.rows import ArtifactRows, BlobRows, ProjectRows, RepositoryRows, ReviewRows, TagRows
+    from metasvc.domain.rows import (
+        ArtifactRows,
+        BlobRows,
+        ProjectRows,
+        RepositoryRows,
+        ReviewRows,
+        TagRows,
+        TombstoneRows,
+    )
     from svckit.change import Change
     from svckit.idempotency import IdempotencyRows
 
@@ -39,6 +47,10 @@ class Unit(Protocol):
     @property
     def blobs(self) -> BlobRows:
         """Blobs and links."""
+
+    @property
+    def tombstones(self) -> TombstoneRows:
+        """Tombstones of generations."""
 
     @property
     def reviews(self) -> ReviewRows:

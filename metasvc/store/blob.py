@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, bindparam, delete, exists, func, select, tuple_, update
+from sqlalchemy import BindParameter, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from metasvc.domain.model import Blob, BlobState, LinkedBlob, ReviewKind, ServedBlob
 from metasvc.store.prepared import Prepared
-from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review, surplus
-from svckit.sql.statements import batches, upsert
+from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review
+from svckit.sql.statements import advisory_xact_lock, batches, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Insert, Row
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
@@ -53,7 +53,7 @@ _SERVED = (
     )
 )
 _SERVED_BY_ANY = (
-    select(blob.c.digest)
+    select(blob)
     .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
     .where(
         repository_blob.c.digest == _DIGEST,
@@ -67,7 +67,7 @@ _LOCK_ANY = _ANY.with_for_update()
 _LOCK_LIVE = _ANY.where(blob.c.state == BlobState.LIVE.value).with_for_update(read=True)
 # Of the link FOR KEY SHARE: a deletion that discharges it waits, but other pushes may charge it again.
 _LOCK_LINKED = (
-    select(blob.c.digest, blob.c.size, repository_blob.c.charged)
+    select(blob.c.digest, blob.c.generation, blob.c.size, repository_blob.c.charged)
     .select_from(_LINKED)
     .where(
         repository_blob.c.repository_id == bindparam("repository_id"),
@@ -112,6 +112,20 @@ _DISCHARGE_UNNAMED = (
 _IS_NAMED = select(
     exists().where(artifact_blob.c.repository_id == bindparam("in_repository"), artifact_blob.c.digest == _DIGEST)
 )
+_FIND_LINKED = (
+    select(blob)
+    .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
+    .where(
+        repository.c.name == bindparam("repository"),
+        repository.c.project_id == bindparam("project_id"),
+        repository_blob.c.digest.in_(bindparam("digests", expanding=True)),
+        blob.c.state == BlobState.LIVE.value,
+    )
+)
+_ADD = insert(blob)
+_QUARANTINE = (
+    update(blob).where(blob.c.digest == _DIGEST).values(state=BlobState.QUARANTINED.value, update_time=bindparam("now"))
+)
 _ADOPT = (
     update(blob)
     .where(blob.c.digest == _DIGEST)
@@ -127,17 +141,6 @@ _UNLINK = (
     .where(repository_blob.c.repository_id == bindparam("in_repository"), repository_blob.c.digest == _DIGEST)
     .returning(repository_blob.c.charged)
 )
-_REMOVE_SURPLUS = delete(surplus).where(surplus.c.digest == _DIGEST, surplus.c.generation == bindparam("of_generation"))
-
-
-@Prepared
-def _add(conn: AsyncConnection) -> ReturningInsert[str]:
-    return upsert(conn, blob).on_conflict_do_nothing(index_elements=[blob.c.digest]).returning(blob.c.digest)
-
-
-@Prepared
-def _add_surplus(conn: AsyncConnection) -> Insert:
-    return upsert(conn, surplus).on_conflict_do_nothing()
 
 
 @Prepared
@@ -167,12 +170,28 @@ class SqlBlobs:
         row = result.one_or_none()
         return None if row is None else ServedBlob(row.digest, row.generation, row.size, row.media_type, row.due_time)
 
-    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> bool:
+    async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
         """See the port."""
         if not repositories:
-            return False
+            return None
         values = {"of_digest": digest, "repositories": list(repositories)}
-        return await self._conn.scalar(_SERVED_BY_ANY, values) is not None
+        return _blob((await self._conn.execute(_SERVED_BY_ANY, values)).one_or_none())
+
+    async def get(self, digest: str) -> Blob | None:
+        """See the port."""
+        return _blob((await self._conn.execute(_ANY, {"of_digest": digest})).one_or_none())
+
+    async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
+        """See the port."""
+        found: list[Blob] = []
+        for batch in batches(sorted(set(digests))):
+            values = {"project_id": project_id, "repository": repository, "digests": batch}
+            found += [_to_blob(row) for row in await self._conn.execute(_FIND_LINKED, values)]
+        return found
+
+    async def lock_digest(self, digest: str) -> None:
+        """See the port."""
+        await advisory_xact_lock(self._conn, f"blob {digest}")
 
     async def lock_live(self, digest: str) -> Blob | None:
         """See the port."""
@@ -188,12 +207,12 @@ class SqlBlobs:
         if not wanted:
             return {}
         rows = await self._conn.execute(_LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
-        return {row.digest: LinkedBlob(row.size, row.charged) for row in rows}
+        return {row.digest: LinkedBlob(row.generation, row.size, row.charged) for row in rows}
 
-    async def add(self, new: Blob, now: datetime) -> bool:
+    async def add(self, new: Blob, now: datetime) -> None:
         """See the port."""
-        made = await self._conn.scalar(
-            _add(self._conn),
+        await self._conn.execute(
+            _ADD,
             {
                 "digest": new.digest,
                 "generation": new.generation,
@@ -203,7 +222,6 @@ class SqlBlobs:
                 "update_time": now,
             },
         )
-        return made is not None
 
     async def adopt(self, new: Blob, now: datetime) -> None:
         """See the port."""
@@ -211,16 +229,9 @@ class SqlBlobs:
             _ADOPT, {"of_digest": new.digest, "new_generation": new.generation, "new_size": new.size, "now": now}
         )
 
-    async def add_surplus(self, digest: str, generation: int, now: datetime) -> None:
+    async def quarantine(self, digest: str, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(
-            _add_surplus(self._conn),
-            {"digest": digest, "generation": generation, "create_time": now},
-        )
-
-    async def remove_surplus(self, digest: str, generation: int) -> None:
-        """See the port."""
-        await self._conn.execute(_REMOVE_SURPLUS, {"of_digest": digest, "of_generation": generation})
+        await self._conn.execute(_QUARANTINE, {"of_digest": digest, "now": now})
 
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
         """See the port."""
@@ -265,4 +276,8 @@ class SqlBlobs:
 
 
 def _blob(row: Row[Any] | None) -> Blob | None:
-    return None if row is None else Blob(row.digest, row.generation, row.size, BlobState(row.state))
+    return None if row is None else _to_blob(row)
+
+
+def _to_blob(row: Row[Any]) -> Blob:
+    return Blob(row.digest, row.generation, row.size, BlobState(row.state))

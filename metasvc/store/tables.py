@@ -259,13 +259,19 @@ review = Table(
     PrimaryKeyConstraint("kind", "digest", "repository_id"),
 )
 
-# Generations to delete, because another generation of the digest is live.
-surplus = Table(
-    "surplus",
+# Generations that will never be live again, and are deleted (domain/tombstone.py).
+tombstone = Table(
+    "tombstone",
     metadata,
     Column("digest", Text, nullable=False),
     Column("generation", BigInteger, nullable=False),
-    Column("create_time", UtcDateTime, nullable=False),
+    # surplus, refused, replaced, unlinked.
+    Column("reason", Word, nullable=False),
+    # When its bytes may be deleted, or when a deletion is tried again.
+    Column("due_time", UtcDateTime, nullable=False, index=True),
+    Column("create_time", UtcDateTime, nullable=False, index=True),
+    # When blobsvc had deleted it; NULL until then. The row stays as long as a receipt may be valid.
+    Column("delete_time", UtcDateTime),
     PrimaryKeyConstraint("digest", "generation"),
 )
 

@@ -16,6 +16,7 @@ from metasvc.store.repository import SqlRepositories
 from metasvc.store.review import SqlReviews
 from metasvc.store.tables import CHANGES, idempotency, tag_history
 from metasvc.store.tag import SqlTags
+from metasvc.store.tombstone import SqlTombstones
 from svckit.sql.actor import actor_values
 from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
@@ -64,6 +65,11 @@ class SqlUnit:
     def blobs(self) -> SqlBlobs:
         """Blobs and links."""
         return SqlBlobs(self._conn)
+
+    @property
+    def tombstones(self) -> SqlTombstones:
+        """Tombstones of generations."""
+        return SqlTombstones(self._conn)
 
     @property
     def reviews(self) -> SqlReviews:

@@ -19,6 +19,7 @@ REFUSALS = frozenset(
         "PROJECT_UNKNOWN",
         "TICKET_INVALID",
         "RECEIPT_INVALID",
+        "FINDING_INVALID",
         "GRANT_INVALID",
         # For a robot in a project that the caller may not see. The robot exists.
         "ROBOT_UNKNOWN",

@@ -15,6 +15,8 @@ from svckit.tokens import (
     Access,
     ActingToken,
     Claims,
+    Damage,
+    Finding,
     Grant,
     IdentityToken,
     Receipt,
@@ -186,6 +188,13 @@ class Keyring:
         """A ticket for the owner of an upload."""
         owner = upload.owner
         return self.ticket(str(upload.id), owner.repository, project_id=owner.project_id, subject=owner.subject)
+
+    def finding(self, digest: str, generation: int = 1, damage: Damage = "digest") -> str:
+        """A finding that a blob is damaged, signed by blobsvc."""
+        claims = Finding(
+            subject="service:blobsvc", digest=digest, generation=generation, damage=damage, store_id="store"
+        )
+        return self.sign("blobsvc", claims)
 
     def receipt(
         self,

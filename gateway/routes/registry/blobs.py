@@ -13,7 +13,7 @@ from gateway.wire.conditions import client_has, entity_tag
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, Multipart, UnsatisfiableRange, parse_range
 from svckit.convert import to_digest
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 from svckit.rpc import shielded
 
 OCTETS = "application/octet-stream"
@@ -35,8 +35,14 @@ class BlobRoute:
         if exchange.request.method == "DELETE":
             await shielded(exchange.services.blobs.unlink(exchange.repository, digest))
             return Answer(202, [("Docker-Content-Digest", digest)])
-        blob = await exchange.services.blobs.resolve(exchange.repository, digest)
-        return await self._get(exchange, digest, blob)
+        blobs = exchange.services.blobs
+        try:
+            return await self._get(exchange, digest, await blobs.resolve(exchange.repository, digest))
+        except DomainError as error:
+            if error.reason != "BLOB_DAMAGED":
+                raise
+        # metasvc has quarantined it, or a push has replaced it since it was resolved.
+        return await self._get(exchange, digest, await blobs.resolve(exchange.repository, digest))
 
     async def _get(self, exchange: Exchange, digest: str, blob: ResolvedBlob) -> Answer:
         request = exchange.request
@@ -65,7 +71,11 @@ class BlobRoute:
         if ranges:
             headers.append(("Content-Range", part.content_range(size)))
         status = 206 if ranges else 200
-        if request.method == "HEAD" or part.length == 0:
+        if request.method == "HEAD":
+            # A client that is told that the blob is here does not push it.
+            await blobs.check(blob.grant)
+            return Answer(status, headers)
+        if part.length == 0:
             return Answer(status, headers)
         return Answer(status, headers, await blobs.read(blob.grant, part.first, part.length))
 

@@ -32,7 +32,7 @@ async def test_an_uploader_who_may_not_push_any_more_links_nothing(world: World)
         assert await reason_of(world.link("alpha/app", DIGEST, project_id=project_id)) == "INSUFFICIENT_SCOPE"
     assert await world.value("SELECT count(*) FROM repository") == 0
 
-    await world.link("alpha/app", DIGEST, subject="user:8")
+    await world.link("alpha/app", DIGEST, generation=2, subject="user:8")
     assert await world.used_bytes() == 100
 
 
@@ -41,7 +41,7 @@ async def test_a_repeated_link_changes_nothing(world: World) -> None:
         await world.link("alpha/app", DIGEST)
 
     assert await world.used_bytes() == 100
-    assert await world.rows("SELECT digest FROM surplus") == []
+    assert await world.rows("SELECT digest FROM tombstone") == []
     assert await world.value("SELECT count(*) FROM repository") == 1
 
 
@@ -50,7 +50,7 @@ async def test_a_live_blob_keeps_its_generation_and_the_newcomer_is_surplus(worl
     await world.link("alpha/app", DIGEST, generation=2)
 
     assert (await world.resolve_blob("alpha/app", DIGEST)).generation == 1
-    assert await world.rows("SELECT digest, generation FROM surplus") == [(DIGEST, 2)]
+    assert await world.rows("SELECT digest, generation FROM tombstone") == [(DIGEST, 2)]
 
 
 @pytest.mark.parametrize("state", ["condemned", "quarantined"])
@@ -62,7 +62,7 @@ async def test_a_push_heals_what_was_condemned_or_corrupt(world: World, state: s
     await world.link("alpha/app", DIGEST, generation=2)
 
     assert (await world.resolve_blob("alpha/app", DIGEST)).generation == 2
-    assert await world.rows("SELECT digest, generation FROM surplus") == [(DIGEST, 1)]
+    assert await world.rows("SELECT digest, generation FROM tombstone") == [(DIGEST, 1)]
 
 
 async def test_a_late_receipt_does_not_revive_the_very_bytes_that_were_condemned(world: World) -> None:
@@ -72,14 +72,18 @@ async def test_a_late_receipt_does_not_revive_the_very_bytes_that_were_condemned
     assert await reason_of(world.link("alpha/app", DIGEST, generation=1)) == "BLOB_UPLOAD_UNKNOWN"
 
 
-async def test_a_surplus_generation_that_is_adopted_is_surplus_no_longer(world: World) -> None:
+async def test_a_generation_with_a_tombstone_never_becomes_live(world: World) -> None:
     await world.link("alpha/app", DIGEST, generation=1)
     await world.link("alpha/app", DIGEST, generation=2)
     await world.execute("UPDATE blob SET state = 'condemned'")
 
-    await world.link("alpha/app", DIGEST, generation=2)
+    assert await reason_of(world.link("alpha/app", DIGEST, generation=2)) == "BLOB_UPLOAD_UNKNOWN"
 
-    assert await world.rows("SELECT digest, generation FROM surplus") == [(DIGEST, 1)]
+    await world.link("alpha/app", DIGEST, generation=3)
+    # A late receipt of a tombstoned generation links the living one.
+    await world.link("alpha/other", DIGEST, generation=2)
+    assert (await world.resolve_blob("alpha/other", DIGEST)).generation == 3
+    assert await world.rows("SELECT generation FROM tombstone ORDER BY generation") == [(1,), (2,)]
 
 
 async def test_a_project_pays_for_a_digest_once_and_every_project_pays(world: World) -> None:
@@ -107,7 +111,7 @@ async def test_the_quota_is_exact_and_a_refusal_names_its_numbers(world: World) 
     assert dict(caught.value.metadata) == {"limit_bytes": "1000", "used_bytes": "600", "needed_bytes": "401"}
     # Nothing of it stays.
     assert await reason_of(world.resolve_blob("small/app", OTHER, project_id=3)) == "BLOB_UNKNOWN"
-    await world.link("small/app", OTHER, size=400, project_id=3)
+    await world.link("small/app", OTHER, size=400, generation=2, project_id=3)
     assert await world.used_bytes(3) == 1000
 
 
@@ -117,7 +121,8 @@ async def test_the_quota_is_exact_under_fifty_links_at_once(world: World) -> Non
     async def link(number: int) -> None:
         try:
             # Every digest twice, in two repositories: the second costs nothing, whichever comes first.
-            await world.link(f"small/app{number % 2}", blob_digest(f"{number // 2}"), size=90, project_id=3)
+            digest = blob_digest(f"{number // 2}")
+            await world.link(f"small/app{number % 2}", digest, size=90, generation=number + 1, project_id=3)
         except DomainError as error:
             refused.append(error.reason)
 
@@ -138,7 +143,7 @@ async def test_many_links_of_one_digest_at_once_charge_once(world: World) -> Non
     assert await world.used_bytes() == 100
     # One lives; all others are queued for deletion.
     lives = await world.value("SELECT generation FROM blob")
-    surplus = {row[0] for row in await world.rows("SELECT generation FROM surplus")}
+    surplus = {row[0] for row in await world.rows("SELECT generation FROM tombstone")}
     assert surplus == set(range(25)) - {lives}
 
 

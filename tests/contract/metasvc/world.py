@@ -11,9 +11,10 @@ from sqlalchemy import text
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
-from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest
-from metasvc.domain.ports import Ports
+from metasvc.domain.model import BlobKey, ChangeKind, ServedBlob, StoredManifest
+from metasvc.domain.ports import Ports, UnlinkedPage
 from metasvc.domain.review import ReviewPolicy
+from metasvc.domain.settled import SettledGenerations
 from metasvc.store.tables import CHANGES
 from metasvc.store.unit_of_work import SqlStore
 from svckit.access.actor import Actor, ChangeOrigin
@@ -24,6 +25,7 @@ from svckit.listing import ListRequest
 from svckit.oci import media_types
 from svckit.oci.reference import Reference, Tag
 from svckit.sql.database import Database
+from svckit.tokens import Damage
 from tests.harness.keyring import SUBJECT
 
 MIB = 1024 * 1024
@@ -81,7 +83,7 @@ class Configs:
     """The bytes of blobsvc, in memory; see `domain.ports.ConfigReader`.
 
     Attributes:
-        contents: by digest; every other config is gone.
+        contents: by digest; every other config is empty.
         asked: the digests that were asked for.
         failure: raised instead of an answer.
         before_answer: done before an answer is given.
@@ -92,13 +94,85 @@ class Configs:
     failure: Exception | None = None
     before_answer: Callable[[], Awaitable[object]] | None = None
 
-    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes | None:
+    async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes:
         self.asked.append(blob.digest)
         if self.before_answer is not None:
             await self.before_answer()
         if self.failure is not None:
             raise self.failure
-        return self.contents.get(blob.digest)
+        return self.contents.get(blob.digest, b"")
+
+
+@dataclass
+class Bytes:
+    """blobsvc's files, in memory; see `domain.ports.BlobBytes`. Every live generation has its file, unless said.
+
+    Attributes:
+        database: of metasvc.
+        files: the sizes of files, by generation, where they are not as metasvc knows them; None if there is no file.
+        deleted: the generations that were deleted.
+        settled: the generations that blobsvc was told about.
+        waiting: finished generations that are not settled.
+        failure: raised instead of an answer.
+        before_answer: done before sizes are told.
+    """
+
+    database: Database
+    files: dict[BlobKey, int | None] = field(default_factory=dict)
+    deleted: list[BlobKey] = field(default_factory=list)
+    settled: list[BlobKey] = field(default_factory=list)
+    waiting: list[BlobKey] = field(default_factory=list)
+    failure: Exception | None = None
+    before_answer: Callable[[], Awaitable[object]] | None = None
+    asked: list[BlobKey] = field(default_factory=list)
+
+    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+        self.asked += keys
+        found = [self.files[key] if key in self.files else await self._known_size(key) for key in keys]
+        if self.before_answer is not None:
+            await self.before_answer()
+        self._fail()
+        return found
+
+    async def delete(self, key: BlobKey) -> None:
+        self._fail()
+        self.files[key] = None
+        self.deleted.append(key)
+
+    async def settle(self, keys: Sequence[BlobKey]) -> None:
+        self._fail()
+        self.settled += keys
+        self.waiting = [key for key in self.waiting if key not in keys]
+
+    async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
+        self._fail()
+        start = int(page_token or 0)
+        more = start + 2 < len(self.waiting)
+        return UnlinkedPage(self.waiting[start : start + 2], str(start + 2) if more else "")
+
+    async def _known_size(self, key: BlobKey) -> int | None:
+        statement = text("SELECT size FROM blob WHERE digest = :digest AND generation = :generation")
+        async with self.database.read() as conn:
+            size: int | None = await conn.scalar(statement, {"digest": key.digest, "generation": key.generation})
+        return size
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class Findings:
+    """What was found and deleted; see `domain.ports.BlobLog`."""
+
+    found: list[tuple[BlobKey, Damage, str]] = field(default_factory=list)
+    deletions: int = 0
+
+    def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
+        self.found.append((key, damage, found_by))
+
+    def deleted(self, generations: int) -> None:
+        self.deletions += generations
 
 
 @dataclass
@@ -181,6 +255,8 @@ class World:
         self.store = SqlStore(database, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
         self.directory = Directory()
         self.configs = Configs()
+        self.bytes = Bytes(database)
+        self.findings = Findings()
         self.visible = Visible()
         self.rights = Rights()
         self.now = START
@@ -188,6 +264,9 @@ class World:
             store=self.store,
             directory=self.directory,
             configs=self.configs,
+            bytes=self.bytes,
+            settled=SettledGenerations(self.bytes),
+            blob_log=self.findings,
             visible=self.visible,
             review_policy=POLICY,
             clock=self.clock,
@@ -259,11 +338,17 @@ class World:
         return await put_manifest(replace(self.ports, manifest_max_bytes=max_bytes), push, ORIGIN)
 
     async def push(
-        self, repository: str, pushed: Image, reference: str | None = None, *, project_id: int = 1
+        self,
+        repository: str,
+        pushed: Image,
+        reference: str | None = None,
+        *,
+        generation: int = 1,
+        project_id: int = 1,
     ) -> PushedManifest:
         """Links the blobs and puts the manifest, as clients do."""
         for digest, size in pushed.blobs.items():
-            await self.link(repository, digest, size=size, project_id=project_id)
+            await self.link(repository, digest, size=size, generation=generation, project_id=project_id)
         return await self.put(repository, pushed, reference, project_id=project_id)
 
     async def resolve(

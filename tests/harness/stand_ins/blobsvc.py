@@ -25,7 +25,8 @@ class Blobsvc(StandIn):
         keyring: signs tickets and receipts.
         blobs: by digest.
         uploads: by upload id.
-        breaks_after: bytes of a read after which the stream fails.
+        damaged: digests of blobs that are damaged.
+        breaks_after: bytes of a read after which the stream fails. The damage is found then, too.
         waits_for: what a write waits for before it takes any bytes.
         finished: digest by upload id.
     """
@@ -33,6 +34,7 @@ class Blobsvc(StandIn):
     keyring: Keyring
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
     breaks_after: int | None = None
     waits_for: asyncio.Event | None = None
     finished: dict[str, str] = field(default_factory=dict)
@@ -111,9 +113,15 @@ class Blobsvc(StandIn):
         del self.uploads[ticket.upload_id]
         return upload_pb.CancelUploadResponse()
 
+    async def StatBlob(self, request: blob_pb.StatBlobRequest, context: object) -> blob_pb.StatBlobResponse:
+        self._require_undamaged()
+        return blob_pb.StatBlobResponse()
+
     async def ReadBlob(
         self, request: blob_pb.ReadBlobRequest, context: object
     ) -> AsyncIterator[blob_pb.ReadBlobResponse]:
+        if not self.breaks_after:
+            self._require_undamaged()
         grant = current_call().grant
         assert grant is not None
         content = self.blobs.get(grant.digest)
@@ -123,10 +131,18 @@ class Blobsvc(StandIn):
         sent = 0
         for start in range(request.offset, end, 1024 * 1024):
             if self.breaks_after is not None and sent >= self.breaks_after:
+                self._require_undamaged()
                 raise RuntimeError("the disk is gone")
             piece = content[start : min(start + 1024 * 1024, end)]
             sent += len(piece)
             yield blob_pb.ReadBlobResponse(data=piece)
+
+    def _require_undamaged(self) -> None:
+        grant = current_call().grant
+        assert grant is not None
+        if grant.digest in self.damaged:
+            finding = self.keyring.finding(grant.digest, grant.generation)
+            raise error_for("BLOB_DAMAGED", metadata={"finding": finding})
 
     def _upload(self, upload_id: str) -> bytearray:
         upload = self.uploads.get(upload_id)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from blobsvc.domain.model import BlobKey
 from roadstead.meta.v1 import blob_link_service_pb2 as link_pb
 from roadstead.meta.v1 import manifest_pb2
 from roadstead.meta.v1 import manifest_service_pb2 as manifest_pb
-from roadstead.meta.v1 import quota_service_pb2 as quota_pb
 from roadstead.meta.v1 import referrer_service_pb2 as referrer_pb
 from roadstead.meta.v1 import repository_service_pb2 as repository_pb
 from roadstead.meta.v1 import tag_service_pb2 as tag_pb
 from svckit.access.call import current_call
-from svckit.errors import DomainError, NotFound, error_for
+from svckit.errors import DomainError, NotFound
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.stand_ins.serving import StandIn
@@ -22,7 +22,12 @@ from tests.harness.stand_ins.serving import StandIn
 
 @dataclass
 class Metasvc(StandIn):
-    """Keeps manifests, tags and links in dictionaries."""
+    """Keeps manifests, tags and links in dictionaries.
+
+    Attributes:
+        findings: the digests of blobs that were said to be damaged. After that there are no links.
+        after_finding: done before a finding is answered.
+    """
 
     keyring: Keyring
     manifests: dict[tuple[str, str], manifest_pb2.Manifest] = field(default_factory=dict)
@@ -32,10 +37,10 @@ class Metasvc(StandIn):
     repositories: list[str] = field(default_factory=list)
     referrers: list[manifest_pb2.Descriptor] = field(default_factory=list)
     puts: list[manifest_pb.PutManifestRequest] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    after_finding: Callable[[], None] = lambda: None
     failure: DomainError | None = None
     request_ids: list[str] = field(default_factory=list)
-    quota_bytes: int | None = None
-    checked_sizes: list[tuple[int, int]] = field(default_factory=list)
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
@@ -89,6 +94,17 @@ class Metasvc(StandIn):
             media_type=self.media_types.get(request.digest, ""),
         )
 
+    async def QuarantineBlob(
+        self, request: link_pb.QuarantineBlobRequest, context: object
+    ) -> link_pb.QuarantineBlobResponse:
+        self._enter()
+        finding = current_call().finding
+        assert finding is not None
+        self.findings.append(finding.digest)
+        self.links.clear()
+        self.after_finding()
+        return link_pb.QuarantineBlobResponse(quarantined=True)
+
     async def MountBlob(self, request: link_pb.MountBlobRequest, context: object) -> link_pb.MountBlobResponse:
         self._enter()
         token = current_call().principal.registry
@@ -105,15 +121,6 @@ class Metasvc(StandIn):
         assert receipt is not None
         self.links[request.repository, receipt.digest] = receipt.size
         return link_pb.LinkBlobResponse(digest=receipt.digest, size_bytes=receipt.size)
-
-    async def CheckUploadSize(
-        self, request: quota_pb.CheckUploadSizeRequest, context: object
-    ) -> quota_pb.CheckUploadSizeResponse:
-        self._enter()
-        self.checked_sizes.append((request.project_id, request.size_bytes))
-        if self.quota_bytes is not None and request.size_bytes > self.quota_bytes:
-            raise error_for("QUOTA_EXCEEDED")
-        return quota_pb.CheckUploadSizeResponse()
 
     async def UnlinkBlob(self, request: link_pb.UnlinkBlobRequest, context: object) -> link_pb.UnlinkBlobResponse:
         self._enter()

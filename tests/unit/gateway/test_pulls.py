@@ -165,6 +165,41 @@ async def test_a_read_that_fails_in_the_middle_cuts_the_connection(house: House,
         await house.http.get(path(digest), headers=headers)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_damaged_blob_is_reported_and_unknown(house: House, method: str) -> None:
+    digest = house.hold(CONTENT)
+    house.blobsvc.damaged.add(digest)
+
+    answer = await house.http.request(method, path(digest), headers=house.bearer("pull"))
+
+    assert answer.status_code == 404
+    assert house.metasvc.findings == [digest]
+    assert "finding" not in answer.text
+
+
+async def test_a_blob_that_was_replaced_meanwhile_is_read_again(house: House) -> None:
+    digest = house.hold(CONTENT)
+    house.blobsvc.damaged.add(digest)
+
+    def heal() -> None:
+        house.blobsvc.damaged.clear()
+        house.hold(CONTENT)
+
+    house.metasvc.after_finding = heal
+    answer = await house.http.get(path(digest), headers=house.bearer("pull"))
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+    assert len(house.metasvc.findings) == 1
+
+
+async def test_damage_that_is_found_at_the_end_of_a_read_cuts_the_connection_and_is_reported(house: House) -> None:
+    digest = house.hold(CONTENT)
+    house.blobsvc.damaged.add(digest)
+    house.blobsvc.breaks_after = 3 * 1024 * 1024
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        await house.http.get(path(digest), headers=house.bearer("pull"))
+    assert house.metasvc.findings == [digest]
+
+
 async def test_a_client_that_stops_reading_is_given_up(make_house: MakeHouse) -> None:
     from gateway.config import Limits
 

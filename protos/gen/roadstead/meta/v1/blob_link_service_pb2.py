@@ -27,7 +27,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"h\n\x0fLinkBlobRequest\x12*\n\x07receipt\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0fRECEIPT_INVALID\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_UNKNOWN\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x97\x01\n\x10MountBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12/\n\x0f\x66rom_repository\x18\x03 \x01(\tB\x16\xea\xf3\x18\x12\x10\x80\x80\x01r\x0cNAME_INVALID\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"h\n\x12ResolveBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"L\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"g\n\x11UnlinkBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\x14\n\x12UnlinkBlobResponse2\x99\x04\n\x0f\x42lobLinkService\x12o\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x84\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"h\n\x0fLinkBlobRequest\x12*\n\x07receipt\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0fRECEIPT_INVALID\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_UNKNOWN\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x97\x01\n\x10MountBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12/\n\x0f\x66rom_repository\x18\x03 \x01(\tB\x16\xea\xf3\x18\x12\x10\x80\x80\x01r\x0cNAME_INVALID\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"h\n\x12ResolveBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"L\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"C\n\x15QuarantineBlobRequest\x12*\n\x07\x66inding\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0f\x46INDING_INVALID\"-\n\x16QuarantineBlobResponse\x12\x13\n\x0bquarantined\x18\x01 \x01(\x08\"g\n\x11UnlinkBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\x14\n\x12UnlinkBlobResponse2\x96\x05\n\x0f\x42lobLinkService\x12o\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12{\n\x0eQuarantineBlob\x12(.roadstead.meta.v1.QuarantineBlobRequest\x1a).roadstead.meta.v1.QuarantineBlobResponse\"\x14\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x04\x12\x07\x66inding\x12\x84\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEBLOBREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_RESOLVEBLOBREQUEST'].fields_by_name['digest']._loaded_options = None
   _globals['_RESOLVEBLOBREQUEST'].fields_by_name['digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_QUARANTINEBLOBREQUEST'].fields_by_name['finding']._loaded_options = None
+  _globals['_QUARANTINEBLOBREQUEST'].fields_by_name['finding']._serialized_options = b'\352\363\030\025\020\200\200\001r\017FINDING_INVALID'
   _globals['_UNLINKBLOBREQUEST'].fields_by_name['repository']._loaded_options = None
   _globals['_UNLINKBLOBREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_UNLINKBLOBREQUEST'].fields_by_name['digest']._loaded_options = None
@@ -58,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBLINKSERVICE'].methods_by_name['MountBlob']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository\342\363\030\002\030\001'
   _globals['_BLOBLINKSERVICE'].methods_by_name['ResolveBlob']._loaded_options = None
   _globals['_BLOBLINKSERVICE'].methods_by_name['ResolveBlob']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
+  _globals['_BLOBLINKSERVICE'].methods_by_name['QuarantineBlob']._loaded_options = None
+  _globals['_BLOBLINKSERVICE'].methods_by_name['QuarantineBlob']._serialized_options = b'\220\002\002\312\363\030\rJ\013\010\004\022\007finding'
   _globals['_BLOBLINKSERVICE'].methods_by_name['UnlinkBlob']._loaded_options = None
   _globals['_BLOBLINKSERVICE'].methods_by_name['UnlinkBlob']._serialized_options = b'\220\002\002\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
   _globals['_LINKBLOBREQUEST']._serialized_start=164
@@ -72,10 +76,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEBLOBREQUEST']._serialized_end=642
   _globals['_RESOLVEBLOBRESPONSE']._serialized_start=644
   _globals['_RESOLVEBLOBRESPONSE']._serialized_end=720
-  _globals['_UNLINKBLOBREQUEST']._serialized_start=722
-  _globals['_UNLINKBLOBREQUEST']._serialized_end=825
-  _globals['_UNLINKBLOBRESPONSE']._serialized_start=827
-  _globals['_UNLINKBLOBRESPONSE']._serialized_end=847
-  _globals['_BLOBLINKSERVICE']._serialized_start=850
-  _globals['_BLOBLINKSERVICE']._serialized_end=1387
+  _globals['_QUARANTINEBLOBREQUEST']._serialized_start=722
+  _globals['_QUARANTINEBLOBREQUEST']._serialized_end=789
+  _globals['_QUARANTINEBLOBRESPONSE']._serialized_start=791
+  _globals['_QUARANTINEBLOBRESPONSE']._serialized_end=836
+  _globals['_UNLINKBLOBREQUEST']._serialized_start=838
+  _globals['_UNLINKBLOBREQUEST']._serialized_end=941
+  _globals['_UNLINKBLOBRESPONSE']._serialized_start=943
+  _globals['_UNLINKBLOBRESPONSE']._serialized_end=963
+  _globals['_BLOBLINKSERVICE']._serialized_start=966
+  _globals['_BLOBLINKSERVICE']._serialized_end=1628
 # @@protoc_insertion_point(module_scope)

@@ -181,6 +181,50 @@ class ResolveBlobResponse(_message.Message):
 Global___ResolveBlobResponse: _TypeAlias = ResolveBlobResponse  # noqa: Y015
 
 @_typing.final
+class QuarantineBlobRequest(_message.Message):
+    """The request of QuarantineBlob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_FIELD_NUMBER: _builtins.int
+    finding: _builtins.str
+    """Finding of blobsvc."""
+    def __init__(
+        self,
+        *,
+        finding: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineBlobRequest: _TypeAlias = QuarantineBlobRequest  # noqa: Y015
+
+@_typing.final
+class QuarantineBlobResponse(_message.Message):
+    """The response of QuarantineBlob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    quarantined: _builtins.bool
+    """Whether the generation was live, and is quarantined now."""
+    def __init__(
+        self,
+        *,
+        quarantined: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quarantined", b"quarantined"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineBlobResponse: _TypeAlias = QuarantineBlobResponse  # noqa: Y015
+
+@_typing.final
 class UnlinkBlobRequest(_message.Message):
     """The request of UnlinkBlob."""
 

@@ -51,6 +51,11 @@ class BlobLinkServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.FromString,
                 _registered_method=True)
+        self.QuarantineBlob = channel.unary_unary(
+                '/roadstead.meta.v1.BlobLinkService/QuarantineBlob',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobResponse.FromString,
+                _registered_method=True)
         self.UnlinkBlob = channel.unary_unary(
                 '/roadstead.meta.v1.BlobLinkService/UnlinkBlob',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.UnlinkBlobRequest.SerializeToString,
@@ -87,6 +92,14 @@ class BlobLinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuarantineBlob(self, request, context):
+        """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
+        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UnlinkBlob(self, request, context):
         """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled.
         """
@@ -111,6 +124,11 @@ def add_BlobLinkServiceServicer_to_server(servicer, server):
                     servicer.ResolveBlob,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.SerializeToString,
+            ),
+            'QuarantineBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuarantineBlob,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobResponse.SerializeToString,
             ),
             'UnlinkBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.UnlinkBlob,
@@ -201,6 +219,33 @@ class BlobLinkService:
             '/roadstead.meta.v1.BlobLinkService/ResolveBlob',
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuarantineBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.BlobLinkService/QuarantineBlob',
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,

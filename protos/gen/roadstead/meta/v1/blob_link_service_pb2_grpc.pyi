@@ -46,6 +46,10 @@ class BlobLinkServiceStub:
     """
     ResolveBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]
     """Finds a blob that a repository serves, and returns a grant to read it."""
+    QuarantineBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]
+    """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
+    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+    """
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
     """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
 
@@ -67,6 +71,10 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     """
     ResolveBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]  # type: ignore[assignment]
     """Finds a blob that a repository serves, and returns a grant to read it."""
+    QuarantineBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]  # type: ignore[assignment]
+    """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
+    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+    """
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
     """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
 
@@ -103,6 +111,16 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.ResolveBlobResponse, _abc.Awaitable[_blob_link_service_pb2.ResolveBlobResponse]]:
         """Finds a blob that a repository serves, and returns a grant to read it."""
+
+    @_abc_1.abstractmethod
+    def QuarantineBlob(
+        self,
+        request: _blob_link_service_pb2.QuarantineBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_link_service_pb2.QuarantineBlobResponse, _abc.Awaitable[_blob_link_service_pb2.QuarantineBlobResponse]]:
+        """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
+        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+        """
 
     @_abc_1.abstractmethod
     def UnlinkBlob(

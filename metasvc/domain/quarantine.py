@@ -1,0 +1,47 @@
+"""Quarantine: a damaged generation is no longer served, and the next push of the digest replaces it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metasvc.domain.model import BlobState
+
+if TYPE_CHECKING:
+    from metasvc.domain.blob_health import Health
+    from metasvc.domain.model import BlobKey
+    from metasvc.domain.ports import Ports
+    from svckit.tokens import Damage
+
+
+async def quarantine_blob(ports: Ports, key: BlobKey, damage: Damage, found_by: str) -> bool:
+    """Quarantines a generation that blobsvc has found damaged, if it is the live one.
+
+    Args:
+        ports: the ports of metasvc.
+        key: the damaged generation.
+        damage: what is wrong with it.
+        found_by: what has found it, for the log: "read", "mount", "manifest", "link".
+
+    Returns:
+        Whether it was live. A generation that was replaced in the meantime needs no quarantine.
+    """
+
+    async def attempt() -> bool:
+        async with ports.store.write() as unit:
+            held = await unit.blobs.lock_any(key.digest)
+            if held is None or held.key != key or held.state is not BlobState.LIVE:
+                return False
+            await unit.blobs.quarantine(key.digest, ports.clock())
+            await unit.commit()
+            return True
+
+    was_live = await ports.store.repeat(attempt)
+    if was_live:
+        ports.blob_log.damaged(key, damage, found_by)
+    return was_live
+
+
+async def quarantine_damaged(ports: Ports, health: Health, found_by: str) -> None:
+    """Quarantines all blobs that were found damaged."""
+    for blob, damage in health.damaged:
+        await quarantine_blob(ports, blob.key, damage, found_by)

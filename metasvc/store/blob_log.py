@@ -1,0 +1,39 @@
+"""Logs and counts quarantined and deleted generations."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+from metasvc.domain.model import BlobKey
+from svckit.logging import get_logger
+from svckit.tokens import Damage
+from svckit.tokens.claims import DAMAGES
+
+_log = get_logger(__name__)
+
+
+class MeteredBlobLog:
+    """`domain.ports.BlobLog`: lines in the log, and metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Registers the metrics."""
+        self._quarantined = Counter(
+            "metasvc_blobs_quarantined",
+            "Live blobs that were found damaged, and are no longer served, by damage",
+            ("damage",),
+            registry=registry,
+        )
+        for damage in DAMAGES:
+            # Each label starts at 0. Otherwise a rate would miss the first event.
+            self._quarantined.labels(damage)
+        self._deleted = Counter(
+            "metasvc_generations_deleted", "Generations of blobs that were deleted", registry=registry
+        )
+
+    def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
+        """See the port."""
+        self._quarantined.labels(damage).inc()
+        _log.error("blob_quarantined", digest=key.digest, generation=key.generation, damage=damage, found_by=found_by)
+
+    def deleted(self, generations: int) -> None:
+        """See the port."""
+        self._deleted.inc(generations)
+        _log.info("generations_deleted", generations=generations)
