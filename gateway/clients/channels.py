@@ -11,6 +11,7 @@ import grpc.aio
 
 from gateway.clients.blob import BlobClient
 from gateway.clients.manifest import ManifestClient
+from gateway.clients.quota import QuotaClient
 from gateway.clients.referrer import ReferrerClient
 from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
@@ -50,8 +51,8 @@ class Services:
 
     Attributes:
         tokens: the client of authsvc's tokens.
-        manifests: the client of metasvc's manifests. `tags`, `referrers` and `repositories` are metasvc's as well;
-            `blobs` uses metasvc's links and blobsvc's bytes.
+        manifests: the client of metasvc's manifests. `tags`, `referrers`, `repositories` and `quotas` are metasvc's
+            as well; `blobs` uses metasvc's links and blobsvc's bytes.
         uploads: the client of blobsvc's uploads.
     """
 
@@ -62,6 +63,7 @@ class Services:
     tags: TagClient
     referrers: ReferrerClient
     repositories: RepositoryClient
+    quotas: QuotaClient
 
     @classmethod
     def over(cls, channels: Channels) -> Services:
@@ -74,4 +76,5 @@ class Services:
             tags=TagClient(channels["metasvc"]),
             referrers=ReferrerClient(channels["metasvc"]),
             repositories=RepositoryClient(channels["metasvc"]),
+            quotas=QuotaClient(channels["metasvc"]),
         )

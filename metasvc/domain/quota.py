@@ -6,10 +6,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import ChangeKind
+from metasvc.domain.model import NO_LIMIT, ChangeKind
 from metasvc.domain.project import in_project, make_row
 from svckit.change import Change
-from svckit.errors import NotFound
+from svckit.errors import DomainError, NotFound
 from svckit.etag import check_etag
 from svckit.listing import Listing, SortKey
 from svckit.query import Order
@@ -45,6 +45,21 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
     async with ports.store.read() as unit:
         found = await unit.projects.get(project_id)
     return found if found is not None else await make_row(ports, project_id)
+
+
+async def check_upload_size(ports: Ports, *, project_id: int, size_bytes: int) -> None:
+    """Refuses an upload that is larger than the project's whole limit. Its usage is not looked at.
+
+    Raises:
+        DomainError: QUOTA_EXCEEDED with `limit_bytes` and `needed_bytes`; PROJECT_UNKNOWN.
+    """
+    limit_bytes = (await get_quota(ports, project_id=project_id)).quota_bytes
+    if limit_bytes != NO_LIMIT and size_bytes > limit_bytes:
+        raise DomainError(
+            "QUOTA_EXCEEDED",
+            f"the upload has {size_bytes} bytes, and the whole storage quota of the project is {limit_bytes} bytes",
+            metadata={"limit_bytes": str(limit_bytes), "needed_bytes": str(size_bytes)},
+        )
 
 
 async def list_quotas(ports: Ports, *, project_id: int | None, request: ListRequest) -> Page[Project]:

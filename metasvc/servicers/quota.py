@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_quota
-from metasvc.domain.quota import get_quota, list_quotas, set_quota
+from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, set_quota
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
@@ -52,3 +52,7 @@ class QuotaServicer(QuotaServiceServicer):
             origin=current_call().origin,
         )
         return pb.UpdateQuotaResponse(quota=from_quota(quota))
+
+    async def CheckUploadSize(self, request: pb.CheckUploadSizeRequest, context: Context) -> pb.CheckUploadSizeResponse:
+        await check_upload_size(self._ports, project_id=request.project_id, size_bytes=request.size_bytes)
+        return pb.CheckUploadSizeResponse()

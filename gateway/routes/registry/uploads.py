@@ -54,7 +54,7 @@ class UploadRoute:
 
     async def continue_session(self, exchange: Exchange) -> Answer:
         """PATCH, PUT, GET, HEAD and DELETE of a session."""
-        upload = await self._session(exchange)
+        upload, project_id = await self._session(exchange)
         uploads = exchange.services.uploads
         match exchange.request.method:
             case "GET" | "HEAD":
@@ -64,8 +64,8 @@ class UploadRoute:
                 return Answer(204)
         try:
             if exchange.request.method == "PUT":
-                return await self._close(exchange, upload)
-            committed = await self._append(exchange, upload)
+                return await self._close(exchange, upload, project_id)
+            committed = await self._append(exchange, upload, project_id)
         except DomainError as error:
             return await self._out_of_order(exchange, upload, error)
         return _progress(202, exchange, upload, committed)
@@ -89,14 +89,18 @@ class UploadRoute:
         """Receives a whole blob in one POST."""
         digest = to_digest(text)
         await exchange.authenticate()
-        upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm)
+        token = self._verifier.verify(exchange.call.token or "", RegistryToken)
         size = exchange.request.content_length
+        entry = token.allowed("repository", exchange.repository, "push")
+        if entry is not None and entry.project_id is not None and size:
+            await exchange.services.quotas.check_upload_size(entry.project_id, size)
+        upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm)
         exchange.set_timeout(None)
         await self._write(exchange, upload, None, size)
         return await self._commit(exchange, upload, str(digest), size)
 
-    async def _session(self, exchange: Exchange) -> StartedUpload:
-        """The session that the request continues, if the caller may continue it.
+    async def _session(self, exchange: Exchange) -> tuple[StartedUpload, int]:
+        """The session that the request continues, if the caller may continue it, and the id of its project.
 
         blobsvc checks the same. It is checked here as well, so that no body is read before.
 
@@ -114,23 +118,29 @@ class UploadRoute:
         if (held.upload_id, held.repository) != (exchange.target.item, exchange.repository):
             raise NotFound("BLOB_UPLOAD_UNKNOWN")
         authorize_upload(Principal.of_registry(token), held)
-        return StartedUpload(exchange.target.item, ticket)
+        return StartedUpload(exchange.target.item, ticket), held.project_id
 
-    async def _append(self, exchange: Exchange, upload: StartedUpload) -> int:
-        """Writes the body where it belongs; gives the committed size."""
+    async def _append(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> int:
+        """Writes the body where it belongs; gives the committed size.
+
+        An upload that says it is larger than the project's whole limit is refused before its body is read.
+        """
         chunk = _chunk(exchange)
         exchange.set_timeout(None)
         size = exchange.request.content_length
         if chunk is not None and size is not None and size != chunk.length:
             raise Invalid("SIZE_INVALID", f"Content-Range names {chunk.length} bytes, and Content-Length {size}")
         offset, length = (None, size) if chunk is None else (chunk.first, chunk.length)
+        declared = size if chunk is None else chunk.last + 1
+        if declared:
+            await exchange.services.quotas.check_upload_size(project_id, declared)
         return await self._write(exchange, upload, offset, length)
 
     async def _write(self, exchange: Exchange, upload: StartedUpload, offset: int | None, length: int | None) -> int:
         chunks = _limited(exchange.request.body.chunks(), length)
         return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks)
 
-    async def _close(self, exchange: Exchange, upload: StartedUpload) -> Answer:
+    async def _close(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> Answer:
         """The closing PUT, with the last bytes or without."""
         text = exchange.parameter("digest")
         if text is None:
@@ -141,7 +151,7 @@ class UploadRoute:
         # Most closing PUTs have no body, and their headers show that.
         if chunk is not None or request.content_length or "Transfer-Encoding" in request.headers or _is_http2(exchange):
             try:
-                await self._append(exchange, upload)
+                await self._append(exchange, upload, project_id)
             except DomainError as error:
                 # The upload may be finished already, if the answer to the first PUT was lost. Finishing it again with
                 # the same ticket returns the same receipt.

@@ -6,10 +6,10 @@ import pytest
 
 from metasvc.domain.model import NO_LIMIT, ChangeKind, Project
 from metasvc.domain.project import delete_project
-from metasvc.domain.quota import get_quota, list_quotas, set_quota
-from svckit.errors import DomainError
+from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, set_quota
+from svckit.errors import DomainError, NotFound
 from svckit.listing import Page
-from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, image
+from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, blob_digest, image
 
 
 async def get(world: World, project_id: int) -> Project:
@@ -118,3 +118,19 @@ async def test_what_gave_its_name_up_is_not_listed(world: World) -> None:
     world.directory.projects[7] = ("alpha", NO_LIMIT)
     await get(world, 7)
     assert await ids(world) == [7]
+
+
+async def test_an_upload_larger_than_the_whole_limit_is_refused_whatever_is_used(world: World) -> None:
+    # A project without a row has the limit that authsvc knows.
+    await check_upload_size(world.ports, project_id=3, size_bytes=1000)
+    with pytest.raises(DomainError) as refused:
+        await check_upload_size(world.ports, project_id=3, size_bytes=1001)
+    assert refused.value.reason == "QUOTA_EXCEEDED"
+    assert dict(refused.value.metadata) == {"limit_bytes": "1000", "needed_bytes": "1001"}
+
+    await world.link("small/app", blob_digest("layer"), size=900, project_id=3)
+    await check_upload_size(world.ports, project_id=3, size_bytes=1000)
+    # Without a limit.
+    await check_upload_size(world.ports, project_id=1, size_bytes=2**62)
+    with pytest.raises(NotFound):
+        await check_upload_size(world.ports, project_id=9, size_bytes=1)

@@ -10,11 +10,12 @@ from blobsvc.domain.model import BlobKey
 from roadstead.meta.v1 import blob_link_service_pb2 as link_pb
 from roadstead.meta.v1 import manifest_pb2
 from roadstead.meta.v1 import manifest_service_pb2 as manifest_pb
+from roadstead.meta.v1 import quota_service_pb2 as quota_pb
 from roadstead.meta.v1 import referrer_service_pb2 as referrer_pb
 from roadstead.meta.v1 import repository_service_pb2 as repository_pb
 from roadstead.meta.v1 import tag_service_pb2 as tag_pb
 from svckit.access.call import current_call
-from svckit.errors import DomainError, NotFound
+from svckit.errors import DomainError, NotFound, error_for
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.stand_ins.serving import StandIn
@@ -41,6 +42,8 @@ class Metasvc(StandIn):
     after_finding: Callable[[], None] = lambda: None
     failure: DomainError | None = None
     request_ids: list[str] = field(default_factory=list)
+    quota_bytes: int | None = None
+    checked_sizes: list[tuple[int, int]] = field(default_factory=list)
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
@@ -121,6 +124,15 @@ class Metasvc(StandIn):
         assert receipt is not None
         self.links[request.repository, receipt.digest] = receipt.size
         return link_pb.LinkBlobResponse(digest=receipt.digest, size_bytes=receipt.size)
+
+    async def CheckUploadSize(
+        self, request: quota_pb.CheckUploadSizeRequest, context: object
+    ) -> quota_pb.CheckUploadSizeResponse:
+        self._enter()
+        self.checked_sizes.append((request.project_id, request.size_bytes))
+        if self.quota_bytes is not None and request.size_bytes > self.quota_bytes:
+            raise error_for("QUOTA_EXCEEDED")
+        return quota_pb.CheckUploadSizeResponse()
 
     async def UnlinkBlob(self, request: link_pb.UnlinkBlobRequest, context: object) -> link_pb.UnlinkBlobResponse:
         self._enter()

@@ -301,3 +301,43 @@ async def test_what_came_before_the_client_went_away_stays(house: House) -> None
         return (await house.http.get(location, headers=house.bearer())).headers["Range"]
 
     await wait_until_async(stored, "what was sent to be stored", wanted=lambda seen: seen == "0-69999", seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {"Content-Length": "1001"}),
+        ("PATCH", {"Content-Length": "1001"}),
+        ("PATCH", {"Content-Length": "1", "Content-Range": "1000-1000"}),
+        ("PATCH", {"Transfer-Encoding": "chunked", "Content-Range": "0-1000"}),
+        ("PUT", {"Content-Length": "1001"}),
+    ],
+)
+async def test_an_upload_that_says_it_is_larger_than_the_projects_limit_is_refused_and_no_body_is_read(
+    house: House, method: str, headers: dict[str, str]
+) -> None:
+    house.metasvc.quota_bytes = 1000
+    location = closing(f"{UPLOADS}?a=b" if method == "POST" else await begin(house), b"x")
+    reader, writer = await house.raw()
+    lines = {"Host": "x", **house.bearer(), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    writer.write(f"{method} {location} HTTP/1.1\r\n{head}\r\n".encode())
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+    writer.close()
+    assert answer.startswith("HTTP/1.1 403")
+    assert house.metasvc.checked_sizes == [(PROJECT_ID, 1001)]
+    assert not any(house.blobsvc.uploads.values())
+
+
+async def test_the_size_of_an_upload_is_asked_about_when_it_is_said_and_never_twice(house: House) -> None:
+    house.metasvc.quota_bytes = 1000
+    location = await begin(house)
+    assert (await house.http.patch(location, content=b"x" * 900, headers=house.bearer())).status_code == 202
+    assert (await house.http.put(closing(location, b"x" * 900), headers=house.bearer())).status_code == 201
+    assert house.metasvc.checked_sizes == [(PROJECT_ID, 900)]
+
+
+async def test_an_upload_goes_on_while_metasvc_cannot_say_how_large_it_may_be(house: House) -> None:
+    location = await begin(house)
+    house.metasvc.failure = error_for("UNAVAILABLE")
+    assert (await house.http.patch(location, content=b"x", headers=house.bearer())).status_code == 202

@@ -200,3 +200,46 @@ class UpdateQuotaResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateQuotaResponse: _TypeAlias = UpdateQuotaResponse  # noqa: Y015
+
+@_typing.final
+class CheckUploadSizeRequest(_message.Message):
+    """The request of CheckUploadSize."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    """Id of the project."""
+    size_bytes: _builtins.int
+    """Bytes of the upload, as the client declares them."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUploadSizeRequest: _TypeAlias = CheckUploadSizeRequest  # noqa: Y015
+
+@_typing.final
+class CheckUploadSizeResponse(_message.Message):
+    """The response of CheckUploadSize."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUploadSizeResponse: _TypeAlias = CheckUploadSizeResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class QuotaServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaResponse.FromString,
                 _registered_method=True)
+        self.CheckUploadSize = channel.unary_unary(
+                '/roadstead.meta.v1.QuotaService/CheckUploadSize',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.FromString,
+                _registered_method=True)
 
 
 class QuotaServiceServicer:
@@ -78,6 +83,14 @@ class QuotaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckUploadSize(self, request, context):
+        """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
+        its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuotaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +108,11 @@ def add_QuotaServiceServicer_to_server(servicer, server):
                     servicer.UpdateQuota,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaResponse.SerializeToString,
+            ),
+            'CheckUploadSize': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckUploadSize,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class QuotaService:
             '/roadstead.meta.v1.QuotaService/UpdateQuota',
             roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_quota__service__pb2.UpdateQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckUploadSize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.QuotaService/CheckUploadSize',
+            roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.FromString,
             options,
             channel_credentials,
             insecure,

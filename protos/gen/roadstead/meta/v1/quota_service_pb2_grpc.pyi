@@ -41,6 +41,10 @@ class QuotaServiceStub:
     """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
     another change came first.
     """
+    CheckUploadSize: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.CheckUploadSizeRequest, _quota_service_pb2.CheckUploadSizeResponse]
+    """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
+    its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
+    """
 
 @_typing.type_check_only
 class QuotaServiceAsyncStub(QuotaServiceStub):
@@ -54,6 +58,10 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]  # type: ignore[assignment]
     """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
     another change came first.
+    """
+    CheckUploadSize: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.CheckUploadSizeRequest, _quota_service_pb2.CheckUploadSizeResponse]  # type: ignore[assignment]
+    """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
+    its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
     """
 
 class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +91,16 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_quota_service_pb2.UpdateQuotaResponse, _abc.Awaitable[_quota_service_pb2.UpdateQuotaResponse]]:
         """Changes a limit. If it is below the usage, nothing more can be pushed. PRECONDITION if the etag is given and
         another change came first.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckUploadSize(
+        self,
+        request: _quota_service_pb2.CheckUploadSizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quota_service_pb2.CheckUploadSizeResponse, _abc.Awaitable[_quota_service_pb2.CheckUploadSizeResponse]]:
+        """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
+        its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
         """
 
 def add_QuotaServiceServicer_to_server(servicer: QuotaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
