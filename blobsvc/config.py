@@ -13,6 +13,8 @@ from svckit.tokens.claims import LONGEST_UPLOAD_SECONDS
 
 SECTION = "blobsvc"
 
+_GIB = 1024**3
+
 
 class BlobSettings(RpcProcessSettings):
     """The settings of blobsvc."""
@@ -35,3 +37,9 @@ class BlobSettings(RpcProcessSettings):
     """How many threads read blobs."""
     writing_threads: int = Field(default=8, ge=1, le=64)
     """How many threads write, hash and sync uploads."""
+    unlinked_bytes_per_project: int = Field(default=256 * _GIB, ge=1)
+    """The most bytes of unfinished and unlinked uploads into one project. They are in no quota yet."""
+    unlinked_bytes_per_subject: int = Field(default=128 * _GIB, ge=1)
+    """The most bytes of unfinished and unlinked uploads of one user or robot."""
+    unlinked_recount_seconds: float = Field(default=60.0, gt=0)
+    """How often these bytes are counted again on the disk, which shows what other replicas have received."""

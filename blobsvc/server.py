@@ -4,14 +4,18 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import Gauge
+
 from blobsvc.config import SECTION, BlobSettings
 from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.ports import BlobAdmin, Store
+from blobsvc.domain.unlinked import UnlinkedBytes, UnlinkedLimits
 from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
 from blobsvc.servicers.blob import BlobServicer
 from blobsvc.servicers.upload import UploadServicer
 from blobsvc.store.filesystem import FileStore
 from blobsvc.store.findings import LoggedFindings
+from blobsvc.store.refusals import LoggedRefusals
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from svckit import logging
@@ -53,6 +57,8 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
     process.needs.keep_free(settings.data_dir, settings.reserved_bytes)
     lifetimes = UploadLifetimes(total_seconds=settings.upload_expiry_seconds, idle_seconds=settings.upload_idle_seconds)
     process.loops.every(settings.upload_sweep_seconds, "expire_uploads", partial(sweep_uploads, store.admin, lifetimes))
+    unlinked = build_unlinked(settings, process.metrics)
+    process.loops.every(settings.unlinked_recount_seconds, "recount_unlinked", partial(unlinked.recount, store.admin))
     server = build_server(
         settings,
         metrics=process.metrics,
@@ -60,8 +66,18 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
         signer=process.signer,
         store=store,
         lifetimes=lifetimes,
+        unlinked=unlinked,
     )
     await process.serve(server)
+
+
+def build_unlinked(settings: BlobSettings, metrics: Metrics) -> UnlinkedBytes:
+    """The count of unlinked bytes, with its limits and metrics."""
+    limits = UnlinkedLimits(settings.unlinked_bytes_per_project, settings.unlinked_bytes_per_subject)
+    unlinked = UnlinkedBytes(limits, LoggedRefusals(metrics.registry))
+    held = Gauge("blobsvc_unlinked_bytes", "Bytes of unfinished and unlinked uploads", registry=metrics.registry)
+    held.set_function(lambda: unlinked.total_bytes)
+    return unlinked
 
 
 def build_server(
@@ -72,6 +88,7 @@ def build_server(
     signer: TokenSigner,
     store: Store,
     lifetimes: UploadLifetimes,
+    unlinked: UnlinkedBytes,
 ) -> RpcServer:
     """The server with its servicers, on any store.
 
@@ -82,11 +99,12 @@ def build_server(
     server.add(
         add_UploadServiceServicer_to_server,
         UploadServicer(
-            UploadPorts(store.uploads, signer, lifetimes), stream_idle_seconds=settings.rpc.stream_idle_seconds
+            UploadPorts(store.uploads, signer, lifetimes, unlinked),
+            stream_idle_seconds=settings.rpc.stream_idle_seconds,
         ),
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin))
+    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked))
     return server
 
 

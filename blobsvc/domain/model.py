@@ -150,3 +150,18 @@ class Upload:
     algorithm: str
     generation: Generation
     start_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An open session, and how much it holds.
+
+    Attributes:
+        id: its id.
+        owner: the repository and the caller that it belongs to.
+        size_bytes: bytes that are stored.
+    """
+
+    id: UploadId
+    owner: UploadOwner
+    size_bytes: int

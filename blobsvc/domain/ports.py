@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedPage, Upload, UploadId, UploadOwner
+from blobsvc.domain.model import (
+    BlobKey,
+    BlobPage,
+    StoredBlob,
+    UnfinishedUpload,
+    UnlinkedPage,
+    Upload,
+    UploadId,
+    UploadOwner,
+)
 from blobsvc.domain.placement import ReadPlacement, WritePlacement
 from svckit.oci.digest import Digest
 
@@ -159,6 +168,9 @@ class BlobAdmin(Protocol):
 
     async def delete(self, key: BlobKey) -> None:
         """Delete one generation. It is not an error if the generation is already gone."""
+
+    async def list_unfinished(self) -> Sequence[UnfinishedUpload]:
+        """List the open sessions, in any order."""
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None

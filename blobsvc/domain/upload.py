@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import WritePlacement, write_placements_for
 from blobsvc.domain.ports import BlobAdmin, UploadWriter
-from svckit.errors import NotFound
+from blobsvc.domain.unlinked import UnlinkedBytes
+from svckit.errors import DomainError, NotFound
 from svckit.oci.digest import Digest
 from svckit.tokens import Receipt, UploadTicket
 from svckit.tokens.signer import TokenSigner
@@ -38,11 +39,13 @@ class UploadPorts:
         uploads: the writer of the store.
         signer: signs tickets and receipts.
         lifetimes: how long sessions live.
+        unlinked: bounds the bytes of uploads that no repository serves yet.
     """
 
     uploads: UploadWriter
     signer: TokenSigner
     lifetimes: UploadLifetimes
+    unlinked: UnlinkedBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,12 @@ class FinishedUpload:
 
 
 async def start_upload(
-    ports: UploadPorts, owner: UploadOwner, algorithm: str, *, caller_service: str | None
+    ports: UploadPorts,
+    owner: UploadOwner,
+    algorithm: str,
+    *,
+    expected_size_bytes: int | None,
+    caller_service: str | None,
 ) -> StartedUpload:
     """Start an upload and sign its ticket.
 
@@ -84,11 +92,14 @@ async def start_upload(
         ports: the ports of the use cases.
         owner: the repository and the caller that it belongs to.
         algorithm: the algorithm of its digest.
+        expected_size_bytes: the size that it will have; None if unknown.
         caller_service: the calling service, or None. It decides which placements are offered.
 
     Raises:
-        DomainError: UNAVAILABLE, the store cannot create the session.
+        DomainError: UPLOADS_EXCEEDED; UNAVAILABLE, the store cannot create the session.
     """
+    # One byte at least: without room for it, nothing could be written.
+    ports.unlinked.require_room(owner, max(expected_size_bytes or 0, 1))
     upload = await ports.uploads.start(owner, algorithm)
     placements = write_placements_for(caller_service, await ports.uploads.placements(upload))
     ticket = ports.signer.sign(
@@ -105,7 +116,13 @@ async def start_upload(
 
 
 async def write_upload(
-    ports: UploadPorts, ticket: UploadTicket, repository: str, offset: int | None, chunks: AsyncIterator[bytes]
+    ports: UploadPorts,
+    ticket: UploadTicket,
+    repository: str,
+    offset: int | None,
+    chunks: AsyncIterator[bytes],
+    *,
+    size_bytes: int | None,
 ) -> int:
     """Append bytes, and return the committed size: the number of bytes that survive a crash.
 
@@ -115,15 +132,23 @@ async def write_upload(
         repository: the repository in the request; empty to use the ticket's.
         offset: the position of the first byte; None to append at the end.
         chunks: bytes, at most 4 MiB each.
+        size_bytes: the size of all chunks; None if unknown.
 
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another caller is
-            writing; STORAGE_FULL; UNAVAILABLE.
+            writing; UPLOADS_EXCEEDED; STORAGE_FULL; UNAVAILABLE.
     """
-    async with ports.uploads.open(_upload_of(ticket, repository), offset) as appender:
+    upload_id = _upload_of(ticket, repository)
+    owner = UploadOwner(ticket.repository, ticket.project_id, ticket.subject)
+    async with ports.uploads.open(upload_id, offset) as appender:
+        if size_bytes is not None:
+            ports.unlinked.require_room(owner, size_bytes)
         async for data in chunks:
+            ports.unlinked.grow(upload_id, owner, len(data))
             await appender.append(data)
-        return await appender.commit()
+        committed = await appender.commit()
+        ports.unlinked.put(upload_id, owner, committed)
+        return committed
 
 
 async def upload_status(ports: UploadPorts, ticket: UploadTicket, repository: str) -> int:
@@ -147,7 +172,14 @@ async def finish_upload(
         DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has
             ended; UPLOAD_CONFLICT, another caller is still writing; UNAVAILABLE.
     """
-    blob = await ports.uploads.finish(_upload_of(ticket, repository), digest, expected_size_bytes)
+    upload_id = _upload_of(ticket, repository)
+    try:
+        blob = await ports.uploads.finish(upload_id, digest, expected_size_bytes)
+    except DomainError as error:
+        if error.reason == "DIGEST_INVALID":
+            ports.unlinked.remove(upload_id)
+        raise
+    ports.unlinked.finish(upload_id, blob.key)
     expire_time = blob.create_time + timedelta(seconds=ports.lifetimes.receipt_seconds)
     remaining_seconds = int((expire_time - datetime.now(UTC)).total_seconds())
     if remaining_seconds <= 0:
@@ -173,7 +205,9 @@ async def cancel_upload(ports: UploadPorts, ticket: UploadTicket, repository: st
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another caller is still writing.
     """
-    await ports.uploads.cancel(_upload_of(ticket, repository))
+    upload_id = _upload_of(ticket, repository)
+    await ports.uploads.cancel(upload_id)
+    ports.unlinked.remove(upload_id)
 
 
 async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: datetime) -> int:

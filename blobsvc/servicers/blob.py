@@ -10,6 +10,7 @@ from blobsvc.domain.blob import locate_blob, read_blob, stat_blob, stat_blobs
 from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.listing import list_blobs, list_unlinked
 from blobsvc.domain.ports import BlobAdmin
+from blobsvc.domain.unlinked import UnlinkedBytes, settle
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
@@ -39,10 +40,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
-    def __init__(self, ports: ReadPorts, admin: BlobAdmin) -> None:
-        """Takes the ports for reading, and the administration of the same store."""
+    def __init__(self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes) -> None:
+        """Takes the ports for reading, the administration of the same store, and the count of its unlinked bytes."""
         self._ports = ports
         self._admin = admin
+        self._unlinked = unlinked
 
     async def ReadBlob(self, request: ReadBlobRequest, context: Context) -> AsyncIterator[ReadBlobResponse]:
         async with read_blob(self._ports, _grant(), request.offset, request.limit) as chunks:
@@ -72,7 +74,8 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
         return convert.from_unlinked_page(page)
 
     async def SettleGenerations(self, request: SettleGenerationsRequest, context: Context) -> SettleGenerationsResponse:
-        await self._admin.settle([convert.to_blob_key(generation) for generation in request.generations])
+        keys = [convert.to_blob_key(generation) for generation in request.generations]
+        await settle(self._admin, self._unlinked, keys)
         return SettleGenerationsResponse()
 
 

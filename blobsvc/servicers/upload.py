@@ -53,7 +53,13 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
         algorithm = convert.to_algorithm(request.digest_algorithm)
         caller_service = current_call().caller_service
-        started = await start_upload(self._ports, _owner(request), algorithm, caller_service=caller_service)
+        started = await start_upload(
+            self._ports,
+            _owner(request),
+            algorithm,
+            expected_size_bytes=request.expected_size_bytes if request.HasField("expected_size_bytes") else None,
+            caller_service=caller_service,
+        )
         return convert.from_started(started)
 
     async def WriteUpload(
@@ -64,7 +70,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         current_call().present(header.ticket)
         offset = header.offset if header.HasField("offset") else None
         chunks = self._chunks(messages)
-        committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks)
+        size = header.size_bytes if header.HasField("size_bytes") else None
+        committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks, size_bytes=size)
         return WriteUploadResponse(committed_size_bytes=committed)
 
     async def GetUploadStatus(self, request: GetUploadStatusRequest, context: Context) -> GetUploadStatusResponse:

@@ -13,6 +13,7 @@ from blobsvc.domain.model import (
     BlobKey,
     BlobPage,
     StoredBlob,
+    UnfinishedUpload,
     UnlinkedBlob,
     UnlinkedPage,
     Upload,
@@ -228,6 +229,14 @@ class MemoryBlobAdmin:
     async def delete(self, key: BlobKey) -> None:
         """As the port says."""
         self._stored.pop(key, None)
+
+    async def list_unfinished(self) -> Sequence[UnfinishedUpload]:
+        """As the port says."""
+        return [
+            UnfinishedUpload(upload_id, session.upload.owner, len(session.data))
+            for upload_id, session in self._sessions.items()
+            if session.finished_as is None
+        ]
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None

@@ -35,21 +35,33 @@ class UploadClient:
         """Takes the channel to blobsvc."""
         self._stub: UploadServiceAsyncStub = UploadServiceStub(channel)
 
-    async def start(self, repository: str, digest_algorithm: str) -> StartedUpload:
+    async def start(
+        self, repository: str, digest_algorithm: str, expected_size_bytes: int | None = None
+    ) -> StartedUpload:
         """Begins an upload.
 
         Args:
             repository: full name.
             digest_algorithm: "sha256" or "sha512"; empty for the default.
+            expected_size_bytes: the size of the whole blob; None if the client did not give it.
 
         Raises:
-            DomainError: INSUFFICIENT_SCOPE, DIGEST_INVALID for another algorithm.
+            DomainError: INSUFFICIENT_SCOPE, UPLOADS_EXCEEDED, DIGEST_INVALID for another algorithm.
         """
-        request = pb.StartUploadRequest(repository=repository, digest_algorithm=digest_algorithm)
+        request = pb.StartUploadRequest(
+            repository=repository, digest_algorithm=digest_algorithm, expected_size_bytes=expected_size_bytes
+        )
         upload = (await self._stub.StartUpload(request)).upload
         return StartedUpload(upload.id, upload.ticket)
 
-    async def write(self, ticket: str, repository: str, offset: int | None, chunks: AsyncIterator[bytes]) -> int:
+    async def write(
+        self,
+        ticket: str,
+        repository: str,
+        offset: int | None,
+        chunks: AsyncIterator[bytes],
+        size_bytes: int | None = None,
+    ) -> int:
         """Appends bytes, and returns the committed size.
 
         If the source of the chunks fails, the bytes before are committed first; then its error is raised.
@@ -59,11 +71,15 @@ class UploadClient:
             repository: the repository; the ticket must be for it.
             offset: the offset of the bytes; None for the committed size.
             chunks: pieces of about 1 MiB, 4 MiB at most.
+            size_bytes: the size of all chunks; None if the client did not give it.
 
         Raises:
-            DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID.
+            DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID,
+                UPLOADS_EXCEEDED.
         """
-        header = pb.WriteUploadRequest.Header(ticket=ticket, repository=repository, offset=offset)
+        header = pb.WriteUploadRequest.Header(
+            ticket=ticket, repository=repository, offset=offset, size_bytes=size_bytes
+        )
         call = self._stub.WriteUpload()
         broken: Exception | None = None
         try:

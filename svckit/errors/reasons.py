@@ -130,6 +130,15 @@ _TABLE = (
     # The status has a QuotaFailure and never a RetryInfo: waiting does not help. The HTTP status is 403, because docker
     # retries after 5xx and 429.
     Reason("QUOTA_EXCEEDED", "quota exceeded", 403, "RESOURCE_EXHAUSTED", "DENIED", "DENIED"),
+    # 403 like a quota: clients repeat 5xx at once, which does not make room.
+    Reason(
+        "UPLOADS_EXCEEDED",
+        "unfinished uploads hold too many bytes",
+        403,
+        "RESOURCE_EXHAUSTED",
+        "DENIED",
+        "DENIED",
+    ),
     # 507 rather than 503: docker shows only the status line to its user, and clients such as crane repeat a 503 at
     # once, which does not free disk space (docs/decisions/0016).
     Reason(

@@ -1,20 +1,21 @@
 """Lists and deletes blobs and expires uploads in a file system (`domain.ports.BlobAdmin`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedPage, UploadId
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedPage, UploadId, UploadOwner
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
-from blobsvc.store.filesystem.session import data_path, modified_time, record_path, remove_session
+from blobsvc.store.filesystem.session import data_path, modified_time, read_record, record_path, remove_session
 from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
 from svckit.durable import sync_folder
+from svckit.errors import NotFound
 from svckit.oci.digest import ALGORITHMS, Digest
 from svckit.oci.errors import DigestInvalidError
 
@@ -36,6 +37,7 @@ class FileBlobAdmin:
         self._layout = layout
         self._pool = pool
         self._uploads = uploads
+        self._owners: dict[UploadId, UploadOwner] = {}
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
@@ -48,6 +50,14 @@ class FileBlobAdmin:
         """As the port says."""
         with disk_failures():
             await self._pool.run(_delete, self._layout, key)
+
+    async def list_unfinished(self) -> Sequence[UnfinishedUpload]:
+        """As the port says."""
+        with disk_failures():
+            found = await self._pool.run(_unfinished, self._layout, self._owners)
+        # A record never changes, so it is read once and not at each call.
+        self._owners = {upload.id: upload.owner for upload in found}
+        return found
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
@@ -121,6 +131,20 @@ def _names(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         # A delete has removed the folder in the meantime.
         return []
+
+
+def _unfinished(layout: Layout, owners: Mapping[UploadId, UploadOwner]) -> list[UnfinishedUpload]:
+    layout.require_store()
+    found = []
+    for name in _names(layout.uploads):
+        # Left out: folders of another kind, finished sessions, and those that end meanwhile.
+        with suppress(ValueError, FileNotFoundError, NotADirectoryError, NotFound):
+            upload_id = UploadId(name)
+            folder = layout.upload(upload_id)
+            size_bytes = data_path(folder).lstat().st_size
+            owner = owners.get(upload_id) or read_record(folder).owner
+            found.append(UnfinishedUpload(upload_id, owner, size_bytes))
+    return found
 
 
 def _delete(layout: Layout, key: BlobKey) -> None:

@@ -94,7 +94,7 @@ class UploadRoute:
         entry = token.allowed("repository", exchange.repository, "push")
         if entry is not None and entry.project_id is not None and size:
             await exchange.services.quotas.check_upload_size(entry.project_id, size)
-        upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm)
+        upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm, size)
         exchange.set_timeout(None)
         await self._write(exchange, upload, None, size)
         return await self._commit(exchange, upload, str(digest), size)
@@ -138,7 +138,7 @@ class UploadRoute:
 
     async def _write(self, exchange: Exchange, upload: StartedUpload, offset: int | None, length: int | None) -> int:
         chunks = _limited(exchange.request.body.chunks(), length)
-        return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks)
+        return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks, length)
 
     async def _close(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> Answer:
         """The closing PUT, with the last bytes or without."""

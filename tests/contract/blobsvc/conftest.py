@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,7 @@ from blobsvc.config import BlobSettings
 from blobsvc.domain import ports
 from blobsvc.domain.ports import BlobAdmin, BlobReader, UploadWriter
 from blobsvc.domain.upload import UploadLifetimes
-from blobsvc.server import build_server
+from blobsvc.server import build_server, build_unlinked
 from blobsvc.store.filesystem import FileStore
 from blobsvc.store.memory import MemoryStore
 from svckit.metrics import Metrics
@@ -70,12 +71,15 @@ async def serving(
     *,
     stream_idle_seconds: float = 60,
     keyring: Keyring | None = None,
+    **more: Any,
 ) -> AsyncIterator[Service]:
+    """Runs blobsvc on a store; `more` are settings of it."""
     keyring = keyring or Keyring(folder / "trust")
     settings = BlobSettings(
         rpc=RpcServerSettings(
             listen=(f"unix:{folder}/blob.sock",), drain_seconds=1, stream_idle_seconds=stream_idle_seconds
         ),
+        **more,
     )
     metrics = Metrics("blobsvc")
     server = build_server(
@@ -85,6 +89,7 @@ async def serving(
         signer=keyring.signer("blobsvc"),
         store=store,
         lifetimes=LIFETIMES,
+        unlinked=build_unlinked(settings, metrics),
     )
     await server.start()
     server.set_serving()

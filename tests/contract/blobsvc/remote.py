@@ -14,6 +14,7 @@ from blobsvc.domain.model import (
     BlobKey,
     BlobPage,
     StoredBlob,
+    UnfinishedUpload,
     UnlinkedBlob,
     UnlinkedPage,
     Upload,
@@ -221,7 +222,7 @@ class RemoteUploads:
 
 
 class RemoteAdmin:
-    """`domain.ports.BlobAdmin`, as jobsvc and metasvc call it. Only the service expires uploads, in its store."""
+    """`domain.ports.BlobAdmin`, as jobsvc and metasvc call it. Only the service lists and expires sessions."""
 
     def __init__(self, jobsvc: RpcChannel, metasvc: RpcChannel, store: BlobAdmin) -> None:
         self._stub = BlobServiceStub(jobsvc)
@@ -245,6 +246,9 @@ class RemoteAdmin:
 
     async def delete(self, key: BlobKey) -> None:
         await self._stub.DeleteBlob(DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number))
+
+    async def list_unfinished(self) -> Sequence[UnfinishedUpload]:
+        return await self._store.list_unfinished()
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None

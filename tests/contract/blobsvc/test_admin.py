@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, StoredBlob, UnlinkedBlob
+from blobsvc.domain.model import BlobKey, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadOwner
 from blobsvc.domain.ports import BlobAdmin
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store
@@ -208,3 +208,16 @@ async def test_a_settled_upload_is_forgotten_with_its_record(store: Store) -> No
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await store.uploads.finish(upload_id, blob.digest)
     assert await read(store.blobs, blob.key) == b"linked"
+
+
+async def test_open_sessions_are_listed_with_what_they_hold_until_they_end(store: Store) -> None:
+    other = UploadOwner("library/other", 2, "robot:3")
+    empty = (await store.uploads.start(other, SHA256)).id
+    written, finished, cancelled = [await started(store.uploads) for _ in range(3)]
+    for upload_id in (written, finished, cancelled):
+        await append(store.uploads, upload_id, b"12345")
+    await store.uploads.finish(finished, Digest.of(b"12345"))
+    await store.uploads.cancel(cancelled)
+    for _ in range(2):
+        listed = sorted(await store.admin.list_unfinished(), key=lambda upload: upload.size_bytes)
+        assert listed == [UnfinishedUpload(empty, other, 0), UnfinishedUpload(written, OWNER, 5)]

@@ -29,21 +29,29 @@ class StartUploadRequest(_message.Message):
 
     REPOSITORY_FIELD_NUMBER: _builtins.int
     DIGEST_ALGORITHM_FIELD_NUMBER: _builtins.int
+    EXPECTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """Full name of the repository."""
     digest_algorithm: _builtins.str
     """Algorithm of the digest, so that bytes are hashed as they arrive: "sha256", which is the default, or "sha512"."""
+    expected_size_bytes: _builtins.int
+    """Size of the whole blob; absent if unknown. UPLOADS_EXCEEDED if there is no room for it among the unfinished uploads of
+    the project or of the caller.
+    """
     def __init__(
         self,
         *,
         repository: _builtins.str = ...,
         digest_algorithm: _builtins.str = ...,
+        expected_size_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes", "expected_size_bytes", b"expected_size_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest_algorithm", b"digest_algorithm", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes", "digest_algorithm", b"digest_algorithm", "expected_size_bytes", b"expected_size_bytes", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_size_bytes: _TypeAlias = _typing.Literal["expected_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__expected_size_bytes: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_size_bytes) -> _WhichOneofReturnType__expected_size_bytes | None: ...
 
 Global___StartUploadRequest: _TypeAlias = StartUploadRequest  # noqa: Y015
 
@@ -98,26 +106,35 @@ class WriteUploadRequest(_message.Message):
         TICKET_FIELD_NUMBER: _builtins.int
         REPOSITORY_FIELD_NUMBER: _builtins.int
         OFFSET_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
         ticket: _builtins.str
         """The ticket."""
         repository: _builtins.str
         """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
         offset: _builtins.int
         """Position of the first byte; absent to append at the end."""
+        size_bytes: _builtins.int
+        """Size of all data that follows; absent if unknown. UPLOADS_EXCEEDED, before any data, if there is no room for it."""
         def __init__(
             self,
             *,
             ticket: _builtins.str = ...,
             repository: _builtins.str = ...,
             offset: _builtins.int | None = ...,
+            size_bytes: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "offset", b"offset"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_size_bytes", b"_size_bytes", "offset", b"offset", "size_bytes", b"size_bytes"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "offset", b"offset", "repository", b"repository", "ticket", b"ticket"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_size_bytes", b"_size_bytes", "offset", b"offset", "repository", b"repository", "size_bytes", b"size_bytes", "ticket", b"ticket"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
         _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+        _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+        _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+        @_typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
 
     HEADER_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int

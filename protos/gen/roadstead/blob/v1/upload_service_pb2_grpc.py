@@ -79,7 +79,8 @@ class UploadServiceServicer:
 
     def WriteUpload(self, request_iterator, context):
         """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
-        several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
+        several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
+        or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,8 @@ class UploadServiceStub:
     """Starts an upload into a repository. It needs a registry token that allows push."""
     WriteUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_service_pb2.WriteUploadResponse]
     """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
-    several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
+    several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
+    or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
     """
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]
     """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
@@ -63,7 +64,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Starts an upload into a repository. It needs a registry token that allows push."""
     WriteUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.WriteUploadRequest, _upload_service_pb2.WriteUploadResponse]  # type: ignore[assignment]
     """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
-    several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
+    several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
+    or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
     """
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
     """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
@@ -95,7 +97,8 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.WriteUploadResponse, _abc.Awaitable[_upload_service_pb2.WriteUploadResponse]]:
         """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
-        several concurrent writers, all but one get UPLOAD_CONFLICT. Bytes that were committed before a stream broke stay.
+        several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
+        or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
         """
 
     @_abc_1.abstractmethod
