@@ -1,12 +1,10 @@
 """Lists of artifacts: pages, filters, children, accessories, and what a list leaves out."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, update
+from sqlalchemy import update
 
 from metasvc.convert import from_artifact
 from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
@@ -16,6 +14,7 @@ from svckit.errors import DomainError, Invalid
 from svckit.listing import ListRequest, Page
 from svckit.oci import media_types
 from svckit.oci.reference import Reference
+from tests.contract.metasvc.statements import sent_statements
 from tests.contract.metasvc.world import ORIGIN, Image, World, asked, image, index
 
 REPOSITORY = "alpha/app"
@@ -63,22 +62,6 @@ def signature(subject: Image, name: str = "signature", **more: Any) -> Image:
         subject={"mediaType": subject.media_type, "digest": subject.digest, "size": len(subject.content)},
         **more,
     )
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is sent to any database meanwhile."""
-    seen: list[str] = []
-
-    def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if statement.lstrip().upper().startswith("SELECT"):
-            seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def push_many(world: World, count: int) -> list[Image]:
@@ -315,7 +298,7 @@ async def test_what_is_too_long_for_a_list_is_shown_alone(world: World) -> None:
 
 async def test_a_page_costs_the_same_number_of_queries_whatever_is_on_it(world: World) -> None:
     await push_many(world, 1)
-    with statements() as few:
+    with sent_statements("SELECT") as few:
         await listed(world, with_accessory=True)
     parts = [image("amd"), image("arm")]
     for part in parts:
@@ -324,7 +307,7 @@ async def test_a_page_costs_the_same_number_of_queries_whatever_is_on_it(world: 
         whole = index(parts, annotations={"n": str(number)})
         await world.push(REPOSITORY, whole, f"index-{number}")
         await world.push(REPOSITORY, signature(whole, f"signature-{number}"))
-    with statements() as many:
+    with sent_statements("SELECT") as many:
         assert len((await listed(world, with_accessory=True)).items) == 10
     assert len(many) == len(few) == 6
 
