@@ -103,6 +103,8 @@ class Listing(Generic[T]):
             otherwise.
         default_page_size: the rows on a page if the request does not say.
         maximum_page_size: the most rows on a page.
+        is_cut: whether the store has left out the content of a row, because the rows before it fill a message. The page
+            ends before this row.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Listing(Generic[T]):
     unique_key: str = "id"
     default_page_size: int = DEFAULT_PAGE_SIZE
     maximum_page_size: int = MAXIMUM_PAGE_SIZE
+    is_cut: Callable[[T], bool] | None = None
 
     async def page(
         self,
@@ -149,6 +152,8 @@ class Listing(Generic[T]):
         # The first page of an empty list, and pages after the last one, need no second query.
         is_beyond = after is None and total is not None and offset >= total
         rows = () if is_beyond else await fetch(Selection(clauses, orders, size + 1, offset, after))
+        if self.is_cut is not None:
+            size = next((place for place, row in enumerate(rows[:size]) if self.is_cut(row)), size)
         token = self._next(rows, size, orders, total, fingerprint)
         return Page(tuple(rows[:size]), token, total if request.with_total and total is not None else 0)
 

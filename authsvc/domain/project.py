@@ -32,6 +32,8 @@ _LISTING: Listing[Project] = Listing(
     sort_keys={
         "name": SortKey(str, lambda project: project.name),
         "creation_time": SortKey(datetime, lambda project: project.create_time),
+        "update_time": SortKey(datetime, lambda project: project.update_time),
+        "owner_name": SortKey(str, lambda project: project.owner_name),
         "project_id": SortKey(int, lambda project: project.id),
     },
     default_order=(Order("name"),),

@@ -36,6 +36,7 @@ _LISTING: Listing[Robot] = Listing(
     sort_keys={
         "name": SortKey(str, lambda robot: robot.name),
         "creation_time": SortKey(datetime, lambda robot: robot.create_time),
+        "update_time": SortKey(datetime, lambda robot: robot.update_time),
         "id": SortKey(int, lambda robot: robot.id),
     },
     default_order=(Order("name"),),

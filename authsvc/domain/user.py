@@ -31,6 +31,9 @@ _LISTING: Listing[User] = Listing(
     sort_keys={
         "username": SortKey(str, lambda user: user.username),
         "creation_time": SortKey(datetime, lambda user: user.create_time),
+        "update_time": SortKey(datetime, lambda user: user.update_time),
+        "email": SortKey(str, lambda user: user.email),
+        "realname": SortKey(str, lambda user: user.realname),
         "user_id": SortKey(int, lambda user: user.id),
     },
     default_order=(Order("username"),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import Project
@@ -36,8 +36,10 @@ _COLUMNS: Columns = {
     "project_id": project.c.id,
     "name": project.c.name,
     "public": project.c.public,
-    "owner_name": user.c.username,
+    # A keyset cannot have NULL.
+    "owner_name": func.coalesce(user.c.username, ""),
     "creation_time": project.c.create_time,
+    "update_time": project.c.update_time,
 }
 
 

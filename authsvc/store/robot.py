@@ -49,6 +49,7 @@ _COLUMNS: Columns = {
     "project_id": robot.c.project_id,
     "name": robot.c.name,
     "creation_time": robot.c.create_time,
+    "update_time": robot.c.update_time,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import User
@@ -49,8 +49,11 @@ _LOCK_ADMINISTRATORS = (
 _COLUMNS: Columns = {
     "user_id": user.c.id,
     "username": user.c.username,
-    "email": user.c.email,
+    # A keyset cannot have NULL.
+    "email": func.coalesce(user.c.email, ""),
+    "realname": user.c.realname,
     "creation_time": user.c.create_time,
+    "update_time": user.c.update_time,
 }
 
 

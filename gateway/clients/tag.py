@@ -25,7 +25,7 @@ class TagClient:
 
         Args:
             repository: full name.
-            limit: how many at most; None for all.
+            limit: how many at most, perhaps fewer; None for all.
             start_after: only names after this one; empty for all.
 
         Raises:
@@ -33,4 +33,10 @@ class TagClient:
         """
         request = pb.ListTagNamesRequest(repository=repository, limit=limit, start_after=start_after)
         answer = await self._stub.ListTagNames(request)
-        return list(answer.names), answer.has_more
+        names = list(answer.names)
+        # metasvc gives no more names at once than fit into a message.
+        while limit is None and answer.has_more:
+            request.start_after = names[-1]
+            answer = await self._stub.ListTagNames(request)
+            names += answer.names
+        return names, answer.has_more

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_graph import plan_deletion
+from metasvc.domain.artifact_page import fit
 from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository import unknown_repository
@@ -35,6 +36,8 @@ ARTIFACTS: Listing[Artifact] = Listing(
             "push_time": SortKey(datetime, lambda row: row.push_time),
             "pull_time": SortKey(datetime, lambda row: row.pull_time or NEVER_PULLED),
             "size": SortKey(int, lambda row: row.size),
+            "type": SortKey(str, lambda row: row.type),
+            "media_type": SortKey(str, lambda row: row.media_type),
         }
     ),
     (Order("push_time", descending=True),),
@@ -52,7 +55,14 @@ ARTIFACTS: Listing[Artifact] = Listing(
 
 ACCESSORIES: Listing[Accessory] = Listing(
     "accessories",
-    MappingProxyType({"artifact_id": SortKey(int, lambda row: row.artifact_id)}),
+    MappingProxyType(
+        {
+            "artifact_id": SortKey(int, lambda row: row.artifact_id),
+            "type": SortKey(str, lambda row: row.type),
+            "size": SortKey(int, lambda row: row.size),
+            "creation_time": SortKey(datetime, lambda row: row.create_time),
+        }
+    ),
     (Order("artifact_id"),),
     unique_key="artifact_id",
 )
@@ -96,7 +106,7 @@ async def list_artifacts(
             scope=(held.id,),
         )
         views = await _views(lists, page.items, with_tag=with_tag, with_accessory=with_accessory, whole=False)
-        return Page(views, page.next_page_token, page.total_size)
+        return Page(fit(views), page.next_page_token, page.total_size)
 
 
 async def _views(

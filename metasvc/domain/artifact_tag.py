@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact import find_digest, unknown_artifact
+from metasvc.domain.lists import NEVER_PULLED
 from metasvc.domain.project import in_project
 from metasvc.domain.repository import unknown_repository
 from metasvc.domain.repository_write import RepositoryWrite
@@ -34,6 +35,7 @@ TAGS: Listing[Tag] = Listing(
             "id": SortKey(int, lambda row: row.id),
             "name": SortKey(str, lambda row: row.name),
             "push_time": SortKey(datetime, lambda row: row.push_time),
+            "pull_time": SortKey(datetime, lambda row: row.pull_time or NEVER_PULLED),
         }
     ),
     (Order("push_time", descending=True),),

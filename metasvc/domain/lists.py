@@ -35,7 +35,7 @@ MOST_LISTED_CHARACTERS = 32 * 1024
 them."""
 
 MOST_LISTED_CHILD_CHARACTERS = 1024
-"""The same limit for the annotations and URLs of a child of an index."""
+"""The same limit for the annotations, the URLs and the platform of a child of an index."""
 
 
 @dataclass(frozen=True, slots=True)

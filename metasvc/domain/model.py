@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 NO_LIMIT = -1
 """The quota of a project without a limit."""
 
+NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
+
 
 def _nothing() -> Mapping[str, str]:
-    return MappingProxyType({})
+    return NO_ANNOTATIONS
 
 
 class ProjectState(StrEnum):
@@ -258,7 +260,11 @@ class LinkedBlob:
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """An artifact with a subject, as the referrers API shows it. Pages are sorted by `artifact_id`."""
+    """An artifact with a subject, as the referrers API shows it. Pages are sorted by `artifact_id`.
+
+    Attributes:
+        is_cut: whether it has no room on its page. Its annotations were not read.
+    """
 
     artifact_id: int
     media_type: str
@@ -266,6 +272,7 @@ class Referrer:
     size: int
     artifact_type: str
     annotations: Mapping[str, str] = field(hash=False)
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -29,6 +29,7 @@ QUOTAS: Listing[Project] = Listing(
             "used.storage": SortKey(int, lambda row: row.used_bytes),
             "hard.storage": SortKey(int, lambda row: row.quota_bytes),
             "creation_time": SortKey(datetime, lambda row: row.create_time),
+            "update_time": SortKey(datetime, lambda row: row.update_time),
         }
     ),
     (Order("creation_time", descending=True),),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from svckit.listing import ListRequest, Page
 
 MAX_PAGE_SIZE = 1000
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page has at most about this many bytes, but at least one referrer. Clients read no larger index (distribution-spec,
+"Pushing Manifests"), and a message of gRPC has a limit too."""
 
 REFERRERS: Listing[Referrer] = Listing(
     "referrers",
@@ -28,6 +31,7 @@ REFERRERS: Listing[Referrer] = Listing(
     # Large by default, because most clients set no page size, and few follow the link to a second page.
     default_page_size=MAX_PAGE_SIZE,
     maximum_page_size=MAX_PAGE_SIZE,
+    is_cut=lambda row: row.is_cut,
 )
 
 
@@ -50,7 +54,9 @@ async def list_referrers(
     async with ports.store.read() as unit:
         return await REFERRERS.page(
             request,
-            lambda selection: unit.artifacts.referrers(project_id, repository, subject, artifact_type, selection),
+            lambda selection: unit.artifacts.referrers(
+                project_id, repository, subject, artifact_type, selection, room_bytes=PAGE_BYTES
+            ),
             lambda _: unit.artifacts.referrer_count(project_id, repository, subject, artifact_type),
             scope=(project_id, repository, subject, artifact_type),
         )

@@ -35,6 +35,7 @@ _SORT_KEYS: Mapping[str, SortKey[Repository]] = MappingProxyType(
         "name": SortKey(str, lambda row: row.name),
         "creation_time": SortKey(datetime, lambda row: row.create_time),
         "update_time": SortKey(datetime, lambda row: row.update_time),
+        "pull_count": SortKey(int, lambda row: row.pull_count),
     }
 )
 _NEWEST_FIRST = (Order("creation_time", descending=True),)
@@ -42,7 +43,7 @@ OF_PROJECT: Listing[Repository] = Listing(
     "repositories", _SORT_KEYS, _NEWEST_FIRST, MappingProxyType({"name": Key("name")})
 )
 """Names are full names. A page in the default order, by creation, is read from an index. Other orders read all
-repositories of the project, because an index on a column that every push changes would slow down pushes."""
+repositories of the project, because an index on a column that every push or pull changes would slow them down."""
 OF_ALL: Listing[Repository] = Listing(
     "all repositories",
     _SORT_KEYS,

@@ -182,9 +182,19 @@ class ArtifactRows(Protocol):
         """The blobs that they need, each once, sorted."""
 
     async def referrers(
-        self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
+        self,
+        project_id: int,
+        repository: str,
+        subject: str,
+        artifact_type: str,
+        selection: Selection,
+        *,
+        room_bytes: int,
     ) -> list[Referrer]:
-        """Reads a page of the referrers of a subject; `artifact_type` '' means all. One query."""
+        """Reads a page of the referrers of a subject; `artifact_type` '' means all. One query.
+
+        All but the first are cut that do not fit into `room_bytes` together with those before them.
+        """
 
     async def referrer_count(self, project_id: int, repository: str, subject: str, artifact_type: str) -> int:
         """Counts all that match."""
@@ -196,8 +206,8 @@ class ArtifactRows(Protocol):
 class TagRows(Protocol):
     """The rows of tags."""
 
-    async def names(self, project_id: int, repository: str, start_after: str, limit: int | None) -> list[str]:
-        """The names that sort after `start_after`, sorted by their bytes; `limit` None means all."""
+    async def names(self, project_id: int, repository: str, start_after: str, limit: int) -> list[str]:
+        """The first names that sort after `start_after`, sorted by their bytes."""
 
     async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
         """Reads tags and keeps others from moving them until this unit ends."""

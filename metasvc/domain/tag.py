@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from metasvc.domain.repository_write import RepositoryWrite
 
 
+MAX_NAMES = 10_000
+"""The most names in one answer. A tag has at most 128 characters, so they fit into a message."""
+
+
 async def list_names(
     ports: Ports, *, project_id: int, repository: str, start_after: str, limit: int | None
 ) -> tuple[list[str], bool]:
@@ -27,7 +31,7 @@ async def list_names(
         project_id: the project of the repository.
         repository: the full name of the repository.
         start_after: lists only names that sort after this one.
-        limit: how many; None for all.
+        limit: how many, at most `MAX_NAMES`; None for as many.
 
     Returns:
         The names, and whether more follow.
@@ -35,15 +39,14 @@ async def list_names(
     Raises:
         DomainError: NAME_UNKNOWN.
     """
+    most = MAX_NAMES if limit is None else min(limit, MAX_NAMES)
     async with ports.store.read() as unit:
-        names = await unit.tags.names(project_id, repository, start_after, None if limit is None else limit + 1)
+        names = await unit.tags.names(project_id, repository, start_after, most + 1)
         # Without names, the repository may be missing.
         if not names and await unit.repositories.get(project_id, repository) is None:
             raise NotFound("NAME_UNKNOWN", metadata={"name": repository})
-    if limit is None:
-        return names, False
     # For n=0 the list is empty and has no next page (distribution-spec, "Listing Tags").
-    return names[:limit], limit > 0 and len(names) > limit
+    return names[:most], most > 0 and len(names) > most
 
 
 async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact: KeptArtifact) -> bool:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, func, insert, null, select, type_coerce, update
 
-from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact, Referrer, ReviewKind, StoredManifest
+from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact, ReviewKind, StoredManifest
 from metasvc.store.artifact_graph import lock_graph
 from metasvc.store.prepared import Prepared
+from metasvc.store.referrer import SubjectKey, count_referrers, read_referrers
 from metasvc.store.tables import (
     artifact,
     artifact_accessory,
@@ -20,7 +21,6 @@ from metasvc.store.tables import (
     tag,
 )
 from svckit.sql.errors import WriteConflictError
-from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import ID_LIST, upsert
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import ReturningInsert
 
     from metasvc.domain.artifact_graph import ArtifactGraph
-    from metasvc.domain.model import NeededBlob, NewArtifact, Reference
+    from metasvc.domain.model import NeededBlob, NewArtifact, Reference, Referrer
     from svckit.listing import Selection
-    from svckit.sql.selection import Columns
 
 _ID: BindParameter[int] = bindparam("artifact_id")
 _IN_REPOSITORY = artifact.c.repository_id == bindparam("repository_id")
@@ -124,29 +123,6 @@ _BLOB_DIGESTS = (
     .distinct()
     .order_by(artifact_blob.c.digest)
 )
-_REFERRERS = (
-    select(
-        artifact.c.id,
-        artifact.c.manifest_media_type,
-        artifact.c.digest,
-        artifact.c.manifest_size,
-        artifact.c.artifact_type,
-        artifact.c.annotations,
-    )
-    .select_from(
-        repository.join(artifact_accessory, artifact_accessory.c.repository_id == repository.c.id).join(
-            artifact, artifact.c.id == artifact_accessory.c.artifact_id
-        )
-    )
-    .where(
-        *_NAMED_REPOSITORY,
-        artifact_accessory.c.subject_digest == bindparam("subject"),
-        # The spec asks for a subject field, so accessories by a tag are not listed.
-        artifact_accessory.c.source == AccessorySource.SUBJECT.value,
-    )
-)
-_REFERRERS_OF_TYPE = _REFERRERS.where(artifact.c.artifact_type == bindparam("artifact_type"))
-_REFERRER_COLUMNS: Columns = {"artifact_id": artifact_accessory.c.artifact_id}
 _PULLED = update(artifact).where(artifact.c.id == _ID).values(pull_time=bindparam("pulled"))
 
 
@@ -278,41 +254,27 @@ class SqlArtifacts:
         return list(await self._conn.scalars(_BLOB_DIGESTS, {"ids": artifact_ids}))
 
     async def referrers(
-        self, project_id: int, repository: str, subject: str, artifact_type: str, selection: Selection
+        self,
+        project_id: int,
+        repository: str,
+        subject: str,
+        artifact_type: str,
+        selection: Selection,
+        *,
+        room_bytes: int,
     ) -> list[Referrer]:
         """See the port."""
-        query, values = _referrers_of(project_id, repository, subject, artifact_type)
-        rows = await read_page(self._conn, query, _REFERRER_COLUMNS, selection, values=values)
-        return [
-            Referrer(
-                artifact_id=row.id,
-                media_type=row.manifest_media_type,
-                digest=row.digest,
-                size=row.manifest_size,
-                artifact_type=row.artifact_type,
-                annotations=row.annotations,
-            )
-            for row in rows
-        ]
+        of = SubjectKey(project_id, repository, subject, artifact_type)
+        return await read_referrers(self._conn, of, selection, room_bytes)
 
     async def referrer_count(self, project_id: int, repository: str, subject: str, artifact_type: str) -> int:
         """See the port."""
-        query, values = _referrers_of(project_id, repository, subject, artifact_type)
-        return await count_rows(self._conn, query, _REFERRER_COLUMNS, (), values=values)
+        return await count_referrers(self._conn, SubjectKey(project_id, repository, subject, artifact_type))
 
     async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
         """See the port."""
         if pulls:
             await self._conn.execute(_PULLED, [{"artifact_id": key, "pulled": pulls[key]} for key in sorted(pulls)])
-
-
-def _referrers_of(
-    project_id: int, repository: str, subject: str, artifact_type: str
-) -> tuple[Select[Any], Mapping[str, object]]:
-    values = {"project_id": project_id, "repository": repository, "subject": subject}
-    if artifact_type:
-        return _REFERRERS_OF_TYPE, {**values, "artifact_type": artifact_type}
-    return _REFERRERS, values
 
 
 def _reference_rows(parent_id: int, references: Sequence[Reference]) -> list[dict[str, object]]:

@@ -74,7 +74,7 @@ _LISTED_CHILDREN = _CHILDREN.with_only_columns(
     artifact_reference.c.parent_id,
     artifact_reference.c.child_id,
     artifact_reference.c.child_digest,
-    artifact_reference.c.platform,
+    _unless_long(artifact_reference.c.platform, MOST_LISTED_CHILD_CHARACTERS, None),
     _unless_long(artifact_reference.c.annotations, MOST_LISTED_CHILD_CHARACTERS, {}),
     _unless_long(artifact_reference.c.urls, MOST_LISTED_CHILD_CHARACTERS, []),
 )
@@ -121,7 +121,12 @@ _OF_SUBJECT = (
 _ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
 _ACCESSORY_IDS = select(artifact_accessory.c.id).where(*_OF_SUBJECT)
 _HAS_ACCESSORY = _ACCESSORY_IDS.limit(1)
-_ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {"artifact_id": artifact_accessory.c.artifact_id}
+_ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "artifact_id": artifact_accessory.c.artifact_id,
+    "type": artifact_accessory.c.type,
+    "size": artifact.c.size,
+    "creation_time": artifact_accessory.c.create_time,
+}
 
 
 class SqlArtifactLists:

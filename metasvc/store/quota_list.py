@@ -25,6 +25,7 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "used.storage": project.c.used_bytes,
     "hard.storage": project.c.quota_bytes,
     "creation_time": project.c.create_time,
+    "update_time": project.c.update_time,
 }
 # Without projects that are being deleted or were deleted, because nobody can use their quotas.
 _QUOTAS = select(project).where(project.c.state == ProjectState.ACTIVE.value)

@@ -27,6 +27,7 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "project_id": repository.c.project_id,
     "creation_time": repository.c.create_time,
     "update_time": repository.c.update_time,
+    "pull_count": repository.c.pull_count,
 }
 _GET = select(repository).where(
     repository.c.name == bindparam("name"), repository.c.project_id == bindparam("project_id")

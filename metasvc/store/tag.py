@@ -33,8 +33,8 @@ _NAMES = (
         tag.c.name > bindparam("start_after"),
     )
     .order_by(tag.c.name)
+    .limit(bindparam("most"))
 )
-_SOME_NAMES = _NAMES.limit(bindparam("most"))
 
 TAGS = select(tag, artifact.c.digest).join(artifact, artifact.c.id == tag.c.artifact_id)
 """Tags with the digests of their artifacts. `to_tag` reads the rows."""
@@ -79,12 +79,10 @@ class SqlTags:
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
 
-    async def names(self, project_id: int, repository: str, start_after: str, limit: int | None) -> list[str]:
+    async def names(self, project_id: int, repository: str, start_after: str, limit: int) -> list[str]:
         """See the port."""
-        values = {"project_id": project_id, "repository": repository, "start_after": start_after}
-        if limit is None:
-            return list(await self._conn.scalars(_NAMES, values))
-        return list(await self._conn.scalars(_SOME_NAMES, {**values, "most": limit}))
+        values = {"project_id": project_id, "repository": repository, "start_after": start_after, "most": limit}
+        return list(await self._conn.scalars(_NAMES, values))
 
     async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
         """See the port."""

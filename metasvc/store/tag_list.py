@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, func, literal, select
 
-from metasvc.domain.lists import MOST_LISTED_ROWS, PastMove
+from metasvc.domain.lists import MOST_LISTED_ROWS, NEVER_PULLED, PastMove
 from metasvc.store.tables import tag, tag_history
 from metasvc.store.tag import TAGS, to_tag
 from svckit.sql.actor import to_actor
 from svckit.sql.selection import count_rows, read_page
+from svckit.sql.types import UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from svckit.listing import Selection
     from svckit.query import Clause
 
-_COLUMNS: Mapping[str, ColumnElement[Any]] = {"id": tag.c.id, "name": tag.c.name, "push_time": tag.c.push_time}
+_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "id": tag.c.id,
+    "name": tag.c.name,
+    "push_time": tag.c.push_time,
+    "pull_time": func.coalesce(tag.c.pull_time, literal(NEVER_PULLED, UtcDateTime())),
+}
 _ON_ARTIFACTS = (
     TAGS.where(tag.c.artifact_id.in_(bindparam("ids", expanding=True)))
     .order_by(tag.c.artifact_id, tag.c.push_time.desc(), tag.c.id.desc())

@@ -144,6 +144,10 @@ async def test_lists_are_filtered_sorted_and_paged(authsvc: AuthService) -> None
     assert await names(admin, owner="admin") == ["library"]
     assert await names(admin, sort="-creation_time") == ["three", "two", "one", "library"]
     assert await names(admin, sort="project_id", page=2, page_size=3) == ["three"]
+    await alice.projects.UpdateProject(pb.UpdateProjectRequest(project=ProjectRef(name="two"), public=True))
+    await alice.projects.UpdateProject(pb.UpdateProjectRequest(project=ProjectRef(name="two"), public=False))
+    assert await names(admin, sort="-update_time") == ["two", "three", "one", "library"]
+    assert await names(admin, sort="owner_name,-name") == ["library", "two", "three", "one"]
     seen: list[str] = []
     token = ""
     while True:

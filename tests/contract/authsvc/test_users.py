@@ -236,6 +236,11 @@ async def test_users_are_listed_in_pages(authsvc: AuthService) -> None:
     names, _, token = await listed(sort="-creation_time", page_size=2)
     assert (await listed(sort="-creation_time", page_size=2, page_token=token))[0] == ["carol", "admin"]
     assert (await listed(sort="-username,user_id", page_size=2))[0] == ["carol", "bob"]
+    for sort in ("email", "-realname", "update_time"):
+        names, _, token = await listed(sort=sort, page_size=3)
+        assert sorted(names + (await listed(sort=sort, page_size=3, page_token=token))[0]) == sorted(
+            (await listed())[0]
+        )
     for fields in ({"q": "password_hash=x"}, {"sort": "password_hash"}, {"page_token": "x"}, {"page": -1}):
         with pytest.raises(Invalid):
             await listed(**fields)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from metasvc.convert import from_artifact
-from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
+from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_artifacts
 from metasvc.domain.lists import ArtifactView
 from metasvc.store.tables import artifact
 from svckit.errors import DomainError, Invalid
@@ -74,7 +74,9 @@ async def push_many(world: World, count: int) -> list[Image]:
     return images
 
 
-@pytest.mark.parametrize("sort", ["", "push_time", "-pull_time", "size,-digest", "digest", "-id"])
+@pytest.mark.parametrize(
+    "sort", ["", "push_time", "-pull_time", "size,-digest", "digest", "-type,size", "media_type", "-id"]
+)
 async def test_pages_by_token_and_by_number_agree(world: World, sort: str) -> None:
     images = await push_many(world, 11)
     # Some were pulled, most never: both have their place in the order.
@@ -193,42 +195,6 @@ async def test_what_is_shown_with_another_is_left_out(world: World) -> None:
     assert await digests(world) == [parts[0].digest]
 
 
-async def test_an_accessory_is_listed_until_its_subject_comes(world: World) -> None:
-    subject = image("one")
-    by_field, by_tag, ordinary = signature(subject), image("by tag"), image("ordinary")
-    tag = f"sha256-{subject.digest[7:]}"
-    await world.push(REPOSITORY, by_field)
-    await world.push(REPOSITORY, by_tag, f"{tag}.sig")
-    # Not an index, so its tag is an ordinary one.
-    await world.push(REPOSITORY, ordinary, tag)
-    assert set(await digests(world)) == {by_field.digest, by_tag.digest, ordinary.digest}
-    await world.push(REPOSITORY, subject, "v1")
-    assert set(await digests(world)) == {subject.digest, ordinary.digest}
-    [view] = (await listed(world, with_accessory=True, q="tags=v1")).items
-    assert {each.digest for each in view.accessories} == {by_field.digest, by_tag.digest}
-    # With an ordinary tag it is an image too; without its tag it is nothing but an image.
-    await world.put(REPOSITORY, by_tag, "kept")
-    assert by_tag.digest in await digests(world)
-    await world.delete(REPOSITORY, "kept")
-    await world.delete(REPOSITORY, f"{tag}.sig")
-    assert set(await digests(world)) == {subject.digest, ordinary.digest, by_tag.digest}
-
-
-async def test_an_artifact_that_is_an_accessory_for_two_reasons_is_listed_once(world: World) -> None:
-    subject = image("one")
-    mark = signature(subject)
-    await world.push(REPOSITORY, subject, "v1")
-    await world.push(REPOSITORY, mark, f"sha256-{subject.digest[7:]}.sig")
-    await world.put(REPOSITORY, mark, f"sha256-{subject.digest[7:]}.att")
-    assert await world.value("SELECT count(*) FROM artifact_accessory") == 3
-    [accessory] = (await got(world, "v1")).accessories
-    assert accessory.digest == mark.digest
-    found = await list_accessories(
-        world.ports, project_id=1, repository=REPOSITORY, reference=Reference.parse("v1"), request=asked()
-    )
-    assert ([each.digest for each in found.items], found.total_size) == ([mark.digest], 1)
-
-
 async def test_an_artifact_comes_with_children_tags_and_accessories(world: World) -> None:
     parts = [image("amd"), image("arm")]
     for part in parts:
@@ -342,43 +308,6 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
             with_accessory=True,
         )
     assert caught.value.reason == "NOT_FOUND"
-
-
-async def test_accessories_are_listed_in_pages_by_tag_and_by_a_digest_that_is_gone(world: World) -> None:
-    subject = image("one")
-    await world.push(REPOSITORY, subject, "v1")
-    marks = [signature(subject, f"s{number}") for number in range(5)]
-    for mark in marks:
-        await world.push(REPOSITORY, mark)
-
-    async def page(reference: str, **request: Any) -> list[str]:
-        found = await list_accessories(
-            world.ports,
-            project_id=1,
-            repository=REPOSITORY,
-            reference=Reference.parse(reference),
-            request=asked(**request),
-        )
-        assert found.total_size == 5
-        tokens.append(found.next_page_token)
-        return [accessory.digest for accessory in found.items]
-
-    tokens: list[str] = []
-    everything = [mark.digest for mark in marks]
-    assert await page("v1") == everything
-    assert await page("v1", page_size=3) == everything[:3]
-    assert await page(subject.digest, page_size=3, page_token=tokens[-1]) == everything[3:]
-    assert await page(subject.digest, page_size=3, page=2) == everything[3:]
-
-    # An ordinary tag keeps an accessory when its subject is deleted.
-    for mark in marks:
-        await world.put(REPOSITORY, mark, f"kept-{mark.digest[7:14]}")
-    await world.delete(REPOSITORY, subject.digest)
-    assert await page(subject.digest) == everything
-    for reference in ("v1", image("two").digest):
-        with pytest.raises(DomainError) as caught:
-            await page(reference)
-        assert caught.value.reason == "NOT_FOUND"
 
 
 async def test_an_artifact_is_deleted_by_tag_with_all_its_tags_and_not_while_an_index_names_it(world: World) -> None:

@@ -184,7 +184,7 @@ class ListProjectsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name, public, owner."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, project_id; a leading "-" reverses the order."""
+    """Harbor's sort: name, creation_time, update_time, owner_name, project_id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int

@@ -160,7 +160,7 @@ class ListRobotsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: Level, ProjectID, name."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, id; a leading "-" reverses the order."""
+    """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int

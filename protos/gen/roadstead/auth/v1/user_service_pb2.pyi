@@ -237,7 +237,7 @@ class ListUsersRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: username, email (exact or ~fuzzy)."""
     sort: _builtins.str
-    """Harbor's sort: username, creation_time, user_id; a leading "-" reverses the order."""
+    """Harbor's sort: username, realname, email, creation_time, update_time, user_id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int

@@ -112,7 +112,7 @@ class ListArtifactsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: digest, type, media_type, push_time, tags (tags=* any, tags=nil none)."""
     sort: _builtins.str
-    """Harbor's sort: push_time, pull_time, size, digest, id; a leading "-" reverses the order."""
+    """Harbor's sort: push_time, pull_time, size, type, media_type, digest, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
@@ -203,6 +203,7 @@ class ListAccessoriesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -215,6 +216,8 @@ class ListAccessoriesRequest(_message.Message):
     """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    sort: _builtins.str
+    """Harbor's sort: type, size, creation_time, artifact_id; a leading "-" reverses the order."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -229,10 +232,11 @@ class ListAccessoriesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_total: _builtins.bool = ...,
+        sort: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

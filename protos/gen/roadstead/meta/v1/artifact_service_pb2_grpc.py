@@ -85,7 +85,8 @@ class ArtifactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteArtifact(self, request, context):
-        """Deletes an artifact with its tags. PRECONDITION if an index names it.
+        """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
+        PRECONDITION if an index names it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,9 @@ class ArtifactServiceStub:
     ListAccessories: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]
     """Lists the artifacts that name an artifact as their subject."""
     DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]
-    """Deletes an artifact with its tags. PRECONDITION if an index names it."""
+    """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
+    PRECONDITION if an index names it.
+    """
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
@@ -60,7 +62,9 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     ListAccessories: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]  # type: ignore[assignment]
     """Lists the artifacts that name an artifact as their subject."""
     DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
-    """Deletes an artifact with its tags. PRECONDITION if an index names it."""
+    """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
+    PRECONDITION if an index names it.
+    """
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Artifacts, for people. ManifestService pushes and pulls manifests."""
@@ -98,6 +102,8 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.DeleteArtifactRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifact_service_pb2.DeleteArtifactResponse]]:
-        """Deletes an artifact with its tags. PRECONDITION if an index names it."""
+        """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
+        PRECONDITION if an index names it.
+        """
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

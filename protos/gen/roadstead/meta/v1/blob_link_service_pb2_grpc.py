@@ -101,7 +101,8 @@ class BlobLinkServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UnlinkBlob(self, request, context):
-        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled.
+        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
+        BLOB_IN_USE if a manifest of the repository names the blob, unless a setting allows it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

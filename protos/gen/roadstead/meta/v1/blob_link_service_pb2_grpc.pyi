@@ -51,7 +51,9 @@ class BlobLinkServiceStub:
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
     """
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
-    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
+    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
+    BLOB_IN_USE if a manifest of the repository names the blob, unless a setting allows it.
+    """
 
 @_typing.type_check_only
 class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
@@ -76,7 +78,9 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
     """
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
-    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
+    """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
+    BLOB_IN_USE if a manifest of the repository names the blob, unless a setting allows it.
+    """
 
 class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """Which repository serves which blob. A digest alone gives no access: a link needs a receipt, or a mount from a
@@ -128,6 +132,8 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _blob_link_service_pb2.UnlinkBlobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.UnlinkBlobResponse, _abc.Awaitable[_blob_link_service_pb2.UnlinkBlobResponse]]:
-        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled."""
+        """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
+        BLOB_IN_USE if a manifest of the repository names the blob, unless a setting allows it.
+        """
 
 def add_BlobLinkServiceServicer_to_server(servicer: BlobLinkServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

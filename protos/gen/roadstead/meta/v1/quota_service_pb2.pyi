@@ -83,7 +83,7 @@ class ListQuotasRequest(_message.Message):
     reference_id: _builtins.str
     """Harbor's reference_id: id of a project, as text."""
     sort: _builtins.str
-    """Harbor's sort: used.storage, hard.storage, creation_time, id; a leading "-" reverses the order."""
+    """Harbor's sort: used.storage, hard.storage, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int

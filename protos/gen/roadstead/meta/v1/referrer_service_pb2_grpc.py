@@ -47,7 +47,8 @@ class ReferrerServiceServicer:
     """
 
     def ListReferrers(self, request, context):
-        """Lists the manifests whose subject is a digest. The subject and the repository need not exist.
+        """Lists the manifests whose subject is a digest. The subject and the repository need not exist. A page ends early if
+        its manifests are large, so that it fits into a message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

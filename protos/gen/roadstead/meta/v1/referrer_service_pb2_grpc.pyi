@@ -34,7 +34,9 @@ class ReferrerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReferrerServiceAsyncStub: ...
     ListReferrers: _grpc.UnaryUnaryMultiCallable[_referrer_service_pb2.ListReferrersRequest, _referrer_service_pb2.ListReferrersResponse]
-    """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
+    """Lists the manifests whose subject is a digest. The subject and the repository need not exist. A page ends early if
+    its manifests are large, so that it fits into a message.
+    """
 
 @_typing.type_check_only
 class ReferrerServiceAsyncStub(ReferrerServiceStub):
@@ -42,7 +44,9 @@ class ReferrerServiceAsyncStub(ReferrerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListReferrers: _aio.UnaryUnaryMultiCallable[_referrer_service_pb2.ListReferrersRequest, _referrer_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
-    """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
+    """Lists the manifests whose subject is a digest. The subject and the repository need not exist. A page ends early if
+    its manifests are large, so that it fits into a message.
+    """
 
 class ReferrerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The referrers of a manifest: signatures, SBOMs, attestations."""
@@ -53,6 +57,8 @@ class ReferrerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _referrer_service_pb2.ListReferrersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_referrer_service_pb2.ListReferrersResponse, _abc.Awaitable[_referrer_service_pb2.ListReferrersResponse]]:
-        """Lists the manifests whose subject is a digest. The subject and the repository need not exist."""
+        """Lists the manifests whose subject is a digest. The subject and the repository need not exist. A page ends early if
+        its manifests are large, so that it fits into a message.
+        """
 
 def add_ReferrerServiceServicer_to_server(servicer: ReferrerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -88,7 +88,7 @@ class ListRepositoriesRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
+    """Harbor's sort: name, creation_time, update_time, pull_count, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
@@ -167,7 +167,7 @@ class ListAllRepositoriesRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name, project_id."""
     sort: _builtins.str
-    """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
+    """Harbor's sort: name, creation_time, update_time, pull_count, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int

@@ -32,7 +32,7 @@ class ListTagNamesRequest(_message.Message):
     repository: _builtins.str
     """Full name of the repository."""
     limit: _builtins.int
-    """Names on one page; absent for all names, 0 for none."""
+    """Names on one page, 10000 at most; absent for as many, 0 for none."""
     start_after: _builtins.str
     """Only names that sort after this one."""
     def __init__(
@@ -102,7 +102,7 @@ class ListTagsRequest(_message.Message):
     q: _builtins.str
     """Harbor's q: name."""
     sort: _builtins.str
-    """Harbor's sort: name, push_time, id; a leading "-" reverses the order."""
+    """Harbor's sort: name, push_time, pull_time, id; a leading "-" reverses the order."""
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
