@@ -41,5 +41,7 @@ class BlobSettings(RpcProcessSettings):
     """The most bytes of unfinished and unlinked uploads into one project. They are in no quota yet."""
     unlinked_bytes_per_subject: int = Field(default=128 * _GIB, ge=1)
     """The most bytes of unfinished and unlinked uploads of one user or robot."""
+    open_uploads_per_subject: int = Field(default=10_000, ge=1)
+    """How many uploads of one user or robot may be open. An upload takes files even before it has bytes."""
     unlinked_recount_seconds: float = Field(default=60.0, gt=0)
     """How often these bytes are counted again on the disk, which shows what other replicas have received."""

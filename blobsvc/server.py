@@ -73,7 +73,11 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
 
 def build_unlinked(settings: BlobSettings, metrics: Metrics) -> UnlinkedBytes:
     """The count of unlinked bytes, with its limits and metrics."""
-    limits = UnlinkedLimits(settings.unlinked_bytes_per_project, settings.unlinked_bytes_per_subject)
+    limits = UnlinkedLimits(
+        project_bytes=settings.unlinked_bytes_per_project,
+        subject_bytes=settings.unlinked_bytes_per_subject,
+        subject_open=settings.open_uploads_per_subject,
+    )
     unlinked = UnlinkedBytes(limits, LoggedRefusals(metrics.registry))
     held = Gauge("blobsvc_unlinked_bytes", "Bytes of unfinished and unlinked uploads", registry=metrics.registry)
     held.set_function(lambda: unlinked.total_bytes)

@@ -1,4 +1,4 @@
-"""Bounds the bytes that uploads hold while no repository serves them: unfinished ones, and finished ones until settled.
+"""Bounds what uploads hold while no repository serves them: unfinished ones, and finished ones until they are settled.
 
 The quota of a project is charged when a blob is linked. Without this bound, uploads that are never finished or linked
 could fill the disk.
@@ -15,8 +15,9 @@ from svckit.errors import error_for
 
 PROJECT = "project"
 SUBJECT = "subject"
-BOUNDS = (PROJECT, SUBJECT)
-"""The two bounds, as metrics and errors name them."""
+OPEN = "open"
+BOUNDS = (PROJECT, SUBJECT, OPEN)
+"""The bounds, as metrics and errors name them."""
 
 _Key = UploadId | BlobKey
 
@@ -28,10 +29,12 @@ class UnlinkedLimits:
     Attributes:
         project_bytes: for the uploads into one project.
         subject_bytes: for the uploads of one user or robot, into all projects.
+        subject_open: how many uploads of one user or robot may be open. An open upload takes files even without bytes.
     """
 
     project_bytes: int
     subject_bytes: int
+    subject_open: int
 
 
 class RefusalRecorder(Protocol):
@@ -58,6 +61,7 @@ class UnlinkedBytes:
         self._entries: dict[_Key, tuple[UploadOwner, int]] = {}
         # By the id of a project, and by a subject.
         self._used: Counter[int | str] = Counter()
+        self._open: Counter[str] = Counter()
         self.total_bytes = 0
         # The entries that have changed since a recount began. What it read of them may be older.
         self._changed: set[_Key] | None = None
@@ -81,6 +85,22 @@ class UnlinkedBytes:
                     metadata={"bound": bound, "used_bytes": str(used), "limit_bytes": str(limit)},
                 )
 
+    def require_start(self, owner: UploadOwner, size_bytes: int) -> None:
+        """Check that the owner may start an upload of this size; 0 if it is unknown.
+
+        Raises:
+            DomainError: UPLOADS_EXCEEDED.
+        """
+        if self._open[owner.subject] >= self._limits.subject_open:
+            self._recorder.refused(owner, OPEN)
+            raise error_for(
+                "UPLOADS_EXCEEDED",
+                f"{self._limits.subject_open} uploads are open, and no more are allowed: finish or cancel some",
+                metadata={"bound": OPEN, "limit": str(self._limits.subject_open)},
+            )
+        # One byte at least: without room for it, nothing could be written.
+        self.require_room(owner, max(size_bytes, 1))
+
     def grow(self, upload_id: UploadId, owner: UploadOwner, size_bytes: int) -> None:
         """Count bytes that are about to be appended. Raises as `require_room`."""
         self.require_room(owner, size_bytes)
@@ -94,6 +114,8 @@ class UnlinkedBytes:
         self._used[owner.project_id] += size_bytes
         self._used[owner.subject] += size_bytes
         self.total_bytes += size_bytes
+        if isinstance(key, UploadId):
+            self._open[owner.subject] += 1
 
     def finish(self, upload_id: UploadId, key: BlobKey) -> None:
         """Note that an upload was finished. It counts until it is settled. A repeat changes nothing."""
@@ -111,11 +133,15 @@ class UnlinkedBytes:
             return
         owner, size_bytes = entry
         self.total_bytes -= size_bytes
+        # Zeros are removed. Otherwise, every project and subject that ever pushed would stay in memory.
         for user in (owner.project_id, owner.subject):
             self._used[user] -= size_bytes
             if not self._used[user]:
-                # Otherwise, every project and subject that ever pushed would stay in memory.
                 del self._used[user]
+        if isinstance(key, UploadId):
+            self._open[owner.subject] -= 1
+            if not self._open[owner.subject]:
+                del self._open[owner.subject]
 
     async def recount(self, admin: BlobAdmin) -> None:
         """Count what the store holds.

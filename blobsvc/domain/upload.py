@@ -98,9 +98,9 @@ async def start_upload(
     Raises:
         DomainError: UPLOADS_EXCEEDED; UNAVAILABLE, the store cannot create the session.
     """
-    # One byte at least: without room for it, nothing could be written.
-    ports.unlinked.require_room(owner, max(expected_size_bytes or 0, 1))
+    ports.unlinked.require_start(owner, expected_size_bytes or 0)
     upload = await ports.uploads.start(owner, algorithm)
+    ports.unlinked.put(upload.id, owner, 0)
     placements = write_placements_for(caller_service, await ports.uploads.placements(upload))
     ticket = ports.signer.sign(
         UploadTicket(

@@ -16,7 +16,7 @@ class LoggedRefusals:
         """Registers the metric."""
         self._refused = Counter(
             "blobsvc_uploads_refused",
-            "Uploads refused because of unlinked bytes, by bound",
+            "Uploads refused because of what others hold, by bound",
             ("bound",),
             registry=registry,
         )

@@ -68,6 +68,7 @@ async def service(store: FileStore, socket_folder: Path) -> AsyncIterator[Servic
         socket_folder,
         unlinked_bytes_per_project=PROJECT_LIMIT,
         unlinked_bytes_per_subject=SUBJECT_LIMIT,
+        open_uploads_per_subject=3,
     ) as running:
         yield running
 
@@ -156,3 +157,16 @@ async def test_a_refusal_is_counted_and_so_are_the_bytes(pusher: Pusher, service
     assert value("blobsvc_unlinked_bytes") == 10
     assert value("blobsvc_uploads_refused_total", {"bound": "project"}) == 1
     assert value("blobsvc_uploads_refused_total", {"bound": "subject"}) == 0
+
+
+async def test_no_more_uploads_may_be_open_than_is_set_and_one_that_ends_makes_room(pusher: Pusher) -> None:
+    first, *_ = [await pusher.start() for _ in range(3)]
+    with refused("UPLOADS_EXCEEDED") as refusal:
+        await pusher.start()
+    assert refusal.metadata == {"bound": "open", "limit": "3"}
+    await pusher.cancel(first)
+    second = await pusher.start()
+    with refused("UPLOADS_EXCEEDED"):
+        await pusher.start()
+    await pusher.finish(second, b"")
+    await pusher.start()

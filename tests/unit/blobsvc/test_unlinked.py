@@ -32,7 +32,7 @@ def refusals() -> Refusals:
 
 @pytest.fixture
 def unlinked(refusals: Refusals) -> UnlinkedBytes:
-    return UnlinkedBytes(UnlinkedLimits(project_bytes=100, subject_bytes=60), refusals)
+    return UnlinkedBytes(UnlinkedLimits(project_bytes=100, subject_bytes=60, subject_open=3), refusals)
 
 
 def room(unlinked: UnlinkedBytes, owner: UploadOwner) -> int:
@@ -129,3 +129,42 @@ async def test_what_changes_during_a_recount_is_counted_as_it_is_now(
     monkeypatch.setattr(MemoryBlobAdmin, "list_unlinked", meanwhile)
     await unlinked.recount(store.admin)
     assert unlinked.total_bytes == 11 + 20
+
+
+async def test_open_uploads_are_bounded_by_subject_also_without_bytes(
+    unlinked: UnlinkedBytes, refusals: Refusals
+) -> None:
+    uploads = [UploadId.new() for _ in range(3)]
+    for upload_id in uploads:
+        unlinked.require_start(ALICE, 0)
+        unlinked.put(upload_id, ALICE, 0)
+    for owner in (ALICE, ALICE_ELSEWHERE):
+        with pytest.raises(DomainError) as refused:
+            unlinked.require_start(owner, 0)
+        assert dict(refused.value.metadata) == {"bound": "open", "limit": "3"}
+    assert refusals.bounds == ["open", "open"]
+    unlinked.require_start(BOB, 0)
+    # A write, a finish and a removal.
+    unlinked.grow(uploads[0], ALICE, 5)
+    with pytest.raises(DomainError):
+        unlinked.require_start(ALICE, 0)
+    unlinked.finish(uploads[0], BlobKey(Digest.of(b"x"), Generation(1)))
+    unlinked.require_start(ALICE, 0)
+    unlinked.put(UploadId.new(), ALICE, 0)
+    unlinked.remove(uploads[1])
+    unlinked.require_start(ALICE, 0)
+    # The store is empty.
+    await unlinked.recount(MemoryStore().admin)
+    assert unlinked.total_bytes == 0
+    for _ in range(3):
+        unlinked.require_start(ALICE, 0)
+        unlinked.put(UploadId.new(), ALICE, 0)
+
+
+def test_a_start_needs_room_for_its_size_and_for_one_byte_at_least(unlinked: UnlinkedBytes) -> None:
+    unlinked.require_start(ALICE, 60)
+    with pytest.raises(DomainError):
+        unlinked.require_start(ALICE, 61)
+    unlinked.grow(UploadId.new(), ALICE, 60)
+    with pytest.raises(DomainError):
+        unlinked.require_start(ALICE, 0)
