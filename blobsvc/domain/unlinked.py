@@ -134,10 +134,10 @@ class UnlinkedBytes:
         owner, size_bytes = entry
         self.total_bytes -= size_bytes
         # Zeros are removed. Otherwise, every project and subject that ever pushed would stay in memory.
-        for user in (owner.project_id, owner.subject):
-            self._used[user] -= size_bytes
-            if not self._used[user]:
-                del self._used[user]
+        for counted in (owner.project_id, owner.subject):
+            self._used[counted] -= size_bytes
+            if not self._used[counted]:
+                del self._used[counted]
         if isinstance(key, UploadId):
             self._open[owner.subject] -= 1
             if not self._open[owner.subject]:
