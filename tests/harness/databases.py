@@ -126,14 +126,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def migrated_database(
+async def migrated_database_url(
     request: pytest.FixtureRequest,
     database_kind: str,
     tmp_path: Path,
     database_templates: Templates,
     migrations: ModuleType,
-) -> AsyncIterator[Database]:
-    """A database with the tables of a service, open, once of each kind."""
+) -> AsyncIterator[str]:
+    """The URL of a database with the tables of a service, once of each kind."""
     with ExitStack() as stack:
         if database_kind == "sqlite":
             file = shutil.copyfile(await database_templates.sqlite_file(migrations), tmp_path / "service.db")
@@ -143,6 +143,12 @@ async def migrated_database(
             server: PostgresServer = request.getfixturevalue("postgres_server")
             template = await database_templates.postgres_name(server, migrations)
             url = stack.enter_context(numbered_database(server, template))
-        database = await open_database(url)
-        yield database
-        await database.close()
+        yield url
+
+
+@pytest.fixture
+async def migrated_database(migrated_database_url: str) -> AsyncIterator[Database]:
+    """The database of `migrated_database_url`, open."""
+    database = await open_database(migrated_database_url)
+    yield database
+    await database.close()

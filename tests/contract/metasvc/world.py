@@ -146,9 +146,9 @@ class Bytes:
 
     async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
         self._fail()
-        start = int(page_token or 0)
-        more = start + 2 < len(self.waiting)
-        return UnlinkedPage(self.waiting[start : start + 2], str(start + 2) if more else "")
+        later = sorted(key for key in self.waiting if f"{key.digest} {key.generation}" > page_token)
+        page = later[:2]
+        return UnlinkedPage(page, f"{page[-1].digest} {page[-1].generation}" if len(later) > 2 else "")
 
     async def _known_size(self, key: BlobKey) -> int | None:
         statement = text("SELECT size FROM blob WHERE digest = :digest AND generation = :generation")
