@@ -15,14 +15,13 @@ from quart.wrappers import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from gateway.config import GatewaySettings, networks
+from gateway.config import GatewaySettings, origin_reader
 from gateway.wire.answer import Answer
 from gateway.wire.connection import HttpConnection
 from gateway.wire.errors import error_for_path
 from gateway.wire.measure import HttpMetrics
-from gateway.wire.origin import OriginReader
 from gateway.wire.request import GatewayRequest
-from gateway.wire.upgrade import RefusedWebsocket
+from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
 
@@ -30,6 +29,8 @@ log = get_logger(__name__)
 
 _ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and metrics are answered even when the limit of requests in flight is reached."""
+
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 Handler = Callable[[GatewayRequest], Awaitable[Answer]]
 
@@ -55,7 +56,6 @@ class Gateway(Quart):
     """Quart, with other connections and with a direct call of the surfaces."""
 
     asgi_http_class = HttpConnection
-    asgi_websocket_class = RefusedWebsocket
     request_class: type[Request] = GatewayRequest
 
     def __init__(
@@ -77,7 +77,7 @@ class Gateway(Quart):
         self.settings = settings
         self.idle_body_seconds = settings.limits.idle_body_seconds
         self.metrics = metrics
-        self.origins = OriginReader(networks(settings.trusted_proxies))
+        self.origins = origin_reader(settings)
         self._limits = settings.limits
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
@@ -105,6 +105,9 @@ class Gateway(Quart):
             for surface in self._surfaces:
                 if surface.holds(path):
                     return await surface.handler(request)
+            if not is_plain(path):
+                # Quart would also find a route by another spelling of its path, such as //metrics or /%6detrics.
+                raise error_for("NOT_FOUND")
             return await self.handle_request(request)
         except DomainError as error:
             if error.reason == "INTERNAL":
@@ -136,6 +139,10 @@ class Gateway(Quart):
 
     def _refuse_excess(self, request: GatewayRequest) -> None:
         limits = self._limits
+        if request.raw_target == NO_PATH:
+            if request.method == "CONNECT":
+                raise error_for("UNSUPPORTED", "this server is no proxy", metadata={"allow": ", ".join(_METHODS)})
+            raise error_for("NOT_FOUND", "the target of a request must be a path")
         query: bytes = request.query_string
         if len(query) > limits.query_bytes:
             raise error_for("URI_TOO_LONG", f"the query has {len(query)} bytes; the limit is {limits.query_bytes}")

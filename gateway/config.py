@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.wire.origin import ForwardedForm, OriginReader
 from svckit.process.settings import ProcessSettings
 
 SECTION = "gateway"
@@ -59,7 +60,11 @@ class GatewaySettings(ProcessSettings):
     token_path: str = "/service/token"  # noqa: S105 - a path
     """The path of the token service."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed, such as `10.0.0.0/8`."""
+    """Networks whose `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded`, are believed, such as `10.0.0.0/8`."""
+    forwarded_headers: ForwardedForm = "any"
+    """Which headers the trusted proxies write: `x-forwarded`, `forwarded` (RFC 7239), or `any`: then `Forwarded` counts
+    in requests without `X-Forwarded-…` only. A proxy that passes on what a client wrote in the other headers needs one
+    of the first two."""
     metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks from which /metrics may be read; others get 404. Empty: none, only `metrics_listen` serves metrics."""
     harbor_version: str = Field(default="v2.16.0-roadstead", pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$")
@@ -101,6 +106,11 @@ class GatewaySettings(ProcessSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file are set together, or not at all")
         return self
+
+
+def origin_reader(settings: GatewaySettings) -> OriginReader:
+    """Reads where requests come from, as the settings say."""
+    return OriginReader(networks(settings.trusted_proxies), settings.forwarded_headers)
 
 
 def networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:

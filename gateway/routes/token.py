@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.clients.channels import Services
-from gateway.config import GatewaySettings, networks
+from gateway.config import GatewaySettings, origin_reader
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.errors import oci_error
 from gateway.wire.fields import Fields, read_fields
-from gateway.wire.origin import OriginReader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import enter_call
 from svckit.errors import DomainError, Unauthenticated, error_for
@@ -57,7 +56,7 @@ class TokenSurface:
         self.prefix = settings.token_path
         self._services = services
         self._verifier = verifier
-        self._origins = OriginReader(networks(settings.trusted_proxies))
+        self._origins = origin_reader(settings)
         self._seconds = settings.limits.request_seconds
 
     async def __call__(self, request: GatewayRequest) -> Answer:

@@ -18,6 +18,7 @@ from quart.wrappers import Response
 from gateway.wire.answer import Answer
 from gateway.wire.body import ClientGone
 from gateway.wire.request import GatewayRequest
+from gateway.wire.target import with_path
 from svckit.logging import get_logger, request_context
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class HttpConnection(ASGIHTTPConnection):
 
     def __init__(self, app: Quart, scope: HTTPScope) -> None:
         """Has the signature that Quart calls; the app is an `Edge`."""
-        super().__init__(app, scope)
+        super().__init__(app, with_path(scope))
         self._edge = cast("Edge", app)
         self._sent_bytes = 0
         self._status = CLIENT_GONE

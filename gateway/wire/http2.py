@@ -1,4 +1,4 @@
-"""Hypercorn's HTTP/2, with two fixes for which Hypercorn has no setting (hypercorn 0.18)."""
+"""Hypercorn's HTTP/2, with fixes for which Hypercorn has no setting (hypercorn 0.18)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import h2.settings
 import hypercorn.protocol
 from hypercorn.protocol.h2 import H2Protocol
 
+from gateway.wire.errors import error_for_path
+from svckit.errors import DomainError, error_for
+from svckit.logging import get_logger
+
+log = get_logger(__name__)
+
 _WINDOW_BYTES = 1024 * 1024
 """How much a client may send ahead on one stream, and on the whole connection.
 
@@ -20,19 +26,46 @@ read stays in the socket, so a larger window costs no memory here.
 
 
 class LargeWindowHttp2(H2Protocol):
-    """Lets uploads use the whole bandwidth, and keeps the connection when a refused body goes on."""
+    """Lets uploads use the whole bandwidth, and keeps the connection when one request is refused."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         """Has the signature that Hypercorn calls."""
         super().__init__(*args, **named)
         values: dict[Any, int] = dict(self.connection.local_settings.items())
         values[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW_BYTES
+        # There are no websockets here (RFC 8441).
+        values[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] = 0
         self.connection.local_settings = h2.settings.Settings(client=False, initial_values=values)
 
     async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
         """Begins the connection, and makes its window as large as that of each stream."""
         await super().initiate(headers, settings)
         self.connection.increment_flow_control_window(_WINDOW_BYTES)
+        await self._flush()
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        pseudo = {name: value for name, value in request.headers or () if name.startswith(b":")}
+        if pseudo.get(b":method", b"").upper() == b"CONNECT":
+            refusal = error_for("UNSUPPORTED", "this server is no proxy, and has no websockets")
+        elif not (pseudo[b":path"].isascii() and pseudo[b":method"].isascii()):
+            refusal = error_for("BAD_REQUEST", "method and path of a request must be ASCII")
+        else:
+            await super()._create_stream(request)
+            return
+        await self._refuse(request.stream_id or 0, pseudo.get(b":path", b"").decode("latin-1"), refusal)
+
+    async def _refuse(self, stream_id: int, path: str, refusal: DomainError) -> None:
+        """Answers a request that Hypercorn could only answer by closing the connection. The app does not see it."""
+        answer = error_for_path(path, refusal)
+        if not isinstance(answer.body, bytes):
+            raise TypeError("an error is not streamed")
+        log.info("request refused", status=answer.status, why=refusal.message, client=self.client and self.client[0])
+        headers = [(":status", str(answer.status)), ("content-length", str(len(answer.body)))]
+        headers += [(name.lower(), value) for name, value in answer.headers]
+        # The client may have ended the stream meanwhile, or may allow no data.
+        with suppress(h2.exceptions.ProtocolError):
+            self.connection.send_headers(stream_id, headers)
+            self.connection.send_data(stream_id, answer.body, end_stream=True)
         await self._flush()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:

@@ -15,6 +15,12 @@ _UPLOAD_RANGE = re.compile(r"([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
 _SPEC = re.compile(r"([0-9]{0,100})-([0-9]{0,100})", re.ASCII)
 
 
+# The bytes of a smaller gap between two ranges are read and dropped, which costs less than a second read.
+_READ_THROUGH_BYTES = 1024 * 1024
+_MOST_READS_IN_ANY_ORDER = 8
+_MOST_READS = 100
+
+
 class UnsatisfiableRange(ValueError):
     """The blob has no byte in any of the ranges: 416."""
 
@@ -50,9 +56,9 @@ def parse_range(header: str, size: int, max_ranges: int) -> tuple[ByteRange, ...
         max_ranges: the largest number of ranges that is served.
 
     Returns:
-        The ranges in the order of the header, cut at the end of the blob. Empty if the whole blob is the answer: there
-        is no header, the unit is not bytes, there are more ranges than `max_ranges`, or the ranges together are longer
-        than the blob. Such ranges overlap, and would make a small request cause a large answer.
+        The ranges in the order of the header, cut at the end of the blob. Those that overlap or touch are joined (RFC
+        9110 §14.2), so that a small request never causes an answer that is larger than the blob. Empty if the whole
+        blob is the answer: there is no header, the unit is not bytes, or there are more ranges than `max_ranges`.
 
     Raises:
         UnsatisfiableRange: no range has a byte of the blob, or one is malformed.
@@ -71,9 +77,65 @@ def parse_range(header: str, size: int, max_ranges: int) -> tuple[ByteRange, ...
             ranges.append(found)
     if not ranges:
         raise UnsatisfiableRange
-    if sum(each.length for each in ranges) > size:
-        return ()
-    return tuple(ranges)
+    return _joined(ranges)
+
+
+def _joined(ranges: Sequence[ByteRange]) -> tuple[ByteRange, ...]:
+    """The ranges without overlaps. A joined range takes the place of the first of its parts."""
+    if len(ranges) < 2:
+        return tuple(ranges)
+    places: list[tuple[int, ByteRange]] = []
+    for place, each in sorted(enumerate(ranges), key=lambda item: item[1].first):
+        if places and each.first <= places[-1][1].last + 1:
+            earlier, before = places[-1]
+            places[-1] = min(place, earlier), ByteRange(before.first, max(before.last, each.last))
+        else:
+            places.append((place, each))
+    return tuple(each for _, each in sorted(places, key=lambda item: item[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRead:
+    """One read of a blob, from which some parts are cut.
+
+    Attributes:
+        parts: in ascending order, without overlaps.
+    """
+
+    parts: tuple[ByteRange, ...]
+
+    @property
+    def whole(self) -> ByteRange:
+        """All bytes that are read."""
+        return ByteRange(self.parts[0].first, self.parts[-1].last)
+
+
+def plan_reads(ranges: Sequence[ByteRange]) -> tuple[BlobRead, ...]:
+    """Puts ranges into few reads, because each read costs as much as a mebibyte of data.
+
+    Args:
+        ranges: ranges that do not overlap.
+
+    Returns:
+        The reads, with all ranges in order. That is the order of the request, unless it needs many reads: then it is
+        ascending, which HTTP allows (RFC 9110 §15.3.7.2). Empty if even that would be too many, as with a thousand
+        ranges all over a large blob. The whole blob is the answer then.
+    """
+    reads = _reads(ranges)
+    if len(reads) > _MOST_READS_IN_ANY_ORDER:
+        reads = _reads(sorted(ranges, key=lambda each: each.first))
+    return tuple(map(BlobRead, reads)) if len(reads) <= _MOST_READS else ()
+
+
+def _reads(ranges: Sequence[ByteRange]) -> list[tuple[ByteRange, ...]]:
+    reads: list[list[ByteRange]] = []
+    for each in ranges:
+        gap = each.first - reads[-1][-1].last if reads else 0
+        if 0 < gap <= _READ_THROUGH_BYTES:
+            reads[-1].append(each)
+        else:
+            reads.append([each])
+    return [tuple(parts) for parts in reads]
 
 
 def _parse_spec(spec: str, size: int) -> ByteRange | None:

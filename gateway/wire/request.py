@@ -6,14 +6,14 @@ import re
 import time
 import uuid
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from quart import Request
 from werkzeug.datastructures import Headers
 
 from gateway.wire.body import StreamedBody
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
-from gateway.wire.origin import Origin, OriginReader
+from gateway.wire.origin import NOT_FORWARDED, ForwardedHeaders, Origin, OriginReader
 from svckit.access.call import Call
 from svckit.errors import error_for
 from svckit.logging import trace_of
@@ -28,7 +28,7 @@ class GatewayRequest(Request):
 
     Attributes:
         body: the body, which is read in pieces.
-        raw_target: the path as the client wrote it, percent-encoded, without the query.
+        raw_target: the path as the client wrote it, percent-encoded, without the query; "*" if the target is no path.
         request_id: the client's own if it is well formed, else a new one.
         traceparent: the W3C trace context; None if it is malformed or missing.
         trace_id: the trace in it; None without one.
@@ -44,8 +44,7 @@ class GatewayRequest(Request):
         """Has the signature that Quart calls."""
         super().__init__(method, scheme, path, query, headers, *rest, **named)
         raw: bytes = self.scope.get("raw_path") or path.encode("utf-8")
-        target = raw.decode("latin-1")
-        self.raw_target = target if target.startswith("/") or target == "*" else urlsplit(target).path
+        self.raw_target = raw.decode("latin-1")
         self.request_id = _request_id(headers.get("X-Request-Id", ""))
         traceparent = headers.get("Traceparent", "")
         self.trace_id = trace_of(traceparent)
@@ -79,9 +78,14 @@ class GatewayRequest(Request):
                 self.peer_address,
                 self.scheme,
                 headers.get("Host", ""),
-                headers.getlist("X-Forwarded-For"),
-                headers.get("X-Forwarded-Proto", ""),
-                headers.get("X-Forwarded-Host", ""),
+                NOT_FORWARDED
+                if not reader.reads_headers
+                else ForwardedHeaders(
+                    headers.getlist("X-Forwarded-For"),
+                    headers.getlist("X-Forwarded-Proto"),
+                    headers.getlist("X-Forwarded-Host"),
+                    headers.getlist("Forwarded"),
+                ),
             )
         return self._origin
 

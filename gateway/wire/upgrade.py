@@ -11,18 +11,9 @@ A client that knows beforehand that this server speaks HTTP/2 in plain text may 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
 import h11
 from hypercorn.events import Updated
 from hypercorn.protocol.h11 import H2ProtocolAssumedError, H11Protocol
-
-from gateway.wire.errors import error_for_path
-from svckit.errors import error_for
-
-if TYPE_CHECKING:
-    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, WebsocketScope
-    from quart import Quart
 
 
 class NoUpgradeHttp1(H11Protocol):
@@ -50,20 +41,3 @@ def _without_upgrade(request: h11.Request) -> h11.Request:
         headers=[(name, value) for name, value in request.headers if name != b"upgrade"],
         http_version=request.http_version,
     )
-
-
-class RefusedWebsocket:
-    """Answers a websocket over HTTP/2 (RFC 8441) with 404. Such a request has no `Upgrade` header to remove."""
-
-    def __init__(self, app: Quart, scope: WebsocketScope) -> None:
-        """Has the signature that Quart calls."""
-        self._path = scope["path"]
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Sends the 404, in the form that belongs to the path."""
-        answer = error_for_path(self._path, error_for("NOT_FOUND", "there are no websockets here"))
-        headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in answer.headers]
-        start = {"type": "websocket.http.response.start", "status": answer.status, "headers": headers}
-        await send(cast("Any", start))
-        body = {"type": "websocket.http.response.body", "body": answer.body, "more_body": False}
-        await send(cast("Any", body))

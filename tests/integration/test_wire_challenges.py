@@ -125,10 +125,11 @@ class TestChallenges:
             assert answer.status == status
             assert status == 400 or answer.headers["www-authenticate"].startswith(f'Bearer realm="{TOKEN}"')
 
-    def test_an_absolute_target_is_read_as_its_path(self, workspace: Workspace) -> None:
+    def test_an_absolute_target_names_path_and_host(self, workspace: Workspace) -> None:
         with RawConnection(workspace.host) as connection:
             connection.send("GET http://other.example/v2/ HTTP/1.1\r\nHost: registry\r\n\r\n")
-            assert f'realm="http://registry{TOKEN}"' in connection.read().headers["www-authenticate"]
+            # RFC 9112 §3.2.2: the Host header is ignored.
+            assert f'realm="http://other.example{TOKEN}"' in connection.read().headers["www-authenticate"]
 
     def test_what_a_client_says_of_itself_in_a_proxy_s_name_does_not_count(self, plain: httpx.Client) -> None:
         forwarded = {
@@ -172,7 +173,8 @@ class TestBehindAProxy:
             ({"X_Forwarded_Host": "evil.example, hub.example"}, "http://hub.example"),
             ({"X_Forwarded_Proto": "http, https"}, "https://registry"),
             ({"X_Forwarded_Proto": "gopher"}, "http://registry"),
-            ({"X_Forwarded_Host": 'evil"host'}, ""),
+            ({"X_Forwarded_Host": 'evil"host'}, "http://registry"),
+            ({"Forwarded": 'for="[2001:db8::7]:4711";proto=https;host="hub.example:8443"'}, "https://hub.example:8443"),
             ({}, "http://registry"),
         ],
     )

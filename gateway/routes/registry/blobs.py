@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 
 from gateway.clients.blob import BlobClient, ResolvedBlob
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.conditions import client_has, entity_tag
+from gateway.wire.conditions import client_has, entity_tag, require_match
 from gateway.wire.errors import oci_error
-from gateway.wire.ranges import ByteRange, Multipart, UnsatisfiableRange, parse_range
+from gateway.wire.ranges import BlobRead, ByteRange, Multipart, UnsatisfiableRange, parse_range, plan_reads
 from svckit.convert import to_digest
 from svckit.errors import DomainError, error_for
 from svckit.rpc import shielded
 
 OCTETS = "application/octet-stream"
+_PIECE_BYTES = 64 * 1024
 # A manifest may give its layers any media type. Types that a browser would render or run are not used for the answer.
 _PLAIN = re.compile(r"application/vnd\.[A-Za-z0-9.+_-]+")
 
@@ -33,6 +35,7 @@ class BlobRoute:
         digest = str(to_digest(exchange.target.item))
         await exchange.authenticate()
         if exchange.request.method == "DELETE":
+            require_match(exchange.request.headers.getlist("If-Match"), digest)
             await shielded(exchange.services.blobs.unlink(exchange.repository, digest))
             return Answer(202, [("Docker-Content-Digest", digest)])
         blobs = exchange.services.blobs
@@ -54,6 +57,7 @@ class BlobRoute:
             ("Accept-Ranges", "bytes"),
             ("X-Content-Type-Options", "nosniff"),
         ]
+        require_match(request.headers.getlist("If-Match"), digest)
         if client_has(request.headers.getlist("If-None-Match"), digest):
             return Answer(304, headers)
         try:
@@ -62,10 +66,13 @@ class BlobRoute:
             refused = oci_error(error_for("RANGE_INVALID", f"the blob has {size} bytes"))
             return refused.with_header("Content-Range", f"bytes */{size}").with_header("Docker-Content-Digest", digest)
         blobs = exchange.services.blobs
-        if len(ranges) > 1:
-            frame = Multipart.of(ranges, size, media_type)
+        reads = plan_reads(ranges)
+        if len(ranges) > 1 and reads:
+            frame = Multipart.of([part for read in reads for part in read.parts], size, media_type)
             headers += [("Content-Type", frame.content_type), ("Content-Length", str(frame.size_bytes))]
-            return Answer(206, headers, _multipart(blobs, blob.grant, ranges, frame))
+            return Answer(206, headers, _multipart(blobs, blob.grant, reads, frame))
+        if not reads:
+            ranges = ()
         part = ranges[0] if ranges else ByteRange(0, size - 1)
         headers += [("Content-Type", media_type), ("Content-Length", str(part.length))]
         if ranges:
@@ -92,11 +99,37 @@ class BlobRoute:
 
 
 async def _multipart(
-    blobs: BlobClient, grant: str, ranges: Sequence[ByteRange], frame: Multipart
+    blobs: BlobClient, grant: str, reads: Sequence[BlobRead], frame: Multipart
 ) -> AsyncIterator[bytes]:
-    for head, part in zip(frame.heads, ranges, strict=True):
-        yield head
-        async with aclosing(await blobs.read(grant, part.first, part.length)) as pieces:
-            async for piece in pieces:
-                yield piece
-    yield frame.tail
+    """The body of a `multipart/byteranges` answer, in pieces of a useful size."""
+    heads = iter(frame.heads)
+    held: list[bytes] = []
+    held_bytes = 0
+    for read in reads:
+        async for piece in _parts(blobs, grant, read, heads):
+            held.append(piece)
+            held_bytes += len(piece)
+            if held_bytes >= _PIECE_BYTES:
+                yield b"".join(held)
+                held.clear()
+                held_bytes = 0
+    held.append(frame.tail)
+    yield b"".join(held)
+
+
+async def _parts(blobs: BlobClient, grant: str, read: BlobRead, heads: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts that are cut from one read, each after its head."""
+    waiting = deque(read.parts)
+    begin = read.whole.first
+    async with aclosing(await blobs.read(grant, begin, read.whole.length)) as pieces:
+        async for piece in pieces:
+            end = begin + len(piece)
+            while waiting and waiting[0].first < end:
+                part = waiting[0]
+                if part.first >= begin:
+                    yield next(heads)
+                yield piece[max(part.first - begin, 0) : part.last + 1 - begin]
+                if part.last >= end:
+                    break
+                waiting.popleft()
+            begin = end

@@ -56,7 +56,8 @@ def parse_target(raw_path: str) -> Target:
     path = decode_path(raw_path).removeprefix(PREFIX)
     if path in {"", "/"}:
         return Target("v2.base")
-    if path in {"/_catalog", "/_catalog/"}:
+    # Not by another spelling: a proxy may block the catalog by its path.
+    if raw_path in {f"{PREFIX}/_catalog", f"{PREFIX}/_catalog/"}:
         return Target("v2.catalog")
     parts = path[1:].split("/")
     match parts:

@@ -26,6 +26,7 @@ class Blobsvc(StandIn):
         blobs: by digest.
         uploads: by upload id.
         damaged: digests of blobs that are damaged.
+        reads: the first byte of each read, and the one after its last.
         breaks_after: bytes of a read after which the stream fails. The damage is found then, too.
         waits_for: what a write waits for before it takes any bytes.
         finished: digest by upload id.
@@ -35,6 +36,7 @@ class Blobsvc(StandIn):
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
+    reads: list[tuple[int, int]] = field(default_factory=list)
     breaks_after: int | None = None
     waits_for: asyncio.Event | None = None
     finished: dict[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class Blobsvc(StandIn):
         if content is None:
             raise NotFound("BLOB_UNKNOWN")
         end = request.offset + request.limit if request.limit else len(content)
+        self.reads.append((request.offset, end))
         sent = 0
         for start in range(request.offset, end, 1024 * 1024):
             if self.breaks_after is not None and sent >= self.breaks_after:

@@ -2,8 +2,6 @@ import asyncio
 import json
 import logging
 
-import h2.connection
-import h2.events
 import pytest
 
 from gateway.config import GatewaySettings, Limits
@@ -102,24 +100,6 @@ async def test_a_connection_stays_http_whatever_it_is_to_become(house: House, pr
     answer = await talk(house, f"GET /v2/ HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"docker-distribution-api-version" in answer
-
-
-async def test_a_websocket_over_http2_is_refused_in_the_form_of_its_path(house: House) -> None:
-    reader, writer = await house.raw()
-    client = h2.connection.H2Connection()
-    client.initiate_connection()
-    asked = {":method": "CONNECT", ":protocol": "websocket", ":scheme": "http", ":path": "/v2/", ":authority": "x"}
-    client.send_headers(1, [*asked.items(), ("sec-websocket-version", "13")])
-    events: list[h2.events.Event] = []
-    async with asyncio.timeout(10):
-        while not any(isinstance(event, h2.events.StreamEnded) for event in events):
-            writer.write(client.data_to_send())
-            events += client.receive_data(await reader.read(65536))
-    writer.close()
-    heads = [dict(event.headers or ()) for event in events if isinstance(event, h2.events.ResponseReceived)]
-    assert [head[b":status"] for head in heads] == [b"404"]
-    body = b"".join(event.data or b"" for event in events if isinstance(event, h2.events.DataReceived))
-    assert json.loads(body)["errors"][0]["code"] == "NAME_UNKNOWN"
 
 
 async def test_two_lengths_of_one_body_are_refused(house: House) -> None:
