@@ -15,11 +15,12 @@ from quart.wrappers import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from gateway.config import GatewaySettings, origin_reader
+from gateway.config import GatewaySettings
 from gateway.wire.answer import Answer
 from gateway.wire.connection import HttpConnection
 from gateway.wire.errors import error_for_path
 from gateway.wire.measure import HttpMetrics
+from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from gateway.wire.origin import ForwardedForm, OriginReader
 from svckit.process.settings import ProcessSettings
 
 SECTION = "gateway"
+
+ForwardedForm = Literal["any", "x-forwarded", "forwarded"]
+"""Which headers the trusted proxies write: `X-Forwarded-*`, `Forwarded`, or either. With "any", `Forwarded` counts in
+requests without `X-Forwarded-*` only."""
 
 _MEBIBYTE = 1024 * 1024
 
@@ -106,11 +109,6 @@ class GatewaySettings(ProcessSettings):
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file are set together, or not at all")
         return self
-
-
-def origin_reader(settings: GatewaySettings) -> OriginReader:
-    """Reads where requests come from, as the settings say."""
-    return OriginReader(networks(settings.trusted_proxies), settings.forwarded_headers)
 
 
 def networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.clients.channels import Services
-from gateway.config import GatewaySettings, origin_reader
+from gateway.config import GatewaySettings
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.errors import oci_error
 from gateway.wire.fields import Fields, read_fields
+from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import enter_call
 from svckit.errors import DomainError, Unauthenticated, error_for

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import islice
-from typing import Literal
+
+from gateway.config import ForwardedForm, GatewaySettings, networks
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 """A host that may be put into a challenge: a name, an IPv4 or a bracketed IPv6 address, and a port."""
@@ -58,10 +59,6 @@ class ForwardedHeaders:
 
 
 NOT_FORWARDED = ForwardedHeaders()
-
-ForwardedForm = Literal["any", "x-forwarded", "forwarded"]
-"""Which headers the trusted proxies write: `X-Forwarded-*`, `Forwarded`, or either. With "any", `Forwarded` counts in
-requests without `X-Forwarded-*` only."""
 
 
 class OriginReader:
@@ -133,6 +130,11 @@ class OriginReader:
                 break
             proxies += 1
         return client, proxies
+
+
+def origin_reader(settings: GatewaySettings) -> OriginReader:
+    """Reads where requests come from, as the settings say."""
+    return OriginReader(networks(settings.trusted_proxies), settings.forwarded_headers)
 
 
 def is_within(address: str | None, networks: Sequence[Network]) -> bool:

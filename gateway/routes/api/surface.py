@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gateway.clients.channels import CONTRACTS, Channels, Services
 from gateway.clients.readiness import Readiness
 from gateway.clients.token import TokenClient
-from gateway.config import GatewaySettings, origin_reader
+from gateway.config import GatewaySettings
 from gateway.routes.api import description, health, ping, systeminfo
 from gateway.routes.api.composed.projects import ProjectCompositions
 from gateway.routes.api.composed.summary import ProjectSummaryRoute
@@ -21,6 +21,7 @@ from gateway.transcode.router import PathRouter
 from gateway.transcode.template import PathTemplate
 from gateway.wire.answer import Answer
 from gateway.wire.credentials import Basic, Bearer
+from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import serving
 from svckit.tokens.verifier import TokenVerifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.clients.channels import Services
-from gateway.config import GatewaySettings, origin_reader
+from gateway.config import GatewaySettings
 from gateway.routes.registry import base, blobs, catalog, manifests, referrers, tags, uploads
 from gateway.routes.registry.exchange import ChallengeNeeded, Exchange
 from gateway.routes.registry.paths import METHODS, PREFIX, Target, parse_target
@@ -13,6 +13,7 @@ from gateway.wire.answer import Answer
 from gateway.wire.challenge import Challenger
 from gateway.wire.credentials import Bearer
 from gateway.wire.errors import API_VERSION_HEADER, oci_error
+from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import enter_call
 from svckit.errors import DomainError, error_for

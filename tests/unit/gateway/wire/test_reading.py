@@ -7,10 +7,11 @@ from ipaddress import ip_network
 
 import pytest
 
+from gateway.config import ForwardedForm
 from gateway.wire.conditions import client_has, parse_entity_tags
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
 from gateway.wire.links import next_page
-from gateway.wire.origin import ForwardedForm, ForwardedHeaders, Origin, OriginReader, is_within, parse_address
+from gateway.wire.origin import ForwardedHeaders, Origin, OriginReader, is_within, parse_address
 from gateway.wire.ranges import (
     BlobRead,
     ByteRange,
