@@ -25,6 +25,10 @@ class BlobSettings(RpcProcessSettings):
     """The key pair that signs tickets and receipts. Made when it is absent. Replicas share one."""
     data_dir: Path = Path("/var/lib/roadstead/blobsvc")
     """The folder of the blobs. Replicas share it, on a file system that has flock and an atomic rename."""
+    store_id: str = ""
+    """Refuse to start with a folder that does not hold the store of this id (the file `store-id` in it), instead of
+    making an empty store. Set it after the first start: a lost or a wrong folder is then noticed. `roadstead up` does
+    so."""
     reserved_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
     """Uploads are refused with 507 while the disk has less free space than this. Pulls and deletes still work."""
     upload_expiry_seconds: int = Field(default=LONGEST_UPLOAD_SECONDS, ge=60, le=LONGEST_UPLOAD_SECONDS)

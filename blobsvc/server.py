@@ -49,6 +49,7 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
     store = await FileStore.open(
         settings.data_dir,
         process.metrics.registry,
+        expected_id=settings.store_id,
         reading_threads=settings.reading_threads,
         writing_threads=settings.writing_threads,
     )

@@ -95,6 +95,15 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="restart a process that answers no health check for so long; 0 for never (default: %(default)g)",
     )
     parser.add_argument(
+        "--start-anyway",
+        action="append",
+        default=[],
+        choices=[name for name, row in SERVICES.items() if row.database or row.keeps_files],
+        metavar="SERVICE",
+        help="start this service although its database or blob folder is missing, empty or another installation's; "
+        "may be repeated",
+    )
+    parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="info",
@@ -160,6 +169,7 @@ def _up(options: argparse.Namespace) -> int:
         workers=options.workers,
         log_level=options.log_level,
         hang_seconds=options.hang_seconds,
+        start_anyway=tuple(options.start_anyway),
     )
     return up(chosen)
 

@@ -7,12 +7,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctl.errors import CommandError
-from svckit.durable import create_file, replace_file
+from svckit.durable import create_file, replace_file, write_process_id
 
 FORMAT = 1
 """The version of the layout that this program writes. Raise it when an older program could damage the new layout."""
@@ -52,6 +52,16 @@ class DataDir:
     def password_file(self) -> Path:
         """Holds the password of the user admin, as set at the first start or by `roadstead admin set-password`."""
         return self.path / "admin-password"
+
+    @property
+    def established_file(self) -> Path:
+        """Says which databases and blob folder this installation has (see ctl.established)."""
+        return self.path / "established.json"
+
+    @property
+    def reserve_file(self) -> Path:
+        """Space that is kept for a start on a full disk (see ctl.reserve)."""
+        return self.path / "reserve"
 
     @property
     def config_file(self) -> Path:
@@ -143,7 +153,8 @@ class DataDir:
             self.sockets.symlink_to(folder)
             yield folder
         finally:
-            self.sockets.unlink(missing_ok=True)
+            with suppress(OSError):  # such as a disk that has become read-only
+                self.sockets.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_old_sockets(self) -> None:
@@ -169,8 +180,7 @@ class DataDir:
             raise CommandError(
                 f"{whose} runs `roadstead up` on {self.path} already; stop it, or choose another --data-dir"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        write_process_id(descriptor)
 
     def _check_format(self) -> None:
         try:
@@ -204,15 +214,21 @@ def _random_password() -> str:
 
 
 def _make_socket_folder() -> Path:
-    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", tempfile.gettempdir()]  # noqa: S108 - mkdtemp makes it 0700
+    # The last one is in memory. It helps when the disk of the others is full.
+    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", tempfile.gettempdir(), "/dev/shm"]  # noqa: S108 - mkdtemp makes it 0700
+    problems: list[str] = []
     for candidate in candidates:
         if not candidate.startswith("/"):
             continue
         try:
             folder = tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=candidate)
-        except OSError:
+        except OSError as error:
+            problems.append(f"{candidate}: {error.strerror}")
             continue
         if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME_BYTES <= _LONGEST_SOCKET_PATH_BYTES:
             return Path(folder)
+        problems.append(f"{candidate}: its path is too long")
         os.rmdir(folder)  # noqa: PTH106
-    raise CommandError("no folder has a path short enough for unix sockets; set XDG_RUNTIME_DIR to one")
+    raise CommandError(
+        f"no folder can hold the unix sockets ({'; '.join(problems)}); set XDG_RUNTIME_DIR to one with a short path"
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctl.data_dir import DataDir
-from svckit.durable import replace_file
+from ctl.established import Established
+from svckit.durable import overwrite_file
 from svckit.services import RPC_SERVICES, SERVICES, Service
 
 Setting = str | int | float | bool | list[str] | dict[str, "Setting"]
@@ -28,6 +29,7 @@ class Plan:
         grpc: the loopback address of each service, for platform callers; may be empty.
         log_level: the log level of all services.
         pretty: whether the logs are for people, not JSON.
+        established: the data that the services insist on.
     """
 
     data_dir: DataDir
@@ -36,6 +38,7 @@ class Plan:
     grpc: Mapping[str, str]
     log_level: str
     pretty: bool
+    established: Established
 
     def address(self, service: str) -> str:
         """The address where other services find this service."""
@@ -76,6 +79,7 @@ class Plan:
             section["data_dir"] = str(folder)
         if service.name == "authsvc":
             section["initial_admin_password_file"] = str(self.data_dir.password_file)
+        section.update(self.established.settings(service))
         return section
 
 
@@ -89,7 +93,8 @@ def write_settings(plan: Plan) -> None:
     lines = ["# Written by `roadstead up` at each start. Change settings by ROADSTEAD_<SERVICE>_<SETTING> variables."]
     for name, section in plan.settings().items():
         lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items())]
-    replace_file(path, ("\n".join(lines) + "\n").encode(), mode=0o600)
+    # Not replaced by a new file: on a full disk there is no space for one, and the old content is worth nothing.
+    overwrite_file(path, ("\n".join(lines) + "\n").encode(), mode=0o600)
 
 
 def _toml(value: Setting) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,12 @@ from typing import Any
 from ctl.console import Console
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
+from ctl.established import Established
 from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
 from ctl.liveness import Ask, ask_http, ask_rpc
 from ctl.plan import STOP_SECONDS, Plan, write_settings
 from ctl.ready import wait_until_ready
+from ctl.reserve import fill, release
 from ctl.supervisor import Child, ChildFailed, Supervisor
 from svckit.services import SERVICES, Service
 
@@ -41,6 +43,7 @@ class Options:
         workers: the number of processes of each service that scales, such as the gateway.
         log_level: the log level of all services.
         hang_seconds: a process that answers nothing for so long is restarted; 0 for never.
+        start_anyway: the services that may start although their data is missing, or another installation's.
     """
 
     data_dir: DataDir
@@ -50,6 +53,7 @@ class Options:
     workers: int
     log_level: str
     hang_seconds: float
+    start_anyway: tuple[str, ...] = ()
 
 
 def up(options: Options) -> int:
@@ -59,24 +63,44 @@ def up(options: Options) -> int:
         CommandError: if the installation cannot start.
     """
     with ExitStack() as stack:
-        stack.enter_context(options.data_dir.opened())
-        listener, http = bind_http(options.http)
-        stack.enter_context(listener)
-        grpc = grpc_addresses(options.grpc_port)
-        others = [name for row in SERVICES.values() if row.port_offset is None for name in _names(row, options.workers)]
-        metrics = metrics_addresses(options.metrics_port, others, grpc)
-        sockets = stack.enter_context(options.data_dir.socket_folder())
-        plan = Plan(options.data_dir, sockets, listener.fileno(), grpc, options.log_level, pretty=sys.stderr.isatty())
-        password, is_new = options.data_dir.admin_password()
-        write_settings(plan)
-        for service, address in grpc.items():
-            _print(f"grpc {service} {address}")
-        for name, address in metrics.items():
-            _print(f"metrics {name} http://{address}/metrics")
-        if is_new:
-            _print(f"admin password: {password} (kept in {options.data_dir.password_file})")
-        children = _children(plan, listener, options.workers, metrics)
-        return asyncio.run(_run(children, http, options.hang_seconds, pretty=plan.pretty))
+        try:
+            serving = _prepare(options, stack)
+        except OSError as error:
+            where = error.filename or options.data_dir.path
+            raise CommandError(f"cannot start: {where}: {error.strerror}") from error
+        return asyncio.run(serving)
+
+
+def _prepare(options: Options, stack: ExitStack) -> Coroutine[Any, Any, int]:
+    """Locks, binds and writes what the services need. Returns what runs them."""
+    data_dir = options.data_dir
+    stack.enter_context(data_dir.opened())
+    if release(data_dir.reserve_file):
+        _print(f"the disk is full: the reserve {data_dir.reserve_file} is used for this start")
+    listener, http = bind_http(options.http)
+    stack.enter_context(listener)
+    grpc = grpc_addresses(options.grpc_port)
+    others = [name for row in SERVICES.values() if row.port_offset is None for name in _names(row, options.workers)]
+    metrics = metrics_addresses(options.metrics_port, others, grpc)
+    sockets = stack.enter_context(data_dir.socket_folder())
+    plan = Plan(
+        data_dir,
+        sockets,
+        listener.fileno(),
+        grpc,
+        options.log_level,
+        pretty=sys.stderr.isatty(),
+        established=Established.load(data_dir).without(options.start_anyway),
+    )
+    password, is_new = data_dir.admin_password()
+    write_settings(plan)
+    for service, address in grpc.items():
+        _print(f"grpc {service} {address}")
+    for name, address in metrics.items():
+        _print(f"metrics {name} http://{address}/metrics")
+    if is_new:
+        _print(f"admin password: {password} (kept in {data_dir.password_file})")
+    return _run(plan, _children(plan, listener, options.workers, metrics), http, options.hang_seconds)
 
 
 def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mapping[str, str]) -> list[Child]:
@@ -139,13 +163,13 @@ def _command(service: str, config: Path) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "ctl.service", service, str(config))
 
 
-async def _run(children: list[Child], http: Address, hang_seconds: float, *, pretty: bool) -> int:
-    console = Console(sys.stderr.fileno(), pretty=pretty)
+async def _run(plan: Plan, children: list[Child], http: Address, hang_seconds: float) -> int:
+    console = Console(sys.stderr.fileno(), pretty=plan.pretty)
     supervisor = Supervisor(children, console, hang_seconds=hang_seconds)
     stop, kill_now = _stop_signals()
     supervisor.start()
     try:
-        await _serve(supervisor, http, stop)
+        await _serve(supervisor, http, stop, partial(_write_down, plan.data_dir, console))
     except ChildFailed as error:
         raise CommandError(str(error)) from None
     finally:
@@ -155,7 +179,16 @@ async def _run(children: list[Child], http: Address, hang_seconds: float, *, pre
     return 0
 
 
-async def _serve(supervisor: Supervisor, http: Address, stop: asyncio.Event) -> None:
+def _write_down(data_dir: DataDir, console: Console) -> None:
+    """Writes down what this installation has, and takes the reserve. On a full disk, the next start does it."""
+    try:
+        Established.find(data_dir).save(data_dir)
+        fill(data_dir.reserve_file)
+    except OSError as error:
+        console.log("warning", "cannot write down what this installation has", error=str(error))
+
+
+async def _serve(supervisor: Supervisor, http: Address, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     tls = _serves_tls()
     try:
         async with asyncio.timeout(_START_SECONDS):
@@ -164,6 +197,7 @@ async def _serve(supervisor: Supervisor, http: Address, stop: asyncio.Event) -> 
         raise CommandError(f"not ready after {_START_SECONDS:.0f} s; the log says why") from None
     if not stop.is_set():
         supervisor.mark_ready()
+        ready()
         _print(f"ready {'https' if tls else 'http'}://{http}")
         await _wait_for_first(stop.wait(), supervisor.failure())
 

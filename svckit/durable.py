@@ -1,8 +1,9 @@
-"""Writes small files so that they are complete or do not exist, even after a crash.
+"""Writes small files so that they are complete or do not exist, even after a crash; others without more disk space.
 
-The data goes into a temporary file, which is synced and renamed; then the folder is synced.
+For the first kind, the data goes into a temporary file, which is synced and renamed; then the folder is synced.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,34 @@ def replace_file(path: Path, data: bytes, *, mode: int) -> None:
         sync_folder(path.parent)
 
 
+def overwrite_file(path: Path, data: bytes, *, mode: int) -> None:
+    """Writes a file in its place, for content that is written again at each start.
+
+    On most file systems this needs no free space if the file had this size before. A crash in the middle leaves part of
+    the new content.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        _write_in_place(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def write_process_id(descriptor: int) -> None:
+    """Writes the id of this process into a lock file. On a full disk the file stays empty: only the lock matters."""
+    try:
+        _write_in_place(descriptor, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # Rather no number than that of another process.
+        os.ftruncate(descriptor, 0)
+
+
 def sync_folder(folder: Path) -> None:
     """Syncs a folder, so that the names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -41,6 +70,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_in_place(descriptor: int, data: bytes) -> None:
+    # Not truncated first: on a full disk, another program could take the space meanwhile.
+    written = 0
+    while written < len(data):
+        written += os.pwrite(descriptor, data[written:], written)
+    os.ftruncate(descriptor, len(data))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from svckit.allocator import RETURN_EVERY_SECONDS, return_free_memory
 from svckit.keys import load_or_create
+from svckit.logging import get_logger
 from svckit.metrics import Metrics
 from svckit.metrics_endpoint import metrics_endpoint
 from svckit.process.loops import Loops
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from svckit.rpc.channel import RpcChannel
     from svckit.rpc.server import RpcServer
+
+_log = get_logger(__name__)
 
 S = TypeVar("S", bound=ProcessSettings)
 T = TypeVar("T")
@@ -131,6 +134,9 @@ async def open_process(service: str, settings: S, *, moves_bytes: bool = False) 
     """
     keypair = await asyncio.to_thread(load_or_create, settings.key_file)
     trust = TrustBundle(settings.trust_dir)
+    if (known := await asyncio.to_thread(trust.keys_of, service)) and keypair.kid not in {key.kid for key in known}:
+        # It is new, or somebody has replaced it. What the old key signed stays valid until it expires.
+        _log.warning("key_is_new", key_file=str(settings.key_file), kid=keypair.kid, known_keys=len(known))
     await asyncio.to_thread(trust.publish, service, keypair)
     signer = TokenSigner(service, keypair, registry_audience=settings.token_service)
     process = ServiceProcess(service, settings, Metrics(service), trust, signer)

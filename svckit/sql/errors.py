@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from svckit.errors import DomainError, Unavailable, error_for
+from svckit.errors.start import StartError
 
 Result = TypeVar("Result")
 
@@ -42,6 +43,18 @@ class WriteConflictError(Unavailable):
 
 class DatabaseInUseError(OSError):
     """Another process has the database file open. Raised only at the start, never in a call."""
+
+
+class MissingDatabaseError(StartError):
+    """There is no database, or an empty one, and the settings say that it must exist."""
+
+    def __init__(self, what: str) -> None:
+        """Takes what is missing, as a sentence without its end."""
+        super().__init__(
+            f"{what}, although this installation has used it (database_must_exist). Restore the database from a "
+            "backup. To go on without its data, start once with `roadstead up --start-anyway SERVICE`, or without "
+            "the setting"
+        )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, column, select, table, text
 
 from svckit.errors.start import StartError
 from svckit.sql.database import Database
+from svckit.sql.errors import MissingDatabaseError
 from svckit.sql.opening import open_database
 from svckit.sql.settings import DatabaseServiceSettings
 
@@ -43,20 +44,27 @@ class NewerDatabaseError(MigrationError):
     """The database was written by a newer program than this one."""
 
 
-async def migrate(database: Database, migrations: ModuleType, *, version_table: str = VERSION_TABLE) -> None:
+async def migrate(
+    database: Database, migrations: ModuleType, *, version_table: str = VERSION_TABLE, must_exist: bool = False
+) -> None:
     """Runs all missing migrations in one transaction. Other processes wait meanwhile.
 
     Args:
         database: The database. The PostgreSQL schema is created if it is missing.
         migrations: The package of the service's migrations, with the folder `versions`.
         version_table: The table with the revision of the database.
+        must_exist: Whether a database without tables is refused.
 
     Raises:
+        MissingDatabaseError: The database has no tables, and must have some.
         NewerDatabaseError: The database has a revision that this program does not know.
         MigrationError: A migration left a foreign key without its row (SQLite).
         DomainError: UNAVAILABLE, as every unit of work.
     """
-    if await _revision(database, version_table) == newest_revision(migrations):
+    held = await _revision(database, version_table)
+    if held is None and must_exist:
+        raise MissingDatabaseError("the database has no tables")
+    if held == newest_revision(migrations):
         # This is the usual case. Alembic is not imported, which would take a third of a second.
         return
     async with database.change_schema() as conn:
@@ -78,6 +86,7 @@ async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleTyp
 
     Raises:
         MigrationError: As `migrate`.
+        MissingDatabaseError: The settings say that the database must exist, and it does not.
         DatabaseInUseError: Another process has the SQLite file open.
         DomainError: UNAVAILABLE if the database does not answer.
     """
@@ -85,9 +94,10 @@ async def open_migrated(settings: DatabaseServiceSettings, migrations: ModuleTyp
         settings.database_url.get_secret_value(),
         schema=settings.database_schema,
         pool_size=settings.database_pool_size,
+        must_exist=settings.database_must_exist,
     )
     try:
-        await migrate(database, migrations)
+        await migrate(database, migrations, must_exist=settings.database_must_exist)
         yield database
     finally:
         await database.close()

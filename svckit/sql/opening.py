@@ -12,7 +12,12 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 async def open_database(
-    url: str, *, schema: str | None = None, pool_size: int = 10, wait_seconds: float = 10
+    url: str,
+    *,
+    schema: str | None = None,
+    pool_size: int = 10,
+    wait_seconds: float = 10,
+    must_exist: bool = False,
 ) -> Database:
     """Opens a database and checks that it answers.
 
@@ -22,8 +27,10 @@ async def open_database(
         pool_size: The most connections. Keep it above the number of RPCs in flight. SQLite has one connection that
             writes, and at most four that read.
         wait_seconds: How long a unit waits for a connection, or for its turn to write, before it fails with OVERLOADED.
+        must_exist: Whether a SQLite file that is missing or has no bytes is refused. Otherwise it is created.
 
     Raises:
+        MissingDatabaseError: There is no such SQLite file, and it must exist.
         ValueError: The URL or the schema's name does not have this form.
         DatabaseInUseError: Another process (or this one) has the SQLite file open.
         DomainError: UNAVAILABLE if the database cannot be reached.
@@ -40,7 +47,9 @@ async def open_database(
         case "sqlite":
             from svckit.sql.sqlite import SqliteDatabase
 
-            return await SqliteDatabase.connect(address, pool_size=pool_size, wait_seconds=wait_seconds)
+            return await SqliteDatabase.connect(
+                address, pool_size=pool_size, wait_seconds=wait_seconds, must_exist=must_exist
+            )
         case "postgresql":
             from svckit.sql.postgresql import PostgresqlDatabase
 

@@ -26,6 +26,9 @@ class DatabaseServiceSettings(RpcProcessSettings):
     """The PostgreSQL schema of its tables. It is created if it does not exist. SQLite has none."""
     database_pool_size: PoolSize
     """The most connections to PostgreSQL. No more RPCs than this are served at once."""
+    database_must_exist: bool = False
+    """Refuse to start with a database that is missing or has no tables, instead of making an empty one. Set it after
+    the first start: a lost database is then noticed. `roadstead up` does so for its SQLite files."""
     idempotency_key_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = 24 * 3600
     """How long a repeated create with the same idempotency key gets the answer of the first call."""
 

@@ -14,8 +14,9 @@ import aiosqlite
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from svckit.durable import write_process_id
 from svckit.sql.database import Database, Dialect, WritingConnection
-from svckit.sql.errors import DatabaseInUseError, domain_errors, overloaded
+from svckit.sql.errors import DatabaseInUseError, MissingDatabaseError, domain_errors, overloaded
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -47,13 +48,16 @@ class SqliteDatabase(Database):
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, address: URL, *, pool_size: int, wait_seconds: float) -> "SqliteDatabase":
-        """Opens the file, and creates it if it does not exist. See `svckit.sql.opening`."""
+    async def connect(cls, address: URL, *, pool_size: int, wait_seconds: float, must_exist: bool) -> "SqliteDatabase":
+        """Opens the file, and creates it if it does not exist and need not. See `svckit.sql.opening`."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise ValueError(f"SQLite 3.35 or newer is needed, this Python has {sqlite3.sqlite_version}")
         path = _file(address)
         # At DEBUG, aiosqlite logs the parameters of every statement, including password hashes.
         logging.getLogger("aiosqlite").setLevel(logging.INFO)
+        # SQLite takes a file without bytes for a new database, and removes the log beside it, which may hold all rows.
+        if must_exist and not (path.exists() and path.stat().st_size):
+            raise MissingDatabaseError(f"the database {path} is missing or empty")
         lock = FileLock.take(path.with_name(path.name + ".lock"))
         try:
             # The file may contain password hashes. It is created here, and not by SQLite, so that only its owner can
@@ -160,8 +164,7 @@ class FileLock:
         except BaseException:
             os.close(descriptor)
             raise
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        write_process_id(descriptor)
         return cls(descriptor)
 
     def release(self) -> None:

@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ctl.data_dir import DataDir
+from ctl.established import Established
 from ctl.listen import Address, bind_http
 from ctl.parent import PARENT_VARIABLE
 from ctl.plan import Plan, write_settings
@@ -71,7 +72,17 @@ class Services:
         self.addresses = _free_addresses()
         sockets = stack.enter_context(layout.socket_folder())
         self.admin_password, _ = layout.admin_password()
-        write_settings(Plan(layout, sockets, self._listener.fileno(), self.addresses, log_level="info", pretty=False))
+        write_settings(
+            Plan(
+                layout,
+                sockets,
+                self._listener.fileno(),
+                self.addresses,
+                log_level="info",
+                pretty=False,
+                established=Established.load(layout),
+            )
+        )
         default_url = f"sqlite:///{layout.service_dir('metasvc')}/meta.db"
         self.database_url = environment.get("ROADSTEAD_METASVC_DATABASE_URL", default_url)
         stack.callback(self._end)

@@ -21,7 +21,13 @@ from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, UploadId
 from svckit.durable import create_file, sync_folder
+from svckit.errors.start import StartError
 from svckit.oci.digest import ALGORITHMS
+
+
+class WrongStoreError(StartError):
+    """The folder does not hold the store that the settings name."""
+
 
 _FOLDER_MODE = 0o700
 _STORE_ID = "store-id"
@@ -38,20 +44,24 @@ class Layout:
         store_id: the id of the store, once `prepare` has returned.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Takes the folder of the store. `prepare` creates it."""
+    def __init__(self, root: Path, expected_id: str = "") -> None:
+        """Takes the folder of the store, and the id that it must have. Without an id, `prepare` creates it."""
         self.root = root
         self.blobs = root / "blobs"
         self.uploads = root / "uploads"
         self.unlinked = root / "unlinked"
         self.store_id = ""
+        self._expected_id = expected_id
 
     def prepare(self) -> None:
         """Create missing folders, and read the store's id. Existing files are not changed. It blocks.
 
         Raises:
+            WrongStoreError: an id is expected, and the folder has another one, or none. Then nothing is created.
             OSError: a folder cannot be created or written.
         """
+        if self._expected_id:
+            self._require_expected()
         self.root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         algorithms = [self.blobs / algorithm for algorithm in ALGORITHMS]
         for folder in (self.blobs, self.uploads, self.unlinked, *algorithms):
@@ -76,6 +86,18 @@ class Layout:
         """
         if self._read_store_id() != self.store_id:
             raise OSError(errno.ESTALE, "the folder holds another store")
+
+    def _require_expected(self) -> None:
+        try:
+            found = f"holds the store {self._read_store_id()}"
+        except FileNotFoundError:
+            found = "holds no store"
+        if found != f"holds the store {self._expected_id}":
+            raise WrongStoreError(
+                f"the blob folder {self.root} {found}, but this installation uses {self._expected_id} (store_id). "
+                "Mount or restore the right folder. To go on with this one, start once with "
+                "`roadstead up --start-anyway blobsvc`, or without the setting: pulls of blobs that it lacks fail"
+            )
 
     def _read_store_id(self) -> str:
         return (self.root / _STORE_ID).read_text(encoding="ascii").strip()

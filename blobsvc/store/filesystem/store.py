@@ -43,20 +43,28 @@ class FileStore:
 
     @classmethod
     async def open(
-        cls, root: Path, registry: CollectorRegistry, *, reading_threads: int = 8, writing_threads: int = 8
+        cls,
+        root: Path,
+        registry: CollectorRegistry,
+        *,
+        expected_id: str = "",
+        reading_threads: int = 8,
+        writing_threads: int = 8,
     ) -> Self:
         """Open the store, or create a new one.
 
         Args:
             root: the folder.
             registry: the registry for the store's metrics.
+            expected_id: the id that the store must have; empty for any, or a new one.
             reading_threads: how many threads read blobs.
             writing_threads: how many threads serve uploads, lists and deletes.
 
         Raises:
+            WrongStoreError: the folder holds another store, or none, and an id was expected.
             OSError: the folder cannot be used.
         """
-        layout = Layout(root)
+        layout = Layout(root, expected_id)
         writing = BlockingPool("blob-write", writing_threads)
         await writing.run(layout.prepare)
         return cls(layout, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))

@@ -1,9 +1,10 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from svckit.durable import create_file, replace_file
+from svckit.durable import create_file, overwrite_file, replace_file, write_process_id
 
 
 def test_a_file_is_made_with_its_mode_and_content(tmp_path: Path) -> None:
@@ -67,3 +68,36 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         replace_file(tmp_path / "a", b"two", mode=0o600)
     assert (tmp_path / "a").read_bytes() == b"one"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_overwriting_keeps_the_file_and_leaves_nothing_of_longer_content(tmp_path: Path) -> None:
+    overwrite_file(tmp_path / "a", b"longer", mode=0o600)
+    inode = (tmp_path / "a").stat().st_ino
+
+    overwrite_file(tmp_path / "a", b"new", mode=0o640)
+
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert (tmp_path / "a").stat().st_ino == inode
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_process_id_replaces_a_longer_one(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_bytes(b"99999999999\n")
+
+    with (tmp_path / "lock").open("r+b") as file:
+        write_process_id(file.fileno())
+
+    assert (tmp_path / "lock").read_bytes() == f"{os.getpid()}\n".encode()
+
+
+def test_a_process_id_without_space_for_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "lock").write_bytes(b"1\n")
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with (tmp_path / "lock").open("r+b") as file:
+        write_process_id(file.fileno())
+
+    assert (tmp_path / "lock").read_bytes() == b""

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from svckit.sql.database import Database
+from svckit.sql.errors import MissingDatabaseError
 from svckit.sql.migrate import MigrationError, NewerDatabaseError, migrate
 from svckit.sql.opening import open_database
 from tests.harness.databases import SCHEMA
@@ -179,3 +180,12 @@ print([name for name in ("alembic", "psycopg", "sqlalchemy.dialects.postgresql")
     )
     output, _ = await process.communicate()
     assert output.decode().strip() == "[]"
+
+
+async def test_a_database_without_tables_is_refused_if_it_must_exist(database: Database) -> None:
+    with pytest.raises(MissingDatabaseError, match="the database has no tables"):
+        await migrate(database, migrations, must_exist=True)
+
+    assert not await _table_names(database)
+    await migrate(database, migrations)
+    await migrate(database, migrations, must_exist=True)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from svckit.errors import DomainError
 from svckit.sql.database import Database
-from svckit.sql.errors import DatabaseInUseError
+from svckit.sql.errors import DatabaseInUseError, MissingDatabaseError
 from svckit.sql.opening import open_database
 
 ROOT = Path(__file__).parents[4]
@@ -180,3 +180,25 @@ async def test_large_results_and_many_parameters_come_through(opened: Database) 
         assert await conn.scalar(text("SELECT count(*) FROM t")) == 3000
         streamed = await conn.stream(text("SELECT n FROM t ORDER BY n LIMIT 2500"))
         assert len([row.n async for row in streamed]) == 2500
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
+async def test_a_lost_file_is_refused_if_it_must_exist_and_the_log_beside_it_stays(
+    tmp_path: Path, exists: bool
+) -> None:
+    path, log = tmp_path / "lost.db", tmp_path / "lost.db-wal"
+    log.write_bytes(b"all rows")
+    if exists:
+        path.touch()
+
+    with pytest.raises(MissingDatabaseError, match=r"lost\.db is missing or empty"):
+        await open_database(f"sqlite:///{path}", must_exist=True)
+
+    assert log.read_bytes() == b"all rows"
+    assert path.exists() == exists
+
+
+async def test_a_file_that_must_exist_is_opened(file: Path) -> None:
+    await (await open_database(f"sqlite:///{file}")).close()
+
+    await (await open_database(f"sqlite:///{file}", must_exist=True)).close()

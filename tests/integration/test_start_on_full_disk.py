@@ -1,0 +1,75 @@
+"""A disk without a byte left: an installation on it starts again, and one that cannot start says why."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness.images import OCI_MANIFEST, image
+from tests.harness.installation import Installation, running_installation
+from tests.harness.push import push
+from tests.harness.small_disk import SmallDisk, small_disk
+from tests.harness.workspace import Login
+
+MEBIBYTE = 1024 * 1024
+# Less than the disk has, or it would count as full from the beginning.
+RESERVED = {f"ROADSTEAD_{service}_RESERVED_BYTES": str(4 * MEBIBYTE) for service in ("AUTHSVC", "METASVC", "BLOBSVC")}
+STORED = image(1)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 48 * MEBIBYTE) as disk:
+        yield disk
+
+
+def assert_pulls(installation: Installation) -> None:
+    auth = ("admin", installation.admin_password)
+    answer = httpx.get(
+        f"{installation.http_url}/v2/library/stored/manifests/v1", headers={"Accept": OCI_MANIFEST}, auth=auth
+    )
+    assert (answer.status_code, answer.content) == (200, STORED.manifest)
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_it_starts_again_serves_pulls_and_recovers(disk: SmallDisk, end: str) -> None:
+    with running_installation(disk.folder / "data", environment=RESERVED) as running:
+        push(running.http_url, Login("admin", running.admin_password), "library/stored", STORED, "v1")
+        # Twice: the first start must leave for the second one what it needs itself.
+        for _ in range(2):
+            disk.fill()
+            if end == "killed":
+                running.kill_supervisor()
+            else:
+                running.stop()
+            # The end gives some space back, and another program takes it.
+            disk.fill()
+            running.start()
+            assert_pulls(running)
+
+        ready = httpx.get(f"{running.http_url}/readyz")
+        assert ready.status_code == 200
+        assert "blobsvc: degraded (disk full)" in ready.text.splitlines()
+        disk.empty()
+        running.restart()
+        push(running.http_url, Login("admin", running.admin_password), "library/stored", image(2), "v2")
+
+
+def test_a_first_start_without_space_ends_with_a_sentence(disk: SmallDisk) -> None:
+    disk.fill()
+
+    refused = subprocess.run(
+        [sys.executable, "-P", "-m", "ctl", "up", "--data-dir", str(disk.folder / "data"), "--http", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert refused.returncode == 1
+    assert "No space left on device" in refused.stderr
+    assert str(disk.folder / "data") in refused.stderr
+    assert "Traceback" not in refused.stderr
