@@ -110,9 +110,14 @@ async def resolve_manifest(
 
 
 async def _note_head(ports: Ports, found: StoredManifest, now: datetime) -> None:
-    async with ports.store.write() as unit:
-        await note_head(unit, found, ports.review_policy, now)
-        await unit.commit()
+    try:
+        async with ports.store.write() as unit:
+            await note_head(unit, found, ports.review_policy, now)
+            await unit.commit()
+    except DomainError as error:
+        # Reads go on while the disk is full. The push that this HEAD may belong to is refused anyway.
+        if error.reason != "STORAGE_FULL":
+            raise
 
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:

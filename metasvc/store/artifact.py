@@ -99,7 +99,7 @@ _GET = select(artifact).where(_IN_REPOSITORY, artifact.c.digest == bindparam("di
 _LOCK_KEPT = (
     select(artifact.c.id, artifact.c.digest, artifact.c.size, artifact.c.manifest_media_type)
     .where(_IN_REPOSITORY, artifact.c.digest.in_(bindparam("digests", expanding=True)))
-    .order_by(artifact.c.digest)
+    .order_by(artifact.c.id)
     .with_for_update(read=True, key_share=True)
 )
 _ADD_MANIFEST = insert(manifest)

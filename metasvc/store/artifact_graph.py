@@ -39,7 +39,7 @@ _LOCK = (
         artifact.c.asked_time,
     )
     .where(artifact.c.id.in_(ID_LIST))
-    .order_by(artifact.c.digest)
+    .order_by(artifact.c.id)
     .with_for_update()
 )
 _TAGGED = select(tag.c.artifact_id).where(tag.c.artifact_id.in_(ID_LIST), IS_ORDINARY).distinct()
@@ -63,7 +63,7 @@ async def lock_graph(conn: AsyncConnection, repository_id: int, digest: str) -> 
         return None
     found = await _reachable(conn, {root})
     while True:
-        # All at once, in the order of their digests, as every write does.
+        # All at once, in the order of their ids, as every write does.
         locked = {row.id: row for row in await conn.execute(_LOCK, {"ids": sorted(found)})}
         if root not in locked:
             # Somebody else has deleted it meanwhile.

@@ -32,8 +32,8 @@ _GET = select(repository).where(
 # FOR KEY SHARE: a delete waits for this lock, but other pushes do not.
 _LOCK_OPEN = _GET.with_for_update(read=True, key_share=True)
 _LOCK_FOR_DELETE = _GET.with_for_update()
-# The recorder of pulls updates artifacts in the order of ids and tags in the order of names, without a lock of the
-# repository. A delete locks the rows in the same orders. Otherwise the two could deadlock.
+# The recorder of pulls updates artifacts and tags in the orders of `store/tables.py`, without a lock of the repository.
+# A delete locks the rows in the same orders. Otherwise the two could deadlock.
 _IN_REPOSITORY: BindParameter[int] = bindparam("repository_id")
 _LOCK_ARTIFACTS = select(func.count()).select_from(
     select(artifact.c.id)

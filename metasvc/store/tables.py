@@ -3,7 +3,7 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: project, idempotency, repository, artifacts
-(by digest), tags (by name), blobs and their links (by digest), reviews, the update time of the repository, project_blob
+(by id), tags (by name), blobs and their links (by digest), reviews, the update time of the repository, project_blob
 (by digest), the project's usage, the change log. The rows of project and repository are first locked FOR KEY SHARE. A
 change of usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE) does.
 """

@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
+from metasvc.domain.accessory import tag_subject
 from metasvc.domain.model import ChangeKind
 from metasvc.store import migrations
 from metasvc.store.lists import SqlLists
-from metasvc.store.tables import CHANGES, metadata
+from metasvc.store.tables import CHANGES, artifact_accessory, metadata, repository_blob
 from svckit.access.actor import Actor, ChangeOrigin
 from svckit.change import Change, LogPosition
 from svckit.listing import Selection
+from svckit.oci import media_types
 from svckit.query import Order
 from svckit.sql.database import Database
 from svckit.sql.migrate import migrate, migration_folder
@@ -130,3 +132,70 @@ async def test_histories_of_tags_and_rows_beside_them_are_kept(first_tables: Dat
     ]
     assert repository is not None
     assert (repository.description, repository.pull_count, repository.etag) == ("text", 3, "1-0")
+
+
+async def test_links_are_charged_and_tags_that_name_a_subject_make_accessories(first_tables: Database) -> None:
+    index_type, image_type = media_types.OCI_INDEX, media_types.OCI_MANIFEST
+    subject = "a" * 64
+    tags = {
+        "v1": (1, image_type),
+        f"sha256-{subject}.sig": (2, image_type),
+        f"sha256-{subject}.att": (3, image_type),
+        f"sha256-{subject}.sbom": (2, image_type),
+        f"sha256-{subject}": (4, index_type),
+        # No accessories: its own subject, no index, and names that only look alike.
+        f"sha256-{1:064x}.sig": (1, image_type),
+        f"sha256-{'b' * 64}": (2, image_type),
+        f"sha256-{'g' * 64}.sig": (2, image_type),
+        f"sha256-{'A' * 64}.sig": (2, image_type),
+        f"sha256-{subject}.png": (2, image_type),
+        f"sha256-{subject}xsig": (2, image_type),
+        f"sha512-{subject}.sig": (2, image_type),
+    }
+    await write(
+        first_tables,
+        "INSERT INTO project (id, name, state, quota_bytes, used_bytes, create_time, update_time)"
+        f" VALUES (1, 'alpha', 'active', -1, 0, '{STORED_TIME}', '{STORED_TIME}')",
+        "INSERT INTO repository (id, name, project_id, description, pull_count, create_time, update_time)"
+        f" VALUES (1, 'alpha/app', 1, '', 0, '{STORED_TIME}', '{STORED_TIME}')",
+        *(
+            "INSERT INTO artifact (id, project_id, repository_id, repository_name, digest, media_type,"
+            " manifest_media_type, artifact_type, type, size, manifest_size, subject_digest, config_digest, push_time,"
+            f" extra_attrs, annotations) VALUES ({id_}, 1, 1, 'alpha/app', 'sha256:{id_:064x}', '',"
+            f" '{index_type if id_ == 4 else image_type}', '', 'IMAGE', 1, 1, '', '', '{STORED_TIME}', '{{}}', '{{}}')"
+            for id_ in range(1, 6)
+        ),
+        *(
+            "INSERT INTO tag (id, repository_id, artifact_id, name, push_time)"
+            f" VALUES ({id_}, 1, {artifact_id}, '{name}', '{STORED_TIME}')"
+            for id_, (name, (artifact_id, _)) in enumerate(tags.items(), start=1)
+        ),
+        "INSERT INTO artifact_accessory (id, artifact_id, repository_id, subject_digest, type, create_time)"
+        f" VALUES (7, 5, 1, 'sha256:{subject}', 'signature.notation', '{STORED_TIME}')",
+        "INSERT INTO blob (digest, generation, size, state, create_time, update_time)"
+        f" VALUES ('sha256:b', 1, 1, 'live', '{STORED_TIME}', '{STORED_TIME}')",
+        f"INSERT INTO repository_blob (repository_id, digest, create_time) VALUES (1, 'sha256:b', '{STORED_TIME}')",
+    )
+
+    await migrate(first_tables, migrations)
+
+    async with first_tables.read() as conn:
+        links = (await conn.execute(select(repository_blob.c.charged))).scalars().all()
+        rows = (await conn.execute(select(artifact_accessory).order_by(artifact_accessory.c.id))).all()
+    assert links == [True]
+    assert {row.subject_digest for row in rows} == {f"sha256:{subject}"}
+    assert {row.create_time for row in rows} == {TIME}
+    assert {(row.artifact_id, row.source, row.tag_id, row.type) for row in rows} == {
+        (5, "subject", None, "signature.notation"),
+        (2, "signature_tag", 2, "signature.cosign"),
+        (3, "attestation_tag", 3, "subject.accessory"),
+        (2, "sbom_tag", 4, "subject.accessory"),
+        (4, "referrers_tag", 5, "subject.accessory"),
+    }
+    # What the domain would have made of the tags.
+    for name, (artifact_id, media_type) in tags.items():
+        made = tag_subject(name, f"sha256:{artifact_id:064x}", media_type)
+        found = [row for row in rows if row.tag_id == list(tags).index(name) + 1]
+        assert [(row.subject_digest, row.source, row.type) for row in found] == (
+            [] if made is None else [(made.digest, made.source, made.type)]
+        )
