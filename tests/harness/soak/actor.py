@@ -96,7 +96,7 @@ class Actor:
             for digest, known in self.ledger.manifests[repository.name].items():
                 if digest in repository.manifests:
                     self._check_manifest(repository.name, digest, known)
-                elif self.client.manifest(repository.name, digest) is not None:
+                elif digest not in repository.uncertain and self.client.manifest(repository.name, digest) is not None:
                     raise Surprise(f"{repository.name}@{digest} was deleted, or never answered, and is there")
             for held in repository.manifests.values():
                 self._check_blobs(repository.name, held)

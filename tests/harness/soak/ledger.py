@@ -16,28 +16,37 @@ class OwnRepository:
         manifests: the images and indexes that were answered 2xx and not deleted since, by digest.
         tags: what each tag names.
         blobs: that were answered 2xx.
+        uncertain: the digests of manifests that may be there or not: what a deleted index named went along, unless it
+            was asked for after the index was pushed.
     """
 
     name: str
     manifests: dict[str, Image] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     blobs: set[str] = field(default_factory=set)
+    uncertain: set[str] = field(default_factory=set)
 
     def note_put(self, image: Image, tags: Iterable[str]) -> None:
         """A manifest was stored."""
         self.manifests[image.digest] = image
+        self.uncertain.discard(image.digest)
         self.tags.update(dict.fromkeys(tags, image.digest))
 
     def note_delete(self, digest: str) -> None:
-        """A manifest was deleted, and its tags with it."""
-        del self.manifests[digest]
+        """A manifest was deleted, and its tags with it, and those of its children that nothing else names."""
+        deleted = self.manifests.pop(digest)
         self.tags = {name: named for name, named in self.tags.items() if named != digest}
+        for child in deleted.children:
+            if child.digest not in self.tags.values() and not self.is_held(child.digest):
+                self.manifests.pop(child.digest, None)
+                self.uncertain.add(child.digest)
 
     def note_end(self) -> None:
         """All of it was deleted."""
         self.manifests.clear()
         self.tags.clear()
         self.blobs.clear()
+        self.uncertain.clear()
 
     @property
     def is_there(self) -> bool:
