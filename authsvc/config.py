@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -33,6 +33,10 @@ class AuthSettings(DatabaseServiceSettings):
     """A file with the password of admin. Read when it is set nowhere else. A line break at the end is removed."""
     registry_token_seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 1800
     """How long a registry token lives. containerd cannot fetch another one in the middle of a push."""
+    token_grant: Literal["asked", "held"] = "asked"  # noqa: S105 - no password
+    """What a registry token allows: `asked`, the actions that the client asked for and the caller may use; or `held`,
+    all that the caller may use on the repositories that were asked for, as in Harbor. Clients that keep their first
+    token, such as oras-py, can push with `held` only."""
     identity_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
     """How long an identity token lives."""
     robot_name_prefix: Annotated[str, Field(pattern=r"^[^\s:+/]{1,32}$")] = "robot$"

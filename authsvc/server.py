@@ -114,6 +114,7 @@ def build_ports(
             project_creators=settings.project_creation_restriction,
             default_storage_limit_bytes=settings.default_storage_limit_bytes,
             registry_token_seconds=settings.registry_token_seconds,
+            token_grant=settings.token_grant,
             identity_token_seconds=settings.identity_token_seconds,
         ),
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from authsvc.domain.robot_secret import RobotSecrets
 
 ProjectCreators = Literal["everyone", "adminonly"]
+TokenGrant = Literal["asked", "held"]
 """Harbor's setting `project_creation_restriction`: which users may create projects."""
 
 
@@ -23,6 +24,7 @@ class Rules:
         project_creators: which users may create projects.
         default_storage_limit_bytes: the quota of a project whose creator sets none; -1 for no limit.
         registry_token_seconds: how long a registry token lives.
+        token_grant: whether a registry token allows the actions that were asked for only, or all that are held.
         identity_token_seconds: how long an identity token lives.
     """
 
@@ -30,6 +32,7 @@ class Rules:
     project_creators: ProjectCreators
     default_storage_limit_bytes: int
     registry_token_seconds: int
+    token_grant: TokenGrant
     identity_token_seconds: int
 
 

@@ -98,6 +98,8 @@ async def create_registry_token(
 ) -> SignedText[RegistryToken]:
     """Makes a registry token, which allows those of the scopes that the caller may use. It may allow nothing.
 
+    With the grant "held", it allows all that the caller may do on the repositories of the scopes.
+
     The caller is the account of the credentials. Without credentials it is the bearer of the identity token, and
     without both it is anonymous.
 
@@ -161,6 +163,7 @@ async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tup
     if project_of:
         async with ports.store.read() as unit:
             allowed = await unit.roles.repository_actions(caller, set(project_of.values()))
+    grants_held = ports.rules.token_grant == "held"  # noqa: S105 - no password
     granted: list[Access] = []
     for scope in scopes:
         if scope.type == "registry" and scope.name == "catalog":
@@ -169,7 +172,7 @@ async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tup
                 granted.append(_CATALOG)
         elif scope.type == "repository" and project_of.get(scope.name) in allowed:
             project_id, held = allowed[project_of[scope.name]]
-            wanted = frozenset(REPOSITORY_ACTIONS) if "*" in scope.actions else scope.actions
+            wanted = frozenset(REPOSITORY_ACTIONS) if "*" in scope.actions or grants_held else scope.actions
             actions = wanted & held & frozenset(REPOSITORY_ACTIONS)
             if actions:
                 granted.append(Access("repository", scope.name, actions, project_id))

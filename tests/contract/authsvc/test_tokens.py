@@ -1,9 +1,11 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 import structlog
 
+from authsvc.domain.token import PasswordCredentials, create_registry_token, parse_scopes
 from roadstead.auth.v1 import token_service_pb2 as pb
 from roadstead.auth.v1 import user_service_pb2
 from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
@@ -59,6 +61,31 @@ async def test_each_role_gets_its_actions(authsvc: AuthService, role: str, actio
     await alice.make_project("team")
     await alice.add_member("team", bob, role)
     assert await granted(bob, "repository:team/a:*") == {"repository:team/a": actions}
+
+
+async def test_with_the_grant_held_a_token_allows_all_that_is_held_on_what_was_asked_for_and_nothing_else(
+    authsvc: AuthService,
+) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    await alice.add_member("team", bob, "guest")
+    generous = replace(authsvc.ports, rules=replace(authsvc.ports.rules, token_grant="held"))
+
+    async def held(name: str | None, *scopes: str) -> dict[str, set[str]]:
+        who = None if name is None else PasswordCredentials(name, PASSWORD)
+        signed = await create_registry_token(generous, who, None, parse_scopes(scopes), "")
+        says = authsvc.keyring.verifier().verify(signed.text, RegistryToken)
+        return {entry.name: set(entry.actions) for entry in says.access}
+
+    assert await held("alice", "repository:team/a:pull") == {"team/a": {"pull", "push", "delete"}}
+    assert await held("alice", "repository:team/a:pull", "repository:library/x:pull") == {
+        "team/a": {"pull", "push", "delete"},
+        "library/x": {"pull"},
+    }
+    assert await held("bob", "repository:team/a:push,delete") == {"team/a": {"pull"}}
+    assert await held("bob", "registry:catalog:*") == {}
+    assert await held("alice") == {}
+    assert await held(None, "repository:team/a:pull", "repository:library/x:push") == {"library/x": {"pull"}}
 
 
 async def test_what_does_not_exist_or_may_not_be_seen_is_just_not_granted(authsvc: AuthService) -> None:
