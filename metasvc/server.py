@@ -14,6 +14,7 @@ from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
 from metasvc.domain.settled import SettledGenerations
+from metasvc.domain.store_memory import StoreMemory
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from metasvc.domain.unit import Store
 from metasvc.servicers.artifact import ArtifactServicer
@@ -117,6 +118,7 @@ def build_ports(
         directory=directory,
         configs=configs,
         bytes=stored,
+        store_memory=StoreMemory(),
         settled=SettledGenerations(stored),
         blob_log=MeteredBlobLog(metrics.registry),
         visible=visible,

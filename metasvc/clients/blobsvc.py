@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import DamagedConfigError, UnlinkedPage
+from metasvc.domain.ports import DamagedConfigError, StatedSizes, UnlinkedPage
 from roadstead.blob.v1.blob_pb2 import BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
@@ -78,7 +78,7 @@ class ConfigBlobs:
         except DomainError as error:
             if error.reason == "BLOB_DAMAGED":
                 finding = self._verifier.verify(error.metadata.get("finding", ""), Finding)
-                raise DamagedConfigError(finding.damage) from error
+                raise DamagedConfigError(finding.damage, finding.store_id) from error
             # The error is about metasvc's own call and not about the push. A client that got it would, for example,
             # take a refused token for its own.
             raise _unreadable() from error
@@ -94,15 +94,17 @@ class StoredBytes:
         """Takes a channel to blobsvc."""
         self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
 
-    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
         """See the port."""
         found: list[int | None] = []
+        store_id = ""
         with _unavailable():
             for start in range(0, len(keys), _AT_ONCE):
                 request = StatBlobsRequest(blobs=_generations(keys[start : start + _AT_ONCE]))
                 answer = await self._blobs.StatBlobs(request, timeout=LONGEST_SECONDS)
                 found += [stat.size_bytes if stat.exists else None for stat in answer.stats]
-        return found
+                store_id = answer.store_id
+        return StatedSizes(store_id, found)
 
     async def delete(self, key: BlobKey) -> None:
         """See the port."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from metasvc.domain.blob_store import require_store
 from metasvc.domain.model import BlobState
 from svckit.errors import Unavailable
 
@@ -63,10 +64,14 @@ async def examine(ports: Ports, blobs: Iterable[Blob]) -> Health:
     """Asks blobsvc about live blobs, outside of any unit of work. It is not called if there are none.
 
     Raises:
-        DomainError: UNAVAILABLE; blobsvc cannot be reached, or cannot look at one of them.
+        DomainError: UNAVAILABLE; blobsvc cannot be reached, cannot look at one of them, or has another store.
     """
     live = {blob.digest: blob for blob in blobs if blob.state is BlobState.LIVE}
-    sizes: Sequence[int | None] = await ports.bytes.sizes([blob.key for blob in live.values()]) if live else []
+    sizes: Sequence[int | None] = []
+    if live:
+        stated = await ports.bytes.sizes([blob.key for blob in live.values()])
+        await require_store(ports, stated.store_id)
+        sizes = stated.sizes
     damages: dict[BlobKey, Damage] = {}
     for blob, size in zip(live.values(), sizes, strict=True):
         if size != blob.size:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import HELM_CONFIG
+from metasvc.domain.blob_store import require_store
 from metasvc.domain.model import BlobKey
 from metasvc.domain.ports import DamagedConfigError
 from metasvc.domain.quarantine import quarantine_blob
@@ -65,6 +66,7 @@ async def read_attributes(
             content = await ports.configs.read(served, project_id=project_id, repository=repository)
         except DamagedConfigError as error:
             # From now on the repository does not serve the config, so the push is refused.
+            await require_store(ports, error.store_id)
             await quarantine_blob(ports, BlobKey(served.digest, served.generation), error.damage, "manifest")
             return None
     return await read_in_thread_if_large(len(content), extra_attributes, config.media_type, content)

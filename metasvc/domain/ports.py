@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metasvc.domain.model import BlobKey, ServedBlob
     from metasvc.domain.review import ReviewPolicy
     from metasvc.domain.settled import SettledGenerations
+    from metasvc.domain.store_memory import StoreMemory
     from metasvc.domain.unit import Store
     from svckit.tokens import Damage
 
@@ -54,12 +55,14 @@ class DamagedConfigError(Exception):
 
     Attributes:
         damage: what is wrong.
+        store_id: the id of the store that was examined.
     """
 
-    def __init__(self, damage: Damage) -> None:
-        """Takes what is wrong."""
+    def __init__(self, damage: Damage, store_id: str) -> None:
+        """Takes what is wrong, and in which store."""
         super().__init__(damage)
         self.damage: Damage = damage
+        self.store_id = store_id
 
 
 class ConfigReader(Protocol):
@@ -92,14 +95,27 @@ class UnlinkedPage:
     next_page_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class StatedSizes:
+    """What blobsvc has stated about some generations.
+
+    Attributes:
+        store_id: the id of the store that it has looked at.
+        sizes: the sizes of the files, in the order of the generations; None if there is no file.
+    """
+
+    store_id: str
+    sizes: Sequence[int | None]
+
+
 class BlobBytes(Protocol):
     """The bytes in blobsvc. No method may be called within a unit of work.
 
     Every method raises UNAVAILABLE if blobsvc cannot be reached, or cannot do it now.
     """
 
-    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
-        """The sizes of the files of these generations, in the same order; None if there is no file."""
+    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
+        """The sizes of the files of these generations."""
 
     async def delete(self, key: BlobKey) -> None:
         """Deletes a generation that has a tombstone. It is no error if it is already gone."""
@@ -116,6 +132,9 @@ class BlobLog(Protocol):
 
     def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
         """A live generation was found damaged, and is no longer served."""
+
+    def other_store(self, known: str, found: str) -> None:
+        """Blobsvc has another store than the known one."""
 
     def deleted(self, generations: int) -> None:
         """The bytes of so many generations were deleted."""
@@ -141,6 +160,7 @@ class Ports:
         directory: the projects of authsvc, and who may push into them.
         configs: reads configs from blobsvc.
         bytes: looks at the bytes in blobsvc, and deletes them.
+        store_memory: remembers the id of the right blob store.
         settled: tells blobsvc about generations that are decided.
         blob_log: logs and counts damaged and deleted generations.
         visible: the projects whose repositories a caller may list.
@@ -155,6 +175,7 @@ class Ports:
     directory: ProjectDirectory
     configs: ConfigReader
     bytes: BlobBytes
+    store_memory: StoreMemory
     settled: SettledGenerations
     blob_log: BlobLog
     visible: VisibleProjects

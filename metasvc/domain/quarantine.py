@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metasvc.domain.model import BlobState
+from metasvc.domain.blob_store import require_store
+from metasvc.domain.model import BlobKey, BlobState
 
 if TYPE_CHECKING:
     from metasvc.domain.blob_health import Health
-    from metasvc.domain.model import BlobKey
     from metasvc.domain.ports import Ports
-    from svckit.tokens import Damage
+    from svckit.tokens import Damage, Finding
 
 
 async def quarantine_blob(ports: Ports, key: BlobKey, damage: Damage, found_by: str) -> bool:
@@ -45,3 +45,13 @@ async def quarantine_damaged(ports: Ports, health: Health, found_by: str) -> Non
     """Quarantines all blobs that were found damaged."""
     for blob, damage in health.damaged:
         await quarantine_blob(ports, blob.key, damage, found_by)
+
+
+async def quarantine_found(ports: Ports, finding: Finding) -> bool:
+    """Quarantines what a finding of blobsvc names. Returns whether it was live.
+
+    Raises:
+        DomainError: UNAVAILABLE; the finding is about another store than the one that holds the blobs.
+    """
+    await require_store(ports, finding.store_id)
+    return await quarantine_blob(ports, BlobKey(finding.digest, finding.generation), finding.damage, "read")

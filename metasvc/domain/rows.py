@@ -258,6 +258,9 @@ class BlobRows(Protocol):
     async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
         """Reads those of the digests that a repository links and that are live."""
 
+    async def store_id(self, first: str) -> str:
+        """Reads the id of the store that holds the blobs. If none is known yet, `first` is stored as it."""
+
     async def lock_digest(self, digest: str) -> None:
         """Keeps other units that call this from deciding about a digest until this unit ends.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
-from metasvc.domain.model import BlobKey
-from metasvc.domain.quarantine import quarantine_blob
+from metasvc.domain.quarantine import quarantine_found
 from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
@@ -84,9 +83,8 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         return pb.ResolveBlobResponse(grant=grant.text, size_bytes=served.size, media_type=served.media_type)
 
     async def QuarantineBlob(self, request: pb.QuarantineBlobRequest, context: Context) -> pb.QuarantineBlobResponse:
-        finding = held(current_call().finding)
-        key = BlobKey(finding.digest, finding.generation)
-        return pb.QuarantineBlobResponse(quarantined=await quarantine_blob(self._ports, key, finding.damage, "read"))
+        quarantined = await quarantine_found(self._ports, held(current_call().finding))
+        return pb.QuarantineBlobResponse(quarantined=quarantined)
 
     async def UnlinkBlob(self, request: pb.UnlinkBlobRequest, context: Context) -> pb.UnlinkBlobResponse:
         await unlink_blob(

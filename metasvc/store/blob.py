@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, bindparam, delete, exists, func, insert, s
 
 from metasvc.domain.model import Blob, BlobState, LinkedBlob, ReviewKind, ServedBlob
 from metasvc.store.prepared import Prepared
-from metasvc.store.tables import artifact_blob, blob, repository, repository_blob, review
+from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob, review
 from svckit.sql.statements import advisory_xact_lock, batches, upsert
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Row
+    from sqlalchemy import Insert, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
@@ -144,6 +144,11 @@ _UNLINK = (
 
 
 @Prepared
+def _name_store(conn: AsyncConnection) -> Insert:
+    return upsert(conn, blob_store).on_conflict_do_nothing()
+
+
+@Prepared
 def _link(conn: AsyncConnection) -> ReturningInsert[str]:
     return (
         upsert(conn, repository_blob)
@@ -188,6 +193,11 @@ class SqlBlobs:
             values = {"project_id": project_id, "repository": repository, "digests": batch}
             found += [_to_blob(row) for row in await self._conn.execute(_FIND_LINKED, values)]
         return found
+
+    async def store_id(self, first: str) -> str:
+        """See the port."""
+        await self._conn.execute(_name_store(self._conn), {"id": 1, "store_id": first})
+        return str(await self._conn.scalar(select(blob_store.c.store_id)))
 
     async def lock_digest(self, digest: str) -> None:
         """See the port."""

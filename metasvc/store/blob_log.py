@@ -33,6 +33,10 @@ class MeteredBlobLog:
         self._quarantined.labels(damage).inc()
         _log.error("blob_quarantined", digest=key.digest, generation=key.generation, damage=damage, found_by=found_by)
 
+    def other_store(self, known: str, found: str) -> None:
+        """See the port."""
+        _log.error("other_blob_store", known_store_id=known, found_store_id=found)
+
     def deleted(self, generations: int) -> None:
         """See the port."""
         self._deleted.inc(generations)

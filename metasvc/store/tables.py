@@ -275,6 +275,16 @@ tombstone = Table(
     PrimaryKeyConstraint("digest", "generation"),
 )
 
+# The id of the store that holds the blobs (domain/blob_store.py).
+blob_store = Table(
+    "blob_store",
+    metadata,
+    # Always 1: the table has one row at most.
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("store_id", Text, nullable=False),
+    CheckConstraint("id = 1", name="id"),
+)
+
 # The change log: the tables `change` and `change_log`.
 CHANGES = ChangeLog(metadata, ChangeKind)
 

@@ -254,6 +254,30 @@ def test_an_unmounted_folder_quarantines_nothing(scene: Scene) -> None:
     wait_until(lambda: scene.repository.blob(scene.digest).content == scene.layer, "the blob, after the folder is back")
 
 
+def test_a_start_without_the_disk_of_the_blobs_quarantines_nothing(scene: Scene) -> None:
+    """blobsvc finds an empty folder, and makes a new store there."""
+    away = scene.store.with_name("away")
+    scene.store.rename(away)
+    scene.running.restart_service("blobsvc")
+    try:
+        assert (scene.store / "store-id").read_text() != (away / "store-id").read_text()
+        with httpx.Client(
+            base_url=scene.running.http_url,
+            headers={"Authorization": f"Bearer {scene.repository.token}"},
+            timeout=30,
+            verify=NO_TLS,
+            trust_env=False,
+        ) as plain:
+            for method in ("GET", "HEAD"):
+                assert plain.request(method, f"{scene.repository.path}/blobs/{scene.digest}").status_code == 503
+    finally:
+        shutil.rmtree(scene.store)
+        away.rename(scene.store)
+        scene.running.restart_service("blobsvc")
+    assert scene.repository.blob(scene.digest).content == scene.layer
+    assert scene.quarantines == []
+
+
 def test_the_same_blob_pushed_twenty_times_keeps_one_copy(scene: Scene) -> None:
     for _ in range(20):
         scene.repository.push_blob(scene.layer)

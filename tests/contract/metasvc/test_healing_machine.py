@@ -24,7 +24,7 @@ from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey as FileKey
 from blobsvc.store.filesystem import FileStore
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import UnlinkedPage
+from metasvc.domain.ports import StatedSizes, UnlinkedPage
 from metasvc.domain.quarantine import quarantine_blob
 from metasvc.domain.settled import SettledGenerations
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
@@ -42,7 +42,7 @@ REPOSITORIES = (("alpha/app", 1), ("alpha/other", 1), ("small/app", 3))
 SMALL_LIMIT = 10
 """Bytes that the project "small" may hold: one of the contents."""
 RECEIPT_IS_VALID = timedelta(hours=1)
-TABLES = ("tombstone", "review", "project_blob", "repository_blob", "blob", "repository", "project")
+TABLES = ("blob_store", "tombstone", "review", "project_blob", "repository_blob", "blob", "repository", "project")
 STEPS = st.integers(min_value=0, max_value=2**16)
 
 
@@ -73,11 +73,11 @@ class Bytes:
         self._uploads = uploads
         self.meanwhile: list[Callable[[], Awaitable[None]]] = []
 
-    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
         await self._others()
         found = await self._files.blobs.sizes([_file_key(key) for key in keys])
         await self._others()
-        return found
+        return StatedSizes(self._files.id, found)
 
     async def delete(self, key: BlobKey) -> None:
         await self._others()

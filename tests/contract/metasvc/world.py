@@ -12,9 +12,10 @@ from sqlalchemy import text
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
 from metasvc.domain.model import BlobKey, ChangeKind, ServedBlob, StoredManifest
-from metasvc.domain.ports import Ports, UnlinkedPage
+from metasvc.domain.ports import Ports, StatedSizes, UnlinkedPage
 from metasvc.domain.review import ReviewPolicy
 from metasvc.domain.settled import SettledGenerations
+from metasvc.domain.store_memory import StoreMemory
 from metasvc.store.tables import CHANGES
 from metasvc.store.unit_of_work import SqlStore
 from svckit.access.actor import Actor, ChangeOrigin
@@ -109,6 +110,7 @@ class Bytes:
 
     Attributes:
         database: of metasvc.
+        store_id: the id of the store.
         files: the sizes of files, by generation, where they are not as metasvc knows them; None if there is no file.
         deleted: the generations that were deleted.
         settled: the generations that blobsvc was told about.
@@ -118,6 +120,7 @@ class Bytes:
     """
 
     database: Database
+    store_id: str = "store"
     files: dict[BlobKey, int | None] = field(default_factory=dict)
     deleted: list[BlobKey] = field(default_factory=list)
     settled: list[BlobKey] = field(default_factory=list)
@@ -126,13 +129,13 @@ class Bytes:
     before_answer: Callable[[], Awaitable[object]] | None = None
     asked: list[BlobKey] = field(default_factory=list)
 
-    async def sizes(self, keys: Sequence[BlobKey]) -> list[int | None]:
+    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
         self.asked += keys
         found = [self.files[key] if key in self.files else await self._known_size(key) for key in keys]
         if self.before_answer is not None:
             await self.before_answer()
         self._fail()
-        return found
+        return StatedSizes(self.store_id, found)
 
     async def delete(self, key: BlobKey) -> None:
         self._fail()
@@ -167,9 +170,13 @@ class Findings:
 
     found: list[tuple[BlobKey, Damage, str]] = field(default_factory=list)
     deletions: int = 0
+    other_stores: list[tuple[str, str]] = field(default_factory=list)
 
     def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
         self.found.append((key, damage, found_by))
+
+    def other_store(self, known: str, found: str) -> None:
+        self.other_stores.append((known, found))
 
     def deleted(self, generations: int) -> None:
         self.deletions += generations
@@ -265,6 +272,7 @@ class World:
             directory=self.directory,
             configs=self.configs,
             bytes=self.bytes,
+            store_memory=StoreMemory(),
             settled=SettledGenerations(self.bytes),
             blob_log=self.findings,
             visible=self.visible,

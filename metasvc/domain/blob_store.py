@@ -1,0 +1,44 @@
+"""The blob store that this database belongs to.
+
+If blobsvc starts while its disk is not mounted, it finds an empty folder and makes a new store there. Then every blob
+would seem to be missing, and would be quarantined. So metasvc remembers the id of the store, and believes no other one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from svckit.errors import Unavailable
+
+if TYPE_CHECKING:
+    from metasvc.domain.ports import Ports
+
+
+class OtherStoreError(Unavailable):
+    """blobsvc has another store than the one that holds the blobs of this database."""
+
+    def __init__(self) -> None:
+        """Says what operators have to look for."""
+        super().__init__(message="the blob store is not the one that holds the blobs of this registry")
+
+
+async def require_store(ports: Ports, store_id: str) -> None:
+    """Checks that blobsvc speaks of the right store. The first store that it ever speaks of is the right one.
+
+    Raises:
+        OtherStoreError: it speaks of another one.
+    """
+    if store_id == ports.store_memory.store_id:
+        return
+
+    async def attempt() -> str:
+        async with ports.store.write() as unit:
+            known = await unit.blobs.store_id(store_id)
+            await unit.commit()
+            return known
+
+    known = await ports.store.repeat(attempt)
+    if known != store_id:
+        ports.blob_log.other_store(known, store_id)
+        raise OtherStoreError
+    ports.store_memory.store_id = known
