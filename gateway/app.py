@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from gateway.config import GatewaySettings
+from gateway.wire.admission import Admission
 from gateway.wire.answer import Answer
 from gateway.wire.connection import HttpConnection
 from gateway.wire.errors import error_for_path
@@ -25,6 +26,7 @@ from gateway.wire.request import GatewayRequest
 from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
+from svckit.tokens.verifier import TokenVerifier
 
 log = get_logger(__name__)
 
@@ -65,6 +67,7 @@ class Gateway(Quart):
         surfaces: Sequence[Surface],
         blueprints: Sequence[Blueprint],
         metrics: HttpMetrics,
+        verifier: TokenVerifier,
     ) -> None:
         """Builds the app; does not connect to the services.
 
@@ -73,14 +76,17 @@ class Gateway(Quart):
             surfaces: the surfaces. The one with the longest matching prefix is used.
             blueprints: all other routes.
             metrics: counts the requests.
+            verifier: verifies callers' tokens, because callers with credentials have places of their own.
         """
         super().__init__("gateway", static_folder=None, template_folder=None)
         self.settings = settings
-        self.idle_body_seconds = settings.limits.idle_body_seconds
         self.metrics = metrics
         self.origins = origin_reader(settings)
         self._limits = settings.limits
+        self.admission = Admission(settings.limits, verifier, metrics, self.origins.trusts_text)
+        self.connections = self.admission.connections
         self.in_flight = 0
+        self.discarding = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
         # This limit applies to bodies that a route reads as a whole. Blobs have no limit.
         self.config["MAX_CONTENT_LENGTH"] = settings.limits.json_bytes
@@ -99,10 +105,10 @@ class Gateway(Quart):
             ClientGone: the client has disconnected.
         """
         path = request.raw_target
-        if self.in_flight > self._limits.requests_in_flight and path not in _ALWAYS_SERVED:
-            return error_for_path(path, error_for("OVERLOADED"))
         try:
             self._refuse_excess(request)
+            if path not in _ALWAYS_SERVED:
+                self._let_in(request)
             for surface in self._surfaces:
                 if surface.holds(path):
                     return await surface.handler(request)
@@ -137,6 +143,14 @@ class Gateway(Quart):
             milliseconds=round(seconds * 1000, 1),
             client=request.read_origin(self.origins).client_address,
         )
+
+    def _let_in(self, request: GatewayRequest) -> None:
+        try:
+            credentials = request.credentials
+        except DomainError:
+            # The route refuses them, in the form that belongs to it.
+            credentials = None
+        request.visit.enter(credentials, request.read_origin(self.origins).client_address)
 
     def _refuse_excess(self, request: GatewayRequest) -> None:
         limits = self._limits

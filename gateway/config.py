@@ -39,8 +39,38 @@ class Limits(BaseModel):
     """The most ranges in one GET; podman's zstd:chunked asks for hundreds. With more, the whole blob is sent."""
     requests_in_flight: int = Field(default=1000, ge=1)
     """The most requests that one process serves at once; 503 beyond."""
+    requests_per_subject: int = Field(default=500, ge=1)
+    """The most of these for one user or robot; 429 beyond, as for the next two."""
+    requests_per_address: int = Field(default=250, ge=1)
+    """The most of these from one address: so many with verified credentials, and so many without. Behind a trusted
+    proxy, the forwarded address counts."""
+    requests_without_credentials: int = Field(default=500, ge=1)
+    """The most of these for all callers without verified credentials together."""
+    streams: int = Field(default=256, ge=1)
+    """The most uploads and downloads of blobs at once. They do not count as requests in flight. Each may use 1 to 3 MiB
+    of memory."""
+    streams_per_subject: int = Field(default=64, ge=1)
+    """The most of these for one user or robot; 429 beyond, as for the next two."""
+    streams_per_address: int = Field(default=64, ge=1)
+    """The most of these from one address, counted as for requests."""
+    streams_without_credentials: int = Field(default=128, ge=1)
+    """The most of these for all callers without credentials together."""
+    connections: int = Field(default=2000, ge=1)
+    """The most connections. For a further one, an idle one is closed, or one that has shown no credentials."""
+    connections_per_address: int = Field(default=512, ge=1)
+    """The most connections from one address, trusted proxies aside."""
+    body_memory_bytes: int = Field(default=48 * _MEBIBYTE, ge=_MEBIBYTE)
+    """The most memory for bodies that are held as a whole (manifests, JSON, forms), over all requests; 503 beyond."""
+    body_memory_per_caller_bytes: int = Field(default=16 * _MEBIBYTE, ge=_MEBIBYTE)
+    """The most of it for one user or robot, and for all callers without credentials together; 429 beyond."""
     idle_body_seconds: float = Field(default=60.0, gt=0)
-    """How long an upload or a download may stand still before the connection is closed. It has no other time limit."""
+    """How long a client may stand still while it sends or reads a body."""
+    body_bytes_per_second: int = Field(default=1024, ge=1)
+    """The least rate of a body. A client that is slower uses up its `idle_body_seconds`."""
+    whole_body_seconds: float = Field(default=60.0, gt=0)
+    """The longest time for a manifest, a JSON document or a form, in either direction."""
+    stream_seconds: float = Field(default=86400.0, gt=0)
+    """The longest time for an upload or a download of a blob."""
     request_seconds: float = Field(default=30.0, gt=0)
     """How long the services may take for a request that moves no blob."""
     commit_seconds: float = Field(default=600.0, gt=0)

@@ -56,7 +56,7 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
         Surface(api.prefix, api),
     )
     blueprints: Sequence[Blueprint] = (probes.blueprint(settings, readiness, metrics),)
-    return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry))
+    return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry), verifier)
 
 
 async def serve(process: ServiceProcess[GatewaySettings]) -> None:
@@ -97,8 +97,9 @@ def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
     # requests above twice the limit.
     config.h11_max_incomplete_size = 2 * limits.header_bytes
     config.h2_max_header_list_size = 2 * limits.header_bytes
-    # How many pieces of a body, of 256 KiB at most, may wait for the app.
-    config.max_app_queue_size = 4
+    # How many pieces of a body, of 256 KiB at most, may wait for the app. Two: the end of a request and that of its
+    # connection must fit, because nothing reads them in the case of an app that has ended.
+    config.max_app_queue_size = 2
     config.include_server_header = False
     config.logger_class = _ServerLog
     if settings.tls_certificate_file is not None and settings.tls_key_file is not None:

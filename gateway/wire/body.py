@@ -13,10 +13,17 @@ from typing import Any
 from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from gateway.wire.admission import Visit
+from gateway.wire.pace import Patience
 from svckit.errors import DomainError, error_for
 
 CHUNK_BYTES = 1024 * 1024
 """The size of one chunk. gRPC is fastest with messages of this size."""
+
+# The pieces of a chunked body may have one byte each, and a list of a million of those needs forty times their size.
+_PIECES_HELD = 256
+# The memory of a whole body is counted in such steps.
+_STEP_BYTES = 64 * 1024
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -42,28 +49,57 @@ class StreamedBody(Body):
         self._expected = expected_content_length
         self._maximum = max_content_length
         self._receive: Receive | None = None
-        self._idle_seconds: float | None = None
+        self._open: Callable[[], Awaitable[None]] | None = None
+        self._visit: Visit | None = None
+        self._patience: Patience | None = None
         self._whole: bytes | None = None
         self._abandoned = False
         self.complete = False
         self.received_bytes = 0
 
-    def attach(self, receive: Receive, idle_seconds: float) -> None:
-        """Sets the source of the pieces, and how long to wait for each of them."""
+    def attach(self, receive: Receive, open_body: Callable[[], Awaitable[None]] | None, visit: Visit) -> None:
+        """Sets the source of the pieces.
+
+        Args:
+            receive: gives the next event of the request.
+            open_body: lets the body in; None if the server does not wait for that.
+            visit: says how long the client may take, and counts the memory of a body that is read as a whole.
+        """
         self._receive = receive
-        self._idle_seconds = idle_seconds
+        self._open = open_body
+        self._visit = visit
 
     async def next_piece(self) -> bytes:
         """The next piece as the server delivers it, at most 256 KiB; empty at the end.
 
         Raises:
-            DomainError: REQUEST_TIMEOUT if no data arrived for `idle_seconds`.
+            DomainError: REQUEST_TIMEOUT if the client is too slow.
             ClientGone: the client has closed the connection.
         """
+        if self._patience is None and not self.complete:
+            await self._begin()
+        return await self._next_piece()
+
+    async def _begin(self) -> None:
+        """Asks the client for the body, and begins to count its time."""
+        if self._visit is not None:
+            self._patience = Patience(self._visit.pace)
+            self._visit.receive_much()
+        await self._let_in()
+
+    async def _let_in(self) -> None:
+        if self._open is not None:
+            opening, self._open = self._open, None
+            await opening()
+
+    async def _next_piece(self) -> bytes:
         while not self.complete and self._receive is not None:
             try:
-                async with asyncio.timeout(self._idle_seconds):
+                if self._patience is None:
                     event = await self._receive()
+                else:
+                    async with self._patience.waiting():
+                        event = await self._receive()
             except TimeoutError:
                 raise error_for("REQUEST_TIMEOUT") from None
             if event["type"] != "http.request":
@@ -73,6 +109,8 @@ class StreamedBody(Body):
             piece: bytes = event.get("body", b"")
             if piece:
                 self.received_bytes += len(piece)
+                if self._patience is not None:
+                    self._patience.earn(len(piece))
                 return piece
         return b""
 
@@ -93,7 +131,7 @@ class StreamedBody(Body):
                 broken, piece = error, b""
             held.append(piece)
             held_bytes += len(piece)
-            if held_bytes and (held_bytes >= size or not piece):
+            if held_bytes and (held_bytes >= size or len(held) >= _PIECES_HELD or not piece):
                 yield b"".join(held)
                 held.clear()
                 held_bytes = 0
@@ -110,19 +148,23 @@ class StreamedBody(Body):
             reason: the reason of the error, such as MANIFEST_TOO_LARGE.
 
         Raises:
-            DomainError: with that reason, or REQUEST_TIMEOUT.
+            DomainError: with that reason; REQUEST_TIMEOUT; OVERLOADED or TOOMANYREQUESTS if the memory for bodies is in
+                use.
             ClientGone: the client has closed the connection.
         """
         if self._expected is not None and self._expected > limit:
             raise error_for(reason, f"the body has {self._expected} bytes; the limit is {limit}")
-        parts: list[bytes] = []
-        size = 0
+        content = bytearray()
+        counted = 0
         while piece := await self.next_piece():
-            size += len(piece)
-            if size > limit:
+            content += piece
+            if len(content) > limit:
                 raise error_for(reason, f"the body has more than {limit} bytes")
-            parts.append(piece)
-        return b"".join(parts)
+            if len(content) > counted and self._visit is not None:
+                step = max(_STEP_BYTES, len(content) - counted)
+                self._visit.hold(step)
+                counted += step
+        return bytes(content)
 
     async def discard(self, limit: int, seconds: float) -> None:
         """Reads the rest of the body and drops it, up to a size and a time.
@@ -132,8 +174,9 @@ class StreamedBody(Body):
         """
         try:
             async with asyncio.timeout(seconds):
+                await self._let_in()
                 while not self.complete and limit > 0:
-                    piece = await self.next_piece()
+                    piece = await self._next_piece()
                     limit -= len(piece) or 1
         except (TimeoutError, ClientGone, DomainError):
             return
@@ -154,6 +197,7 @@ class StreamedBody(Body):
 
     async def wait_for_disconnect(self) -> None:
         """Returns when the client closes the connection. Data that arrives before that is dropped."""
+        await self._let_in()
         while self._receive is not None and (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from quart.asgi import ASGIHTTPConnection
 from quart.wrappers import Response
 
+from gateway.wire.admission import Admission, Visit
 from gateway.wire.answer import Answer
 from gateway.wire.body import ClientGone
+from gateway.wire.connections import CONNECTION_KEY
+from gateway.wire.errors import error_for_path
+from gateway.wire.gated import body_opener, stream_resetter
+from gateway.wire.pace import Patience
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import with_path
+from svckit.errors import DomainError
 from svckit.logging import get_logger, request_context
 
 if TYPE_CHECKING:
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
 
 _DISCARDED_BYTES = 4 * 1024 * 1024
 _DISCARDING_SECONDS = 5.0
+_DISCARDING_AT_ONCE = 64
+_SLICE_BYTES = 256 * 1024
+# A client may have so much of an answer without reading it: the system's own buffers hold it.
+_SMALL_BYTES = 64 * 1024
 CLIENT_GONE = 499
 """The status that is logged when the client disconnected before it got an answer."""
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
@@ -39,11 +49,16 @@ class _AnswerAborted(Exception):
     """An answer was begun and cannot be finished."""
 
 
+class _TooSlow(_AnswerAborted):
+    """It cannot be finished because its client does not read it."""
+
+
 class Edge(Protocol):
     """The app behind a connection."""
 
-    idle_body_seconds: float
+    admission: Admission
     in_flight: int
+    discarding: int
 
     async def answer(self, request: GatewayRequest) -> Answer | Response | WerkzeugResponse:
         """Answers one request. Raises only ClientGone, and errors that are bugs of the gateway."""
@@ -70,7 +85,9 @@ class HttpConnection(ASGIHTTPConnection):
         began = time.perf_counter()
         self._edge.in_flight += 1
         request = cast("GatewayRequest", self._create_request_from_scope(send))
-        request.body.attach(receive, self._edge.idle_body_seconds)
+        scope: Mapping[str, Any] = cast("Any", request.scope)
+        visit = request.visit = Visit(self._edge.admission, (scope.get("state") or {}).get(CONNECTION_KEY))
+        request.body.attach(receive, body_opener(scope), visit)
         with request_context(request.request_id, request.trace_id):
             try:
                 answer = await self._answer(request)
@@ -79,9 +96,10 @@ class HttpConnection(ASGIHTTPConnection):
                 self._status = CLIENT_GONE
             except _AnswerAborted as aborted:
                 log.warning("answer aborted", route=request.route, why=str(aborted), sent_bytes=self._sent_bytes)
-                await self._abort(request, send)
+                await self._abort(request, is_read=not isinstance(aborted, _TooSlow))
             finally:
                 request.body.abandon()
+                visit.leave()
                 self._edge.in_flight -= 1
                 self._edge.finished(request, self._status, self._sent_bytes, time.perf_counter() - began)
 
@@ -95,6 +113,8 @@ class HttpConnection(ASGIHTTPConnection):
         return given if isinstance(given, Answer) else _of_quart(given)
 
     async def _send(self, request: GatewayRequest, answer: Answer, send: ASGISendCallable) -> None:
+        if isinstance(answer.body, bytes) and len(answer.body) > _SMALL_BYTES:
+            answer = self._held(request, answer)
         self._status = answer.status
         headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
@@ -105,28 +125,35 @@ class HttpConnection(ASGIHTTPConnection):
         unread = not request.body.complete and _may_have_body(request)
         if unread and request.http_version.startswith("1"):
             headers.append((b"connection", b"close"))
-        await send(cast("Any", {"type": "http.response.start", "status": answer.status, "headers": headers}))
+        patience = Patience(request.visit.pace)
+        async with _in_time(patience):
+            await send(cast("Any", {"type": "http.response.start", "status": answer.status, "headers": headers}))
         if isinstance(body, bytes):
-            if unread:
-                await _send_body(send, body, more=True)
-                self._sent_bytes += len(body)
-                await request.body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
-                request.body.abandon()
-                await _send_body(send, b"", more=False)
-            else:
+            if unread or len(body) > _SMALL_BYTES:
+                await self._send_pieces(body, send, patience)
+                if unread:
+                    await self._discard(request)
+                body = b""
+            async with _in_time(patience):
                 await _send_body(send, body, more=False)
-                self._sent_bytes += len(body)
+            self._sent_bytes += len(body)
         elif request.method == "HEAD":
             await _close(body)
-            await _send_body(send, b"", more=False)
+            async with _in_time(patience):
+                await _send_body(send, b"", more=False)
         else:
-            await self._stream(request, body, _length_of(headers), send)
+            await self._stream(request, body, _length_of(headers), send, patience)
 
     async def _stream(
-        self, request: GatewayRequest, body: AsyncIterator[bytes], length: int | None, send: ASGISendCallable
+        self,
+        request: GatewayRequest,
+        body: AsyncIterator[bytes],
+        length: int | None,
+        send: ASGISendCallable,
+        patience: Patience,
     ) -> None:
         """Sends the body piece by piece, until it ends, the client disconnects, or the client stops reading."""
-        await request.body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
+        await self._discard(request)
         task = asyncio.current_task()
         disconnect = asyncio.ensure_future(request.body.wait_for_disconnect())
         streaming, disconnected = True, False
@@ -143,7 +170,7 @@ class HttpConnection(ASGIHTTPConnection):
         try:
             async with aclosing(cast("AsyncGenerator[bytes]", body)) as pieces:
                 async for piece in pieces:
-                    await self._send_in_time(piece, send)
+                    await self._send_pieces(piece, send, patience)
         except asyncio.CancelledError:
             if not disconnected or task is None or task.uncancel() > 0:
                 raise
@@ -158,25 +185,67 @@ class HttpConnection(ASGIHTTPConnection):
             streaming = False
             disconnect.cancel()
             request.body.abandon()
-        await _send_body(send, b"", more=False)
+        async with _in_time(patience):
+            await _send_body(send, b"", more=False)
 
-    async def _send_in_time(self, piece: bytes, send: ASGISendCallable) -> None:
+    def _held(self, request: GatewayRequest, answer: Answer) -> Answer:
+        """The answer, with its memory counted; another one if there is no memory for it while the client reads."""
         try:
-            async with asyncio.timeout(self._edge.idle_body_seconds):
+            request.visit.hold(len(answer.body) if isinstance(answer.body, bytes) else 0)
+        except DomainError as error:
+            return error_for_path(request.raw_target, error)
+        return answer
+
+    async def _discard(self, request: GatewayRequest) -> None:
+        """Drops the rest of a body. Only a few clients at once get this: the others see a closed connection."""
+        body = request.body
+        if body.complete:
+            return
+        request.visit.leave_requests()
+        if self._edge.discarding < _DISCARDING_AT_ONCE:
+            self._edge.discarding += 1
+            try:
+                await body.discard(_DISCARDED_BYTES, _DISCARDING_SECONDS)
+            finally:
+                self._edge.discarding -= 1
+        body.abandon()
+
+    async def _send_pieces(self, body: bytes, send: ASGISendCallable, patience: Patience) -> None:
+        # In slices: the server copies what the client does not read at once.
+        for start in range(0, len(body), _SLICE_BYTES):
+            piece = body if len(body) <= _SLICE_BYTES else body[start : start + _SLICE_BYTES]
+            async with _in_time(patience):
                 await _send_body(send, piece, more=True)
-        except TimeoutError:
-            raise _AnswerAborted("the client stopped reading") from None
-        self._sent_bytes += len(piece)
+            patience.earn(len(piece))
+            self._sent_bytes += len(piece)
 
-    async def _abort(self, request: GatewayRequest, send: ASGISendCallable) -> None:
-        """Ends an answer so that the client knows that it is incomplete.
+    async def _abort(self, request: GatewayRequest, *, is_read: bool) -> None:
+        """Ends an answer so that the client knows that it is incomplete, whether it reads or not.
 
-        With HTTP/1, the server closes the connection when the app returns in the middle of an answer. With HTTP/2, the
-        server would leave the stream open, so the stream is ended here: a body shorter than its Content-Length is an
-        error for the client (RFC 9113 §8.1.1).
+        With HTTP/1, the server closes the connection when the app returns in the middle of an answer. But it first
+        waits until the client has read what was sent, so the connection of a client that does not read is closed here.
+        With HTTP/2, the server would leave the stream open, so the stream is reset here.
         """
         if not request.http_version.startswith("1"):
-            await _send_body(send, b"", more=False)
+            reset = stream_resetter(request.scope)
+            if reset is not None:
+                await reset()
+        elif not is_read:
+            request.visit.close_connection()
+
+
+@asynccontextmanager
+async def _in_time(patience: Patience) -> AsyncIterator[None]:
+    """Sends something in the block.
+
+    Raises:
+        _TooSlow: the client does not read, and has used up its time.
+    """
+    try:
+        async with patience.waiting():
+            yield
+    except TimeoutError:
+        raise _TooSlow("the client reads too slowly") from None
 
 
 def _of_quart(response: Response | WerkzeugResponse) -> Answer:

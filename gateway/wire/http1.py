@@ -9,17 +9,17 @@ import h11
 import hypercorn.asyncio.run
 import hypercorn.asyncio.tcp_server
 import hypercorn.protocol
+import hypercorn.protocol.h11
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import RawData
 
 from gateway.wire.answer import JSON
+from gateway.wire.connections import CONNECTION_KEY, RECEIVED_BYTES, Connection, Connections
 from gateway.wire.errors import rest_error
+from gateway.wire.gated import BodyWanted, GatedStream
+from gateway.wire.origin import parse_address
 from gateway.wire.upgrade import NoUpgradeHttp1
 from svckit.errors import error_for
-
-RECEIVED_BYTES = 256 * 1024
-"""How much is read from a socket at once; asyncio itself reads this much. Each piece of a body costs the same CPU
-time, whatever its size: with Hypercorn's 64 KiB, a large upload took a seventh more CPU time in this process."""
 
 _JOINED_BYTES = 64 * 1024
 _CLOSE = (b"connection", b"close")
@@ -30,7 +30,28 @@ class PromptCloseConnection(TCPServer):
 
     Hypercorn's own connection first waits for the idle time-out (75 s) and keeps its file descriptor open until then:
     400 requests, each over a new connection, left 400 descriptors open.
+
+    It is also counted among the connections of the app, and receives little until a request asks for its body.
     """
+
+    def __init__(self, app: Any, *rest: Any) -> None:
+        """Has the signature that Hypercorn calls."""
+        super().__init__(app, *rest)
+        peer = self.writer.get_extra_info("peername")
+        # A unix socket has no address of its peer.
+        address = parse_address(peer[0]) if isinstance(peer, tuple) else None
+        self._connection = Connection(str(address or ""), self.reader, self.writer)
+        self._connections: Connections = app.app.connections
+        # Hypercorn copies this into the scope of each request.
+        self.state: Any = {**self.state, CONNECTION_KEY: self._connection}
+
+    async def run(self) -> None:
+        """Serves the connection."""
+        self._connections.add(self._connection)
+        try:
+            await super().run()
+        finally:
+            self._connections.remove(self._connection)
 
     async def _read_data(self) -> None:
         await super()._read_data()
@@ -56,10 +77,50 @@ def with_reason(head: bytes, status: int) -> bytes:
     return head[:_REASON_AT] + _REASONS.get(status, b"") + head[_REASON_AT:]
 
 
+class _SilentConnection(h11.Connection):
+    """An h11 connection that never asks for `100 Continue`: Hypercorn would send it before the app has seen a head.
+
+    Attributes:
+        is_over: whether the connection is being closed. Then nothing more is read from it.
+    """
+
+    is_over = False
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        return False
+
+    def next_event(self) -> Any:
+        return h11.ConnectionClosed() if self.is_over else super().next_event()
+
+
 class JoinedHeadHttp1(NoUpgradeHttp1):
-    """Sends the head of an answer together with the beginning of its body: one packet instead of two."""
+    """Sends the head of an answer together with the beginning of its body: one packet instead of two.
+
+    `100 Continue` is sent when the app asks for the body, and not before.
+    """
 
     _head = b""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Has the signature that Hypercorn calls."""
+        super().__init__(*args, **named)
+        self.connection = _SilentConnection(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
+    async def stream_send(self, event: Any) -> None:
+        """Sends what a request has to send, and handles its wish for the body."""
+        if not isinstance(event, BodyWanted):
+            await super().stream_send(event)
+            return
+        connection: Any = self.connection
+        if connection.client_is_waiting_for_100_continue and connection.our_state is h11.SEND_RESPONSE:
+            await super()._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+
+    async def _maybe_recycle(self) -> None:
+        connection: Any = self.connection
+        # If the client has sent further requests already, Hypercorn would wait for their turn, which never comes.
+        connection.is_over = (connection.our_state, connection.their_state) != (h11.DONE, h11.DONE)
+        await super()._maybe_recycle()
 
     async def _send_h11_event(self, event: Any) -> None:
         try:
@@ -100,5 +161,7 @@ def install() -> None:
     runner.TCPServer = PromptCloseConnection
     server: Any = hypercorn.asyncio.tcp_server
     server.MAX_RECV = RECEIVED_BYTES
+    streams: Any = hypercorn.protocol.h11
+    streams.HTTPStream = GatedStream
     protocols: Any = hypercorn.protocol
     protocols.H11Protocol = JoinedHeadHttp1

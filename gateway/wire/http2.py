@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
 import hypercorn.protocol
+import hypercorn.protocol.h2
 from hypercorn.protocol.h2 import H2Protocol
 
 from gateway.wire.errors import error_for_path
+from gateway.wire.gated import BodyWanted, GatedStream, StreamBroken
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
 
@@ -68,6 +71,18 @@ class LargeWindowHttp2(H2Protocol):
             self.connection.send_data(stream_id, answer.body, end_stream=True)
         await self._flush()
 
+    async def stream_send(self, event: Any) -> None:
+        """Sends what a request has to send. Its wish for the body needs nothing here: HTTP/2 clients do not ask."""
+        if isinstance(event, StreamBroken):
+            with suppress(h2.exceptions.ProtocolError):
+                self.connection.reset_stream(event.stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            buffer = self.stream_buffers.get(event.stream_id)
+            if buffer is not None:
+                await buffer.close()
+            await self._flush()
+        elif not isinstance(event, BodyWanted):
+            await super().stream_send(event)
+
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         # The events are handled one at a time: each may close a stream that a later one belongs to.
         for event in events:
@@ -86,3 +101,5 @@ def install() -> None:
     """Makes Hypercorn use this class in this process. Hypercorn has no setting for it."""
     protocols: Any = hypercorn.protocol
     protocols.H2Protocol = LargeWindowHttp2
+    streams: Any = hypercorn.protocol.h2
+    streams.HTTPStream = GatedStream

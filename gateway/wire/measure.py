@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
@@ -32,6 +34,24 @@ class HttpMetrics:
         # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}
         self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)
+        self._places = Gauge("http_places_taken", "Places that are taken, by kind", ("kind",), registry=registry)
+        self._memory = Gauge("http_body_memory_bytes", "Memory that bodies held as a whole use", registry=registry)
+        self._refused = Counter(
+            "http_places_refused",
+            "Requests refused and connections closed because a share was taken, by kind and by the share",
+            ("kind", "reason"),
+            registry=registry,
+        )
+
+    def watch(self, places: Mapping[str, Callable[[], int]], memory: Callable[[], int]) -> None:
+        """Shows what is taken. The functions are called whenever the metrics are read."""
+        for kind, count in places.items():
+            self._places.labels(kind).set_function(count)
+        self._memory.set_function(memory)
+
+    def refused(self, kind: str, reason: str) -> None:
+        """Counts a refusal."""
+        self._refused.labels(kind, reason).inc()
 
     def observe(
         self, route: str, method: str, status: int, seconds: float, received_bytes: int, sent_bytes: int

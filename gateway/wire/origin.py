@@ -94,6 +94,11 @@ class OriginReader:
         """Whether this is the address of a trusted proxy."""
         return any(address in network for network in self._trusted)
 
+    def trusts_text(self, text: str) -> bool:
+        """The same for an address as text."""
+        address = parse_address(text) if self._trusted else None
+        return address is not None and self.trusts(address)
+
     def _believed(self, peer: Address, headers: ForwardedHeaders) -> tuple[Address, Iterable[str], Iterable[str]]:
         """The client's address, and the schemes and hosts that trusted proxies wrote, the nearest proxy's first."""
         is_sent = bool(headers.addresses or headers.schemes or headers.hosts)

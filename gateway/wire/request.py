@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from quart import Request
 from werkzeug.datastructures import Headers
 
+from gateway.wire.admission import Visit
 from gateway.wire.body import StreamedBody
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
 from gateway.wire.origin import NOT_FORWARDED, ForwardedHeaders, Origin, OriginReader
@@ -32,11 +33,13 @@ class GatewayRequest(Request):
         request_id: the client's own if it is well formed, else a new one.
         traceparent: the W3C trace context; None if it is malformed or missing.
         trace_id: the trace in it; None without one.
+        visit: what the request takes of the gateway's places and memory; set by the connection.
         route: the name of the route that serves it, for metrics and logs; set by the router.
     """
 
     body_class = StreamedBody
     body: StreamedBody
+    visit: Visit
 
     def __init__(
         self, method: str, scheme: str, path: str, query: bytes, headers: Headers, *rest: Any, **named: Any

@@ -106,6 +106,7 @@ class ApiSurface:
         match request.credentials:
             case Basic() as credentials:
                 issued = await self._tokens.create_identity_token(credentials)
+                request.visit.identify(issued.text)
                 return issued.text
             case Bearer(token):
                 # The service that is called verifies it.

@@ -67,6 +67,7 @@ class TranscodedRoute:
         return self.rpc.answer(request.raw_target, query, message, response)
 
     async def _read_body(self, exchange: ApiExchange) -> bytes:
+        exchange.request.visit.require_token()
         body = await exchange.request.body.read(self._maximum_body_bytes, "REQUEST_TOO_LARGE")
         if body:
             _require_json(exchange.header("Content-Type"))

@@ -66,6 +66,8 @@ class BlobRoute:
             refused = oci_error(error_for("RANGE_INVALID", f"the blob has {size} bytes"))
             return refused.with_header("Content-Range", f"bytes */{size}").with_header("Docker-Content-Digest", digest)
         blobs = exchange.services.blobs
+        if request.method != "HEAD":
+            request.visit.begin_stream()
         reads = plan_reads(ranges)
         if len(ranges) > 1 and reads:
             frame = Multipart.of([part for read in reads for part in read.parts], size, media_type)

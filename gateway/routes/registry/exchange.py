@@ -111,6 +111,15 @@ class Exchange:
             case Basic() as basic:
                 issued = await self.services.tokens.create_registry_token(basic, scopes=self.scopes)
                 self.call.token = issued.text
+                self.request.visit.identify(issued.text)
+
+    def require_push(self) -> None:
+        """Checks that the caller's token allows a push here, before a body is read. The service checks it again.
+
+        Raises:
+            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE.
+        """
+        self.request.visit.require_token(self.repository, "push")
 
     def set_timeout(self, seconds: float | None) -> None:
         """Sets how long unary calls may take, counted from now; None for no limit by the gateway."""

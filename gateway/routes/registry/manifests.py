@@ -57,6 +57,7 @@ class ManifestRoute:
         if_match = parse_entity_tags(request.headers.getlist("If-Match"), strong=True)
         if_none_match = parse_entity_tags(request.headers.getlist("If-None-Match"))
         await exchange.authenticate()
+        exchange.require_push()
         content = await request.body.read(self._max_bytes, "MANIFEST_TOO_LARGE")
         # Parameters of the media type, such as a charset, are not stored.
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()

@@ -137,7 +137,9 @@ class UploadRoute:
         return await self._write(exchange, upload, offset, length)
 
     async def _write(self, exchange: Exchange, upload: StartedUpload, offset: int | None, length: int | None) -> int:
-        chunks = _limited(exchange.request.body.chunks(), length)
+        request = exchange.request
+        request.visit.begin_stream(self._verifier.verify(upload.ticket, UploadTicket).subject)
+        chunks = _limited(request.body.chunks(), length)
         return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks, length)
 
     async def _close(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> Answer:

@@ -1,0 +1,231 @@
+"""Lets requests in: who is calling, as far as it can be told at once, and which places and memory they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.config import Limits
+from gateway.wire.connections import Connection, Connections
+from gateway.wire.credentials import Bearer
+from gateway.wire.measure import HttpMetrics
+from gateway.wire.memory import BodyMemory
+from gateway.wire.pace import Pace
+from svckit.access.principal import ANONYMOUS
+from svckit.errors import DomainError, error_for
+from svckit.places import Place, Places, Shares
+from svckit.tokens import IdentityToken, RegistryToken
+from svckit.tokens.verifier import TokenVerifier
+
+
+class Admission:
+    """The places and the memory of one gateway process.
+
+    Attributes:
+        requests: the places of requests that move no blob.
+        streams: the places of uploads and downloads of blobs.
+        memory: what bodies that are held as a whole use.
+        connections: the open connections.
+        whole_pace: what clients must keep to that send or read a body that is held as a whole.
+        stream_pace: the same for blobs.
+    """
+
+    def __init__(
+        self, limits: Limits, verifier: TokenVerifier, metrics: HttpMetrics, is_trusted: Callable[[str], bool]
+    ) -> None:
+        """Starts with nothing taken.
+
+        Args:
+            limits: the settings.
+            verifier: verifies the tokens of callers.
+            metrics: counts refusals, and shows what is taken.
+            is_trusted: whether an address is that of a trusted proxy.
+        """
+        self._verifier = verifier
+        self.requests = Places(
+            "requests",
+            Shares(
+                limits.requests_in_flight,
+                limits.requests_per_subject,
+                limits.requests_per_address,
+                limits.requests_without_credentials,
+            ),
+            metrics.refused,
+        )
+        self.streams = Places(
+            "streams",
+            Shares(
+                limits.streams,
+                limits.streams_per_subject,
+                limits.streams_per_address,
+                limits.streams_without_credentials,
+            ),
+            metrics.refused,
+        )
+        self.memory = BodyMemory(limits.body_memory_bytes, limits.body_memory_per_caller_bytes, metrics.refused)
+        self.connections = Connections(limits.connections, limits.connections_per_address, is_trusted, metrics.refused)
+        rate = limits.body_bytes_per_second
+        self.whole_pace = Pace(limits.idle_body_seconds, rate, limits.whole_body_seconds)
+        self.stream_pace = Pace(limits.idle_body_seconds, rate, limits.stream_seconds)
+        metrics.watch(
+            {
+                "requests": lambda: self.requests.taken,
+                "streams": lambda: self.streams.taken,
+                "connections": lambda: self.connections.count,
+            },
+            lambda: self.memory.held_bytes,
+        )
+
+    def verify(self, token: str) -> RegistryToken | IdentityToken:
+        """Verifies a caller's token of either kind.
+
+        Raises:
+            DomainError: UNAUTHORIZED.
+        """
+        try:
+            return self._verifier.verify(token, RegistryToken)
+        except DomainError:
+            return self._verifier.verify(token, IdentityToken)
+
+
+class Visit:
+    """What one request takes of an `Admission`, until `leave`.
+
+    Attributes:
+        subject: the subject of its caller; None until credentials have been verified, and for anonymous tokens.
+    """
+
+    __slots__ = (
+        "_address",
+        "_admission",
+        "_connection",
+        "_place",
+        "_releases",
+        "_stream",
+        "_token",
+        "_token_error",
+        "subject",
+    )
+
+    def __init__(self, admission: Admission, connection: Connection | None) -> None:
+        """Takes nothing yet."""
+        self._admission = admission
+        self._connection = connection
+        self._address = ""
+        self._place: Place | None = None
+        self._stream: Place | None = None
+        self._releases: list[Callable[[], None]] = []
+        self._token: RegistryToken | IdentityToken | None = None
+        self._token_error: DomainError | None = None
+        self.subject: str | None = None
+        if connection is not None:
+            connection.requests += 1
+
+    @property
+    def pace(self) -> Pace:
+        """What the client must keep to while it sends or reads a body."""
+        return self._admission.whole_pace if self._stream is None else self._admission.stream_pace
+
+    def enter(self, credentials: Any, address: str) -> None:
+        """Takes a place among the requests. A token is verified first, because it decides which share counts.
+
+        Args:
+            credentials: what the request's header holds. A name with a secret is not known to be right yet.
+            address: the client's address.
+
+        Raises:
+            DomainError: OVERLOADED, TOOMANYREQUESTS.
+        """
+        self._address = address
+        if isinstance(credentials, Bearer):
+            try:
+                self._know(self._admission.verify(credentials.token))
+            except DomainError as error:
+                self._token_error = error
+        self._place = self._admission.requests.take(self.subject, address)
+
+    def identify(self, token: str) -> None:
+        """Says who the caller is, when a name and a secret have been verified and a token was issued for them.
+
+        Raises:
+            DomainError: TOOMANYREQUESTS if that caller's share is taken.
+        """
+        self._know(self._admission.verify(token))
+        if self.subject is not None and self._place is not None:
+            place = self._admission.requests.take(self.subject, self._address)
+            self._place.leave()
+            self._place = place
+
+    def require_token(self, repository: str | None = None, action: str = "") -> None:
+        """Checks the caller's token before anything of a body is read. The service that is called checks it again.
+
+        Args:
+            repository: the repository that a registry token must name; None for any.
+            action: the action that it must allow there.
+
+        Raises:
+            DomainError: UNAUTHORIZED for an invalid token; INSUFFICIENT_SCOPE.
+        """
+        if self._token_error is not None:
+            raise self._token_error
+        token = self._token
+        if repository is None or not isinstance(token, RegistryToken):
+            return
+        if token.allowed("repository", repository, action) is None:
+            raise error_for("INSUFFICIENT_SCOPE", metadata={"scope": f"repository:{repository}:{action}"})
+
+    def begin_stream(self, subject: str | None = None) -> None:
+        """Changes the place among the requests for one among the streams.
+
+        Args:
+            subject: the subject of a verified ticket, for a caller whose own token has expired.
+
+        Raises:
+            DomainError: OVERLOADED, TOOMANYREQUESTS.
+        """
+        if self._stream is None:
+            self._stream = self._admission.streams.take(self.subject or subject, self._address)
+            self.leave_requests()
+
+    def hold(self, size_bytes: int) -> None:
+        """Counts memory for a body that is held as a whole, until the request ends.
+
+        Raises:
+            DomainError: OVERLOADED, TOOMANYREQUESTS.
+        """
+        self._releases.append(self._admission.memory.hold(self.subject, size_bytes))
+
+    def receive_much(self) -> None:
+        """Receives in large pieces from now on."""
+        if self._connection is not None:
+            self._connection.receive_much()
+
+    def close_connection(self) -> None:
+        """Closes the connection at once, without sending what waits to be sent."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def leave_requests(self) -> None:
+        """Frees the place among the requests: the request is answered, and only its remains are waited for."""
+        if self._place is not None:
+            self._place.leave()
+
+    def leave(self) -> None:
+        """Frees everything."""
+        self.leave_requests()
+        if self._stream is not None:
+            self._stream.leave()
+        for release in self._releases:
+            release()
+        self._releases.clear()
+        if self._connection is not None:
+            self._connection.requests -= 1
+            if not self._connection.requests:
+                self._connection.receive_little()
+
+    def _know(self, token: RegistryToken | IdentityToken) -> None:
+        self._token = token
+        if token.subject != ANONYMOUS.subject:
+            self.subject = token.subject
+            if self._connection is not None:
+                self._connection.is_known = True

@@ -1,0 +1,133 @@
+"""The open connections: how many there may be, how many of one address, and which are closed for a newcomer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from svckit.places import Refusal
+
+CONNECTION_KEY = "roadstead.connection"
+"""Where a request finds its connection: in the `state` of its ASGI scope."""
+
+
+RECEIVED_BYTES = 256 * 1024
+"""How much of a body is received at once; asyncio's own size. Each piece of a body costs the same CPU time, whatever
+its size: with Hypercorn's 64 KiB, a large upload took a seventh more CPU time in this process."""
+# Of a connection whose request is not let in yet, so much may be in memory: about three times this.
+_LITTLE_BYTES = 16 * 1024
+_READER_BYTES = 64 * 1024
+
+
+class Connection:
+    """One connection, as the app sees it.
+
+    Attributes:
+        address: the address of the peer; empty for a unix socket.
+        is_known: whether a caller with verified credentials has used it.
+        requests: the requests that are being served on it.
+    """
+
+    __slots__ = ("_reader", "_writer", "address", "is_known", "requests")
+
+    def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Takes the address of the peer, and both ends of the connection."""
+        self.address = address
+        self.is_known = False
+        self.requests = 0
+        self._reader = reader
+        self._writer = writer
+        self.receive_little()
+
+    def receive_little(self) -> None:
+        """Receives in small pieces. A head fits into a few, and nobody has asked for more yet."""
+        self._receive(_LITTLE_BYTES)
+
+    def receive_much(self) -> None:
+        """Receives in large pieces, for a body that is being read."""
+        self._receive(RECEIVED_BYTES)
+
+    def close(self) -> None:
+        """Closes it at once, whatever is under way."""
+        self._writer.transport.abort()
+
+    def _receive(self, size_bytes: int) -> None:
+        # asyncio has no setting for these. The transport receives so much at once, and the reader stops it at twice its
+        # own limit.
+        transport: Any = self._writer.transport
+        transport.max_size = size_bytes
+        reader: Any = self._reader
+        reader._limit = min(size_bytes, _READER_BYTES)  # noqa: SLF001 - it is set at construction only, by Hypercorn
+
+
+class Connections:
+    """All connections of one process.
+
+    A newcomer above a limit is let in, and another connection is closed for it: the one that was opened first among
+    those without a request, or else among those whose callers have no verified credentials. So whoever fills the
+    places loses their own, and somebody who has credentials to show gets a chance to show them. Connections of trusted
+    proxies and unix sockets are not closed: each carries many clients.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        limit_per_address: int,
+        is_trusted: Callable[[str], bool],
+        on_refusal: Callable[[str, Refusal], None] | None = None,
+    ) -> None:
+        """Starts without connections.
+
+        Args:
+            limit: the most connections.
+            limit_per_address: the most of one address.
+            is_trusted: whether an address is that of a trusted proxy.
+            on_refusal: is called with "connections" and the reason, for each connection that is closed.
+        """
+        self._limit = limit
+        self._limit_per_address = limit_per_address
+        self._is_trusted = is_trusted
+        self._on_refusal = on_refusal
+        self._of_address: dict[str, OrderedDict[Connection, None]] = {}
+        self._closable: OrderedDict[Connection, None] = OrderedDict()
+        self.count = 0
+
+    def add(self, connection: Connection) -> None:
+        """Counts a connection, and closes another one if there are too many."""
+        self.count += 1
+        if connection.address and not self._is_trusted(connection.address):
+            same = self._of_address.setdefault(connection.address, OrderedDict())
+            same[connection] = None
+            self._closable[connection] = None
+            if len(same) > self._limit_per_address:
+                self._make_room(same, "address")
+                return
+        if self.count > self._limit:
+            self._make_room(self._closable, "all")
+
+    def remove(self, connection: Connection) -> None:
+        """Counts a connection out."""
+        self.count -= 1
+        self._forget(connection)
+
+    def _make_room(self, among: OrderedDict[Connection, None], reason: Refusal) -> None:
+        victim = next((each for each in among if not each.requests and not each.is_known), None)
+        victim = victim or next((each for each in among if not each.is_known), None)
+        victim = victim or next((each for each in among if not each.requests), None)
+        # All of them serve callers with credentials: then it is the newcomer, which is the last one.
+        victim = victim or next(reversed(among), None)
+        if victim is not None:
+            if self._on_refusal is not None:
+                self._on_refusal("connections", reason)
+            self._forget(victim)
+            victim.close()
+
+    def _forget(self, connection: Connection) -> None:
+        self._closable.pop(connection, None)
+        same = self._of_address.get(connection.address)
+        if same is not None:
+            same.pop(connection, None)
+            if not same:
+                del self._of_address[connection.address]
