@@ -58,6 +58,15 @@ class Metrics:
         self._long_streams = Gauge(
             "rpc_server_long_streams", "Long streams that are open", ("service",), registry=self.registry
         )
+        self._streams = Gauge(
+            "rpc_server_streams", "Uploads, downloads and other streams", ("service",), registry=self.registry
+        )
+        self._places_refused = Counter(
+            "rpc_server_places_refused",
+            "Streams refused because a share was taken, by kind and by the share",
+            ("service", "kind", "reason"),
+            registry=self.registry,
+        )
         # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
@@ -80,10 +89,17 @@ class Metrics:
         handled.inc()
         handling_seconds.observe(seconds)
 
-    def watch_rpcs(self, *, in_flight: Callable[[], int], long_streams: Callable[[], int]) -> None:
+    def watch_rpcs(
+        self, *, in_flight: Callable[[], int], long_streams: Callable[[], int], streams: Callable[[], int]
+    ) -> None:
         """Shows the counts of the server of this process. They are read whenever the metrics are read."""
         self._in_flight.labels(self.service).set_function(in_flight)
         self._long_streams.labels(self.service).set_function(long_streams)
+        self._streams.labels(self.service).set_function(streams)
+
+    def refused_place(self, kind: str, reason: str) -> None:
+        """Counts a refusal."""
+        self._places_refused.labels(self.service, kind, reason).inc()
 
     def render(self) -> bytes:
         """All metrics, in Prometheus's text format."""

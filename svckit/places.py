@@ -6,6 +6,7 @@ others. So a share is set for each subject, for each address, and for all caller
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
@@ -67,6 +68,7 @@ class Places:
         self._of_subject: Counter[str] = Counter()
         self._of_address: Counter[tuple[str, bool]] = Counter()
         self._logged: dict[Refusal, float] = {}
+        self._free: asyncio.Event | None = None
 
     def take(self, subject: str | None, address: str) -> Place:
         """Takes one place.
@@ -107,6 +109,16 @@ class Places:
             _less(self._of_subject, subject)
         if address:
             _less(self._of_address, (address, subject is None))
+        if not self.taken and self._free is not None:
+            self._free.set()
+
+    async def wait_until_free(self) -> None:
+        """Returns when no place is taken."""
+        while self.taken:
+            if self._free is None:
+                self._free = asyncio.Event()
+            self._free.clear()
+            await self._free.wait()
 
     def _refuse(self, reason: Refusal, subject: str | None, address: str) -> DomainError:
         if self._on_refusal is not None:

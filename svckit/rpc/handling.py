@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from svckit.access.gate import Gate
     from svckit.bounds import RequestCheck
     from svckit.metrics import Metrics
+    from svckit.places import Place, Places
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.inflight import InFlight
     from svckit.rpc.streams import LongStreams
@@ -66,6 +67,7 @@ class ServerContext:
         arrivals: makes the `Call` of each call.
         in_flight: counts the calls in flight.
         long_streams: counts the calls that stay open.
+        streams: the places of the other calls that stream.
         metrics: counts calls for Prometheus.
         access_log: the level at which each call is logged; None for no log.
         stream_idle_seconds: how long a client may leave a streamed answer unread.
@@ -81,6 +83,7 @@ class ServerContext:
         "metrics",
         "service",
         "stream_idle_seconds",
+        "streams",
     )
 
     def __init__(
@@ -89,6 +92,7 @@ class ServerContext:
         arrivals: Arrivals,
         in_flight: InFlight,
         long_streams: LongStreams,
+        streams: Places,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
         stream_idle_seconds: float,
@@ -98,6 +102,7 @@ class ServerContext:
         self.arrivals = arrivals
         self.in_flight = in_flight
         self.long_streams = long_streams
+        self.streams = streams
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.stream_idle_seconds = stream_idle_seconds
@@ -117,6 +122,7 @@ class HandledMethod:
         "_original",
         "_parse",
         "_server",
+        "_streams",
     )
 
     def __init__(
@@ -156,6 +162,7 @@ class HandledMethod:
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
             raise TypeError(f"{name}: a long-lived RPC must stream its answers")
+        self._streams = not is_long_lived and (original.request_streaming or original.response_streaming)
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -176,6 +183,7 @@ class HandledMethod:
         call, presented = server.arrivals.receive(self._name, gate, context)
         code = "OK"
         counted = False
+        place: Place | None = None
         try:
             server.in_flight.enter()
             counted = True
@@ -191,6 +199,13 @@ class HandledMethod:
                     raise error_for("STORAGE_FULL")
                 if self._check is not None:
                     self._check(request, len(incoming))
+            if self._streams:
+                # Admitted like any other, too. A slow reader must not keep short calls out.
+                caller = call.principal
+                subject = None if caller.kind == "anonymous" else caller.subject
+                place = server.streams.take(subject, call.client_address)
+                server.in_flight.leave()
+                counted = False
             if not self._is_long_lived:
                 return await self._behavior(call, request, context)
             with server.long_streams.place(call.principal.subject) as stream:
@@ -218,6 +233,8 @@ class HandledMethod:
         finally:
             if counted:
                 server.in_flight.leave()
+            if place is not None:
+                place.leave()
             self._account(call, code, time.perf_counter() - began)
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None

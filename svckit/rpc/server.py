@@ -23,6 +23,7 @@ from svckit.access.gate import Gate
 from svckit.access.rules import read_rule
 from svckit.bounds import request_check
 from svckit.logging import get_logger
+from svckit.places import Places, Shares
 from svckit.rpc.address import parse_address
 from svckit.rpc.arrival import Arrivals
 from svckit.rpc.handling import HandledMethod, ServerContext
@@ -126,12 +127,24 @@ class RpcServer:
         self._verifier = verifier
         self._in_flight = InFlight(settings.max_in_flight)
         self._long_streams = LongStreams(settings.max_long_streams, settings.max_long_streams_per_caller)
-        metrics.watch_rpcs(in_flight=lambda: self._in_flight.count, long_streams=lambda: self._long_streams.count)
+        shares = Shares(
+            settings.max_streams,
+            settings.max_streams_per_caller,
+            settings.max_streams_per_address,
+            settings.max_streams_without_credentials,
+        )
+        self._streams = Places("streams", shares, metrics.refused_place)
+        metrics.watch_rpcs(
+            in_flight=lambda: self._in_flight.count,
+            long_streams=lambda: self._long_streams.count,
+            streams=lambda: self._streams.taken,
+        )
         self._shared = ServerContext(
             service,
             Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
             self._in_flight,
             self._long_streams,
+            self._streams,
             metrics,
             settings.access_log,
             settings.stream_idle_seconds,
@@ -242,8 +255,9 @@ class RpcServer:
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
                 await self._in_flight.wait_until_idle()
                 await self._long_streams.wait_until_idle()
+                await self._streams.wait_until_free()
         except TimeoutError:
-            calls = self._in_flight.count + self._long_streams.count
+            calls = self._in_flight.count + self._long_streams.count + self._streams.taken
             _log.error("handlers_ignore_cancellation", calls=calls)
         if left := await settle_shielded(_SHIELDED_SECONDS):
             _log.error("shielded_work_abandoned", tasks=left)

@@ -35,6 +35,15 @@ class RpcServerSettings(BaseModel):
     """The most watches, followed logs and followed reads that are open at once. They do not count as in flight."""
     max_long_streams_per_caller: Annotated[int, Field(ge=1)] = 100
     """The most of these for one user, robot or service. All callers without credentials count as one."""
+    max_streams: Annotated[int, Field(ge=1)] = 512
+    """The most uploads, downloads and other streams at once. They do not count as in flight either."""
+    max_streams_per_caller: Annotated[int, Field(ge=1)] = 128
+    """The most of these for one user, robot or service; RESOURCE_EXHAUSTED beyond, as for the next two."""
+    max_streams_per_address: Annotated[int, Field(ge=1)] = 128
+    """The most of these from one address: so many with credentials, and so many without. The gateway states the address
+    of its client."""
+    max_streams_without_credentials: Annotated[int, Field(ge=1)] = 256
+    """The most of these for all callers without credentials together."""
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
     """How long calls in flight may go on after the server begins to stop. Long streams end at once."""
     stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0

@@ -29,12 +29,15 @@ def test_what_a_server_counts_is_shown_as_it_is_when_somebody_looks() -> None:
     metrics = Metrics("metasvc")
     service = (("service", "metasvc"),)
     counts = {"in_flight": 1, "long_streams": 2}
-    metrics.watch_rpcs(in_flight=lambda: counts["in_flight"], long_streams=lambda: counts["long_streams"])
+    metrics.watch_rpcs(
+        in_flight=lambda: counts["in_flight"], long_streams=lambda: counts["long_streams"], streams=lambda: 5
+    )
     for in_flight, long_streams in ((1, 2), (0, 3)):
         counts.update(in_flight=in_flight, long_streams=long_streams)
         shown = samples(metrics)
         assert shown["rpc_server_in_flight", service] == in_flight
         assert shown["rpc_server_long_streams", service] == long_streams
+        assert shown["rpc_server_streams", service] == 5
 
 
 def test_the_process_is_shown() -> None:
