@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctl.errors import CommandError
-from svckit.durable import create_file, replace_file, write_process_id
+from svckit.durable import create_file, replace_file, temporary_name, write_process_id
 
 FORMAT = 1
 """The version of the layout that this program writes. Raise it when an older program could damage the new layout."""
@@ -102,6 +102,7 @@ class DataDir:
             raise CommandError(f"cannot use the data directory {self.path}: {error.strerror}") from error
         try:
             self._lock(descriptor)
+            self._remove_unfinished()
             self._check_format()
             yield
         finally:
@@ -181,6 +182,15 @@ class DataDir:
                 f"{whose} runs `roadstead up` on {self.path} already; stop it, or choose another --data-dir"
             ) from None
         write_process_id(descriptor)
+
+    def _remove_unfinished(self) -> None:
+        """Removes the files of writes that a kill has interrupted. Called only under the lock.
+
+        One of them may be the first file of all. Then the directory would not be taken for ours.
+        """
+        for file in (self.format_file, self.password_file, self.established_file):
+            for unfinished in self.path.glob(temporary_name(file, "*")):
+                unfinished.unlink(missing_ok=True)
 
     def _check_format(self) -> None:
         try:

@@ -63,6 +63,11 @@ def write_process_id(descriptor: int) -> None:
         os.ftruncate(descriptor, 0)
 
 
+def temporary_name(path: Path, unique: str) -> str:
+    """The name of the temporary file for a file: the one that a kill in the middle leaves. `*` for all of them."""
+    return f".{path.name}.{unique}"
+
+
 def sync_folder(folder: Path) -> None:
     """Syncs a folder, so that the names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -83,7 +88,7 @@ def _write_in_place(descriptor: int, data: bytes) -> None:
 @contextmanager
 def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     # mkstemp creates the file with mode 0600, so a secret is never readable by others.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=temporary_name(path, ""), dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -10,6 +10,7 @@ import pytest
 
 from ctl.data_dir import FORMAT, DataDir
 from ctl.errors import CommandError
+from tests.harness.small_disk import small_disk
 
 
 @pytest.fixture
@@ -174,3 +175,21 @@ def test_a_link_to_something_else_is_not_followed(data_dir: DataDir, tmp_path: P
         with data_dir.socket_folder() as folder:
             assert data_dir.sockets.resolve() == folder
     assert other.is_dir()
+
+
+def test_what_a_killed_first_start_was_writing_does_not_make_the_directory_somebody_elses(tmp_path: Path) -> None:
+    for name in (".format.k1lled", ".admin-password.k1lled", ".established.json.k1lled"):
+        (tmp_path / name).write_bytes(b"")
+
+    with DataDir(tmp_path).opened():
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["format", "lock"]
+
+
+def test_a_directory_on_a_read_only_disk_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1024 * 1024) as disk:
+        with DataDir(disk.folder).opened():
+            pass
+        subprocess.run(["mount", "-o", "remount,ro", str(disk.folder)], check=True)
+
+        with pytest.raises(CommandError, match="Read-only file system"), DataDir(disk.folder).opened():
+            pass
