@@ -1,7 +1,7 @@
 """The deletion of a graph: what goes, what stays and what is charged, and races with pushes."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from svckit.oci.reference import Reference
 from tests.contract.metasvc.statements import sent_statements
 from tests.contract.metasvc.world import ORIGIN, POLICY, Image, World, image, index
 from tests.harness.graph_cases import CASES, Case, Step, Story
+from tests.harness.waiting import wait_until_async
 
 REPOSITORY = "alpha/app"
 
@@ -248,6 +249,41 @@ async def test_a_signature_that_is_pushed_while_its_subject_goes_goes_too_or_com
         await world.push(REPOSITORY, subject)
         await world.delete(REPOSITORY, subject.digest)
         assert await digests(world) == set()
+
+
+async def test_a_deletion_and_the_recorder_of_pulls_do_not_deadlock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def once(work: Callable[[], Awaitable[object]]) -> object:
+        return await work()
+
+    # Otherwise a deadlock would only cost a second.
+    monkeypatch.setattr(world.store, "repeat", once)
+    children = [image(f"child {number}", layers=["base"]) for number in range(6)]
+    for child in children:
+        await world.push(REPOSITORY, child)
+    whole = index(children)
+    await world.put(REPOSITORY, whole)
+    first, *others = [row.id for row in await world.rows("SELECT id FROM artifact ORDER BY id")]
+    assert await world.value("SELECT min(digest) FROM artifact") != children[0].digest, "both orders must differ"
+
+    async def waits() -> bool:
+        return bool(
+            await world.rows(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+
+    # As the recorder does: one by one, in the order of the ids.
+    async with world.store.write() as unit:
+        await unit.artifacts.touch_pulled({first: world.now})
+        deleting = asyncio.create_task(world.delete(REPOSITORY, whole.digest))
+        if world.database.dialect == "postgresql":
+            await wait_until_async(waits, "the deletion to wait for the first artifact")
+        await unit.artifacts.touch_pulled(dict.fromkeys(others, world.now))
+        await unit.commit()
+    await deleting
+    assert await digests(world) == set()
 
 
 async def test_of_two_indexes_that_go_at_once_the_later_takes_their_child_along(world: World) -> None:
