@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_manifest
@@ -9,15 +11,22 @@ from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest,
 from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
 from svckit.access.call import current_call
+from svckit.access.decision import ProjectKey
 from svckit.convert import authorized_project, to_reference, to_repository_name, to_tag
+from svckit.errors import Invalid, error_for
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import grpc.aio
 
     from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
 
     Context = grpc.aio.ServicerContext[Any, Any]
+
+_PIECE_BYTES = 1024 * 1024
+_RECEIVING_SECONDS = 60.0
 
 
 class ManifestServicer(ManifestServiceServicer):
@@ -42,23 +51,49 @@ class ManifestServicer(ManifestServiceServicer):
             self._pulls.note(found, None if reference.tag is None else reference.tag.name)
         return pb.ResolveManifestResponse(manifest=from_manifest(found))
 
+    async def ReadManifest(
+        self, request: pb.ReadManifestRequest, context: Context
+    ) -> AsyncIterator[pb.ReadManifestResponse]:
+        reference = to_reference(request.reference)
+        found = await resolve_manifest(
+            self._ports,
+            project_id=authorized_project(current_call()).id,
+            repository=str(to_repository_name(request.repository)),
+            reference=reference,
+            content=True,
+        )
+        self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+        content = found.content or b""
+        yield pb.ReadManifestResponse(manifest=from_manifest(replace(found, content=None)))
+        for start in range(0, len(content), _PIECE_BYTES):
+            yield pb.ReadManifestResponse(data=content[start : start + _PIECE_BYTES])
+
     async def PutManifest(self, request: pb.PutManifestRequest, context: Context) -> pb.PutManifestResponse:
         call = current_call()
-        pushed = await put_manifest(
-            self._ports,
-            ManifestPush(
-                project_id=authorized_project(call).id,
-                repository=str(to_repository_name(request.repository)),
-                reference=to_reference(request.reference),
-                media_type=request.media_type,
-                content=request.content,
-                tags=tuple(map(to_tag, request.tags)),
-                if_match=tuple(request.if_match),
-                if_none_match=tuple(request.if_none_match),
-            ),
-            call.origin,
-        )
+        push = _push(authorized_project(call).id, request, request.content)
+        pushed = await put_manifest(self._ports, push, call.origin)
         return pb.PutManifestResponse(
+            digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
+        )
+
+    async def WriteManifest(
+        self, request_iterator: AsyncIterator[pb.WriteManifestRequest], context: Context
+    ) -> pb.WriteManifestResponse:
+        call = current_call()
+        messages = aiter(request_iterator)
+        try:
+            async with asyncio.timeout(_RECEIVING_SECONDS):
+                header = await _header(messages)
+                name = to_repository_name(header.repository)
+                # Nothing of the content is read before this.
+                project = await call.check_project(
+                    ProjectKey(name=name.project, repository=name.value), "repository", "push"
+                )
+                content = await _content(messages, self._ports.manifest_max_bytes)
+        except TimeoutError:
+            raise error_for("REQUEST_TIMEOUT") from None
+        pushed = await put_manifest(self._ports, _push(project.id, header, content), call.origin)
+        return pb.WriteManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
         )
 
@@ -72,3 +107,36 @@ class ManifestServicer(ManifestServiceServicer):
             origin=call.origin,
         )
         return pb.DeleteManifestResponse()
+
+
+def _push(
+    project_id: int, request: pb.PutManifestRequest | pb.WriteManifestRequest.Header, content: bytes
+) -> ManifestPush:
+    return ManifestPush(
+        project_id=project_id,
+        repository=str(to_repository_name(request.repository)),
+        reference=to_reference(request.reference),
+        media_type=request.media_type,
+        content=content,
+        tags=tuple(map(to_tag, request.tags)),
+        if_match=tuple(request.if_match),
+        if_none_match=tuple(request.if_none_match),
+    )
+
+
+async def _header(messages: AsyncIterator[pb.WriteManifestRequest]) -> pb.WriteManifestRequest.Header:
+    first = await anext(messages, None)
+    if first is None or not first.HasField("header"):
+        raise Invalid(message="the first message of WriteManifest must be the header")
+    return first.header
+
+
+async def _content(messages: AsyncIterator[pb.WriteManifestRequest], most: int) -> bytes:
+    content = bytearray()
+    async for message in messages:
+        if not message.HasField("data"):
+            raise Invalid(message="every message of WriteManifest after the header must be data")
+        content += message.data
+        if len(content) > most:
+            raise Invalid("MANIFEST_TOO_LARGE", f"at most {most} bytes are allowed")
+    return bytes(content)

@@ -12,6 +12,7 @@ from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from roadstead.auth.v1.token_pb2 import Credentials
 from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from roadstead.meta.v1.manifest_service_pb2 import WriteManifestRequest
 from tests.access.markers import acting_token
 from tests.access.matrix import ROLES
 from tests.access.rights import RIGHTS
@@ -65,7 +66,9 @@ class World:
             "project_id": ABSENT_ID,
             "etag": "stale",
             "project_name": project,
-            "header": WriteUploadRequest.Header(),
+            "header": WriteManifestRequest.Header(repository=f"{project}/app", reference="absent")
+            if rpc.name == "meta.v1.ManifestService/WriteManifest"
+            else WriteUploadRequest.Header(),
         }
         if rpc.name == "auth.v1.TokenService/CreateIdentityToken":
             password = Credentials.Password(username=self.outsider.name, secret=self.outsider.secret)

@@ -22,12 +22,14 @@ class Remote:
     """A running server.
 
     Attributes:
+        address: of the server.
         channel: raises DomainError, as those of services do.
         keyring: signs for callers.
         permissions: what identity tokens may do.
         pulls: what was pulled.
     """
 
+    address: str
     channel: RpcChannel
     keyring: Keyring
     permissions: Permissions
@@ -55,6 +57,6 @@ async def serving(world: World) -> AsyncIterator[Remote]:
         await server.start()
         try:
             async with open_channel(address) as channel:
-                yield Remote(channel, keyring, permissions, pulls)
+                yield Remote(address, channel, keyring, permissions, pulls)
         finally:
             await server.drain(0)

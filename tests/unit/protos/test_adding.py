@@ -13,6 +13,7 @@ ADDING = {
     "meta.v1.BlobLinkService/LinkBlob",
     "meta.v1.BlobLinkService/MountBlob",
     "meta.v1.ManifestService/PutManifest",
+    "meta.v1.ManifestService/WriteManifest",
     "meta.v1.TagService/CreateTag",
 }
 # What begins like them, and keeps nothing.

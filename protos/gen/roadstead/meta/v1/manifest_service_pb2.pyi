@@ -162,6 +162,174 @@ class PutManifestResponse(_message.Message):
 Global___PutManifestResponse: _TypeAlias = PutManifestResponse  # noqa: Y015
 
 @_typing.final
+class ReadManifestRequest(_message.Message):
+    """The request of ReadManifest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """Full name of the repository."""
+    reference: _builtins.str
+    """Tag or digest."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reference", b"reference", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadManifestRequest: _TypeAlias = ReadManifestRequest  # noqa: Y015
+
+@_typing.final
+class ReadManifestResponse(_message.Message):
+    """One message of the response stream of ReadManifest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the content, at most 1 MiB."""
+    @_builtins.property
+    def manifest(self) -> _manifest_pb2.Manifest:
+        """The first message; its content is empty."""
+
+    def __init__(
+        self,
+        *,
+        manifest: _manifest_pb2.Manifest | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "manifest", b"manifest", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "manifest", b"manifest", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["manifest", "data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ReadManifestResponse: _TypeAlias = ReadManifestResponse  # noqa: Y015
+
+@_typing.final
+class WriteManifestRequest(_message.Message):
+    """One message of the request stream of WriteManifest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        """Says what is pushed, as the request of PutManifest does."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REPOSITORY_FIELD_NUMBER: _builtins.int
+        REFERENCE_FIELD_NUMBER: _builtins.int
+        MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+        TAGS_FIELD_NUMBER: _builtins.int
+        IF_MATCH_FIELD_NUMBER: _builtins.int
+        IF_NONE_MATCH_FIELD_NUMBER: _builtins.int
+        repository: _builtins.str
+        """Full name of the repository."""
+        reference: _builtins.str
+        """Tag or digest; a digest must be that of the content."""
+        media_type: _builtins.str
+        """Content-Type of the push; may be empty."""
+        @_builtins.property
+        def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """More tags to move in the same transaction; only with a digest as reference."""
+
+        @_builtins.property
+        def if_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The tag must point at one of these digests, or exist for "*"; otherwise PRECONDITION. Empty for no condition."""
+
+        @_builtins.property
+        def if_none_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """The tag must not point at one of these digests, or exist for "*"; otherwise PRECONDITION. Empty for no condition."""
+
+        def __init__(
+            self,
+            *,
+            repository: _builtins.str = ...,
+            reference: _builtins.str = ...,
+            media_type: _builtins.str = ...,
+            tags: _abc.Iterable[_builtins.str] | None = ...,
+            if_match: _abc.Iterable[_builtins.str] | None = ...,
+            if_none_match: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["if_match", b"if_match", "if_none_match", b"if_none_match", "media_type", b"media_type", "reference", b"reference", "repository", b"repository", "tags", b"tags"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the content."""
+    @_builtins.property
+    def header(self) -> Global___WriteManifestRequest.Header:
+        """The first message."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___WriteManifestRequest.Header | None = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___WriteManifestRequest: _TypeAlias = WriteManifestRequest  # noqa: Y015
+
+@_typing.final
+class WriteManifestResponse(_message.Message):
+    """The response of WriteManifest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    SUBJECT_DIGEST_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """Digest under which it is stored."""
+    subject_digest: _builtins.str
+    """Digest of its subject; empty if it has none."""
+    existed: _builtins.bool
+    """Whether the repository held it already."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The requested tags, which point at it now."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        subject_digest: _builtins.str = ...,
+        existed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "existed", b"existed", "subject_digest", b"subject_digest", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteManifestResponse: _TypeAlias = WriteManifestResponse  # noqa: Y015
+
+@_typing.final
 class DeleteManifestRequest(_message.Message):
     """The request of DeleteManifest."""
 

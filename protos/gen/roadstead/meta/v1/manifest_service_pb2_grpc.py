@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class ManifestServiceStub:
     """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
     """
 
     def __init__(self, channel):
@@ -45,6 +49,16 @@ class ManifestServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestResponse.FromString,
                 _registered_method=True)
+        self.ReadManifest = channel.unary_stream(
+                '/roadstead.meta.v1.ManifestService/ReadManifest',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestResponse.FromString,
+                _registered_method=True)
+        self.WriteManifest = channel.stream_unary(
+                '/roadstead.meta.v1.ManifestService/WriteManifest',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestResponse.FromString,
+                _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/roadstead.meta.v1.ManifestService/DeleteManifest',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.DeleteManifestRequest.SerializeToString,
@@ -54,6 +68,10 @@ class ManifestServiceStub:
 
 class ManifestServiceServicer:
     """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
     """
 
     def ResolveManifest(self, request, context):
@@ -66,6 +84,22 @@ class ManifestServiceServicer:
     def PutManifest(self, request, context):
         """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
         from blobsvc; the client should push again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadManifest(self, request, context):
+        """Does what ResolveManifest does, for manifests of any size on any channel: sends the manifest without its content
+        first, and then the content in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteManifest(self, request_iterator, context):
+        """Does what PutManifest does, for manifests of any size on any channel: takes a header first, and then the content in
+        pieces. REQUEST_TIMEOUT if the content is not complete within a minute.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +125,16 @@ def add_ManifestServiceServicer_to_server(servicer, server):
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestResponse.SerializeToString,
             ),
+            'ReadManifest': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadManifest,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestResponse.SerializeToString,
+            ),
+            'WriteManifest': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteManifest,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestResponse.SerializeToString,
+            ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.DeleteManifestRequest.FromString,
@@ -106,6 +150,10 @@ def add_ManifestServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ManifestService:
     """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
     """
 
     @staticmethod
@@ -152,6 +200,60 @@ class ManifestService:
             '/roadstead.meta.v1.ManifestService/PutManifest',
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadManifest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/roadstead.meta.v1.ManifestService/ReadManifest',
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ReadManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteManifest(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/roadstead.meta.v1.ManifestService/WriteManifest',
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.WriteManifestResponse.FromString,
             options,
             channel_credentials,
             insecure,

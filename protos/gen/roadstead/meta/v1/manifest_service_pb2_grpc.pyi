@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ManifestServiceStub:
-    """Manifests: how clients push, pull and delete them."""
+    """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,12 +44,25 @@ class ManifestServiceStub:
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
     """
+    ReadManifest: _grpc.UnaryStreamMultiCallable[_manifest_service_pb2.ReadManifestRequest, _manifest_service_pb2.ReadManifestResponse]
+    """Does what ResolveManifest does, for manifests of any size on any channel: sends the manifest without its content
+    first, and then the content in pieces.
+    """
+    WriteManifest: _grpc.StreamUnaryMultiCallable[_manifest_service_pb2.WriteManifestRequest, _manifest_service_pb2.WriteManifestResponse]
+    """Does what PutManifest does, for manifests of any size on any channel: takes a header first, and then the content in
+    pieces. REQUEST_TIMEOUT if the content is not complete within a minute.
+    """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]
     """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled."""
 
 @_typing.type_check_only
 class ManifestServiceAsyncStub(ManifestServiceStub):
-    """Manifests: how clients push, pull and delete them."""
+    """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
@@ -53,11 +71,24 @@ class ManifestServiceAsyncStub(ManifestServiceStub):
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
     """
+    ReadManifest: _aio.UnaryStreamMultiCallable[_manifest_service_pb2.ReadManifestRequest, _manifest_service_pb2.ReadManifestResponse]  # type: ignore[assignment]
+    """Does what ResolveManifest does, for manifests of any size on any channel: sends the manifest without its content
+    first, and then the content in pieces.
+    """
+    WriteManifest: _aio.StreamUnaryMultiCallable[_manifest_service_pb2.WriteManifestRequest, _manifest_service_pb2.WriteManifestResponse]  # type: ignore[assignment]
+    """Does what PutManifest does, for manifests of any size on any channel: takes a header first, and then the content in
+    pieces. REQUEST_TIMEOUT if the content is not complete within a minute.
+    """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.DeleteManifestRequest, _manifest_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
     """Deletes a manifest with its tags, or one tag. UNSUPPORTED if deleting is disabled."""
 
 class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Manifests: how clients push, pull and delete them."""
+    """Manifests: how clients push, pull and delete them.
+
+    A manifest may have more than 4 MiB, which is the most that a default gRPC channel receives in one message. So either
+    open channels with a grpc.max_receive_message_length of 16 MiB, or use ReadManifest and WriteManifest, whose messages
+    have 1 MiB of content at most. Servers receive messages of 16 MiB.
+    """
 
     @_abc_1.abstractmethod
     def ResolveManifest(
@@ -75,6 +106,26 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_manifest_service_pb2.PutManifestResponse, _abc.Awaitable[_manifest_service_pb2.PutManifestResponse]]:
         """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
         from blobsvc; the client should push again.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadManifest(
+        self,
+        request: _manifest_service_pb2.ReadManifestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_manifest_service_pb2.ReadManifestResponse], _abc.AsyncIterator[_manifest_service_pb2.ReadManifestResponse]]:
+        """Does what ResolveManifest does, for manifests of any size on any channel: sends the manifest without its content
+        first, and then the content in pieces.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteManifest(
+        self,
+        request_iterator: _MaybeAsyncIterator[_manifest_service_pb2.WriteManifestRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_manifest_service_pb2.WriteManifestResponse, _abc.Awaitable[_manifest_service_pb2.WriteManifestResponse]]:
+        """Does what PutManifest does, for manifests of any size on any channel: takes a header first, and then the content in
+        pieces. REQUEST_TIMEOUT if the content is not complete within a minute.
         """
 
     @_abc_1.abstractmethod
