@@ -131,7 +131,7 @@ def test_a_wrong_password_is_refused(ctr: Client, workspace: Workspace, reposito
 
     assert refused.returncode != 0
     # containerd shows the status line and nothing of the body.
-    assert "unexpected status: 401" in refused.stderr
+    assert "unexpected status: 401 Unauthorized" in refused.stderr
 
 
 def test_a_tag_that_does_not_exist_is_not_found(ctr: Client, workspace: Workspace, repository: Named) -> None:
