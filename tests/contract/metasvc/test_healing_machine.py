@@ -7,9 +7,8 @@ which other steps run, or at which the process dies. The rows are in a real data
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.damage import DamagedBlobError
-from blobsvc.domain.model import BlobKey as FileKey
 from blobsvc.store.filesystem import FileStore
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import StatedSizes, UnlinkedPage
 from metasvc.domain.quarantine import quarantine_blob
 from metasvc.domain.settled import SettledGenerations
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
@@ -34,6 +31,7 @@ from svckit.sql.database import Database
 from svckit.tokens import Damage
 from tests.contract.blobsvc.steps import push as upload
 from tests.contract.blobsvc.steps import read
+from tests.contract.metasvc.disturbed_bytes import Bytes, ProcessDied, Uploaded, file_key, suppress_refusals
 from tests.contract.metasvc.world import World
 from tests.harness.databases import open_database
 
@@ -44,75 +42,6 @@ SMALL_LIMIT = 10
 RECEIPT_IS_VALID = timedelta(hours=1)
 TABLES = ("blob_store", "tombstone", "review", "project_blob", "repository_blob", "blob", "repository", "project")
 STEPS = st.integers(min_value=0, max_value=2**16)
-
-
-class ProcessDied(Exception):
-    """metasvc is killed at this moment."""
-
-
-@dataclass(frozen=True)
-class Uploaded:
-    """A finished upload, and its receipt."""
-
-    key: FileKey
-    size: int
-    repository: str
-    project_id: int
-    time: datetime
-
-    @property
-    def named(self) -> BlobKey:
-        return BlobKey(str(self.key.digest), self.key.generation.number)
-
-
-class Bytes:
-    """`domain.ports.BlobBytes` on a real file store. Before and after each call, other things happen."""
-
-    def __init__(self, files: FileStore, uploads: Sequence[Uploaded]) -> None:
-        self._files = files
-        self._uploads = uploads
-        self.meanwhile: list[Callable[[], Awaitable[None]]] = []
-
-    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
-        await self._others()
-        found = await self._files.blobs.sizes([_file_key(key) for key in keys])
-        await self._others()
-        return StatedSizes(self._files.id, found)
-
-    async def delete(self, key: BlobKey) -> None:
-        await self._others()
-        await self._files.admin.delete(_file_key(key))
-        await self._others()
-
-    async def settle(self, keys: Sequence[BlobKey]) -> None:
-        await self._others()
-        await self._files.admin.settle([_file_key(key) for key in keys])
-
-    async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
-        # The store has the clock of this machine, so the times of the test are looked up here.
-        page = await self._files.admin.list_unlinked(limit=1000)
-        waiting = {one.blob.key for one in page.blobs}
-        await self._others()
-        old = [one for one in self._uploads if one.time < finished_before]
-        return UnlinkedPage([one.named for one in old if one.key in waiting], "")
-
-    async def _others(self) -> None:
-        if self.meanwhile:
-            await self.meanwhile.pop()()
-
-
-def _file_key(key: BlobKey) -> FileKey:
-    return FileKey.of(key.digest, key.generation)
-
-
-@contextmanager
-def suppress_refusals(*reasons: str) -> Iterator[None]:
-    """Errors that a client may get at that moment."""
-    try:
-        yield
-    except DomainError as error:
-        if error.reason not in reasons:
-            raise
 
 
 class Healing(RuleBasedStateMachine):
@@ -150,14 +79,20 @@ class Healing(RuleBasedStateMachine):
     def begin(self) -> None:
         self.run(self.finish(0))
 
+    def recent(self, number: int) -> Uploaded:
+        """One of the last uploads, so that several steps are about the same one."""
+        return self.uploads[-1 - number % min(len(self.uploads), 3)]
+
     async def finish(self, number: int) -> None:
-        blob = await upload(self.files.uploads, CONTENTS[number % len(CONTENTS)])
-        repository, project_id = REPOSITORIES[number // len(CONTENTS) % len(REPOSITORIES)]
+        # Most uploads have the same digest.
+        content = CONTENTS[0] if number % 4 else CONTENTS[1]
+        blob = await upload(self.files.uploads, content)
+        repository, project_id = REPOSITORIES[number // 4 % len(REPOSITORIES)]
         self.uploads.append(Uploaded(blob.key, blob.size_bytes, repository, project_id, self.world.now))
 
     async def link(self, number: int) -> None:
         """Presents the receipt of any upload, early, late or again, as long as it is valid."""
-        uploaded = self.uploads[number % len(self.uploads)]
+        uploaded = self.recent(number)
         if self.world.now <= uploaded.time + RECEIPT_IS_VALID:
             with suppress_refusals("QUOTA_EXCEEDED", "BLOB_UPLOAD_UNKNOWN"):
                 await self.link_upload(uploaded)
@@ -179,14 +114,14 @@ class Healing(RuleBasedStateMachine):
 
     async def unlink(self, number: int) -> None:
         repository, project_id = REPOSITORIES[number % len(REPOSITORIES)]
-        uploaded = self.uploads[number % len(self.uploads)]
+        uploaded = self.recent(number)
         with suppress_refusals("BLOB_UNKNOWN"):
             await self.world.unlink(repository, str(uploaded.key.digest), project_id=project_id)
 
     async def read(self, number: int) -> None:
         """A pull of the whole blob, whose finding is passed on."""
         repository, project_id = REPOSITORIES[number % len(REPOSITORIES)]
-        digest = str(self.uploads[number % len(self.uploads)].key.digest)
+        digest = str(self.recent(number).key.digest)
         try:
             served = await self.world.resolve_blob(repository, digest, project_id=project_id)
         except DomainError:
@@ -197,7 +132,7 @@ class Healing(RuleBasedStateMachine):
 
     async def damage_of(self, key: BlobKey) -> Damage | None:
         try:
-            await read(self.files.blobs, _file_key(key))
+            await read(self.files.blobs, file_key(key))
         except DamagedBlobError as error:
             return error.damage
         except DomainError:
@@ -208,7 +143,7 @@ class Healing(RuleBasedStateMachine):
 
     async def damage(self, number: int) -> None:
         """A file is lost, changed, cut short or made longer."""
-        uploaded = self.uploads[number % len(self.uploads)]
+        uploaded = self.recent(number)
         digest = uploaded.key.digest
         path = (self.folder / "store" / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex) / str(
             uploaded.key.generation
@@ -227,9 +162,17 @@ class Healing(RuleBasedStateMachine):
                 path.write_bytes(content + b"?")
         self.damaged.add(uploaded.named)
 
+    async def damage_live(self, number: int) -> None:
+        for digest, generation in await self.world.rows("SELECT digest, generation FROM blob WHERE state = 'live'"):
+            key = BlobKey(digest, generation)
+            await self.files.admin.delete(file_key(key))
+            self.damaged.add(key)
+            if number % 2:
+                await quarantine_blob(self.ports, key, "missing", "read")
+
     async def quarantine(self, number: int) -> None:
         """A finding arrives late: it may be about any generation."""
-        named = self.uploads[number % len(self.uploads)].named
+        named = self.recent(number).named
         if damage := await self.damage_of(named):
             await quarantine_blob(self.ports, named, damage, "read")
 
@@ -286,6 +229,24 @@ class Healing(RuleBasedStateMachine):
     MEANWHILE = st.lists(STEPS, max_size=3)
 
     @rule(number=STEPS)
+    def a_push_that_nothing_disturbs_ends_in_a_blob_whose_file_is_there(self, number: int) -> None:
+        self.run(self.undisturbed_push(number))
+
+    async def undisturbed_push(self, number: int) -> None:
+        await self.finish(number)
+        uploaded = self.uploads[-1]
+        try:
+            await self.link_upload(uploaded)
+        except DomainError as error:
+            if error.reason != "QUOTA_EXCEEDED":
+                raise
+            return
+        served = await self.world.resolve_blob(
+            uploaded.repository, str(uploaded.key.digest), project_id=uploaded.project_id
+        )
+        assert await self.files.blobs.sizes([file_key(BlobKey(served.digest, served.generation))]) == [uploaded.size]
+
+    @rule(number=STEPS)
     def an_upload_is_finished(self, number: int) -> None:
         self.do(self.finish, number, ())
 
@@ -308,6 +269,15 @@ class Healing(RuleBasedStateMachine):
     @rule(number=STEPS)
     def a_file_is_damaged(self, number: int) -> None:
         self.do(self.damage, number, ())
+
+    @rule(number=STEPS)
+    def the_live_file_is_damaged_and_found(self, number: int) -> None:
+        self.do(self.damage_live, number, ())
+
+    @rule(meanwhile=MEANWHILE)
+    def nobody_links_for_two_hours(self, meanwhile: list[int]) -> None:
+        self.world.later(hours=2, minutes=1)
+        self.do(self.sweep, 0, meanwhile)
 
     @rule(number=STEPS)
     def a_finding_arrives(self, number: int) -> None:
@@ -361,8 +331,8 @@ class Healing(RuleBasedStateMachine):
 
     async def _heal_and_clear(self) -> None:
         """Whatever has happened: a read finds each damage, a push heals, and only what is needed stays on disk."""
-        for number, _ in enumerate(CONTENTS):
-            digest = str(Digest.of(CONTENTS[number]))
+        for number, content in ((1, CONTENTS[0]), (0, CONTENTS[1])):
+            digest = str(Digest.of(content))
             for row in await self.world.rows("SELECT generation FROM blob WHERE digest = :digest", digest=digest):
                 key = BlobKey(digest, row[0])
                 if damage := await self.damage_of(key):
