@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
 from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
-from metasvc.domain.model import BlobKey, ChangeKind, ServedBlob, StoredManifest
-from metasvc.domain.ports import Ports, StatedSizes, UnlinkedPage
+from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest
+from metasvc.domain.ports import Ports
 from metasvc.domain.review import ReviewPolicy
 from metasvc.domain.settled import SettledGenerations
 from metasvc.domain.store_memory import StoreMemory
@@ -26,7 +26,7 @@ from svckit.listing import ListRequest
 from svckit.oci import media_types
 from svckit.oci.reference import Reference, Tag
 from svckit.sql.database import Database
-from svckit.tokens import Damage
+from tests.contract.metasvc.stored_bytes import Bytes, Findings
 from tests.harness.keyring import SUBJECT
 
 MIB = 1024 * 1024
@@ -102,84 +102,6 @@ class Configs:
         if self.failure is not None:
             raise self.failure
         return self.contents.get(blob.digest, b"")
-
-
-@dataclass
-class Bytes:
-    """blobsvc's files, in memory; see `domain.ports.BlobBytes`. Every live generation has its file, unless said.
-
-    Attributes:
-        database: of metasvc.
-        store_id: the id of the store.
-        files: the sizes of files, by generation, where they are not as metasvc knows them; None if there is no file.
-        deleted: the generations that were deleted.
-        settled: the generations that blobsvc was told about.
-        waiting: finished generations that are not settled.
-        failure: raised instead of an answer.
-        before_answer: done before sizes are told.
-    """
-
-    database: Database
-    store_id: str = "store"
-    files: dict[BlobKey, int | None] = field(default_factory=dict)
-    deleted: list[BlobKey] = field(default_factory=list)
-    settled: list[BlobKey] = field(default_factory=list)
-    waiting: list[BlobKey] = field(default_factory=list)
-    failure: Exception | None = None
-    before_answer: Callable[[], Awaitable[object]] | None = None
-    asked: list[BlobKey] = field(default_factory=list)
-
-    async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
-        self.asked += keys
-        found = [self.files[key] if key in self.files else await self._known_size(key) for key in keys]
-        if self.before_answer is not None:
-            await self.before_answer()
-        self._fail()
-        return StatedSizes(self.store_id, found)
-
-    async def delete(self, key: BlobKey) -> None:
-        self._fail()
-        self.files[key] = None
-        self.deleted.append(key)
-
-    async def settle(self, keys: Sequence[BlobKey]) -> None:
-        self._fail()
-        self.settled += keys
-        self.waiting = [key for key in self.waiting if key not in keys]
-
-    async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
-        self._fail()
-        later = sorted(key for key in self.waiting if f"{key.digest} {key.generation}" > page_token)
-        page = later[:2]
-        return UnlinkedPage(page, f"{page[-1].digest} {page[-1].generation}" if len(later) > 2 else "")
-
-    async def _known_size(self, key: BlobKey) -> int | None:
-        statement = text("SELECT size FROM blob WHERE digest = :digest AND generation = :generation")
-        async with self.database.read() as conn:
-            size: int | None = await conn.scalar(statement, {"digest": key.digest, "generation": key.generation})
-        return size
-
-    def _fail(self) -> None:
-        if self.failure is not None:
-            raise self.failure
-
-
-@dataclass
-class Findings:
-    """What was found and deleted; see `domain.ports.BlobLog`."""
-
-    found: list[tuple[BlobKey, Damage, str]] = field(default_factory=list)
-    deletions: int = 0
-    other_stores: list[tuple[str, str]] = field(default_factory=list)
-
-    def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
-        self.found.append((key, damage, found_by))
-
-    def other_store(self, known: str, found: str) -> None:
-        self.other_stores.append((known, found))
-
-    def deleted(self, generations: int) -> None:
-        self.deletions += generations
 
 
 @dataclass
