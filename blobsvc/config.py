@@ -9,7 +9,7 @@ from pydantic import Field
 from svckit.process.settings import RpcProcessSettings
 from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
-from svckit.tokens.claims import LONGEST_UPLOAD_SECONDS
+from svckit.tokens.documents import LONGEST_UPLOAD_SECONDS
 
 SECTION = "blobsvc"
 

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter
 from blobsvc.domain.model import BlobKey
 from svckit.logging import get_logger
 from svckit.tokens import Damage
-from svckit.tokens.claims import DAMAGES
+from svckit.tokens.documents import DAMAGES
 
 _log = get_logger(__name__)
 

@@ -24,7 +24,7 @@ from svckit.access.rules import (
     SystemRule,
 )
 from svckit.tokens import Receipt, UploadTicket
-from svckit.tokens.claims import LONGEST_EXPIRED_SECONDS
+from svckit.tokens.documents import LONGEST_EXPIRED_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

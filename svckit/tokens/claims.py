@@ -15,13 +15,6 @@ DEFAULT_REGISTRY_AUDIENCE = "harbor-registry"
 SERVICES = NAMES
 """The names of the services. Each of them has a key pair of its own."""
 
-Damage = Literal["missing", "size", "digest"]
-"""What can be wrong with stored bytes: there is no file, or it has another size, or its bytes have another digest."""
-DAMAGES: tuple[Damage, ...] = ("missing", "size", "digest")
-
-LONGEST_UPLOAD_SECONDS = 24 * 3600
-"""The longest time from the start of an upload to its finish. No ticket lives longer."""
-
 _SUBJECT = re.compile(r"anonymous|(?:user|robot):[1-9][0-9]{0,18}|service:[a-z]{1,32}", re.ASCII)
 _MAXIMUM_ID = 2**63 - 1
 
@@ -124,9 +117,9 @@ class Access:
         actions = value.get("actions")
         if not isinstance(actions, list) or not all(isinstance(action, str) for action in actions):
             raise ClaimsError("access.actions is not a list of strings")
-        kind = _text(value, "type")
-        project_id = _identifier(value, "project_id") if kind == "repository" else None
-        return cls(type=kind, name=_text(value, "name"), actions=frozenset(actions), project_id=project_id)
+        kind = text_claim(value, "type")
+        project_id = id_claim(value, "project_id") if kind == "repository" else None
+        return cls(type=kind, name=text_claim(value, "name"), actions=frozenset(actions), project_id=project_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +174,7 @@ class RegistryToken(Claims):
         if not isinstance(refused, list) or not all(isinstance(name, str) for name in refused):
             raise ClaimsError("refused is not a list of strings")
         return {
-            "name": _text(payload, "name") if "name" in payload else "",
+            "name": text_claim(payload, "name") if "name" in payload else "",
             "access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries)),
             "refused": tuple(cast("list[str]", refused)),
         }
@@ -213,16 +206,16 @@ class IdentityToken(Claims):
 
     @classmethod
     def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        kind = _text(payload, "kind")
+        kind = text_claim(payload, "kind")
         if kind not in ("user", "robot"):
             raise ClaimsError("kind is neither user nor robot")
-        identifier = _identifier(payload, "uid")
+        identifier = id_claim(payload, "uid")
         if payload.get("sub") != f"{kind}:{identifier}":
             raise ClaimsError("sub is not the kind and uid")
         admin = payload.get("admin")
         if not isinstance(admin, bool):
             raise ClaimsError("admin is not a boolean")
-        return {"kind": kind, "id": identifier, "name": _text(payload, "name"), "is_admin": admin}
+        return {"kind": kind, "id": identifier, "name": text_claim(payload, "name"), "is_admin": admin}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,199 +238,28 @@ class ServiceToken(Claims):
         return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadTicket(Claims):
-    """The right to write and finish one upload, until the session ends, for the subject that started it.
-
-    It is worth nothing without that subject's registry token (`svckit.access.authorization.authorize_upload`), because
-    clients print the URL of an upload, which contains the ticket.
-
-    Attributes:
-        upload_id: the id of the upload.
-        repository: the full name of the repository that the upload was begun for.
-        project_id: the id of its project.
-    """
-
-    upload_id: str
-    repository: str
-    project_id: int
-
-    typ: ClassVar[str] = "ticket+jwt"
-    signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
-    fixed_audience: ClassVar[str | None] = "blobsvc"
-    lifetime_seconds: ClassVar[int | None] = LONGEST_UPLOAD_SECONDS
-    refusal: ClassVar[str] = "TICKET_INVALID"
-
-    @property
-    def upload_time(self) -> int:
-        """When the upload was started, in seconds since the epoch."""
-        return self.issued_time
-
-    def payload(self) -> dict[str, Any]:
-        """`upload_id`, `repository`, `project_id`."""
-        return {"upload_id": self.upload_id, "repository": self.repository, "project_id": self.project_id}
-
-    @classmethod
-    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "upload_id": _text(payload, "upload_id"),
-            "repository": _text(payload, "repository"),
-            "project_id": _identifier(payload, "project_id"),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BlobDocument(Claims):
-    """The claims that receipts and grants share: one generation of one digest, in one repository."""
-
-    repository: str
-    project_id: int
-    digest: str
-    generation: int
-    size: int
-
-    def payload(self) -> dict[str, Any]:
-        """`repository`, `project_id`, `digest`, `generation`, `size`."""
-        return {
-            "repository": self.repository,
-            "project_id": self.project_id,
-            "digest": self.digest,
-            "generation": self.generation,
-            "size": self.size,
-        }
-
-    @classmethod
-    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        return _blob_claims(payload)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt(_BlobDocument):
-    """Proof that blobsvc has stored the bytes and verified their digest. Their uploader links a blob with it.
-
-    Attributes:
-        repository: the full name of the repository that the upload was begun for.
-        project_id: the id of its project.
-        digest: the digest of the bytes, "sha256:…" or "sha512:…".
-        generation: which copy of the bytes.
-        size: in bytes.
-        upload_time: when the upload was started, in seconds since the epoch.
-    """
-
-    upload_time: int
-
-    typ: ClassVar[str] = "receipt+jwt"
-    signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
-    fixed_audience: ClassVar[str | None] = "metasvc"
-    lifetime_seconds: ClassVar[int | None] = 3600
-    refusal: ClassVar[str] = "RECEIPT_INVALID"
-
-    def payload(self) -> dict[str, Any]:
-        """Those of all blob documents, and `upload_time`."""
-        return {**_BlobDocument.payload(self), "upload_time": self.upload_time}
-
-    @classmethod
-    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        return {**_blob_claims(payload), "upload_time": _natural(payload, "upload_time")}
-
-
-LONGEST_EXPIRED_SECONDS = LONGEST_UPLOAD_SECONDS + (Receipt.lifetime_seconds or 0)
-"""How long ago a registry token may have expired with which its owner finishes an upload and links the blob."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant(_BlobDocument):
-    """The subject may read this digest and generation, through this repository.
-
-    Attributes:
-        repository: the full name of the repository in which the blob was resolved.
-        project_id: the id of its project.
-        digest: "sha256:…" or "sha512:…".
-        generation: which copy of the bytes.
-        size: in bytes.
-    """
-
-    typ: ClassVar[str] = "grant+jwt"
-    signers: ClassVar[frozenset[str]] = frozenset({"metasvc"})
-    fixed_audience: ClassVar[str | None] = "blobsvc"
-    lifetime_seconds: ClassVar[int | None] = 300
-    refusal: ClassVar[str] = "GRANT_INVALID"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding(Claims):
-    """blobsvc has found that the stored bytes of a generation are damaged. metasvc quarantines it.
-
-    Attributes:
-        digest: "sha256:…" or "sha512:…".
-        generation: which copy of the bytes.
-        damage: "missing": there is no file; "size": the file has another size; "digest": the bytes have another digest.
-        store_id: the id of the store that was examined.
-    """
-
-    digest: str
-    generation: int
-    damage: Damage
-    store_id: str
-
-    typ: ClassVar[str] = "finding+jwt"
-    signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
-    fixed_audience: ClassVar[str | None] = "metasvc"
-    lifetime_seconds: ClassVar[int | None] = 300
-    refusal: ClassVar[str] = "FINDING_INVALID"
-
-    def payload(self) -> dict[str, Any]:
-        """`digest`, `generation`, `damage`, `store_id`."""
-        return {
-            "digest": self.digest,
-            "generation": self.generation,
-            "damage": self.damage,
-            "store_id": self.store_id,
-        }
-
-    @classmethod
-    def _parse_own(cls, payload: Mapping[str, Any]) -> dict[str, Any]:
-        damage = _text(payload, "damage")
-        if damage not in DAMAGES:
-            raise ClaimsError("damage is not one of its values")
-        return {
-            "digest": _text(payload, "digest"),
-            "generation": _natural(payload, "generation"),
-            "damage": damage,
-            "store_id": _text(payload, "store_id"),
-        }
-
-
 def _envelope(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "subject": _text(payload, "sub"),
-        "issuer": _text(payload, "iss"),
-        "audience": _text(payload, "aud"),
-        "issued_time": _natural(payload, "iat"),
-        "not_before_time": _natural(payload, "nbf"),
-        "expire_time": _natural(payload, "exp"),
-        "token_id": _text(payload, "jti"),
+        "subject": text_claim(payload, "sub"),
+        "issuer": text_claim(payload, "iss"),
+        "audience": text_claim(payload, "aud"),
+        "issued_time": number_claim(payload, "iat"),
+        "not_before_time": number_claim(payload, "nbf"),
+        "expire_time": number_claim(payload, "exp"),
+        "token_id": text_claim(payload, "jti"),
     }
 
 
-def _blob_claims(payload: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "repository": _text(payload, "repository"),
-        "project_id": _identifier(payload, "project_id"),
-        "digest": _text(payload, "digest"),
-        "generation": _natural(payload, "generation"),
-        "size": _natural(payload, "size"),
-    }
-
-
-def _text(payload: Mapping[str, Any], name: str) -> str:
+def text_claim(payload: Mapping[str, Any], name: str) -> str:
+    """The text under a name. Raises ClaimsError if it is none."""
     value = payload.get(name)
     if not isinstance(value, str) or not value:
         raise ClaimsError(f"{name} is missing or not a text")
     return value
 
 
-def _natural(payload: Mapping[str, Any], name: str) -> int:
+def number_claim(payload: Mapping[str, Any], name: str) -> int:
+    """The number under a name, 0 or more. Raises ClaimsError if it is none."""
     value = payload.get(name)
     # In Python, bool is a subclass of int; in JSON, `true` is not a number.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAXIMUM_ID:
@@ -445,8 +267,9 @@ def _natural(payload: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _identifier(payload: Mapping[str, Any], name: str) -> int:
-    value = _natural(payload, name)
+def id_claim(payload: Mapping[str, Any], name: str) -> int:
+    """The id under a name, 1 or more. Raises ClaimsError if it is none."""
+    value = number_claim(payload, name)
     if value == 0:
         raise ClaimsError(f"{name} is not an id")
     return value

@@ -22,7 +22,7 @@ from svckit.errors import DomainError, Invalid, NotFound, error_for
 from svckit.oci.digest import ALGORITHMS
 from svckit.rpc import shielded
 from svckit.tokens import RegistryToken, UploadTicket
-from svckit.tokens.claims import LONGEST_EXPIRED_SECONDS
+from svckit.tokens.documents import LONGEST_EXPIRED_SECONDS
 from svckit.tokens.verifier import TokenVerifier
 
 

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from metasvc.domain.model import BlobKey
 from metasvc.store.blob_log import MeteredBlobLog
-from svckit.tokens.claims import DAMAGES
+from svckit.tokens.documents import DAMAGES
 
 
 def test_each_damage_and_each_deletion_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
