@@ -49,11 +49,11 @@ class Limits(BaseModel):
     streams: int = Field(default=256, ge=1)
     """The most uploads and downloads of blobs at once. They do not count as requests in flight. Each may use 1 to 3 MiB
     of memory."""
-    streams_per_subject: int = Field(default=64, ge=1)
+    streams_per_subject: int = Field(default=48, ge=1)
     """The most of these for one user or robot; 429 beyond, as for the next two."""
-    streams_per_address: int = Field(default=64, ge=1)
+    streams_per_address: int = Field(default=24, ge=1)
     """The most of these from one address, counted as for requests."""
-    streams_without_credentials: int = Field(default=128, ge=1)
+    streams_without_credentials: int = Field(default=48, ge=1)
     """The most of these for all callers without credentials together."""
     connections: int = Field(default=2000, ge=1)
     """The most connections. For a further one, an idle one is closed, or one that has shown no credentials."""

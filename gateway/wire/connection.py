@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _DISCARDED_BYTES = 4 * 1024 * 1024
 _DISCARDING_SECONDS = 5.0
-_DISCARDING_AT_ONCE = 64
+_DISCARDING_AT_ONCE = 8
 _SLICE_BYTES = 256 * 1024
 # A client may have so much of an answer without reading it: the system's own buffers hold it.
 _SMALL_BYTES = 64 * 1024

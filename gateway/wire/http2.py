@@ -11,7 +11,8 @@ import h2.exceptions
 import h2.settings
 import hypercorn.protocol
 import hypercorn.protocol.h2
-from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.events import Closed
+from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 
 from gateway.wire.errors import error_for_path
 from gateway.wire.gated import BodyWanted, GatedStream, StreamBroken
@@ -28,12 +29,41 @@ read stays in the socket, so a larger window costs no memory here.
 """
 
 
+# A client that has opened requests may change its mind. One that does nothing else attacks ("rapid reset").
+_RESETS_ALLOWED = 100
+
+
+class BoundedBuffer(StreamBuffer):
+    """What waits to be sent on one stream. The app waits while there is much of it.
+
+    Hypercorn's own lets the app go on each time that it looks for something to send, also if the client allows nothing.
+    So a client without a window got whole blobs into this process's memory.
+    """
+
+    async def push(self, data: bytes) -> None:
+        """Adds data, and waits while the buffer is full."""
+        if len(self.buffer) + len(data) >= BUFFER_HIGH_WATER:
+            await self._paused.clear()
+        await super().push(data)
+
+    async def pop(self, max_length: int) -> bytes:
+        """Takes the beginning, and lets the app go on when little is left."""
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
 class LargeWindowHttp2(H2Protocol):
     """Lets uploads use the whole bandwidth, and keeps the connection when one request is refused."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         """Has the signature that Hypercorn calls."""
         super().__init__(*args, **named)
+        self._resets = 0
         values: dict[Any, int] = dict(self.connection.local_settings.items())
         values[h2.settings.SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW_BYTES
         # There are no websockets here (RFC 8441).
@@ -86,6 +116,12 @@ class LargeWindowHttp2(H2Protocol):
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         # The events are handled one at a time: each may close a stream that a later one belongs to.
         for event in events:
+            if isinstance(event, h2.events.StreamReset):
+                self._resets += 1
+                if self._resets > _RESETS_ALLOWED and self._resets > self.keep_alive_requests // 2:
+                    log.warning("connection closed", why="resets", client=self.client and self.client[0])
+                    await self.send(Closed())
+                    return
             if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
                 # This request is answered already. Hypercorn would look up the stream, fail, and close the whole
                 # connection. So the data is acknowledged and dropped. A reset would be correct as well, but some
@@ -103,3 +139,4 @@ def install() -> None:
     protocols.H2Protocol = LargeWindowHttp2
     streams: Any = hypercorn.protocol.h2
     streams.HTTPStream = GatedStream
+    streams.StreamBuffer = BoundedBuffer
