@@ -63,7 +63,8 @@ class World:
             "user_id": self.victim_id if RIGHTS[rpc.name].kind == "self" else ABSENT_ID,
             "member_id": ABSENT_ID,
             "id": self.project_ids[kind],
-            "project_id": ABSENT_ID,
+            # A real project is refused by nobody but the gate; an absent one would be refused like a foreign one.
+            "project_id": self.project_ids[kind] if rpc.name == "meta.v1.QuotaService/CheckUploadSize" else ABSENT_ID,
             "etag": "stale",
             "project_name": project,
             "header": WriteManifestRequest.Header(repository=f"{project}/app", reference="absent")

@@ -108,7 +108,8 @@ async def test_a_push_and_a_deletion_at_once_leave_no_repository_without_a_proje
         world.directory.projects[project_id] = (f"p{project_id}", -1)
 
         linked, deleted = await asyncio.gather(
-            world.link(f"p{project_id}/app", DIGEST, project_id=project_id),
+            # Each upload has a generation of its own. That of a refused one is never linked.
+            world.link(f"p{project_id}/app", DIGEST, generation=project_id, project_id=project_id),
             delete(world, project_id),
             return_exceptions=True,
         )
