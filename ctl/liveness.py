@@ -33,10 +33,10 @@ async def wait_for_silence(
     clock: Callable[[], float] | None = None,
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
-    """Returns when a child has answered nothing for some time. A child that never answered is starting, and no hang.
+    """Returns when a child that listens has answered nothing for some time.
 
     Time counts only while the supervisor itself runs. Otherwise, after a sleep of the machine, all children would seem
-    to have been silent. A child at whose address nobody listens is not silent: it is ending, or starting.
+    to have been silent. A child at whose address nobody listens is not silent: it is starting, or ending.
 
     Args:
         ask: asks the child.
@@ -47,7 +47,7 @@ async def wait_for_silence(
     now = clock or asyncio.get_running_loop().time
     every_seconds = silence_seconds / _ROUNDS
     asking = asyncio.ensure_future(ask())
-    has_answered, silent_seconds = False, 0.0
+    silent_seconds = 0.0
     try:
         while silent_seconds < silence_seconds:
             started = now()
@@ -55,10 +55,9 @@ async def wait_for_silence(
             elapsed_seconds = now() - started
             if elapsed_seconds > _LATE * every_seconds or (asking.done() and not _is_silent(asking)):
                 silent_seconds = 0.0
-            elif has_answered:
+            else:
                 silent_seconds += elapsed_seconds
             if asking.done():
-                has_answered = has_answered or _is_answered(asking)
                 asking = asyncio.ensure_future(ask())
             # Otherwise the question stays open: an answer that comes late is one, too.
     finally:

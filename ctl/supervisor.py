@@ -89,8 +89,7 @@ class Supervisor:
             children: the children.
             console: for log lines, and the output of the children.
             backoff: the delays of restarts.
-            hang_seconds: a child that has answered before, and then answers nothing for so long, is killed and
-                restarted; 0 for never.
+            hang_seconds: a child that listens and answers nothing for so long is killed and restarted; 0 for never.
         """
         self._children = tuple(children)
         self._console = console

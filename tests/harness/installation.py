@@ -11,15 +11,13 @@ def test_a_kill(start_installation):                     # for this test only
 
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import grpc
 import pytest
@@ -30,11 +28,8 @@ from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment as process_environment
 from tests.harness.process import kill_and_wait, memory_bytes
+from tests.harness.up_process import InstallationError, UpProcess, tail
 from tests.harness.waiting import wait_until
-
-START_SECONDS = 90.0
-STOP_SECONDS = 60.0
-LOG_LINES_SHOWN = 150
 
 # With these of capabilities(7), root ignores the modes of files. Without them, neither the process nor its children do.
 _WITHOUT_DAC = (
@@ -43,10 +38,6 @@ _WITHOUT_DAC = (
 )
 _TAKEN = "is taken by another program"
 _running: list["Installation"] = []
-
-
-class InstallationError(Exception):
-    """An installation did not start, or did something wrong. The text has its log."""
 
 
 class Installation:
@@ -104,7 +95,7 @@ class Installation:
         self._obeys_modes = obeys_modes
         self._environment = process_environment(environment)
         self._http = "127.0.0.1:0"
-        self._process: _Process | None = None
+        self._process: UpProcess | None = None
         self.start()
 
     @property
@@ -143,7 +134,7 @@ class Installation:
             # As many ports again for metrics, then one for each process of the gateway.
             first_port = free_ports_in_a_row(PORT_COUNT + PORT_COUNT + self._workers)
             started = time.monotonic()
-            process = _Process(self._command(first_port), self._environment, self.log_file)
+            process = UpProcess(self._command(first_port), self._environment, self.log_file)
             if process.wait_ready():
                 break
             process.stop()
@@ -232,9 +223,9 @@ class Installation:
 
     def log(self) -> str:
         """The last lines that it and its services have logged."""
-        return _tail(self.log_file)
+        return tail(self.log_file)
 
-    def _alive(self) -> "_Process":
+    def _alive(self) -> "UpProcess":
         if self._process is None:
             raise InstallationError("it does not run")
         return self._process
@@ -276,53 +267,6 @@ class Installation:
             *words,
             *self.arguments,
         ]
-
-
-class _Process:
-    """The supervisor's process, and its output."""
-
-    def __init__(self, command: list[str], environment: Mapping[str, str], log_file: Path) -> None:
-        self.lines: list[str] = []
-        self._log_file = log_file
-        self._settled = threading.Event()
-        with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self._process.stdout is not None
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name="up-output", daemon=True)
-        self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_ready(self) -> bool:
-        return self._settled.wait(START_SECONDS) and any(line.startswith("ready ") for line in self.lines)
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self._process.send_signal(number)
-        try:
-            code = self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise InstallationError(f"roadstead up did not stop:\n{self.log()}") from None
-        finally:
-            self._reader.join()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-        return code
-
-    def log(self) -> str:
-        return "\n".join([*self.lines, _tail(self._log_file)])
-
-    def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            self.lines.append(line.rstrip("\n"))
-            if line.startswith("ready "):
-                self._settled.set()
-        self._settled.set()
 
 
 class StartInstallation(Protocol):
@@ -403,10 +347,3 @@ def _service_of(pid: int) -> str | None:
     except OSError:
         return None
     return words[words.index(b"ctl.service") + 1].decode() if b"ctl.service" in words else None
-
-
-def _tail(path: Path) -> str:
-    try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-    except FileNotFoundError:
-        return ""

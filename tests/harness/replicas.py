@@ -12,10 +12,10 @@ from pathlib import Path
 
 from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.certificates import Authority
-from tests.harness.installation import START_SECONDS, InstallationError
 from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment
+from tests.harness.up_process import START_SECONDS, InstallationError
 
 # They are killed when the tests are killed.
 _COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")

@@ -22,10 +22,10 @@ from ctl.listen import Address, bind_http
 from ctl.parent import PARENT_VARIABLE
 from ctl.plan import Plan, write_settings
 from svckit.services import RPC_SERVICES, SERVICES
-from tests.harness.installation import InstallationError
 from tests.harness.ports import free_ports
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment as process_environment
+from tests.harness.up_process import InstallationError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.harness.images import image
-from tests.harness.installation import Installation, InstallationError, running_installation
+from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
+from tests.harness.up_process import InstallationError
 from tests.harness.workspace import Login
 
 

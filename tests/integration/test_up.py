@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from svckit.services import SERVICES
-from tests.harness.installation import Installation, InstallationError, StartInstallation, running_installation
+from tests.harness.installation import Installation, StartInstallation, running_installation
 from tests.harness.plain_http import NO_TLS
+from tests.harness.up_process import InstallationError
 
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
 

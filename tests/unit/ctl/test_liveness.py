@@ -65,8 +65,12 @@ async def test_silence_after_an_answer_is_noticed_in_its_time() -> None:
     assert await Timeline("...").seconds_until_silence() == pytest.approx(3 * 5 + SILENCE_SECONDS)
 
 
-async def test_a_child_that_never_answered_is_starting() -> None:
-    assert await Timeline("").seconds_until_silence() is None
+async def test_a_child_that_does_not_listen_yet_is_starting() -> None:
+    assert await Timeline("x" * 200).seconds_until_silence() is None
+
+
+async def test_a_child_that_hangs_before_its_first_answer_is_noticed() -> None:
+    assert await Timeline("xx").seconds_until_silence() == pytest.approx(2 * 5 + SILENCE_SECONDS)
 
 
 async def test_broken_connections_are_silence() -> None:
