@@ -73,7 +73,7 @@ def test_a_registry_token_opens_its_repository_and_nothing_else(world: World, na
     # A stream names the repository in its header.
     header = rpc.method.input_type.fields_by_name.get("header")
     named_in = rpc.method.input_type if header is None else header.message_type
-    in_the_registry = named_in.fields_by_name.get("repository") is not None
+    in_the_registry = named_in is not None and "repository" in named_in.fields_by_name
 
     reason = rpc.call(world.channels["metasvc"], world.request(rpc, "private"), world.registry[f"{caller}/private"])
 
