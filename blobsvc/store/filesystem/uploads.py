@@ -107,6 +107,9 @@ class FileUploads:
         except SyncFailedError:
             async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS):
                 raise
+        except NotFound:
+            await self._require_store()
+            raise
 
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
         """As the port says. If the call is cancelled, either the session or the finished blob exists."""
@@ -203,6 +206,14 @@ class FileUploads:
                 if time.monotonic() >= give_up:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
+            except NotFound:
+                await self._require_store()
+                raise
+
+    async def _require_store(self) -> None:
+        # A client that hears that its upload is unknown starts again. It must not hear that because a disk is away.
+        with disk_failures():
+            await self._pool.run(self._layout.require_store)
 
     def _remember(self, upload_id: UploadId, progress: Progress) -> None:
         self._progress[upload_id] = progress

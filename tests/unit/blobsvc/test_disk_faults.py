@@ -59,12 +59,22 @@ async def test_a_disk_too_full_for_a_session_is_said_and_leaves_no_session(
     assert disk.files() == ["store-id"]
 
 
-async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None:
+async def test_a_store_whose_folder_fell_away_denies_no_blob_and_no_upload(disk: Disk) -> None:
     upload_id = await started(disk.store.uploads)
     await append(disk.store.uploads, upload_id, DATA)
     blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+    open_upload = await started(disk.store.uploads)
+    await append(disk.store.uploads, open_upload, DATA)
     away = disk.root.rename(disk.root.with_name("away"))
 
+    with refused("UNAVAILABLE"):
+        await disk.store.uploads.status(open_upload)
+    with refused("UNAVAILABLE"):
+        await append(disk.store.uploads, open_upload, DATA)
+    with refused("UNAVAILABLE"):
+        await disk.store.uploads.finish(open_upload, Digest.of(DATA))
+    with refused("UNAVAILABLE"):
+        await disk.store.uploads.cancel(open_upload)
     with refused("UNAVAILABLE"):
         await disk.store.blobs.stat(blob.key)
     with refused("UNAVAILABLE"):
@@ -80,6 +90,7 @@ async def test_a_store_whose_folder_fell_away_denies_no_blob(disk: Disk) -> None
 
     away.rename(disk.root)
     assert await read(disk.store.blobs, blob.key) == DATA
+    assert await disk.store.uploads.status(open_upload) == len(DATA)
     disk.store.examine()
     assert not list((disk.root / "uploads").glob(".examined-*"))
 
