@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run tools test check check-format check-lint check-types check-stubs check-contracts breaking \
-	check-imports fmt protos settings bench conformance soak lock clean
+	check-imports fmt protos settings bench conformance acceptance soak lock clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,10 @@ bench: install ## Measure start-up, memory and throughput
 
 conformance: install tools ## Run the OCI conformance program against a running registry
 	$(BIN)/python -m pytest -m conformance tests/conformance
+
+acceptance: install tools ## Build the heavy client programs (cosign, helm, oras), and run the tests that drive them
+	@scripts/install-tools $(TOOLS) --acceptance
+	$(BIN)/python -m pytest -m acceptance
 
 soak: install tools ## Run the long tests
 	$(BIN)/python -m pytest -m soak

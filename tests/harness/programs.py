@@ -27,7 +27,10 @@ def program(name: str, *, first: str = "") -> str:
     search = f"{first}:{_ROOT / '.tools' / 'bin'}:{os.environ.get('PATH', '')}".lstrip(":")
     found = shutil.which(name, path=search)
     if found is None:
-        lacks(f"{name} is missing: `make tools` as root installs it (Debian packages and Go programs)")
+        lacks(
+            f"{name} is missing: `make tools` as root installs it (Debian packages and Go programs); `make acceptance` "
+            "builds cosign, oras and helm"
+        )
     return found
 
 

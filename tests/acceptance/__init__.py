@@ -1,0 +1,1 @@
+"""Heavy client programs against a running installation: `make acceptance` builds and runs them."""
