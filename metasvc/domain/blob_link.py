@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from metasvc.domain.blob_generation import choose_generation
 from metasvc.domain.blob_health import with_health
-from metasvc.domain.model import Blob, BlobState, Charge, ReviewKind
+from metasvc.domain.model import Blob, BlobState, Charge
 from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
-from metasvc.domain.review import ReviewReason, review_blobs
+from metasvc.domain.read_note import write_for_read
+from metasvc.domain.review import ReviewReason, postpone_blob, review_blobs
 from metasvc.domain.tombstone import TombstoneReason, add_tombstones
 from svckit.errors import DomainError, NotFound, Unauthenticated
 
@@ -181,20 +182,13 @@ async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest
         raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
     now = ports.clock()
     if ports.review_policy.is_near(served.review_due_time, now):
-        await ports.store.repeat(lambda: _postpone(ports, digest, now))
+        await write_for_read(ports, lambda unit: postpone_blob(unit, digest, ports.review_policy, now))
         async with ports.store.read() as unit:
             # The blob may have been condemned before its review was postponed.
             served = await unit.blobs.served(project_id, repository, digest)
         if served is None:
             raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
     return served
-
-
-async def _postpone(ports: Ports, digest: str, now: datetime) -> None:
-    async with ports.store.write() as unit:
-        due_time = ports.review_policy.due_time(now)
-        await unit.reviews.postpone(ReviewKind.BLOB, 0, digest, due_time, due_time)
-        await unit.commit()
 
 
 async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> None:

@@ -14,6 +14,7 @@ from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
+from metasvc.domain.read_note import write_for_read
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, must_note_head, note_head, postpone_manifest, review_manifests
 from metasvc.domain.tag import point_tag, untag
@@ -103,21 +104,10 @@ async def resolve_manifest(
     if not content:
         now = ports.clock()
         if must_note_head(found, ports.review_policy, now):
-            await ports.store.repeat(lambda: _note_head(ports, found, now))
+            await write_for_read(ports, lambda unit: note_head(unit, found, ports.review_policy, now))
             # It may have been deleted before the HEAD was noted.
             found = await find()
     return found
-
-
-async def _note_head(ports: Ports, found: StoredManifest, now: datetime) -> None:
-    try:
-        async with ports.store.write() as unit:
-            await note_head(unit, found, ports.review_policy, now)
-            await unit.commit()
-    except DomainError as error:
-        # Reads go on while the disk is full. The push that this HEAD may belong to is refused anyway.
-        if error.reason != "STORAGE_FULL":
-            raise
 
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:

@@ -87,6 +87,12 @@ async def note_head(unit: UnitOfWork, found: StoredManifest, policy: ReviewPolic
     await postpone_manifest(unit, found.repository_id, found.digest, policy, now)
 
 
+async def postpone_blob(unit: UnitOfWork, digest: str, policy: ReviewPolicy, now: datetime) -> None:
+    """Postpones the review of a blob."""
+    due_time = policy.due_time(now)
+    await unit.reviews.postpone(ReviewKind.BLOB, 0, digest, due_time, due_time)
+
+
 async def postpone_manifest(
     unit: UnitOfWork, repository_id: int, digest: str, policy: ReviewPolicy, now: datetime
 ) -> None:

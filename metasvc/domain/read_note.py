@@ -1,0 +1,37 @@
+"""What a read writes before it is answered, such as a later date for a review (`domain.review`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from svckit.errors import DomainError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from metasvc.domain.ports import Ports
+    from metasvc.domain.unit import UnitOfWork
+
+
+async def write_for_read(ports: Ports, write: Callable[[UnitOfWork], Awaitable[None]]) -> None:
+    """Writes what a read has to write before it is answered. On a full disk, nothing is written.
+
+    Args:
+        ports: the ports of metasvc.
+        write: what is written. It is committed afterwards.
+
+    Raises:
+        DomainError: UNAVAILABLE.
+    """
+
+    async def attempt() -> None:
+        async with ports.store.write() as unit:
+            await write(unit)
+            await unit.commit()
+
+    try:
+        await ports.store.repeat(attempt)
+    except DomainError as error:
+        # Reads go on while the disk is full. The push that this read may belong to is refused anyway.
+        if error.reason != "STORAGE_FULL":
+            raise
