@@ -46,7 +46,7 @@ async def choose_generation(unit: UnitOfWork, uploaded: Blob, health: Health, no
             raise OtherGenerationError
         health.require(live.key)
         if live.generation != uploaded.generation:
-            await write_tombstone(unit, uploaded.key, TombstoneReason.SURPLUS, now)
+            await write_tombstone(unit, uploaded.key, TombstoneReason.SURPLUS, now, was_live=False)
         return None
     await unit.blobs.lock_digest(digest)
     held = await unit.blobs.lock_any(digest)
@@ -59,5 +59,5 @@ async def choose_generation(unit: UnitOfWork, uploaded: Blob, health: Health, no
         return None
     await unit.blobs.adopt(uploaded, now)
     # Also for a condemned one: garbage collection may have stopped before it deleted the bytes.
-    await write_tombstone(unit, held.key, TombstoneReason.REPLACED, now)
+    await write_tombstone(unit, held.key, TombstoneReason.REPLACED, now, was_live=True)
     return held if held.state is BlobState.LIVE else None

@@ -50,13 +50,22 @@ class TombstoneReason(StrEnum):
     UNLINKED = "unlinked"
 
 
-async def write_tombstone(unit: UnitOfWork, key: BlobKey, reason: TombstoneReason, now: datetime) -> None:
+async def write_tombstone(
+    unit: UnitOfWork, key: BlobKey, reason: TombstoneReason, now: datetime, *, was_live: bool
+) -> None:
     """Writes the tombstone of a generation that is not live.
 
     The caller has locked the digest (`BlobRows.lock_digest`) or its live row, so that the generation does not become
     live in another unit of work.
+
+    Args:
+        unit: the unit of work.
+        key: the generation.
+        reason: why it is deleted.
+        now: the time.
+        was_live: whether it was live before. Then it is deleted only when no grant for it can be valid.
     """
-    wait = _READ_BEFORE_DELETE if reason is TombstoneReason.REPLACED else timedelta()
+    wait = _READ_BEFORE_DELETE if was_live else timedelta()
     await unit.tombstones.add(key, reason.value, now + wait, now)
 
 
@@ -69,8 +78,10 @@ async def add_tombstones(ports: Ports, keys: Sequence[BlobKey], reason: Tombston
             for key in sorted(keys):
                 await unit.blobs.lock_digest(key.digest)
                 held = await unit.blobs.lock_any(key.digest)
-                if held is None or held.key != key or held.state is not BlobState.LIVE:
-                    await write_tombstone(unit, key, reason, now)
+                # A row that is not live any more: it is quarantined or condemned.
+                was_live = held is not None and held.key == key
+                if held is None or not was_live or held.state is not BlobState.LIVE:
+                    await write_tombstone(unit, key, reason, now, was_live=was_live)
             await unit.commit()
 
     await ports.store.repeat(attempt)

@@ -15,6 +15,7 @@ from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from svckit.errors import DomainError, Unavailable
 from svckit.tokens import Damage, Finding
 from tests.contract.metasvc.world import START, Image, World, blob_digest, image
+from tests.harness.keyring import SUBJECT
 
 DIGEST = blob_digest("base")
 FIRST, SECOND, THIRD = BlobKey(DIGEST, 1), BlobKey(DIGEST, 2), BlobKey(DIGEST, 3)
@@ -234,6 +235,23 @@ async def test_a_generation_that_was_live_is_deleted_only_when_no_grant_for_it_c
     await world.link("alpha/app", DIGEST, generation=1)
     world.bytes.files[FIRST] = 99
     await world.link("alpha/app", DIGEST, generation=2)
+
+    world.later(seconds=305)
+    await delete_generations(world.ports)
+    assert world.bytes.deleted == []
+    world.later(seconds=60)
+    await delete_generations(world.ports)
+    assert world.bytes.deleted == [FIRST]
+
+
+async def test_a_quarantined_generation_that_a_refusal_buries_is_deleted_only_when_no_grant_can_be_valid(
+    world: World,
+) -> None:
+    await world.link("alpha/app", DIGEST, generation=1)
+    assert await quarantine_blob(world.ports, FIRST, "digest", "read")
+    world.directory.refused = {SUBJECT}
+    assert await reason_of(world.link("alpha/app", DIGEST, generation=1)) == "INSUFFICIENT_SCOPE"
+    assert await tombstones(world) == {1: "refused"}
 
     world.later(seconds=305)
     await delete_generations(world.ports)
