@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from svckit.places import Refusal
@@ -19,6 +20,7 @@ its size: with Hypercorn's 64 KiB, a large upload took a seventh more CPU time i
 # Of a connection whose request is not let in yet, so much may be in memory: about three times this.
 _LITTLE_BYTES = 16 * 1024
 _READER_BYTES = 64 * 1024
+_NONE: Mapping[Any, None] = MappingProxyType({})
 
 
 class Connection:
@@ -66,9 +68,10 @@ class Connections:
     """All connections of one process.
 
     A newcomer above a limit is let in, and another connection is closed for it: the one that was opened first among
-    those without a request, or else among those whose callers have no verified credentials. So whoever fills the
-    places loses their own, and somebody who has credentials to show gets a chance to show them. Connections of trusted
-    proxies and unix sockets are not closed: each carries many clients.
+    those without a request whose callers have shown no credentials, then among those with a request, then among those
+    without a request whose callers have. So whoever fills the places loses their own, and somebody who has credentials
+    to show gets a chance to show them. If all others serve callers with credentials, the newcomer is closed.
+    Connections of trusted proxies and unix sockets are not closed: each carries many clients.
     """
 
     def __init__(
@@ -97,32 +100,34 @@ class Connections:
     def add(self, connection: Connection) -> None:
         """Counts a connection, and closes another one if there are too many."""
         self.count += 1
-        if connection.address and not self._is_trusted(connection.address):
-            same = self._of_address.setdefault(connection.address, OrderedDict())
-            same[connection] = None
+        if not connection.address or self._is_trusted(connection.address):
+            if self.count > self._limit:
+                self._close(_victim(self._closable), "all")
+            return
+        same = self._of_address.get(connection.address, _NONE)
+        # The newcomer is not among those that are looked at: it has had no time yet to show credentials. If all others
+        # serve callers with credentials, it is the one that is closed.
+        victim: Connection | None = None
+        if len(same) >= self._limit_per_address:
+            victim = self._close(_victim(same) or connection, "address")
+        elif self.count > self._limit:
+            victim = self._close(_victim(self._closable) or connection, "all")
+        if victim is not connection:
+            self._of_address.setdefault(connection.address, OrderedDict())[connection] = None
             self._closable[connection] = None
-            if len(same) > self._limit_per_address:
-                self._make_room(same, "address")
-                return
-        if self.count > self._limit:
-            self._make_room(self._closable, "all")
 
     def remove(self, connection: Connection) -> None:
         """Counts a connection out."""
         self.count -= 1
         self._forget(connection)
 
-    def _make_room(self, among: OrderedDict[Connection, None], reason: Refusal) -> None:
-        victim = next((each for each in among if not each.requests and not each.is_known), None)
-        victim = victim or next((each for each in among if not each.is_known), None)
-        victim = victim or next((each for each in among if not each.requests), None)
-        # All of them serve callers with credentials: then it is the newcomer, which is the last one.
-        victim = victim or next(reversed(among), None)
+    def _close(self, victim: Connection | None, reason: Refusal) -> Connection | None:
         if victim is not None:
             if self._on_refusal is not None:
                 self._on_refusal("connections", reason)
             self._forget(victim)
             victim.close()
+        return victim
 
     def _forget(self, connection: Connection) -> None:
         self._closable.pop(connection, None)
@@ -131,3 +136,12 @@ class Connections:
             same.pop(connection, None)
             if not same:
                 del self._of_address[connection.address]
+
+
+def _victim(among: Mapping[Connection, None]) -> Connection | None:
+    """The connection to close first; None if all of them serve callers with credentials."""
+    return (
+        next((each for each in among if not each.requests and not each.is_known), None)
+        or next((each for each in among if not each.is_known), None)
+        or next((each for each in among if not each.requests), None)
+    )
