@@ -38,8 +38,7 @@ def _pattern(value: str) -> str | None:
 
 _boolean = _one_of("true", "false")
 
-# For each setting, a function that says what is wrong with a value, or gives None.
-_RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+SETTINGS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
     {
         PUBLIC: _boolean,
         "enable_content_trust": _boolean,
@@ -58,6 +57,7 @@ _RULES: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
         "proxy_cache_filter_kind": _one_of("doublestar", "regex"),
     }
 )
+"""The settings that a project may have, each with the function that says what is wrong with a value, or gives None."""
 
 # The id of the project's retention policy, which is set when the policy is created. Clients send it back as they have
 # read it. It is accepted and ignored, as in Harbor.
@@ -78,7 +78,7 @@ def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[di
         DomainError: BAD_REQUEST; an unknown setting, a value that breaks its rule, or two different values of "public".
     """
     for name, value in settings.items():
-        explain = _RULES.get(name)
+        explain = SETTINGS.get(name)
         if explain is None:
             _refuse(name, "is not a setting of a project")
         wrong = explain(value)
