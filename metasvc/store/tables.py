@@ -197,7 +197,7 @@ artifact_accessory = Table(
     # subject: the manifest has a subject field. The others are tags whose names name the subject: signature_tag,
     # attestation_tag, sbom_tag, referrers_tag.
     Column("source", Word, nullable=False),
-    # That tag; NULL for subject.
+    # That tag; NULL for subject, and for an artifact that the tag has left for a newer one.
     Column("tag_id", BigInteger, ForeignKey("tag.id", ondelete="CASCADE"), unique=True),
     # Harbor's type: signature.cosign, signature.notation, …, subject.accessory.
     Column("type", Text, nullable=False),

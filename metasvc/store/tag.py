@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from metasvc.domain.model import Tag
 from metasvc.store.prepared import Prepared
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
-    from sqlalchemy.sql.dml import ReturningInsert
+    from sqlalchemy.sql.dml import Insert, ReturningInsert
 
     from metasvc.domain.model import TagSubject
 
@@ -55,8 +55,10 @@ _MOVE = (
     .where(tag.c.id == bindparam("tag_id"))
     .values(artifact_id=bindparam("target"), push_time=bindparam("now"))
 )
-_ADD_ACCESSORY = insert(artifact_accessory)
-_REMOVE_ACCESSORY = delete(artifact_accessory).where(artifact_accessory.c.tag_id == bindparam("of_tag"))
+# cosign adds a signature by a new manifest under the same tag. The old one stays an accessory of its subject.
+_LEAVE_ACCESSORY = (
+    update(artifact_accessory).where(artifact_accessory.c.tag_id == bindparam("of_tag")).values(tag_id=None)
+)
 # ON DELETE CASCADE removes the accessories of the tags.
 _REMOVE = delete(tag).where(tag.c.id.in_(ID_LIST))
 _PULLED = (
@@ -71,6 +73,14 @@ def _add(conn: AsyncConnection) -> ReturningInsert[int]:
     return (
         upsert(conn, tag).on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name]).returning(tag.c.id)
     )
+
+
+@Prepared
+def _add_accessory(conn: AsyncConnection) -> Insert:
+    # A tag may come back to an artifact.
+    row = upsert(conn, artifact_accessory)
+    reason = [artifact_accessory.c.artifact_id, artifact_accessory.c.subject_digest, artifact_accessory.c.source]
+    return row.on_conflict_do_update(index_elements=reason, set_={"tag_id": row.excluded.tag_id})
 
 
 class SqlTags:
@@ -118,7 +128,7 @@ class SqlTags:
             tag_id = held.id
             await self._conn.execute(_MOVE, {"tag_id": tag_id, "target": artifact_id, "now": now})
             if read_accessory_tag(name) is not None:
-                await self._conn.execute(_REMOVE_ACCESSORY, {"of_tag": tag_id})
+                await self._conn.execute(_LEAVE_ACCESSORY, {"of_tag": tag_id})
         else:
             made = await self._conn.scalar(
                 _add(self._conn),
@@ -130,7 +140,7 @@ class SqlTags:
             tag_id = made
         if subject is not None:
             await self._conn.execute(
-                _ADD_ACCESSORY,
+                _add_accessory(self._conn),
                 {
                     "artifact_id": artifact_id,
                     "repository_id": repository_id,

@@ -46,10 +46,10 @@ class Signed:
         sbom.write_text(json.dumps({"spdxVersion": "SPDX-2.3"}))
         self._cosign.run("attach", "sbom", f"--sbom={sbom}", *_PLAIN, self._reference)
 
-    def verify(self) -> list[Any]:
+    def verify(self, *more: str) -> list[Any]:
         key = f"--key={self._home}/cosign.pub"
         found: list[Any] = json.loads(
-            self._cosign.run("verify", key, "--insecure-ignore-tlog=true", *_PLAIN, self._reference)
+            self._cosign.run("verify", key, "--insecure-ignore-tlog=true", *_PLAIN, *more, self._reference)
         )
         return found
 
@@ -114,7 +114,7 @@ def test_a_signature_by_a_referrer_is_an_accessory_too(
 
     signed.sign("--registry-referrers-mode=oci-1-1")
 
-    assert len(signed.verify()) == 1
+    assert len(signed.verify("--experimental-oci11=true")) == 1
     [listed] = _artifacts(rest, signed.name)
     assert [accessory["type"] for accessory in listed["accessories"]] == ["signature.cosign"]
     assert rest.delete(f"/repositories/{signed.name}/artifacts/v1").status_code == 200

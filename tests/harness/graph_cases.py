@@ -298,10 +298,18 @@ CASES = [
         "a\nb\nsig\ntag sig a.sig\ntag sig b.sig\ndelete a\ndelete b",
     ),
     Case(
-        "the artifact that cosign's tag has left stays",
+        "a signature that cosign has replaced goes too",
         "img\nold\nnew\ntag old img.sig\ntag new img.sig\ndelete img",
-        left="old",
-        charged="cfg old",
+    ),
+    Case(
+        "a replaced signature stays with its subject",
+        "img\nold\nnew\ntag old img.sig\ntag new img.sig\nuntag img.sig",
+        left="img old new",
+        charged="cfg img old new",
+    ),
+    Case(
+        "a signature that cosign's tag comes back to goes with its subject",
+        "img\nold\nnew\ntag old img.sig\ntag new img.sig\ntag old img.sig\ndelete img",
     ),
     Case("two artifacts that sign each other go together", "a\nb\ntag a b.sig\ntag b a.sig\ndelete a"),
     Case(

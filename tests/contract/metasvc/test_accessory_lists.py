@@ -33,6 +33,23 @@ async def test_an_accessory_is_listed_until_its_subject_comes(world: World) -> N
     assert set(await digests(world)) == {subject.digest, ordinary.digest, by_tag.digest}
 
 
+async def test_a_signature_that_another_has_replaced_stays_an_accessory(world: World) -> None:
+    subject, old, new = image("one"), image("old"), image("new")
+    tag = f"sha256-{subject.digest[7:]}.sig"
+    await world.push(REPOSITORY, subject, "v1")
+    for signed in (old, new):
+        await world.push(REPOSITORY, signed, tag)
+
+    assert await digests(world) == [subject.digest]
+    assert {each.digest for each in (await got(world, "v1")).accessories} == {old.digest, new.digest}
+
+    # The tag comes back to the old one, and is deleted: then the old one is an image.
+    await world.put(REPOSITORY, old, tag)
+    await world.delete(REPOSITORY, tag)
+
+    assert set(await digests(world)) == {subject.digest, old.digest}
+
+
 async def test_an_artifact_that_is_an_accessory_for_two_reasons_is_listed_once(world: World) -> None:
     subject = image("one")
     mark = signature(subject)
