@@ -1,15 +1,18 @@
-"""blobsvc's bytes for the state machine: a real file store, with other steps before and after each call."""
+"""blobsvc's bytes for the state machine of healing: a blob store in memory, with other steps around each call."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey as FileKey
-from blobsvc.store.filesystem import FileStore
+from blobsvc.store.memory import MemoryStore
 from metasvc.domain.model import BlobKey
 from metasvc.domain.ports import StatedSizes, UnlinkedPage
 from svckit.errors import DomainError
+from svckit.tokens import Damage
+from tests.contract.blobsvc.steps import read
 
 
 class ProcessDied(Exception):
@@ -20,24 +23,28 @@ class ProcessDied(Exception):
 class Uploaded:
     """A finished upload, and its receipt."""
 
-    key: FileKey
+    key: BlobKey
     size: int
     repository: str
     project_id: int
     time: datetime
 
-    @property
-    def named(self) -> BlobKey:
-        return BlobKey(str(self.key.digest), self.key.generation.number)
-
 
 class Bytes:
-    """`domain.ports.BlobBytes` on a real file store. Before and after each call, other things happen."""
+    """`domain.ports.BlobBytes` on a blob store. Before and after each call, other things happen.
 
-    def __init__(self, files: FileStore, uploads: Sequence[Uploaded]) -> None:
+    Attributes:
+        meanwhile: what happens, the last first, each at one such moment.
+        check_delete: called before each deletion. It fails if the bytes may still be needed.
+    """
+
+    def __init__(
+        self, files: MemoryStore, uploads: Sequence[Uploaded], check_delete: Callable[[BlobKey], Awaitable[None]]
+    ) -> None:
         self._files = files
         self._uploads = uploads
-        self.meanwhile: list[Callable[[], Awaitable[None]]] = []
+        self.check_delete = check_delete
+        self.meanwhile: list[Callable[[], Awaitable[object]]] = []
 
     async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
         await self._others()
@@ -47,6 +54,7 @@ class Bytes:
 
     async def delete(self, key: BlobKey) -> None:
         await self._others()
+        await self.check_delete(key)
         await self._files.admin.delete(file_key(key))
         await self._others()
 
@@ -59,8 +67,8 @@ class Bytes:
         page = await self._files.admin.list_unlinked(limit=1000)
         waiting = {one.blob.key for one in page.blobs}
         await self._others()
-        old = [one for one in self._uploads if one.time < finished_before]
-        return UnlinkedPage([one.named for one in old if one.key in waiting], "")
+        old = [one.key for one in self._uploads if one.time < finished_before]
+        return UnlinkedPage([key for key in old if file_key(key) in waiting], "")
 
     async def _others(self) -> None:
         if self.meanwhile:
@@ -69,6 +77,32 @@ class Bytes:
 
 def file_key(key: BlobKey) -> FileKey:
     return FileKey.of(key.digest, key.generation)
+
+
+def damage_bytes(files: MemoryStore, key: BlobKey, how: str) -> bool:
+    """The bytes of a generation are lost, changed, or cut short. Returns whether they were there."""
+    if file_key(key) not in files.stored:
+        return False
+    blob, data = files.stored[file_key(key)]
+    match how:
+        case "gone":
+            del files.stored[file_key(key)]
+        case "changed":
+            files.stored[file_key(key)] = blob, data[:-1] + b"?"
+        case _:
+            files.stored[file_key(key)] = replace(blob, size_bytes=blob.size_bytes - 1), data[:-1]
+    return True
+
+
+async def damage_of(files: MemoryStore, key: BlobKey) -> Damage | None:
+    """What a read of the whole blob finds."""
+    try:
+        await read(files.blobs, file_key(key))
+    except DamagedBlobError as error:
+        return error.damage
+    except DomainError:
+        return "missing"
+    return None
 
 
 @contextmanager
