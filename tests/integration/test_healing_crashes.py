@@ -1,19 +1,27 @@
 """Services that are killed while bytes are damaged, quarantined, healed and deleted."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 
-from tests.harness.images import digest_of
+from roadstead.blob.v1.blob_service_pb2 import StatBlobRequest
+from roadstead.meta.v1.blob_link_service_pb2 import QuarantineBlobRequest, ResolveBlobRequest
+from svckit.errors.status import from_rpc_error
+from tests.harness.images import digest_of, image
 from tests.harness.meta_rows import MetaRows
 from tests.harness.plain_http import NO_TLS
+from tests.harness.platform_caller import Platform, Push, Step, calling_platform
 from tests.harness.pushed import Stored
 from tests.harness.repository import Repository, open_repository
 from tests.harness.services import Services
 from tests.harness.waiting import wait_until
+from tests.harness.wire import wire_to
 from tests.harness.workspace import Login
 
 pytestmark = [
@@ -51,8 +59,14 @@ def stored(services: Services) -> Stored:
     return Stored(MetaRows(services.database_url), services.data_dir)
 
 
-def file_of(services: Services, generation: int) -> Path:
-    digits = DIGEST.partition(":")[2]
+@pytest.fixture
+def platform(services: Services, repository: Repository) -> Iterator[Platform]:
+    with calling_platform(services.addresses, repository.name, "admin", services.admin_password) as platform:
+        yield platform
+
+
+def file_of(services: Services, generation: int, digest: str = DIGEST) -> Path:
+    digits = digest.partition(":")[2]
     return services.data_dir / "blobsvc" / "blobs" / "sha256" / digits[:2] / digits / f"{generation:019d}"
 
 
@@ -95,3 +109,87 @@ def test_surplus_bytes_are_deleted_after_a_kill_at_any_moment_and_what_lives_sta
     wait_until(lambda: len(stored.generations(DIGEST)) == 1, "one generation on the disk", seconds=60)
     assert repository.blob(DIGEST).content == LAYER
     assert head(repository) == 200
+
+
+def live(stored: Stored, digest: str) -> tuple[int, str]:
+    """The generation that holds the row of a digest, and its state."""
+    [row] = stored.rows.select(f"SELECT generation, state FROM blob WHERE digest = '{digest}'")  # noqa: S608 - a digest
+    return row["generation"], row["state"]
+
+
+def lose_answer(
+    services: Services, repository: Repository, begin: Callable[[Platform], Any], committed: Callable[[], bool]
+) -> None:
+    """Sends a request to metasvc, kills metasvc between the commit and its answer, and starts it again."""
+    with wire_to(services.addresses["metasvc"]) as wire:
+        addresses = {**services.addresses, "metasvc": wire.address}
+        with calling_platform(addresses, repository.name, "admin", services.admin_password) as behind_wire:
+            behind_wire.connect("metasvc")
+            wire.lose_answers()
+            future = begin(behind_wire)
+            wait_until(committed, "the commit")
+            services.kill("metasvc")
+            assert future.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
+    services.start("metasvc")
+
+
+def test_a_quarantine_whose_answer_is_lost_is_kept_and_its_repeat_changes_nothing(
+    services: Services, repository: Repository, stored: Stored, platform: Platform
+) -> None:
+    repository.push_blob(LAYER)
+    generation, _ = live(stored, DIGEST)
+    grant = platform.call(
+        platform.links.ResolveBlob, ResolveBlobRequest(repository=repository.name, digest=DIGEST)
+    ).grant
+    file_of(services, generation).unlink()
+    damaged = from_rpc_error(platform.begin(platform.blobs.StatBlob, StatBlobRequest(grant=grant)).exception())
+    assert damaged.reason == "BLOB_DAMAGED"
+    request = QuarantineBlobRequest(finding=damaged.metadata["finding"])
+
+    lose_answer(
+        services,
+        repository,
+        lambda behind_wire: behind_wire.begin(behind_wire.links.QuarantineBlob, request),
+        lambda: live(stored, DIGEST) == (generation, "quarantined"),
+    )
+
+    assert not platform.has_blob(repository.name, DIGEST)
+    assert not platform.call(platform.links.QuarantineBlob, request).quarantined
+    repository.push_blob(LAYER)
+    # The finding comes once more, late, and is about bytes that were replaced.
+    assert not platform.call(platform.links.QuarantineBlob, request).quarantined
+    assert repository.blob(DIGEST).content == LAYER
+
+
+def test_a_link_that_replaces_damaged_bytes_and_whose_answer_is_lost_can_be_repeated(
+    services: Services, repository: Repository, stored: Stored, platform: Platform
+) -> None:
+    pushed = image(secrets.randbits(32), layers=1, layer_bytes=40_000)
+    first = Push(platform, repository.name, pushed)
+    first.do(Step.START, Step.BYTES, Step.FINISH, Step.LINK)
+    file_of(services, first.generation, first.layer_digest).unlink()
+    second = Push(platform, repository.name, pushed)
+    second.do(Step.START, Step.BYTES, Step.FINISH)
+
+    lose_answer(
+        services,
+        repository,
+        lambda behind_wire: replace(second, platform=behind_wire).begin(Step.LINK),
+        lambda: live(stored, second.layer_digest) == (second.generation, "live"),
+    )
+
+    second.do_again(Step.LINK)
+    assert live(stored, second.layer_digest) == (second.generation, "live")
+    buried = f"digest = '{second.layer_digest}'"
+    assert (
+        stored.rows.count("tombstone", buried)
+        == stored.rows.count("tombstone", f"{buried} AND generation = {first.generation} AND reason = 'replaced'")
+        == 1
+    )
+    assert platform.read(repository.name, second.layer_digest) == second.layer
+    # The receipt of the damaged bytes comes once more, late. The whole ones stay.
+    first.do_again(Step.LINK)
+    assert live(stored, second.layer_digest) == (second.generation, "live")
+    second.push_config()
+    second.do(Step.PUT)
+    assert platform.manifest(repository.name, second.tag) == pushed.manifest
