@@ -16,6 +16,7 @@ from svckit.oci import media_types
 from tests.contract.metasvc.remote import serving
 from tests.contract.metasvc.world import Image, World, blob_digest, descriptor, digest_of, image
 from tests.harness.keyring import bearer
+from tests.harness.living import count_lists_of
 from tests.harness.waiting import wait_until_async
 
 GOOD = json.loads(image("one").content)
@@ -145,7 +146,7 @@ async def test_a_refused_manifest_leaves_nothing_in_memory(world: World) -> None
                 assert caught.value.reason == "MANIFEST_INVALID"
             # The handler ends a moment after its answer.
             await wait_until_async(
-                lambda: sum(map(_is_marked, gc.get_objects())),
+                lambda: count_lists_of(MARKED),
                 "the documents to be freed",
                 wanted=lambda count: count == 0,
             )
@@ -156,8 +157,3 @@ async def test_a_refused_manifest_leaves_nothing_in_memory(world: World) -> None
             )
         finally:
             gc.enable()
-
-
-def _is_marked(found: object) -> bool:
-    # Lists of other tests may hold objects that cannot be compared with a number.
-    return isinstance(found, list) and len(found) == 1 and isinstance(found[0], int) and found[0] == MARKED

@@ -134,7 +134,7 @@ async def test_the_description_shows_the_bounds_that_the_services_enforce(api: A
     assert schemas["auth.v1.RobotAccess"]["properties"]["effect"] == {"type": "string", "enum": ["", "allow"]}
     assert body("/projects")["properties"]["metadata"] == {
         "type": "object",
-        "maxProperties": 64,
+        "maxProperties": 32,
         "additionalProperties": {"type": "string", "maxLength": 1024},
     }
     quota = body("/quotas/{id}", "put")
