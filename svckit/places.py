@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Refusal = Literal["all", "subject", "address", "without_credentials"]
-REFUSALS: tuple[Refusal, ...] = ("all", "subject", "address", "without_credentials")
 
 K = TypeVar("K")
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from authsvc.domain.robot_secret import RobotSecrets
 
 ProjectCreators = Literal["everyone", "adminonly"]
-TokenGrant = Literal["asked", "held"]
 """Harbor's setting `project_creation_restriction`: which users may create projects."""
+TokenGrant = Literal["asked", "held"]
+"""What a registry token allows: the actions that were asked for, or all that the caller holds there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ class TagRows(Protocol):
     ) -> None:
         """Moves a tag that `lock` found, or creates one that it did not find (`held` None).
 
-        With a `subject`, the artifact becomes an accessory of it, and the last artifact of the tag is none any more.
+        With a `subject`, the artifact becomes an accessory of it. The artifact that the tag leaves stays one.
 
         Raises:
             DomainError: UNAVAILABLE, somebody else made the tag at this moment. `Store.repeat` tries again.
