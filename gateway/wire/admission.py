@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from gateway.config import Limits
+from gateway.config import SECTION, Limits
 from gateway.wire.connections import Connection, Connections
-from gateway.wire.credentials import Bearer
+from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.measure import HttpMetrics
 from gateway.wire.memory import BodyMemory
 from gateway.wire.pace import Pace
-from svckit.access.principal import ANONYMOUS
+from svckit.access.authenticate import Authenticator
+from svckit.access.principal import ANONYMOUS, Principal
 from svckit.errors import DomainError, error_for
 from svckit.places import Place, Places, Shares
-from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.verifier import TokenVerifier
 
 
@@ -22,6 +21,7 @@ class Admission:
     """The places and the memory of one gateway process.
 
     Attributes:
+        authenticator: verifies the tokens of callers.
         requests: the places of requests that move no blob.
         streams: the places of uploads and downloads of blobs.
         memory: what bodies that are held as a whole use.
@@ -41,7 +41,7 @@ class Admission:
             metrics: counts refusals, and shows what is taken.
             is_trusted: whether an address is that of a trusted proxy.
         """
-        self._verifier = verifier
+        self.authenticator = Authenticator(SECTION, verifier)
         self.requests = Places(
             "requests",
             Shares(
@@ -76,17 +76,6 @@ class Admission:
             lambda: self.memory.held_bytes,
         )
 
-    def verify(self, token: str) -> RegistryToken | IdentityToken:
-        """Verifies a caller's token of either kind.
-
-        Raises:
-            DomainError: UNAUTHORIZED.
-        """
-        try:
-            return self._verifier.verify(token, RegistryToken)
-        except DomainError:
-            return self._verifier.verify(token, IdentityToken)
-
 
 class Visit:
     """What one request takes of an `Admission`, until `leave`.
@@ -100,9 +89,9 @@ class Visit:
         "_admission",
         "_connection",
         "_place",
+        "_principal",
         "_releases",
         "_stream",
-        "_token",
         "_token_error",
         "subject",
     )
@@ -115,7 +104,7 @@ class Visit:
         self._place: Place | None = None
         self._stream: Place | None = None
         self._releases: list[Callable[[], None]] = []
-        self._token: RegistryToken | IdentityToken | None = None
+        self._principal = ANONYMOUS
         self._token_error: DomainError | None = None
         self.subject: str | None = None
         if connection is not None:
@@ -126,7 +115,7 @@ class Visit:
         """What the client must keep to while it sends or reads a body."""
         return self._admission.whole_pace if self._stream is None else self._admission.stream_pace
 
-    def enter(self, credentials: Any, address: str) -> None:
+    def enter(self, credentials: Basic | Bearer | None, address: str) -> None:
         """Takes a place among the requests. A token is verified first, because it decides which share counts.
 
         Args:
@@ -139,7 +128,7 @@ class Visit:
         self._address = address
         if isinstance(credentials, Bearer):
             try:
-                self._know(self._admission.verify(credentials.token))
+                self._know(self._admission.authenticator.bearer(credentials.token))
             except DomainError as error:
                 self._token_error = error
         self._place = self._admission.requests.take(self.subject, address)
@@ -150,7 +139,7 @@ class Visit:
         Raises:
             DomainError: TOOMANYREQUESTS if that caller's share is taken.
         """
-        self._know(self._admission.verify(token))
+        self._know(self._admission.authenticator.bearer(token))
         if self.subject is not None and self._place is not None:
             place = self._admission.requests.take(self.subject, self._address)
             self._place.leave()
@@ -168,8 +157,8 @@ class Visit:
         """
         if self._token_error is not None:
             raise self._token_error
-        token = self._token
-        if repository is None or not isinstance(token, RegistryToken):
+        token = self._principal.registry
+        if repository is None or token is None:
             return
         if token.allowed("repository", repository, action) is None:
             raise error_for("INSUFFICIENT_SCOPE", metadata={"scope": f"repository:{repository}:{action}"})
@@ -223,9 +212,9 @@ class Visit:
             if not self._connection.requests:
                 self._connection.receive_little()
 
-    def _know(self, token: RegistryToken | IdentityToken) -> None:
-        self._token = token
-        if token.subject != ANONYMOUS.subject:
-            self.subject = token.subject
+    def _know(self, principal: Principal) -> None:
+        self._principal = principal
+        if principal.subject != ANONYMOUS.subject:
+            self.subject = principal.subject
             if self._connection is not None:
                 self._connection.is_known = True

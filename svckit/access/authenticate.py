@@ -48,6 +48,10 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != _BEARER or not token:
             raise Unauthenticated
+        return self.bearer(token, expired_seconds=expired_seconds), token
+
+    def bearer(self, token: str, *, expired_seconds: int = 0) -> Principal:
+        """The principal of a token. As `principal`."""
         header = token.partition(".")[0]
         known = self._kind_of_header.get(header)
         kind = known or self._kind_in(header)
@@ -56,8 +60,8 @@ class Authenticator:
             # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kind_of_header[header] = kind
         if isinstance(claims, RegistryToken):
-            return Principal.of_registry(claims), token
-        return Principal.of_identity(claims), token
+            return Principal.of_registry(claims)
+        return Principal.of_identity(claims)
 
     def service(self, token: str) -> str:
         """The service that a service token names.
