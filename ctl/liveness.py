@@ -109,16 +109,12 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-def _is_answered(asking: asyncio.Future[None]) -> bool:
-    return asking.exception() is None
-
-
 def _is_silent(asking: asyncio.Future[None]) -> bool:
     """Whether a question that has ended got no answer from somebody who listens."""
     # The kernel accepts connections for a process that is stopped. It refuses them when the process has closed its
     # socket.
-    nobody_listens = isinstance(asking.exception(), FileNotFoundError | ConnectionRefusedError)
-    return not _is_answered(asking) and not nobody_listens
+    error = asking.exception()
+    return error is not None and not isinstance(error, FileNotFoundError | ConnectionRefusedError)
 
 
 def _health_check() -> bytes:

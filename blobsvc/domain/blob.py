@@ -1,13 +1,13 @@
 """Finished blobs: how to locate and read them with a grant."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from blobsvc.domain.damage import DamagedBlobError, ReadPorts, signing_damage
 from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import PlacementKind, of_kinds
-from blobsvc.domain.ports import BlobReader, LocatedBlob
+from blobsvc.domain.ports import LocatedBlob
 from svckit.errors import DomainError, Invalid, NotFound
 from svckit.oci.errors import DigestInvalidError
 from svckit.tokens import Grant
@@ -40,15 +40,6 @@ async def stat_blob(ports: ReadPorts, grant: Grant) -> StoredBlob:
     key = _key_of(grant)
     with signing_damage(ports, key):
         return _as_granted(await ports.blobs.stat(key), grant)
-
-
-async def stat_blobs(blobs: BlobReader, keys: Sequence[BlobKey]) -> list[int | None]:
-    """The sizes of the files of many generations, in the same order; None if there is no file.
-
-    Raises:
-        DomainError: UNAVAILABLE, one of them cannot be looked at.
-    """
-    return await blobs.sizes(keys)
 
 
 async def locate_blob(ports: ReadPorts, grant: Grant, kinds: Collection[PlacementKind] | None) -> LocatedBlob:

@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 
 from blobsvc import convert
-from blobsvc.domain.blob import locate_blob, read_blob, stat_blob, stat_blobs
+from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
 from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.listing import list_blobs, list_unlinked
 from blobsvc.domain.ports import BlobAdmin
@@ -58,7 +58,7 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
         return convert.from_located(await locate_blob(self._ports, _grant(), convert.to_placement_kinds(request)))
 
     async def StatBlobs(self, request: StatBlobsRequest, context: Context) -> StatBlobsResponse:
-        sizes = await stat_blobs(self._ports.blobs, [convert.to_blob_key(blob) for blob in request.blobs])
+        sizes = await self._ports.blobs.sizes([convert.to_blob_key(blob) for blob in request.blobs])
         return convert.from_sizes(sizes, self._ports.store_id)
 
     async def ListBlobs(self, request: ListBlobsRequest, context: Context) -> ListBlobsResponse:

@@ -29,6 +29,17 @@ class Answer:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | AsyncIterator[bytes] = b""
 
+    @property
+    def whole_body(self) -> bytes:
+        """The bytes of an answer that is not a stream, such as an error.
+
+        Raises:
+            TypeError: it is a stream.
+        """
+        if not isinstance(self.body, bytes):
+            raise TypeError("the answer is a stream")
+        return self.body
+
     def with_header(self, name: str, value: str) -> Answer:
         """Adds a header and returns this answer."""
         self.headers.append((name, value))

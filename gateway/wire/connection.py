@@ -114,7 +114,7 @@ class HttpConnection(ASGIHTTPConnection):
 
     async def _send(self, request: GatewayRequest, answer: Answer, send: ASGISendCallable) -> None:
         if isinstance(answer.body, bytes) and len(answer.body) > _SMALL_BYTES:
-            answer = self._held(request, answer)
+            answer = self._held(request, answer, len(answer.body))
         self._status = answer.status
         headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
@@ -188,10 +188,10 @@ class HttpConnection(ASGIHTTPConnection):
         async with _in_time(patience):
             await _send_body(send, b"", more=False)
 
-    def _held(self, request: GatewayRequest, answer: Answer) -> Answer:
+    def _held(self, request: GatewayRequest, answer: Answer, size_bytes: int) -> Answer:
         """The answer, with its memory counted; another one if there is no memory for it while the client reads."""
         try:
-            request.visit.hold(len(answer.body) if isinstance(answer.body, bytes) else 0)
+            request.visit.hold(size_bytes)
         except DomainError as error:
             return error_for_path(request.raw_target, error)
         return answer

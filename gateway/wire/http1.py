@@ -146,9 +146,7 @@ class JoinedHeadHttp1(NoUpgradeHttp1):
     async def _send_error_response(self, status_code: int) -> None:
         """Answers a request that h11 could not read, and that the app does not see. Hypercorn would send no body."""
         reason = "HEADERS_TOO_LARGE" if status_code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE else "BAD_REQUEST"
-        body = rest_error(error_for(reason)).body
-        if not isinstance(body, bytes):
-            raise TypeError("an error is not streamed")
+        body = rest_error(error_for(reason)).whole_body
         headers = [("content-type", JSON), ("content-length", str(len(body))), ("connection", "close")]
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.Data(data=body))

@@ -90,15 +90,14 @@ class LargeWindowHttp2(H2Protocol):
     async def _refuse(self, stream_id: int, path: str, refusal: DomainError) -> None:
         """Answers a request that Hypercorn could only answer by closing the connection. The app does not see it."""
         answer = error_for_path(path, refusal)
-        if not isinstance(answer.body, bytes):
-            raise TypeError("an error is not streamed")
+        body = answer.whole_body
         log.info("request refused", status=answer.status, why=refusal.message, client=self.client and self.client[0])
-        headers = [(":status", str(answer.status)), ("content-length", str(len(answer.body)))]
+        headers = [(":status", str(answer.status)), ("content-length", str(len(body)))]
         headers += [(name.lower(), value) for name, value in answer.headers]
         # The client may have ended the stream meanwhile, or may allow no data.
         with suppress(h2.exceptions.ProtocolError):
             self.connection.send_headers(stream_id, headers)
-            self.connection.send_data(stream_id, answer.body, end_stream=True)
+            self.connection.send_data(stream_id, body, end_stream=True)
         await self._flush()
 
     async def stream_send(self, event: Any) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from metasvc.domain.model import StoredManifest
     from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
 
@@ -38,31 +39,13 @@ class ManifestServicer(ManifestServiceServicer):
         self._pulls = pulls
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
-        reference = to_reference(request.reference)
-        found = await resolve_manifest(
-            self._ports,
-            project_id=authorized_project(current_call()).id,
-            repository=str(to_repository_name(request.repository)),
-            reference=reference,
-            content=not request.omit_content,
-        )
-        if not request.omit_content:
-            # A HEAD does not count as a pull, as in Harbor.
-            self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+        found = await self._resolve(request, content=not request.omit_content)
         return pb.ResolveManifestResponse(manifest=from_manifest(found))
 
     async def ReadManifest(
         self, request: pb.ReadManifestRequest, context: Context
     ) -> AsyncIterator[pb.ReadManifestResponse]:
-        reference = to_reference(request.reference)
-        found = await resolve_manifest(
-            self._ports,
-            project_id=authorized_project(current_call()).id,
-            repository=str(to_repository_name(request.repository)),
-            reference=reference,
-            content=True,
-        )
-        self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+        found = await self._resolve(request, content=True)
         content = found.content or b""
         yield pb.ReadManifestResponse(manifest=from_manifest(replace(found, content=None)))
         for start in range(0, len(content), _PIECE_BYTES):
@@ -96,6 +79,22 @@ class ManifestServicer(ManifestServiceServicer):
         return pb.WriteManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
         )
+
+    async def _resolve(
+        self, request: pb.ResolveManifestRequest | pb.ReadManifestRequest, *, content: bool
+    ) -> StoredManifest:
+        reference = to_reference(request.reference)
+        found = await resolve_manifest(
+            self._ports,
+            project_id=authorized_project(current_call()).id,
+            repository=str(to_repository_name(request.repository)),
+            reference=reference,
+            content=content,
+        )
+        if content:
+            # A HEAD does not count as a pull, as in Harbor.
+            self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+        return found
 
     async def DeleteManifest(self, request: pb.DeleteManifestRequest, context: Context) -> pb.DeleteManifestResponse:
         call = current_call()

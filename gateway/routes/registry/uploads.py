@@ -8,6 +8,7 @@ since then.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.clients.upload import StartedUpload
@@ -24,6 +25,15 @@ from svckit.rpc import shielded
 from svckit.tokens import RegistryToken, UploadTicket
 from svckit.tokens.documents import LONGEST_EXPIRED_SECONDS
 from svckit.tokens.verifier import TokenVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """An upload that the caller may continue: its project, and the subject that began it."""
+
+    upload: StartedUpload
+    project_id: int
+    subject: str
 
 
 class UploadRoute:
@@ -54,7 +64,8 @@ class UploadRoute:
 
     async def continue_session(self, exchange: Exchange) -> Answer:
         """PATCH, PUT, GET, HEAD and DELETE of a session."""
-        upload, project_id = await self._session(exchange)
+        held = await self._session(exchange)
+        upload = held.upload
         uploads = exchange.services.uploads
         match exchange.request.method:
             case "GET" | "HEAD":
@@ -64,8 +75,8 @@ class UploadRoute:
                 return Answer(204)
         try:
             if exchange.request.method == "PUT":
-                return await self._close(exchange, upload, project_id)
-            committed = await self._append(exchange, upload, project_id)
+                return await self._close(exchange, held)
+            committed = await self._append(exchange, held)
         except DomainError as error:
             return await self._out_of_order(exchange, upload, error)
         return _progress(202, exchange, upload, committed)
@@ -96,11 +107,11 @@ class UploadRoute:
             await exchange.services.quotas.check_upload_size(entry.project_id, size)
         upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm, size)
         exchange.set_timeout(None)
-        await self._write(exchange, upload, None, size)
+        await self._write(exchange, upload, token.subject, None, size)
         return await self._commit(exchange, upload, str(digest), size)
 
-    async def _session(self, exchange: Exchange) -> tuple[StartedUpload, int]:
-        """The session that the request continues, if the caller may continue it, and the id of its project.
+    async def _session(self, exchange: Exchange) -> _Session:
+        """The session that the request continues, if the caller may continue it.
 
         blobsvc checks the same. It is checked here as well, so that no body is read before.
 
@@ -118,9 +129,9 @@ class UploadRoute:
         if (held.upload_id, held.repository) != (exchange.target.item, exchange.repository):
             raise NotFound("BLOB_UPLOAD_UNKNOWN")
         authorize_upload(Principal.of_registry(token), held)
-        return StartedUpload(exchange.target.item, ticket), held.project_id
+        return _Session(StartedUpload(exchange.target.item, ticket), held.project_id, held.subject)
 
-    async def _append(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> int:
+    async def _append(self, exchange: Exchange, held: _Session) -> int:
         """Writes the body where it belongs; gives the committed size.
 
         An upload that says it is larger than the project's whole limit is refused before its body is read.
@@ -133,16 +144,18 @@ class UploadRoute:
         offset, length = (None, size) if chunk is None else (chunk.first, chunk.length)
         declared = size if chunk is None else chunk.last + 1
         if declared:
-            await exchange.services.quotas.check_upload_size(project_id, declared)
-        return await self._write(exchange, upload, offset, length)
+            await exchange.services.quotas.check_upload_size(held.project_id, declared)
+        return await self._write(exchange, held.upload, held.subject, offset, length)
 
-    async def _write(self, exchange: Exchange, upload: StartedUpload, offset: int | None, length: int | None) -> int:
+    async def _write(
+        self, exchange: Exchange, upload: StartedUpload, subject: str, offset: int | None, length: int | None
+    ) -> int:
         request = exchange.request
-        request.visit.begin_stream(self._verifier.verify(upload.ticket, UploadTicket).subject)
+        request.visit.begin_stream(subject)
         chunks = _limited(request.body.chunks(), length)
         return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks, length)
 
-    async def _close(self, exchange: Exchange, upload: StartedUpload, project_id: int) -> Answer:
+    async def _close(self, exchange: Exchange, held: _Session) -> Answer:
         """The closing PUT, with the last bytes or without."""
         text = exchange.parameter("digest")
         if text is None:
@@ -153,13 +166,13 @@ class UploadRoute:
         # Most closing PUTs have no body, and their headers show that.
         if chunk is not None or request.content_length or "Transfer-Encoding" in request.headers or _is_http2(exchange):
             try:
-                await self._append(exchange, upload, project_id)
+                await self._append(exchange, held)
             except DomainError as error:
                 # The upload may be finished already, if the answer to the first PUT was lost. Finishing it again with
                 # the same ticket returns the same receipt.
                 if error.reason != "BLOB_UPLOAD_UNKNOWN":
                     raise
-        return await self._commit(exchange, upload, digest, None if chunk is None else chunk.last + 1)
+        return await self._commit(exchange, held.upload, digest, None if chunk is None else chunk.last + 1)
 
     async def _commit(self, exchange: Exchange, upload: StartedUpload, digest: str, size: int | None) -> Answer:
         """Verifies, stores and links the blob. Shielded: if the client disconnects, the blob must still be linked."""
