@@ -1,8 +1,9 @@
 """Lists of stored generations, in pages."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from blobsvc.domain.model import BlobKey, StoredBlob, UnlinkedBlob
+from blobsvc.domain.model import B, BlobKey, BlobPage, StoredBlob, UnlinkedBlob
 from blobsvc.domain.ports import BlobAdmin
 from svckit.errors import FieldViolation, Invalid
 from svckit.listing import ListRequest, Page
@@ -28,24 +29,24 @@ async def list_blobs(admin: BlobAdmin, request: ListRequest, finished_before: da
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN; UNAVAILABLE.
     """
-    found = await admin.list(
-        after=position_of(request.page_token, BLOBS, finished_before) if request.page_token else None,
-        limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
-        finished_before=finished_before,
-    )
-    # A page before the last one may be short, so its length does not tell whether another page follows.
-    token = "" if found.next_after is None else token_after(found.next_after, BLOBS, finished_before)
-    return Page(found.blobs, token)
+    return await _page(admin.list, BLOBS, request, finished_before)
 
 
 async def list_unlinked(admin: BlobAdmin, request: ListRequest, finished_before: datetime | None) -> Page[UnlinkedBlob]:
     """Reads one page of the finished uploads that are not settled, the oldest upload first. As `list_blobs`."""
-    found = await admin.list_unlinked(
-        after=position_of(request.page_token, UNLINKED, finished_before) if request.page_token else None,
+    return await _page(admin.list_unlinked, UNLINKED, request, finished_before)
+
+
+async def _page(
+    read: Callable[..., Awaitable[BlobPage[B]]], query: str, request: ListRequest, finished_before: datetime | None
+) -> Page[B]:
+    found = await read(
+        after=position_of(request.page_token, query, finished_before) if request.page_token else None,
         limit=clamp_page_size(request.page_size, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
         finished_before=finished_before,
     )
-    token = "" if found.next_after is None else token_after(found.next_after, UNLINKED, finished_before)
+    # A page before the last one may be short, so its length does not tell whether another page follows.
+    token = "" if found.next_after is None else token_after(found.next_after, query, finished_before)
     return Page(found.blobs, token)
 
 

@@ -4,10 +4,12 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from blobsvc.domain.generation import Generation
 from svckit.oci.digest import Digest
+
+B = TypeVar("B")
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -69,28 +71,15 @@ class UnlinkedBlob:
 
 
 @dataclass(frozen=True, slots=True)
-class UnlinkedPage:
-    """A part of a list of unlinked blobs.
+class BlobPage(Generic[B]):
+    """A part of a list of stored or of unlinked blobs.
 
     Attributes:
-        blobs: by generation, the oldest upload first.
+        blobs: in the order of the list. A page before the last one may hold fewer than asked for, even none.
         next_after: the key after which the next page begins; None for the last page.
     """
 
-    blobs: tuple[UnlinkedBlob, ...]
-    next_after: BlobKey | None
-
-
-@dataclass(frozen=True, slots=True)
-class BlobPage:
-    """A part of a list.
-
-    Attributes:
-        blobs: in the order of their keys. A page before the last one may hold fewer than asked for, even none.
-        next_after: the key after which the next page begins; None for the last page.
-    """
-
-    blobs: tuple[StoredBlob, ...]
+    blobs: tuple[B, ...]
     next_after: BlobKey | None
 
 

@@ -11,7 +11,7 @@ from blobsvc.domain.model import (
     BlobPage,
     StoredBlob,
     UnfinishedUpload,
-    UnlinkedPage,
+    UnlinkedBlob,
     Upload,
     UploadId,
     UploadOwner,
@@ -157,7 +157,7 @@ class BlobAdmin(Protocol):
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> BlobPage:
+    ) -> BlobPage[StoredBlob]:
         """List generations by key.
 
         Args:
@@ -174,7 +174,7 @@ class BlobAdmin(Protocol):
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> UnlinkedPage:
+    ) -> BlobPage[UnlinkedBlob]:
         """List finished uploads that are not settled, by generation.
 
         Args:

@@ -1,9 +1,10 @@
 """Logs and counts damaged blobs."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.model import BlobKey
 from svckit.logging import get_logger
+from svckit.metrics import labelled_counter
 from svckit.tokens import Damage
 from svckit.tokens.documents import DAMAGES
 
@@ -15,12 +16,9 @@ class LoggedFindings:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers the metric."""
-        self._damaged = Counter(
-            "blobsvc_damaged_blobs", "Reads that found a blob damaged, by damage", ("damage",), registry=registry
+        self._damaged = labelled_counter(
+            "blobsvc_damaged_blobs", "Reads that found a blob damaged, by damage", "damage", DAMAGES, registry
         )
-        for damage in DAMAGES:
-            # Each label starts at 0. Otherwise a rate would miss the first event.
-            self._damaged.labels(damage)
 
     def found(self, key: BlobKey, damage: Damage) -> None:
         """As the port says."""

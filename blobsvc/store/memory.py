@@ -15,7 +15,6 @@ from blobsvc.domain.model import (
     StoredBlob,
     UnfinishedUpload,
     UnlinkedBlob,
-    UnlinkedPage,
     Upload,
     UploadId,
     UploadOwner,
@@ -215,7 +214,7 @@ class MemoryBlobAdmin:
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> BlobPage:
+    ) -> BlobPage[StoredBlob]:
         """As the port says."""
         found = [
             self._stored[key][0]
@@ -240,7 +239,7 @@ class MemoryBlobAdmin:
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> UnlinkedPage:
+    ) -> BlobPage[UnlinkedBlob]:
         """As the port says."""
         found = [
             self._unlinked[key]
@@ -249,7 +248,7 @@ class MemoryBlobAdmin:
             and (finished_before is None or self._unlinked[key].blob.create_time < finished_before)
         ]
         page = tuple(found[:limit])
-        return UnlinkedPage(page, page[-1].blob.key if len(found) > limit else None)
+        return BlobPage(page, page[-1].blob.key if len(found) > limit else None)
 
     async def settle(self, keys: Iterable[BlobKey]) -> None:
         """As the port says."""

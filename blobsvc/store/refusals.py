@@ -1,10 +1,11 @@
 """Records refused uploads, for operators."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.model import UploadOwner
 from blobsvc.domain.unlinked import BOUNDS
 from svckit.logging import get_logger
+from svckit.metrics import labelled_counter
 
 _log = get_logger(__name__)
 
@@ -14,15 +15,13 @@ class LoggedRefusals:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers the metric."""
-        self._refused = Counter(
+        self._refused = labelled_counter(
             "blobsvc_uploads_refused",
             "Uploads refused because of what others hold, by bound",
-            ("bound",),
-            registry=registry,
+            "bound",
+            BOUNDS,
+            registry,
         )
-        for bound in BOUNDS:
-            # Each label starts at 0. Otherwise a rate would miss the first event.
-            self._refused.labels(bound)
 
     def refused(self, owner: UploadOwner, bound: str) -> None:
         """As the port says."""

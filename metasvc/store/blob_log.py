@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from metasvc.domain.model import BlobKey
 from svckit.logging import get_logger
+from svckit.metrics import labelled_counter
 from svckit.tokens import Damage
 from svckit.tokens.documents import DAMAGES
 
@@ -15,15 +16,13 @@ class MeteredBlobLog:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Registers the metrics."""
-        self._quarantined = Counter(
+        self._quarantined = labelled_counter(
             "metasvc_blobs_quarantined",
             "Live blobs that were found damaged, and are no longer served, by damage",
-            ("damage",),
-            registry=registry,
+            "damage",
+            DAMAGES,
+            registry,
         )
-        for damage in DAMAGES:
-            # Each label starts at 0. Otherwise a rate would miss the first event.
-            self._quarantined.labels(damage)
         self._deleted = Counter(
             "metasvc_generations_deleted", "Generations of blobs that were deleted", registry=registry
         )

@@ -14,18 +14,22 @@ from tests.harness.workspace import Workspace
 pytestmark = pytest.mark.acceptance
 
 
+def _attach_report(oras: Client, subject: str, home: Path) -> None:
+    (home / "report.json").write_text("{}")
+    oras.run(
+        "attach", "--plain-http", "--disable-path-validation", "--artifact-type=application/vnd.example.report",
+        subject, f"{home}/report.json:application/json",
+    )  # fmt: skip
+
+
 def test_what_oras_attaches_is_discovered_and_goes_with_its_subject(
     crane: Client, oras: Client, workspace: Workspace, home: Path, rest: httpx.Client
 ) -> None:
     pushed = image(911)
     name = f"{workspace.host}/{workspace.project}/attached"
     crane.run("push", "--insecure", str(write_oci_layout(home / "layout", pushed)), f"{name}:v1")
-    (home / "report.json").write_text("{}")
 
-    oras.run(
-        "attach", "--plain-http", "--disable-path-validation", "--artifact-type=application/vnd.example.report",
-        f"{name}:v1", f"{home}/report.json:application/json",
-    )  # fmt: skip
+    _attach_report(oras, f"{name}:v1", home)
 
     found: Any = json.loads(oras.run("discover", "--plain-http", "--format=json", f"{name}:v1"))
     assert [each["artifactType"] for each in found["referrers"]] == ["application/vnd.example.report"]
@@ -43,11 +47,7 @@ def test_a_recursive_copy_takes_the_referrers_along(
     pushed = image(912)
     name = f"{workspace.host}/{workspace.project}/copied"
     crane.run("push", "--insecure", str(write_oci_layout(home / "layout", pushed)), f"{name}:v1")
-    (home / "report.json").write_text("{}")
-    oras.run(
-        "attach", "--plain-http", "--disable-path-validation", "--artifact-type=application/vnd.example.report",
-        f"{name}:v1", f"{home}/report.json:application/json",
-    )  # fmt: skip
+    _attach_report(oras, f"{name}:v1", home)
 
     oras.run("copy", "--from-plain-http", "--to-plain-http", "--recursive", f"{name}:v1", f"{name}-to:v1")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedPage, UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadId, UploadOwner
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
@@ -41,7 +41,7 @@ class FileBlobAdmin:
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> BlobPage:
+    ) -> BlobPage[StoredBlob]:
         """As the port says."""
         with disk_failures():
             return await self._pool.run(_page, self._layout, after, limit, finished_before)
@@ -61,7 +61,7 @@ class FileBlobAdmin:
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> UnlinkedPage:
+    ) -> BlobPage[UnlinkedBlob]:
         """As the port says."""
         with disk_failures():
             return await self._pool.run(unlinked_page, self._layout, after, limit, finished_before)
@@ -81,7 +81,7 @@ class FileBlobAdmin:
         return ended
 
 
-def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> BlobPage:
+def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> BlobPage[StoredBlob]:
     layout.require_store()
     blobs: list[StoredBlob] = []
     last = after

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, StoredBlob, UnlinkedBlob, UnlinkedPage, Upload, UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedBlob, Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import data_path, finished_path
 from svckit.durable import replace_file
@@ -65,7 +65,9 @@ def find_record(layout: Layout, upload_id: UploadId, key: BlobKey) -> StoredBlob
     return None
 
 
-def unlinked_page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> UnlinkedPage:
+def unlinked_page(
+    layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None
+) -> BlobPage[UnlinkedBlob]:
     """The unsettled records, by generation.
 
     Raises:
@@ -78,11 +80,11 @@ def unlinked_page(layout: Layout, after: BlobKey | None, limit: int, finished_be
         if _name(key) <= last_name:
             continue
         if len(blobs) == limit:
-            return UnlinkedPage(tuple(blobs), blobs[-1].blob.key)
+            return BlobPage(tuple(blobs), blobs[-1].blob.key)
         record = unsettled_record(layout, key)
         if record is not None and (finished_before is None or record.finished.blob.create_time < finished_before):
             blobs.append(record.finished)
-    return UnlinkedPage(tuple(blobs), None)
+    return BlobPage(tuple(blobs), None)
 
 
 def unsettled_keys(layout: Layout) -> list[BlobKey]:

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from svckit.metrics import labelled_counter
+
 # Seconds. An fsync takes between one millisecond and a hundred. To hash 2 GiB again takes two seconds or more.
 _FSYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _FINISH_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -28,10 +30,10 @@ class StoreMetrics:
             "blobsvc_rehashed_bytes", "Bytes of uploads that were read again to be hashed", registry=registry
         )
         self.uploads_held = Gauge("blobsvc_uploads_held", "Uploads that are held for writing now", registry=registry)
-        self.uploads_ended = Counter("blobsvc_uploads_ended", "Uploads that ended, by how", ("how",), registry=registry)
-        for how in ("finished", "mismatched", "cancelled", "expired", "failed"):
-            # Each label starts at 0. Otherwise a rate would miss the first event.
-            self.uploads_ended.labels(how)
+        hows = ("finished", "mismatched", "cancelled", "expired", "failed")
+        self.uploads_ended = labelled_counter(
+            "blobsvc_uploads_ended", "Uploads that ended, by how", "how", hows, registry
+        )
         self.finish_seconds = Histogram(
             "blobsvc_finish_seconds",
             "Seconds to verify and store an upload",

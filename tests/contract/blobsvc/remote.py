@@ -16,7 +16,6 @@ from blobsvc.domain.model import (
     StoredBlob,
     UnfinishedUpload,
     UnlinkedBlob,
-    UnlinkedPage,
     Upload,
     UploadId,
     UploadOwner,
@@ -231,7 +230,7 @@ class RemoteAdmin:
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> BlobPage:
+    ) -> BlobPage[StoredBlob]:
         request = ListBlobsRequest(page_size=limit)
         if finished_before is not None:
             request.finished_before.FromDatetime(finished_before)
@@ -252,7 +251,7 @@ class RemoteAdmin:
 
     async def list_unlinked(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> UnlinkedPage:
+    ) -> BlobPage[UnlinkedBlob]:
         request = ListUnlinkedRequest(page_size=limit)
         if finished_before is not None:
             request.finished_before.FromDatetime(finished_before)
@@ -260,7 +259,7 @@ class RemoteAdmin:
             request.page_token = token_after(after, UNLINKED, finished_before)
         response = await self._metasvc.ListUnlinked(request)
         token = response.next_page_token
-        return UnlinkedPage(
+        return BlobPage(
             tuple(
                 UnlinkedBlob(_stored(each.blob), UploadOwner(each.repository, each.project_id, each.subject))
                 for each in response.blobs

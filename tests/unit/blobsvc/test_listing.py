@@ -46,7 +46,7 @@ class Asked(MemoryBlobAdmin):
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None
-    ) -> BlobPage:
+    ) -> BlobPage[StoredBlob]:
         self.limits.append(limit)
         # A short page that is not the last one.
         return BlobPage((StoredBlob(KEY, 1, TIME),), KEY)
