@@ -29,15 +29,17 @@ class Connection:
     Attributes:
         address: the address of the peer; empty for a unix socket.
         is_known: whether a caller with verified credentials has used it.
+        is_closed: whether it was closed for another one. It takes no place any more, though it has not ended yet.
         requests: the requests that are being served on it.
     """
 
-    __slots__ = ("_reader", "_writer", "address", "is_known", "requests")
+    __slots__ = ("_reader", "_writer", "address", "is_closed", "is_known", "requests")
 
     def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Takes the address of the peer, and both ends of the connection."""
         self.address = address
         self.is_known = False
+        self.is_closed = False
         self.requests = 0
         self._reader = reader
         self._writer = writer
@@ -118,13 +120,17 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """Counts a connection out."""
-        self.count -= 1
-        self._forget(connection)
+        if not connection.is_closed:
+            self.count -= 1
+            self._forget(connection)
 
     def _close(self, victim: Connection | None, reason: Refusal) -> Connection | None:
         if victim is not None:
             if self._on_refusal is not None:
                 self._on_refusal("connections", reason)
+            # Many may be on their way out at once. If they counted, newcomers would have others closed for them, too.
+            self.count -= 1
+            victim.is_closed = True
             self._forget(victim)
             victim.close()
         return victim

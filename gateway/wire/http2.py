@@ -114,7 +114,12 @@ class LargeWindowHttp2(H2Protocol):
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         # The events are handled one at a time: each may close a stream that a later one belongs to.
+        # Requests that are taken back at once never reach the app: that would cost much more than sending them.
+        taken_back = {event.stream_id for event in events if isinstance(event, h2.events.StreamReset)}
         for event in events:
+            if isinstance(event, h2.events.RequestReceived) and event.stream_id in taken_back:
+                self.keep_alive_requests += 1
+                continue
             if isinstance(event, h2.events.StreamReset):
                 self._resets += 1
                 if self._resets > _RESETS_ALLOWED and self._resets > self.keep_alive_requests // 2:

@@ -1,6 +1,7 @@
 """How many HTTP/2 requests a client may take back."""
 
 import asyncio
+from contextlib import suppress
 
 import h2.connection
 import h2.events
@@ -30,8 +31,10 @@ class Resetter:
         """Whether the server answers so many requests, one after the other."""
         return all([await self._answered() for _ in range(count)])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.transport.abort()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
 
     def _begin(self) -> int:
         stream = self._connection.get_next_available_stream_id()
@@ -67,7 +70,7 @@ async def test_a_client_may_take_back_a_hundred_requests(house: House, allowed: 
     client = Resetter(house, *await house.raw())
     await client.reset(allowed)
     assert await client.ask(1)
-    client.close()
+    await client.close()
     await house.until_idle()
 
 
@@ -75,7 +78,7 @@ async def test_a_client_that_takes_back_one_more_is_disconnected(house: House, a
     client = Resetter(house, *await house.raw())
     await client.reset(allowed + 1)
     assert not await client.ask(1)
-    client.close()
+    await client.close()
     await house.until_idle()
 
 
@@ -87,5 +90,5 @@ async def test_a_client_may_take_back_half_of_many_requests(house: House, allowe
     # From here on, it is more than half.
     await client.reset(20)
     assert not await client.ask(1)
-    client.close()
+    await client.close()
     await house.until_idle()

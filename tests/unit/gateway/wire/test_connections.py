@@ -139,10 +139,19 @@ def test_one_that_was_closed_for_another_is_closed_once() -> None:
     for number in range(6):
         room.enter(f"{number}")
     assert room.closed == {"0", "1"}
-    # It is still counted until it has ended.
-    assert room.connections.count == 6
+    # It takes no place any more, and its end changes nothing.
+    assert room.connections.count == 4
     for name in ("0", "1"):
         room.connections.remove(room.named[name][0])
     assert room.connections.count == 4
     room.enter("newcomer")
     assert room.closed == {"0", "1", "2"}
+
+
+def test_those_that_are_being_closed_cost_no_others_their_places() -> None:
+    room = Room(3, 9)
+    room.enter("first", address="192.0.2.9", is_known=True)
+    for number in range(20):
+        room.enter(f"{number}", address=f"192.0.2.{number}")
+    assert len(room.closed) == 18
+    assert not room.closed & {"first", "18", "19"}
