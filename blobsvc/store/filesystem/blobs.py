@@ -29,7 +29,8 @@ _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _LARGEST_CHUNK_BYTES = 1024 * 1024
 _SMALLEST_CHUNK_BYTES = 64 * 1024
 # The memory for the chunks of all streams together. With many streams, the chunks get smaller. Each stream holds about
-# three chunks: one that is read ahead, one that is sent, and a copy in the message.
+# three chunks: one that is read ahead, one that is sent, and a copy in the message. The chunks of a stream begin small
+# and grow with what its client has read, so a client that does not read gets no large ones.
 _ALL_CHUNKS_BYTES = 24 * 1024 * 1024
 
 
@@ -109,7 +110,8 @@ class FileBlobs:
         if position >= part.stop:
             return None
         share = _ALL_CHUNKS_BYTES // max(self._streams, 1)
-        size = min(max(share, _SMALLEST_CHUNK_BYTES), _LARGEST_CHUNK_BYTES, part.stop - position)
+        earned = (position - part.start) // 2
+        size = min(max(min(share, earned), _SMALLEST_CHUNK_BYTES), _LARGEST_CHUNK_BYTES, part.stop - position)
         return self._pool.run(file.read, position, size, hasher)
 
 
