@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from svckit.bounds import RequestCheck
     from svckit.metrics import Metrics
     from svckit.places import Place, Places
+    from svckit.rpc.answers import Answers
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.inflight import InFlight
     from svckit.rpc.streams import LongStreams
@@ -68,6 +69,7 @@ class ServerContext:
         in_flight: counts the calls in flight.
         long_streams: counts the calls that stay open.
         streams: the places of the other calls that stream.
+        answers: bounds the memory of single answers that are not read.
         metrics: counts calls for Prometheus.
         access_log: the level at which each call is logged; None for no log.
         stream_idle_seconds: how long a client may leave a streamed answer unread.
@@ -76,6 +78,7 @@ class ServerContext:
 
     __slots__ = (
         "access_log",
+        "answers",
         "arrivals",
         "in_flight",
         "is_full",
@@ -93,6 +96,7 @@ class ServerContext:
         in_flight: InFlight,
         long_streams: LongStreams,
         streams: Places,
+        answers: Answers,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
         stream_idle_seconds: float,
@@ -103,6 +107,7 @@ class ServerContext:
         self.in_flight = in_flight
         self.long_streams = long_streams
         self.streams = streams
+        self.answers = answers
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.stream_idle_seconds = stream_idle_seconds
@@ -259,7 +264,9 @@ class HandledMethod:
         async def answer(call: Call, request: Any, context: Context) -> bytes | None:
             response = await behavior(request, context)
             self._conclude(call)
-            return serialize(response)
+            data = serialize(response)
+            self._server.answers.hold(call.principal, len(data))
+            return data
 
         return answer
 

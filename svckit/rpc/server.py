@@ -25,6 +25,7 @@ from svckit.bounds import request_check
 from svckit.logging import get_logger
 from svckit.places import Places, Shares
 from svckit.rpc.address import parse_address
+from svckit.rpc.answers import Answers
 from svckit.rpc.arrival import Arrivals
 from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
@@ -145,6 +146,11 @@ class RpcServer:
             self._in_flight,
             self._long_streams,
             self._streams,
+            Answers(
+                settings.answer_memory_bytes,
+                settings.answer_memory_per_caller_bytes,
+                metrics.refused_place,
+            ),
             metrics,
             settings.access_log,
             settings.stream_idle_seconds,
