@@ -9,6 +9,8 @@ COMPILE := $(BIN)/python -m compileall -q ctl gateway *svc svckit protos/gen
 PYTEST_ARGS ?=
 # The number of pytest processes of `make test`; each file runs in one of them. 0: no extra process, for a debugger.
 TEST_WORKERS ?= 3
+# What `make bench` measures, and how: make bench BENCH_ARGS="manifest head --server granian"
+BENCH_ARGS ?=
 # Options for `roadstead up`: make run UP_ARGS="--http 0.0.0.0:8080 --data-dir /srv/roadstead"
 UP_ARGS ?=
 
@@ -91,9 +93,9 @@ protos: install ## Regenerate the Python stubs of the contracts
 settings: install ## Rewrite deploy/roadstead.toml from the settings in the code
 	$(BIN)/python scripts/annotate_settings.py
 
-bench: install ## Measure start-up, memory and throughput
+bench: install ## Compare speed, CPU time and memory with Go's distribution
 	@scripts/install-tools $(TOOLS) --peer
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 conformance: install tools ## Run the OCI conformance program against a running registry
 	$(BIN)/python -m pytest -m conformance tests/conformance

@@ -59,11 +59,10 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             yield daemon
 
 
-@pytest.fixture(scope="session")
-def containerd_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A containerd without Kubernetes' part, which would need a network."""
-    containerd = _daemon_program("containerd")
-    folder = tmp_path_factory.mktemp("containerd")
+@contextmanager
+def containerd(folder: Path) -> Iterator[Daemon]:
+    """A containerd without Kubernetes' part, which would need a network. Its data is in the folder."""
+    program_path = _daemon_program("containerd")
     with _short_folder() as short:
         socket = short / "containerd.sock"
         config = folder / "config.toml"
@@ -77,8 +76,15 @@ def containerd_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daem
         )
         ctr = program("ctr", first=_COMMANDS)
         daemon = Daemon(folder, socket)
-        with _running([containerd, "--config", str(config)], daemon, [ctr, "--address", str(socket), "version"]):
+        with _running([program_path, "--config", str(config)], daemon, [ctr, "--address", str(socket), "version"]):
             yield daemon
+
+
+@pytest.fixture(scope="session")
+def containerd_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A containerd, shared by all tests of the session."""
+    with containerd(tmp_path_factory.mktemp("containerd")) as daemon:
+        yield daemon
 
 
 @pytest.fixture

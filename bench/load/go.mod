@@ -1,0 +1,3 @@
+module roadstead/bench/load
+
+go 1.21

@@ -1,0 +1,1 @@
+"""The machine: programs, and CPU time and memory of processes."""

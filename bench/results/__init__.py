@@ -1,0 +1,1 @@
+"""What was measured, and medians and ratios of it."""
