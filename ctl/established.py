@@ -15,9 +15,7 @@ from ctl.data_dir import DataDir
 from ctl.errors import CommandError
 from svckit.durable import replace_file
 from svckit.services import SERVICES, Service
-
-STORE_ID_FILE = "store-id"
-"""The file in the folder of blobsvc that holds the id of the store, as blobsvc.store.filesystem names it."""
+from svckit.store_id import read_store_id
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Established:
         return cls(
             frozenset(row.name for row in rows if row.database and not _is_elsewhere(row)),
             {
-                row.name: (data_dir.service_dir(row.name) / STORE_ID_FILE).read_text(encoding="ascii").strip()
+                row.name: read_store_id(data_dir.service_dir(row.name))
                 for row in rows
                 if row.keeps_files and not _is_elsewhere(row)
             },

@@ -1,6 +1,7 @@
 """The settings that `roadstead up` gives to each service: sockets, folders, addresses of the others."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +65,18 @@ class Plan:
         }
         return {"common": common, **{service.name: self._section(service) for service in SERVICES.values()}}
 
+    @property
+    def _blob_directory(self) -> str:
+        """Where blobsvc keeps its blobs, also if a variable has moved them."""
+        return os.environ.get("ROADSTEAD_BLOBSVC_DATA_DIR") or str(self.data_dir.service_dir("blobsvc"))
+
     def _section(self, service: Service) -> dict[str, Setting]:
         """The settings that follow from the row of a service, and those that only one service has."""
         folder = self.data_dir.service_dir(service.name)
         section: dict[str, Setting] = {"key_file": str(self.data_dir.key_file(service.name))}
         if service.kind == "http":
             section |= {"listen": [self.http_listen], "limits": {"drain_seconds": _DRAIN_SECONDS}}
+            section["blob_directory"] = self._blob_directory
         if service.socket:
             listen = [self.address(service.name), *filter(None, [self.grpc.get(service.name)])]
             section["rpc"] = {"listen": listen, "drain_seconds": _DRAIN_SECONDS}

@@ -90,6 +90,9 @@ class GatewaySettings(ProcessSettings):
     """The gateway's key pair, which signs its service tokens. It is created if it does not exist."""
     external_url: str = ""
     """The URL of this registry, such as `https://registry.example.com`. Empty: the `Host` of each request counts."""
+    blob_directory: Path | None = None
+    """The folder of blobsvc's blobs (`blobsvc.data_dir`), if this process can read it: then downloads come from the
+    files, and not over gRPC. It must run as the same user. `roadstead up` sets it; empty: everything goes over gRPC."""
     token_path: str = "/service/token"  # noqa: S105 - a path
     """The path of the token service."""
     trusted_proxies: tuple[str, ...] = ()
@@ -109,6 +112,12 @@ class GatewaySettings(ProcessSettings):
     """PEM key."""
     limits: Limits = Limits()
     """The limits of requests."""
+
+    @field_validator("blob_directory", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        # So that a variable can take back what the settings file says.
+        return None if value == "" else value
 
     @field_validator("external_url")
     @classmethod

@@ -12,6 +12,7 @@ from hypercorn.logging import Logger
 from quart import Blueprint
 
 from gateway.app import Gateway, Surface
+from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.channels import Channels, Services
 from gateway.clients.readiness import Readiness
 from gateway.config import SECTION, GatewaySettings
@@ -45,7 +46,9 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     Raises:
         ContractError: a contract cannot be served as REST.
     """
-    services = Services.over(channels)
+    counted = HttpMetrics(metrics.registry)
+    folder = None if settings.blob_directory is None else BlobFolder(settings.blob_directory, counted)
+    services = Services.over(channels, folder, counted)
     registry = RegistrySurface(settings, services, verifier)
     tokens = TokenSurface(settings, services, verifier)
     readiness = Readiness(channels)
@@ -56,7 +59,7 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
         Surface(api.prefix, api),
     )
     blueprints: Sequence[Blueprint] = (probes.blueprint(settings, readiness, metrics),)
-    return Gateway(settings, surfaces, blueprints, HttpMetrics(metrics.registry), verifier)
+    return Gateway(settings, surfaces, blueprints, counted, verifier)
 
 
 async def serve(process: ServiceProcess[GatewaySettings]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import grpc.aio
 
-from roadstead.blob.v1 import blob_service_pb2
+from gateway.clients.blob_folder import BlobFolder
+from gateway.wire.file_body import FileBody
+from gateway.wire.measure import HttpMetrics
+from roadstead.blob.v1 import blob_service_pb2, placement_pb2
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
@@ -40,10 +44,21 @@ class ResolvedBlob:
 class BlobClient:
     """Finds, reads, links and unlinks blobs."""
 
-    def __init__(self, metasvc: grpc.aio.Channel, blobsvc: grpc.aio.Channel) -> None:
-        """Takes the channels to both services."""
+    def __init__(
+        self, metasvc: grpc.aio.Channel, blobsvc: grpc.aio.Channel, folder: BlobFolder | None, metrics: HttpMetrics
+    ) -> None:
+        """Takes the channels to both services.
+
+        Args:
+            metasvc: the channel to metasvc.
+            blobsvc: the channel to blobsvc.
+            folder: the folder of blobsvc; None if this process cannot read it.
+            metrics: counts bytes.
+        """
         self._links: BlobLinkServiceAsyncStub = BlobLinkServiceStub(metasvc)
         self._bytes: BlobServiceAsyncStub = BlobServiceStub(blobsvc)
+        self._folder = folder
+        self._sent_bytes = metrics.blob_sent_bytes.labels("stream")
 
     async def resolve(self, repository: str, digest: str) -> ResolvedBlob:
         """Finds a blob in a repository.
@@ -62,6 +77,25 @@ class BlobClient:
         """
         async with self._reporting():
             await self._bytes.StatBlob(blob_service_pb2.StatBlobRequest(grant=grant))
+
+    async def file_body(self, grant: str, parts: Sequence[bytes | range]) -> FileBody | None:
+        """Opens the file of a blob, as a body of an answer; None if it cannot be read as a file. Then `read` reads it.
+
+        Args:
+            grant: of `resolve`.
+            parts: bytes that are sent as they are, and ranges of positions in the blob.
+
+        Raises:
+            DomainError: GRANT_INVALID, UNAVAILABLE; BLOB_DAMAGED, and metasvc has been told.
+        """
+        if self._folder is None:
+            return None
+        request = blob_service_pb2.LocateBlobRequest(grant=grant, kinds=[placement_pb2.PLACEMENT_KIND_FILE])
+        async with self._reporting():
+            placements = (await self._bytes.LocateBlob(request)).placements
+        if not placements:
+            return None
+        return await self._folder.body(placements[0].file, parts, partial(self.check, grant))
 
     async def read(self, grant: str, offset: int, limit: int) -> AsyncGenerator[bytes, None]:
         """Reads `limit` bytes from `offset` on, about 1 MiB at once. The first are fetched before this returns.
@@ -96,6 +130,7 @@ class BlobClient:
             async for answer in answers:
                 left -= len(answer.data)
                 yield answer.data
+                self._sent_bytes.inc(len(answer.data))
         if left != 0:
             raise error_for("UNAVAILABLE", "the blob ended early")
 

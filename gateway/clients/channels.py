@@ -10,6 +10,7 @@ from types import MappingProxyType, ModuleType
 import grpc.aio
 
 from gateway.clients.blob import BlobClient
+from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.manifest import ManifestClient
 from gateway.clients.quota import QuotaClient
 from gateway.clients.referrer import ReferrerClient
@@ -17,6 +18,7 @@ from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
 from gateway.clients.token import TokenClient
 from gateway.clients.upload import UploadClient
+from gateway.wire.measure import HttpMetrics
 from svckit.services import RPC_SERVICES
 
 CONTRACTS: Mapping[str, ModuleType] = MappingProxyType(
@@ -66,12 +68,18 @@ class Services:
     quotas: QuotaClient
 
     @classmethod
-    def over(cls, channels: Channels) -> Services:
-        """The clients on these channels."""
+    def over(cls, channels: Channels, folder: BlobFolder | None, metrics: HttpMetrics) -> Services:
+        """The clients on these channels.
+
+        Args:
+            channels: the channels.
+            folder: the folder of blobsvc; None if this process cannot read it.
+            metrics: counts bytes of blobs.
+        """
         return cls(
             tokens=TokenClient(channels["authsvc"]),
             manifests=ManifestClient(channels["metasvc"]),
-            blobs=BlobClient(channels["metasvc"], channels["blobsvc"]),
+            blobs=BlobClient(channels["metasvc"], channels["blobsvc"], folder, metrics),
             uploads=UploadClient(channels["blobsvc"]),
             tags=TagClient(channels["metasvc"]),
             referrers=ReferrerClient(channels["metasvc"]),

@@ -20,6 +20,7 @@ from gateway.wire.answer import Answer
 from gateway.wire.body import ClientGone
 from gateway.wire.connections import CONNECTION_KEY
 from gateway.wire.errors import error_for_path
+from gateway.wire.file_body import LARGEST_PIECE_BYTES, FileBody
 from gateway.wire.gated import body_opener, stream_resetter
 from gateway.wire.pace import Patience
 from gateway.wire.request import GatewayRequest
@@ -88,9 +89,11 @@ class HttpConnection(ASGIHTTPConnection):
         scope: Mapping[str, Any] = cast("Any", request.scope)
         visit = request.visit = Visit(self._edge.admission, (scope.get("state") or {}).get(CONNECTION_KEY))
         request.body.attach(receive, body_opener(scope), visit)
+        body: bytes | AsyncIterator[bytes] = b""
         with request_context(request.request_id, request.trace_id):
             try:
                 answer = await self._answer(request)
+                body = answer.body
                 await self._send(request, answer, send)
             except ClientGone:
                 self._status = CLIENT_GONE
@@ -99,6 +102,7 @@ class HttpConnection(ASGIHTTPConnection):
                 await self._abort(request, is_read=not isinstance(aborted, _TooSlow))
             finally:
                 request.body.abandon()
+                await _close(body)
                 visit.leave()
                 self._edge.in_flight -= 1
                 self._edge.finished(request, self._status, self._sent_bytes, time.perf_counter() - began)
@@ -138,7 +142,6 @@ class HttpConnection(ASGIHTTPConnection):
                 await _send_body(send, body, more=False)
             self._sent_bytes += len(body)
         elif request.method == "HEAD":
-            await _close(body)
             async with _in_time(patience):
                 await _send_body(send, b"", more=False)
         else:
@@ -153,6 +156,9 @@ class HttpConnection(ASGIHTTPConnection):
         patience: Patience,
     ) -> None:
         """Sends the body piece by piece, until it ends, the client disconnects, or the client stops reading."""
+        # The pieces of a file suit the client already. With HTTP/2 they may wait in this process, as slices.
+        is_fit = isinstance(body, FileBody) and request.http_version.startswith("1")
+        slice_bytes = LARGEST_PIECE_BYTES if is_fit else _SLICE_BYTES
         await self._discard(request)
         task = asyncio.current_task()
         disconnect = asyncio.ensure_future(request.body.wait_for_disconnect())
@@ -170,7 +176,7 @@ class HttpConnection(ASGIHTTPConnection):
         try:
             async with aclosing(cast("AsyncGenerator[bytes]", body)) as pieces:
                 async for piece in pieces:
-                    await self._send_pieces(piece, send, patience)
+                    await self._send_pieces(piece, send, patience, slice_bytes)
         except asyncio.CancelledError:
             if not disconnected or task is None or task.uncancel() > 0:
                 raise
@@ -210,10 +216,12 @@ class HttpConnection(ASGIHTTPConnection):
                 self._edge.discarding -= 1
         body.abandon()
 
-    async def _send_pieces(self, body: bytes, send: ASGISendCallable, patience: Patience) -> None:
+    async def _send_pieces(
+        self, body: bytes, send: ASGISendCallable, patience: Patience, slice_bytes: int = _SLICE_BYTES
+    ) -> None:
         # In slices: the server copies what the client does not read at once.
-        for start in range(0, len(body), _SLICE_BYTES):
-            piece = body if len(body) <= _SLICE_BYTES else body[start : start + _SLICE_BYTES]
+        for start in range(0, len(body), slice_bytes):
+            piece = body if len(body) <= slice_bytes else body[start : start + slice_bytes]
             async with _in_time(patience):
                 await _send_body(send, piece, more=True)
             patience.earn(len(piece))
@@ -273,7 +281,7 @@ async def _send_body(send: ASGISendCallable, body: bytes, *, more: bool) -> None
     await send(cast("Any", {"type": "http.response.body", "body": body, "more_body": more}))
 
 
-async def _close(body: AsyncIterator[bytes]) -> None:
+async def _close(body: bytes | AsyncIterator[bytes]) -> None:
     close = getattr(body, "aclose", None)
     if close is not None:
         await close()

@@ -6,12 +6,19 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from svckit.metrics import labelled_counter
+
 _SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+_PLACEMENTS = ("file", "stream")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class HttpMetrics:
-    """Counts requests by route, never by path, so that the number of time series stays small."""
+    """Counts requests by route, never by path, so that the number of time series stays small.
+
+    Attributes:
+        blob_sent_bytes: bytes of blobs sent to clients, by placement: "file" or "stream".
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Adds its metrics to a registry."""
@@ -31,6 +38,9 @@ class HttpMetrics:
         )
         self._received = Counter("http_received_bytes", "Bytes of request bodies", labels, registry=registry)
         self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
+        self.blob_sent_bytes = labelled_counter(
+            "http_blob_sent_bytes", "Bytes of blobs sent, by where they came from", "placement", _PLACEMENTS, registry
+        )
         # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}
         self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)

@@ -42,6 +42,11 @@ class ByteRange:
         """How many bytes."""
         return self.last - self.first + 1
 
+    @property
+    def positions(self) -> range:
+        """The offsets of its bytes."""
+        return range(self.first, self.last + 1)
+
     def content_range(self, size: int) -> str:
         """The value of `Content-Range`."""
         return f"bytes {self.first}-{self.last}/{size}"
@@ -160,12 +165,14 @@ class Multipart:
     Attributes:
         boundary: the text between the parts. It is random, so that the content does not contain it by chance.
         heads: for each part, what is sent before its bytes.
+        ranges: the parts.
         tail: what is sent after the last part.
         size_bytes: the size of the whole body.
     """
 
     boundary: str
     heads: tuple[bytes, ...]
+    ranges: tuple[ByteRange, ...]
     tail: bytes
     size_bytes: int
 
@@ -177,7 +184,13 @@ class Multipart:
         heads = tuple(f"{head}{each.content_range(size)}\r\n\r\n".encode() for each in ranges)
         tail = f"\r\n--{boundary}--\r\n".encode()
         total = sum(len(head) for head in heads) + sum(each.length for each in ranges) + len(tail)
-        return cls(boundary, heads, tail, total)
+        return cls(boundary, heads, tuple(ranges), tail, total)
+
+    @property
+    def parts(self) -> list[bytes | range]:
+        """The whole body, in order: bytes that are sent as they are, and the offsets of those of the blob."""
+        framed = (part for head, each in zip(self.heads, self.ranges, strict=True) for part in (head, each.positions))
+        return [*framed, self.tail]
 
     @property
     def content_type(self) -> str:

@@ -36,6 +36,9 @@ _WITHOUT_DAC = (
     "--bounding-set=-dac_override,-dac_read_search",
     "--inh-caps=-dac_override,-dac_read_search",
 )
+PLACEMENTS: Mapping[str, Mapping[str, str]] = {"file": {}, "stream": {"ROADSTEAD_GATEWAY_BLOB_DIRECTORY": ""}}
+"""The variables for each way that bytes can take between the gateway and blobsvc. The first is that of `up` itself."""
+
 _TAKEN = "is taken by another program"
 _running: list["Installation"] = []
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
-from tests.harness.installation import Installation, running_installation
+from tests.harness.installation import PLACEMENTS, Installation, running_installation
 from tests.harness.plain_http import NO_TLS
 from tests.harness.repository import EMPTY_CONFIG, Repository, descriptor, dumped, open_repository
 from tests.harness.waiting import wait_until
@@ -23,10 +23,11 @@ LAYER_BYTES = 2_500_000
 _random = random.Random(11)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation whose blobs this module damages."""
-    with running_installation(tmp_path_factory.mktemp("healing") / "data") as installation:
+@pytest.fixture(scope="module", params=["file"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose blobs this module damages. The parameter says which way the bytes take."""
+    data_dir = tmp_path_factory.mktemp("healing") / "data"
+    with running_installation(data_dir, environment=PLACEMENTS[request.param]) as installation:
         yield installation
 
 
@@ -131,7 +132,13 @@ def grown(file: Path) -> None:
 
 
 SEEN_BY_STAT = ((gone, "missing"), (truncated, "size"), (grown, "size"))
-on_every_damage = pytest.mark.parametrize(("hurt", "damage"), [*SEEN_BY_STAT, (flipped, "digest")])
+# A file that is read as a file is not hashed.
+BY_READ = [
+    *(("file", *each) for each in SEEN_BY_STAT),
+    *(("stream", *each) for each in (*SEEN_BY_STAT, (flipped, "digest"))),
+]
+on_every_damage = pytest.mark.parametrize(("running", "hurt", "damage"), BY_READ, indirect=["running"])
+on_both_ways = pytest.mark.parametrize("running", PLACEMENTS, indirect=True)
 on_what_stat_sees = pytest.mark.parametrize(("hurt", "damage"), SEEN_BY_STAT)
 Hurt = Callable[[Path], None]
 
@@ -159,6 +166,7 @@ def test_head_finds_it(scene: Scene, hurt: Hurt, damage: str) -> None:
     scene.check_healed()
 
 
+@on_both_ways
 @on_what_stat_sees
 def test_a_range_finds_it(scene: Scene, hurt: Hurt, damage: str) -> None:
     hurt(scene.files[0])

@@ -17,6 +17,7 @@ from tests.harness.images import image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
+from tests.harness.waiting import wait_until
 from tests.harness.workspace import Login
 
 PROCESSES = set(SERVICES)
@@ -81,6 +82,25 @@ def test_a_push_is_counted_by_each_in_its_own_terms(scraped: dict[str, Families]
     assert value(scraped["metasvc"], "rpc_server_handling_seconds", method=put) == 1
     assert value(scraped["blobsvc"], "blobsvc_uploaded_bytes") == size
     assert value(scraped["blobsvc"], "blobsvc_uploads_ended", how="finished") == len(pushed.blobs)
+
+
+def test_a_download_comes_from_the_file(measured: Installation) -> None:
+    pushed = image(1)
+    digest, content = next(iter(pushed.blobs.items()))
+    before = scrape(measured.metrics_urls["gateway"])
+    basic = Login("admin", measured.admin_password).basic
+    url = f"{measured.http_url}/v2/library/measured/blobs/{digest}"
+    assert httpx.get(url, auth=basic, trust_env=False, verify=NO_TLS).content == content
+
+    def sent(placement: str) -> float:
+        after = scrape(measured.metrics_urls["gateway"])
+        return value(after, "http_blob_sent_bytes", placement=placement) - value(
+            before, "http_blob_sent_bytes", placement=placement
+        )
+
+    # The last piece is counted when it was sent.
+    wait_until(lambda: sent("file"), "the bytes to be counted", wanted=lambda size: size == len(content))
+    assert sent("stream") == 0
 
 
 def test_each_says_what_its_process_costs(scraped: dict[str, Families]) -> None:

@@ -12,12 +12,12 @@ from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import data_path, modified_time, read_record, record_path, remove_session
-from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
 from svckit.durable import sync_folder
 from svckit.errors import NotFound
 from svckit.oci.digest import ALGORITHMS, Digest
 from svckit.oci.errors import DigestInvalidError
+from svckit.threads import BlockingPool
 
 # The most files that one page looks at. Without it, a call whose filter leaves out nearly all blobs would take minutes.
 _EXAMINED_PER_PAGE = 10_000

@@ -4,7 +4,7 @@ import asyncio
 
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.session import HeldSession
-from blobsvc.store.filesystem.threads import BlockingPool
+from svckit.threads import BlockingPool
 
 # While more bytes arrive, a thread writes and hashes at least this many at once.
 _BATCH_BYTES = 1024 * 1024

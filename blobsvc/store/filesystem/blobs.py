@@ -13,16 +13,16 @@ from typing import Self
 from blobsvc.domain.blob import checked_range
 from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey, StoredBlob
-from blobsvc.domain.placement import STREAM_ONLY
+from blobsvc.domain.placement import STREAM_ONLY, ReadFilePlacement
 from blobsvc.domain.ports import LocatedBlob, OpenedBlob
-from blobsvc.store.filesystem.commit import stat_blob_file
+from blobsvc.store.filesystem.commit import blob_file_status, stat_blob_file
 from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.session import modified_time
-from blobsvc.store.filesystem.threads import BlockingPool
 from svckit.errors import NotFound
 from svckit.oci.digest import Hasher
+from svckit.threads import BlockingPool
 
 # No file, or a symbolic link in its place.
 _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -65,7 +65,11 @@ class FileBlobs:
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
         """As the port says."""
-        return LocatedBlob(await self.stat(key), STREAM_ONLY)
+        with disk_failures():
+            located = await self._pool.run(_locate, self._layout, key)
+        if located is None:
+            raise NotFound("BLOB_UNKNOWN")
+        return located
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:
@@ -120,6 +124,16 @@ def _stat(layout: Layout, key: BlobKey) -> StoredBlob | None:
     if blob is None:
         layout.require_store()
     return blob
+
+
+def _locate(layout: Layout, key: BlobKey) -> LocatedBlob | None:
+    path = layout.blob(key)
+    status = blob_file_status(path)
+    if status is None:
+        layout.require_store()
+        return None
+    file = ReadFilePlacement(layout.relative(path), layout.store_id, status.st_ino, status.st_size)
+    return LocatedBlob(StoredBlob(key, status.st_size, modified_time(status)), (file, *STREAM_ONLY))
 
 
 def _sizes(layout: Layout, keys: Sequence[BlobKey]) -> list[int | None]:

@@ -1,6 +1,7 @@
 """Finishes an upload, and finds a finished upload again. These functions block."""
 
 import errno
+import os
 import stat
 from pathlib import Path
 
@@ -55,13 +56,19 @@ def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> Stored
 
 def stat_blob_file(path: Path, key: BlobKey) -> StoredBlob | None:
     """Size and time of a blob's file; None if it does not exist, or if something else than a file has its name."""
+    status = blob_file_status(path)
+    if status is None:
+        return None
+    return StoredBlob(key=key, size_bytes=status.st_size, create_time=modified_time(status))
+
+
+def blob_file_status(path: Path) -> os.stat_result | None:
+    """The status of a blob's file; None as for `stat_blob_file`."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return StoredBlob(key=key, size_bytes=status.st_size, create_time=modified_time(status))
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:

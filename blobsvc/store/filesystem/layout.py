@@ -23,6 +23,7 @@ from blobsvc.domain.model import BlobKey, UploadId
 from svckit.durable import create_file, sync_folder
 from svckit.errors.start import StartError
 from svckit.oci.digest import ALGORITHMS
+from svckit.store_id import STORE_ID_FILE, read_store_id
 
 
 class WrongStoreError(StartError):
@@ -30,7 +31,6 @@ class WrongStoreError(StartError):
 
 
 _FOLDER_MODE = 0o700
-_STORE_ID = "store-id"
 
 
 class Layout:
@@ -68,12 +68,12 @@ class Layout:
             folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         for folder in (self.blobs, self.root):
             sync_folder(folder)
-        path = self.root / _STORE_ID
+        path = self.root / STORE_ID_FILE
         if not path.exists():
             # A replica on the same disk may create it first.
             with suppress(FileExistsError):
                 create_file(path, f"{uuid.uuid4()}\n".encode(), mode=0o600)
-        self.store_id = self._read_store_id()
+        self.store_id = read_store_id(self.root)
 
     def require_store(self) -> None:
         """Check that the folder still holds this store. It blocks.
@@ -84,12 +84,12 @@ class Layout:
         Raises:
             OSError: the folder does not exist or cannot be read, or it holds another store.
         """
-        if self._read_store_id() != self.store_id:
+        if read_store_id(self.root) != self.store_id:
             raise OSError(errno.ESTALE, "the folder holds another store")
 
     def _require_expected(self) -> None:
         try:
-            found = f"holds the store {self._read_store_id()}"
+            found = f"holds the store {read_store_id(self.root)}"
         except FileNotFoundError:
             found = "holds no store"
         if found != f"holds the store {self._expected_id}":
@@ -98,9 +98,6 @@ class Layout:
                 "Mount or restore the right folder. To go on with this one, start once with "
                 "`roadstead up --start-anyway blobsvc`, or without the setting: pulls of blobs that it lacks fail"
             )
-
-    def _read_store_id(self) -> str:
-        return (self.root / _STORE_ID).read_text(encoding="ascii").strip()
 
     def upload(self, upload_id: UploadId) -> Path:
         """The folder of a session."""
@@ -113,6 +110,10 @@ class Layout:
     def blob(self, key: BlobKey) -> Path:
         """The file of a finished blob."""
         return self.blob_folder(key) / str(key.generation)
+
+    def relative(self, path: Path) -> str:
+        """A path in the store as placements name it: relative to the folder of the store, with slashes."""
+        return path.relative_to(self.root).as_posix()
 
     def folders_above(self, folder: Path) -> Iterator[Path]:
         """The parents of a blob's folder, the nearest first, up to the folder of the algorithm."""

@@ -13,8 +13,8 @@ from blobsvc.store.filesystem.blobs import FileBlobs
 from blobsvc.store.filesystem.failures import FULL
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
-from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
+from svckit.threads import BlockingPool
 
 # `examine` runs every second, and a file each time would never let an idle disk sleep. So a file is written only this
 # often. In between, only the access rights are checked.
@@ -65,6 +65,7 @@ class FileStore:
             OSError: the folder cannot be used.
         """
         layout = Layout(root, expected_id)
+        # Two pools, so that writers that wait for a slow fsync do not block readers.
         writing = BlockingPool("blob-write", writing_threads)
         await writing.run(layout.prepare)
         return cls(layout, BlockingPool("blob-read", reading_threads), writing, StoreMetrics(registry))

@@ -25,10 +25,10 @@ from blobsvc.store.filesystem.session import (
     remove_session,
     remove_unreadable,
 )
-from blobsvc.store.filesystem.threads import BlockingPool
 from svckit.errors import Conflict, Invalid, NotFound, Unavailable
 from svckit.logging import get_logger
 from svckit.oci.digest import Digest
+from svckit.threads import BlockingPool
 
 _log = get_logger(__name__)
 

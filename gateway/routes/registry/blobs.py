@@ -72,7 +72,8 @@ class BlobRoute:
         if len(ranges) > 1 and reads:
             frame = Multipart.of([part for read in reads for part in read.parts], size, media_type)
             headers += [("Content-Type", frame.content_type), ("Content-Length", str(frame.size_bytes))]
-            return Answer(206, headers, _multipart(blobs, blob.grant, reads, frame))
+            file = await blobs.file_body(blob.grant, frame.parts)
+            return Answer(206, headers, file or _multipart(blobs, blob.grant, reads, frame))
         if not reads:
             ranges = ()
         part = ranges[0] if ranges else ByteRange(0, size - 1)
@@ -86,7 +87,8 @@ class BlobRoute:
             return Answer(status, headers)
         if part.length == 0:
             return Answer(status, headers)
-        return Answer(status, headers, await blobs.read(blob.grant, part.first, part.length))
+        file = await blobs.file_body(blob.grant, [part.positions])
+        return Answer(status, headers, file or await blobs.read(blob.grant, part.first, part.length))
 
     @staticmethod
     def _wanted(exchange: Exchange, digest: str) -> str:

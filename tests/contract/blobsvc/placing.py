@@ -1,4 +1,4 @@
-"""A file store that offers its files, and addresses that lead nowhere, as the stores to come will offer theirs."""
+"""A file store that also offers addresses that lead nowhere, as a store of objects will offer its own."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,7 +9,6 @@ from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOw
 from blobsvc.domain.placement import (
     STREAM_ONLY,
     HttpHeader,
-    ReadFilePlacement,
     ReadUrlPlacement,
     UrlPart,
     WriteFilePlacement,
@@ -69,9 +68,8 @@ class PlacingUploads:
 class PlacingBlobs:
     """`domain.ports.BlobReader`."""
 
-    def __init__(self, store: FileStore, folder: Path) -> None:
+    def __init__(self, store: FileStore) -> None:
         self._store = store
-        self._folder = folder
 
     async def stat(self, key: BlobKey) -> StoredBlob:
         return await self._store.blobs.stat(key)
@@ -80,12 +78,9 @@ class PlacingBlobs:
         return await self._store.blobs.sizes(keys)
 
     async def locate(self, key: BlobKey) -> LocatedBlob:
-        blob = await self.stat(key)
-        path = Layout(self._folder).blob(key)
-        file = ReadFilePlacement(
-            str(path.relative_to(self._folder)), self._store.id, path.stat().st_ino, blob.size_bytes
-        )
-        return LocatedBlob(blob, (file, READ_URL, *STREAM_ONLY))
+        located = await self._store.blobs.locate(key)
+        file, *others = located.placements
+        return LocatedBlob(located.blob, (file, READ_URL, *others))
 
     @asynccontextmanager
     async def open(self, key: BlobKey, offset: int = 0, limit: int = 0) -> AsyncIterator[OpenedBlob]:

@@ -22,6 +22,7 @@ from roadstead.blob.v1.blob_service_pb2 import LocateBlobRequest
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from svckit.oci.digest import SHA256, Digest
 from svckit.rpc import RpcChannel, open_channel
+from svckit.store_id import read_store_id
 from tests.contract.blobsvc.conftest import Service, Store, file_store, serving
 from tests.contract.blobsvc.placing import WRITE_URL, PlacingBlobs, PlacingUploads
 from tests.contract.blobsvc.remote import RemoteBlobs, RemoteUploads
@@ -33,7 +34,22 @@ DATA = b"placed bytes"
 
 async def test_a_blob_is_offered_by_the_stream_with_its_size(store: Store) -> None:
     blob = await push(store.uploads, DATA)
-    assert await store.blobs.locate(blob.key) == LocatedBlob(blob, STREAM_ONLY)
+    located = await store.blobs.locate(blob.key)
+    assert located.blob == blob
+    assert located.placements[-1:] == STREAM_ONLY
+
+
+async def test_a_store_of_files_offers_the_file_before_the_stream(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    async with file_store(folder) as files:
+        blob = await push(files.uploads, DATA)
+        file, *others = (await files.blobs.locate(blob.key)).placements
+    assert isinstance(file, ReadFilePlacement)
+    assert tuple(others) == STREAM_ONLY
+    path = folder / file.path
+    assert path.read_bytes() == DATA
+    assert (path.stat().st_ino, path.stat().st_size) == (file.inode, file.size_bytes)
+    assert file.store_id == read_store_id(folder)
 
 
 async def test_a_blob_that_is_not_there_has_no_place(store: Store) -> None:
@@ -70,7 +86,7 @@ class Placing:
 async def placing(tmp_path: Path, socket_folder: Path) -> AsyncIterator[Placing]:
     folder = tmp_path / "store"
     async with file_store(folder) as files:
-        store = Store(PlacingUploads(files, folder), PlacingBlobs(files, folder), files.admin)
+        store = Store(PlacingUploads(files, folder), PlacingBlobs(files), files.admin)
         async with serving(store, socket_folder) as service:
             yield Placing(store, folder, service)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from roadstead.blob.v1 import blob_service_pb2 as blob_pb
+from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1 import upload_service_pb2 as upload_pb
 from svckit.access.call import current_call
 from svckit.errors import NotFound, error_for
@@ -15,6 +17,8 @@ from svckit.tokens import UploadTicket
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.stand_ins.serving import StandIn
+
+STORE_ID = "the-store"
 
 
 @dataclass
@@ -26,20 +30,26 @@ class Blobsvc(StandIn):
         blobs: by digest.
         uploads: by upload id.
         damaged: digests of blobs that are damaged.
+        located: the files that were offered.
         reads: the first byte of each read, and the one after its last.
         breaks_after: bytes of a read after which the stream fails. The damage is found then, too.
         waits_for: what a write waits for before it takes any bytes.
         finished: digest by upload id.
+        folder: where blobs are put as files when somebody asks for them; None to offer the stream only.
+        after_locating: done before a file is offered.
     """
 
     keyring: Keyring
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytearray] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
+    located: list[Path] = field(default_factory=list)
     reads: list[tuple[int, int]] = field(default_factory=list)
     breaks_after: int | None = None
     waits_for: asyncio.Event | None = None
     finished: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    after_locating: Callable[[Path], None] = lambda _: None
     algorithms: list[str] = field(default_factory=list)
     offsets: list[int | None] = field(default_factory=list)
 
@@ -118,6 +128,25 @@ class Blobsvc(StandIn):
     async def StatBlob(self, request: blob_pb.StatBlobRequest, context: object) -> blob_pb.StatBlobResponse:
         self._require_undamaged()
         return blob_pb.StatBlobResponse()
+
+    async def LocateBlob(self, request: blob_pb.LocateBlobRequest, context: object) -> blob_pb.LocateBlobResponse:
+        self._require_undamaged()
+        grant = current_call().grant
+        assert grant is not None
+        content = self.blobs.get(grant.digest)
+        if content is None:
+            raise NotFound("BLOB_UNKNOWN")
+        answer = blob_pb.LocateBlobResponse(size_bytes=len(content))
+        if self.folder is not None and placement_pb2.PLACEMENT_KIND_FILE in request.kinds:
+            path = self.folder / "blobs" / grant.digest
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+            self.located.append(path)
+            place = answer.placements.add().file
+            place.path, place.store_id = f"blobs/{path.name}", STORE_ID
+            place.inode, place.size_bytes = path.stat().st_ino, len(content)
+            self.after_locating(path)
+        return answer
 
     async def ReadBlob(
         self, request: blob_pb.ReadBlobRequest, context: object

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from blobsvc.domain.model import UploadId
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
-from blobsvc.store.filesystem.threads import BlockingPool
 from blobsvc.store.filesystem.uploads import FileUploads
 from svckit.oci.digest import SHA256, SHA512, Digest
+from svckit.threads import BlockingPool
 from tests.contract.blobsvc.steps import append, keys, push, read, refused, started, until_free
 from tests.unit.blobsvc.disk import Disk
 

@@ -7,8 +7,9 @@ import pytest
 from blobsvc.store.filesystem import layout
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
-from ctl.established import STORE_ID_FILE, Established
+from ctl.established import Established
 from svckit.services import SERVICES
+from svckit.store_id import STORE_ID_FILE
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gateway.config import Limits
 from svckit.rpc import RpcServer
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID, Authsvc
-from tests.harness.stand_ins.blobsvc import Blobsvc
+from tests.harness.stand_ins.blobsvc import STORE_ID, Blobsvc
 from tests.harness.stand_ins.metasvc import Metasvc
 from tests.harness.stand_ins.serving import serve
 from tests.harness.waiting import wait_until_async
@@ -42,6 +42,7 @@ class House:
     blobsvc: Blobsvc
     servers: dict[str, RpcServer]
     keyring: Keyring
+    folder: Path
     stop: Callable[[], Awaitable[None]]
 
     def token(self, *access: tuple[str, str], subject: str = "user:7", expired_seconds: int = 0) -> str:
@@ -72,7 +73,7 @@ MakeHouse = Callable[..., Awaitable[House]]
 
 
 @asynccontextmanager
-async def running_house(**changes: Any) -> AsyncIterator[House]:
+async def running_house(*, placement: str = "stream", **changes: Any) -> AsyncIterator[House]:
     # Not pytest's own folder: its path is too long for a socket.
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
@@ -80,6 +81,11 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
         authsvc, metasvc, blobsvc = Authsvc(keyring), Metasvc(keyring), Blobsvc(keyring)
         stand_ins = {"authsvc": authsvc, "metasvc": metasvc, "blobsvc": blobsvc}
         servers = await serve(stack, folder, stand_ins, keyring)
+        if placement == "file":
+            store = folder / "store"
+            store.mkdir()
+            (store / "store-id").write_text(f"{STORE_ID}\n")
+            blobsvc.folder = changes["blob_directory"] = store
         gateway = await serve_gateway(stack, folder, stand_ins, keyring, **changes)
         yield House(
             gateway.app,
@@ -90,6 +96,7 @@ async def running_house(**changes: Any) -> AsyncIterator[House]:
             blobsvc,
             servers,
             keyring,
+            folder,
             gateway.stop,
         )
 

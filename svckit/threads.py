@@ -1,4 +1,4 @@
-"""The threads for the blocking work of the store."""
+"""Bounded threads for blocking work, such as that of files."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,10 +11,7 @@ Result = TypeVar("Result")
 
 
 class BlockingPool:
-    """A bounded number of threads for blocking work.
-
-    The store has two pools, so that writers that wait for a slow fsync do not block readers.
-    """
+    """A bounded number of threads for blocking work."""
 
     def __init__(self, name: str, threads: int) -> None:
         """Makes the pool. Its threads start when they are needed."""
