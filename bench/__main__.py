@@ -54,20 +54,14 @@ def main() -> int:
     print(f"{about['platform']}, Python {about['python']}, {about['cores']} cores; commit {about['commit']}")
     print(f"{options.setup.server}, {options.setup.workers} gateway(s), {options.sizes.rounds} round(s)\n", flush=True)
     try:
-        results = _measure(options)
+        _measure(options)
     except MissingError as missing:
         print(missing, file=sys.stderr)
         return 1
-    for line in tables(results, options.setup.server):
-        print(line)
-    if options.json_file is not None:
-        options.json_file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(document(results, options.setup, options.sizes), indent=1)
-        options.json_file.write_text(f"{text}\n")
     return 0
 
 
-def _measure(options: Options) -> list[RowResult]:
+def _measure(options: Options) -> None:
     find(client.PROGRAM)
     if not options.is_alone:
         find(PROGRAM)
@@ -78,7 +72,18 @@ def _measure(options: Options) -> list[RowResult]:
         if not options.is_alone:
             registries.append(stack.enter_context(distribution(folder / "distribution", ours.tokens)))
         chosen = rows(options.kinds, options.setup, options.sizes)
-        return list(measure_all(chosen, registries, options.sizes.rounds, _note))
+        results = list(measure_all(chosen, registries, options.sizes.rounds, _note))
+        # Before the folder is removed, which may take minutes: distribution keeps each tag in eight files and folders.
+        _report(results, options)
+
+
+def _report(results: Sequence[RowResult], options: Options) -> None:
+    for line in tables(results, options.setup.server):
+        print(line, flush=True)
+    if options.json_file is not None:
+        options.json_file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(document(results, options.setup, options.sizes), indent=1)
+        options.json_file.write_text(f"{text}\n")
 
 
 def _note(text: str) -> None:

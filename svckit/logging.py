@@ -1,17 +1,25 @@
-"""Logs with structlog. The logs of the standard library go there, too, and secrets are removed from both."""
+"""Logs with structlog. The logs of the standard library go there, too, and secrets are removed from both.
+
+Our own lines do not pass through the standard library: there, a line would cost four times as much, and the gateway
+writes one for each request. They do if somebody else has added a handler to the root logger, as tests do.
+"""
 
 from __future__ import annotations
 
-import functools
+import json
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NoReturn, TextIO
 
+import orjson
 import structlog
+
+from svckit.log_writer import LineWriter
+from svckit.redaction import redact
 
 Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -24,43 +32,13 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 # W3C Trace Context, section 3.2.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
-_SECRET_NAMES = (
-    "password",
-    "passphrase",
-    "secret",
-    "token",
-    "authorization",
-    "credential",
-    "credentials",
-    "cookie",
-    "ticket",
-    "receipt",
-    "grant",
-    "private_key",
-    "dsn",
-)
-# Only the last whole word of a key counts: "new_password", "x-roadstead-service-token" and "Authorization" are secret,
-# "grants_total" is not.
-_SECRET_KEY = re.compile(rf"(?:^|[_\-.])(?:{'|'.join(_SECRET_NAMES)})$", re.IGNORECASE)
-# An upload's ticket is in the query of its Location, so URLs are searched as well.
-_SECRET_TEXT = (
-    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"), "[redacted]"),
-    # The first pattern finds the header, as text or as a tuple. The second finds credentials without the header;
-    # shorter words after "basic" and "bearer" are normal text.
-    (
-        re.compile(
-            r"(authorization['\"]?\s*[:=,]\s*(?:b(?=['\"]))?['\"]?(?:(?:basic|bearer)\s+)?)[^\s'\",]+", re.IGNORECASE
-        ),
-        r"\1[redacted]",
-    ),
-    (re.compile(r"\b(basic|bearer)(\s+)(?!realm=)[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE), r"\1\2[redacted]"),
-    (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), r"\1:[redacted]@"),
-    (re.compile(r"\b(password|secret|token|ticket)=[^&\s\"']+", re.IGNORECASE), r"\1=[redacted]"),
-)
-_REDACTED = "[redacted]"
-_DEEPEST = 6
+_FLUSH_SECONDS = 5.0
+# A path may hold what is no text. Its line must be written anyway.
+_ENCODING = ("utf-8", "backslashreplace")
+_IMPORTANT = frozenset({"warning", "warn", "error", "exception", "critical", "fatal"})
 
 _service = "-"
+_root = logging.getLogger()
 
 
 def configure(service: str, level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:
@@ -70,40 +48,37 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
         service: the name in every line.
         level: the least severe level that is written.
         format: "json", one object on a line; "console", for people; "auto", console on a terminal, otherwise JSON.
-        stream: the stream; by default standard error.
+        stream: the stream, to which each line is written at once. By default standard error, to which a thread writes:
+            see `LineWriter` for what happens when it is read slowly.
     """
-    global _service  # noqa: PLW0603 - a process logs as one service
+    global _service, _handler  # noqa: PLW0603 - a process logs as one service, to one stream
     _service = service
     target = sys.stderr if stream is None else stream
-    console = format == "console" or (format == "auto" and target.isatty())
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=target.isatty()) if console else structlog.processors.JSONRenderer()
-    )
-    handler = logging.StreamHandler(target)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_processors(),
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Tracebacks are turned into text first, because the redaction only searches texts.
-                structlog.processors.format_exc_info,
-                redact,
-                renderer,
-            ],
-        )
-    )
-    root = logging.getLogger()
-    for old in root.handlers[:]:
+    is_for_people = format == "console" or (format == "auto" and target.isatty())
+    render = structlog.dev.ConsoleRenderer(colors=target.isatty()) if is_for_people else _as_json
+    for old in _root.handlers[:]:
         # Only the handler of an earlier call is removed, so that the capturing handler of a test stays.
-        if getattr(old, "from_svckit", False):
-            root.removeHandler(old)
-    handler.from_svckit = True  # type: ignore[attr-defined]  # marks our own handler
-    root.addHandler(handler)
-    root.setLevel(level.upper())
+        if isinstance(old, _Handler):
+            _root.removeHandler(old)
+            old.close()
+    _handler = _Handler(render, _InPlace(stream) if stream is not None else _on_a_thread(target, render))
+    _root.addHandler(_handler)
+    _root.setLevel(level.upper())
     # At INFO, these loggers repeat our own lines or write a line for each request. At DEBUG, aiosqlite and hpack write
     # the parameters of statements and the headers of requests, with password hashes and tokens.
     for chatty in ("hypercorn.access", "httpx", "httpcore", "asyncio", "alembic", "aiosqlite", "hpack"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, _root.level))
+
+
+def flush() -> None:
+    """Waits until all lines so far are written, but not longer than some seconds: the reader may have stopped."""
+    if _handler is not None:
+        _handler.flush()
+
+
+def lost_lines() -> int:
+    """How many lines were dropped because they were read too slowly."""
+    return 0 if _handler is None else _handler.lost_lines
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -129,58 +104,119 @@ def request_context(request: str | None, trace: str | None = None) -> Iterator[N
         trace_id.reset(trace_token)
 
 
-def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Removes secrets from a log line, by the names of keys and by patterns in texts."""
-    for key in list(event):
-        event[key] = _REDACTED if _is_secret(key, event[key]) else _cleaned(event[key], 0)
+class _Handler(logging.Handler):
+    """Renders lines, and gives them to a writer: those of the standard library, and our own directly."""
+
+    def __init__(self, render: Any, writer: LineWriter | _InPlace) -> None:
+        super().__init__()
+        self._writer = writer
+        # Tracebacks are turned into text first, because the redaction only searches texts.
+        self._processors = [structlog.processors.format_exc_info, redact, render]
+        self.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=_processors(),
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *self._processors, _as_text],
+            )
+        )
+
+    @property
+    def lost_lines(self) -> int:
+        return self._writer.lost_lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._put(self.format(record).encode(*_ENCODING), is_important=record.levelno >= logging.WARNING)
+        except Exception:
+            self.handleError(record)
+
+    def write(self, logger: Any, method: str, event: Any) -> None:
+        """Writes a line of structlog's."""
+        for process in self._processors:
+            event = process(logger, method, event)
+        self._put(_as_bytes(event), is_important=method in _IMPORTANT)
+
+    def flush(self) -> None:
+        self._writer.flush(_FLUSH_SECONDS)
+
+    def close(self) -> None:
+        # `logging` calls this at the exit, also after an error that nobody has handled.
+        self._writer.close(_FLUSH_SECONDS)
+        super().close()
+
+    def _put(self, line: bytes, *, is_important: bool) -> None:
+        self._writer.put(line + b"\n", is_important=is_important)
+
+
+class _InPlace:
+    """Writes to a stream at once, in the thread that logs. Has the methods of a `LineWriter`."""
+
+    lost_lines = 0
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def put(self, line: bytes, *, is_important: bool = False) -> None:
+        self._stream.write(line.decode())
+        self._stream.flush()
+
+    def flush(self, timeout_seconds: float) -> bool:
+        return True
+
+    def close(self, timeout_seconds: float) -> None:
+        pass
+
+
+_handler: _Handler | None = None
+
+
+def _on_a_thread(stream: TextIO, render: Callable[..., str | bytes]) -> LineWriter:
+    def describe_loss(count: int) -> bytes:
+        event: Any = {"logger": __name__, "level": "warning", "event": "log_lines_lost", "lines": count}
+        for process in (_TIMESTAMP, _add_service):
+            event = process(None, "warning", event)
+        return _as_bytes(render(None, "warning", event)) + b"\n"
+
+    stream.flush()
+    return LineWriter(stream.fileno(), describe_loss)
+
+
+def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    """One JSON object. It is plain ASCII: other line separators of Unicode could make one line look like two."""
+    try:
+        line = orjson.dumps(event)
+    except TypeError:
+        line = b"\x80"  # a number or a text that it does not write
+    return line if line.isascii() else json.dumps(event, separators=(",", ":"), default=repr).encode()
+
+
+def _as_bytes(line: str | bytes) -> bytes:
+    return line if isinstance(line, bytes) else line.encode(*_ENCODING)
+
+
+def _as_text(_logger: object, _method: str, line: Any) -> str:
+    return line.decode() if isinstance(line, bytes) else str(line)
+
+
+def _hand_over(logger: Any, method: str, event: Any) -> Any:
+    """Writes a line, if nobody but us handles it; otherwise gives it to the standard library."""
+    handler = _handler
+    if handler is None or _root.handlers != [handler]:
+        return structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, method, event)
+    handler.write(logger, method, event)
+    return _drop()
+
+
+def _drop() -> NoReturn:
+    raise structlog.DropEvent
+
+
+def _add_service(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.setdefault("service", _service)
     return event
 
 
-def scrub(text: str) -> str:
-    """The text without secrets: tokens, credentials and passwords in URLs are replaced."""
-    # Every pattern needs one of these strings, and almost no text has one. Without this test, the patterns were half of
-    # the cost of a log line.
-    lower = text.lower()
-    if (
-        "=" in lower
-        or "eyj" in lower
-        or "://" in lower
-        or "uthorization" in lower
-        or "asic" in lower
-        or "earer" in lower
-    ):
-        for pattern, replacement in _SECRET_TEXT:
-            text = pattern.sub(replacement, text)
-    return text
-
-
-def _is_secret(key: object, value: object) -> bool:
-    return (
-        isinstance(key, str) and value is not None and not isinstance(value, bool | int | float) and _names_secret(key)
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def _names_secret(key: str) -> bool:
-    return _SECRET_KEY.search(key) is not None
-
-
-def _cleaned(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Mapping | list | tuple | set | frozenset) and depth == _DEEPEST:
-        return "…"  # its repr could show the values of secret keys
-    if isinstance(value, Mapping):
-        return {
-            str(key): _REDACTED if _is_secret(key, item) else _cleaned(item, depth + 1) for key, item in value.items()
-        }
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_cleaned(item, depth + 1) for item in value]
-    return scrub(value if isinstance(value, str) else repr(value))
-
-
 def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event.setdefault("service", _service)
+    _add_service(_logger, _method, event)
     for name, variable in (("request_id", request_id), ("trace_id", trace_id)):
         value = variable.get()
         if value is not None:
@@ -188,11 +224,14 @@ def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any])
     return event
 
 
+_TIMESTAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+
 def _processors() -> list[Any]:
     return [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _TIMESTAMP,
         structlog.processors.StackInfoRenderer(),
         _add_context,
     ]
@@ -205,7 +244,7 @@ structlog.configure(
         structlog.stdlib.filter_by_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         *_processors(),
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        _hand_over,
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
     wrapper_class=structlog.stdlib.BoundLogger,

@@ -13,6 +13,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from svckit.logging import lost_lines
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of the text of `Metrics.render`."""
@@ -27,6 +31,19 @@ def labelled_counter(name: str, text: str, label: str, values: Iterable[str], re
     for value in values:
         counter.labels(value)
     return counter
+
+
+class _LostLines(Collector):
+    """The count of log lines that were dropped. The log keeps it, because it is there before any metrics."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        text = "Log lines that were dropped because standard error was read too slowly"
+        family = CounterMetricFamily("log_lines_lost", text, labels=("service",))
+        family.add_metric((self._service,), lost_lines())
+        return [family]
 
 
 class Metrics:
@@ -75,6 +92,7 @@ class Metrics:
             ("service", "kind", "reason"),
             registry=self.registry,
         )
+        self.registry.register(_LostLines(service))
         # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 

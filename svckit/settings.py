@@ -22,8 +22,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from svckit.errors.start import StartError
-from svckit.logging import scrub
 from svckit.metrics_endpoint import parse_metrics_address
+from svckit.redaction import scrub
 from svckit.rpc.settings import RpcAddress
 from svckit.rpc.tls import TlsSettings
 from svckit.services import NAMES, RPC_SERVICES

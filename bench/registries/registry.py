@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import httpx
 
 from bench.registries.tokens import TokenService
-from tests.harness.images import Image
+from tests.harness.images import OCI_MANIFEST, Image
 
 
 class Registry(ABC):
@@ -37,6 +37,12 @@ class Registry(ABC):
     @abstractmethod
     def remove_blobs(self, digests: Iterable[str]) -> None:
         """Deletes the files of blobs that are not used any more. Otherwise long runs would fill the disk."""
+
+    def has_tag(self, repository: str, tag: str) -> bool:
+        """Whether there is such a tag."""
+        headers = {"Authorization": f"Bearer {self.tokens.token([repository])}", "Accept": OCI_MANIFEST}
+        url = f"http://{self.host}/v2/{repository}/manifests/{tag}"
+        return httpx.head(url, headers=headers, timeout=60, trust_env=False).is_success
 
     def push(self, repository: str, image: Image, tag: str) -> None:
         """Pushes an image."""

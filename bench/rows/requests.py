@@ -108,9 +108,11 @@ class TagPageRow(RequestRow):
 
     def prepare(self, registry: Registry) -> None:
         """Adds the tags."""
-        tagged: Image = image(2)
-        registry.push(self.repository, tagged, _tag(0))
-        registry.add_tags(self.repository, tagged, [_tag(number) for number in range(self._sizes.tags)])
+        tags = [_tag(number) for number in range(self._sizes.tags)]
+        if not registry.has_tag(self.repository, tags[-1]):  # another row has added them
+            tagged: Image = image(2)
+            registry.push(self.repository, tagged, tags[0])
+            registry.add_tags(self.repository, tagged, tags)
         super().prepare(registry)
 
 

@@ -48,8 +48,12 @@ def run_service(
         logging.configure(service, settings.log_level, settings.log_format)
         asyncio.run(_run(service, settings, serve, moves_bytes=moves_bytes))
     except (StartError, DomainError, OSError) as error:
+        logging.flush()
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 1
+    finally:
+        # The interpreter writes the traceback of an error that nobody has handled. What was logged before comes first.
+        logging.flush()
     return 0
 
 

@@ -1,3 +1,4 @@
+import enum
 import io
 import json
 import logging as stdlib
@@ -17,14 +18,14 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["alone", "beside another handler"])
+def restored(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Our lines take another way if somebody else has added a handler, as pytest does. The answers are the same."""
     root = stdlib.getLogger()
     level, handlers = root.level, root.handlers[:]
+    root.handlers[:] = [] if request.param == "alone" else [stdlib.NullHandler()]
     yield
-    for handler in root.handlers[:]:
-        if handler not in handlers:
-            root.removeHandler(handler)
+    root.handlers[:] = handlers
     root.setLevel(level)
 
 
@@ -172,6 +173,61 @@ def test_a_structure_that_contains_itself_ends(stream: io.StringIO) -> None:
     get_logger("a").info("event", loop=loop)
     assert len(lines(stream)) == 1
     assert "s3cr3t" not in stream.getvalue()
+
+
+class Count(int):
+    pass
+
+
+class Kind(enum.StrEnum):
+    BLOB = "blob"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (2**70, 2**70),
+        (Count(3), 3),
+        (1.5, 1.5),
+        (Kind.BLOB, "blob"),
+        (b"\xff", "b'\\xff'"),
+        ({1: {2}}, {"1": [2]}),
+        ("\ud800", "\ud800"),
+        ("é\u2028\u0085ü", "é\u2028\u0085ü"),
+        ("\n\r\x1b", "\n\r\x1b"),
+        (None, None),
+    ],
+)
+def test_a_line_is_one_line_of_ascii_whatever_its_values_are(stream: io.StringIO, value: object, shown: object) -> None:
+    get_logger("a").info("event", value=value)
+    text = stream.getvalue()
+    assert text.isascii()
+    assert text[:-1].isprintable()
+    [line] = lines(stream)
+    assert line["value"] == shown
+
+
+def test_what_json_cannot_say_is_written_anyway(stream: io.StringIO) -> None:
+    get_logger("a").info("event", value=float("nan"))
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_arguments_are_put_into_the_text(stream: io.StringIO) -> None:
+    get_logger("a").warning("pool of %d is full", 5)
+    assert lines(stream)[0]["event"] == "pool of 5 is full"
+
+
+def test_a_handler_of_somebody_else_gets_our_lines_too(stream: io.StringIO) -> None:
+    records: list[stdlib.LogRecord] = []
+
+    class Other(stdlib.Handler):
+        def emit(self, record: stdlib.LogRecord) -> None:
+            records.append(record)
+
+    stdlib.getLogger().addHandler(Other())
+    get_logger("a").info("event", count=1)
+    assert [record.name for record in records] == ["a"]
+    assert [line["count"] for line in lines(stream)] == [1]
 
 
 def test_the_level_counts_for_both_kinds_of_logger() -> None:

@@ -1,0 +1,153 @@
+"""Writes log lines on a thread of its own, many with one system call."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+MOST_WAITING_BYTES = 8 * 1024 * 1024
+"""How much may wait for a reader that is slow."""
+_RESERVED_BYTES = 1024 * 1024
+_GATHER_SECONDS = 0.01
+_BATCH_BYTES = 64 * 1024
+
+
+class LineWriter:
+    """Writes lines to a file descriptor, in the order in which they come.
+
+    `put` never waits: a program that does not read our standard error must not stop the service. Its lines wait in
+    memory, up to a limit. Beyond that, lines are dropped and counted; a last part is reserved for important lines. As
+    soon as the reader goes on, a line says how many are missing, where they are missing.
+
+    A line waits for ten milliseconds at most before it is written. A process that is killed loses what has come in that
+    time. A process that ends by itself loses nothing: `close` writes all, and `logging` calls it at the exit.
+
+    Attributes:
+        lost_lines: how many lines have been dropped since the start.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        describe_loss: Callable[[int], bytes],
+        *,
+        most_waiting_bytes: int = MOST_WAITING_BYTES,
+        reserved_bytes: int = _RESERVED_BYTES,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            descriptor: where to write. It is not closed.
+            describe_loss: the line that says how many lines are missing.
+            most_waiting_bytes: how much may wait.
+            reserved_bytes: how much more may wait of important lines.
+        """
+        self._descriptor = descriptor
+        self._describe_loss = describe_loss
+        self._most_waiting_bytes = most_waiting_bytes
+        self._reserved_bytes = reserved_bytes
+        # Reentrant: a destructor or a signal handler that runs inside `put` may log.
+        self._lock = threading.RLock()
+        self._written = threading.Condition(self._lock)
+        self._lines: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._missing = 0
+        self.lost_lines = 0
+        self._something = threading.Event()
+        self._hurry = threading.Event()
+        self._is_closed = False
+        self._is_stuck = False
+        # A daemon thread: a blocked write must not keep the process from exiting.
+        threading.Thread(target=self._write_all, name="log-writer", daemon=True).start()
+
+    def put(self, line: bytes, *, is_important: bool = False) -> None:
+        """Takes a line, with its newline. After `close`, it is written at once.
+
+        Args:
+            line: the line.
+            is_important: whether it may use the reserved memory.
+        """
+        if self._is_closed:
+            if not self._is_stuck:
+                _write(self._descriptor, line)
+            return
+        limit = self._most_waiting_bytes + (self._reserved_bytes if is_important else 0)
+        with self._lock:
+            if self._waiting_bytes + len(line) > limit:
+                self._missing += 1
+                self.lost_lines += 1
+                return
+            if self._missing:
+                # Lines were dropped, and there is room again: here they are missing.
+                self._note_loss()
+            self._lines.append(line)
+            self._waiting_bytes += len(line)
+        if not self._something.is_set():
+            self._something.set()
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Waits until all lines so far are written. Returns whether they are: the reader may be too slow."""
+        self._hurry.set()
+        try:
+            with self._written:
+                return self._written.wait_for(lambda: not self._waiting_bytes, timeout_seconds)
+        finally:
+            self._hurry.clear()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Flushes, and ends the thread.
+
+        Lines that come later are written at once, by the thread that logs them; they are dropped if the reader was too
+        slow for the lines before them.
+        """
+        self._is_stuck = not self.flush(timeout_seconds)
+        self._is_closed = True
+        self._something.set()
+
+    def _note_loss(self) -> None:
+        line = self._describe_loss(self._missing)
+        self._missing = 0
+        self._lines.append(line)
+        self._waiting_bytes += len(line)
+        self._something.set()
+
+    def _write_all(self) -> None:
+        while not self._is_closed:
+            self._something.wait()
+            # The lines of the next moment are written together with this one. Without this, the thread would wake up
+            # for each line and take time from the event loop.
+            self._hurry.wait(_GATHER_SECONDS)
+            self._something.clear()
+            while batch := self._take():
+                _write(self._descriptor, batch)
+                with self._written:
+                    self._waiting_bytes -= len(batch)
+                    self._written.notify_all()
+
+    def _take(self) -> bytes:
+        """The next lines, up to a limit. They count as waiting until they are written."""
+        taken: list[bytes] = []
+        size = 0
+        with self._lock:
+            if self._missing and not self._lines:
+                self._note_loss()  # the last lines before a pause were dropped
+            while self._lines and size < _BATCH_BYTES:
+                line = self._lines.popleft()
+                taken.append(line)
+                size += len(line)
+        return b"".join(taken)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    # os.write and not a file object: a blocked thread would hold its lock when the interpreter exits.
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            # Whoever shares the pipe with us has made it non-blocking.
+            select.select([], [descriptor], [])
+        except OSError:
+            return  # the reader is gone, so the error cannot be reported; the service goes on
