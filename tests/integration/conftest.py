@@ -13,6 +13,7 @@ from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.repository import EMPTY_CONFIG, MakeRepository, Repository, open_repository
 from tests.harness.services import Services, running_services
+from tests.harness.waiting import wait_until
 from tests.harness.workspace import Login, Workspace
 
 
@@ -67,6 +68,10 @@ def no_errors_logged(installation: Installation) -> Iterator[None]:
     """Fails a module in which a service has logged an error: no request of a client may cause one."""
     begin = installation.log_file.stat().st_size
     yield
+    # Lines are written a moment after they are logged. When this one is there, those of the tests are.
+    last = f"/{secrets.token_hex(8)}"
+    httpx.get(f"{installation.http_url}{last}", trust_env=False)
+    wait_until(lambda: last in installation.log_file.read_text(), "the last line in the log")
     with installation.log_file.open("rb") as log:
         log.seek(begin)
         lines = [json.loads(line) for line in log if line.startswith(b"{")]

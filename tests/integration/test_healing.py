@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -313,11 +314,16 @@ def test_a_push_that_the_quota_refuses_leaves_nothing_within_seconds(scene: Scen
 def test_each_finding_is_logged_by_both_services(scene: Scene) -> None:
     gone(scene.files[0])
     assert scene.repository.blob(scene.digest).status_code == 404
-    lines = [
-        json.loads(line)
-        for line in scene.running.log_file.read_text().splitlines()
-        if line.startswith("{") and scene.digest in line
-    ]
-    found = {line["event"]: line for line in lines if line["event"] in {"blob_damaged", "blob_quarantined"}}
+
+    def findings() -> dict[str, Any]:
+        lines = [
+            json.loads(line)
+            for line in scene.running.log_file.read_text().splitlines()
+            if line.startswith("{") and scene.digest in line
+        ]
+        return {line["event"]: line for line in lines if line["event"] in {"blob_damaged", "blob_quarantined"}}
+
+    # The lines may be on their way into the log.
+    found = wait_until(findings, "the lines in the log", wanted=lambda found: len(found) == 2)
     assert found["blob_damaged"]["damage"] == found["blob_quarantined"]["damage"] == "missing"
     assert found["blob_quarantined"]["found_by"] == "read"
