@@ -86,6 +86,20 @@ def test_a_line_is_written_soon_without_a_flush(pipe: Pipe) -> None:
     writer.close(10)
 
 
+def test_an_important_line_takes_those_before_it_along_without_delay(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("svckit.log_writer._GATHER_SECONDS", 3600.0)
+    writer = LineWriter(pipe.writer, _loss)
+    for number in range(3):
+        writer.put(b"line %d\n" % number)
+        writer.put(b"warning %d\n" % number, is_important=True)
+        assert pipe.read(17) == b"line %d\nwarning %d\n" % (number, number)
+    writer.put(b"last\n")
+    writer.close(10)
+    assert pipe.read(5) == b"last\n"
+
+
 def test_each_thread_finds_its_lines_in_their_order(pipe: Pipe) -> None:
     writer = LineWriter(pipe.writer, _loss)
 
