@@ -154,6 +154,10 @@ class Gateway(Quart):
 
     def _refuse_excess(self, request: GatewayRequest) -> None:
         limits = self._limits
+        if request.http_version == "1.1" and len(request.headers.getlist("Host")) != 1:
+            raise error_for("BAD_REQUEST", "a request must have one Host header")
+        if not request.raw_target.isascii() or not request.query_string.isascii():
+            raise error_for("BAD_REQUEST", "the target of a request must be ASCII")
         if request.raw_target == NO_PATH:
             if request.method == "CONNECT":
                 raise error_for("UNSUPPORTED", "this server is no proxy", metadata={"allow": ", ".join(_METHODS)})
@@ -168,6 +172,8 @@ class Gateway(Quart):
         if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
             # A body with two lengths could be used to hide a second request from a proxy (request smuggling).
             raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding must not be sent together")
+        if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise error_for("BAD_REQUEST", "the only Transfer-Encoding here is chunked, once")
 
     async def handle_exception(self, error: Exception) -> Response:
         """Raises the error again: `answer` and `fault` turn it into the right form."""

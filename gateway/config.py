@@ -17,6 +17,9 @@ ForwardedForm = Literal["any", "x-forwarded", "forwarded"]
 """Which headers the trusted proxies write: `X-Forwarded-*`, `Forwarded`, or either. With "any", `Forwarded` counts in
 requests without `X-Forwarded-*` only."""
 
+Server = Literal["hypercorn", "granian"]
+"""The HTTP servers that can carry the gateway."""
+
 _MEBIBYTE = 1024 * 1024
 
 
@@ -86,6 +89,8 @@ class GatewaySettings(ProcessSettings):
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)
     """Where HTTP is served: `HOST:PORT`, `[IPV6]:PORT`, `unix:/path`, or `fd://N`, a socket that the parent bound."""
+    server: Server = "hypercorn"
+    """What carries HTTP: `hypercorn`, or `granian`, which is faster and needs `pip install roadstead[granian]`."""
     key_file: Path = Path("/var/lib/roadstead/keys/gateway.pem")
     """The gateway's key pair, which signs its service tokens. It is created if it does not exist."""
     external_url: str = ""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-from hypercorn.asyncio import serve as serve_http
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.logging import Logger
+import uvloop
 from quart import Blueprint
 
 from gateway.app import Gateway, Surface
@@ -20,7 +17,7 @@ from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
-from gateway.wire import http1, http2
+from gateway.servers.chosen import serve_http
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.metrics import Metrics
@@ -79,49 +76,9 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
     app = build_app(settings, channels, process.verifier, process.metrics)
     async with process.loops.running():
         with stop_signals() as signals:
-            await serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=signals.wait)
+            await serve_http(app, settings, signals.wait)
         if left := await settle_shielded(settings.limits.commit_seconds):
             log.error("commits left behind", tasks=left)
-
-
-def hypercorn_config(settings: GatewaySettings) -> HypercornConfig:
-    """Hypercorn's settings, made from the gateway's."""
-    http1.install()
-    http2.install()
-    limits = settings.limits
-    config = HypercornConfig()
-    config.bind = list(settings.listen)
-    config.backlog = 1024
-    config.graceful_timeout = limits.drain_seconds
-    config.keep_alive_timeout = cast("int", limits.keep_alive_seconds)
-    # Clients such as containerd send all requests on one connection, a thousand a minute. The default limit is too low.
-    config.keep_alive_max_requests = 1_000_000
-    # The app refuses requests above the limit with a proper error. Hypercorn, which sends no body, only refuses
-    # requests above twice the limit.
-    config.h11_max_incomplete_size = 2 * limits.header_bytes
-    config.h2_max_header_list_size = 2 * limits.header_bytes
-    # How many pieces of a body, of 256 KiB at most, may wait for the app. Two: the end of a request and that of its
-    # connection must fit, because nothing reads them in the case of an app that has ended.
-    config.max_app_queue_size = 2
-    config.include_server_header = False
-    config.logger_class = _ServerLog
-    if settings.tls_certificate_file is not None and settings.tls_key_file is not None:
-        config.certfile = str(settings.tls_certificate_file)
-        config.keyfile = str(settings.tls_key_file)
-    return config
-
-
-class _ServerLog(Logger):
-    """Sends Hypercorn's logs to the gateway's log. The app writes the access log, not Hypercorn."""
-
-    def __init__(self, config: HypercornConfig) -> None:
-        config.accesslog = None
-        config.errorlog = None
-        super().__init__(config)
-        self.error_logger = cast("Any", logging.get_logger("hypercorn.error"))
-
-    async def access(self, request: Any, response: Any, request_time: float) -> None:
-        """Not used."""
 
 
 def main(config_path: Path | None) -> int:
@@ -133,4 +90,4 @@ def main(config_path: Path | None) -> int:
     Returns:
         the exit status.
     """
-    return run_service(SECTION, GatewaySettings, config_path, serve, moves_bytes=True)
+    return run_service(SECTION, GatewaySettings, config_path, serve, moves_bytes=True, new_loop=uvloop.new_event_loop)

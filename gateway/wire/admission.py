@@ -108,7 +108,7 @@ class Visit:
         self._token_error: DomainError | None = None
         self.subject: str | None = None
         if connection is not None:
-            connection.requests += 1
+            connection.begin_request()
 
     @property
     def pace(self) -> Pace:
@@ -189,11 +189,6 @@ class Visit:
         if self._connection is not None:
             self._connection.receive_much()
 
-    def close_connection(self) -> None:
-        """Closes the connection at once, without sending what waits to be sent."""
-        if self._connection is not None:
-            self._connection.close()
-
     def leave_requests(self) -> None:
         """Frees the place among the requests: the request is answered, and only its remains are waited for."""
         if self._place is not None:
@@ -208,9 +203,7 @@ class Visit:
             release()
         self._releases.clear()
         if self._connection is not None:
-            self._connection.requests -= 1
-            if not self._connection.requests:
-                self._connection.receive_little()
+            self._connection.end_request()
 
     def _know(self, principal: Principal) -> None:
         self._principal = principal

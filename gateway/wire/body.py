@@ -14,6 +14,7 @@ from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.wire.admission import Visit
+from gateway.wire.line import Line
 from gateway.wire.pace import Patience
 from svckit.errors import DomainError, error_for
 
@@ -49,7 +50,8 @@ class StreamedBody(Body):
         self._expected = expected_content_length
         self._maximum = max_content_length
         self._receive: Receive | None = None
-        self._open: Callable[[], Awaitable[None]] | None = None
+        self._line: Line | None = None
+        self._is_let_in = False
         self._visit: Visit | None = None
         self._patience: Patience | None = None
         self._whole: bytes | None = None
@@ -57,16 +59,16 @@ class StreamedBody(Body):
         self.complete = False
         self.received_bytes = 0
 
-    def attach(self, receive: Receive, open_body: Callable[[], Awaitable[None]] | None, visit: Visit) -> None:
+    def attach(self, receive: Receive, line: Line | None, visit: Visit) -> None:
         """Sets the source of the pieces.
 
         Args:
             receive: gives the next event of the request.
-            open_body: lets the body in; None if the server does not wait for that.
+            line: lets the body in; None if the server has no such thing.
             visit: says how long the client may take, and counts the memory of a body that is read as a whole.
         """
         self._receive = receive
-        self._open = open_body
+        self._line = line
         self._visit = visit
 
     async def next_piece(self) -> bytes:
@@ -88,9 +90,9 @@ class StreamedBody(Body):
         await self._let_in()
 
     async def _let_in(self) -> None:
-        if self._open is not None:
-            opening, self._open = self._open, None
-            await opening()
+        if self._line is not None and not self._is_let_in:
+            self._is_let_in = True
+            await self._line.open_body()
 
     async def _next_piece(self) -> bytes:
         while not self.complete and self._receive is not None:
@@ -161,9 +163,9 @@ class StreamedBody(Body):
             if len(content) > limit:
                 raise error_for(reason, f"the body has more than {limit} bytes")
             if len(content) > counted and self._visit is not None:
-                step = max(_STEP_BYTES, len(content) - counted)
-                self._visit.hold(step)
-                counted += step
+                steps = -(-(len(content) - counted) // _STEP_BYTES)
+                self._visit.hold(steps * _STEP_BYTES)
+                counted += steps * _STEP_BYTES
         return bytes(content)
 
     async def discard(self, limit: int, seconds: float) -> None:
@@ -189,6 +191,8 @@ class StreamedBody(Body):
         until the disconnect event.
         """
         if self.complete or self._abandoned or self._receive is None:
+            return
+        if self._line is not None and self._line.settles_unread_bodies:
             return
         self._abandoned = True
         task = asyncio.ensure_future(self.wait_for_disconnect())

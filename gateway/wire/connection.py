@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -18,10 +18,9 @@ from quart.wrappers import Response
 from gateway.wire.admission import Admission, Visit
 from gateway.wire.answer import Answer
 from gateway.wire.body import ClientGone
-from gateway.wire.connections import CONNECTION_KEY
 from gateway.wire.errors import error_for_path
 from gateway.wire.file_body import LARGEST_PIECE_BYTES, FileBody
-from gateway.wire.gated import body_opener, stream_resetter
+from gateway.wire.line import Line, line_of
 from gateway.wire.pace import Patience
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import with_path
@@ -80,15 +79,16 @@ class HttpConnection(ASGIHTTPConnection):
         self._edge = cast("Edge", app)
         self._sent_bytes = 0
         self._status = CLIENT_GONE
+        self._line: Line | None = None
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serves the request."""
         began = time.perf_counter()
         self._edge.in_flight += 1
         request = cast("GatewayRequest", self._create_request_from_scope(send))
-        scope: Mapping[str, Any] = cast("Any", request.scope)
-        visit = request.visit = Visit(self._edge.admission, (scope.get("state") or {}).get(CONNECTION_KEY))
-        request.body.attach(receive, body_opener(scope), visit)
+        line = self._line = line_of(cast("Any", request.scope))
+        visit = request.visit = Visit(self._edge.admission, line.connection if line else None)
+        request.body.attach(receive, line, visit)
         body: bytes | AsyncIterator[bytes] = b""
         with request_context(request.request_id, request.trace_id):
             try:
@@ -99,7 +99,8 @@ class HttpConnection(ASGIHTTPConnection):
                 self._status = CLIENT_GONE
             except _AnswerAborted as aborted:
                 log.warning("answer aborted", route=request.route, why=str(aborted), sent_bytes=self._sent_bytes)
-                await self._abort(request, is_read=not isinstance(aborted, _TooSlow))
+                if line is not None:
+                    await line.break_off(is_read=not isinstance(aborted, _TooSlow))
             finally:
                 request.body.abandon()
                 await _close(body)
@@ -122,12 +123,15 @@ class HttpConnection(ASGIHTTPConnection):
         self._status = answer.status
         headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
+        if self._line is not None:
+            headers.extend(self._line.headers)
         body = answer.body
         if isinstance(body, bytes) and answer.status not in _STATUSES_WITHOUT_BODY and _length_of(headers) is None:
             headers.append((b"content-length", str(len(body)).encode("ascii")))
         # Only HTTP/1 has a Connection header; HTTP/2 resets the stream instead.
         unread = not request.body.complete and _may_have_body(request)
-        if unread and request.http_version.startswith("1"):
+        settles = self._line is not None and self._line.settles_unread_bodies
+        if unread and not settles and request.http_version.startswith("1"):
             headers.append((b"connection", b"close"))
         patience = Patience(request.visit.pace)
         async with _in_time(patience):
@@ -226,20 +230,6 @@ class HttpConnection(ASGIHTTPConnection):
                 await _send_body(send, piece, more=True)
             patience.earn(len(piece))
             self._sent_bytes += len(piece)
-
-    async def _abort(self, request: GatewayRequest, *, is_read: bool) -> None:
-        """Ends an answer so that the client knows that it is incomplete, whether it reads or not.
-
-        With HTTP/1, the server closes the connection when the app returns in the middle of an answer. But it first
-        waits until the client has read what was sent, so the connection of a client that does not read is closed here.
-        With HTTP/2, the server would leave the stream open, so the stream is reset here.
-        """
-        if not request.http_version.startswith("1"):
-            reset = stream_resetter(request.scope)
-            if reset is not None:
-                await reset()
-        elif not is_read:
-            request.visit.close_connection()
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,21 +9,11 @@ from typing import Any
 
 from svckit.places import Refusal
 
-CONNECTION_KEY = "roadstead.connection"
-"""Where a request finds its connection: in the `state` of its ASGI scope."""
-
-
-RECEIVED_BYTES = 256 * 1024
-"""How much of a body is received at once; asyncio's own size. Each piece of a body costs the same CPU time, whatever
-its size: with Hypercorn's 64 KiB, a large upload took a seventh more CPU time in this process."""
-# Of a connection whose request is not let in yet, so much may be in memory: about three times this.
-_LITTLE_BYTES = 16 * 1024
-_READER_BYTES = 64 * 1024
 _NONE: Mapping[Any, None] = MappingProxyType({})
 
 
 class Connection:
-    """One connection, as the app sees it.
+    """One connection, as the app sees it. Each server has its own kind.
 
     Attributes:
         address: the address of the peer; empty for a unix socket.
@@ -33,37 +22,29 @@ class Connection:
         requests: the requests that are being served on it.
     """
 
-    __slots__ = ("_reader", "_writer", "address", "is_closed", "is_known", "requests")
+    __slots__ = ("address", "is_closed", "is_known", "requests")
 
-    def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Takes the address of the peer, and both ends of the connection."""
+    def __init__(self, address: str) -> None:
+        """Takes the address of the peer."""
         self.address = address
         self.is_known = False
         self.is_closed = False
         self.requests = 0
-        self._reader = reader
-        self._writer = writer
-        self.receive_little()
 
-    def receive_little(self) -> None:
-        """Receives in small pieces. A head fits into a few, and nobody has asked for more yet."""
-        self._receive(_LITTLE_BYTES)
+    def begin_request(self) -> None:
+        """Counts a request."""
+        self.requests += 1
+
+    def end_request(self) -> None:
+        """Counts a request out."""
+        self.requests -= 1
 
     def receive_much(self) -> None:
-        """Receives in large pieces, for a body that is being read."""
-        self._receive(RECEIVED_BYTES)
+        """Receives in large pieces until no request is left: a body is being read. Before that, small ones will do."""
 
     def close(self) -> None:
         """Closes it at once, whatever is under way."""
-        self._writer.transport.abort()
-
-    def _receive(self, size_bytes: int) -> None:
-        # asyncio has no setting for these. The transport receives so much at once, and the reader stops it at twice its
-        # own limit.
-        transport: Any = self._writer.transport
-        transport.max_size = size_bytes
-        reader: Any = self._reader
-        reader._limit = min(size_bytes, _READER_BYTES)  # noqa: SLF001 - it is set at construction only, by Hypercorn
+        raise NotImplementedError
 
 
 class Connections:

@@ -25,6 +25,7 @@ def run_service(
     serve: Callable[[ServiceProcess[S]], Coroutine[Any, Any, None]],
     *,
     moves_bytes: bool = False,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> int:
     """Runs a service in this process until it is told to stop.
 
@@ -36,6 +37,7 @@ def run_service(
         config: the TOML file; None to use only the environment.
         serve: opens what the service needs, and serves until SIGTERM or SIGINT.
         moves_bytes: whether blobs pass through it. Then the allocator is set to reuse large blocks.
+        new_loop: makes the event loop; None for asyncio's own.
 
     Returns:
         the exit status.
@@ -46,7 +48,8 @@ def run_service(
     try:
         settings = kind.load(config, service)
         logging.configure(service, settings.log_level, settings.log_format)
-        asyncio.run(_run(service, settings, serve, moves_bytes=moves_bytes))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_run(service, settings, serve, moves_bytes=moves_bytes))
     except (StartError, DomainError, OSError) as error:
         logging.flush()
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet

@@ -43,6 +43,7 @@ class House:
     servers: dict[str, RpcServer]
     keyring: Keyring
     folder: Path
+    server: str
     stop: Callable[[], Awaitable[None]]
 
     def token(self, *access: tuple[str, str], subject: str = "user:7", expired_seconds: int = 0) -> str:
@@ -97,18 +98,29 @@ async def running_house(*, placement: str = "stream", **changes: Any) -> AsyncIt
             servers,
             keyring,
             folder,
+            gateway.app.settings.server,
             gateway.stop,
         )
 
 
+on_both_servers = pytest.mark.parametrize("server", ["hypercorn", "granian"], indirect=True)
+"""For the files that test what servers differ in: `pytestmark = on_both_servers`."""
+
+
+@pytest.fixture(autouse=True)
+def server(request: pytest.FixtureRequest) -> str:
+    """The HTTP server of the gateways of a test."""
+    return str(getattr(request, "param", "hypercorn"))
+
+
 @pytest.fixture
-async def make_house() -> AsyncIterator[MakeHouse]:
+async def make_house(server: str) -> AsyncIterator[MakeHouse]:
     """Makes gateways with settings of the test's own."""
     async with AsyncExitStack() as stack:
 
         async def make(limits: Limits | None = None, **changes: Any) -> House:
             limits = limits or Limits(drain_seconds=0.2)
-            return await stack.enter_async_context(running_house(limits=limits, **changes))
+            return await stack.enter_async_context(running_house(limits=limits, **{"server": server, **changes}))
 
         yield make
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
-from hypercorn.asyncio import serve as serve_http
 
 from gateway.app import Gateway
 from gateway.clients.channels import Channels
 from gateway.config import GatewaySettings
-from gateway.server import build_app, hypercorn_config
+from gateway.server import build_app
+from gateway.servers.chosen import serve_http
 from svckit.metrics import Metrics
 from svckit.rpc import open_channel
 from tests.harness.keyring import Keyring
@@ -67,7 +67,7 @@ async def serve_gateway(
     }
     app = build_app(settings, Channels(channels), keyring.verifier(), Metrics("gateway"))
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=stop.wait))
+    serving = asyncio.create_task(serve_http(app, settings, stop.wait))
 
     async def end() -> None:
         stop.set()

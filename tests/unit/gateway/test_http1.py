@@ -7,7 +7,9 @@ import pytest
 
 from svckit.errors import error_for
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.conftest import REPOSITORY, House
+from tests.unit.gateway.conftest import REPOSITORY, House, on_both_servers
+
+pytestmark = on_both_servers
 
 
 async def test_a_connection_ends_when_its_client_has_closed_it(house: House) -> None:
@@ -15,13 +17,13 @@ async def test_a_connection_ends_when_its_client_has_closed_it(house: House) -> 
         reader, writer = await house.raw()
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n")
-        assert any("_server_callback" in repr(task) for task in asyncio.all_tasks())
+        assert house.app.connections.count > 0
         writer.close()
         await writer.wait_closed()
     await wait_until_async(
-        lambda: [task for task in asyncio.all_tasks() if "_server_callback" in repr(task)],
-        "Hypercorn's tasks to end",
-        wanted=lambda tasks: not tasks,
+        lambda: house.app.connections.count,
+        "the connections to end",
+        wanted=lambda count: count == 0,
         seconds=20,
     )
 
@@ -49,7 +51,8 @@ async def test_a_refusal_without_a_body_is_heard_before_the_request_is_sent_to_i
     async with asyncio.timeout(3):
         head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 401 ")
-    assert b"connection: close" in head.lower()
+    # With Granian, the connection closes without a word, when it is clear that the body is not read.
+    assert house.server == "granian" or b"connection: close" in head.lower()
     writer.close()
 
 
@@ -86,8 +89,9 @@ async def test_a_refusal_and_a_partial_answer_have_a_reason_phrase(house: House)
 @pytest.mark.parametrize(
     ("sent", "line", "code"),
     [
-        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
-        (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\nHost: x\r\nHost: y\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
         (b"nonsense\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
         (b"G\xc3\x89T / HTTP/1.1\r\nHost: x\r\n\r\n", b"400 Bad Request", "BAD_REQUEST"),
         (
@@ -99,10 +103,13 @@ async def test_a_refusal_and_a_partial_answer_have_a_reason_phrase(house: House)
     ],
 )
 async def test_a_request_that_cannot_be_read_is_told_so(house: House, sent: bytes, line: bytes, code: str) -> None:
+    if house.server == "granian" and line.startswith(b"501"):
+        line = b"400 Bad Request"
     reader, writer = await house.raw()
     writer.write(sent)
     async with asyncio.timeout(10):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 " + line + b"\r\n")
-    assert json.loads(body)["errors"][0]["code"] == code
+    # What hyper cannot read, it answers itself, without a body.
+    assert (house.server == "granian" and not body) or json.loads(body)["errors"][0]["code"] == code
     writer.close()

@@ -11,7 +11,9 @@ import h2.events
 import h2.settings
 import pytest
 
-from tests.unit.gateway.conftest import House
+from tests.unit.gateway.conftest import House, on_both_servers
+
+pytestmark = on_both_servers
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -104,6 +106,26 @@ async def assert_alive(client: Http2Client) -> None:
     assert (answer.status, answer.body) == (200, b"ok\n")
 
 
+def malformed(headers: Headers) -> bool:
+    """Whether the h2 of Rust resets the stream of a request, or closes the connection, before Granian sees it."""
+    pseudo = dict(headers)
+    path = pseudo.get(b":path", b"/")
+    return (
+        b":protocol" in pseudo
+        or not pseudo[b":method"].isascii()
+        or not path.startswith((b"/", b"*"))
+        or not _utf8(path)
+    )
+
+
+def _utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 CONNECT: Headers = [(b":method", b"CONNECT"), (b":authority", b"example.com:443")]
 WEBSOCKET: Headers = [*request(b"CONNECT", b"/v2/"), (b"sec-websocket-version", b"13")]
 WEBSOCKET.insert(1, (b":protocol", b"websocket"))
@@ -126,11 +148,15 @@ WEBSOCKET.insert(1, (b":protocol", b"websocket"))
     ],
 )
 async def test_an_odd_request_is_answered_and_the_connection_stays(
-    client: Http2Client, caplog: pytest.LogCaptureFixture, headers: Headers, status: int, code: str
+    house: House, client: Http2Client, caplog: pytest.LogCaptureFixture, headers: Headers, status: int, code: str
 ) -> None:
-    answer = await client.ask(headers)
-    assert (answer.status, answer.code) == (status, code)
-    await assert_alive(client)
+    if house.server == "granian" and malformed(headers):
+        with pytest.raises(AssertionError, match=r"instead of an answer came <(StreamReset|ConnectionTerminated)"):
+            await client.ask(headers)
+    else:
+        answer = await client.ask(headers)
+        assert (answer.status, answer.code) == (status, code)
+        await assert_alive(client)
     assert "Traceback" not in caplog.text
 
 

@@ -5,7 +5,9 @@ import httpx
 import pytest
 
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of, on_both_servers
+
+pytestmark = on_both_servers
 
 PLACEMENTS = ["stream", "file"]
 CONTENT = random.Random(1).randbytes(3 * 1024 * 1024 + 17)

@@ -7,8 +7,10 @@ import h2.connection
 import h2.events
 import pytest
 
-from gateway.wire import http2
-from tests.unit.gateway.conftest import House
+from gateway.servers.hypercorn import http2
+from tests.unit.gateway.conftest import House, on_both_servers
+
+pytestmark = on_both_servers
 
 HEAD = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/v2/")]
 
@@ -65,7 +67,15 @@ def allowed() -> int:
     return http2._RESETS_ALLOWED
 
 
-async def test_a_client_may_take_back_a_hundred_requests(house: House, allowed: int) -> None:
+@pytest.fixture
+def hypercorn_house(house: House) -> House:
+    if house.server == "granian":
+        pytest.skip("its own limit: twenty that it has not begun to serve")
+    return house
+
+
+async def test_a_client_may_take_back_a_hundred_requests(hypercorn_house: House, allowed: int) -> None:
+    house = hypercorn_house
     assert allowed == 100
     client = Resetter(house, *await house.raw())
     await client.reset(allowed)
@@ -82,7 +92,8 @@ async def test_a_client_that_takes_back_one_more_is_disconnected(house: House, a
     await house.until_idle()
 
 
-async def test_a_client_may_take_back_half_of_many_requests(house: House, allowed: int) -> None:
+async def test_a_client_may_take_back_half_of_many_requests(hypercorn_house: House, allowed: int) -> None:
+    house = hypercorn_house
     client = Resetter(house, *await house.raw())
     assert await client.ask(allowed + 10)
     await client.reset(allowed + 5)

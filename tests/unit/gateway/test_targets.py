@@ -5,8 +5,10 @@ import json
 import pytest
 
 from gateway.wire.target import is_plain
-from tests.unit.gateway.conftest import REPOSITORY, House
+from tests.unit.gateway.conftest import REPOSITORY, House, on_both_servers
 from tests.unit.gateway.test_edge import talk
+
+pytestmark = on_both_servers
 
 
 async def ask(house: House, target: str, method: str = "GET", host: str = "x") -> tuple[int, str, bytes]:
@@ -70,6 +72,8 @@ def test_a_plain_path_is_the_only_spelling_of_itself() -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "https"])
 async def test_the_host_of_an_absolute_target_goes_before_the_host_header(house: House, scheme: str) -> None:
+    if house.server == "granian":
+        pytest.skip("Granian does not tell the host of such a target")
     status, head, _ = await ask(house, f"{scheme}://hub.example:8443/v2/?x=1", host="other.example")
     assert status == 401
     assert 'realm="http://hub.example:8443/service/token"' in head
@@ -88,6 +92,10 @@ async def test_an_absolute_target_serves_blobs_and_tokens(house: House) -> None:
     status, _, body = await ask(house, "http://x/service/token?service=harbor-registry")
     assert status == 200
     assert json.loads(body)["token"]
+
+
+HYPER = {"http://[::1/v2/": 400, 'http://a",b/v2/': 400, "v2/": 400, "[::1": 400, "ftp://x/v2/": 401}
+"""Targets that hyper answers itself, or tells as a path."""
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,9 @@ async def test_every_other_target_has_an_answer(
     house: House, caplog: pytest.LogCaptureFixture, method: str, target: str, status: int
 ) -> None:
     found, head, body = await ask(house, target, method)
+    if house.server == "granian" and target in HYPER:
+        assert found == HYPER[target]
+        return
     assert found == status
     assert json.loads(body)["errors"]
     assert 'realm="/service' in head or "realm" not in head

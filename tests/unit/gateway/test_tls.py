@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from tests.harness.certificates import Authority
-from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of, on_both_servers
+
+pytestmark = on_both_servers
 
 CONTENT = bytes(range(256)) * 5 * 4096
 
@@ -55,6 +57,8 @@ async def test_a_read_that_fails_in_the_middle_is_an_error_to_the_client(
 
 
 async def test_a_refused_body_under_http2_leaves_the_connection_usable(tls_house: House, tmp_path: Path) -> None:
+    if tls_house.server == "granian":
+        pytest.skip("httpx waits for a window after a reset without an error, which RFC 9113 §8.1 asks for")
     async with client(tls_house, tmp_path, http2=True) as http:
         refused = await http.put(f"/v2/{REPOSITORY}/manifests/x", content=CONTENT)
         assert refused.status_code == 401

@@ -6,7 +6,9 @@ import pytest
 from svckit.errors import error_for
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.conftest import REPOSITORY, House, digest_of
+from tests.unit.gateway.conftest import REPOSITORY, House, digest_of, on_both_servers
+
+pytestmark = on_both_servers
 
 UPLOADS = f"/v2/{REPOSITORY}/blobs/uploads/"
 CONTENT = b"layer " * 1000

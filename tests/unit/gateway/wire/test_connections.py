@@ -1,31 +1,17 @@
 """Which connection is closed for a newcomer."""
 
-from typing import Any
-
 import pytest
 
 from gateway.wire.connections import Connection, Connections
 
 
-class Transport:
-    """The part of a connection that can be closed."""
+class Known(Connection):
+    """A connection that knows whether it was closed."""
 
-    max_size = 0
+    was_closed = False
 
-    def __init__(self) -> None:
-        self.is_closed = False
-
-    def abort(self) -> None:
-        self.is_closed = True
-
-
-class Ends:
-    """Both ends of a connection of nobody."""
-
-    _limit = 0
-
-    def __init__(self) -> None:
-        self.transport = Transport()
+    def close(self) -> None:
+        self.was_closed = True
 
 
 class Room:
@@ -36,19 +22,17 @@ class Room:
         self.connections = Connections(
             limit, limit_per_address, lambda address: address == trusted, lambda *reason: self.refusals.append(reason)
         )
-        self.named: dict[str, tuple[Connection, Ends]] = {}
+        self.named: dict[str, Known] = {}
 
     def enter(self, name: str, *, address: str = "192.0.2.1", requests: int = 0, is_known: bool = False) -> None:
-        ends: Any = Ends()
-        connection = Connection(address, ends, ends)
-        self.named[name] = (connection, ends)
+        connection = self.named[name] = Known(address)
         # A newcomer has no requests yet.
         self.connections.add(connection)
         connection.requests, connection.is_known = requests, is_known
 
     @property
     def closed(self) -> set[str]:
-        return {name for name, (_, ends) in self.named.items() if ends.transport.is_closed}
+        return {name for name, connection in self.named.items() if connection.was_closed}
 
 
 def full(*, total: int = 9) -> Room:
@@ -128,7 +112,7 @@ def test_one_that_has_gone_makes_room() -> None:
     room = full()
     for number in range(4):
         room.enter(f"{number}")
-    room.connections.remove(room.named["0"][0])
+    room.connections.remove(room.named["0"])
     room.enter("newcomer")
     assert not room.closed
     assert room.connections.count == 4
@@ -142,7 +126,7 @@ def test_one_that_was_closed_for_another_is_closed_once() -> None:
     # It takes no place any more, and its end changes nothing.
     assert room.connections.count == 4
     for name in ("0", "1"):
-        room.connections.remove(room.named[name][0])
+        room.connections.remove(room.named[name])
     assert room.connections.count == 4
     room.enter("newcomer")
     assert room.closed == {"0", "1", "2"}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from hypercorn.protocol.events import Body, Event, Request, StreamClosed
 from hypercorn.protocol.http_stream import HTTPStream
 
-OPEN_BODY_KEY = "roadstead.open_body"
-"""Where the app finds the function that lets the body in: in the `state` of its ASGI scope."""
+from gateway.wire.connections import Connection
+from gateway.wire.line import LINE_KEY
 
-
-RESET_STREAM_KEY = "roadstead.reset_stream"
-"""Likewise: the function that ends the stream of an HTTP/2 request at once."""
+CONNECTION_KEY = "roadstead.connection"
+"""Where a request finds its connection: in the state that Hypercorn passes on with it."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +35,42 @@ class GatedStream(HTTPStream):
     connection is not read any further, until the app asks or the request ends.
     """
 
+    settles_unread_bodies = False
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    connection: Connection | None = None
+
     def __init__(self, *args: Any, **named: Any) -> None:
         """Has the signature that Hypercorn calls."""
         super().__init__(*args, **named)
         self._opened = asyncio.Event()
+        self._is_http1 = True
 
     async def handle(self, event: Event) -> None:
         """Handles one event of the connection."""
         if isinstance(event, Request):
-            functions = {OPEN_BODY_KEY: self._open, RESET_STREAM_KEY: self._reset}
-            event = replace(event, state=cast("Any", {**event.state, **functions}))
+            self._is_http1 = event.http_version.startswith("1")
+            self.connection = cast("Any", event.state).get(CONNECTION_KEY)
+            event = replace(event, state=cast("Any", {LINE_KEY: self}))
         elif isinstance(event, Body):
             await self._opened.wait()
         elif isinstance(event, StreamClosed):
             self._opened.set()
         await super().handle(event)
 
-    async def _open(self) -> None:
+    async def open_body(self) -> None:
+        """Lets the body in."""
         if not self._opened.is_set():
             self._opened.set()
             await self.send(BodyWanted(stream_id=self.stream_id))
 
-    async def _reset(self) -> None:
-        await self.send(StreamBroken(stream_id=self.stream_id))
+    async def break_off(self, *, is_read: bool) -> None:
+        """Ends an answer so that the client knows that it is incomplete.
 
-
-def body_opener(scope: Mapping[str, Any]) -> Callable[[], Awaitable[None]] | None:
-    """The function that lets the body of a request in; None with another server than ours."""
-    return _function(scope, OPEN_BODY_KEY)
-
-
-def stream_resetter(scope: Mapping[str, Any]) -> Callable[[], Awaitable[None]] | None:
-    """The function that resets the stream of an HTTP/2 request; None with another server than ours."""
-    return _function(scope, RESET_STREAM_KEY)
-
-
-def _function(scope: Mapping[str, Any], key: str) -> Callable[[], Awaitable[None]] | None:
-    found: Callable[[], Awaitable[None]] | None = (scope.get("state") or {}).get(key)
-    return found
+        With HTTP/1, the connection is closed when the app returns in the middle of an answer. But Hypercorn first waits
+        until the client has read what was sent, so the connection of a client that does not read is closed here.
+        With HTTP/2, Hypercorn would leave the stream open, so the stream is reset here.
+        """
+        if not self._is_http1:
+            await self.send(StreamBroken(stream_id=self.stream_id))
+        elif not is_read and self.connection is not None:
+            self.connection.close()

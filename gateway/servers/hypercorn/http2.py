@@ -14,8 +14,8 @@ import hypercorn.protocol.h2
 from hypercorn.events import Closed
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 
+from gateway.servers.hypercorn.gated import BodyWanted, GatedStream, StreamBroken
 from gateway.wire.errors import error_for_path
-from gateway.wire.gated import BodyWanted, GatedStream, StreamBroken
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
 

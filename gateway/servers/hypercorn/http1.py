@@ -1,4 +1,4 @@
-"""Hypercorn's connections and HTTP/1.1, with changes for which Hypercorn has no setting (hypercorn 0.18)."""
+"""Hypercorn's HTTP/1.1, with changes for which Hypercorn has no setting (hypercorn 0.18)."""
 
 from __future__ import annotations
 
@@ -6,62 +6,18 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
-import hypercorn.asyncio.run
-import hypercorn.asyncio.tcp_server
 import hypercorn.protocol
 import hypercorn.protocol.h11
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import RawData
 
+from gateway.servers.hypercorn.gated import BodyWanted, GatedStream
+from gateway.servers.hypercorn.upgrade import NoUpgradeHttp1
 from gateway.wire.answer import JSON
-from gateway.wire.connections import CONNECTION_KEY, RECEIVED_BYTES, Connection, Connections
 from gateway.wire.errors import rest_error
-from gateway.wire.gated import BodyWanted, GatedStream
-from gateway.wire.origin import parse_address
-from gateway.wire.upgrade import NoUpgradeHttp1
 from svckit.errors import error_for
 
 _JOINED_BYTES = 64 * 1024
 _CLOSE = (b"connection", b"close")
-
-
-class PromptCloseConnection(TCPServer):
-    """A connection that ends as soon as its client has closed it.
-
-    Hypercorn's own connection first waits for the idle time-out (75 s) and keeps its file descriptor open until then:
-    400 requests, each over a new connection, left 400 descriptors open.
-
-    It is also counted among the connections of the app, and receives little until a request asks for its body.
-    """
-
-    def __init__(self, app: Any, *rest: Any) -> None:
-        """Has the signature that Hypercorn calls."""
-        super().__init__(app, *rest)
-        peer = self.writer.get_extra_info("peername")
-        # A unix socket has no address of its peer.
-        address = parse_address(peer[0]) if isinstance(peer, tuple) else None
-        self._connection = Connection(str(address or ""), self.reader, self.writer)
-        self._connections: Connections = app.app.connections
-        # Hypercorn copies this into the scope of each request.
-        self.state: Any = {**self.state, CONNECTION_KEY: self._connection}
-
-    async def run(self) -> None:
-        """Serves the connection."""
-        self._connections.add(self._connection)
-        try:
-            await super().run()
-        finally:
-            self._connections.remove(self._connection)
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
-
-    async def _idle_timeout(self) -> None:
-        # Hypercorn starts this timer also after an answer whose client has disconnected meanwhile. That connection must
-        # not stay open for the idle time-out.
-        if not self.reader.at_eof():
-            await super()._idle_timeout()
 
 
 _REASON_AT = len(b"HTTP/1.1 200 ")
@@ -155,10 +111,6 @@ class JoinedHeadHttp1(NoUpgradeHttp1):
 
 def install() -> None:
     """Makes Hypercorn use these classes in this process. Hypercorn has no setting for them."""
-    runner: Any = hypercorn.asyncio.run
-    runner.TCPServer = PromptCloseConnection
-    server: Any = hypercorn.asyncio.tcp_server
-    server.MAX_RECV = RECEIVED_BYTES
     streams: Any = hypercorn.protocol.h11
     streams.HTTPStream = GatedStream
     protocols: Any = hypercorn.protocol

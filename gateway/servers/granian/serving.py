@@ -1,0 +1,90 @@
+"""Serves the app by Granian."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.config import GatewaySettings
+from gateway.servers.granian.line import GranianLine, peer_of
+from gateway.servers.granian.peers import Peers
+from gateway.servers.granian.worker import Worker
+from gateway.servers.listen import listening
+from gateway.servers.served import ServedApp
+from gateway.wire.line import LINE_KEY
+from svckit.logging import get_logger
+
+_log = get_logger(__name__)
+
+_CUT_SECONDS = 3.0
+_NO_HOST = (b"host", b"")
+
+
+async def serve(app: ServedApp, settings: GatewaySettings, until: Callable[[], Awaitable[object]]) -> None:
+    """Serves until told to stop, then waits for the requests in flight.
+
+    Args:
+        app: the app.
+        settings: the settings.
+        until: returns when it is time to stop.
+
+    Raises:
+        OSError: an address cannot be bound.
+    """
+    limits = settings.limits
+    with listening(settings.listen) as sockets:
+        ports = [each.getsockname()[1] for each in sockets if each.family != socket.AF_UNIX]
+        peers = Peers(app.connections, ports, limits.connections, limits.keep_alive_seconds)
+        requests = _Requests(app, peers)
+        workers = [Worker(settings, each, requests.serve) for each in sockets]
+        watching = asyncio.create_task(peers.watch())
+        try:
+            await until()
+        finally:
+            for worker in workers:
+                worker.stop()
+            ended = asyncio.gather(*(worker.wait() for worker in workers))
+            await asyncio.wait([ended], timeout=limits.drain_seconds)
+            if not ended.done():
+                requests.cancel()
+                peers.look()
+                peers.close_all()
+                await asyncio.wait([ended], timeout=_CUT_SECONDS)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            peers.look()
+
+
+class _Requests:
+    """The requests under way."""
+
+    def __init__(self, app: ServedApp, peers: Peers) -> None:
+        self._app = app
+        self._peers = peers
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(self, scope: Any, proto: Any) -> None:
+        """Serves one request, in the task that Granian has made for it."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        peer = scope["client"] = peer_of(scope)
+        scope["state"] = {LINE_KEY: GranianLine(None if peer is None else self._peers.of_request(peer))}
+        if scope["headers"][0] == _NO_HOST:
+            # Granian adds it to requests without one.
+            del scope["headers"][0]
+        try:
+            await self._app(scope, proto.receive, proto.send)
+        except asyncio.CancelledError:
+            # By `cancel`. Granian would log it as an error of the app.
+            return
+        except Exception:
+            _log.exception("request failed")
+
+    def cancel(self) -> None:
+        """Ends all of them."""
+        for task in list(self._tasks):
+            task.cancel()

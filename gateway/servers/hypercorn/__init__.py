@@ -1,0 +1,1 @@
+"""Hypercorn, the default: its HTTP/2, and our own connections."""
