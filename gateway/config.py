@@ -115,6 +115,9 @@ class GatewaySettings(ProcessSettings):
     """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
     tls_key_file: Path | None = None
     """PEM key."""
+    manifest_cache_bytes: int = Field(default=32 * _MEBIBYTE, ge=0)
+    """How many bytes of manifests one process holds, so that metasvc does not send them again. metasvc is still asked
+    for each pull. 0: none."""
     limits: Limits = Limits()
     """The limits of requests."""
 

@@ -12,6 +12,9 @@ from gateway.app import Gateway, Surface
 from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.channels import Channels, Services
 from gateway.clients.readiness import Readiness
+from gateway.clients.reads.manifest_cache import ManifestCache
+from gateway.clients.reads.metrics import ReadMetrics
+from gateway.clients.reads.reads import Reads
 from gateway.config import SECTION, GatewaySettings
 from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
@@ -45,7 +48,9 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     """
     counted = HttpMetrics(metrics.registry)
     folder = None if settings.blob_directory is None else BlobFolder(settings.blob_directory, counted)
-    services = Services.over(channels, folder, counted)
+    cache = ManifestCache(settings.manifest_cache_bytes)
+    reads = Reads(channels["metasvc"], cache, ReadMetrics(metrics.registry))
+    services = Services.over(channels, reads, folder, counted)
     registry = RegistrySurface(settings, services, verifier)
     tokens = TokenSurface(settings, services, verifier)
     readiness = Readiness(channels)

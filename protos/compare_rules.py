@@ -60,6 +60,11 @@ def _is_weaker_for_callers(before: AccessRule, after: AccessRule) -> bool:
             return False
         case "service", "service":
             return not set(after.service.callers) <= set(before.service.callers)
+        case "each", "each":
+            return not set(after.each.callers) <= set(before.each.callers) or (
+                after.each.members,
+                after.each.project,
+            ) != (before.each.members, before.each.project)
         case "authenticated", "self":
             return False
         case "authenticated", "system":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -26,23 +25,8 @@ if TYPE_CHECKING:
     from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceAsyncStub
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedBlob:
-    """A blob in a repository.
-
-    Attributes:
-        grant: the right to read it; `repr` hides it.
-        size_bytes: the size of the blob.
-        media_type: its type in a manifest; empty if no manifest refers to it.
-    """
-
-    grant: str = field(repr=False)
-    size_bytes: int
-    media_type: str
-
-
 class BlobClient:
-    """Finds, reads, links and unlinks blobs."""
+    """Reads, links and unlinks blobs. `gateway.clients.reads` finds them."""
 
     def __init__(
         self, metasvc: grpc.aio.Channel, blobsvc: grpc.aio.Channel, folder: BlobFolder | None, metrics: HttpMetrics
@@ -59,15 +43,6 @@ class BlobClient:
         self._bytes: BlobServiceAsyncStub = BlobServiceStub(blobsvc)
         self._folder = folder
         self._sent_bytes = metrics.blob_sent_bytes.labels("stream")
-
-    async def resolve(self, repository: str, digest: str) -> ResolvedBlob:
-        """Finds a blob in a repository.
-
-        Raises:
-            DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
-        """
-        answer = await self._links.ResolveBlob(pb.ResolveBlobRequest(repository=repository, digest=digest))
-        return ResolvedBlob(answer.grant, answer.size_bytes, answer.media_type)
 
     async def check(self, grant: str) -> None:
         """Checks that the file of a blob is there and has the right size.
@@ -103,7 +78,7 @@ class BlobClient:
         So a refusal is known while another status can still be answered. The iterator must be closed.
 
         Args:
-            grant: of `resolve`.
+            grant: of `Reads.blob`.
             offset: the first byte.
             limit: how many; more than 0.
 

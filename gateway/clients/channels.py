@@ -13,6 +13,7 @@ from gateway.clients.blob import BlobClient
 from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.manifest import ManifestClient
 from gateway.clients.quota import QuotaClient
+from gateway.clients.reads.reads import Reads
 from gateway.clients.referrer import ReferrerClient
 from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
@@ -53,12 +54,14 @@ class Services:
 
     Attributes:
         tokens: the client of authsvc's tokens.
+        reads: reads of manifests and blobs from metasvc.
         manifests: the client of metasvc's manifests. `tags`, `referrers`, `repositories` and `quotas` are metasvc's
             as well; `blobs` uses metasvc's links and blobsvc's bytes.
         uploads: the client of blobsvc's uploads.
     """
 
     tokens: TokenClient
+    reads: Reads
     manifests: ManifestClient
     blobs: BlobClient
     uploads: UploadClient
@@ -68,16 +71,18 @@ class Services:
     quotas: QuotaClient
 
     @classmethod
-    def over(cls, channels: Channels, folder: BlobFolder | None, metrics: HttpMetrics) -> Services:
+    def over(cls, channels: Channels, reads: Reads, folder: BlobFolder | None, metrics: HttpMetrics) -> Services:
         """The clients on these channels.
 
         Args:
             channels: the channels.
+            reads: reads from metasvc.
             folder: the folder of blobsvc; None if this process cannot read it.
             metrics: counts bytes of blobs.
         """
         return cls(
             tokens=TokenClient(channels["authsvc"]),
+            reads=reads,
             manifests=ManifestClient(channels["metasvc"]),
             blobs=BlobClient(channels["metasvc"], channels["blobsvc"], folder, metrics),
             uploads=UploadClient(channels["blobsvc"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -13,23 +13,6 @@ from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 
 if TYPE_CHECKING:
     from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceAsyncStub
-
-
-@dataclass(frozen=True, slots=True)
-class StoredManifest:
-    """A manifest as it was pushed.
-
-    Attributes:
-        digest: of the content.
-        media_type: as it was pushed.
-        size_bytes: of the content.
-        content: the exact bytes; empty if they were not requested.
-    """
-
-    digest: str
-    media_type: str
-    size_bytes: int
-    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +31,11 @@ class PutManifest:
 
 
 class ManifestClient:
-    """Reads and writes manifests."""
+    """Writes manifests. `gateway.clients.reads` reads them."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes the channel to metasvc."""
         self._stub: ManifestServiceAsyncStub = ManifestServiceStub(channel)
-
-    async def resolve(self, repository: str, reference: str, *, omit_content: bool) -> StoredManifest:
-        """The manifest that a tag or digest names.
-
-        Raises:
-            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
-        """
-        request = pb.ResolveManifestRequest(repository=repository, reference=reference, omit_content=omit_content)
-        found = (await self._stub.ResolveManifest(request)).manifest
-        return StoredManifest(found.digest, found.media_type, found.size_bytes, found.content)
 
     async def put(
         self,

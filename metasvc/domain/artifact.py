@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from metasvc.domain.artifact_graph import plan_deletion
 from metasvc.domain.artifact_page import fit
 from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
-from metasvc.domain.model import ChangeKind
+from metasvc.domain.model import ChangeKind, WantedManifest
 from metasvc.domain.repository import unknown_repository
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
@@ -222,9 +222,8 @@ async def find_digest(unit: Unit, repository: Repository, reference: Reference) 
     """The digest that a reference names now; None for a tag that does not exist. A digest need not exist."""
     if reference.tag is None:
         return str(reference.digest)
-    found = await unit.artifacts.manifest_by_tag(
-        repository.project_id, repository.name, reference.tag.name, content=False
-    )
+    wanted = WantedManifest(repository.project_id, repository.name, reference, content=False)
+    (found,) = await unit.artifacts.find_manifests([wanted])
     return None if found is None else found.digest
 
 

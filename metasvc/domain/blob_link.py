@@ -11,8 +11,7 @@ from metasvc.domain.blob_health import with_health
 from metasvc.domain.model import Blob, BlobState, Charge
 from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
-from metasvc.domain.read_note import write_for_read
-from metasvc.domain.review import ReviewReason, postpone_blob, review_blobs
+from metasvc.domain.review import ReviewReason, review_blobs
 from metasvc.domain.tombstone import TombstoneReason, add_tombstones
 from svckit.errors import DomainError, NotFound, Unauthenticated
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.blob_health import Health
-    from metasvc.domain.model import BlobKey, ServedBlob
+    from metasvc.domain.model import BlobKey
     from metasvc.domain.ports import Ports, PullRights
     from metasvc.domain.unit import UnitOfWork
 
@@ -168,27 +167,6 @@ async def mount_blob(
         return await with_health(ports, find, mount)
     except DomainError:
         return None
-
-
-async def resolve_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> ServedBlob:
-    """Finds a blob that a repository serves. One query, unless the blob's review is near. Then the review is postponed.
-
-    Raises:
-        DomainError: BLOB_UNKNOWN.
-    """
-    async with ports.store.read() as unit:
-        served = await unit.blobs.served(project_id, repository, digest)
-    if served is None:
-        raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
-    now = ports.clock()
-    if ports.review_policy.is_near(served.review_due_time, now):
-        await write_for_read(ports, lambda unit: postpone_blob(unit, digest, ports.review_policy, now))
-        async with ports.store.read() as unit:
-            # The blob may have been condemned before its review was postponed.
-            served = await unit.blobs.served(project_id, repository, digest)
-        if served is None:
-            raise NotFound("BLOB_UNKNOWN", metadata={"digest": digest})
-    return served
 
 
 async def unlink_blob(ports: Ports, *, project_id: int, repository: str, digest: str) -> None:

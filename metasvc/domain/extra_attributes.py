@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_type import HELM_CONFIG
 from metasvc.domain.blob_store import require_store
-from metasvc.domain.model import BlobKey
+from metasvc.domain.model import BlobKey, WantedBlob, WantedManifest
 from metasvc.domain.ports import DamagedConfigError
 from metasvc.domain.quarantine import quarantine_blob
 from svckit.bounded_json import read_in_thread_if_large
 from svckit.oci.config import MAX_CONFIG_BYTES, parse_config
 from svckit.oci.image_config import parse_image_config
 from svckit.oci.media_types import is_image_config
+from svckit.oci.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +56,11 @@ async def read_attributes(
     content = config.data
     if content is None:
         async with ports.store.read() as unit:
-            if await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=False) is not None:
+            own = WantedManifest(project_id, repository, Reference.parse(digest), content=False)
+            (existing,) = await unit.artifacts.find_manifests([own])
+            if existing is not None:
                 return None
-            served = await unit.blobs.served(project_id, repository, str(config.digest))
+            (served,) = await unit.blobs.find_served([WantedBlob(project_id, repository, str(config.digest))])
         if served is None:
             return None
         if served.size > MAX_CONFIG_BYTES:

@@ -10,29 +10,29 @@ from metasvc.domain.artifact import delete_artifact
 from metasvc.domain.artifact_type import accessory_kind
 from metasvc.domain.blob_health import Health, with_health
 from metasvc.domain.extra_attributes import read_attributes
-from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact
+from metasvc.domain.manifest_read import unknown_manifest
+from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact, WantedManifest
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
-from metasvc.domain.read_note import write_for_read
 from metasvc.domain.repository_write import RepositoryWrite
-from metasvc.domain.review import ReviewReason, must_note_head, note_head, postpone_manifest, review_manifests
+from metasvc.domain.review import ReviewReason, postpone_manifest, review_manifests
 from metasvc.domain.tag import point_tag, untag
 from svckit.bounded_json import read_in_thread_if_large
-from svckit.errors import DomainError, FieldViolation, Invalid, NotFound, Precondition, Unavailable, from_oci_error
+from svckit.errors import DomainError, FieldViolation, Invalid, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
 from svckit.oci.manifest import Manifest, parse_manifest
+from svckit.oci.reference import Reference as OciReference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metasvc.domain.model import Blob, LinkedBlob, StoredManifest, Tag
+    from metasvc.domain.model import Blob, LinkedBlob, Tag
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import UnitOfWork
     from svckit.access.actor import ChangeOrigin
-    from svckit.oci.reference import Reference as OciReference
     from svckit.oci.reference import Tag as TagName
 
 ANY = "*"
@@ -74,40 +74,6 @@ class PushedManifest:
     tags: tuple[str, ...]
     subject_digest: str
     existed: bool
-
-
-async def resolve_manifest(
-    ports: Ports, *, project_id: int, repository: str, reference: OciReference, content: bool
-) -> StoredManifest:
-    """Finds the manifest that a tag or digest names, with or without its bytes. One query.
-
-    Without its bytes, it is a HEAD: the caller may be about to push something that relies on the manifest. So this is
-    noted (`domain.review`) if a deletion or garbage collection could remove it meanwhile.
-
-    Raises:
-        DomainError: MANIFEST_UNKNOWN.
-    """
-
-    async def find() -> StoredManifest:
-        async with ports.store.read() as unit:
-            if reference.tag is not None:
-                name = reference.tag.name
-                found = await unit.artifacts.manifest_by_tag(project_id, repository, name, content=content)
-            else:
-                digest = str(reference.digest)
-                found = await unit.artifacts.manifest_by_digest(project_id, repository, digest, content=content)
-        if found is None:
-            raise unknown_manifest(reference)
-        return found
-
-    found = await find()
-    if not content:
-        now = ports.clock()
-        if must_note_head(found, ports.review_policy, now):
-            await write_for_read(ports, lambda unit: note_head(unit, found, ports.review_policy, now))
-            # It may have been deleted before the HEAD was noted.
-            found = await find()
-    return found
 
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:
@@ -196,7 +162,8 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
         return await with_health(ports, find, put)
     except Unavailable:
         async with ports.store.read() as unit:
-            stored = await unit.artifacts.manifest_by_digest(push.project_id, push.repository, digest, content=False)
+            wanted = WantedManifest(push.project_id, push.repository, OciReference.parse(digest), content=False)
+            (stored,) = await unit.artifacts.find_manifests([wanted])
         if stored is None:
             raise
         # Nothing new is stored, so tags can be moved while blobsvc is away.
@@ -241,11 +208,6 @@ async def _charge_links(unit: UnitOfWork, repository_id: int, present: Mapping[s
     """Marks those links as charged that a deletion has discharged, and returns what the project has to be charged."""
     uncharged = [digest for digest, blob in present.items() if not blob.is_charged]
     return [Charge(digest, present[digest].size) for digest in await unit.blobs.charge_links(repository_id, uncharged)]
-
-
-def unknown_manifest(reference: OciReference) -> NotFound:
-    """The error for a tag or digest that does not exist."""
-    return NotFound("MANIFEST_UNKNOWN", f"manifest {reference} is not known", metadata={"reference": str(reference)})
 
 
 def _tag_names(push: ManifestPush) -> list[str]:

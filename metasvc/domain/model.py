@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from svckit.oci.reference import Reference as OciReference
+
 NO_LIMIT = -1
 """The quota of a project without a limit."""
 
@@ -196,10 +198,30 @@ class TagSubject:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredManifest:
-    """A manifest, as clients pull it. `content` is None for a HEAD; the times are only read for a HEAD.
+class WantedManifest:
+    """A manifest that somebody asks for.
 
     Attributes:
+        project_id: the project of the repository.
+        repository: the full name of the repository.
+        reference: a tag or digest.
+        content: whether its bytes are wanted. Without them it is a HEAD.
+        held_digest: a digest whose bytes are not wanted, because they are there already; empty for none.
+    """
+
+    project_id: int
+    repository: str
+    reference: OciReference
+    content: bool
+    held_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest, as clients pull it. The times are only read for a HEAD.
+
+    Attributes:
+        content: None for a HEAD, for bytes that are held already, and for more bytes than were asked for.
         asked_time: the last HEAD or PUT that was written; None for none.
         named_time: the last PUT of an index that names it; None if no index does.
         review_due_time: when garbage collection will look at it; None if it is not queued.
@@ -296,6 +318,15 @@ class Blob:
     def key(self) -> BlobKey:
         """The name of this generation."""
         return BlobKey(self.digest, self.generation)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBlob:
+    """A blob that somebody asks for, in the repository with this full name."""
+
+    project_id: int
+    repository: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

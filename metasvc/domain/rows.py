@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         StoredManifest,
         Tag,
         TagSubject,
+        WantedBlob,
+        WantedManifest,
     )
     from svckit.listing import Selection
 
@@ -132,15 +134,15 @@ class RepositoryRows(Protocol):
 class ArtifactRows(Protocol):
     """The rows of artifacts, with their bytes, references and accessories."""
 
-    async def manifest_by_tag(
-        self, project_id: int, repository: str, tag: str, *, content: bool
-    ) -> StoredManifest | None:
-        """Finds the manifest that a tag names. One query."""
+    async def find_manifests(
+        self, wanted: Sequence[WantedManifest], *, content_bytes: int | None = None
+    ) -> list[StoredManifest | None]:
+        """Finds manifests by tags or digests, each at the position of what was asked for. One query.
 
-    async def manifest_by_digest(
-        self, project_id: int, repository: str, digest: str, *, content: bool
-    ) -> StoredManifest | None:
-        """Finds a manifest by its digest. One query."""
+        Args:
+            wanted: what is asked for.
+            content_bytes: larger manifests come without their bytes; None for no limit.
+        """
 
     async def get(self, repository_id: int, digest: str) -> Artifact | None:
         """Reads an artifact by its digest."""
@@ -246,8 +248,8 @@ class TagRows(Protocol):
 class BlobRows(Protocol):
     """The rows of blobs and their links."""
 
-    async def served(self, project_id: int, repository: str, digest: str) -> ServedBlob | None:
-        """Finds a live blob that a repository serves. One query."""
+    async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
+        """Finds live blobs that repositories serve, each at the position of what was asked for. One query."""
 
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
         """Finds a live blob that one of these repositories, given as project id and full name, serves."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
+from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, unlink_blob
+from metasvc.domain.blob_read import resolve_blob, resolve_blobs
+from metasvc.domain.model import WantedBlob
 from metasvc.domain.quarantine import quarantine_found
 from metasvc.servicers.pull_rights import CallPullRights, require_asked
 from roadstead.meta.v1 import blob_link_service_pb2 as pb
@@ -12,12 +15,15 @@ from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceServicer
 from svckit.access.call import current_call
 from svckit.convert import authorized_project, held, to_digest, to_repository_name
 from svckit.errors import NotFound
+from svckit.rpc.members import current_batch
 from svckit.tokens import Grant
 
 if TYPE_CHECKING:
     import grpc.aio
 
+    from metasvc.domain.model import ServedBlob
     from metasvc.domain.ports import Ports
+    from svckit.access.call import Call
     from svckit.tokens.signer import TokenSigner
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -62,25 +68,32 @@ class BlobLinkServicer(BlobLinkServiceServicer):
 
     async def ResolveBlob(self, request: pb.ResolveBlobRequest, context: Context) -> pb.ResolveBlobResponse:
         call = current_call()
-        project_id = authorized_project(call).id
-        repository = str(to_repository_name(request.repository))
-        served = await resolve_blob(
-            self._ports,
-            project_id=project_id,
-            repository=repository,
-            digest=str(to_digest(request.digest)),
+        wanted = _wanted(call, request)
+        served = await resolve_blob(self._ports, wanted)
+        return pb.ResolveBlobResponse(
+            grant=self._grant(call, wanted, served), size_bytes=served.size, media_type=served.media_type
         )
-        grant = self._signer.sign(
-            Grant(
-                subject=call.actor.subject,
-                repository=repository,
-                project_id=project_id,
-                digest=served.digest,
-                generation=served.generation,
-                size=served.size,
-            )
+
+    async def ResolveBlobs(self, request: pb.ResolveBlobsRequest, context: Context) -> pb.ResolveBlobsResponse:
+        answers = await current_batch().answer(_wanted, partial(resolve_blobs, self._ports), self._answer)
+        return pb.ResolveBlobsResponse(answers=answers)
+
+    def _answer(self, call: Call, wanted: WantedBlob, served: ServedBlob) -> pb.ResolveBlobsResponse.Answer:
+        blob = pb.ResolveBlobsResponse.Served(
+            grant=self._grant(call, wanted, served), size_bytes=served.size, media_type=served.media_type
         )
-        return pb.ResolveBlobResponse(grant=grant.text, size_bytes=served.size, media_type=served.media_type)
+        return pb.ResolveBlobsResponse.Answer(blob=blob)
+
+    def _grant(self, call: Call, wanted: WantedBlob, served: ServedBlob) -> str:
+        grant = Grant(
+            subject=call.actor.subject,
+            repository=wanted.repository,
+            project_id=wanted.project_id,
+            digest=served.digest,
+            generation=served.generation,
+            size=served.size,
+        )
+        return self._signer.sign(grant).text
 
     async def QuarantineBlob(self, request: pb.QuarantineBlobRequest, context: Context) -> pb.QuarantineBlobResponse:
         quarantined = await quarantine_found(self._ports, held(current_call().finding))
@@ -94,3 +107,11 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             digest=str(to_digest(request.digest)),
         )
         return pb.UnlinkBlobResponse()
+
+
+def _wanted(call: Call, request: pb.ResolveBlobRequest | pb.ResolveBlobsRequest.Member) -> WantedBlob:
+    return WantedBlob(
+        project_id=authorized_project(call).id,
+        repository=str(to_repository_name(request.repository)),
+        digest=str(to_digest(request.digest)),
+    )

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_manifest
-from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest, resolve_manifest
+from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest
+from metasvc.domain.manifest_read import resolve_manifest, resolve_manifests
+from metasvc.domain.model import StoredManifest, WantedManifest
 from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
-from svckit.convert import authorized_project, to_reference, to_repository_name, to_tag
+from svckit.convert import authorized_project, to_digest, to_reference, to_repository_name, to_tag
 from svckit.errors import Invalid, error_for
+from svckit.rpc.members import current_batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
 
-    from metasvc.domain.model import StoredManifest
     from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
+    from svckit.access.call import Call
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -39,13 +43,19 @@ class ManifestServicer(ManifestServiceServicer):
         self._pulls = pulls
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
-        found = await self._resolve(request, content=not request.omit_content)
+        found = await self._resolve(_wanted(current_call(), request, content=not request.omit_content))
         return pb.ResolveManifestResponse(manifest=from_manifest(found))
+
+    async def ResolveManifests(
+        self, request: pb.ResolveManifestsRequest, context: Context
+    ) -> pb.ResolveManifestsResponse:
+        answers = await current_batch().answer(_wanted_member, partial(resolve_manifests, self._ports), self._answer)
+        return pb.ResolveManifestsResponse(answers=answers)
 
     async def ReadManifest(
         self, request: pb.ReadManifestRequest, context: Context
     ) -> AsyncIterator[pb.ReadManifestResponse]:
-        found = await self._resolve(request, content=True)
+        found = await self._resolve(_wanted(current_call(), request, content=True))
         content = found.content or b""
         yield pb.ReadManifestResponse(manifest=from_manifest(replace(found, content=None)))
         for start in range(0, len(content), _PIECE_BYTES):
@@ -80,21 +90,19 @@ class ManifestServicer(ManifestServiceServicer):
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
         )
 
-    async def _resolve(
-        self, request: pb.ResolveManifestRequest | pb.ReadManifestRequest, *, content: bool
-    ) -> StoredManifest:
-        reference = to_reference(request.reference)
-        found = await resolve_manifest(
-            self._ports,
-            project_id=authorized_project(current_call()).id,
-            repository=str(to_repository_name(request.repository)),
-            reference=reference,
-            content=content,
-        )
-        if content:
-            # A HEAD does not count as a pull, as in Harbor.
-            self._pulls.note(found, None if reference.tag is None else reference.tag.name)
+    async def _resolve(self, wanted: WantedManifest) -> StoredManifest:
+        found = await resolve_manifest(self._ports, wanted)
+        self._note(wanted, found)
         return found
+
+    def _answer(self, call: Call, wanted: WantedManifest, found: StoredManifest) -> pb.ResolveManifestsResponse.Answer:
+        self._note(wanted, found)
+        return pb.ResolveManifestsResponse.Answer(manifest=from_manifest(found))
+
+    def _note(self, wanted: WantedManifest, found: StoredManifest) -> None:
+        if wanted.content:
+            # A HEAD does not count as a pull, as in Harbor. A pull of bytes that the gateway holds does.
+            self._pulls.note(found, None if wanted.reference.tag is None else wanted.reference.tag.name)
 
     async def DeleteManifest(self, request: pb.DeleteManifestRequest, context: Context) -> pb.DeleteManifestResponse:
         call = current_call()
@@ -106,6 +114,27 @@ class ManifestServicer(ManifestServiceServicer):
             origin=call.origin,
         )
         return pb.DeleteManifestResponse()
+
+
+def _wanted(
+    call: Call,
+    request: pb.ResolveManifestRequest | pb.ReadManifestRequest | pb.ResolveManifestsRequest.Member,
+    *,
+    content: bool,
+    held_digest: str = "",
+) -> WantedManifest:
+    return WantedManifest(
+        project_id=authorized_project(call).id,
+        repository=str(to_repository_name(request.repository)),
+        reference=to_reference(request.reference),
+        content=content,
+        held_digest=held_digest,
+    )
+
+
+def _wanted_member(call: Call, member: pb.ResolveManifestsRequest.Member) -> WantedManifest:
+    held = str(to_digest(member.held_digest)) if member.held_digest else ""
+    return _wanted(call, member, content=not member.omit_content, held_digest=held)
 
 
 def _push(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, LargeBinary, bindparam, delete, func, insert, null, select, type_coerce, update
+from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, update
 
-from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact, ReviewKind, StoredManifest
+from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact
 from metasvc.store.artifact_graph import lock_graph
 from metasvc.store.prepared import Prepared
+from metasvc.store.reads import find_manifests
 from metasvc.store.referrer import SubjectKey, count_referrers, read_referrers
 from metasvc.store.tables import (
     artifact,
@@ -16,9 +17,6 @@ from metasvc.store.tables import (
     artifact_blob,
     artifact_reference,
     manifest,
-    repository,
-    review,
-    tag,
 )
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import ID_LIST, upsert
@@ -28,72 +26,16 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
     from metasvc.domain.artifact_graph import ArtifactGraph
-    from metasvc.domain.model import NeededBlob, NewArtifact, Reference, Referrer
+    from metasvc.domain.model import NeededBlob, NewArtifact, Reference, Referrer, StoredManifest, WantedManifest
     from svckit.listing import Selection
 
 _ID: BindParameter[int] = bindparam("artifact_id")
 _IN_REPOSITORY = artifact.c.repository_id == bindparam("repository_id")
-_NAMED_REPOSITORY = (
-    repository.c.name == bindparam("repository"),
-    repository.c.project_id == bindparam("project_id"),
-)
-
-_HEAD_COLUMNS = (
-    artifact.c.id,
-    artifact.c.repository_id,
-    artifact.c.digest,
-    artifact.c.manifest_media_type,
-    artifact.c.manifest_size,
-)
-# A HEAD reads no bytes, but who relies on the manifest (`domain.review`).
-_parent = artifact.alias("parent")
-_HEAD_ONLY = (
-    type_coerce(null(), LargeBinary).label("content"),
-    artifact.c.asked_time,
-    select(func.max(func.coalesce(_parent.c.repeat_time, _parent.c.push_time)))
-    .select_from(artifact_reference.join(_parent, _parent.c.id == artifact_reference.c.parent_id))
-    .where(artifact_reference.c.child_id == artifact.c.id)
-    .correlate(artifact)
-    .scalar_subquery()
-    .label("named_time"),
-    select(review.c.due_time)
-    .where(
-        review.c.kind == ReviewKind.MANIFEST.value,
-        review.c.digest == artifact.c.digest,
-        review.c.repository_id == artifact.c.repository_id,
-    )
-    .correlate(artifact)
-    .scalar_subquery()
-    .label("review_due_time"),
-)
-# A pull by tag or by digest, with or without the bytes, is one query that uses unique indexes only.
-_IN_NAMED = artifact.join(repository, repository.c.id == artifact.c.repository_id)
-_HEAD_BY_DIGEST = (
-    select(*_HEAD_COLUMNS, *_HEAD_ONLY)
-    .select_from(_IN_NAMED)
-    .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
-)
-_BY_DIGEST = (
-    select(*_HEAD_COLUMNS, manifest.c.content)
-    .select_from(_IN_NAMED.join(manifest, manifest.c.artifact_id == artifact.c.id))
-    .where(*_NAMED_REPOSITORY, artifact.c.digest == bindparam("digest"))
-)
-_TAGGED = repository.join(tag, tag.c.repository_id == repository.c.id).join(
-    artifact, artifact.c.id == tag.c.artifact_id
-)
-_HEAD_BY_TAG = (
-    select(*_HEAD_COLUMNS, *_HEAD_ONLY).select_from(_TAGGED).where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
-)
-_BY_TAG = (
-    select(*_HEAD_COLUMNS, manifest.c.content)
-    .select_from(_TAGGED.join(manifest, manifest.c.artifact_id == artifact.c.id))
-    .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
-)
 _GET = select(artifact).where(_IN_REPOSITORY, artifact.c.digest == bindparam("digest"))
 # FOR KEY SHARE: a delete waits for this lock, but an update of the pull time does not.
 _LOCK_KEPT = (
@@ -141,27 +83,11 @@ class SqlArtifacts:
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
 
-    async def manifest_by_tag(
-        self, project_id: int, repository: str, tag: str, *, content: bool
-    ) -> StoredManifest | None:
+    async def find_manifests(
+        self, wanted: Sequence[WantedManifest], *, content_bytes: int | None = None
+    ) -> list[StoredManifest | None]:
         """See the port."""
-        values = {"project_id": project_id, "repository": repository, "tag": tag}
-        return await self._manifest(_BY_TAG if content else _HEAD_BY_TAG, values)
-
-    async def manifest_by_digest(
-        self, project_id: int, repository: str, digest: str, *, content: bool
-    ) -> StoredManifest | None:
-        """See the port."""
-        values = {"project_id": project_id, "repository": repository, "digest": digest}
-        return await self._manifest(_BY_DIGEST if content else _HEAD_BY_DIGEST, values)
-
-    async def _manifest(self, query: Select[Any], values: Mapping[str, object]) -> StoredManifest | None:
-        row = (await self._conn.execute(query, values)).one_or_none()
-        if row is None:
-            return None
-        # The columns of `_HEAD_COLUMNS` and the content; those of `_HEAD_ONLY` follow.
-        id_, repository_id, digest, media_type, size, content, *times = row
-        return StoredManifest(id_, repository_id, digest, media_type, size, content, *times)
+        return await find_manifests(self._conn, wanted, content_bytes)
 
     async def get(self, repository_id: int, digest: str) -> Artifact | None:
         """See the port."""

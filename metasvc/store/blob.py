@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, bindparam, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select, tuple_, update
 
-from metasvc.domain.model import Blob, BlobState, LinkedBlob, ReviewKind, ServedBlob
+from metasvc.domain.model import Blob, BlobState, LinkedBlob
 from metasvc.store.prepared import Prepared
-from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob, review
+from metasvc.store.reads import find_blobs
+from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob
 from svckit.sql.statements import advisory_xact_lock, batches, upsert
 
 if TYPE_CHECKING:
@@ -20,38 +21,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
+    from metasvc.domain.model import ServedBlob, WantedBlob
+
 _DIGEST: BindParameter[str] = bindparam("of_digest")
 
-_MEDIA_TYPE = (
-    select(func.min(artifact_blob.c.media_type))
-    .where(artifact_blob.c.repository_id == repository_blob.c.repository_id, artifact_blob.c.digest == blob.c.digest)
-    .correlate(repository_blob, blob)
-    .scalar_subquery()
-)
 _LINKED = repository_blob.join(blob, blob.c.digest == repository_blob.c.digest)
-_SERVED = (
-    select(
-        blob.c.digest,
-        blob.c.generation,
-        blob.c.size,
-        func.coalesce(_MEDIA_TYPE, "").label("media_type"),
-        review.c.due_time,
-    )
-    .select_from(
-        _LINKED.join(repository, repository.c.id == repository_blob.c.repository_id).outerjoin(
-            review,
-            (review.c.kind == ReviewKind.BLOB.value)
-            & (review.c.digest == blob.c.digest)
-            & (review.c.repository_id == 0),
-        )
-    )
-    .where(
-        repository.c.name == bindparam("repository"),
-        repository.c.project_id == bindparam("project_id"),
-        repository_blob.c.digest == _DIGEST,
-        blob.c.state == BlobState.LIVE.value,
-    )
-)
 _SERVED_BY_ANY = (
     select(blob)
     .select_from(_LINKED.join(repository, repository.c.id == repository_blob.c.repository_id))
@@ -167,13 +141,9 @@ class SqlBlobs:
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
 
-    async def served(self, project_id: int, repository: str, digest: str) -> ServedBlob | None:
+    async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
         """See the port."""
-        result = await self._conn.execute(
-            _SERVED, {"project_id": project_id, "repository": repository, "of_digest": digest}
-        )
-        row = result.one_or_none()
-        return None if row is None else ServedBlob(row.digest, row.generation, row.size, row.media_type, row.due_time)
+        return await find_blobs(self._conn, wanted)
 
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
         """See the port."""

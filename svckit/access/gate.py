@@ -14,6 +14,7 @@ from svckit.access.authorization import (
 )
 from svckit.access.rules import (
     AuthenticatedRule,
+    EachRule,
     FilteredRule,
     HolderRule,
     ProjectRule,
@@ -106,7 +107,7 @@ def _admission(rule: Rule) -> Admit:
         case AuthenticatedRule():
             return _admit_identities
         case ServiceRule():
-            return _service_admission(rule)
+            return _service_admission(rule.callers)
         case ProjectRule():
             return _project_admission(rule)
         case SystemRule():
@@ -115,6 +116,9 @@ def _admission(rule: Rule) -> Admit:
             return _self_admission(rule)
         case HolderRule():
             return _holder_admission(rule)
+        case EachRule():
+            # `svckit.rpc.members` judges the members.
+            return _service_admission(rule.callers)
 
 
 async def _admit_anybody(_call: Call, _request: Message | None) -> None:
@@ -125,9 +129,9 @@ async def _admit_identities(call: Call, _request: Message | None) -> None:
     authorize_authenticated(call.principal)
 
 
-def _service_admission(rule: ServiceRule) -> Admit:
+def _service_admission(callers: frozenset[str]) -> Admit:
     async def admit(call: Call, _request: Message | None) -> None:
-        authorize_service(call.caller_service, rule.callers)
+        authorize_service(call.caller_service, callers)
 
     return admit
 

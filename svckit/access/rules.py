@@ -11,10 +11,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
-from roadstead.access.v1 import project_ref_pb2, rule_pb2
+from roadstead.access.v1 import member_pb2, project_ref_pb2, rule_pb2
 from svckit.access.decision import ProjectKey
 from svckit.errors import FieldViolation, Invalid
+from svckit.services import TABLE
 from svckit.tokens import ActingToken, Finding, Grant, Receipt, UploadTicket
 from svckit.tokens.claims import SERVICES
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 Document = type[UploadTicket] | type[Receipt] | type[Grant] | type[Finding]
 
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
+_MEMBER_CALL = member_pb2.MemberCall.DESCRIPTOR.full_name
+# Only these may say on whose behalf a call is made.
+_PASS_CALLS_ON = frozenset(row.name for row in TABLE if row.passes_calls_on)
 _DOCUMENTS: dict[int, Document] = {
     rule_pb2.AccessRule.DOCUMENT_UPLOAD_TICKET: UploadTicket,
     rule_pb2.AccessRule.DOCUMENT_RECEIPT: Receipt,
@@ -116,6 +121,25 @@ class HolderRule:
     read: Callable[[Message], str] | None = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class EachRule:
+    """The services in `callers` may send a batch. Each of its members is a call of its own.
+
+    Attributes:
+        callers: the services. They pass on their callers' calls.
+        members: the name of the request field with the members.
+        member: the rule for the caller of each member. It names no services.
+        member_type: the type of a member.
+        answer: the type of the answer to a member.
+    """
+
+    callers: frozenset[str]
+    members: str
+    member: ProjectRule
+    member_type: Descriptor = field(repr=False)
+    answer: type[Message] = field(repr=False)
+
+
 Rule = (
     PublicRule
     | AuthenticatedRule
@@ -126,6 +150,7 @@ Rule = (
     | SelfRule
     | FilteredRule
     | HolderRule
+    | EachRule
 )
 
 
@@ -152,7 +177,7 @@ def read_rule(method: MethodDescriptor) -> Rule:
             return ServiceRule(_known(method, declared.service.callers, SERVICES))
         case "project":
             resource, action = _right(method, declared.project.resource, declared.project.action)
-            read = _project_reader(method, declared.project.field)
+            read = _project_reader(method, _input(method), declared.project.field)
             return ProjectRule(resource, action, read, _acting(method, declared.project.services))
         case "system":
             right = _right(method, declared.system.resource, declared.system.action)
@@ -164,6 +189,8 @@ def read_rule(method: MethodDescriptor) -> Rule:
             return _self_rule(method, declared.self)
         case "holder":
             return _holder_rule(method, declared.holder)
+        case "each":
+            return _each_rule(method, declared.each)
         case _:
             raise RuleError(f"{method.full_name}: an access rule without a kind")
 
@@ -204,14 +231,40 @@ def _holder_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Holder)
         if not method.client_streaming:
             raise RuleError(f"{method.full_name}: a holder rule must name a field of the request")
         return HolderRule(document, None)
-    last = _field_at(method, declared.field)
+    last = _field_at(method, _input(method), declared.field)
     if last.type != FieldDescriptor.TYPE_STRING:
         raise RuleError(f"{method.full_name}: {declared.field} is not a string, so it cannot be a document")
     return HolderRule(document, attrgetter(declared.field))
 
 
-def _project_reader(method: MethodDescriptor, path: str) -> Callable[[Message], ProjectKey]:
-    last = _field_at(method, path)
+def _each_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Each) -> EachRule:
+    members = _input(method).fields_by_name.get(declared.members)
+    if members is None or not members.is_repeated or members.message_type is None:
+        raise RuleError(f"{method.full_name}: an each rule must name a repeated field of messages in the request")
+    call = members.message_type.fields_by_name.get("call")
+    if call is None or call.message_type is None or call.message_type.full_name != _MEMBER_CALL:
+        raise RuleError(f"{method.full_name}: {members.message_type.full_name} has no MemberCall named `call`")
+    answers = method.output_type.fields_by_name.get("answers")
+    kind = None if answers is None or not answers.is_repeated else answers.message_type
+    outcomes = set() if kind is None else {each.name for oneof in kind.oneofs for each in oneof.fields}
+    if kind is None or not {"error", "come_alone"} <= outcomes:
+        raise RuleError(f"{method.full_name}: the response has no answers with `error` and `come_alone` in a oneof")
+    if not declared.callers or declared.project.services:
+        raise RuleError(f"{method.full_name}: an each rule names the services that call, and its project none")
+    resource, action = _right(method, declared.project.resource, declared.project.action)
+    read = _project_reader(method, members.message_type, declared.project.field)
+    return EachRule(
+        _known(method, declared.callers, _PASS_CALLS_ON),
+        declared.members,
+        ProjectRule(resource, action, read),
+        members.message_type,
+        GetMessageClass(kind),
+    )
+
+
+def _project_reader(method: MethodDescriptor, message: Descriptor, path: str) -> Callable[[Message], ProjectKey]:
+    """The function that finds the project at a path of a message: the request, or a member of it."""
+    last = _field_at(method, message, path)
     pick = attrgetter(path)
     if last.type == FieldDescriptor.TYPE_STRING:
 
@@ -246,24 +299,30 @@ def _project_reader(method: MethodDescriptor, path: str) -> Callable[[Message], 
 
 
 def _user_reader(method: MethodDescriptor, path: str) -> Callable[[Message], int]:
-    if _field_at(method, path).type not in _INTEGERS:
+    if _field_at(method, _input(method), path).type not in _INTEGERS:
         raise RuleError(f"{method.full_name}: {path} is not a number, so it cannot be a user's id")
     return attrgetter(path)
 
 
-def _field_at(method: MethodDescriptor, path: str) -> FieldDescriptor:
-    """The field at a dotted path. No field of the path may be repeated."""
+def _input(method: MethodDescriptor) -> Descriptor:
+    """The type of a method's request."""
     if method.client_streaming:
         raise RuleError(f"{method.full_name}: a rule cannot name a request field if requests are streamed")
-    message: Descriptor | None = method.input_type
+    message: Descriptor = method.input_type
+    return message
+
+
+def _field_at(method: MethodDescriptor, message: Descriptor, path: str) -> FieldDescriptor:
+    """The field at a dotted path of a message. No field of the path may be repeated."""
+    inner: Descriptor | None = message
     found: FieldDescriptor | None = None
     for name in path.split("."):
-        found = None if message is None else message.fields_by_name.get(name)
+        found = None if inner is None else inner.fields_by_name.get(name)
         if found is None:
-            raise RuleError(f"{method.full_name}: {method.input_type.full_name} has no field {path!r}")
+            raise RuleError(f"{method.full_name}: {message.full_name} has no field {path!r}")
         if found.is_repeated:
             raise RuleError(f"{method.full_name}: {path} is repeated")
-        message = found.message_type
+        inner = found.message_type
     if found is None:
         raise RuleError(f"{method.full_name}: an access rule with an empty path")
     return found

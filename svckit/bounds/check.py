@@ -94,15 +94,25 @@ class RequestCheck:
         self._is_complete = True
 
 
-def request_check(request: Descriptor) -> RequestCheck | None:
+def request_check(request: Descriptor, *, unopened: Descriptor | None = None) -> RequestCheck | None:
     """The check of a request's type; None if the type has no bounds.
+
+    Args:
+        request: the type.
+        unopened: the type of the members of a batch. Their number is checked here, but not what is in them.
 
     Raises:
         BoundsError: the bounds of a field are wrong.
     """
     known: dict[str, RequestCheck] = {}
+    if unopened is not None:
+        known[unopened.full_name] = _NOTHING
     check = _compile(request, known)
     return None if check.is_empty else check
+
+
+_NOTHING = RequestCheck()
+_NOTHING.complete(())
 
 
 def _compile(descriptor: Descriptor, known: dict[str, RequestCheck]) -> RequestCheck:

@@ -14,7 +14,7 @@ from svckit.memory import BodyMemory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from svckit.access.principal import Principal
+    from svckit.access.call import Call
     from svckit.places import Refusal
 
 # Smaller answers are not counted: the other memory that a call needs is as large.
@@ -48,8 +48,10 @@ class Answers:
         """What waits at the moment."""
         return self._memory.held_bytes
 
-    def hold(self, caller: Principal, size_bytes: int) -> None:
+    def hold(self, call: Call, size_bytes: int, *, is_batch: bool = False) -> None:
         """Counts the answer of the current task's call until it is sent. Call it at the end of the handler.
+
+        The answer to a batch counts for the service that has sent the batch, because it belongs to many callers.
 
         Raises:
             DomainError: OVERLOADED or TOOMANYREQUESTS: the answer must not be sent.
@@ -59,7 +61,9 @@ class Answers:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a handler runs in a task")
-        release = self._memory.hold(None if caller.kind == "anonymous" else caller.subject, size_bytes)
+        caller = f"service:{call.caller_service}" if is_batch else call.principal.subject
+        is_nobody = not is_batch and call.principal.kind == "anonymous"
+        release = self._memory.hold(None if is_nobody else caller, size_bytes)
         # The task ends when gRPC has sent the answer. The context of the call could tell as well, but its callbacks
         # keep the call in memory until the next full garbage collection.
         task.add_done_callback(lambda _: release())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 from svckit import logging
-from svckit.access.call import Call, enter_call
+from svckit.access.call import Call, NoPermissions, enter_call
+from svckit.alone import AloneBecause, ComeAlone
 from svckit.errors import DomainError, Invalid
 from svckit.services import TABLE
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
+    from roadstead.access.v1.member_pb2 import MemberCall
     from svckit.access.authenticate import Authenticator
     from svckit.access.call import AccessChecker
+    from svckit.access.decision import ProjectDecision, ProjectKey
     from svckit.access.gate import Gate
 
 AUTHORIZATION: Final = "authorization"
@@ -37,6 +40,19 @@ _STATES_CLIENT_ADDRESS: Final = frozenset(row.name for row in TABLE if row.passe
 _CLIENT_ADDRESS = re.compile(r"[\x21-\x7e]{1,64}")
 # The id goes into logs and to other services, so an id from a caller must be short and printable.
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class _AsksNobody(NoPermissions):
+    """The `AccessChecker` for members of a batch. The others would wait while authsvc is asked."""
+
+    async def check_project(self, call: Call, project: ProjectKey, resource: str, action: str) -> ProjectDecision:
+        raise ComeAlone(AloneBecause.ACCESS)
+
+    async def check_system(self, call: Call, resource: str, action: str) -> bool:
+        raise ComeAlone(AloneBecause.ACCESS)
+
+
+_ASKS_NOBODY: Final = _AsksNobody()
 
 
 class Presented(NamedTuple):
@@ -86,8 +102,7 @@ class Arrivals:
                 acting_token = value
             elif key == CLIENT_ADDRESS:
                 client_address = value
-        if request_id is None or _REQUEST_ID.fullmatch(request_id) is None:
-            request_id = uuid.uuid4().hex
+        request_id = _request_id(request_id)
         trace = None if traceparent is None else logging.trace_of(traceparent)
         remaining_seconds: float | None = context.time_remaining()
         call = Call(
@@ -106,6 +121,38 @@ class Arrivals:
         if trace is not None:
             logging.trace_id.set(trace)
         return call, Presented(authorization, service_token, acting_token, client_address, context.peer)
+
+    def receive_member(self, method: str, gate: Gate, batch: Call, stated: MemberCall) -> Call:
+        """Makes the call of a member of a batch. It does not become the current one; `authenticate_member` comes next.
+
+        Args:
+            method: the name of the RPC.
+            gate: of a member.
+            batch: the call that brought the batch, by a service that may pass calls on.
+            stated: what that service says about the member's call.
+        """
+        traceparent = stated.traceparent
+        remaining = stated.timeout_milliseconds
+        address = stated.client_address
+        return Call(
+            method,
+            caller_service=batch.caller_service,
+            request_id=_request_id(stated.request_id),
+            traceparent=traceparent if traceparent and logging.trace_of(traceparent) is not None else None,
+            client_address=address if _CLIENT_ADDRESS.fullmatch(address) else "",
+            deadline=time.monotonic() + remaining / 1000 if remaining else batch.deadline,
+            checker=_ASKS_NOBODY,
+            services=gate.services,
+        )
+
+    def authenticate_member(self, call: Call, token: str) -> None:
+        """Sets the principal of a member's call. Without a token it is anonymous.
+
+        Raises:
+            DomainError: UNAUTHORIZED for a bad token.
+        """
+        if token:
+            call.principal, call.token = self._authenticator.bearer(token), token
 
     def authenticate(self, call: Call, gate: Gate, presented: Presented) -> None:
         """Sets the principal, the calling service and the client's address of a call.
@@ -139,6 +186,11 @@ class Arrivals:
             except DomainError:
                 if not gate.ignores_bad_tokens:
                     raise
+
+
+def _request_id(stated: str | None) -> str:
+    """The id that a caller states, or a new one."""
+    return uuid.uuid4().hex if stated is None or _REQUEST_ID.fullmatch(stated) is None else stated
 
 
 def _client_address(caller_service: str | None, presented: Presented) -> str:

@@ -33,6 +33,7 @@ from svckit.access.call import Call
 from svckit.errors import DomainError, Invalid, error_for
 from svckit.errors.status import abort
 from svckit.logging import get_logger
+from svckit.rpc.members import account_members
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from svckit.rpc.answers import Answers
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.inflight import InFlight
+    from svckit.rpc.members import Members
     from svckit.rpc.streams import LongStreams
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -123,6 +125,7 @@ class HandledMethod:
         "_check",
         "_gate",
         "_is_long_lived",
+        "_members",
         "_name",
         "_original",
         "_parse",
@@ -140,6 +143,7 @@ class HandledMethod:
         *,
         is_long_lived: bool = False,
         adds_data: bool = False,
+        members: Members | None = None,
     ) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
 
@@ -151,6 +155,7 @@ class HandledMethod:
             server: the objects that the methods of its server share.
             is_long_lived: whether its calls stay open while nothing happens.
             adds_data: whether it is refused while the disk is full.
+            members: judges the members of its batches; None if its calls are no batches.
 
         Raises:
             TypeError: the servicer's method is not asynchronous; or it streams answers and is not an asynchronous
@@ -163,6 +168,7 @@ class HandledMethod:
         self._server = server
         self._check = check
         self._adds_data = adds_data
+        self._members = members
         self._parse = _parser(original)
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
@@ -204,6 +210,8 @@ class HandledMethod:
                     raise error_for("STORAGE_FULL")
                 if self._check is not None:
                     self._check(request, len(incoming))
+                if self._members is not None:
+                    await self._members.admit(call, request)
             if self._streams:
                 # Admitted like any other, too. A slow reader must not keep short calls out.
                 caller = call.principal
@@ -240,7 +248,9 @@ class HandledMethod:
                 server.in_flight.leave()
             if place is not None:
                 place.leave()
-            self._account(call, code, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            if self._members is None or not account_members(code, seconds, self._account):
+                self._account(call, code, seconds)
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None
 
@@ -265,7 +275,7 @@ class HandledMethod:
             response = await behavior(request, context)
             self._conclude(call)
             data = serialize(response)
-            self._server.answers.hold(call.principal, len(data))
+            self._server.answers.hold(call, len(data), is_batch=self._members is not None)
             return data
 
         return answer

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from svckit.access.authenticate import BOTH_KINDS, Authenticator
 from svckit.access.call import NoPermissions
 from svckit.access.gate import Gate
-from svckit.access.rules import read_rule
+from svckit.access.rules import EachRule, read_rule
 from svckit.bounds import request_check
 from svckit.logging import get_logger
 from svckit.places import Places, Shares
@@ -31,6 +31,7 @@ from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
+from svckit.rpc.members import Members
 from svckit.rpc.policy import adds_data, is_long_lived
 from svckit.rpc.shield import settle_shielded
 from svckit.rpc.streams import LongStreams
@@ -175,8 +176,13 @@ class RpcServer:
             methods = descriptor_pool.Default().FindServiceByName(service).methods_by_name
             for method, original in handlers.items():
                 name = f"/{service}/{method}"
-                gate = Gate(read_rule(methods[method]), self._verifier)
-                check = request_check(methods[method].input_type)
+                rule = read_rule(methods[method])
+                gate = Gate(rule, self._verifier)
+                members = unopened = None
+                if isinstance(rule, EachRule):
+                    members = Members(name, rule, self._verifier, self._shared.arrivals, self.service)
+                    unopened = rule.member_type
+                check = request_check(methods[method].input_type, unopened=unopened)
                 handled = HandledMethod(
                     name,
                     gate,
@@ -185,6 +191,7 @@ class RpcServer:
                     self._shared,
                     is_long_lived=is_long_lived(methods[method]),
                     adds_data=adds_data(methods[method]),
+                    members=members,
                 )
                 self._handlers[name] = handled.handler()
             self._services.append(service)

@@ -3,11 +3,13 @@
 `with_for_update` is not needed here: SQLAlchemy leaves it out on SQLite.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import BindParameter, Table, bindparam, text
+from sqlalchemy import BindParameter, FromClause, Integer, Table, Text, bindparam, cast, column, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
@@ -43,6 +45,34 @@ def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cuts values into parts that fit into one IN list: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
     for first in range(0, len(values), _BATCH):
         yield values[first : first + _BATCH]
+
+
+def given_rows(conn: AsyncConnection, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    """Rows that are given to a statement as one parameter, so that its text is the same for any number of them.
+
+    Args:
+        conn: a connection of the database.
+        name: of the rows in the statement, and of the parameter. `rows_json` writes its value.
+        columns: the columns and their types: texts and numbers. There is one more, `n`, the position of the row.
+    """
+    parameter = bindparam(name, type_=Text())
+    if conn.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        typed: list[Any] = [column("n", Integer()), *(column(each, kind) for each, kind in columns.items())]
+        rows = func.jsonb_to_recordset(cast(parameter, JSONB)).table_valued(*typed)
+        return rows.render_derived(name=name, with_types=True)
+    given = func.json_each(parameter).table_valued("value", name=f"{name}_json")
+    values = [
+        func.json_extract(given.c.value, f"$.{each}", type_=kind).label(each)
+        for each, kind in {"n": Integer(), **columns}.items()
+    ]
+    return select(*values).select_from(given).subquery(name)
+
+
+def rows_json(rows: Iterable[Mapping[str, str | int | None]]) -> str:
+    """The value of the parameter of `given_rows`. Texts must not contain U+0000, which PostgreSQL refuses."""
+    return json.dumps([{"n": position, **row} for position, row in enumerate(rows)], separators=(",", ":"))
 
 
 async def advisory_xact_lock(conn: AsyncConnection, key: str) -> None:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.access.matrix import MATRIX, PUBLIC, ROLES
 from tests.harness.contracts import Rpc, every_rpc
+from tests.harness.workspace import BUILDER_PERMISSIONS
+
+CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot")
 
 RPCS: Mapping[str, Rpc] = {rpc.name: rpc for rpc in every_rpc()}
 
@@ -34,7 +38,7 @@ class Right:
     Attributes:
         kind: "public", "project", …: the first word.
         needed: what must be held, such as "repository:pull"; empty where the kind says it all.
-        callers: of the kind "service", who may call.
+        callers: of the kinds "service" and "each", who may call.
         acting: the services that may act for themselves.
     """
 
@@ -53,6 +57,8 @@ class Right:
             raise ValueError(line)
         if kind == "service":
             return cls(kind, callers=frozenset(words), acting=frozenset(acting))
+        if kind == "each":
+            return cls(kind, words[0], frozenset(words[1:]), frozenset(acting))
         return cls(kind, " ".join(words), acting=frozenset(acting))
 
     @property
@@ -67,3 +73,30 @@ RIGHTS: Mapping[str, Right] = {
     for service, methods in tomllib.loads((Path(__file__).parent / "rpcs.toml").read_text(encoding="utf-8")).items()
     for method, line in methods.items()
 }
+
+
+def may(caller: str, kind: str, right: Right) -> bool:
+    """The answer that the two tables demand."""
+    match right.kind:
+        case "public" | "filtered":
+            return True
+        case "authenticated":
+            return caller != "anonymous"
+        case "self":
+            return caller == "sysadmin"
+        case "system":
+            return caller == "sysadmin" or (right.needed == "project:create" and caller not in ("anonymous", "robot"))
+        case "project":
+            return _in_project(caller, kind, right.permission)
+        case _:
+            return False
+
+
+def _in_project(caller: str, kind: str, pair: tuple[str, str]) -> bool:
+    if caller == "sysadmin":
+        return True
+    if kind == "public" and pair in MATRIX[PUBLIC]:
+        return True
+    if caller == "robot":
+        return {"resource": pair[0], "action": pair[1]} in BUILDER_PERMISSIONS
+    return caller in MATRIX and pair in MATRIX[caller]

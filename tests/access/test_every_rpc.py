@@ -8,40 +8,9 @@ import httpx
 import pytest
 
 from roadstead.access.v1 import rule_pb2
-from tests.access.matrix import MATRIX, PUBLIC, ROLES
-from tests.access.rights import REFUSALS, RIGHTS, RPCS, Right
+from tests.access.rights import CALLERS, REFUSALS, RIGHTS, RPCS, may
 from tests.access.world import World
 from tests.harness.plain_http import NO_TLS
-from tests.harness.workspace import BUILDER_PERMISSIONS
-
-CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot")
-
-
-def may(caller: str, kind: str, right: Right) -> bool:
-    """The answer that the two tables demand."""
-    match right.kind:
-        case "public" | "filtered":
-            return True
-        case "authenticated":
-            return caller != "anonymous"
-        case "self":
-            return caller == "sysadmin"
-        case "system":
-            return caller == "sysadmin" or (right.needed == "project:create" and caller not in ("anonymous", "robot"))
-        case "project":
-            return _in_project(caller, kind, right.permission)
-        case _:
-            return False
-
-
-def _in_project(caller: str, kind: str, pair: tuple[str, str]) -> bool:
-    if caller == "sysadmin":
-        return True
-    if kind == "public" and pair in MATRIX[PUBLIC]:
-        return True
-    if caller == "robot":
-        return {"resource": pair[0], "action": pair[1]} in BUILDER_PERMISSIONS
-    return caller in MATRIX and pair in MATRIX[caller]
 
 
 def test_every_rpc_has_a_rule_and_a_line_in_the_table() -> None:

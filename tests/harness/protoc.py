@@ -3,6 +3,7 @@
 import importlib
 import sys
 import tempfile
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def compile_contract(path: Path) -> tuple[Any, Any]:
                 f"--proto_path={path.parent}",
                 f"--proto_path={_PROTOS}",
                 f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",
+                # For google/rpc.
+                f"--proto_path={distribution('googleapis-common-protos').locate_file('')}",
                 f"--python_out={folder}",
                 f"--grpc_python_out={folder}",
                 path.name,

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 
-from gateway.clients.blob import BlobClient, ResolvedBlob
+from gateway.clients.blob import BlobClient
+from gateway.clients.reads.reads import ResolvedBlob
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.conditions import client_has, entity_tag, require_match
@@ -38,14 +39,14 @@ class BlobRoute:
             require_match(exchange.request.headers.getlist("If-Match"), digest)
             await shielded(exchange.services.blobs.unlink(exchange.repository, digest))
             return Answer(202, [("Docker-Content-Digest", digest)])
-        blobs = exchange.services.blobs
+        reads = exchange.services.reads
         try:
-            return await self._get(exchange, digest, await blobs.resolve(exchange.repository, digest))
+            return await self._get(exchange, digest, await reads.blob(exchange.call, exchange.repository, digest))
         except DomainError as error:
             if error.reason != "BLOB_DAMAGED":
                 raise
         # metasvc has quarantined it, or a push has replaced it since it was resolved.
-        return await self._get(exchange, digest, await blobs.resolve(exchange.repository, digest))
+        return await self._get(exchange, digest, await reads.blob(exchange.call, exchange.repository, digest))
 
     async def _get(self, exchange: Exchange, digest: str, blob: ResolvedBlob) -> Answer:
         request = exchange.request

@@ -37,7 +37,9 @@ class ManifestRoute:
         request = exchange.request
         is_head = request.method == "HEAD"
         # The Accept header is ignored: the spec allows no conversion, and old clients do not list all types.
-        found = await exchange.services.manifests.resolve(exchange.repository, str(reference), omit_content=is_head)
+        found = await exchange.services.reads.manifest(
+            exchange.call, exchange.repository, str(reference), omit_content=is_head
+        )
         headers = [("Docker-Content-Digest", found.digest), ("ETag", entity_tag(found.digest))]
         require_match(request.headers.getlist("If-Match"), found.digest)
         if client_has(request.headers.getlist("If-None-Match"), found.digest):

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
-from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
-from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest
+from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, unlink_blob
+from metasvc.domain.blob_read import resolve_blob
+from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest
+from metasvc.domain.manifest_read import resolve_manifest
+from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, WantedBlob, WantedManifest
 from metasvc.domain.ports import Ports
 from metasvc.domain.review import ReviewPolicy
 from metasvc.domain.settled import SettledGenerations
@@ -237,7 +239,7 @@ class World:
         )
 
     async def resolve_blob(self, repository: str, digest: str, *, project_id: int = 1) -> ServedBlob:
-        return await resolve_blob(self.ports, project_id=project_id, repository=repository, digest=digest)
+        return await resolve_blob(self.ports, WantedBlob(project_id, repository, digest))
 
     async def unlink(self, repository: str, digest: str, *, project_id: int = 1) -> None:
         await unlink_blob(self.ports, project_id=project_id, repository=repository, digest=digest)
@@ -284,13 +286,8 @@ class World:
     async def resolve(
         self, repository: str, reference: str, *, content: bool = True, project_id: int = 1
     ) -> StoredManifest:
-        return await resolve_manifest(
-            self.ports,
-            project_id=project_id,
-            repository=repository,
-            reference=Reference.parse(reference),
-            content=content,
-        )
+        wanted = WantedManifest(project_id, repository, Reference.parse(reference), content)
+        return await resolve_manifest(self.ports, wanted)
 
     async def delete(self, repository: str, reference: str, *, project_id: int = 1) -> None:
         await delete_manifest(

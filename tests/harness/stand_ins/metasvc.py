@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from blobsvc.domain.model import BlobKey
 from roadstead.meta.v1 import blob_link_service_pb2 as link_pb
@@ -14,11 +15,15 @@ from roadstead.meta.v1 import quota_service_pb2 as quota_pb
 from roadstead.meta.v1 import referrer_service_pb2 as referrer_pb
 from roadstead.meta.v1 import repository_service_pb2 as repository_pb
 from roadstead.meta.v1 import tag_service_pb2 as tag_pb
-from svckit.access.call import current_call
+from svckit.access.call import Call, current_call
 from svckit.errors import DomainError, NotFound, error_for
+from svckit.rpc.members import current_batch
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.stand_ins.serving import StandIn
+
+T = TypeVar("T")
+F = TypeVar("F")
 
 
 @dataclass
@@ -28,6 +33,9 @@ class Metasvc(StandIn):
     Attributes:
         findings: the digests of blobs that were said to be damaged. After that there are no links.
         after_finding: done before a finding is answered.
+        batches: the members of each batch of reads, as they came.
+        single_reads: how many reads came by an RPC of their own.
+        batch_failure: fails batches as a whole.
     """
 
     keyring: Keyring
@@ -44,17 +52,38 @@ class Metasvc(StandIn):
     request_ids: list[str] = field(default_factory=list)
     quota_bytes: int | None = None
     checked_sizes: list[tuple[int, int]] = field(default_factory=list)
+    batches: list[list[Any]] = field(default_factory=list)
+    single_reads: int = 0
+    batch_failure: DomainError | None = None
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
     ) -> manifest_pb.ResolveManifestResponse:
         self._enter()
+        self.single_reads += 1
         found = self.manifests.get((request.repository, request.reference))
         if found is None:
             raise NotFound("MANIFEST_UNKNOWN")
         answer = manifest_pb.ResolveManifestResponse(manifest=found)
         if request.omit_content:
             answer.manifest.content = b""
+        return answer
+
+    async def ResolveManifests(
+        self, request: manifest_pb.ResolveManifestsRequest, context: object
+    ) -> manifest_pb.ResolveManifestsResponse:
+        self._enter_batch(request)
+        answers = await current_batch().answer(_as_it_came, _each(self._find_manifest), _written_manifest)
+        return manifest_pb.ResolveManifestsResponse(answers=answers)
+
+    def _find_manifest(self, member: manifest_pb.ResolveManifestsRequest.Member) -> manifest_pb2.Manifest | DomainError:
+        found = self.manifests.get((member.repository, member.reference))
+        if found is None:
+            return NotFound("MANIFEST_UNKNOWN")
+        answer = manifest_pb2.Manifest()
+        answer.CopyFrom(found)
+        if member.omit_content or member.held_digest == found.digest:
+            answer.content = b""
         return answer
 
     async def PutManifest(
@@ -81,6 +110,26 @@ class Metasvc(StandIn):
 
     async def ResolveBlob(self, request: link_pb.ResolveBlobRequest, context: object) -> link_pb.ResolveBlobResponse:
         self._enter()
+        self.single_reads += 1
+        served = self._serve(current_call(), request)
+        return link_pb.ResolveBlobResponse(
+            grant=served.grant, size_bytes=served.size_bytes, media_type=served.media_type
+        )
+
+    async def ResolveBlobs(self, request: link_pb.ResolveBlobsRequest, context: object) -> link_pb.ResolveBlobsResponse:
+        self._enter_batch(request)
+
+        def written(
+            call: Call, member: link_pb.ResolveBlobsRequest.Member, _: object
+        ) -> link_pb.ResolveBlobsResponse.Answer:
+            return link_pb.ResolveBlobsResponse.Answer(blob=self._serve(call, member))
+
+        answers = await current_batch().answer(_as_it_came, _each(lambda member: member), written)
+        return link_pb.ResolveBlobsResponse(answers=answers)
+
+    def _serve(
+        self, call: Call, request: link_pb.ResolveBlobRequest | link_pb.ResolveBlobsRequest.Member
+    ) -> link_pb.ResolveBlobsResponse.Served:
         size = self.links.get((request.repository, request.digest))
         if size is None:
             raise NotFound("BLOB_UNKNOWN")
@@ -89,13 +138,10 @@ class Metasvc(StandIn):
             size,
             repository=request.repository,
             project_id=PROJECT_ID,
-            subject=current_call().principal.subject,
+            subject=call.principal.subject,
         )
-        return link_pb.ResolveBlobResponse(
-            grant=grant,
-            size_bytes=size,
-            media_type=self.media_types.get(request.digest, ""),
-        )
+        media_type = self.media_types.get(request.digest, "")
+        return link_pb.ResolveBlobsResponse.Served(grant=grant, size_bytes=size, media_type=media_type)
 
     async def QuarantineBlob(
         self, request: link_pb.QuarantineBlobRequest, context: object
@@ -166,5 +212,34 @@ class Metasvc(StandIn):
 
     def _enter(self) -> None:
         self.request_ids.append(current_call().request_id)
+        self._fail()
+
+    def _enter_batch(self, request: manifest_pb.ResolveManifestsRequest | link_pb.ResolveBlobsRequest) -> None:
+        self.request_ids += [member.call.request_id for member in current_batch().members]
+        self.batches.append(list(request.members))
+        if self.batch_failure is not None:
+            raise self.batch_failure
+        self._fail()
+
+    def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+def _as_it_came(_call: Call, member: T) -> T:
+    return member
+
+
+def _each(find: Callable[[T], F]) -> Callable[[Sequence[T]], Awaitable[list[F]]]:
+    """Finds what each member wants."""
+
+    async def find_all(members: Sequence[T]) -> list[F]:
+        return [find(member) for member in members]
+
+    return find_all
+
+
+def _written_manifest(
+    _call: Call, _member: object, found: manifest_pb2.Manifest
+) -> manifest_pb.ResolveManifestsResponse.Answer:
+    return manifest_pb.ResolveManifestsResponse.Answer(manifest=found)

@@ -40,6 +40,13 @@ def test_every_write_of_a_tag_or_artifact_goes_through_its_door() -> None:
     assert {method: found[method] for method in DOORS} == DOORS
 
 
-def test_only_these_two_read_what_a_reference_means_for_a_write() -> None:
-    # These read a tag without a lock. `resolve_manifest` serves pulls; all writes use `find_digest`.
-    assert callers()["artifacts.manifest_by_tag"] == {"manifest.resolve_manifest", "artifact.find_digest"}
+def test_only_these_read_what_a_reference_means() -> None:
+    # They read a tag without a lock. Pulls go through `manifest_read`; writes that name a tag use `find_digest`.
+    # The other two ask for a digest.
+    assert callers()["artifacts.find_manifests"] == {
+        "manifest_read.resolve_manifest",
+        "manifest_read.resolve_manifests",
+        "artifact.find_digest",
+        "extra_attributes.read_attributes",
+        "manifest.put_manifest",
+    }

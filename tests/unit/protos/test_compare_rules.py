@@ -35,6 +35,16 @@ def system(resource: str, action: str) -> AccessRule:
     return AccessRule(system=AccessRule.System(resource=resource, action=action))
 
 
+def each(action: str, *callers: str) -> AccessRule:
+    return AccessRule(
+        each=AccessRule.Each(
+            callers=callers,
+            members="members",
+            project=AccessRule.Project(resource="repository", action=action, field="repository"),
+        )
+    )
+
+
 def row(resource: str, action: str) -> AccessRule:
     return AccessRule(row=AccessRule.Row(resource=resource, action=action))
 
@@ -86,6 +96,7 @@ def compare(tmp_path: Path, before: bytes, after: bytes) -> "subprocess.Complete
         pytest.param(project("tag", "delete"), project("tag", "delete"), id="unchanged"),
         pytest.param(PUBLIC, project("tag", "delete"), id="nobody was kept out"),
         pytest.param(services("gateway", "metasvc"), services("metasvc"), id="a service less"),
+        pytest.param(each("pull", "gateway", "metasvc"), each("pull", "gateway"), id="a sender of batches less"),
         pytest.param(AUTHENTICATED, self_("id"), id="everybody's own"),
         pytest.param(AUTHENTICATED, system("user", "update"), id="a right more"),
         pytest.param(self_(""), self_("id"), id="the user that is named"),
@@ -107,6 +118,9 @@ def test_what_keeps_out_as_many_or_more_is_not_weaker(before: AccessRule, after:
         pytest.param(project("tag", "delete"), row("tag", "delete"), id="left to the domain"),
         pytest.param(system("user", "list"), project("user", "list"), id="a project's members"),
         pytest.param(services("metasvc"), services("metasvc", "gateway"), id="a service more"),
+        pytest.param(each("pull", "gateway"), each("pull", "gateway", "metasvc"), id="a sender of batches more"),
+        pytest.param(each("push", "gateway"), each("pull", "gateway"), id="another action of each member"),
+        pytest.param(services("gateway"), each("pull", "gateway"), id="a batch"),
         pytest.param(self_("id"), self_(""), id="every user"),
         pytest.param(self_("id"), AUTHENTICATED, id="not only one's own"),
         pytest.param(GRANT, RECEIPT, id="another document"),

@@ -46,6 +46,7 @@ Public                ok  ok     ok      ok     ok  ok      ok   ok    ok    ok 
 Authenticated          -   -      -       -      -   s       s   ok    ok    ok       -       -      -      ok
 Filtered              ok   -      -       -      -   s       s   ok    ok    ok      ok      ok      -      ok
 Service                -   -      -       -      -   -       -    -     -     -      ok       f      -       f
+PullAll                -   -      -       -      -   -       -    -     -     -       f      ok     -      ok
 ReadProject           ok   -      -       -      -   s       s   ok    ok    ok      ok      ok      -      ok
 ReadProject/2          -   -      -       -      -   s       s    ?     ?    ok       -       -      -       ?
 ReadProject/3          -   -      -       -      -   s       s    ?     ?     ?       -       -      -       ?
@@ -158,6 +159,8 @@ def _request(call: str, by: Installation) -> Any:
     request.project.id = 1
     request.inner.project.name = "library"
     match call:
+        case "PullAll":
+            return guarded_pb2.PullAllRequest()
         case "ReadProject/2":
             request.project.id = 2
         case "ReadProject/3":

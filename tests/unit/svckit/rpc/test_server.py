@@ -59,6 +59,13 @@ def _server(installation: Installation, *listen: str, **settings: Any) -> RpcSer
         ("UnknownInFiltered", "names nosvc"),
         ("ActingGateway", "names gateway"),
         ("ActingOnNobody", "a service is not a user"),
+        ("EachOfNothing", "a repeated field of messages"),
+        ("EachWithoutCall", "has no MemberCall"),
+        ("EachWithoutAnswers", "no answers with"),
+        ("EachOfNobody", "names the services that call"),
+        ("EachByBlobsvc", "names blobsvc"),
+        ("EachActing", "its project none"),
+        ("EachOfAnotherField", "has no field 'members'"),
     ],
 )
 def test_a_server_refuses_a_contract_whose_rule_is_missing_or_cannot_be_meant(

@@ -8,8 +8,10 @@ import grpc
 import grpc.aio
 
 from blobsvc.domain.model import BlobKey
-from svckit.access.call import current_call
+from svckit.access.call import Call, current_call
 from svckit.actor import Actor
+from svckit.errors import Invalid
+from svckit.rpc.members import current_batch
 from tests.harness.keyring import Keyring, identity
 from tests.unit.svckit.rpc.contract import guarded_pb2, guarded_pb2_grpc
 
@@ -70,9 +72,9 @@ class Installation:
 Unary = Callable[[Any], Any]
 
 
-def what_was_seen(request: Any) -> Any:
-    """The answer that tells what the servicer saw of its call."""
-    call = current_call()
+def what_was_seen(request: Any, call: Call | None = None) -> Any:
+    """The answer that tells what the servicer saw of its call, or of the call of a member."""
+    call = call or current_call()
     seen = guarded_pb2.Response(
         kind=call.principal.kind,
         subject=call.principal.subject,
@@ -93,7 +95,7 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
     """Answers with what it saw, unless `instead` says something else for a method."""
 
     def __init__(self) -> None:
-        self.instead: dict[str, Callable[[Any, Any], Any]] = {}
+        self.instead: dict[str, Callable[..., Any]] = {}
 
     async def _answer(self, method: str, request: Any, context: Any) -> Any:
         if method in self.instead:
@@ -117,6 +119,25 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
                 current_call().present(request.document)
             written += len(request.data)
         return guarded_pb2.Response(text=str(written))
+
+    async def PullAll(self, request: Any, context: Any) -> Any:
+        """Answers each member with what was seen of it. `instead` may work on all of them."""
+
+        async def found(members: Any) -> Any:
+            return members
+
+        def written(call: Call, _: Any, outcome: Any) -> Any:
+            return guarded_pb2.PullAllResponse.Answer(seen=what_was_seen(outcome, call))
+
+        work = self.instead.get("PullAll", found)
+        answers = await current_batch().answer(self.parse_member, work, written)
+        return guarded_pb2.PullAllResponse(answers=answers)
+
+    @staticmethod
+    def parse_member(_: Call, member: Any) -> Any:
+        if member.text == "unreadable":
+            raise Invalid("DIGEST_INVALID")
+        return guarded_pb2.Request(text=member.text)
 
     async def Collect(self, requests: Any, context: Any) -> Any:
         return await self.instead["Collect"](requests, context)
@@ -146,7 +167,7 @@ def _streaming(method: str) -> Any:
 
 
 for _method in guarded_pb2.DESCRIPTOR.services_by_name["Guarded"].methods:
-    if not _method.client_streaming:
+    if not _method.client_streaming and _method.name not in GuardedServicer.__dict__:
         setattr(
             GuardedServicer,
             _method.name,

@@ -27,7 +27,7 @@ class AccessRule(_message.Message):
 
     If a kind has `services`, the services in that list may also call for themselves, without any other right. Services
     that are not in it may not. The other kinds have no such list: `public` allows every service that acts for itself,
-    `holder` those to which a grant was given, `authenticated` none, and `service` lists its callers.
+    `holder` those to which a grant was given, `authenticated` none, and `service` and `each` list their callers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -291,6 +291,42 @@ class AccessRule(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Each(_message.Message):
+        """The request is a batch of calls, each by a caller of its own. Each member is judged, bounded, answered or refused,
+        logged and counted for itself. `MemberCall` says how.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CALLERS_FIELD_NUMBER: _builtins.int
+        MEMBERS_FIELD_NUMBER: _builtins.int
+        PROJECT_FIELD_NUMBER: _builtins.int
+        members: _builtins.str
+        """Name of the repeated request field that holds the members. Their type has a field `call` with a MemberCall. The
+        response has as many `answers`, in the same order; their type is a oneof with `error` and `come_alone` in it.
+        """
+        @_builtins.property
+        def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Names of the services that may send a batch: services that pass on calls."""
+
+        @_builtins.property
+        def project(self) -> Global___AccessRule.Project:
+            """The permission that the caller of a member needs. Its field is one of the member."""
+
+        def __init__(
+            self,
+            *,
+            callers: _abc.Iterable[_builtins.str] | None = ...,
+            members: _builtins.str = ...,
+            project: Global___AccessRule.Project | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["callers", b"callers", "members", b"members", "project", b"project"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PUBLIC_FIELD_NUMBER: _builtins.int
     AUTHENTICATED_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
@@ -300,6 +336,7 @@ class AccessRule(_message.Message):
     SELF_FIELD_NUMBER: _builtins.int
     FILTERED_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
+    EACH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def public(self) -> Global___AccessRule.Public:
         """Anybody, without credentials."""
@@ -336,6 +373,10 @@ class AccessRule(_message.Message):
     def holder(self) -> Global___AccessRule.Holder:
         """The caller to whom a ticket, receipt or grant was given; anybody with a finding."""
 
+    @_builtins.property
+    def each(self) -> Global___AccessRule.Each:
+        """Only the named services, and for each member of their batch: the caller who holds a permission in its project."""
+
     def __init__(
         self_,  # pyright: ignore[reportSelfClsParameterName]
         *,
@@ -348,12 +389,13 @@ class AccessRule(_message.Message):
         self: Global___AccessRule.Self | None = ...,
         filtered: Global___AccessRule.Filtered | None = ...,
         holder: Global___AccessRule.Holder | None = ...,
+        each: Global___AccessRule.Each | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "filtered", b"filtered", "holder", b"holder", "kind", b"kind", "project", b"project", "public", b"public", "row", b"row", "self", b"self", "service", b"service", "system", b"system"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "each", b"each", "filtered", b"filtered", "holder", b"holder", "kind", b"kind", "project", b"project", "public", b"public", "row", b"row", "self", b"self", "service", b"service", "system", b"system"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "filtered", b"filtered", "holder", b"holder", "kind", b"kind", "project", b"project", "public", b"public", "row", b"row", "self", b"self", "service", b"service", "system", b"system"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "each", b"each", "filtered", b"filtered", "holder", b"holder", "kind", b"kind", "project", b"project", "public", b"public", "row", b"row", "self", b"self", "service", b"service", "system", b"system"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["public", "authenticated", "service", "project", "system", "row", "self", "filtered", "holder"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["public", "authenticated", "service", "project", "system", "row", "self", "filtered", "holder", "each"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -3,8 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
+from roadstead.access.v1 import member_pb2 as _member_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -179,6 +183,146 @@ class ResolveBlobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveBlobResponse: _TypeAlias = ResolveBlobResponse  # noqa: Y015
+
+@_typing.final
+class ResolveBlobsRequest(_message.Message):
+    """The request of ResolveBlobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Member(_message.Message):
+        """One call."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CALL_FIELD_NUMBER: _builtins.int
+        REPOSITORY_FIELD_NUMBER: _builtins.int
+        DIGEST_FIELD_NUMBER: _builtins.int
+        repository: _builtins.str
+        """Full name of the repository."""
+        digest: _builtins.str
+        """Digest of the blob."""
+        @_builtins.property
+        def call(self) -> _member_pb2.MemberCall:
+            """Whose call it is."""
+
+        def __init__(
+            self,
+            *,
+            call: _member_pb2.MemberCall | None = ...,
+            repository: _builtins.str = ...,
+            digest: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "digest", b"digest", "repository", b"repository"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveBlobsRequest.Member]:
+        """The calls. Each is answered for itself."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___ResolveBlobsRequest.Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveBlobsRequest: _TypeAlias = ResolveBlobsRequest  # noqa: Y015
+
+@_typing.final
+class ResolveBlobsResponse(_message.Message):
+    """The response of ResolveBlobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Served(_message.Message):
+        """A blob that the repository serves."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        GRANT_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+        grant: _builtins.str
+        """Grant to read the blob, valid for the caller of the member only."""
+        size_bytes: _builtins.int
+        """Bytes of the blob."""
+        media_type: _builtins.str
+        """Its media type in a manifest of this repository; empty if none names it."""
+        def __init__(
+            self,
+            *,
+            grant: _builtins.str = ...,
+            size_bytes: _builtins.int = ...,
+            media_type: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "media_type", b"media_type", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Answer(_message.Message):
+        """The answer to one member."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BLOB_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        COME_ALONE_FIELD_NUMBER: _builtins.int
+        come_alone: _member_pb2.ComeAlone.ValueType
+        """The member has to be sent by ResolveBlob."""
+        @_builtins.property
+        def blob(self) -> Global___ResolveBlobsResponse.Served:
+            """The blob."""
+
+        @_builtins.property
+        def error(self) -> _status_pb2.Status:
+            """The error that ResolveBlob ends with."""
+
+        def __init__(
+            self,
+            *,
+            blob: Global___ResolveBlobsResponse.Served | None = ...,
+            error: _status_pb2.Status | None = ...,
+            come_alone: _member_pb2.ComeAlone.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "come_alone", b"come_alone", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob", "come_alone", b"come_alone", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["blob", "error", "come_alone"]  # noqa: Y015
+        _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveBlobsResponse.Answer]:
+        """An answer to each member, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___ResolveBlobsResponse.Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveBlobsResponse: _TypeAlias = ResolveBlobsResponse  # noqa: Y015
 
 @_typing.final
 class QuarantineBlobRequest(_message.Message):

@@ -51,6 +51,11 @@ class BlobLinkServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.FromString,
                 _registered_method=True)
+        self.ResolveBlobs = channel.unary_unary(
+                '/roadstead.meta.v1.BlobLinkService/ResolveBlobs',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.FromString,
+                _registered_method=True)
         self.QuarantineBlob = channel.unary_unary(
                 '/roadstead.meta.v1.BlobLinkService/QuarantineBlob',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobRequest.SerializeToString,
@@ -92,6 +97,13 @@ class BlobLinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveBlobs(self, request, context):
+        """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QuarantineBlob(self, request, context):
         """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
         replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
@@ -125,6 +137,11 @@ def add_BlobLinkServiceServicer_to_server(servicer, server):
                     servicer.ResolveBlob,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.SerializeToString,
+            ),
+            'ResolveBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveBlobs,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.SerializeToString,
             ),
             'QuarantineBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.QuarantineBlob,
@@ -220,6 +237,33 @@ class BlobLinkService:
             '/roadstead.meta.v1.BlobLinkService/ResolveBlob',
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.BlobLinkService/ResolveBlobs',
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

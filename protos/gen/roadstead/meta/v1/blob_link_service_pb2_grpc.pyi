@@ -46,6 +46,8 @@ class BlobLinkServiceStub:
     """
     ResolveBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]
     """Finds a blob that a repository serves, and returns a grant to read it."""
+    ResolveBlobs: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobsRequest, _blob_link_service_pb2.ResolveBlobsResponse]
+    """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
     QuarantineBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
@@ -73,6 +75,8 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     """
     ResolveBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobRequest, _blob_link_service_pb2.ResolveBlobResponse]  # type: ignore[assignment]
     """Finds a blob that a repository serves, and returns a grant to read it."""
+    ResolveBlobs: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobsRequest, _blob_link_service_pb2.ResolveBlobsResponse]  # type: ignore[assignment]
+    """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
     QuarantineBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]  # type: ignore[assignment]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
@@ -115,6 +119,14 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.ResolveBlobResponse, _abc.Awaitable[_blob_link_service_pb2.ResolveBlobResponse]]:
         """Finds a blob that a repository serves, and returns a grant to read it."""
+
+    @_abc_1.abstractmethod
+    def ResolveBlobs(
+        self,
+        request: _blob_link_service_pb2.ResolveBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_link_service_pb2.ResolveBlobsResponse, _abc.Awaitable[_blob_link_service_pb2.ResolveBlobsResponse]]:
+        """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
 
     @_abc_1.abstractmethod
     def QuarantineBlob(

@@ -22,13 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from roadstead.access.v1 import member_pb2 as roadstead_dot_access_dot_v1_dot_member__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import manifest_pb2 as roadstead_dot_meta_dot_v1_dot_manifest__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x82\x01\n\x16ResolveManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\xb6\x02\n\x12PutManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12-\n\nmedia_type\x18\x03 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x08r\x10MANIFEST_INVALID\x12.\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x1d\xea\xf3\x18\x19\x10\x80\x80\xc0\x07r\x12MANIFEST_TOO_LARGE\x12&\n\x04tags\x18\x05 \x03(\tB\x18\xea\xf3\x18\x14 dZ\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x1f\n\x08if_match\x18\x06 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x12$\n\rif_none_match\x18\x07 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\"i\n\x13ReadManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"_\n\x14ReadManifestResponse\x12/\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.ManifestH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xf7\x02\n\x14WriteManifestRequest\x12@\n\x06header\x18\x01 \x01(\x0b\x32..roadstead.meta.v1.WriteManifestRequest.HeaderH\x00\x12\x18\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x08\xea\xf3\x18\x04\x10\x80\x80@H\x00\x1a\xfa\x01\n\x06Header\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12-\n\nmedia_type\x18\x03 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x08r\x10MANIFEST_INVALID\x12&\n\x04tags\x18\x04 \x03(\tB\x18\xea\xf3\x18\x14 dZ\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x1f\n\x08if_match\x18\x05 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x12$\n\rif_none_match\x18\x06 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x42\x06\n\x04part\"^\n\x15WriteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\"k\n\x15\x44\x65leteManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"\x18\n\x16\x44\x65leteManifestResponse2\xdd\x05\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x8b\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x8a\x01\n\x0cReadManifest\x12&.roadstead.meta.v1.ReadManifestRequest\x1a\'.roadstead.meta.v1.ReadManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository0\x01\x12\x87\x01\n\rWriteManifest\x12\'.roadstead.meta.v1.WriteManifestRequest\x1a(.roadstead.meta.v1.WriteManifestResponse\"!\x90\x02\x00\xca\xf3\x18\x14\x32\x12\n\nrepository\x12\x04push\xe2\xf3\x18\x02\x18\x01(\x01\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(roadstead/meta/v1/manifest_service.proto\x12\x11roadstead.meta.v1\x1a\x17google/rpc/status.proto\x1a roadstead/access/v1/member.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a roadstead/meta/v1/manifest.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x82\x01\n\x16ResolveManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x14\n\x0comit_content\x18\x03 \x01(\x08\"H\n\x17ResolveManifestResponse\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.Manifest\"\xb7\x02\n\x17ResolveManifestsRequest\x12J\n\x07members\x18\x01 \x03(\x0b\x32\x31.roadstead.meta.v1.ResolveManifestsRequest.MemberB\x06\xea\xf3\x18\x02 @\x1a\xcf\x01\n\x06Member\x12-\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.MemberCall\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x03 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12\x14\n\x0comit_content\x18\x04 \x01(\x08\x12,\n\x0bheld_digest\x18\x05 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\x81\x02\n\x18ResolveManifestsResponse\x12\x43\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x32.roadstead.meta.v1.ResolveManifestsResponse.Answer\x1a\x9f\x01\n\x06\x41nswer\x12/\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.ManifestH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x34\n\ncome_alone\x18\x03 \x01(\x0e\x32\x1e.roadstead.access.v1.ComeAloneH\x00\x42\t\n\x07outcome\"\xb6\x02\n\x12PutManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12-\n\nmedia_type\x18\x03 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x08r\x10MANIFEST_INVALID\x12.\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x1d\xea\xf3\x18\x19\x10\x80\x80\xc0\x07r\x12MANIFEST_TOO_LARGE\x12&\n\x04tags\x18\x05 \x03(\tB\x18\xea\xf3\x18\x14 dZ\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x1f\n\x08if_match\x18\x06 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x12$\n\rif_none_match\x18\x07 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\"\\\n\x13PutManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\"i\n\x13ReadManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"_\n\x14ReadManifestResponse\x12/\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.roadstead.meta.v1.ManifestH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xf7\x02\n\x14WriteManifestRequest\x12@\n\x06header\x18\x01 \x01(\x0b\x32..roadstead.meta.v1.WriteManifestRequest.HeaderH\x00\x12\x18\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\x08\xea\xf3\x18\x04\x10\x80\x80@H\x00\x1a\xfa\x01\n\x06Header\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\x12-\n\nmedia_type\x18\x03 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x08r\x10MANIFEST_INVALID\x12&\n\x04tags\x18\x04 \x03(\tB\x18\xea\xf3\x18\x14 dZ\x10\x10\x80\x01r\x0bTAG_INVALID\x12\x1f\n\x08if_match\x18\x05 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x12$\n\rif_none_match\x18\x06 \x03(\tB\r\xea\xf3\x18\t \xe8\x07Z\x04\x10\x80\x80\x01\x42\x06\n\x04part\"^\n\x15WriteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x16\n\x0esubject_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x65xisted\x18\x04 \x01(\x08\"k\n\x15\x44\x65leteManifestRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\treference\x18\x02 \x01(\tB\x14\xea\xf3\x18\x10\x10\xff\x01r\x0bTAG_INVALID\"\x18\n\x16\x44\x65leteManifestResponse2\x88\x07\n\x0fManifestService\x12\x91\x01\n\x0fResolveManifest\x12).roadstead.meta.v1.ResolveManifestRequest\x1a*.roadstead.meta.v1.ResolveManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\xa8\x01\n\x10ResolveManifests\x12*.roadstead.meta.v1.ResolveManifestsRequest\x1a+.roadstead.meta.v1.ResolveManifestsResponse\";\x90\x02\x01\xca\xf3\x18\x34R2\n\x07gateway\x12\x07members\x1a\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x8b\x01\n\x0bPutManifest\x12%.roadstead.meta.v1.PutManifestRequest\x1a&.roadstead.meta.v1.PutManifestResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x8a\x01\n\x0cReadManifest\x12&.roadstead.meta.v1.ReadManifestRequest\x1a\'.roadstead.meta.v1.ReadManifestResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository0\x01\x12\x87\x01\n\rWriteManifest\x12\'.roadstead.meta.v1.WriteManifestRequest\x1a(.roadstead.meta.v1.WriteManifestResponse\"!\x90\x02\x00\xca\xf3\x18\x14\x32\x12\n\nrepository\x12\x04push\xe2\xf3\x18\x02\x18\x01(\x01\x12\x90\x01\n\x0e\x44\x65leteManifest\x12(.roadstead.meta.v1.DeleteManifestRequest\x1a).roadstead.meta.v1.DeleteManifestResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +41,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['reference']._loaded_options = None
   _globals['_RESOLVEMANIFESTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['repository']._loaded_options = None
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['reference']._loaded_options = None
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['held_digest']._loaded_options = None
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER'].fields_by_name['held_digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_RESOLVEMANIFESTSREQUEST'].fields_by_name['members']._loaded_options = None
+  _globals['_RESOLVEMANIFESTSREQUEST'].fields_by_name['members']._serialized_options = b'\352\363\030\002 @'
   _globals['_PUTMANIFESTREQUEST'].fields_by_name['repository']._loaded_options = None
   _globals['_PUTMANIFESTREQUEST'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_PUTMANIFESTREQUEST'].fields_by_name['reference']._loaded_options = None
@@ -77,6 +87,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEMANIFESTREQUEST'].fields_by_name['reference']._serialized_options = b'\352\363\030\020\020\377\001r\013TAG_INVALID'
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifest']._serialized_options = b'\220\002\001\312\363\030 \"\036\n\nrepository\022\004pull\032\nrepository'
+  _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifests']._loaded_options = None
+  _globals['_MANIFESTSERVICE'].methods_by_name['ResolveManifests']._serialized_options = b'\220\002\001\312\363\0304R2\n\007gateway\022\007members\032\036\n\nrepository\022\004pull\032\nrepository'
   _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['PutManifest']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository\342\363\030\002\030\001'
   _globals['_MANIFESTSERVICE'].methods_by_name['ReadManifest']._loaded_options = None
@@ -85,28 +97,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFESTSERVICE'].methods_by_name['WriteManifest']._serialized_options = b'\220\002\000\312\363\030\0242\022\n\nrepository\022\004push\342\363\030\002\030\001'
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._loaded_options = None
   _globals['_MANIFESTSERVICE'].methods_by_name['DeleteManifest']._serialized_options = b'\220\002\002\312\363\030\"\" \n\nrepository\022\006delete\032\nrepository'
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=198
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=328
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=330
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=402
-  _globals['_PUTMANIFESTREQUEST']._serialized_start=405
-  _globals['_PUTMANIFESTREQUEST']._serialized_end=715
-  _globals['_PUTMANIFESTRESPONSE']._serialized_start=717
-  _globals['_PUTMANIFESTRESPONSE']._serialized_end=809
-  _globals['_READMANIFESTREQUEST']._serialized_start=811
-  _globals['_READMANIFESTREQUEST']._serialized_end=916
-  _globals['_READMANIFESTRESPONSE']._serialized_start=918
-  _globals['_READMANIFESTRESPONSE']._serialized_end=1013
-  _globals['_WRITEMANIFESTREQUEST']._serialized_start=1016
-  _globals['_WRITEMANIFESTREQUEST']._serialized_end=1391
-  _globals['_WRITEMANIFESTREQUEST_HEADER']._serialized_start=1133
-  _globals['_WRITEMANIFESTREQUEST_HEADER']._serialized_end=1383
-  _globals['_WRITEMANIFESTRESPONSE']._serialized_start=1393
-  _globals['_WRITEMANIFESTRESPONSE']._serialized_end=1487
-  _globals['_DELETEMANIFESTREQUEST']._serialized_start=1489
-  _globals['_DELETEMANIFESTREQUEST']._serialized_end=1596
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=1598
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=1622
-  _globals['_MANIFESTSERVICE']._serialized_start=1625
-  _globals['_MANIFESTSERVICE']._serialized_end=2358
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=257
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=387
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=389
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=461
+  _globals['_RESOLVEMANIFESTSREQUEST']._serialized_start=464
+  _globals['_RESOLVEMANIFESTSREQUEST']._serialized_end=775
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER']._serialized_start=568
+  _globals['_RESOLVEMANIFESTSREQUEST_MEMBER']._serialized_end=775
+  _globals['_RESOLVEMANIFESTSRESPONSE']._serialized_start=778
+  _globals['_RESOLVEMANIFESTSRESPONSE']._serialized_end=1035
+  _globals['_RESOLVEMANIFESTSRESPONSE_ANSWER']._serialized_start=876
+  _globals['_RESOLVEMANIFESTSRESPONSE_ANSWER']._serialized_end=1035
+  _globals['_PUTMANIFESTREQUEST']._serialized_start=1038
+  _globals['_PUTMANIFESTREQUEST']._serialized_end=1348
+  _globals['_PUTMANIFESTRESPONSE']._serialized_start=1350
+  _globals['_PUTMANIFESTRESPONSE']._serialized_end=1442
+  _globals['_READMANIFESTREQUEST']._serialized_start=1444
+  _globals['_READMANIFESTREQUEST']._serialized_end=1549
+  _globals['_READMANIFESTRESPONSE']._serialized_start=1551
+  _globals['_READMANIFESTRESPONSE']._serialized_end=1646
+  _globals['_WRITEMANIFESTREQUEST']._serialized_start=1649
+  _globals['_WRITEMANIFESTREQUEST']._serialized_end=2024
+  _globals['_WRITEMANIFESTREQUEST_HEADER']._serialized_start=1766
+  _globals['_WRITEMANIFESTREQUEST_HEADER']._serialized_end=2016
+  _globals['_WRITEMANIFESTRESPONSE']._serialized_start=2026
+  _globals['_WRITEMANIFESTRESPONSE']._serialized_end=2120
+  _globals['_DELETEMANIFESTREQUEST']._serialized_start=2122
+  _globals['_DELETEMANIFESTREQUEST']._serialized_end=2229
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=2231
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=2255
+  _globals['_MANIFESTSERVICE']._serialized_start=2258
+  _globals['_MANIFESTSERVICE']._serialized_end=3162
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,8 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
+from roadstead.access.v1 import member_pb2 as _member_pb2
 from roadstead.meta.v1 import manifest_pb2 as _manifest_pb2
 import builtins as _builtins
 import sys
@@ -72,6 +74,128 @@ class ResolveManifestResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveManifestResponse: _TypeAlias = ResolveManifestResponse  # noqa: Y015
+
+@_typing.final
+class ResolveManifestsRequest(_message.Message):
+    """The request of ResolveManifests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Member(_message.Message):
+        """One call."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CALL_FIELD_NUMBER: _builtins.int
+        REPOSITORY_FIELD_NUMBER: _builtins.int
+        REFERENCE_FIELD_NUMBER: _builtins.int
+        OMIT_CONTENT_FIELD_NUMBER: _builtins.int
+        HELD_DIGEST_FIELD_NUMBER: _builtins.int
+        repository: _builtins.str
+        """Full name of the repository."""
+        reference: _builtins.str
+        """Tag or digest."""
+        omit_content: _builtins.bool
+        """Whether to leave out the content, as for HEAD."""
+        held_digest: _builtins.str
+        """A digest whose bytes the gateway holds. If the reference names it, the content is left out. It gives no right to
+        anything.
+        """
+        @_builtins.property
+        def call(self) -> _member_pb2.MemberCall:
+            """Whose call it is."""
+
+        def __init__(
+            self,
+            *,
+            call: _member_pb2.MemberCall | None = ...,
+            repository: _builtins.str = ...,
+            reference: _builtins.str = ...,
+            omit_content: _builtins.bool = ...,
+            held_digest: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "held_digest", b"held_digest", "omit_content", b"omit_content", "reference", b"reference", "repository", b"repository"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveManifestsRequest.Member]:
+        """The calls. Each is answered for itself."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___ResolveManifestsRequest.Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManifestsRequest: _TypeAlias = ResolveManifestsRequest  # noqa: Y015
+
+@_typing.final
+class ResolveManifestsResponse(_message.Message):
+    """The response of ResolveManifests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Answer(_message.Message):
+        """The answer to one member."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MANIFEST_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        COME_ALONE_FIELD_NUMBER: _builtins.int
+        come_alone: _member_pb2.ComeAlone.ValueType
+        """The member has to be sent by ResolveManifest."""
+        @_builtins.property
+        def manifest(self) -> _manifest_pb2.Manifest:
+            """The manifest. Its content is empty if omit_content was set, or if its digest is the held_digest."""
+
+        @_builtins.property
+        def error(self) -> _status_pb2.Status:
+            """The error that ResolveManifest ends with."""
+
+        def __init__(
+            self,
+            *,
+            manifest: _manifest_pb2.Manifest | None = ...,
+            error: _status_pb2.Status | None = ...,
+            come_alone: _member_pb2.ComeAlone.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["come_alone", b"come_alone", "error", b"error", "manifest", b"manifest", "outcome", b"outcome"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["come_alone", b"come_alone", "error", b"error", "manifest", b"manifest", "outcome", b"outcome"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["manifest", "error", "come_alone"]  # noqa: Y015
+        _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveManifestsResponse.Answer]:
+        """An answer to each member, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___ResolveManifestsResponse.Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManifestsResponse: _TypeAlias = ResolveManifestsResponse  # noqa: Y015
 
 @_typing.final
 class PutManifestRequest(_message.Message):

@@ -44,6 +44,11 @@ class ManifestServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestResponse.FromString,
                 _registered_method=True)
+        self.ResolveManifests = channel.unary_unary(
+                '/roadstead.meta.v1.ManifestService/ResolveManifests',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.FromString,
+                _registered_method=True)
         self.PutManifest = channel.unary_unary(
                 '/roadstead.meta.v1.ManifestService/PutManifest',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestRequest.SerializeToString,
@@ -76,6 +81,13 @@ class ManifestServiceServicer:
 
     def ResolveManifest(self, request, context):
         """Finds the manifest that a tag or digest names. One call serves a pull.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveManifests(self, request, context):
+        """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +131,11 @@ def add_ManifestServiceServicer_to_server(servicer, server):
                     servicer.ResolveManifest,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestResponse.SerializeToString,
+            ),
+            'ResolveManifests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveManifests,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.SerializeToString,
             ),
             'PutManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.PutManifest,
@@ -173,6 +190,33 @@ class ManifestService:
             '/roadstead.meta.v1.ManifestService/ResolveManifest',
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveManifests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.ManifestService/ResolveManifests',
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class ManifestServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ManifestServiceAsyncStub: ...
     ResolveManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
+    ResolveManifests: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestsRequest, _manifest_service_pb2.ResolveManifestsResponse]
+    """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
     PutManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
@@ -67,6 +69,8 @@ class ManifestServiceAsyncStub(ManifestServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestRequest, _manifest_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
     """Finds the manifest that a tag or digest names. One call serves a pull."""
+    ResolveManifests: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestsRequest, _manifest_service_pb2.ResolveManifestsResponse]  # type: ignore[assignment]
+    """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
     PutManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]  # type: ignore[assignment]
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
@@ -97,6 +101,14 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.ResolveManifestResponse, _abc.Awaitable[_manifest_service_pb2.ResolveManifestResponse]]:
         """Finds the manifest that a tag or digest names. One call serves a pull."""
+
+    @_abc_1.abstractmethod
+    def ResolveManifests(
+        self,
+        request: _manifest_service_pb2.ResolveManifestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_manifest_service_pb2.ResolveManifestsResponse, _abc.Awaitable[_manifest_service_pb2.ResolveManifestsResponse]]:
+        """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
 
     @_abc_1.abstractmethod
     def PutManifest(

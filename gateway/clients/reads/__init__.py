@@ -1,0 +1,1 @@
+"""Reads of manifests and blobs, which gather: many requests share one RPC."""
