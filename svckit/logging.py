@@ -6,10 +6,12 @@ writes one for each request. They do if somebody else has added a handler to the
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +21,7 @@ import orjson
 import structlog
 
 from svckit.log_writer import LineWriter
-from svckit.redaction import redact
+from svckit.redaction import needs_redaction, redact
 
 Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -110,6 +112,7 @@ class _Handler(logging.Handler):
     def __init__(self, render: Any, writer: LineWriter | _InPlace) -> None:
         super().__init__()
         self._writer = writer
+        self._is_json = render is _as_json
         # Tracebacks are turned into text first, because the redaction only searches texts.
         self._processors = [structlog.processors.format_exc_info, redact, render]
         self.setFormatter(
@@ -131,9 +134,12 @@ class _Handler(logging.Handler):
 
     def write(self, logger: Any, method: str, event: Any) -> None:
         """Writes a line of structlog's."""
-        for process in self._processors:
-            event = process(logger, method, event)
-        self._put(_as_bytes(event), is_important=method in _IMPORTANT)
+        line = _as_clean_json(event) if self._is_json else None
+        if line is None:
+            for process in self._processors:
+                event = process(logger, method, event)
+            line = _as_bytes(event)
+        self._put(line, is_important=method in _IMPORTANT)
 
     def flush(self) -> None:
         self._writer.flush(_FLUSH_SECONDS)
@@ -172,7 +178,7 @@ _handler: _Handler | None = None
 def _on_a_thread(stream: TextIO, render: Callable[..., str | bytes]) -> LineWriter:
     def describe_loss(count: int) -> bytes:
         event: Any = {"logger": __name__, "level": "warning", "event": "log_lines_lost", "lines": count}
-        for process in (_TIMESTAMP, _add_service):
+        for process in (_add_time, _add_service):
             event = process(None, "warning", event)
         return _as_bytes(render(None, "warning", event)) + b"\n"
 
@@ -187,6 +193,17 @@ def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     except TypeError:
         line = b"\x80"  # a number or a text that it does not write
     return line if line.isascii() else json.dumps(event, separators=(",", ":"), default=repr).encode()
+
+
+def _as_clean_json(event: Any) -> bytes | None:
+    """The line, if nothing in it needs the other processors. Nearly all lines need none."""
+    if "exc_info" in event:
+        return None
+    try:
+        line = orjson.dumps(event)
+    except TypeError:
+        return None
+    return line if line.isascii() and not needs_redaction(event, line) else None
 
 
 def _as_bytes(line: str | bytes) -> bytes:
@@ -224,14 +241,23 @@ def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any])
     return event
 
 
-_TIMESTAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
+def _add_time(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # ISO 8601 with microseconds, in a third of the time that datetime takes for it.
+    now = time.time_ns() // 1000
+    event["timestamp"] = f"{_second(now // 1_000_000)}.{now % 1_000_000:06}Z"
+    return event
+
+
+@functools.lru_cache(maxsize=4)
+def _second(since_epoch: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_epoch))
 
 
 def _processors() -> list[Any]:
     return [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        _TIMESTAMP,
+        _add_time,
         structlog.processors.StackInfoRenderer(),
         _add_context,
     ]

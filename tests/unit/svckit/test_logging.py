@@ -54,6 +54,22 @@ def test_a_line_is_one_json_object_that_says_who_when_and_what(stream: io.String
     }
 
 
+@pytest.mark.parametrize(
+    ("nanoseconds", "shown"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (1_795_707_999_000_001_999, "2026-11-26T15:46:39.000001Z"),
+        (1_795_707_999_999_999_999, "2026-11-26T15:46:39.999999Z"),
+    ],
+)
+def test_the_time_is_utc_in_microseconds(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, nanoseconds: int, shown: str
+) -> None:
+    monkeypatch.setattr("svckit.logging.time.time_ns", lambda: nanoseconds)
+    get_logger("a").info("event")
+    assert lines(stream)[0]["timestamp"] == shown
+
+
 def test_what_libraries_log_comes_out_the_same_way(stream: io.StringIO) -> None:
     stdlib.getLogger("sqlalchemy.pool").warning("pool of %d is full", 5)
     [line] = lines(stream)
