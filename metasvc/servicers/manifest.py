@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_manifest
-from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest, resolve_manifest
+from metasvc.domain.condition import Conditions
+from metasvc.domain.manifest import delete_manifest, resolve_manifest
+from metasvc.domain.manifest_push import ManifestPush, put_manifest
 from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceServicer
 from svckit.access.call import current_call
@@ -118,8 +120,7 @@ def _push(
         media_type=request.media_type,
         content=content,
         tags=tuple(map(to_tag, request.tags)),
-        if_match=tuple(request.if_match),
-        if_none_match=tuple(request.if_none_match),
+        conditions=Conditions(tuple(request.if_match), tuple(request.if_none_match)),
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import text
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, resolve_blob, unlink_blob
-from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest, resolve_manifest
+from metasvc.domain.condition import Conditions
+from metasvc.domain.manifest import delete_manifest, resolve_manifest
+from metasvc.domain.manifest_push import ManifestPush, PushedManifest, put_manifest
 from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest
 from metasvc.domain.ports import Ports
 from metasvc.domain.review import ReviewPolicy
@@ -262,8 +264,7 @@ class World:
             media_type=pushed.media_type if media_type is None else media_type,
             content=pushed.content,
             tags=tuple(map(Tag.parse, tags)),
-            if_match=tuple(if_match),
-            if_none_match=tuple(if_none_match),
+            conditions=Conditions(tuple(if_match), tuple(if_none_match)),
         )
         return await put_manifest(replace(self.ports, manifest_max_bytes=max_bytes), push, ORIGIN)
 
