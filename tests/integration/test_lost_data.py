@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
@@ -95,7 +95,7 @@ def test_restored_data_is_used_again_and_a_new_key_is_logged(stopped: Installati
 
     assert "key_is_new" in stopped.log()
     auth = ("admin", stopped.admin_password)
-    assert httpx.get(f"{stopped.http_url}/v2/library/stored/tags/list", auth=auth).json()["tags"] == ["v1"]
+    assert plain_http.get(f"{stopped.http_url}/v2/library/stored/tags/list", auth=auth).json()["tags"] == ["v1"]
     stopped.stop()
 
 
@@ -121,4 +121,4 @@ def test_a_first_start_that_was_killed_goes_on(tmp_path: Path) -> None:
         for file in (running.data_dir / "metasvc").iterdir():
             file.unlink()
         running.start()
-        assert httpx.get(f"{running.http_url}/readyz").status_code == 200
+        assert plain_http.get(f"{running.http_url}/readyz").status_code == 200

@@ -13,9 +13,9 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from svckit.services import SERVICES
+from tests.harness import plain_http
 from tests.harness.images import image
 from tests.harness.installation import Installation, running_installation
-from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import Login
 
@@ -36,7 +36,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]
 
 
 def scrape(url: str) -> Families:
-    answer = httpx.get(url, trust_env=False, verify=NO_TLS)
+    answer = plain_http.get(url)
     assert answer.status_code == 200
     return {family.name: family for family in text_string_to_metric_families(answer.text)}
 

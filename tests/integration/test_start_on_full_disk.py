@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import OCI_MANIFEST, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
 from tests.harness.small_disk import SmallDisk, small_disk
+from tests.harness.up_process import START_SECONDS
 from tests.harness.workspace import Login
 
 MEBIBYTE = 1024 * 1024
@@ -28,7 +29,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 def assert_pulls(installation: Installation) -> None:
     auth = ("admin", installation.admin_password)
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{installation.http_url}/v2/library/stored/manifests/v1", headers={"Accept": OCI_MANIFEST}, auth=auth
     )
     assert (answer.status_code, answer.content) == (200, STORED.manifest)
@@ -50,7 +51,7 @@ def test_it_starts_again_serves_pulls_and_recovers(disk: SmallDisk, end: str) ->
             running.start()
             assert_pulls(running)
 
-        ready = httpx.get(f"{running.http_url}/readyz")
+        ready = plain_http.get(f"{running.http_url}/readyz")
         assert ready.status_code == 200
         assert "blobsvc: degraded (disk full)" in ready.text.splitlines()
         disk.empty()
@@ -65,7 +66,7 @@ def test_a_first_start_without_space_ends_with_a_sentence(disk: SmallDisk) -> No
         [sys.executable, "-P", "-m", "ctl", "up", "--data-dir", str(disk.folder / "data"), "--http", "127.0.0.1:0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_SECONDS,
         check=False,
     )
 
