@@ -33,6 +33,9 @@ class Conditions:
             raise _unmet("If-None-Match", current)
 
 
+NO_CONDITIONS = Conditions()
+
+
 def _names(digests: tuple[str, ...], current: str) -> bool:
     return ANY in digests or current in digests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact import delete_artifact
+from metasvc.domain.condition import NO_CONDITIONS
 from metasvc.domain.read_note import write_for_read
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import must_note_head, note_head
@@ -12,6 +13,7 @@ from metasvc.domain.tag import untag
 from svckit.errors import DomainError, NotFound
 
 if TYPE_CHECKING:
+    from metasvc.domain.condition import Conditions
     from metasvc.domain.model import StoredManifest
     from metasvc.domain.ports import Ports
     from svckit.access.actor import ChangeOrigin
@@ -53,15 +55,22 @@ async def resolve_manifest(
 
 
 async def delete_manifest(
-    ports: Ports, *, project_id: int, repository: str, reference: OciReference, origin: ChangeOrigin
+    ports: Ports,
+    *,
+    project_id: int,
+    repository: str,
+    reference: OciReference,
+    origin: ChangeOrigin,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> None:
     """Deletes a manifest with its tags and what nobody else names, if the reference is a digest.
 
     If it is a tag, only the tag is deleted.
 
     Raises:
-        DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; PRECONDITION, an index
-            names the manifest, so pulls of the index would fail. Harbor refuses this as well.
+        DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; PRECONDITION, the
+            conditions do not hold, or an index names the manifest, so pulls of the index would fail. Harbor refuses
+            this as well.
     """
     if not ports.delete_enabled:
         raise DomainError("UNSUPPORTED", "deleting manifests and tags is disabled")
@@ -77,10 +86,14 @@ async def delete_manifest(
                 tag = (await unit.tags.lock(held.id, [name])).get(name)
                 if tag is None:
                     raise unknown_manifest(reference)
+                conditions.check(tag.digest)
                 await untag(write, tag)
                 await unit.repositories.touch(held.id, write.now)
-            elif not await delete_artifact(write, str(reference.digest)):
-                raise unknown_manifest(reference)
+            else:
+                if not await delete_artifact(write, str(reference.digest)):
+                    raise unknown_manifest(reference)
+                # After it, because conditions count only if the manifest exists (RFC 9110 §13.2.1).
+                conditions.check(str(reference.digest))
             await unit.commit()
 
     await ports.store.repeat(attempt)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact_type import accessory_kind
 from metasvc.domain.blob_health import Health, with_health
-from metasvc.domain.condition import Conditions
+from metasvc.domain.condition import NO_CONDITIONS, Conditions
 from metasvc.domain.extra_attributes import read_attributes
 from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
@@ -58,7 +58,7 @@ class ManifestPush:
     media_type: str
     content: bytes = field(repr=False)
     tags: tuple[TagName, ...] = ()
-    conditions: Conditions = field(default_factory=Conditions)
+    conditions: Conditions = NO_CONDITIONS
 
 
 @dataclass(frozen=True, slots=True)

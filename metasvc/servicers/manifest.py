@@ -106,6 +106,7 @@ class ManifestServicer(ManifestServiceServicer):
             repository=str(to_repository_name(request.repository)),
             reference=to_reference(request.reference),
             origin=call.origin,
+            conditions=Conditions(if_match=tuple(request.if_match)),
         )
         return pb.DeleteManifestResponse()
 

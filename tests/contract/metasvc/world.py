@@ -293,13 +293,16 @@ class World:
             content=content,
         )
 
-    async def delete(self, repository: str, reference: str, *, project_id: int = 1) -> None:
+    async def delete(
+        self, repository: str, reference: str, *, project_id: int = 1, if_match: Sequence[str] = ()
+    ) -> None:
         await delete_manifest(
             self.ports,
             project_id=project_id,
             repository=repository,
             reference=Reference.parse(reference),
             origin=ORIGIN,
+            conditions=Conditions(if_match=tuple(if_match)),
         )
 
     async def changes(self) -> tuple[CommittedChange[ChangeKind], ...]:
