@@ -171,7 +171,7 @@ async def _run(plan: Plan, children: list[Child], http: Address, hang_seconds: f
     try:
         await _serve(supervisor, http, stop, partial(_write_down, plan.data_dir, console))
     except ChildFailed as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error), error.status) from None
     finally:
         console.log("info", "stopping")
         await supervisor.stop(kill_now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from svckit import logging
 from svckit.allocator import reuse_large_blocks
 from svckit.errors import DomainError
-from svckit.errors.start import StartError
+from svckit.errors.start import FAILED_STATUS, REFUSED_STATUS, StartError
 from svckit.process.process import S, ServiceProcess, open_process
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def run_service(
 ) -> int:
     """Runs a service in this process until it is told to stop.
 
-    If it cannot start, one line on standard error says why, without a traceback.
+    If it cannot start, one line on standard error says why, without a traceback. The exit status says whether it may
+    start later by itself.
 
     Args:
         service: its name, which is also the section of its settings and the name in its logs.
@@ -49,7 +50,7 @@ def run_service(
         asyncio.run(_run(service, settings, serve, moves_bytes=moves_bytes))
     except (StartError, DomainError, OSError) as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
+        return REFUSED_STATUS if isinstance(error, StartError) and not error.may_pass else FAILED_STATUS
     return 0
 
 

@@ -31,6 +31,8 @@ def refusal(stopped: Installation) -> str:
         stopped.start()
     text = str(refused.value)
     assert "Traceback" not in text
+    assert "starting it again" not in text
+    assert "exit code 78" in text
     return text[text.rindex("roadstead: ") :]
 
 

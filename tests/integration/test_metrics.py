@@ -130,7 +130,7 @@ def test_a_wrong_address_ends_the_start_and_is_named(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == 78
     assert "blobsvc.metrics_listen: 'everywhere' (from ROADSTEAD_BLOBSVC_METRICS_LISTEN) is refused" in result.stderr
 
 
