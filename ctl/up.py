@@ -90,7 +90,8 @@ def _prepare(options: Options, stack: ExitStack) -> Coroutine[Any, Any, int]:
         grpc,
         options.log_level,
         pretty=sys.stderr.isatty(),
-        established=Established.load(data_dir).without(options.start_anyway),
+        established=Established.load(data_dir),
+        start_anyway=options.start_anyway,
     )
     password, is_new = data_dir.admin_password()
     write_settings(plan)

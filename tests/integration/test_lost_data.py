@@ -15,13 +15,15 @@ from tests.harness.push import push
 from tests.harness.up_process import InstallationError
 from tests.harness.workspace import Login
 
+IMAGE = image(1)
+
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation with an image, which is stopped. Each test leaves it whole and stopped."""
     folder: Path = tmp_path_factory.mktemp("lost") / "data"
     with running_installation(folder, grpc=False) as running:
-        push(running.http_url, Login("admin", running.admin_password), "library/stored", image(1), "v1")
+        push(running.http_url, Login("admin", running.admin_password), "library/stored", IMAGE, "v1")
         running.stop()
         yield running
 
@@ -99,6 +101,27 @@ def test_restored_data_is_used_again_and_a_new_key_is_logged(stopped: Installati
     auth = ("admin", stopped.admin_password)
     assert plain_http.get(f"{stopped.http_url}/v2/library/stored/tags/list", auth=auth).json()["tags"] == ["v1"]
     stopped.stop()
+
+
+def test_an_operator_replaces_the_blob_folder_by_one_flag_and_a_push_fills_it(stopped: Installation) -> None:
+    shutil.rmtree(stopped.data_dir / "blobsvc")
+
+    stopped.arguments = ("--start-anyway", "blobsvc")
+    stopped.start()
+    stopped.arguments = ()
+
+    blob = f"{stopped.http_url}/v2/library/stored/blobs/{next(iter(IMAGE.blobs))}"
+    auth = ("admin", stopped.admin_password)
+    assert plain_http.request("HEAD", blob, auth=auth).status_code == 404
+    push(stopped.http_url, Login(*auth), "library/stored", IMAGE, "v1")
+    assert "blob_store_forgotten" in stopped.log()
+    # The next start insists on the new folder, and metasvc believes in it.
+    stopped.restart()
+    blob = f"{stopped.http_url}/v2/library/stored/blobs/{next(iter(IMAGE.blobs))}"
+    assert plain_http.get(blob, auth=auth).status_code == 200
+    push(stopped.http_url, Login(*auth), "library/stored", IMAGE, "v1")
+    stopped.stop()
+    assert "other_blob_store" not in stopped.log()
 
 
 def test_an_operator_starts_anyway_and_the_new_data_is_then_insisted_on(stopped: Installation) -> None:

@@ -79,12 +79,16 @@ class Findings:
     found: list[tuple[BlobKey, Damage, str]] = field(default_factory=list)
     deletions: int = 0
     other_stores: list[tuple[str, str]] = field(default_factory=list)
+    forgotten_stores: list[str] = field(default_factory=list)
 
     def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
         self.found.append((key, damage, found_by))
 
     def other_store(self, known: str, found: str) -> None:
         self.other_stores.append((known, found))
+
+    def forgotten_store(self, known: str) -> None:
+        self.forgotten_stores.append(known)
 
     def deleted(self, generations: int) -> None:
         self.deletions += generations

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from metasvc.domain.model import BlobKey
 from metasvc.domain.ports import DamagedConfigError
-from metasvc.domain.quarantine import quarantine_blob, quarantine_found
-from metasvc.domain.store_memory import StoreMemory
+from metasvc.domain.quarantine import quarantine_blob
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from svckit.errors import DomainError, Unavailable
-from svckit.tokens import Damage, Finding
+from svckit.tokens import Damage
 from tests.contract.metasvc.world import START, Image, World, blob_digest, image
 from tests.harness.keyring import SUBJECT
 
@@ -354,29 +352,3 @@ async def test_a_refusal_and_a_link_of_one_receipt_at_once_end_in_one_of_the_two
     )
     assert contradictions == []
     assert world.now - START == timedelta()
-
-
-async def test_another_blob_store_than_the_known_one_is_believed_nothing(world: World) -> None:
-    """As when blobsvc is started while its disk is not mounted: it makes a new store, where everything is missing."""
-    await world.push("alpha/app", ONE, "v1")
-    world.rights.named = {"alpha/app": 1}
-    world.bytes.store_id = "another"
-    world.bytes.files = dict.fromkeys((FIRST, BlobKey(blob_digest("config of one"), 1)))
-    finding = Finding(subject="service:blobsvc", digest=DIGEST, generation=1, damage="missing", store_id="another")
-    for _ in range(2):
-        assert await reason_of(quarantine_found(world.ports, finding)) == "UNAVAILABLE"
-        assert await reason_of(world.link("alpha/app", DIGEST, generation=2)) == "UNAVAILABLE"
-        assert await world.mount("alpha/other", DIGEST, "alpha/app") is None
-    assert (await world.put("alpha/app", ONE, "v2")).existed
-    assert (await live(world), await tombstones(world), world.findings.found) == ((1, "live"), {}, [])
-    assert set(world.findings.other_stores) == {("store", "another")}
-
-    world.bytes.store_id = "store"
-    assert await quarantine_found(world.ports, replace(finding, store_id="store"))
-
-
-async def test_the_store_is_remembered_by_the_next_process(world: World) -> None:
-    await world.push("alpha/app", ONE, "v1")
-    world.bytes.store_id = "another"
-    world.ports = replace(world.ports, store_memory=StoreMemory())
-    assert await reason_of(world.link("alpha/app", DIGEST, generation=2)) == "UNAVAILABLE"
