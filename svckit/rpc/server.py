@@ -27,6 +27,7 @@ from svckit.places import Places, Shares
 from svckit.rpc.address import parse_address
 from svckit.rpc.answers import Answers
 from svckit.rpc.arrival import Arrivals
+from svckit.rpc.batches import free_abandoned_batches
 from svckit.rpc.handling import HandledMethod, ServerContext
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.inflight import InFlight
@@ -202,6 +203,7 @@ class RpcServer:
             names = [*self._services, HEALTH_SERVICE, reflection.SERVICE_NAME]
             servicer = reflection.aio.ReflectionServicer(service_names=names)
             self._add_declared_public(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
+        free_abandoned_batches()
         server = grpc.aio.server(options=list(_OPTIONS))
         try:
             for text in self._settings.listen:
