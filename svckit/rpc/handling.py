@@ -2,8 +2,8 @@
 
 The steps are:
 
-1. count the call as in flight
-2. authenticate the caller
+1. refuse the call if all places are taken
+2. authenticate the caller, and take a place of its share
 3. parse the request
 4. check the access rule, then the bounds of the request
 5. run the servicer's method
@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -41,12 +40,8 @@ if TYPE_CHECKING:
 
     from svckit.access.gate import Gate
     from svckit.bounds import RequestCheck
-    from svckit.metrics import Metrics
-    from svckit.places import Place, Places
-    from svckit.rpc.answers import Answers
-    from svckit.rpc.arrival import Arrivals
-    from svckit.rpc.inflight import InFlight
-    from svckit.rpc.streams import LongStreams
+    from svckit.places import Places
+    from svckit.rpc.server_context import ServerContext
 
     Context = grpc.aio.ServicerContext[Any, Any]
     # Runs the servicer's method with a request, and answers the caller.
@@ -57,61 +52,6 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 # How long sending the final status of a call may take. It waits behind an answer that the client does not read.
 _ABORT_SECONDS = 5.0
-_LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
-
-
-class ServerContext:
-    """The objects that all methods of one server share.
-
-    Attributes:
-        service: the name of the service; part of the domain of every error.
-        arrivals: makes the `Call` of each call.
-        in_flight: counts the calls in flight.
-        long_streams: counts the calls that stay open.
-        streams: the places of the other calls that stream.
-        answers: bounds the memory of single answers that are not read.
-        metrics: counts calls for Prometheus.
-        access_log: the level at which each call is logged; None for no log.
-        stream_idle_seconds: how long a client may leave a streamed answer unread.
-        is_full: whether methods that add data are refused at the moment.
-    """
-
-    __slots__ = (
-        "access_log",
-        "answers",
-        "arrivals",
-        "in_flight",
-        "is_full",
-        "long_streams",
-        "metrics",
-        "service",
-        "stream_idle_seconds",
-        "streams",
-    )
-
-    def __init__(
-        self,
-        service: str,
-        arrivals: Arrivals,
-        in_flight: InFlight,
-        long_streams: LongStreams,
-        streams: Places,
-        answers: Answers,
-        metrics: Metrics,
-        access_log: Literal["off", "debug", "info"],
-        stream_idle_seconds: float,
-    ) -> None:
-        """Takes the objects."""
-        self.service = service
-        self.arrivals = arrivals
-        self.in_flight = in_flight
-        self.long_streams = long_streams
-        self.streams = streams
-        self.answers = answers
-        self.metrics = metrics
-        self.access_log = _LEVELS[access_log]
-        self.stream_idle_seconds = stream_idle_seconds
-        self.is_full = False
 
 
 class HandledMethod:
@@ -127,7 +67,7 @@ class HandledMethod:
         "_original",
         "_parse",
         "_server",
-        "_streams",
+        "_stream_places",
     )
 
     def __init__(
@@ -167,7 +107,12 @@ class HandledMethod:
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
             raise TypeError(f"{name}: a long-lived RPC must stream its answers")
-        self._streams = not is_long_lived and (original.request_streaming or original.response_streaming)
+        # The places that its calls take once they are admitted; None if they keep those of short calls.
+        self._stream_places: Places | None = None
+        if is_long_lived:
+            self._stream_places = server.places.long_streams
+        elif original.request_streaming or original.response_streaming:
+            self._stream_places = server.places.streams
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -187,12 +132,21 @@ class HandledMethod:
         began = time.perf_counter()
         call, presented = server.arrivals.receive(self._name, gate, context)
         code = "OK"
-        counted = False
-        place: Place | None = None
+        # Where the call has a place. A place object for each call would cost more.
+        held: Places | None = None
+        subject: str | None = None
         try:
-            server.in_flight.enter()
-            counted = True
-            server.arrivals.authenticate(call, gate, presented)
+            calls = server.places.calls
+            # No signature is verified for a call that is refused in any case.
+            calls.check_free()
+            try:
+                server.arrivals.authenticate(call, gate, presented)
+            finally:
+                # A caller whose token is invalid needs a place as well: it may leave the refusal unread.
+                caller = call.principal
+                subject = None if caller.kind == "anonymous" else caller.subject
+                calls.take(subject, call.client_address)
+                held = calls
             if self._original.request_streaming:
                 request = incoming
                 await gate.admit(call, None)
@@ -204,19 +158,13 @@ class HandledMethod:
                     raise error_for("STORAGE_FULL")
                 if self._check is not None:
                     self._check(request, len(incoming))
-            if self._streams:
-                # Admitted like any other, too. A slow reader must not keep short calls out.
-                caller = call.principal
-                subject = None if caller.kind == "anonymous" else caller.subject
-                place = server.streams.take(subject, call.client_address)
-                server.in_flight.leave()
-                counted = False
+            if self._stream_places is not None:
+                self._stream_places.take(subject, call.client_address)
+                calls.give_back(subject, call.client_address)
+                held = self._stream_places
             if not self._is_long_lived:
                 return await self._behavior(call, request, context)
-            with server.long_streams.place(call.principal.subject) as stream:
-                # The call was admitted like any other. While it stays open, it does not count as in flight.
-                server.in_flight.leave()
-                counted = False
+            with server.long_streams.opened() as stream:
                 async with stream.running():
                     return await self._behavior(call, request, context)
         except asyncio.CancelledError as error:
@@ -236,10 +184,8 @@ class HandledMethod:
             code = _public(error).entry.grpc_code
             await self._fail(call, context, _public(error), error)
         finally:
-            if counted:
-                server.in_flight.leave()
-            if place is not None:
-                place.leave()
+            if held is not None:
+                held.give_back(subject, call.client_address)
             self._account(call, code, time.perf_counter() - began)
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None

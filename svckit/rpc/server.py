@@ -23,16 +23,16 @@ from svckit.access.gate import Gate
 from svckit.access.rules import read_rule
 from svckit.bounds import request_check
 from svckit.logging import get_logger
-from svckit.places import Places, Shares
 from svckit.rpc.address import parse_address
 from svckit.rpc.answers import Answers
 from svckit.rpc.arrival import Arrivals
 from svckit.rpc.batches import free_abandoned_batches
-from svckit.rpc.handling import HandledMethod, ServerContext
+from svckit.rpc.handling import HandledMethod
 from svckit.rpc.health import HEALTH_SERVICE, Health
-from svckit.rpc.inflight import InFlight
 from svckit.rpc.listening import Bindings
 from svckit.rpc.policy import adds_data, is_long_lived
+from svckit.rpc.server_context import ServerContext
+from svckit.rpc.server_places import ServerPlaces
 from svckit.rpc.shield import settle_shielded
 from svckit.rpc.streams import LongStreams
 
@@ -127,26 +127,18 @@ class RpcServer:
         self.addresses: tuple[Address, ...] = ()
         self._settings = settings
         self._verifier = verifier
-        self._in_flight = InFlight(settings.max_in_flight)
-        self._long_streams = LongStreams(settings.max_long_streams, settings.max_long_streams_per_caller)
-        shares = Shares(
-            settings.max_streams,
-            settings.max_streams_per_caller,
-            settings.max_streams_per_address,
-            settings.max_streams_without_credentials,
-        )
-        self._streams = Places("streams", shares, metrics.refused_place)
+        self._places = places = ServerPlaces(settings, metrics.refused_place)
+        self._long_streams = LongStreams()
         metrics.watch_rpcs(
-            in_flight=lambda: self._in_flight.count,
-            long_streams=lambda: self._long_streams.count,
-            streams=lambda: self._streams.taken,
+            in_flight=lambda: places.calls.taken,
+            long_streams=lambda: places.long_streams.taken,
+            streams=lambda: places.streams.taken,
         )
         self._shared = ServerContext(
             service,
             Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
-            self._in_flight,
+            places,
             self._long_streams,
-            self._streams,
             Answers(
                 settings.answer_memory_bytes,
                 settings.answer_memory_per_caller_bytes,
@@ -261,12 +253,9 @@ class RpcServer:
         await self._server.stop(self._settings.drain_seconds if grace_seconds is None else grace_seconds)
         try:
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
-                await self._in_flight.wait_until_idle()
-                await self._long_streams.wait_until_idle()
-                await self._streams.wait_until_free()
+                await self._places.wait_until_free()
         except TimeoutError:
-            calls = self._in_flight.count + self._long_streams.count + self._streams.taken
-            _log.error("handlers_ignore_cancellation", calls=calls)
+            _log.error("handlers_ignore_cancellation", calls=self._places.taken)
         if left := await settle_shielded(_SHIELDED_SECONDS):
             _log.error("shielded_work_abandoned", tasks=left)
         self._bindings.release()

@@ -1,0 +1,65 @@
+"""What all methods of one RPC server share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from svckit.metrics import Metrics
+    from svckit.rpc.answers import Answers
+    from svckit.rpc.arrival import Arrivals
+    from svckit.rpc.server_places import ServerPlaces
+    from svckit.rpc.streams import LongStreams
+
+_LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
+
+
+class ServerContext:
+    """The objects that all methods of one server share.
+
+    Attributes:
+        service: the name of the service; part of the domain of every error.
+        arrivals: makes the `Call` of each call.
+        places: the places of calls and streams.
+        long_streams: ends the calls that stay open.
+        answers: bounds the memory of single answers that are not read.
+        metrics: counts calls for Prometheus.
+        access_log: the level at which each call is logged; None for no log.
+        stream_idle_seconds: how long a client may leave a streamed answer unread.
+        is_full: whether methods that add data are refused at the moment.
+    """
+
+    __slots__ = (
+        "access_log",
+        "answers",
+        "arrivals",
+        "is_full",
+        "long_streams",
+        "metrics",
+        "places",
+        "service",
+        "stream_idle_seconds",
+    )
+
+    def __init__(
+        self,
+        service: str,
+        arrivals: Arrivals,
+        places: ServerPlaces,
+        long_streams: LongStreams,
+        answers: Answers,
+        metrics: Metrics,
+        access_log: Literal["off", "debug", "info"],
+        stream_idle_seconds: float,
+    ) -> None:
+        """Takes the objects."""
+        self.service = service
+        self.arrivals = arrivals
+        self.places = places
+        self.long_streams = long_streams
+        self.answers = answers
+        self.metrics = metrics
+        self.access_log = _LEVELS[access_log]
+        self.stream_idle_seconds = stream_idle_seconds
+        self.is_full = False
