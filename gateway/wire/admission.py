@@ -8,11 +8,11 @@ from gateway.config import SECTION, Limits
 from gateway.wire.connections import Connection, Connections
 from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.measure import HttpMetrics
-from gateway.wire.pace import Pace
 from svckit.access.authenticate import Authenticator
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.errors import DomainError, error_for
 from svckit.memory import BodyMemory
+from svckit.pace import Pace
 from svckit.places import Place, Places, Shares
 from svckit.tokens.verifier import TokenVerifier
 

@@ -14,8 +14,8 @@ from quart.wrappers.request import Body
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.wire.admission import Visit
-from gateway.wire.pace import Patience
 from svckit.errors import DomainError, error_for
+from svckit.pace import Patience
 
 CHUNK_BYTES = 1024 * 1024
 """The size of one chunk. gRPC is fastest with messages of this size."""

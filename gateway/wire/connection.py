@@ -21,11 +21,11 @@ from gateway.wire.body import ClientGone
 from gateway.wire.connections import CONNECTION_KEY
 from gateway.wire.errors import error_for_path
 from gateway.wire.gated import body_opener, stream_resetter
-from gateway.wire.pace import Patience
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import with_path
 from svckit.errors import DomainError
 from svckit.logging import get_logger, request_context
+from svckit.pace import Patience
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope

@@ -32,6 +32,8 @@ from svckit.access.call import Call
 from svckit.errors import DomainError, Invalid, error_for
 from svckit.errors.status import abort
 from svckit.logging import get_logger
+from svckit.pace import Patience
+from svckit.rpc.stream_pace import PacedRequests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from svckit.access.gate import Gate
     from svckit.bounds import RequestCheck
+    from svckit.pace import Pace
     from svckit.places import Places
     from svckit.rpc.server_context import ServerContext
 
@@ -135,6 +138,7 @@ class HandledMethod:
         # Where the call has a place. A place object for each call would cost more.
         held: Places | None = None
         subject: str | None = None
+        request: Any = None
         try:
             calls = server.places.calls
             # No signature is verified for a call that is refused in any case.
@@ -148,8 +152,8 @@ class HandledMethod:
                 calls.take(subject, call.client_address)
                 held = calls
             if self._original.request_streaming:
-                request = incoming
                 await gate.admit(call, None)
+                request = PacedRequests(incoming, self._pace(call))
             else:
                 request = self._parse(incoming)
                 # Access is checked first: a caller without access learns nothing about the request.
@@ -220,26 +224,33 @@ class HandledMethod:
         original = self._original
         behavior: Any = original.stream_stream if original.request_streaming else original.unary_stream
         serialize = _required(original.response_serializer)
-        idle_seconds = self._server.stream_idle_seconds
         if not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{self._name}: its servicer's method must be an async generator")
 
         async def answer(call: Call, request: Any, context: Context) -> bytes | None:
+            patience = Patience(self._pace(call))
             # The generator is always closed. Otherwise the handler's own `finally` would only run at garbage
             # collection.
             async with aclosing(behavior(request, context)) as messages:
                 async for message in messages:
                     # Checked before every message is sent: it costs almost nothing.
                     self._conclude(call)
+                    data = serialize(message)
                     try:
-                        async with asyncio.timeout(idle_seconds):
-                            await context.write(serialize(message))
+                        async with patience.waiting():
+                            await context.write(data)
                     except TimeoutError:
                         raise error_for("REQUEST_TIMEOUT", "the answer was not read") from None
+                    patience.earn(len(data))
+                    # Frees the copy of the message while the next one is made.
+                    del data
             self._conclude(call)
             return None
 
         return answer
+
+    def _pace(self, call: Call) -> Pace:
+        return self._server.paces.of(call, is_long_lived=self._is_long_lived)
 
     def _conclude(self, call: Call) -> None:
         """Raises if the rule leaves a check to the domain, and the domain has not done it."""

@@ -34,6 +34,7 @@ from svckit.rpc.policy import adds_data, is_long_lived
 from svckit.rpc.server_context import ServerContext
 from svckit.rpc.server_places import ServerPlaces
 from svckit.rpc.shield import settle_shielded
+from svckit.rpc.stream_pace import StreamPaces
 from svckit.rpc.streams import LongStreams
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class RpcServer:
             ),
             metrics,
             settings.access_log,
-            settings.stream_idle_seconds,
+            StreamPaces(settings),
         )
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._services: list[str] = []

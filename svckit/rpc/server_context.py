@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from svckit.rpc.answers import Answers
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.server_places import ServerPlaces
+    from svckit.rpc.stream_pace import StreamPaces
     from svckit.rpc.streams import LongStreams
 
 _LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
@@ -26,7 +27,7 @@ class ServerContext:
         answers: bounds the memory of single answers that are not read.
         metrics: counts calls for Prometheus.
         access_log: the level at which each call is logged; None for no log.
-        stream_idle_seconds: how long a client may leave a streamed answer unread.
+        paces: how long clients of streams are waited for.
         is_full: whether methods that add data are refused at the moment.
     """
 
@@ -37,9 +38,9 @@ class ServerContext:
         "is_full",
         "long_streams",
         "metrics",
+        "paces",
         "places",
         "service",
-        "stream_idle_seconds",
     )
 
     def __init__(
@@ -51,7 +52,7 @@ class ServerContext:
         answers: Answers,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
-        stream_idle_seconds: float,
+        paces: StreamPaces,
     ) -> None:
         """Takes the objects."""
         self.service = service
@@ -61,5 +62,5 @@ class ServerContext:
         self.answers = answers
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
-        self.stream_idle_seconds = stream_idle_seconds
+        self.paces = paces
         self.is_full = False

@@ -65,7 +65,13 @@ class RpcServerSettings(BaseModel):
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
     """How long calls in flight may go on after the server begins to stop. Long streams end at once."""
     stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0
-    """How long a client may send or read nothing in a stream before the call is ended and its resources are freed."""
+    """How long a client may stand still in a stream before the call is ended. A message counts when it is there as a
+    whole, so a client needs time for one of 1 MiB."""
+    stream_bytes_per_second: Annotated[int, Field(ge=0)] = 1024
+    """The least rate of uploads, downloads and other streams. A client that is slower uses up its
+    `stream_idle_seconds`. 0: no rate. The gateway has a clock of its own, and this does not hold for its streams."""
+    stream_seconds: Annotated[float, Field(gt=0)] = 86400.0
+    """The longest time for such a stream. One that the gateway passes on may stand still for so long."""
     access_log: Literal["off", "debug", "info"] = "debug"
     """The level at which each finished RPC is logged."""
     reflection: bool = False
