@@ -147,7 +147,7 @@ def build_server(
 ) -> RpcServer:
     """The server with its servicers."""
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
-    server.add(add_ManifestServiceServicer_to_server, ManifestServicer(ports, pulls))
+    server.add(add_ManifestServiceServicer_to_server, ManifestServicer(ports, pulls, server.messages))
     server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(ports, signer))
     server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(ports))
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))

@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from metasvc.domain.model import StoredManifest
     from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
+    from svckit.access.principal import Principal
+    from svckit.rpc.held_messages import HeldMessages
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _PIECE_BYTES = 1024 * 1024
+_STEP_BYTES = 64 * 1024
 _RECEIVING_SECONDS = 60.0
 
 
 class ManifestServicer(ManifestServiceServicer):
     """Serves `roadstead.meta.v1.ManifestService`."""
 
-    def __init__(self, ports: Ports, pulls: PullRecorder) -> None:
-        """Takes the domain's ports, and the recorder of pulls."""
+    def __init__(self, ports: Ports, pulls: PullRecorder, messages: HeldMessages) -> None:
+        """Takes the domain's ports, the recorder of pulls, and the memory for what arrives in pieces."""
         self._ports = ports
         self._pulls = pulls
+        self._messages = messages
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
         found = await self._resolve(request, content=not request.omit_content)
@@ -74,13 +78,28 @@ class ManifestServicer(ManifestServiceServicer):
                 project = await call.check_project(
                     ProjectKey(name=name.project, repository=name.value), "repository", "push"
                 )
-                content = await _content(messages, self._ports.manifest_max_bytes)
+                content = await self._content(messages, call.principal)
         except TimeoutError:
             raise error_for("REQUEST_TIMEOUT") from None
         pushed = await put_manifest(self._ports, _push(project.id, header, content), call.origin)
         return pb.WriteManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
         )
+
+    async def _content(self, messages: AsyncIterator[pb.WriteManifestRequest], pusher: Principal) -> bytes:
+        content, held = bytearray(), 0
+        async for message in messages:
+            if not message.HasField("data"):
+                raise Invalid(message="every message of WriteManifest after the header must be data")
+            content += message.data
+            if len(content) > self._ports.manifest_max_bytes:
+                raise Invalid("MANIFEST_TOO_LARGE", f"at most {self._ports.manifest_max_bytes} bytes are allowed")
+            if len(content) > held:
+                # In steps, because the messages may be small.
+                step = max(_STEP_BYTES, len(content) - held)
+                self._messages.hold(pusher, step)
+                held += step
+        return bytes(content)
 
     async def _resolve(
         self, request: pb.ResolveManifestRequest | pb.ReadManifestRequest, *, content: bool
@@ -130,14 +149,3 @@ async def _header(messages: AsyncIterator[pb.WriteManifestRequest]) -> pb.WriteM
     if first is None or not first.HasField("header"):
         raise Invalid(message="the first message of WriteManifest must be the header")
     return first.header
-
-
-async def _content(messages: AsyncIterator[pb.WriteManifestRequest], most: int) -> bytes:
-    content = bytearray()
-    async for message in messages:
-        if not message.HasField("data"):
-            raise Invalid(message="every message of WriteManifest after the header must be data")
-        content += message.data
-        if len(content) > most:
-            raise Invalid("MANIFEST_TOO_LARGE", f"at most {most} bytes are allowed")
-    return bytes(content)

@@ -155,6 +155,7 @@ class HandledMethod:
                 await gate.admit(call, None)
                 request = PacedRequests(incoming, self._pace(call))
             else:
+                server.messages.hold(caller, len(incoming))
                 request = self._parse(incoming)
                 # Access is checked first: a caller without access learns nothing about the request.
                 await gate.admit(call, request)
@@ -215,7 +216,7 @@ class HandledMethod:
             response = await behavior(request, context)
             self._conclude(call)
             data = serialize(response)
-            self._server.answers.hold(call.principal, len(data))
+            self._server.messages.hold(call.principal, len(data))
             return data
 
         return answer

@@ -24,11 +24,11 @@ from svckit.access.rules import read_rule
 from svckit.bounds import request_check
 from svckit.logging import get_logger
 from svckit.rpc.address import parse_address
-from svckit.rpc.answers import Answers
 from svckit.rpc.arrival import Arrivals
 from svckit.rpc.batches import free_abandoned_batches
 from svckit.rpc.handling import HandledMethod
 from svckit.rpc.health import HEALTH_SERVICE, Health
+from svckit.rpc.held_messages import HeldMessages
 from svckit.rpc.listening import Bindings
 from svckit.rpc.policy import adds_data, is_long_lived
 from svckit.rpc.server_context import ServerContext
@@ -102,6 +102,7 @@ class RpcServer:
     Attributes:
         service: the name of the service, which is also the domain of its errors.
         addresses: the addresses on which it listens, after `start`, with the ports that the system chose.
+        messages: bounds the memory of large messages, also of those that a servicer puts together.
     """
 
     def __init__(
@@ -135,16 +136,15 @@ class RpcServer:
             long_streams=lambda: places.long_streams.taken,
             streams=lambda: places.streams.taken,
         )
+        self.messages = HeldMessages(
+            settings.message_memory_bytes, settings.message_memory_per_caller_bytes, metrics.refused_place
+        )
         self._shared = ServerContext(
             service,
             Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
             places,
             self._long_streams,
-            Answers(
-                settings.answer_memory_bytes,
-                settings.answer_memory_per_caller_bytes,
-                metrics.refused_place,
-            ),
+            self.messages,
             metrics,
             settings.access_log,
             StreamPaces(settings),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from svckit.metrics import Metrics
-    from svckit.rpc.answers import Answers
     from svckit.rpc.arrival import Arrivals
+    from svckit.rpc.held_messages import HeldMessages
     from svckit.rpc.server_places import ServerPlaces
     from svckit.rpc.stream_pace import StreamPaces
     from svckit.rpc.streams import LongStreams
@@ -24,7 +24,7 @@ class ServerContext:
         arrivals: makes the `Call` of each call.
         places: the places of calls and streams.
         long_streams: ends the calls that stay open.
-        answers: bounds the memory of single answers that are not read.
+        messages: bounds the memory of large messages.
         metrics: counts calls for Prometheus.
         access_log: the level at which each call is logged; None for no log.
         paces: how long clients of streams are waited for.
@@ -33,10 +33,10 @@ class ServerContext:
 
     __slots__ = (
         "access_log",
-        "answers",
         "arrivals",
         "is_full",
         "long_streams",
+        "messages",
         "metrics",
         "paces",
         "places",
@@ -49,7 +49,7 @@ class ServerContext:
         arrivals: Arrivals,
         places: ServerPlaces,
         long_streams: LongStreams,
-        answers: Answers,
+        messages: HeldMessages,
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
         paces: StreamPaces,
@@ -59,7 +59,7 @@ class ServerContext:
         self.arrivals = arrivals
         self.places = places
         self.long_streams = long_streams
-        self.answers = answers
+        self.messages = messages
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.paces = paces

@@ -1,7 +1,8 @@
-"""Answers that their callers do not read.
+"""Large messages that are held as a whole.
 
-gRPC holds the answer of an RPC until the client lets it be sent, and a client may keep it waiting. The call is over for
-its handler by then. So callers could fill the memory with answers that they never read.
+gRPC reads a request before its handler begins, and holds the answer until the client lets it be sent. A client may keep
+it waiting, although the call is over for its handler by then. So callers could fill the memory with requests that take
+long, with manifests that they send in pieces and never end, and with answers that they never read.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
     from svckit.access.principal import Principal
     from svckit.places import Refusal
 
-# Smaller answers are not counted: the other memory that a call needs is as large.
+# Smaller messages are not counted: the other memory that a call needs is as large.
 _COUNTED_BYTES = 16 * 1024
 
 
-class Answers:
-    """The answers of single messages that wait to be sent.
+class HeldMessages:
+    """The single messages of one server, in both directions.
 
-    An answer counts until it is sent or its client has gone. There is no time limit: gRPC offers no way to end a call
-    whose answer it already has. So a caller who reads nothing loses its own share.
+    A message counts until its call ends: the answer has been sent, or the client has gone. There is no time limit: gRPC
+    offers no way to end a call whose answer it already has. So a caller who reads nothing loses its own share.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Answers:
         limit_per_caller_bytes: int,
         on_refusal: Callable[[str, Refusal], None],
     ) -> None:
-        """Starts without answers.
+        """Starts without messages.
 
         Args:
             limit_bytes: for all together.
@@ -45,14 +46,14 @@ class Answers:
 
     @property
     def held_bytes(self) -> int:
-        """What waits at the moment."""
+        """What is held at the moment."""
         return self._memory.held_bytes
 
     def hold(self, caller: Principal, size_bytes: int) -> None:
-        """Counts the answer of the current task's call until it is sent. Call it at the end of the handler.
+        """Counts a message, or a part of one, until the call of the current task ends. Call it in the handler's task.
 
         Raises:
-            DomainError: OVERLOADED or TOOMANYREQUESTS: the answer must not be sent.
+            DomainError: OVERLOADED or TOOMANYREQUESTS: the message must not be kept.
         """
         if size_bytes <= _COUNTED_BYTES:
             return
