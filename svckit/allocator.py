@@ -1,4 +1,4 @@
-"""Settings of the C library's allocator for large blocks, in processes that transfer blobs."""
+"""Settings of the C library's allocator, and the return of its free memory."""
 
 import asyncio
 import ctypes
@@ -45,9 +45,9 @@ def reuse_large_blocks() -> bool:
 async def return_free_memory() -> None:
     """Return free memory to the kernel.
 
-    With `reuse_large_blocks`, free memory below a block in use is never returned by itself, however much it is. Calling
-    this regularly is simple, and costs a busy process only some milliseconds of clearing pages again. Allocators other
-    than glibc's are not changed.
+    Free memory below a block in use is never returned by itself, however much it is: after a flood of calls, metasvc
+    kept 460 MB for good. Calling this regularly is simple, and costs a busy process only some milliseconds of clearing
+    pages again. Allocators other than glibc's are not changed.
     """
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim

@@ -120,13 +120,14 @@ class ServiceProcess(Generic[S]):
 
 
 @asynccontextmanager
-async def open_process(service: str, settings: S, *, moves_bytes: bool = False) -> AsyncIterator[ServiceProcess[S]]:
+async def open_process(service: str, settings: S) -> AsyncIterator[ServiceProcess[S]]:
     """The process of a service: loads its key, publishes it in the trust bundle, and serves its metrics in the block.
+
+    It returns free memory to the kernel regularly (`svckit.allocator`).
 
     Args:
         service: the name of the service.
         settings: its settings.
-        moves_bytes: whether free memory is returned to the kernel regularly (`svckit.allocator`).
 
     Raises:
         StartError: the service cannot start.
@@ -140,8 +141,7 @@ async def open_process(service: str, settings: S, *, moves_bytes: bool = False) 
     await asyncio.to_thread(trust.publish, service, keypair)
     signer = TokenSigner(service, keypair, registry_audience=settings.token_service)
     process = ServiceProcess(service, settings, Metrics(service), trust, signer)
-    if moves_bytes:
-        process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
+    process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
     # The metrics endpoint is closed last, so that a drain can be watched.
     async with metrics_endpoint(process.metrics, settings.metrics_listen), process.resources:
         yield process

@@ -47,7 +47,7 @@ def run_service(
     try:
         settings = kind.load(config, service)
         logging.configure(service, settings.log_level, settings.log_format)
-        asyncio.run(_run(service, settings, serve, moves_bytes=moves_bytes))
+        asyncio.run(_run(service, settings, serve))
     except (StartError, DomainError, OSError) as error:
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return REFUSED_STATUS if isinstance(error, StartError) and not error.may_pass else FAILED_STATUS
@@ -58,8 +58,6 @@ async def _run(
     service: str,
     settings: S,
     serve: Callable[[ServiceProcess[S]], Coroutine[Any, Any, None]],
-    *,
-    moves_bytes: bool,
 ) -> None:
-    async with open_process(service, settings, moves_bytes=moves_bytes) as process:
+    async with open_process(service, settings) as process:
         await serve(process)

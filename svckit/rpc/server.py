@@ -57,6 +57,8 @@ repositories."""
 LOOKAHEAD_BYTES = 1024 * 1024
 """How many unread bytes a stream may buffer, in both directions. It limits a stream's speed on a slow network."""
 
+# More than the requests that four gateways serve at once.
+_MAXIMUM_PENDING_CALLS = 5_000
 # These two services have no access rule, because their contracts are gRPC's own. They are public on purpose: a health
 # check has no credentials, and reflection is only switched on if the contracts are not secret. Their calls do not count
 # as in flight, so that health checks also work when the limit is reached.
@@ -72,9 +74,10 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 0),
     # The calls that have arrived and that Python has not accepted yet. By default, gRPC cancels some at random above
     # the soft limit (1000), and all above the hard limit (3000), with a status that no client retries. The limit of
-    # calls in flight gives a proper answer instead.
-    ("grpc.server.max_pending_requests", 100_000),
-    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # calls in flight gives a proper answer instead. But each of them holds 10 KiB, also if its client has gone: with
+    # 100,000 allowed, a client that opened calls and left took 500 MB in ten seconds.
+    ("grpc.server.max_pending_requests", _MAXIMUM_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAXIMUM_PENDING_CALLS),
     # How far a sender may be ahead of a reader, on each stream. With gRPC's own probing, this grows until sixteen
     # parallel uploads use 300 MiB. With a fixed value they use 80 MiB, at the same speed.
     ("grpc.http2.bdp_probe", 0),
