@@ -8,7 +8,7 @@ from svckit.errors import error_for
 from svckit.pace import Pace, Patience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, AsyncIterator
 
     from svckit.access.call import Call
     from svckit.rpc.settings import RpcServerSettings
@@ -39,11 +39,13 @@ class StreamPaces:
 class PacedRequests:
     """The requests of a stream. Waiting for each uses up the client's time."""
 
-    __slots__ = ("_patience", "_requests")
+    __slots__ = ("_patience", "_requests", "_source")
 
     def __init__(self, requests: AsyncIterable[Any], pace: Pace) -> None:
         """Wraps the requests that gRPC reads."""
-        self._requests = aiter(requests)
+        # gRPC's iterator begins with the first request: one that was made and never used is a warning of Python.
+        self._source = requests
+        self._requests: AsyncIterator[Any] | None = None
         self._patience = Patience(pace)
 
     def __aiter__(self) -> Self:
@@ -55,6 +57,8 @@ class PacedRequests:
         Raises:
             DomainError: REQUEST_TIMEOUT, the client has used up its time.
         """
+        if self._requests is None:
+            self._requests = aiter(self._source)
         try:
             async with self._patience.waiting():
                 request = await anext(self._requests, None)
