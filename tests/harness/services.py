@@ -28,7 +28,8 @@ from tests.harness.process import environment as process_environment
 from tests.harness.up_process import InstallationError
 
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+# A service may take 20 s to drain (drain_seconds), and then ends the rest; on a busy machine both take longer.
+STOP_SECONDS = 60.0
 _CHANNEL_OPTIONS = (
     # A killed service is back soon, so channels connect again soon.
     ("grpc.initial_reconnect_backoff_ms", 50),
