@@ -22,6 +22,7 @@ from gateway.routes.token import TokenSurface
 from gateway.wire import http1, http2
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
+from svckit.allocator import keep_what_the_start_made
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -74,6 +75,7 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
         }
     )
     app = build_app(settings, channels, process.verifier, process.metrics)
+    keep_what_the_start_made()
     async with process.loops.running():
         with stop_signals() as signals:
             await serve_http(cast("Any", app), hypercorn_config(settings), shutdown_trigger=signals.wait)

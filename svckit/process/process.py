@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from svckit.allocator import RETURN_EVERY_SECONDS, return_free_memory
+from svckit.allocator import RETURN_EVERY_SECONDS, keep_what_the_start_made, return_free_memory
 from svckit.keys import load_or_create
 from svckit.logging import get_logger
 from svckit.metrics import Metrics
@@ -115,6 +115,7 @@ class ServiceProcess(Generic[S]):
         if self.needs:
             self.loops.every(LOOK_EVERY_SECONDS, "look_at_needs", look, waits_first=True)
         self.resources.callback(self.needs.close)
+        keep_what_the_start_made()
         async with self.loops.running():
             await serve_until_signal(server, prepare=look)
 
