@@ -61,16 +61,24 @@ class Calls:
         return getattr(self._stub, method)(_REQUEST, metadata=caller)
 
     async def begin(self, count: int, caller: Metadata = (), method: str = "Public") -> list[Any]:
-        places = self._server._places.calls
-        wanted = places.taken + count
+        wanted = self._taken() + count
         calls = [self.call(caller, method) for _ in range(count)]
-        await wait_until_async(lambda: places.taken, "the calls", wanted=lambda now: now == wanted, seconds=10)
+        await self.until_taken(wanted)
         return calls
 
     async def refusal(self, caller: Metadata = (), method: str = "Public") -> str:
+        before = self._taken()
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await self.call(caller, method)
+        # The client has the status of a call before the server has given its place back.
+        await self.until_taken(before)
         return reason_of(error.value)
+
+    def _taken(self) -> int:
+        return self._server._places.calls.taken
+
+    async def until_taken(self, wanted: int) -> None:
+        await wait_until_async(self._taken, "the calls", wanted=lambda now: now == wanted, seconds=20)
 
     async def close(self) -> None:
         self.end.set()
@@ -149,6 +157,7 @@ async def test_calls_that_have_ended_give_their_places_back(calls: Calls) -> Non
     pending = await calls.begin(OF_ADDRESS_WITHOUT) + await calls.begin(MOST - OF_ADDRESS_WITHOUT, calls.user(7))
     calls.end.set()
     await asyncio.gather(*pending)
+    await calls.until_taken(0)
     calls.end.clear()
     await calls.begin(OF_ADDRESS_WITHOUT)
     assert await calls.refusal() == "TOOMANYREQUESTS"
