@@ -103,10 +103,7 @@ def build_server(
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
         add_UploadServiceServicer_to_server,
-        UploadServicer(
-            UploadPorts(store.uploads, signer, lifetimes, unlinked),
-            stream_idle_seconds=settings.rpc.stream_idle_seconds,
-        ),
+        UploadServicer(UploadPorts(store.uploads, signer, lifetimes, unlinked)),
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
     server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked))

@@ -22,7 +22,7 @@ An OCI and Docker registry with Harbor's management model.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command and returns its exit code: 0; 1 if it failed; 2 if the arguments are wrong."""
+    """Runs the command and returns its exit status: 0; 1 or 78 if it failed; 2 if the arguments are wrong."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except CommandError as error:
         print(f"roadstead: {error}", file=sys.stderr)
-        return 1
+        return error.status
 
 
 def _parser() -> argparse.ArgumentParser:

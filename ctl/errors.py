@@ -2,4 +2,13 @@
 
 
 class CommandError(Exception):
-    """A command failed. The text is for the person at the terminal. The exit code is 1."""
+    """A command failed. The text is for the person at the terminal.
+
+    Attributes:
+        status: the exit status.
+    """
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        """Takes the text and the exit status."""
+        super().__init__(text)
+        self.status = status

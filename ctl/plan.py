@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Plan:
         log_level: the log level of all services.
         pretty: whether the logs are for people, not JSON.
         established: the data that the services insist on.
+        start_anyway: the services that may start with other data than this, for this start.
     """
 
     data_dir: DataDir
@@ -40,6 +41,7 @@ class Plan:
     log_level: str
     pretty: bool
     established: Established
+    start_anyway: Collection[str] = ()
 
     def address(self, service: str) -> str:
         """The address where other services find this service."""
@@ -86,7 +88,10 @@ class Plan:
             section["data_dir"] = str(folder)
         if service.name == "authsvc":
             section["initial_admin_password_file"] = str(self.data_dir.password_file)
-        section.update(self.established.settings(service))
+        if service.name == "metasvc" and "blobsvc" in self.start_anyway:
+            # metasvc remembers the store as well, and would not believe in the new one.
+            section["adopt_blob_store"] = True
+        section.update(self.established.without(self.start_anyway).settings(service))
         return section
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ctl.console import Console
 from ctl.liveness import Ask, wait_for_silence
 from ctl.parent import PARENT_VARIABLE
+from svckit.errors.start import FAILED_STATUS, REFUSED_STATUS
 
 _KEPT_LINES = 30
 # The output of a child ends when the child ends, unless a process that it started still holds the pipe.
@@ -18,12 +19,17 @@ _OUTPUT_SECONDS = 1.0
 
 
 class ChildFailed(Exception):
-    """A child ended too often during the start. The text names the child, how it ended, and its last lines."""
+    """A child does not start. The text names the child, how it ended, and its last lines.
 
-    def __init__(self, name: str, end: str, lines: Iterable[str]) -> None:
-        """Takes the child's name, how it ended, and its last lines."""
+    Attributes:
+        status: the exit status for the supervisor's own process.
+    """
+
+    def __init__(self, name: str, end: str, lines: Iterable[str], status: int = FAILED_STATUS) -> None:
+        """Takes the child's name, how it ended, its last lines, and the exit status for this process."""
         said = "".join(f"\n  {line}" for line in lines)
         super().__init__(f"{name} does not start: {end}{said}")
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Backoff:
         first_seconds: the delay after the first exit. It doubles after each further exit.
         longest_seconds: the longest delay.
         healthy_seconds: a child that ran this long begins again with `first_seconds`.
-        start_attempts: how often a child may end before all are ready. Then `ChildFailed` is raised.
+        start_attempts: how often a child may end before all are ready. Then `ChildFailed` is raised. A child that ends
+            with `REFUSED_STATUS` has one attempt.
     """
 
     first_seconds: float = 0.2
@@ -177,12 +184,19 @@ class Supervisor:
         while not self._stopping.is_set():
             started = loop.time()
             tail: deque[str] = deque(maxlen=_KEPT_LINES)
+            status = FAILED_STATUS
             try:
-                end = _describe_exit(await self._run(child, tail))
+                status = await self._run(child, tail)
+                end = _describe_exit(status)
             except OSError as error:
                 # For example, there is no such program, or no memory for a process.
                 end = f"cannot be run: {error}"
             if self._stopping.is_set():
+                return
+            if not self._all_ready and status == REFUSED_STATUS:
+                # It would end in the same way again.
+                self._console.log("error", "refuses to start", child=child.name, end=end)
+                self._fail(ChildFailed(child.name, end, tail, REFUSED_STATUS))
                 return
             exits = 1 if loop.time() - started >= self._backoff.healthy_seconds else exits + 1
             if not self._all_ready and exits >= self._backoff.start_attempts:

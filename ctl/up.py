@@ -90,7 +90,8 @@ def _prepare(options: Options, stack: ExitStack) -> Coroutine[Any, Any, int]:
         grpc,
         options.log_level,
         pretty=sys.stderr.isatty(),
-        established=Established.load(data_dir).without(options.start_anyway),
+        established=Established.load(data_dir),
+        start_anyway=options.start_anyway,
     )
     password, is_new = data_dir.admin_password()
     write_settings(plan)
@@ -171,7 +172,7 @@ async def _run(plan: Plan, children: list[Child], http: Address, hang_seconds: f
     try:
         await _serve(supervisor, http, stop, partial(_write_down, plan.data_dir, console))
     except ChildFailed as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(str(error), error.status) from None
     finally:
         console.log("info", "stopping")
         await supervisor.stop(kill_now)

@@ -43,19 +43,24 @@ class Limits(BaseModel):
     requests_in_flight: int = Field(default=1000, ge=1)
     """The most requests that one process serves at once; 503 beyond."""
     requests_per_subject: int = Field(default=500, ge=1)
-    """The most of these for one user or robot; 429 beyond, as for the next two."""
-    requests_per_address: int = Field(default=250, ge=1)
-    """The most of these from one address: so many with verified credentials, and so many without. Behind a trusted
-    proxy, the forwarded address counts."""
+    """The most of these for one user or robot; 429 beyond, as for the next three."""
+    requests_per_address: int = Field(default=500, ge=1)
+    """The most of these for the callers with verified credentials at one address. Behind a trusted proxy, the forwarded
+    address counts."""
+    requests_per_address_without_credentials: int = Field(default=250, ge=1)
+    """The most of these for the other callers at one address."""
     requests_without_credentials: int = Field(default=500, ge=1)
     """The most of these for all callers without verified credentials together."""
     streams: int = Field(default=256, ge=1)
     """The most uploads and downloads of blobs at once. They do not count as requests in flight. Each may use 1 to 3 MiB
     of memory."""
     streams_per_subject: int = Field(default=48, ge=1)
-    """The most of these for one user or robot; 429 beyond, as for the next two."""
-    streams_per_address: int = Field(default=24, ge=1)
-    """The most of these from one address, counted as for requests."""
+    """The most of these for one user or robot; 429 beyond, as for the next three."""
+    streams_per_address: int = Field(default=128, ge=1)
+    """The most of these for the callers with verified credentials at one address: a company or a cluster may have only
+    one."""
+    streams_per_address_without_credentials: int = Field(default=24, ge=1)
+    """The most of these for the other callers at one address."""
     streams_without_credentials: int = Field(default=48, ge=1)
     """The most of these for all callers without credentials together."""
     connections: int = Field(default=2000, ge=1)

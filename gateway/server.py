@@ -23,6 +23,7 @@ from gateway.routes.token import TokenSurface
 from gateway.servers.chosen import serve_http
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
+from svckit.allocator import keep_what_the_start_made
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -79,6 +80,7 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
         }
     )
     app = build_app(settings, channels, process.verifier, process.metrics)
+    keep_what_the_start_made()
     async with process.loops.running():
         with stop_signals() as signals:
             await serve_http(app, settings, signals.wait)

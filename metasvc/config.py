@@ -31,6 +31,9 @@ class MetaSettings(DatabaseServiceSettings):
     delete_blobs_in_use: bool = False
     """Whether clients may delete a blob under /v2 that a manifest of the repository names; otherwise they get 405. If
     they may, pulls of that manifest fail until the blob is pushed again."""
+    adopt_blob_store: bool = False
+    """For one start, after the blob folder was replaced on purpose: whether the blob store that blobsvc has now takes
+    the place of the one that this database remembers. `roadstead up --start-anyway blobsvc` sets it."""
     review_delay_seconds: Annotated[int, Field(ge=0)] = _DAY_SECONDS
     """How long possible garbage is kept before garbage collection may look at it."""
     push_grace_seconds: Annotated[int, Field(ge=60)] = 2 * 60 * 60

@@ -8,6 +8,7 @@ from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs, StoredBytes
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
+from metasvc.domain.blob_store import forget_store
 from metasvc.domain.lists import VisibleProjects
 from metasvc.domain.ports import BlobBytes, Clock, ConfigReader, Ports, ProjectDirectory
 from metasvc.domain.project import finish_deletions
@@ -83,6 +84,8 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         metrics=process.metrics,
         visible=RememberedVisibleProjects(checker),
     )
+    if settings.adopt_blob_store:
+        await forget_store(ports)
     pulls = PullRecorder(store, ports.clock)
     process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
     process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
@@ -144,7 +147,7 @@ def build_server(
 ) -> RpcServer:
     """The server with its servicers."""
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
-    server.add(add_ManifestServiceServicer_to_server, ManifestServicer(ports, pulls))
+    server.add(add_ManifestServiceServicer_to_server, ManifestServicer(ports, pulls, server.messages))
     server.add(add_BlobLinkServiceServicer_to_server, BlobLinkServicer(ports, signer))
     server.add(add_ReferrerServiceServicer_to_server, ReferrerServicer(ports))
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))

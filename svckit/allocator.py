@@ -1,7 +1,8 @@
-"""Settings of the C library's allocator for large blocks, in processes that transfer blobs."""
+"""Settings of the C library's allocator, and the return of its free memory."""
 
 import asyncio
 import ctypes
+import gc
 
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD = -1
@@ -42,13 +43,27 @@ def reuse_large_blocks() -> bool:
     return all(taken)
 
 
-async def return_free_memory() -> None:
-    """Return free memory to the kernel.
+def keep_what_the_start_made() -> None:
+    """Leave the objects that exist now out of all garbage collections. Call this when serving begins.
 
-    With `reuse_large_blocks`, free memory below a block in use is never returned by itself, however much it is. Calling
-    this regularly is simple, and costs a busy process only some milliseconds of clearing pages again. Allocators other
-    than glibc's are not changed.
+    Modules, contracts and routes live as long as the process. Without them, a full collection takes a few milliseconds
+    instead of a hundred.
     """
+    gc.collect()
+    gc.freeze()
+
+
+async def return_free_memory() -> None:
+    """Collect garbage, and return free memory to the kernel.
+
+    The state of a connection that broke off is freed only by a full collection, and Python makes one only when there is
+    a quarter more than what lives: tens of megabytes in the gateway.
+
+    Free memory below a block in use is never returned by itself, however much it is: after a flood of calls, metasvc
+    kept 460 MB for good. Calling this regularly is simple, and costs a busy process only some milliseconds of clearing
+    pages again. Allocators other than glibc's are not changed.
+    """
+    gc.collect()
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):

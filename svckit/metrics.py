@@ -88,7 +88,7 @@ class Metrics:
         )
         self._places_refused = Counter(
             "rpc_server_places_refused",
-            "Streams and unread answers refused because a share was taken, by kind and by the share",
+            "Calls refused because a share was taken, by what they wanted a place for and by the share",
             ("service", "kind", "reason"),
             registry=self.registry,
         )

@@ -36,6 +36,8 @@ _log = get_logger(__name__)
 class MetricsListenError(StartError):
     """Metrics cannot be served on an address; the text names the address and says why."""
 
+    may_pass = True
+
 
 def parse_metrics_address(text: str) -> TcpAddress:
     """Reads `HOST:PORT`. There is no short form for "all addresses", so that they are only used on purpose.

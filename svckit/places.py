@@ -2,14 +2,16 @@
 
 A limit for all callers together is not enough: one caller who opens things and never ends them would shut out all
 others. So a share is set for each subject, for each address, and for all callers without credentials together.
+
+A service that acts for itself has no share. Its calls serve all callers at once, and the service that sends them has
+shares for its own callers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 Refusal = Literal["all", "subject", "address", "without_credentials"]
 
 K = TypeVar("K")
+
+SERVICE_SUBJECTS: Final = "service:"
+"""The subjects of services begin with this."""
 
 _log = get_logger(__name__)
 # An attack is refused thousands of times in a second. One line of each kind tells the operator as much as all of them.
@@ -32,13 +37,16 @@ class Shares(NamedTuple):
     Attributes:
         total: the places.
         per_subject: for one user, robot or service.
-        per_address: for one address: so many for callers with credentials, and so many for those without.
+        per_address: for the callers with credentials at one address. Many of them may share an address (NAT), and each
+            has its own share as well.
+        per_address_without_credentials: for the other callers at one address.
         without_credentials: for all callers without credentials together.
     """
 
     total: int
     per_subject: int
     per_address: int
+    per_address_without_credentials: int
     without_credentials: int
 
 
@@ -64,13 +72,22 @@ class Places:
         self.taken_without_credentials = 0
         self._shares = shares
         self._on_refusal = on_refusal
-        self._of_subject: Counter[str] = Counter()
-        self._of_address: Counter[tuple[str, bool]] = Counter()
+        self._of_subject: dict[str, int] = {}
+        self._of_address: dict[tuple[str, bool], int] = {}
         self._logged: dict[Refusal, float] = {}
         self._free: asyncio.Event | None = None
 
-    def take(self, subject: str | None, address: str) -> Place:
-        """Takes one place.
+    def check_free(self) -> None:
+        """Refuses a caller before it is known who it is, if no place is free.
+
+        Raises:
+            DomainError: OVERLOADED if all places are taken.
+        """
+        if self.taken >= self._shares.total:
+            raise self._refuse("all", None, "")
+
+    def take(self, subject: str | None, address: str) -> None:
+        """Takes one place. The caller must `give_back` it, with the same arguments.
 
         Args:
             subject: the caller's subject, if its credentials have been verified; None for all others.
@@ -83,24 +100,27 @@ class Places:
         shares = self._shares
         if self.taken >= shares.total:
             raise self._refuse("all", subject, address)
+        at_address = (address, subject is None)
+        of_address = self._of_address.get(at_address, 0) if address else 0
         if subject is None:
             if self.taken_without_credentials >= shares.without_credentials:
                 raise self._refuse("without_credentials", subject, address)
-        elif self._of_subject[subject] >= shares.per_subject:
-            raise self._refuse("subject", subject, address)
-        if address and self._of_address[address, subject is None] >= shares.per_address:
-            raise self._refuse("address", subject, address)
-        self.taken += 1
-        if subject is None:
+            if of_address >= shares.per_address_without_credentials:
+                raise self._refuse("address", subject, address)
             self.taken_without_credentials += 1
         else:
-            self._of_subject[subject] += 1
+            of_subject = self._of_subject.get(subject, 0)
+            if of_subject >= shares.per_subject and not subject.startswith(SERVICE_SUBJECTS):
+                raise self._refuse("subject", subject, address)
+            if of_address >= shares.per_address and not subject.startswith(SERVICE_SUBJECTS):
+                raise self._refuse("address", subject, address)
+            self._of_subject[subject] = of_subject + 1
         if address:
-            self._of_address[address, subject is None] += 1
-        return Place(self, subject, address)
+            self._of_address[at_address] = of_address + 1
+        self.taken += 1
 
     def give_back(self, subject: str | None, address: str) -> None:
-        """Frees one place. `Place.leave` calls this."""
+        """Frees one place."""
         self.taken -= 1
         if subject is None:
             self.taken_without_credentials -= 1
@@ -110,6 +130,11 @@ class Places:
             _less(self._of_address, (address, subject is None))
         if not self.taken and self._free is not None:
             self._free.set()
+
+    def place(self, subject: str | None, address: str) -> Place:
+        """Takes one place. As `take`, for callers that may give it back more than once."""
+        self.take(subject, address)
+        return Place(self, subject, address)
 
     async def wait_until_free(self) -> None:
         """Returns when no place is taken."""
@@ -139,7 +164,7 @@ class Place:
     __slots__ = ("_address", "_places", "_subject")
 
     def __init__(self, places: Places, subject: str | None, address: str) -> None:
-        """Made by `Places.take`."""
+        """Made by `Places.place`."""
         self._places: Places | None = places
         self._subject = subject
         self._address = address
@@ -151,9 +176,10 @@ class Place:
             places.give_back(self._subject, self._address)
 
 
-def _less(counts: Counter[K], key: K) -> None:
+def _less(counts: dict[K, int], key: K) -> None:
     # Keys without places are removed: callers choose their number.
-    if counts[key] <= 1:
-        del counts[key]
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
     else:
-        counts[key] -= 1
+        del counts[key]

@@ -1,6 +1,5 @@
 """UploadService."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,7 +30,7 @@ from roadstead.blob.v1.upload_service_pb2 import (
 )
 from svckit.access.call import current_call
 from svckit.convert import authorized_project, held, to_digest, to_repository_name
-from svckit.errors import Invalid, error_for
+from svckit.errors import Invalid
 from svckit.tokens import UploadTicket
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,15 +39,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Serves uploads from any store."""
 
-    def __init__(self, ports: UploadPorts, *, stream_idle_seconds: float) -> None:
-        """Takes the domain's ports.
-
-        Args:
-            ports: the ports of the use cases.
-            stream_idle_seconds: how long a stream may go without a message. It holds the upload's lock meanwhile.
-        """
+    def __init__(self, ports: UploadPorts) -> None:
+        """Takes the domain's ports."""
         self._ports = ports
-        self._stream_idle_seconds = stream_idle_seconds
 
     async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
         algorithm = convert.to_algorithm(request.digest_algorithm)
@@ -66,10 +59,10 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         self, request_iterator: AsyncIterator[WriteUploadRequest], context: Context
     ) -> WriteUploadResponse:
         messages = aiter(request_iterator)
-        header = await self._header(messages)
+        header = await _header(messages)
         current_call().present(header.ticket)
         offset = header.offset if header.HasField("offset") else None
-        chunks = self._chunks(messages)
+        chunks = _chunks(messages)
         size = header.size_bytes if header.HasField("size_bytes") else None
         committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks, size_bytes=size)
         return WriteUploadResponse(committed_size_bytes=committed)
@@ -88,32 +81,22 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         await cancel_upload(self._ports, _ticket(), request.repository)
         return CancelUploadResponse()
 
-    async def _header(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
-        first = await self._next(messages)
-        if first is None or not first.HasField("header"):
-            raise Invalid(message="the first message of WriteUpload must be the header")
-        return first.header
 
-    async def _chunks(self, messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
-        while (message := await self._next(messages)) is not None:
-            if not message.HasField("data"):
-                raise Invalid(message="every message of WriteUpload after the header must be data")
-            data = message.data
-            # Frees the message's copy of the bytes while the next step waits for the disk.
-            del message
-            yield data
+async def _header(messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:
+    first = await anext(messages, None)
+    if first is None or not first.HasField("header"):
+        raise Invalid(message="the first message of WriteUpload must be the header")
+    return first.header
 
-    async def _next(self, messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest | None:
-        """The next message of the stream; None at its end.
 
-        Raises:
-            DomainError: REQUEST_TIMEOUT, no message came in time.
-        """
-        try:
-            async with asyncio.timeout(self._stream_idle_seconds):
-                return await anext(messages, None)
-        except TimeoutError:
-            raise error_for("REQUEST_TIMEOUT") from None
+async def _chunks(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:
+    while (message := await anext(messages, None)) is not None:
+        if not message.HasField("data"):
+            raise Invalid(message="every message of WriteUpload after the header must be data")
+        data = message.data
+        # Frees the message's copy of the bytes while the next step waits for the disk.
+        del message
+        yield data
 
 
 def _owner(request: StartUploadRequest) -> UploadOwner:

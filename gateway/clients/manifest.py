@@ -64,10 +64,12 @@ class ManifestClient:
         answer = await self._stub.PutManifest(request)
         return PutManifest(answer.digest, tuple(answer.tags), answer.subject_digest)
 
-    async def delete(self, repository: str, reference: str) -> None:
+    async def delete(self, repository: str, reference: str, if_match: Sequence[str]) -> None:
         """Deletes a manifest with its tags, or one tag.
 
         Raises:
-            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, UNSUPPORTED if deletion is switched off.
+            DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, PRECONDITION; UNSUPPORTED if deletion is
+                switched off.
         """
-        await self._stub.DeleteManifest(pb.DeleteManifestRequest(repository=repository, reference=reference))
+        request = pb.DeleteManifestRequest(repository=repository, reference=reference, if_match=if_match)
+        await self._stub.DeleteManifest(request)

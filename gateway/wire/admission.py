@@ -8,11 +8,11 @@ from gateway.config import SECTION, Limits
 from gateway.wire.connections import Connection, Connections
 from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.measure import HttpMetrics
-from gateway.wire.pace import Pace
 from svckit.access.authenticate import Authenticator
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.errors import DomainError, error_for
 from svckit.memory import BodyMemory
+from svckit.pace import Pace
 from svckit.places import Place, Places, Shares
 from svckit.tokens.verifier import TokenVerifier
 
@@ -48,6 +48,7 @@ class Admission:
                 limits.requests_in_flight,
                 limits.requests_per_subject,
                 limits.requests_per_address,
+                limits.requests_per_address_without_credentials,
                 limits.requests_without_credentials,
             ),
             metrics.refused,
@@ -58,6 +59,7 @@ class Admission:
                 limits.streams,
                 limits.streams_per_subject,
                 limits.streams_per_address,
+                limits.streams_per_address_without_credentials,
                 limits.streams_without_credentials,
             ),
             metrics.refused,
@@ -131,7 +133,7 @@ class Visit:
                 self._know(self._admission.authenticator.bearer(credentials.token))
             except DomainError as error:
                 self._token_error = error
-        self._place = self._admission.requests.take(self.subject, address)
+        self._place = self._admission.requests.place(self.subject, address)
 
     def identify(self, token: str) -> None:
         """Says who the caller is, when a name and a secret have been verified and a token was issued for them.
@@ -141,7 +143,7 @@ class Visit:
         """
         self._know(self._admission.authenticator.bearer(token))
         if self.subject is not None and self._place is not None:
-            place = self._admission.requests.take(self.subject, self._address)
+            place = self._admission.requests.place(self.subject, self._address)
             self._place.leave()
             self._place = place
 
@@ -173,7 +175,7 @@ class Visit:
             DomainError: OVERLOADED, TOOMANYREQUESTS.
         """
         if self._stream is None:
-            self._stream = self._admission.streams.take(self.subject or subject, self._address)
+            self._stream = self._admission.streams.place(self.subject or subject, self._address)
             self.leave_requests()
 
     def hold(self, size_bytes: int) -> None:

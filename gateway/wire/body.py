@@ -15,8 +15,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.wire.admission import Visit
 from gateway.wire.line import Line
-from gateway.wire.pace import Patience
 from svckit.errors import DomainError, error_for
+from svckit.pace import Patience
 
 CHUNK_BYTES = 1024 * 1024
 """The size of one chunk. gRPC is fastest with messages of this size."""

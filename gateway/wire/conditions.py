@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from svckit.errors import DomainError, error_for
+from werkzeug.datastructures import Headers
+
+from svckit.errors import error_for
 
 ANY = "*"
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
-_TAGS = re.compile(rf"\s*{_TAG.pattern}\s*(?:,\s*{_TAG.pattern}\s*)*")
+# A digest without quotes is accepted, because some clients send it.
+_TAG = r'(?:(W/)?"([\x21\x23-\x7e]*)"|([A-Za-z0-9+._-]+:[0-9A-Fa-f]+))'
+_TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")
+_EACH_TAG = re.compile(_TAG)
 
 
 def entity_tag(digest: str) -> str:
@@ -17,56 +20,56 @@ def entity_tag(digest: str) -> str:
     return f'"{digest}"'
 
 
-def parse_entity_tags(headers: Sequence[str], *, strong: bool = False) -> tuple[str, ...]:
-    """Reads If-Match or If-None-Match.
-
-    Args:
-        headers: the header's values, one for each time it was sent.
-        strong: for If-Match, which compares strongly: a weak tag matches nothing (RFC 9110 §13.1.1).
+def parse_if_match(headers: Headers) -> tuple[str, ...]:
+    """Reads If-Match. It compares strongly, so a weak tag is returned as it is, and equals no digest (§13.1.1).
 
     Returns:
-        The texts between the quotes; `*` alone for any; empty without the header. With `strong`, a weak tag is
-        returned as it is, and so equals no digest.
+        The digests; `*` alone for any; empty without the header.
 
     Raises:
-        DomainError: BAD_REQUEST for any other form. If it were ignored, a write would silently lose its condition.
+        DomainError: BAD_REQUEST for a malformed header. If it were ignored, a write would lose its condition unnoticed.
     """
-    if not headers:
-        return ()
-    text = ",".join(headers)
-    if text.strip() == ANY:
-        return (ANY,)
-    if _TAGS.fullmatch(text) is None:
-        raise error_for("BAD_REQUEST", 'an entity tag has the form "<digest>", quotes included')
-    return tuple(match[0] if strong and match[1] else match[2] for match in _TAG.finditer(text))
+    return tuple(tag if is_strong else f"W/{tag}" for tag, is_strong in _tags(headers, "If-Match"))
 
 
-def client_has(headers: Sequence[str], digest: str) -> bool:
-    """Whether the If-None-Match of a read names this digest, so that 304 is the answer.
-
-    A malformed header is not refused, because a full answer to a read does no harm. Digests without quotes are
-    accepted, because some clients send them.
-    """
-    try:
-        tags = parse_entity_tags(headers)
-    except DomainError:
-        return any(header.strip() == digest for header in headers)
-    return digest in tags or ANY in tags
+def parse_if_none_match(headers: Headers) -> tuple[str, ...]:
+    """Reads If-None-Match, as `parse_if_match` does. It compares weakly, so a weak tag counts (§13.1.2)."""
+    return tuple(tag for tag, _ in _tags(headers, "If-None-Match"))
 
 
-def require_match(headers: Sequence[str], digest: str) -> None:
+def require_match(headers: Headers, digest: str) -> None:
     """Checks the If-Match of a request for something that exists and has this digest.
 
-    Digests without quotes are accepted, as in `client_has`.
+    Raises:
+        DomainError: PRECONDITION; BAD_REQUEST.
+    """
+    wanted = parse_if_match(headers)
+    if wanted and ANY not in wanted and digest not in wanted:
+        raise error_for("PRECONDITION", f"If-Match does not hold: the digest is {digest}", metadata={"current": digest})
+
+
+def is_not_modified(headers: Headers, digest: str) -> bool:
+    """Checks both conditions of a read of something that has this digest.
+
+    Returns:
+        Whether If-None-Match names the digest, so that 304 is the answer.
 
     Raises:
-        DomainError: PRECONDITION; the header names other digests only, or is malformed.
+        DomainError: PRECONDITION, If-Match does not hold; BAD_REQUEST.
     """
-    if not headers:
-        return
-    try:
-        tags = parse_entity_tags(headers, strong=True)
-    except DomainError:
-        tags = tuple(header.strip() for header in headers)
-    if ANY not in tags and digest not in tags:
-        raise error_for("PRECONDITION", f"If-Match does not hold: the digest is {digest}", metadata={"current": digest})
+    require_match(headers, digest)
+    held = parse_if_none_match(headers)
+    return digest in held or ANY in held
+
+
+def _tags(headers: Headers, name: str) -> list[tuple[str, bool]]:
+    """The tags of a header, without quotes, each with whether it is a strong one."""
+    values = headers.getlist(name)
+    if not values:
+        return []
+    text = ",".join(values)
+    if text.strip() == ANY:
+        return [(ANY, True)]
+    if _TAGS.fullmatch(text) is None:
+        raise error_for("BAD_REQUEST", f'{name} must be "*" or a list of digests in quotes')
+    return [(match[2] or match[3] or "", match[1] is None) for match in _EACH_TAG.finditer(text)]

@@ -21,11 +21,11 @@ from gateway.wire.body import ClientGone
 from gateway.wire.errors import error_for_path
 from gateway.wire.file_body import LARGEST_PIECE_BYTES, FileBody
 from gateway.wire.line import Line, line_of
-from gateway.wire.pace import Patience
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import with_path
 from svckit.errors import DomainError
 from svckit.logging import get_logger, request_context
+from svckit.pace import Patience
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope

@@ -1,4 +1,4 @@
-"""Artifacts: how people read, list and delete them. `domain.manifest` pushes and pulls manifests."""
+"""Artifacts: how people read, list and delete them. `domain.manifest` has what clients do."""
 
 from __future__ import annotations
 

@@ -136,6 +136,9 @@ class BlobLog(Protocol):
     def other_store(self, known: str, found: str) -> None:
         """Blobsvc has another store than the known one."""
 
+    def forgotten_store(self, known: str) -> None:
+        """The known store was forgotten, because an operator has replaced it."""
+
     def deleted(self, generations: int) -> None:
         """The bytes of so many generations were deleted."""
 

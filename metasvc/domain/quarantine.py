@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from metasvc.domain.blob_store import require_store
 from metasvc.domain.model import BlobKey, BlobState
+from metasvc.domain.read_note import unless_disk_is_full
 
 if TYPE_CHECKING:
     from metasvc.domain.blob_health import Health
@@ -48,10 +49,17 @@ async def quarantine_damaged(ports: Ports, health: Health, found_by: str) -> Non
 
 
 async def quarantine_found(ports: Ports, finding: Finding) -> bool:
-    """Quarantines what a finding of blobsvc names. Returns whether it was live.
+    """Quarantines what a read has found damaged.
+
+    Returns:
+        Whether it was live, and is quarantined now. On a full disk nothing is written. The next read finds it again.
 
     Raises:
         DomainError: UNAVAILABLE; the finding is about another store than the one that holds the blobs.
     """
-    await require_store(ports, finding.store_id)
-    return await quarantine_blob(ports, BlobKey(finding.digest, finding.generation), finding.damage, "read")
+
+    async def quarantine() -> bool:
+        await require_store(ports, finding.store_id)
+        return await quarantine_blob(ports, BlobKey(finding.digest, finding.generation), finding.damage, "read")
+
+    return bool(await unless_disk_is_full(quarantine))

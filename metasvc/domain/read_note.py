@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from svckit.errors import DomainError
 
@@ -11,6 +11,22 @@ if TYPE_CHECKING:
 
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import UnitOfWork
+
+
+Result = TypeVar("Result")
+
+
+async def unless_disk_is_full(write: Callable[[], Awaitable[Result]]) -> Result | None:
+    """Writes what a read has to write before it is answered; None if the disk is full.
+
+    Reads go on while the disk is full. The push that a read may belong to is refused anyway.
+    """
+    try:
+        return await write()
+    except DomainError as error:
+        if error.reason != "STORAGE_FULL":
+            raise
+        return None
 
 
 async def write_for_read(ports: Ports, write: Callable[[UnitOfWork], Awaitable[None]]) -> None:
@@ -29,9 +45,4 @@ async def write_for_read(ports: Ports, write: Callable[[UnitOfWork], Awaitable[N
             await write(unit)
             await unit.commit()
 
-    try:
-        await ports.store.repeat(attempt)
-    except DomainError as error:
-        # Reads go on while the disk is full. The push that this read may belong to is refused anyway.
-        if error.reason != "STORAGE_FULL":
-            raise
+    await unless_disk_is_full(lambda: ports.store.repeat(attempt))

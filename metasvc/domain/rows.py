@@ -263,6 +263,9 @@ class BlobRows(Protocol):
     async def store_id(self, first: str) -> str:
         """Reads the id of the store that holds the blobs. If none is known yet, `first` is stored as it."""
 
+    async def forget_store(self) -> str | None:
+        """Deletes the id of the store that holds the blobs, and returns it; None if none was known."""
+
     async def lock_digest(self, digest: str) -> None:
         """Keeps other units that call this from deciding about a digest until this unit ends.
 

@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_manifest
-from metasvc.domain.manifest import ManifestPush, delete_manifest, put_manifest
+from metasvc.domain.condition import Conditions
+from metasvc.domain.manifest import delete_manifest
+from metasvc.domain.manifest_push import ManifestPush, put_manifest
 from metasvc.domain.manifest_read import resolve_manifest, resolve_manifests
 from metasvc.domain.model import StoredManifest, WantedManifest
 from roadstead.meta.v1 import manifest_service_pb2 as pb
@@ -27,20 +29,24 @@ if TYPE_CHECKING:
     from metasvc.domain.ports import Ports
     from metasvc.domain.pull import PullRecorder
     from svckit.access.call import Call
+    from svckit.access.principal import Principal
+    from svckit.rpc.held_messages import HeldMessages
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 _PIECE_BYTES = 1024 * 1024
+_STEP_BYTES = 64 * 1024
 _RECEIVING_SECONDS = 60.0
 
 
 class ManifestServicer(ManifestServiceServicer):
     """Serves `roadstead.meta.v1.ManifestService`."""
 
-    def __init__(self, ports: Ports, pulls: PullRecorder) -> None:
-        """Takes the domain's ports, and the recorder of pulls."""
+    def __init__(self, ports: Ports, pulls: PullRecorder, messages: HeldMessages) -> None:
+        """Takes the domain's ports, the recorder of pulls, and the memory for what arrives in pieces."""
         self._ports = ports
         self._pulls = pulls
+        self._messages = messages
 
     async def ResolveManifest(self, request: pb.ResolveManifestRequest, context: Context) -> pb.ResolveManifestResponse:
         found = await self._resolve(_wanted(current_call(), request, content=not request.omit_content))
@@ -82,13 +88,28 @@ class ManifestServicer(ManifestServiceServicer):
                 project = await call.check_project(
                     ProjectKey(name=name.project, repository=name.value), "repository", "push"
                 )
-                content = await _content(messages, self._ports.manifest_max_bytes)
+                content = await self._content(messages, call.principal)
         except TimeoutError:
             raise error_for("REQUEST_TIMEOUT") from None
         pushed = await put_manifest(self._ports, _push(project.id, header, content), call.origin)
         return pb.WriteManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed
         )
+
+    async def _content(self, messages: AsyncIterator[pb.WriteManifestRequest], pusher: Principal) -> bytes:
+        content, held = bytearray(), 0
+        async for message in messages:
+            if not message.HasField("data"):
+                raise Invalid(message="every message of WriteManifest after the header must be data")
+            content += message.data
+            if len(content) > self._ports.manifest_max_bytes:
+                raise Invalid("MANIFEST_TOO_LARGE", f"at most {self._ports.manifest_max_bytes} bytes are allowed")
+            if len(content) > held:
+                # In steps, because the messages may be small.
+                step = max(_STEP_BYTES, len(content) - held)
+                self._messages.hold(pusher.known_subject, step)
+                held += step
+        return bytes(content)
 
     async def _resolve(self, wanted: WantedManifest) -> StoredManifest:
         found = await resolve_manifest(self._ports, wanted)
@@ -112,6 +133,7 @@ class ManifestServicer(ManifestServiceServicer):
             repository=str(to_repository_name(request.repository)),
             reference=to_reference(request.reference),
             origin=call.origin,
+            conditions=Conditions(if_match=tuple(request.if_match)),
         )
         return pb.DeleteManifestResponse()
 
@@ -147,8 +169,7 @@ def _push(
         media_type=request.media_type,
         content=content,
         tags=tuple(map(to_tag, request.tags)),
-        if_match=tuple(request.if_match),
-        if_none_match=tuple(request.if_none_match),
+        conditions=Conditions(tuple(request.if_match), tuple(request.if_none_match)),
     )
 
 
@@ -157,14 +178,3 @@ async def _header(messages: AsyncIterator[pb.WriteManifestRequest]) -> pb.WriteM
     if first is None or not first.HasField("header"):
         raise Invalid(message="the first message of WriteManifest must be the header")
     return first.header
-
-
-async def _content(messages: AsyncIterator[pb.WriteManifestRequest], most: int) -> bytes:
-    content = bytearray()
-    async for message in messages:
-        if not message.HasField("data"):
-            raise Invalid(message="every message of WriteManifest after the header must be data")
-        content += message.data
-        if len(content) > most:
-            raise Invalid("MANIFEST_TOO_LARGE", f"at most {most} bytes are allowed")
-    return bytes(content)

@@ -169,6 +169,10 @@ class SqlBlobs:
         await self._conn.execute(_name_store(self._conn), {"id": 1, "store_id": first})
         return str(await self._conn.scalar(select(blob_store.c.store_id)))
 
+    async def forget_store(self) -> str | None:
+        """See the port."""
+        return await self._conn.scalar(delete(blob_store).returning(blob_store.c.store_id))
+
     async def lock_digest(self, digest: str) -> None:
         """See the port."""
         await advisory_xact_lock(self._conn, f"blob {digest}")

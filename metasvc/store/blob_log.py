@@ -36,6 +36,10 @@ class MeteredBlobLog:
         """See the port."""
         _log.error("other_blob_store", known_store_id=known, found_store_id=found)
 
+    def forgotten_store(self, known: str) -> None:
+        """See the port."""
+        _log.warning("blob_store_forgotten", known_store_id=known)
+
     def deleted(self, generations: int) -> None:
         """See the port."""
         self._deleted.inc(generations)

@@ -34,6 +34,11 @@ class Principal:
     acting: ActingToken | None = field(default=None, repr=False)
 
     @property
+    def known_subject(self) -> str | None:
+        """The subject whose shares the caller uses; None for an anonymous caller, who has none of its own."""
+        return None if self.kind == "anonymous" else self.subject
+
+    @property
     def actor(self) -> Actor:
         """The principal in the form that a change log records."""
         return Actor(self.kind, self.id or 0, self.name, None if self.acting is None else self.acting.on_behalf_of)

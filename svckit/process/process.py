@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from svckit.allocator import RETURN_EVERY_SECONDS, return_free_memory
+from svckit.allocator import RETURN_EVERY_SECONDS, keep_what_the_start_made, return_free_memory
 from svckit.keys import load_or_create
 from svckit.logging import get_logger
 from svckit.metrics import Metrics
@@ -115,18 +115,20 @@ class ServiceProcess(Generic[S]):
         if self.needs:
             self.loops.every(LOOK_EVERY_SECONDS, "look_at_needs", look, waits_first=True)
         self.resources.callback(self.needs.close)
+        keep_what_the_start_made()
         async with self.loops.running():
             await serve_until_signal(server, prepare=look)
 
 
 @asynccontextmanager
-async def open_process(service: str, settings: S, *, moves_bytes: bool = False) -> AsyncIterator[ServiceProcess[S]]:
+async def open_process(service: str, settings: S) -> AsyncIterator[ServiceProcess[S]]:
     """The process of a service: loads its key, publishes it in the trust bundle, and serves its metrics in the block.
+
+    It returns free memory to the kernel regularly (`svckit.allocator`).
 
     Args:
         service: the name of the service.
         settings: its settings.
-        moves_bytes: whether free memory is returned to the kernel regularly (`svckit.allocator`).
 
     Raises:
         StartError: the service cannot start.
@@ -140,8 +142,7 @@ async def open_process(service: str, settings: S, *, moves_bytes: bool = False) 
     await asyncio.to_thread(trust.publish, service, keypair)
     signer = TokenSigner(service, keypair, registry_audience=settings.token_service)
     process = ServiceProcess(service, settings, Metrics(service), trust, signer)
-    if moves_bytes:
-        process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
+    process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
     # The metrics endpoint is closed last, so that a drain can be watched.
     async with metrics_endpoint(process.metrics, settings.metrics_listen), process.resources:
         yield process

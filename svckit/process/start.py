@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from svckit import logging
 from svckit.allocator import reuse_large_blocks
 from svckit.errors import DomainError
-from svckit.errors.start import StartError
+from svckit.errors.start import FAILED_STATUS, REFUSED_STATUS, StartError
 from svckit.process.process import S, ServiceProcess, open_process
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def run_service(
 ) -> int:
     """Runs a service in this process until it is told to stop.
 
-    If it cannot start, one line on standard error says why, without a traceback.
+    If it cannot start, one line on standard error says why, without a traceback. The exit status says whether it may
+    start later by itself.
 
     Args:
         service: its name, which is also the section of its settings and the name in its logs.
@@ -49,11 +50,11 @@ def run_service(
         settings = kind.load(config, service)
         logging.configure(service, settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_run(service, settings, serve, moves_bytes=moves_bytes))
+            runner.run(_run(service, settings, serve))
     except (StartError, DomainError, OSError) as error:
         logging.flush()
         print(f"{service}: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
-        return 1
+        return REFUSED_STATUS if isinstance(error, StartError) and not error.may_pass else FAILED_STATUS
     finally:
         # The interpreter writes the traceback of an error that nobody has handled. What was logged before comes first.
         logging.flush()
@@ -64,8 +65,6 @@ async def _run(
     service: str,
     settings: S,
     serve: Callable[[ServiceProcess[S]], Coroutine[Any, Any, None]],
-    *,
-    moves_bytes: bool,
 ) -> None:
-    async with open_process(service, settings, moves_bytes=moves_bytes) as process:
+    async with open_process(service, settings) as process:
         await serve(process)

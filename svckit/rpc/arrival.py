@@ -161,6 +161,21 @@ class Arrivals:
             DomainError: UNAUTHORIZED for a bad token, unless the gate ignores bad tokens. BAD_REQUEST if an acting
                 token comes together with another token.
         """
+        try:
+            self._authenticate_service(call, gate, presented)
+        finally:
+            # A call that is refused needs it too: it takes a place of its address.
+            call.client_address = _client_address(call.caller_service, presented)
+        if presented.authorization is not None:
+            try:
+                call.principal, call.token = self._authenticator.principal(
+                    presented.authorization, expired_seconds=gate.expired_seconds
+                )
+            except DomainError:
+                if not gate.ignores_bad_tokens:
+                    raise
+
+    def _authenticate_service(self, call: Call, gate: Gate, presented: Presented) -> None:
         if presented.acting_token is not None:
             # A service must not mix its own right with a caller's. A call with both is a mistake or an attack.
             if presented.authorization is not None or presented.service_token is not None:
@@ -174,15 +189,6 @@ class Arrivals:
         if presented.service_token is not None:
             try:
                 call.caller_service = self._authenticator.service(presented.service_token)
-            except DomainError:
-                if not gate.ignores_bad_tokens:
-                    raise
-        call.client_address = _client_address(call.caller_service, presented)
-        if presented.authorization is not None:
-            try:
-                call.principal, call.token = self._authenticator.principal(
-                    presented.authorization, expired_seconds=gate.expired_seconds
-                )
             except DomainError:
                 if not gate.ignores_bad_tokens:
                     raise

@@ -32,10 +32,11 @@ import grpc.aio
 
 from svckit.idempotency import IDEMPOTENCY_KEY
 from svckit.rpc.address import parse_address
+from svckit.rpc.batches import free_abandoned_batches
 from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from svckit.rpc.forwarding import Forwarding
 from svckit.rpc.policy import Repeat, call_policy
-from svckit.rpc.server import LOOKAHEAD_BYTES, MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
+from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
 from svckit.rpc.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -46,14 +47,16 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS: Final = 15.0
 
+_LOOKAHEAD_BYTES = 256 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAXIMUM_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAXIMUM_METADATA_BYTES),
-    # The same as on the server's side (svckit.rpc.server), for the data that it sends.
+    # As on the server's side (svckit.rpc.server), for the data that it sends. A download whose client does not read
+    # costs so much here.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
+    ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
     # A service restarts within a second or two. With gRPC's defaults, the waits would grow to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 300),
@@ -119,6 +122,7 @@ def open_channel(
         AddressError: the target has neither form.
         TlsError: plain text is not allowed for the target, or a file cannot be read.
     """
+    free_abandoned_batches()
     forwarding = Forwarding(service_tokens, acting_tokens)
     address = parse_address(target)
     options: list[tuple[str, Any]] = list(_OPTIONS)

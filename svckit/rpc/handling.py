@@ -2,8 +2,8 @@
 
 The steps are:
 
-1. count the call as in flight
-2. authenticate the caller
+1. refuse the call if all places are taken
+2. authenticate the caller, and take a place of its share
 3. parse the request
 4. check the access rule, then the bounds of the request
 5. run the servicer's method
@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -33,7 +32,10 @@ from svckit.access.call import Call
 from svckit.errors import DomainError, Invalid, error_for
 from svckit.errors.status import abort
 from svckit.logging import get_logger
+from svckit.pace import Patience
+from svckit.places import SERVICE_SUBJECTS
 from svckit.rpc.members import account_members
+from svckit.rpc.stream_pace import PacedRequests
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,13 +44,10 @@ if TYPE_CHECKING:
 
     from svckit.access.gate import Gate
     from svckit.bounds import RequestCheck
-    from svckit.metrics import Metrics
-    from svckit.places import Place, Places
-    from svckit.rpc.answers import Answers
-    from svckit.rpc.arrival import Arrivals
-    from svckit.rpc.inflight import InFlight
+    from svckit.pace import Pace
+    from svckit.places import Places
     from svckit.rpc.members import Members
-    from svckit.rpc.streams import LongStreams
+    from svckit.rpc.server_context import ServerContext
 
     Context = grpc.aio.ServicerContext[Any, Any]
     # Runs the servicer's method with a request, and answers the caller.
@@ -59,61 +58,6 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 # How long sending the final status of a call may take. It waits behind an answer that the client does not read.
 _ABORT_SECONDS = 5.0
-_LEVELS = {"off": None, "debug": logging.DEBUG, "info": logging.INFO}
-
-
-class ServerContext:
-    """The objects that all methods of one server share.
-
-    Attributes:
-        service: the name of the service; part of the domain of every error.
-        arrivals: makes the `Call` of each call.
-        in_flight: counts the calls in flight.
-        long_streams: counts the calls that stay open.
-        streams: the places of the other calls that stream.
-        answers: bounds the memory of single answers that are not read.
-        metrics: counts calls for Prometheus.
-        access_log: the level at which each call is logged; None for no log.
-        stream_idle_seconds: how long a client may leave a streamed answer unread.
-        is_full: whether methods that add data are refused at the moment.
-    """
-
-    __slots__ = (
-        "access_log",
-        "answers",
-        "arrivals",
-        "in_flight",
-        "is_full",
-        "long_streams",
-        "metrics",
-        "service",
-        "stream_idle_seconds",
-        "streams",
-    )
-
-    def __init__(
-        self,
-        service: str,
-        arrivals: Arrivals,
-        in_flight: InFlight,
-        long_streams: LongStreams,
-        streams: Places,
-        answers: Answers,
-        metrics: Metrics,
-        access_log: Literal["off", "debug", "info"],
-        stream_idle_seconds: float,
-    ) -> None:
-        """Takes the objects."""
-        self.service = service
-        self.arrivals = arrivals
-        self.in_flight = in_flight
-        self.long_streams = long_streams
-        self.streams = streams
-        self.answers = answers
-        self.metrics = metrics
-        self.access_log = _LEVELS[access_log]
-        self.stream_idle_seconds = stream_idle_seconds
-        self.is_full = False
 
 
 class HandledMethod:
@@ -130,7 +74,7 @@ class HandledMethod:
         "_original",
         "_parse",
         "_server",
-        "_streams",
+        "_stream_places",
     )
 
     def __init__(
@@ -173,7 +117,12 @@ class HandledMethod:
         self._is_long_lived = is_long_lived
         if is_long_lived and not original.response_streaming:
             raise TypeError(f"{name}: a long-lived RPC must stream its answers")
-        self._streams = not is_long_lived and (original.request_streaming or original.response_streaming)
+        # The places that its calls take once they are admitted; None if they keep those of short calls.
+        self._stream_places: Places | None = None
+        if is_long_lived:
+            self._stream_places = server.places.long_streams
+        elif original.request_streaming or original.response_streaming:
+            self._stream_places = server.places.streams
         self._behavior = self._streamed_answer() if original.response_streaming else self._single_answer()
 
     def handler(self) -> grpc.RpcMethodHandler[Any, Any]:
@@ -193,16 +142,26 @@ class HandledMethod:
         began = time.perf_counter()
         call, presented = server.arrivals.receive(self._name, gate, context)
         code = "OK"
-        counted = False
-        place: Place | None = None
+        # Where the call has a place. A place object for each call would cost more.
+        held: Places | None = None
+        subject: str | None = None
+        request: Any = None
         try:
-            server.in_flight.enter()
-            counted = True
-            server.arrivals.authenticate(call, gate, presented)
+            calls = server.places.calls
+            # No signature is verified for a call that is refused in any case.
+            calls.check_free()
+            try:
+                server.arrivals.authenticate(call, gate, presented)
+            finally:
+                # A caller whose token is invalid needs a place as well: it may leave the refusal unread.
+                subject = self._subject(call)
+                calls.take(subject, call.client_address)
+                held = calls
             if self._original.request_streaming:
-                request = incoming
                 await gate.admit(call, None)
+                request = PacedRequests(incoming, self._pace(call))
             else:
+                server.messages.hold(subject, len(incoming))
                 request = self._parse(incoming)
                 # Access is checked first: a caller without access learns nothing about the request.
                 await gate.admit(call, request)
@@ -212,19 +171,13 @@ class HandledMethod:
                     self._check(request, len(incoming))
                 if self._members is not None:
                     await self._members.admit(call, request)
-            if self._streams:
-                # Admitted like any other, too. A slow reader must not keep short calls out.
-                caller = call.principal
-                subject = None if caller.kind == "anonymous" else caller.subject
-                place = server.streams.take(subject, call.client_address)
-                server.in_flight.leave()
-                counted = False
+            if self._stream_places is not None:
+                self._stream_places.take(subject, call.client_address)
+                calls.give_back(subject, call.client_address)
+                held = self._stream_places
             if not self._is_long_lived:
                 return await self._behavior(call, request, context)
-            with server.long_streams.place(call.principal.subject) as stream:
-                # The call was admitted like any other. While it stays open, it does not count as in flight.
-                server.in_flight.leave()
-                counted = False
+            with server.long_streams.opened() as stream:
                 async with stream.running():
                     return await self._behavior(call, request, context)
         except asyncio.CancelledError as error:
@@ -244,15 +197,20 @@ class HandledMethod:
             code = _public(error).entry.grpc_code
             await self._fail(call, context, _public(error), error)
         finally:
-            if counted:
-                server.in_flight.leave()
-            if place is not None:
-                place.leave()
+            if held is not None:
+                held.give_back(subject, call.client_address)
             seconds = time.perf_counter() - began
             if self._members is None or not account_members(code, seconds, self._account):
                 self._account(call, code, seconds)
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None
+
+    def _subject(self, call: Call) -> str | None:
+        """Whose shares a call uses; None for those of callers without credentials."""
+        if self._members is not None and call.caller_service is not None:
+            # A batch belongs to many callers, so it counts for the service that has sent it.
+            return SERVICE_SUBJECTS + call.caller_service
+        return call.principal.known_subject
 
     def _parse_and_check(self, data: bytes) -> Message:
         """Parses and checks one message of a stream. Its errors are raised in the handler's loop over the requests."""
@@ -275,7 +233,7 @@ class HandledMethod:
             response = await behavior(request, context)
             self._conclude(call)
             data = serialize(response)
-            self._server.answers.hold(call, len(data), is_batch=self._members is not None)
+            self._server.messages.hold(self._subject(call), len(data))
             return data
 
         return answer
@@ -284,26 +242,33 @@ class HandledMethod:
         original = self._original
         behavior: Any = original.stream_stream if original.request_streaming else original.unary_stream
         serialize = _required(original.response_serializer)
-        idle_seconds = self._server.stream_idle_seconds
         if not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{self._name}: its servicer's method must be an async generator")
 
         async def answer(call: Call, request: Any, context: Context) -> bytes | None:
+            patience = Patience(self._pace(call))
             # The generator is always closed. Otherwise the handler's own `finally` would only run at garbage
             # collection.
             async with aclosing(behavior(request, context)) as messages:
                 async for message in messages:
                     # Checked before every message is sent: it costs almost nothing.
                     self._conclude(call)
+                    data = serialize(message)
                     try:
-                        async with asyncio.timeout(idle_seconds):
-                            await context.write(serialize(message))
+                        async with patience.waiting():
+                            await context.write(data)
                     except TimeoutError:
                         raise error_for("REQUEST_TIMEOUT", "the answer was not read") from None
+                    patience.earn(len(data))
+                    # Frees the copy of the message while the next one is made.
+                    del data
             self._conclude(call)
             return None
 
         return answer
+
+    def _pace(self, call: Call) -> Pace:
+        return self._server.paces.of(call, is_long_lived=self._is_long_lived)
 
     def _conclude(self, call: Call) -> None:
         """Raises if the rule leaves a check to the domain, and the domain has not done it."""

@@ -28,6 +28,9 @@ _PROBE_SECONDS = 1.0
 class ListenError(StartError):
     """A server cannot listen on an address; the text names the address and says why."""
 
+    # The process that listens there may be one that is ending.
+    may_pass = True
+
 
 class Bindings:
     """The addresses that one server is bound to, with the locks on its unix sockets."""

@@ -23,17 +23,19 @@ from svckit.access.gate import Gate
 from svckit.access.rules import EachRule, read_rule
 from svckit.bounds import request_check
 from svckit.logging import get_logger
-from svckit.places import Places, Shares
 from svckit.rpc.address import parse_address
-from svckit.rpc.answers import Answers
 from svckit.rpc.arrival import Arrivals
-from svckit.rpc.handling import HandledMethod, ServerContext
+from svckit.rpc.batches import free_abandoned_batches
+from svckit.rpc.handling import HandledMethod
 from svckit.rpc.health import HEALTH_SERVICE, Health
-from svckit.rpc.inflight import InFlight
+from svckit.rpc.held_messages import HeldMessages
 from svckit.rpc.listening import Bindings
 from svckit.rpc.members import Members
 from svckit.rpc.policy import adds_data, is_long_lived
+from svckit.rpc.server_context import ServerContext
+from svckit.rpc.server_places import ServerPlaces
 from svckit.rpc.shield import settle_shielded
+from svckit.rpc.stream_pace import StreamPaces
 from svckit.rpc.streams import LongStreams
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ repositories."""
 LOOKAHEAD_BYTES = 1024 * 1024
 """How many unread bytes a stream may buffer, in both directions. It limits a stream's speed on a slow network."""
 
+# More than the requests that four gateways serve at once.
+_MAXIMUM_PENDING_CALLS = 5_000
 # These two services have no access rule, because their contracts are gRPC's own. They are public on purpose: a health
 # check has no credentials, and reflection is only switched on if the contracts are not secret. Their calls do not count
 # as in flight, so that health checks also work when the limit is reached.
@@ -71,9 +75,10 @@ _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 0),
     # The calls that have arrived and that Python has not accepted yet. By default, gRPC cancels some at random above
     # the soft limit (1000), and all above the hard limit (3000), with a status that no client retries. The limit of
-    # calls in flight gives a proper answer instead.
-    ("grpc.server.max_pending_requests", 100_000),
-    ("grpc.server.max_pending_requests_hard_limit", 100_000),
+    # calls in flight gives a proper answer instead. But each of them holds 10 KiB, also if its client has gone: with
+    # 100,000 allowed, a client that opened calls and left took 500 MB in ten seconds.
+    ("grpc.server.max_pending_requests", _MAXIMUM_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAXIMUM_PENDING_CALLS),
     # How far a sender may be ahead of a reader, on each stream. With gRPC's own probing, this grows until sixteen
     # parallel uploads use 300 MiB. With a fixed value they use 80 MiB, at the same speed.
     ("grpc.http2.bdp_probe", 0),
@@ -101,6 +106,7 @@ class RpcServer:
     Attributes:
         service: the name of the service, which is also the domain of its errors.
         addresses: the addresses on which it listens, after `start`, with the ports that the system chose.
+        messages: bounds the memory of large messages, also of those that a servicer puts together.
     """
 
     def __init__(
@@ -127,34 +133,25 @@ class RpcServer:
         self.addresses: tuple[Address, ...] = ()
         self._settings = settings
         self._verifier = verifier
-        self._in_flight = InFlight(settings.max_in_flight)
-        self._long_streams = LongStreams(settings.max_long_streams, settings.max_long_streams_per_caller)
-        shares = Shares(
-            settings.max_streams,
-            settings.max_streams_per_caller,
-            settings.max_streams_per_address,
-            settings.max_streams_without_credentials,
-        )
-        self._streams = Places("streams", shares, metrics.refused_place)
+        self._places = places = ServerPlaces(settings, metrics.refused_place)
+        self._long_streams = LongStreams()
         metrics.watch_rpcs(
-            in_flight=lambda: self._in_flight.count,
-            long_streams=lambda: self._long_streams.count,
-            streams=lambda: self._streams.taken,
+            in_flight=lambda: places.calls.taken,
+            long_streams=lambda: places.long_streams.taken,
+            streams=lambda: places.streams.taken,
+        )
+        self.messages = HeldMessages(
+            settings.message_memory_bytes, settings.message_memory_per_caller_bytes, metrics.refused_place
         )
         self._shared = ServerContext(
             service,
             Arrivals(Authenticator(service, verifier, caller_tokens), checker or NoPermissions()),
-            self._in_flight,
+            places,
             self._long_streams,
-            self._streams,
-            Answers(
-                settings.answer_memory_bytes,
-                settings.answer_memory_per_caller_bytes,
-                metrics.refused_place,
-            ),
+            self.messages,
             metrics,
             settings.access_log,
-            settings.stream_idle_seconds,
+            StreamPaces(settings),
         )
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._services: list[str] = []
@@ -209,6 +206,7 @@ class RpcServer:
             names = [*self._services, HEALTH_SERVICE, reflection.SERVICE_NAME]
             servicer = reflection.aio.ReflectionServicer(service_names=names)
             self._add_declared_public(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
+        free_abandoned_batches()
         server = grpc.aio.server(options=list(_OPTIONS))
         try:
             for text in self._settings.listen:
@@ -266,12 +264,9 @@ class RpcServer:
         await self._server.stop(self._settings.drain_seconds if grace_seconds is None else grace_seconds)
         try:
             async with asyncio.timeout(_CLEAN_UP_SECONDS):
-                await self._in_flight.wait_until_idle()
-                await self._long_streams.wait_until_idle()
-                await self._streams.wait_until_free()
+                await self._places.wait_until_free()
         except TimeoutError:
-            calls = self._in_flight.count + self._long_streams.count + self._streams.taken
-            _log.error("handlers_ignore_cancellation", calls=calls)
+            _log.error("handlers_ignore_cancellation", calls=self._places.taken)
         if left := await settle_shielded(_SHIELDED_SECONDS):
             _log.error("shielded_work_abandoned", tasks=left)
         self._bindings.release()

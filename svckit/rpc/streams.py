@@ -1,9 +1,9 @@
 """Long streams: RPCs that stay open while nothing happens, such as watches, followed logs and followed reads.
 
 A contract says `option (roadstead.options.v1.call).long_lived = true`, and the server does the rest. The call is first
-admitted as one of the calls in flight. From then on it counts as a long stream. Long streams have two limits: one for
-all together, and one for each caller. When the server drains, each stream ends with GOING_AWAY. A servicer needs no
-code for this if it writes
+admitted as one of the calls in flight. From then on it counts as a long stream, which have places of their own
+(`svckit.rpc.server_places`). When the server drains, each stream ends with GOING_AWAY. A servicer needs no code for
+this if it writes
 
     async for item in follow(read_page, position, notifier):  # svckit.rpc.follow
         yield item
@@ -14,13 +14,11 @@ or waits with `current_stream().wait_for(...)`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from svckit.errors import DomainError, error_for
-from svckit.rpc.inflight import InFlight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -39,41 +37,21 @@ class LongStreams:
         is_ending: whether the server drains. Then no new stream is admitted.
     """
 
-    def __init__(self, limit: int, limit_per_caller: int) -> None:
-        """Starts without streams.
-
-        Args:
-            limit: the most streams.
-            limit_per_caller: the most streams of one subject. All anonymous callers together are one subject.
-        """
+    def __init__(self) -> None:
+        """Starts without streams."""
         self.is_ending = False
-        self._places = InFlight(limit)
-        self._limit_per_caller = limit_per_caller
-        self._of_caller: Counter[str] = Counter()
         self._open: set[LongStream] = set()
         self._reading = asyncio.Semaphore(_READING_AT_ONCE)
 
-    @property
-    def count(self) -> int:
-        """The number of open streams."""
-        return self._places.count
-
     @contextmanager
-    def place(self, caller: str) -> Iterator[LongStream]:
-        """Counts one more stream inside the block, and makes it the current one of this task.
-
-        Args:
-            caller: the subject of the caller.
+    def opened(self) -> Iterator[LongStream]:
+        """One more stream, which is the current one of this task, inside the block.
 
         Raises:
-            DomainError: OVERLOADED if a limit is reached; GOING_AWAY if the server drains.
+            DomainError: GOING_AWAY if the server drains.
         """
         if self.is_ending:
             raise _going_away()
-        if self._of_caller[caller] >= self._limit_per_caller:
-            raise error_for("OVERLOADED", f"one caller may keep {self._limit_per_caller} streams open")
-        self._places.enter()
-        self._of_caller[caller] += 1
         stream = LongStream(self._reading)
         self._open.add(stream)
         _current.set(stream)
@@ -81,20 +59,12 @@ class LongStreams:
             yield stream
         finally:
             self._open.discard(stream)
-            self._of_caller[caller] -= 1
-            if not self._of_caller[caller]:
-                del self._of_caller[caller]
-            self._places.leave()
 
     def end(self) -> None:
         """Ends all streams with GOING_AWAY."""
         self.is_ending = True
         for stream in self._open:
             stream.end()
-
-    async def wait_until_idle(self) -> None:
-        """Returns when no stream is open."""
-        await self._places.wait_until_idle()
 
 
 class LongStream:
@@ -107,7 +77,7 @@ class LongStream:
     __slots__ = ("_allowed", "_reading", "_waiting", "is_ending")
 
     def __init__(self, reading: asyncio.Semaphore) -> None:
-        """Made by `LongStreams.place`."""
+        """Made by `LongStreams.opened`."""
         self.is_ending = False
         self._reading = reading
         # The time-out of the whole handler, and that of its current wait.

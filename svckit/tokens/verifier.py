@@ -28,9 +28,10 @@ class TokenVerifier:
     """Verifies tokens of every kind, and each token string only once.
 
     Verifying a signature takes about 0.1 ms, and one `docker push` sends the same token dozens of times. So the hash of
-    a verified token is remembered until the token expires; the least recently used is dropped first. Only the fact that
-    the string was valid is remembered, never what its bearer may do. When a key leaves the bundle, the tokens that were
-    verified with it are no longer valid.
+    a verified token is remembered; the least recently used is dropped first. Only the fact that the string was signed
+    is remembered, never what its bearer may do. Whether it has expired is judged at each call, because an upload goes
+    on with a token that has expired since it began. When a key leaves the bundle, the tokens that were verified with it
+    are no longer valid.
     """
 
     def __init__(
@@ -83,21 +84,28 @@ class TokenVerifier:
         if len(token) > MAXIMUM_TOKEN_BYTES or not token.isascii():
             _refuse(kind, "is malformed")
         now = self._clock()
+        claims = self._signed_claims(token, kind, now)
+        if claims.expire_time + kind.leeway_seconds + expired_seconds <= now:
+            _refuse(kind, "has expired")
+        return claims
+
+    def _signed_claims(self, token: str, kind: type[C], now: float) -> C:
+        """The claims of a token that is valid, or was valid before it expired."""
         memory_key = (kind, hashlib.sha256(token.encode("ascii")).digest())
         remembered = self._verified.get(memory_key)
         if remembered is not None:
             kid, known = remembered
-            if now < known.expire_time + kind.leeway_seconds + expired_seconds and self._trust.find(kid) is not None:
+            if self._trust.find(kid) is not None:
                 self._verified.move_to_end(memory_key)
                 return cast("C", known)
             del self._verified[memory_key]
-        key, claims = self._verify_uncached(token, kind, now - expired_seconds, now)
+        key, claims = self._verify_uncached(token, kind, now)
         self._verified[memory_key] = (key.kid, claims)
         while len(self._verified) > self._remembered_tokens:
             self._verified.popitem(last=False)
         return claims
 
-    def _verify_uncached(self, token: str, kind: type[C], expired_after: float, now: float) -> tuple[TrustedKey, C]:
+    def _verify_uncached(self, token: str, kind: type[C], now: float) -> tuple[TrustedKey, C]:
         header = kind, token.partition(".")[0]
         known_kid = self._kid_of_header.get(header)
         key = self._trusted(known_kid or self._kid_in(token, kind), kind)
@@ -116,8 +124,6 @@ class TokenVerifier:
             _refuse(kind, "was signed by another service than it says")
         if max(claims.not_before_time, claims.issued_time) > now + kind.leeway_seconds:
             _refuse(kind, "is not valid yet")
-        if claims.expire_time + kind.leeway_seconds <= expired_after:
-            _refuse(kind, "has expired")
         if known_kid is None:
             # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kid_of_header[header] = key.kid

@@ -18,11 +18,11 @@ from roadstead.meta.v1 import (
     manifest_service_pb2_grpc,
 )
 from svckit.keys import KeyPair
+from tests.harness import plain_http
 from tests.harness.contracts import reason_of
 from tests.harness.images import Image, image
 from tests.harness.installation import Installation
 from tests.harness.keyring import Keyring
-from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.workspace import DEVELOPER, Login, Management
 
@@ -53,12 +53,10 @@ class Realm:
 
     def registry_token(self, login: Login, *scopes: str) -> str:
         """A real one."""
-        answer = httpx.get(
+        answer = plain_http.get(
             f"{self.installation.http_url}/service/token",
             params={"service": "harbor-registry", "scope": scopes},
             auth=login.basic,
-            trust_env=False,
-            verify=NO_TLS,
         )
         token: str = answer.raise_for_status().json()["token"]
         return token
@@ -114,11 +112,9 @@ class Realm:
 
     def pull_over_http(self, token: str, repository: str | None = None) -> httpx.Response:
         """The answer of the gateway to a pull with this token."""
-        return httpx.get(
+        return plain_http.get(
             f"{self.installation.http_url}/v2/{repository or self.repository}/manifests/v1",
             headers={"Authorization": f"Bearer {token}"},
-            trust_env=False,
-            verify=NO_TLS,
         )
 
 

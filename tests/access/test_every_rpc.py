@@ -4,13 +4,12 @@ Both tables are written by hand. For calls that change something, the request na
 admitted caller learns that; a refused caller does not. `test_services.py` has the calls by services.
 """
 
-import httpx
 import pytest
 
 from roadstead.access.v1 import rule_pb2
 from tests.access.rights import CALLERS, REFUSALS, RIGHTS, RPCS, may
 from tests.access.world import World
-from tests.harness.plain_http import NO_TLS
+from tests.harness import plain_http
 
 
 def test_every_rpc_has_a_rule_and_a_line_in_the_table() -> None:
@@ -52,11 +51,9 @@ def test_a_registry_token_opens_its_repository_and_nothing_else(world: World, na
 @pytest.mark.parametrize("name", [name for name, right in RIGHTS.items() if right.kind == "self"])
 def test_everybody_may_look_after_themselves(world: World, name: str) -> None:
     rpc = RPCS[name]
-    current = httpx.get(
+    current = plain_http.get(
         f"{world.management.client.base_url}users/current",
         auth=world.outsider.basic,
-        trust_env=False,
-        verify=NO_TLS,
     ).json()
     request = rpc.request_class(user_id=current["user_id"])
 

@@ -26,6 +26,7 @@ from roadstead.meta.v1 import (
 )
 from svckit.keys import KeyPair
 from tests.access.realm import Realm, bearer, outcome
+from tests.harness import plain_http
 from tests.harness.contracts import reason_of
 from tests.harness.images import digest_of, image
 from tests.harness.plain_http import NO_TLS
@@ -143,11 +144,9 @@ def test_a_forged_identity_is_nobody(realm: Realm, name: str) -> None:
     stub = user_service_pb2_grpc.UserServiceStub(realm.channel["authsvc"])
 
     over_grpc = outcome(stub.GetCurrentUser, user_service_pb2.GetCurrentUserRequest(), token)
-    over_http = httpx.get(
+    over_http = plain_http.get(
         f"{realm.installation.http_url}/api/v2.0/users/current",
         headers={"Authorization": f"Bearer {token}"},
-        trust_env=False,
-        verify=NO_TLS,
     )
 
     assert over_grpc.startswith("UNAUTHENTICATED")

@@ -15,6 +15,7 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from roadstead.meta.v1.blob_link_service_pb2 import LinkBlobRequest
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
 from tests.access.realm import Realm, bearer, outcome
+from tests.harness import plain_http
 from tests.harness.claims import claims_of
 from tests.harness.contracts import reason_of
 from tests.harness.images import digest_of
@@ -70,7 +71,7 @@ class Scene:
         url = f"{self.realm.installation.http_url}{self.location}"
         if method == "PUT":
             url += f"&digest={DIGEST}"
-        return httpx.request(method, url, headers=headers, trust_env=False, verify=NO_TLS, **more)
+        return plain_http.request(method, url, headers=headers, **more)
 
     def outcomes(self, token: str | None) -> dict[str, str]:
         """The answer of blobsvc to each step with this token. CancelUpload comes last."""

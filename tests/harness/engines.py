@@ -22,7 +22,7 @@ from tests.harness.programs import Client, lacks, program
 from tests.harness.waiting import wait_until
 
 _SHELL = Path("/bin/sh")
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 # Debian puts daemons here, and it may be missing from the PATH.
 _DAEMONS = "/usr/sbin"
 # Debian's command, even if the PATH has a newer one first: that has its BuildKit in a plugin, which is not there.

@@ -119,10 +119,11 @@ def _settings(folder: Path, database_url: str, tls: str, hosts: dict[str, str]) 
         if service.kind == "http":
             lines.append(f'listen = ["{hosts[name]}"]')
         if service.database:
-            lines += [f'database_url = "{database_url}"', "database_pool_size = 8"]
+            # Ten calls in flight: one robot's share of them is enough for a test's pushes at once.
+            lines += [f'database_url = "{database_url}"', "database_pool_size = 12"]
         if service.keeps_files:
             lines.append(f'data_dir = "{folder}/{name}"')
         if service.socket:
-            limit = "max_in_flight = 8, " if service.database else ""
+            limit = "max_in_flight = 12, " if service.database else ""
             lines.append(f'rpc = {{ listen = ["{hosts[name]}"], {limit}tls = {tls} }}')
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from tests.harness import plain_http
 from tests.harness.images import OCI_LAYER, OCI_MANIFEST, digest_of
 from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import Headers, RawAnswer, RawConnection
@@ -145,13 +146,10 @@ def descriptor(content: bytes, media_type: str = OCI_LAYER) -> dict[str, Any]:
 
 def token_for(http_url: str, login: Login | None, *scopes: str) -> str:
     """A registry token; of the anonymous caller if there is no login."""
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{http_url}/service/token",
         params=[("scope", scope) for scope in scopes],
         auth=login.basic if login else None,
-        timeout=30,
-        verify=NO_TLS,
-        trust_env=False,
     )
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["token"]

@@ -28,12 +28,15 @@ from tests.harness.process import environment as process_environment
 from tests.harness.up_process import InstallationError
 
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+# A service may take 20 s to drain (drain_seconds), and then ends the rest; on a busy machine both take longer.
+STOP_SECONDS = 60.0
 _CHANNEL_OPTIONS = (
     # A killed service is back soon, so channels connect again soon.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
+    # In spite of its name, this is how long one attempt to connect may take. With a short time, a service on a busy
+    # machine is never reached, and a call that waits for it ends at its deadline.
+    ("grpc.min_reconnect_backoff_ms", 20_000),
     # Every channel has its own connections. By default, channels to one service share them.
     ("grpc.use_local_subchannel_pool", 1),
 )

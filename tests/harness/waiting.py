@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 # Long, because the machine may be busy with other runs.
 WAIT_SECONDS = 60.0
-_LOOK_EVERY_SECONDS = 0.005
+_FIRST_PAUSE_SECONDS = 0.005
+_LONGEST_PAUSE_SECONDS = 0.1
+_PAUSES_OF_A_WAIT = 50
+"""A pause grows to this part of the wait so far. Looking costs time that what is waited for could have."""
 
 
 class WaitTimeoutError(AssertionError):
@@ -39,10 +42,10 @@ def wait_until(
     Raises:
         WaitTimeoutError: if it does not come in time, or cannot come any more.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not wanted(seen := look()):
-        _go_on(deadline, what, seen, failure(), more)
-        time.sleep(_LOOK_EVERY_SECONDS)
+        _go_on(began + seconds, what, seen, failure(), more)
+        time.sleep(pause_seconds(time.monotonic() - began))
     return seen
 
 
@@ -77,15 +80,20 @@ async def wait_until_async(
     more: Callable[[], str] = lambda: "",
 ) -> Any:
     """Like `wait_until`, without blocking the event loop. `look` may be a coroutine function."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         seen = look()
         if inspect.isawaitable(seen):
             seen = await seen
         if wanted(seen):
             return seen
-        _go_on(deadline, what, seen, None, more)
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        _go_on(began + seconds, what, seen, None, more)
+        await asyncio.sleep(pause_seconds(time.monotonic() - began))
+
+
+def pause_seconds(waited_seconds: float) -> float:
+    """How long to pause before the next look, after a wait of `waited_seconds`."""
+    return min(max(waited_seconds / _PAUSES_OF_A_WAIT, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
 
 
 def _go_on(deadline: float, what: str, seen: object, failure: object, more: Callable[[], str]) -> None:

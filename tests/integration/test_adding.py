@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.installation import Installation, running_installation
 
 ROOT = Path(__file__).parents[2]
@@ -245,9 +246,9 @@ def test_the_import_rules_hold_the_toy_service_as_well(copy: Copy) -> None:
 def test_every_part_of_an_installation_knows_the_toy_service(copy: Copy, running: Installation) -> None:
     assert "toysvc" in running.pids()
     assert any(line.startswith("grpc toysvc ") for line in running.output)
-    components = httpx.get(f"{running.http_url}/api/v2.0/health", trust_env=False).json()["components"]
+    components = plain_http.get(f"{running.http_url}/api/v2.0/health").json()["components"]
     assert {"name": "toysvc", "status": "healthy"} in components
-    assert "toysvc: serving" in httpx.get(f"{running.http_url}/readyz", trust_env=False).text.splitlines()
+    assert "toysvc: serving" in plain_http.get(f"{running.http_url}/readyz").text.splitlines()
     keys = copy.run("-m", "ctl", "admin", "keys", "--data-dir", running.data_dir)
     assert "toysvc" in [line.split()[0] for line in keys.splitlines()]
     assert "toysvc" in copy.run("-m", "ctl", "serve", "--help")

@@ -73,7 +73,7 @@ async def test_the_first_start_takes_the_password_from_a_file_and_later_ones_nee
 def test_a_first_start_without_a_password_says_what_is_missing(folder: Path) -> None:
     process = start(configure(folder))
     _, errors = process.communicate(timeout=START_SECONDS)
-    assert process.returncode == 1
+    assert process.returncode == 78
     assert "ROADSTEAD_ADMIN_PASSWORD" in errors
     assert "Traceback" not in errors
 
@@ -81,6 +81,6 @@ def test_a_first_start_without_a_password_says_what_is_missing(folder: Path) -> 
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(folder: Path) -> None:
     process = start(configure(folder, 'project_creation_restriction = "nobody"'))
     _, errors = process.communicate(timeout=START_SECONDS)
-    assert process.returncode == 1
+    assert process.returncode == 78
     for word in ("authsvc.project_creation_restriction", "nobody", "everyone", "adminonly"):
         assert word in errors

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from roadstead.meta.v1.manifest_service_pb2 import PutManifestRequest
+from tests.harness import plain_http
 from tests.harness.images import Image, image
 from tests.harness.meta_rows import MetaRows
-from tests.harness.plain_http import NO_TLS
 from tests.harness.platform_caller import Push, Step, calling_platform
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
@@ -42,14 +42,12 @@ def rest(services: Services, method: str, path: str, **sent: object) -> httpx.Re
 
 
 def put_over_http(services: Services, repository: str, pushed: Image) -> httpx.Response:
-    return httpx.put(
+    return plain_http.request(
+        "PUT",
         f"{services.http_url}/v2/{repository}/manifests/v1",
         content=pushed.manifest,
         headers={"Content-Type": pushed.media_type},
         auth=("admin", services.admin_password),
-        timeout=WAIT_SECONDS,
-        trust_env=False,
-        verify=NO_TLS,
     )
 
 

@@ -15,14 +15,13 @@ from itertools import count
 from typing import Any, Protocol
 
 import grpc
-import httpx
 import pytest
 
 from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from tests.harness import plain_http
 from tests.harness.claims import claims_of
 from tests.harness.images import image
 from tests.harness.meta_rows import MetaRows
-from tests.harness.plain_http import NO_TLS
 from tests.harness.platform_caller import Push, Step, calling_platform, messages
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
@@ -133,13 +132,11 @@ def new_scene(services: Services) -> Iterator[NewScene]:
 
         def make(layer_bytes: int = LAYER_BYTES) -> Scene:
             project = f"crash{random.getrandbits(40):x}"
-            answer = httpx.post(
+            answer = plain_http.request(
+                "POST",
                 f"{services.http_url}/api/v2.0/projects",
                 json={"project_name": project},
                 auth=("admin", services.admin_password),
-                timeout=WAIT_SECONDS,
-                trust_env=False,
-                verify=NO_TLS,
             )
             assert answer.status_code == 201, answer.text
             repository = f"{project}/app"

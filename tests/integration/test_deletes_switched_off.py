@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import digest_of
 from tests.harness.installation import Installation, running_installation
-from tests.harness.plain_http import NO_TLS
 from tests.harness.repository import EMPTY_CONFIG, Repository, dumped, error_code, open_repository, token_for
 from tests.harness.workspace import MAINTAINER, Login, Management
 
@@ -71,11 +70,10 @@ def test_an_upload_can_still_be_cancelled(kept: Repository) -> None:
 
 def test_rest_deletes_by_roles(kept: Repository, keeping: Installation, login: tuple[Login, str]) -> None:
     who, project = login
-    answer = httpx.delete(
+    answer = plain_http.request(
+        "DELETE",
         f"{keeping.http_url}/api/v2.0/projects/{project}/repositories/kept/artifacts/v1",
         auth=who.basic,
-        verify=NO_TLS,
-        trust_env=False,
     )
 
     assert answer.status_code == 200, answer.text

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import OCI_CONFIG, OCI_MANIFEST, Image, image, write_oci_layout
 from tests.harness.installation import Installation, postgresql_variables, running_installation
 from tests.harness.meta_rows import MetaRows
-from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.programs import Client
 
@@ -51,12 +50,11 @@ def database(
 def push(installation: Installation, pushed: Image, folder: Path) -> None:
     """Pushes with crane, as the project's owner."""
     password = installation.admin_password
-    created = httpx.post(
+    created = plain_http.request(
+        "POST",
         f"{installation.http_url}/api/v2.0/projects",
         json={"project_name": "test"},
         auth=("admin", password),
-        trust_env=False,
-        verify=NO_TLS,
     )
     assert created.status_code == 201, created.text
     crane = Client("crane", folder)

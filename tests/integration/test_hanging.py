@@ -5,10 +5,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from svckit.services import RPC_SERVICES
+from tests.harness import plain_http
 from tests.harness.installation import Installation, running_installation
 from tests.harness.waiting import wait_until
 
@@ -48,7 +48,9 @@ def test_a_service_that_says_not_serving_is_alive(watched: Installation) -> None
     store = watched.data_dir / "blobsvc"
     away = store.rename(store.with_name("away"))
     try:
-        wait_until(lambda: httpx.get(f"{watched.http_url}/readyz").status_code, "503", wanted=lambda code: code == 503)
+        wait_until(
+            lambda: plain_http.get(f"{watched.http_url}/readyz").status_code, "503", wanted=lambda code: code == 503
+        )
         # metasvc is stopped meanwhile. When the supervisor has found that, it has had the time to find this one, too.
         stopped = watched.pids()["metasvc"]
         os.kill(stopped, signal.SIGSTOP)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 
 from roadstead.blob.v1.blob_service_pb2 import StatBlobRequest
 from roadstead.meta.v1.blob_link_service_pb2 import QuarantineBlobRequest, ResolveBlobRequest
 from svckit.errors.status import from_rpc_error
+from tests.harness import plain_http
 from tests.harness.images import digest_of, image
 from tests.harness.meta_rows import MetaRows
-from tests.harness.plain_http import NO_TLS
 from tests.harness.platform_caller import Platform, Push, Step, calling_platform
 from tests.harness.pushed import Stored
 from tests.harness.repository import Repository, open_repository
@@ -39,13 +38,11 @@ DIGEST = digest_of(LAYER)
 def repository(services: Services) -> Iterator[Repository]:
     project = f"heal{secrets.token_hex(5)}"
     login = Login("admin", services.admin_password)
-    answer = httpx.post(
+    answer = plain_http.request(
+        "POST",
         f"{services.http_url}/api/v2.0/projects",
         json={"project_name": project},
         auth=login.basic,
-        timeout=30,
-        trust_env=False,
-        verify=NO_TLS,
     )
     assert answer.status_code == 201, answer.text
     with open_repository(services.http_url, login, f"{project}/app") as opened:
@@ -106,7 +103,7 @@ def test_surplus_bytes_are_deleted_after_a_kill_at_any_moment_and_what_lives_sta
             repository.push_blob(LAYER)
         services.kill(killed)
         services.start(killed)
-    wait_until(lambda: len(stored.generations(DIGEST)) == 1, "one generation on the disk", seconds=60)
+    wait_until(lambda: len(stored.generations(DIGEST)) == 1, "one generation on the disk")
     assert repository.blob(DIGEST).content == LAYER
     assert head(repository) == 200
 

@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
-
+from tests.harness import plain_http
 from tests.harness.images import image
 from tests.harness.installation import running_installation
 from tests.harness.process import environment
@@ -36,7 +35,7 @@ def test_a_start_after_kills_at_each_step_is_whole(tmp_path: Path) -> None:
         kill_at(data, step)
 
     with running_installation(data) as running:
-        assert httpx.get(f"{running.http_url}/readyz").status_code == 200
+        assert plain_http.get(f"{running.http_url}/readyz").status_code == 200
         push(running.http_url, Login("admin", running.admin_password), "library/stored", image(1), "v1")
 
 

@@ -16,11 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.installation import Installation, running_installation
-from tests.harness.plain_http import NO_TLS
 
 pytestmark = pytest.mark.slow
 
@@ -182,13 +181,10 @@ def large_installation(tmp_path_factory: pytest.TempPathFactory, slow_disk: Path
 
 @pytest.fixture(scope="module")
 def registry(large_installation: Installation) -> Registry:
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{large_installation.http_url}/service/token",
         params={"service": "harbor-registry", "scope": f"repository:{REPOSITORY}:pull,push"},
         auth=("admin", large_installation.admin_password),
-        timeout=TIMEOUT_SECONDS,
-        trust_env=False,
-        verify=NO_TLS,
     )
     return Registry(large_installation, answer.raise_for_status().json()["token"])
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
 from tests.harness.up_process import InstallationError
 from tests.harness.workspace import Login
+
+IMAGE = image(1)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation with an image, which is stopped. Each test leaves it whole and stopped."""
     folder: Path = tmp_path_factory.mktemp("lost") / "data"
     with running_installation(folder, grpc=False) as running:
-        push(running.http_url, Login("admin", running.admin_password), "library/stored", image(1), "v1")
+        push(running.http_url, Login("admin", running.admin_password), "library/stored", IMAGE, "v1")
         running.stop()
         yield running
 
@@ -31,6 +33,8 @@ def refusal(stopped: Installation) -> str:
         stopped.start()
     text = str(refused.value)
     assert "Traceback" not in text
+    assert "starting it again" not in text
+    assert "exit code 78" in text
     return text[text.rindex("roadstead: ") :]
 
 
@@ -95,8 +99,29 @@ def test_restored_data_is_used_again_and_a_new_key_is_logged(stopped: Installati
 
     assert "key_is_new" in stopped.log()
     auth = ("admin", stopped.admin_password)
-    assert httpx.get(f"{stopped.http_url}/v2/library/stored/tags/list", auth=auth).json()["tags"] == ["v1"]
+    assert plain_http.get(f"{stopped.http_url}/v2/library/stored/tags/list", auth=auth).json()["tags"] == ["v1"]
     stopped.stop()
+
+
+def test_an_operator_replaces_the_blob_folder_by_one_flag_and_a_push_fills_it(stopped: Installation) -> None:
+    shutil.rmtree(stopped.data_dir / "blobsvc")
+
+    stopped.arguments = ("--start-anyway", "blobsvc")
+    stopped.start()
+    stopped.arguments = ()
+
+    blob = f"{stopped.http_url}/v2/library/stored/blobs/{next(iter(IMAGE.blobs))}"
+    auth = ("admin", stopped.admin_password)
+    assert plain_http.request("HEAD", blob, auth=auth).status_code == 404
+    push(stopped.http_url, Login(*auth), "library/stored", IMAGE, "v1")
+    assert "blob_store_forgotten" in stopped.log()
+    # The next start insists on the new folder, and metasvc believes in it.
+    stopped.restart()
+    blob = f"{stopped.http_url}/v2/library/stored/blobs/{next(iter(IMAGE.blobs))}"
+    assert plain_http.get(blob, auth=auth).status_code == 200
+    push(stopped.http_url, Login(*auth), "library/stored", IMAGE, "v1")
+    stopped.stop()
+    assert "other_blob_store" not in stopped.log()
 
 
 def test_an_operator_starts_anyway_and_the_new_data_is_then_insisted_on(stopped: Installation) -> None:
@@ -121,4 +146,4 @@ def test_a_first_start_that_was_killed_goes_on(tmp_path: Path) -> None:
         for file in (running.data_dir / "metasvc").iterdir():
             file.unlink()
         running.start()
-        assert httpx.get(f"{running.http_url}/readyz").status_code == 200
+        assert plain_http.get(f"{running.http_url}/readyz").status_code == 200

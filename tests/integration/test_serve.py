@@ -66,7 +66,7 @@ def test_a_wrong_setting_is_refused_with_its_name_and_value(config: Path) -> Non
         [*COMMAND, "blobsvc", "--config", config], capture_output=True, text=True, check=False, timeout=START_SECONDS
     )
 
-    assert result.returncode == 1
+    assert result.returncode == 78
     assert (
         f"blobsvc.log_level: 'loud' (from {config}) is refused: allowed: debug, info, warning, error" in result.stderr
     )

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import OCI_MANIFEST, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.push import push
 from tests.harness.small_disk import SmallDisk, small_disk
+from tests.harness.up_process import START_SECONDS
+from tests.harness.waiting import wait_until
 from tests.harness.workspace import Login
 
 MEBIBYTE = 1024 * 1024
@@ -28,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 def assert_pulls(installation: Installation) -> None:
     auth = ("admin", installation.admin_password)
-    answer = httpx.get(
+    answer = plain_http.get(
         f"{installation.http_url}/v2/library/stored/manifests/v1", headers={"Accept": OCI_MANIFEST}, auth=auth
     )
     assert (answer.status_code, answer.content) == (200, STORED.manifest)
@@ -50,12 +52,47 @@ def test_it_starts_again_serves_pulls_and_recovers(disk: SmallDisk, end: str) ->
             running.start()
             assert_pulls(running)
 
-        ready = httpx.get(f"{running.http_url}/readyz")
+        ready = plain_http.get(f"{running.http_url}/readyz")
         assert ready.status_code == 200
         assert "blobsvc: degraded (disk full)" in ready.text.splitlines()
         disk.empty()
         running.restart()
         push(running.http_url, Login("admin", running.admin_password), "library/stored", image(2), "v2")
+
+
+def test_damaged_blobs_are_unknown_while_nothing_can_be_written_and_are_healed_afterwards(disk: SmallDisk) -> None:
+    digests = list(STORED.blobs)[:2]
+    with running_installation(disk.folder / "data", environment=RESERVED) as running:
+        login = Login("admin", running.admin_password)
+        push(running.http_url, login, "library/stored", STORED, "v1")
+        disk.fill()
+        lost, flipped = (next((disk.folder / "data/blobsvc/blobs").rglob(f"{each[7:]}/*")) for each in digests)
+        lost.unlink()
+        with flipped.open("r+b") as file:
+            file.write(bytes([STORED.blobs[digests[1]][0] ^ 1]))
+        disk.fill()
+
+        def answer(method: str, digest: str) -> int:
+            url = f"{running.http_url}/v2/library/stored/blobs/{digest}"
+            return plain_http.request(method, url, auth=login.basic).status_code
+
+        # Twice: what could not be written down is found again.
+        for _ in range(2):
+            assert [answer(method, digests[0]) for method in ("HEAD", "GET")] == [404, 404]
+            assert answer("GET", digests[1]) == 404
+        assert "blob_quarantined" not in running.log()
+
+        disk.empty()
+        assert [answer("GET", digest) for digest in digests] == [404, 404]
+        assert running.log().count("blob_quarantined") == 2
+        # Each service finds out for itself that there is space again.
+        wait_until(
+            lambda: plain_http.get(f"{running.http_url}/readyz").text,
+            "space in all services",
+            wanted=lambda text: "disk full" not in text,
+        )
+        push(running.http_url, login, "library/stored", STORED, "v1")
+        assert [answer("GET", digest) for digest in digests] == [200, 200]
 
 
 def test_a_first_start_without_space_ends_with_a_sentence(disk: SmallDisk) -> None:
@@ -65,7 +102,7 @@ def test_a_first_start_without_space_ends_with_a_sentence(disk: SmallDisk) -> No
         [sys.executable, "-P", "-m", "ctl", "up", "--data-dir", str(disk.folder / "data"), "--http", "127.0.0.1:0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_SECONDS,
         check=False,
     )
 

@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from svckit.services import SERVICES
+from tests.harness import plain_http
 from tests.harness.installation import Installation, StartInstallation, running_installation
-from tests.harness.plain_http import NO_TLS
 from tests.harness.up_process import InstallationError
 
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
@@ -35,11 +34,10 @@ def roadstead(*arguments: str | Path, stdin: str = "", **variables: str) -> subp
 
 def log_in(installation: Installation, password: str) -> int:
     """The status that the token service answers with."""
-    return httpx.get(
+    return plain_http.get(
         f"{installation.http_url}/service/token",
         params={"service": "harbor-registry", "account": "admin"},
         auth=("admin", password),
-        verify=NO_TLS,
     ).status_code
 
 
@@ -66,7 +64,7 @@ def own(started: Installation) -> Installation:
 
 
 def test_docker_is_asked_for_a_token_of_this_host(installation: Installation) -> None:
-    response = httpx.get(f"{installation.http_url}/v2/", verify=NO_TLS)
+    response = plain_http.get(f"{installation.http_url}/v2/")
 
     assert response.status_code == 401
     challenge = response.headers["www-authenticate"]
@@ -216,7 +214,7 @@ def test_several_gateways_serve_one_address_and_one_may_die(start_installation: 
     installation.kill("gateway")
 
     for _ in range(20):
-        assert httpx.get(f"{installation.http_url}/v2/", verify=NO_TLS).status_code == 401
+        assert plain_http.get(f"{installation.http_url}/v2/").status_code == 401
 
 
 @pytest.mark.postgres

@@ -190,7 +190,6 @@ def test_head_knows_no_range(held: Repository, ranges: str) -> None:
         ("If-None-Match", "*", 304),
         ("If-None-Match", f'"other", W/"{DIGEST}"', 304),
         ("If-None-Match", '"other"', 206),
-        ("If-None-Match", 'broken"', 206),
         ("If-Range", f'"{DIGEST}"', 206),
         ("If-Range", '"other"', 200),
         ("If-Range", f'W/"{DIGEST}"', 200),

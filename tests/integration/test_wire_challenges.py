@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.installation import Installation
-from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawConnection
 from tests.harness.repository import challenge_of, token_for
 from tests.harness.second_gateway import second_gateway
@@ -190,7 +190,7 @@ class TestBehindAProxy:
         assert answer.headers["www-authenticate"] == expected
 
     def test_over_ipv6_the_realm_is_in_brackets(self, listening: list[str]) -> None:
-        answer = httpx.get(f"http://{listening[1]}/v2/", verify=NO_TLS, trust_env=False)
+        answer = plain_http.get(f"http://{listening[1]}/v2/")
         assert listening[1].startswith("[::1]:")
         assert challenge_of(answer)["realm"] == f"http://{listening[1]}{TOKEN}"
 

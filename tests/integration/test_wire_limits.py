@@ -7,12 +7,11 @@ import random
 import re
 from urllib.parse import quote
 
-import httpx
 import pytest
 
+from tests.harness import plain_http
 from tests.harness.images import digest_of
 from tests.harness.installation import Installation
-from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
 from tests.harness.repository import Repository, refuse_fault
 from tests.harness.workspace import Workspace
@@ -341,4 +340,4 @@ def test_requests_of_pieces_thrown_together_are_refused_and_never_a_fault(
         refuse_fault(answer.status, f"{method} {target} {headers}")
         if answer.status >= 400 and answer.body:
             check_form(answer)
-    assert httpx.get(f"{installation.http_url}/readyz", verify=NO_TLS, trust_env=False).status_code == 200
+    assert plain_http.get(f"{installation.http_url}/readyz").status_code == 200

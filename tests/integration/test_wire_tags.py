@@ -75,7 +75,7 @@ class TestConditions:
             ("If_Match", "*", 201),
             ("If_Match", '"sha256:{zeros}"', 412),
             ("If_Match", '"sha256:{zeros}", "{digest}"', 201),
-            ("If_Match", "{digest}", 400),
+            ("If_Match", "{digest}", 201),
             ("If_Match", '"{digest}', 400),
             ("If_Match", "", 400),
             ("If_None_Match", "*", 412),
@@ -93,6 +93,28 @@ class TestConditions:
     def test_a_tag_that_is_not_there_matches_nothing(self, stocked: Repository) -> None:
         assert stocked.put("new", dumped(stocked.manifest()), If_Match="*").status_code == 412
         assert stocked.get("new").status_code == 404
+
+    @pytest.mark.parametrize("by_digest", [False, True])
+    @pytest.mark.parametrize(
+        ("condition", "status"),
+        [
+            ("*", 202),
+            ('"sha256:{zeros}", "{digest}"', 202),
+            ('"sha256:{zeros}"', 412),
+            ('W/"{digest}"', 412),
+            ('"{digest}', 400),
+        ],
+    )
+    def test_a_delete_keeps_its_condition(
+        self, stocked: Repository, by_digest: bool, condition: str, status: int
+    ) -> None:
+        content = dumped(stocked.manifest())
+        stocked.put("tag", content)
+        reference = digest_of(content) if by_digest else "tag"
+        wanted = {"If-Match": condition.format(zeros="0" * 64, digest=digest_of(content))}
+        answer = stocked.http.delete(f"{stocked.path}/manifests/{reference}", headers=wanted)
+        assert answer.status_code == status
+        assert stocked.get(reference).status_code == (404 if status == 202 else 200)
 
     def test_of_many_that_read_the_same_one_writes(self, stocked: Repository) -> None:
         stocked.put("sig", dumped(stocked.manifest()))

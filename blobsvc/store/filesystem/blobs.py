@@ -114,7 +114,7 @@ class FileBlobs:
         if position >= part.stop:
             return None
         share = _ALL_CHUNKS_BYTES // max(self._streams, 1)
-        earned = (position - part.start) // 2
+        earned = (position - part.start) // 8
         size = min(max(min(share, earned), _SMALLEST_CHUNK_BYTES), _LARGEST_CHUNK_BYTES, part.stop - position)
         return self._pool.run(file.read, position, size, hasher)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
-from gateway.wire.conditions import client_has, entity_tag, parse_entity_tags, require_match
+from gateway.wire.conditions import entity_tag, is_not_modified, parse_if_match, parse_if_none_match
 from svckit.convert import to_reference
 from svckit.errors import error_for
 from svckit.oci.reference import Reference
@@ -27,8 +27,8 @@ class ManifestRoute:
                 return await self._put(exchange, reference)
             case "DELETE":
                 await exchange.authenticate()
-                _require_deletable(exchange, reference)
-                await shielded(exchange.services.manifests.delete(exchange.repository, str(reference)))
+                if_match = parse_if_match(exchange.request.headers)
+                await shielded(exchange.services.manifests.delete(exchange.repository, str(reference), if_match))
                 return Answer(202)
         return await self._get(exchange, reference)
 
@@ -41,8 +41,7 @@ class ManifestRoute:
             exchange.call, exchange.repository, str(reference), omit_content=is_head
         )
         headers = [("Docker-Content-Digest", found.digest), ("ETag", entity_tag(found.digest))]
-        require_match(request.headers.getlist("If-Match"), found.digest)
-        if client_has(request.headers.getlist("If-None-Match"), found.digest):
+        if is_not_modified(request.headers, found.digest):
             return Answer(304, headers)
         headers += [
             ("Content-Type", found.media_type),
@@ -56,8 +55,7 @@ class ManifestRoute:
         tags = list(exchange.query.get("tag", ()))
         if len(tags) > self._max_tags:
             raise error_for("URI_TOO_LONG", f"{len(tags)} tags; the limit is {self._max_tags}")
-        if_match = parse_entity_tags(request.headers.getlist("If-Match"), strong=True)
-        if_none_match = parse_entity_tags(request.headers.getlist("If-None-Match"))
+        if_match, if_none_match = parse_if_match(request.headers), parse_if_none_match(request.headers)
         await exchange.authenticate()
         exchange.require_push()
         content = await request.body.read(self._max_bytes, "MANIFEST_TOO_LARGE")
@@ -80,17 +78,3 @@ class ManifestRoute:
         if tags:
             headers += [("OCI-Tag", tag) for tag in put.tags]
         return Answer(201, headers)
-
-
-def _require_deletable(exchange: Exchange, reference: Reference) -> None:
-    """Checks the If-Match of a DELETE. A condition that cannot be checked is refused, and never just dropped.
-
-    Raises:
-        DomainError: PRECONDITION; BAD_REQUEST for a tag, because it could move between the check and the delete.
-    """
-    conditions = exchange.request.headers.getlist("If-Match")
-    if not conditions:
-        return
-    if reference.digest is None:
-        raise error_for("BAD_REQUEST", "If-Match on the DELETE of a tag is not supported; delete by digest")
-    require_match(conditions, str(reference.digest))

@@ -113,9 +113,10 @@ class LargeWindowHttp2(H2Protocol):
             await super().stream_send(event)
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
-        # The events are handled one at a time: each may close a stream that a later one belongs to.
-        # Requests that are taken back at once never reach the app: that would cost much more than sending them.
+        # A request that is taken back in the same piece of data does not reach the app. To serve it would cost much
+        # more than to send it.
         taken_back = {event.stream_id for event in events if isinstance(event, h2.events.StreamReset)}
+        # The events are handled one at a time: each may close a stream that a later one belongs to.
         for event in events:
             if isinstance(event, h2.events.RequestReceived) and event.stream_id in taken_back:
                 self.keep_alive_requests += 1

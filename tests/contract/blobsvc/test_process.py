@@ -254,6 +254,6 @@ async def test_a_wrong_setting_is_refused_by_its_name(installed: Installed, sett
     )
     async with asyncio.timeout(START_SECONDS):
         _, errors = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 78
     assert said in errors.decode()
     assert "Traceback" not in errors.decode()

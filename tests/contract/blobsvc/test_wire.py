@@ -175,6 +175,35 @@ async def test_a_writer_that_stands_still_loses_the_lock(tmp_path: Path, socket_
         assert response.committed_size_bytes == 6
 
 
+async def test_a_writer_that_sends_a_byte_now_and_then_loses_the_lock(tmp_path: Path, socket_folder: Path) -> None:
+    async with (
+        file_store(tmp_path) as store,
+        serving(store, socket_folder, stream_idle_seconds=0.3) as service,
+        open_channel(service.target) as channel,
+    ):
+        uploads = Pusher(service, channel)
+        ticket = await uploads.start()
+        sent = 0
+
+        async def drip() -> AsyncIterator[WriteUploadRequest]:
+            nonlocal sent
+            yield header(ticket)
+            while True:
+                yield data(b"a")
+                sent += 1
+                # Each byte comes in time, if only the pause before it counted.
+                await asyncio.sleep(0.05)
+
+        with refused("REQUEST_TIMEOUT"):
+            async with asyncio.timeout(10):
+                await uploads.WriteUpload(drip())
+        assert sent > 1
+        status = await uploads.GetUploadStatus(GetUploadStatusRequest(ticket=ticket))
+        committed = status.committed_size_bytes
+        response = await uploads.WriteUpload(iter([header(ticket, committed), data(b"def")]))
+        assert response.committed_size_bytes == committed + 3
+
+
 async def test_a_client_that_leaves_a_download_gives_the_file_back(tmp_path: Path, socket_folder: Path) -> None:
     async with file_store(tmp_path) as store:
         blob = await push(store.uploads, DATA)

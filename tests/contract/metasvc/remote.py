@@ -37,8 +37,8 @@ class Remote:
 
 
 @asynccontextmanager
-async def serving(world: World) -> AsyncIterator[Remote]:
-    """Serves a world."""
+async def serving(world: World, **rpc: int) -> AsyncIterator[Remote]:
+    """Serves a world; `rpc` are settings of the server."""
     # A short path, because a socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="meta") as folder:
         keyring = Keyring(Path(folder) / "trust")
@@ -46,7 +46,7 @@ async def serving(world: World) -> AsyncIterator[Remote]:
         address = f"unix:{folder}/meta.sock"
         pulls = PullRecorder(world.store, world.clock)
         server = build_server(
-            MetaSettings(rpc=RpcServerSettings(listen=(address,))),
+            MetaSettings(rpc=RpcServerSettings.model_validate({"listen": (address,)} | rpc)),
             replace(world.ports, visible=RememberedVisibleProjects(permissions)),
             checker=permissions,
             verifier=keyring.verifier(),

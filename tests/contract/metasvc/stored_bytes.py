@@ -22,7 +22,7 @@ class Bytes:
         files: the sizes of files, by generation, where they are not as metasvc knows them; None if there is no file.
         deleted: the generations that were deleted.
         settled: the generations that blobsvc was told about.
-        waiting: finished generations that are not settled.
+        waiting: finished generations that are not settled, and when they were finished.
         failure: raised instead of an answer.
         before_answer: done before sizes are told.
     """
@@ -32,10 +32,14 @@ class Bytes:
     files: dict[BlobKey, int | None] = field(default_factory=dict)
     deleted: list[BlobKey] = field(default_factory=list)
     settled: list[BlobKey] = field(default_factory=list)
-    waiting: list[BlobKey] = field(default_factory=list)
+    waiting: dict[BlobKey, datetime] = field(default_factory=dict)
     failure: Exception | None = None
     before_answer: Callable[[], Awaitable[object]] | None = None
     asked: list[BlobKey] = field(default_factory=list)
+
+    def finish(self, key: BlobKey, time: datetime) -> None:
+        """Finishes an upload, which nobody has linked yet."""
+        self.waiting[key] = time
 
     async def sizes(self, keys: Sequence[BlobKey]) -> StatedSizes:
         self.asked += keys
@@ -53,11 +57,12 @@ class Bytes:
     async def settle(self, keys: Sequence[BlobKey]) -> None:
         self._fail()
         self.settled += keys
-        self.waiting = [key for key in self.waiting if key not in keys]
+        self.waiting = {key: time for key, time in self.waiting.items() if key not in keys}
 
     async def unlinked(self, finished_before: datetime, page_token: str) -> UnlinkedPage:
         self._fail()
-        later = sorted(key for key in self.waiting if f"{key.digest} {key.generation}" > page_token)
+        old = (key for key, time in self.waiting.items() if time < finished_before)
+        later = sorted(key for key in old if f"{key.digest} {key.generation}" > page_token)
         page = later[:2]
         return UnlinkedPage(page, f"{page[-1].digest} {page[-1].generation}" if len(later) > 2 else "")
 
@@ -79,12 +84,16 @@ class Findings:
     found: list[tuple[BlobKey, Damage, str]] = field(default_factory=list)
     deletions: int = 0
     other_stores: list[tuple[str, str]] = field(default_factory=list)
+    forgotten_stores: list[str] = field(default_factory=list)
 
     def damaged(self, key: BlobKey, damage: Damage, found_by: str) -> None:
         self.found.append((key, damage, found_by))
 
     def other_store(self, known: str, found: str) -> None:
         self.other_stores.append((known, found))
+
+    def forgotten_store(self, known: str) -> None:
+        self.forgotten_stores.append(known)
 
     def deleted(self, generations: int) -> None:
         self.deletions += generations

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from metasvc.domain.model import BlobKey
 from metasvc.domain.ports import DamagedConfigError
-from metasvc.domain.quarantine import quarantine_blob, quarantine_found
-from metasvc.domain.store_memory import StoreMemory
+from metasvc.domain.quarantine import quarantine_blob
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from svckit.errors import DomainError, Unavailable
-from svckit.tokens import Damage, Finding
+from svckit.tokens import Damage
 from tests.contract.metasvc.world import START, Image, World, blob_digest, image
 from tests.harness.keyring import SUBJECT
 
@@ -162,24 +160,37 @@ async def test_blobsvc_is_asked_again_if_another_generation_is_live_by_then(worl
     assert await tombstones(world) == {1: "replaced", 3: "surplus"}
 
 
-async def test_a_mount_and_a_manifest_are_judged_by_the_generation_that_is_live_then(world: World) -> None:
+async def replace_during_the_answer(world: World) -> None:
+    """Lets a damaged second generation take the place of the first one after blobsvc has looked at that."""
     for digest, length in ONE.blobs.items():
         await world.link("alpha/app", digest, size=length)
-    world.rights.named = {"alpha/app": 1}
-    world.bytes.files[FIRST] = None
     world.bytes.files[SECOND] = 7
 
     async def replace() -> None:
         world.bytes.before_answer = None
         await world.execute("UPDATE blob SET generation = 2 WHERE digest = :digest", digest=DIGEST)
 
-    for work in (world.mount("alpha/other", DIGEST, "alpha/app"), reason_of(world.put("alpha/app", ONE, "v1"))):
-        await world.execute("UPDATE blob SET generation = 3 WHERE digest = :digest", digest=DIGEST)
-        world.bytes.before_answer = replace
-        assert await work in (None, "MANIFEST_BLOB_UNKNOWN")
-        assert await live(world) == (2, "quarantined")
-        await world.execute("UPDATE blob SET state = 'live' WHERE digest = :digest", digest=DIGEST)
-    assert [key for key, _, _ in world.findings.found] == [SECOND, SECOND]
+    world.bytes.before_answer = replace
+
+
+async def test_a_mount_is_judged_by_the_generation_that_is_live_then(world: World) -> None:
+    await replace_during_the_answer(world)
+    world.rights.named = {"alpha/app": 1}
+
+    assert await world.mount("alpha/other", DIGEST, "alpha/app") is None
+
+    assert await live(world) == (2, "quarantined")
+    assert world.findings.found == [(SECOND, "size", "mount")]
+    assert await world.value("SELECT count(*) FROM repository WHERE name = 'alpha/other'") == 0
+
+
+async def test_a_manifest_is_judged_by_the_generation_that_is_live_then(world: World) -> None:
+    await replace_during_the_answer(world)
+
+    assert await reason_of(world.put("alpha/app", ONE, "v1")) == "MANIFEST_BLOB_UNKNOWN"
+
+    assert await live(world) == (2, "quarantined")
+    assert world.findings.found == [(SECOND, "size", "manifest")]
 
 
 async def test_a_finding_about_another_generation_changes_nothing(world: World) -> None:
@@ -316,16 +327,41 @@ async def test_a_tombstone_is_forgotten_when_no_receipt_can_be_valid_and_never_b
 async def test_uploads_that_nobody_linked_are_deleted_and_those_that_live_are_settled(world: World) -> None:
     await world.link("alpha/app", DIGEST, generation=1)
     orphans = [BlobKey(blob_digest(f"orphan {number}"), 7) for number in range(5)]
-    world.bytes.waiting = [*orphans[:2], FIRST, *orphans[2:]]
+    for key in (*orphans[:2], FIRST, *orphans[2:]):
+        world.bytes.finish(key, world.now)
+    world.later(minutes=121)
 
     await delete_unlinked(world.ports)
     await delete_generations(world.ports)
 
     assert sorted(world.bytes.deleted) == sorted(orphans)
     assert await live(world) == (1, "live")
-    assert world.bytes.waiting == []
+    assert world.bytes.waiting == {}
     # The receipt of one arrives after all.
     assert await reason_of(world.link("alpha/app", orphans[0].digest, generation=7)) == "BLOB_UPLOAD_UNKNOWN"
+
+
+async def test_a_finished_upload_waits_two_hours_for_its_link(world: World) -> None:
+    """A receipt is valid for one hour, and a push that uses it late must find its bytes."""
+    early, late = (BlobKey(blob_digest(name), 7) for name in ("early", "late"))
+    world.bytes.finish(early, world.now)
+    world.later(minutes=10)
+    world.bytes.finish(late, world.now)
+
+    world.later(minutes=109)
+    await delete_unlinked(world.ports)
+    assert (await tombstones(world), world.bytes.settled) == ({}, [])
+    await world.link("alpha/app", late.digest, generation=7)
+
+    world.later(minutes=2)
+    await delete_unlinked(world.ports)
+    await delete_generations(world.ports)
+    assert world.bytes.deleted == [early]
+
+    world.later(minutes=10)
+    await delete_unlinked(world.ports)
+    await delete_generations(world.ports)
+    assert (world.bytes.deleted, world.bytes.waiting) == ([early], {})
 
 
 async def test_what_is_decided_is_told_to_blobsvc_also_after_it_was_away(world: World) -> None:
@@ -354,29 +390,3 @@ async def test_a_refusal_and_a_link_of_one_receipt_at_once_end_in_one_of_the_two
     )
     assert contradictions == []
     assert world.now - START == timedelta()
-
-
-async def test_another_blob_store_than_the_known_one_is_believed_nothing(world: World) -> None:
-    """As when blobsvc is started while its disk is not mounted: it makes a new store, where everything is missing."""
-    await world.push("alpha/app", ONE, "v1")
-    world.rights.named = {"alpha/app": 1}
-    world.bytes.store_id = "another"
-    world.bytes.files = dict.fromkeys((FIRST, BlobKey(blob_digest("config of one"), 1)))
-    finding = Finding(subject="service:blobsvc", digest=DIGEST, generation=1, damage="missing", store_id="another")
-    for _ in range(2):
-        assert await reason_of(quarantine_found(world.ports, finding)) == "UNAVAILABLE"
-        assert await reason_of(world.link("alpha/app", DIGEST, generation=2)) == "UNAVAILABLE"
-        assert await world.mount("alpha/other", DIGEST, "alpha/app") is None
-    assert (await world.put("alpha/app", ONE, "v2")).existed
-    assert (await live(world), await tombstones(world), world.findings.found) == ((1, "live"), {}, [])
-    assert set(world.findings.other_stores) == {("store", "another")}
-
-    world.bytes.store_id = "store"
-    assert await quarantine_found(world.ports, replace(finding, store_id="store"))
-
-
-async def test_the_store_is_remembered_by_the_next_process(world: World) -> None:
-    await world.push("alpha/app", ONE, "v1")
-    world.bytes.store_id = "another"
-    world.ports = replace(world.ports, store_memory=StoreMemory())
-    assert await reason_of(world.link("alpha/app", DIGEST, generation=2)) == "UNAVAILABLE"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metasvc.domain.manifest import ManifestPush
+from metasvc.domain.manifest_push import ManifestPush
 from roadstead.meta.v1.manifest_service_pb2 import PutManifestRequest
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 from svckit.bounded_json import INLINE_BYTES

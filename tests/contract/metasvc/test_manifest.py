@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from metasvc.domain.manifest_push import PushedManifest
 from svckit.errors import DomainError
 from svckit.oci import media_types
 from tests.contract.metasvc.world import POLICY, Image, World, blob_digest, descriptor, digest_of, image, index
@@ -230,6 +231,44 @@ async def test_conditions_hold_a_tag_to_what_the_caller_saw(world: World) -> Non
     await world.put("alpha/app", two, "v1", if_match=[two.digest, one.digest])
 
     assert (await world.resolve("alpha/app", "v1", content=False)).digest == two.digest
+
+
+async def test_a_delete_keeps_its_condition_and_deletes_nothing_else(world: World) -> None:
+    one, two = image("one"), image("two")
+    await world.push("alpha/app", one, "v1")
+    await world.push("alpha/app", two, "v2")
+    before = await world.changes()
+
+    for reference in ("v1", one.digest):
+        assert await reason_of(world.delete("alpha/app", reference, if_match=[two.digest])) == "PRECONDITION"
+    assert await world.changes() == before
+    assert (await world.resolve("alpha/app", "v1")).digest == one.digest
+    # A condition counts only if the manifest exists (RFC 9110 §13.2.1).
+    for reference in ("v3", image("three").digest):
+        assert await reason_of(world.delete("alpha/app", reference, if_match=[two.digest])) == "MANIFEST_UNKNOWN"
+
+    await world.delete("alpha/app", "v1", if_match=[two.digest, one.digest])
+    await world.delete("alpha/app", two.digest, if_match=["*"])
+
+    assert await world.rows("SELECT name FROM tag") == []
+    assert [row.digest for row in await world.rows("SELECT digest FROM artifact")] == [one.digest]
+
+
+async def test_a_tag_that_moves_during_a_conditional_delete_stays(world: World) -> None:
+    one, two = image("one"), image("two")
+    await world.push("alpha/app", two, "other")
+    for _ in range(8):
+        await world.push("alpha/app", one, "v1")
+        moved, deleted = await asyncio.gather(
+            world.put("alpha/app", two, "v1"),
+            world.delete("alpha/app", "v1", if_match=[one.digest]),
+            return_exceptions=True,
+        )
+        assert isinstance(moved, PushedManifest)
+        if isinstance(deleted, DomainError):
+            assert deleted.reason == "PRECONDITION"
+        # Either way, the tag that the push has moved is there.
+        assert (await world.resolve("alpha/app", "v1")).digest == two.digest
 
 
 async def test_the_quota_counts_manifests_and_refuses_one_whole(world: World) -> None:

@@ -8,7 +8,10 @@ from typing import NoReturn
 
 import pytest
 
+from metasvc.domain.model import BlobKey
+from metasvc.domain.quarantine import quarantine_found
 from svckit.errors import DomainError, error_for
+from svckit.tokens import Finding
 from tests.contract.metasvc.world import World, blob_digest, image
 from tests.harness.databases import Templates, open_database
 from tests.harness.small_disk import SmallDisk, small_disk
@@ -16,6 +19,7 @@ from tests.harness.small_disk import SmallDisk, small_disk
 MEBIBYTE = 1024 * 1024
 PUSHED = image("one")
 LAYER = blob_digest("base")
+FINDING = Finding(subject="service:blobsvc", digest=LAYER, generation=1, damage="missing", store_id="store")
 
 
 async def read_blob(world: World) -> str:
@@ -58,6 +62,12 @@ async def test_reads_succeed_without_a_byte_of_space(
 
         assert await read_blob(world) == LAYER
         assert await head_manifest(world) == PUSHED.digest
+        # What a read has found is written down by a later one.
+        assert not await quarantine_found(world.ports, FINDING)
+        assert await read_blob(world) == LAYER
+        disk.empty()
+        assert await quarantine_found(world.ports, FINDING)
+        assert world.findings.found == [(BlobKey(LAYER, 1), "missing", "read")]
     finally:
         await database.close()
 
@@ -91,5 +101,17 @@ async def test_a_read_fails_if_its_write_fails_for_another_reason(
 
     with pytest.raises(DomainError) as refused:
         await read(world)
+
+    assert refused.value.reason == "UNAVAILABLE"
+
+
+async def test_a_finding_is_not_lost_if_its_write_fails_for_another_reason(
+    monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    await push_long_ago(world)
+    fail_writes(monkeypatch, world, "UNAVAILABLE")
+
+    with pytest.raises(DomainError) as refused:
+        await quarantine_found(world.ports, FINDING)
 
     assert refused.value.reason == "UNAVAILABLE"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 
 import grpc.aio
 import pytest
@@ -143,3 +143,35 @@ async def test_a_stream_that_does_not_end_is_given_up(
             await ManifestServiceStub(remote.channel).WriteManifest(halting(), metadata=pusher)
     assert caught.value.reason == "REQUEST_TIMEOUT"
     stop.set()
+
+
+async def test_one_pusher_holds_a_bounded_memory_with_manifests_that_do_not_end(world: World) -> None:
+    stop = asyncio.Event()
+
+    async def unfinished() -> AsyncIterator[WriteManifestRequest]:
+        for message in parts(b" " * (PIECE - 1)):
+            yield message
+        await stop.wait()
+
+    async def reason_of(call: Awaitable[WriteManifestResponse]) -> str:
+        try:
+            await call
+        except DomainError as error:
+            return error.reason
+        except asyncio.CancelledError:
+            return "cancelled"
+        return "OK"
+
+    async with serving(world, message_memory_per_caller_bytes=3 * PIECE) as remote:
+        caller = bearer(remote.keyring.registry_token((APP, "pull,push", 1)))
+        stub = ManifestServiceStub(remote.channel)
+        calls = [stub.WriteManifest(unfinished(), metadata=caller) for _ in range(4)]
+        refused, pending = await asyncio.wait(
+            [asyncio.ensure_future(reason_of(call)) for call in calls], timeout=20, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert [await each for each in refused] == ["TOOMANYREQUESTS"]
+        assert len(pending) == 3
+        for call in calls:
+            call.cancel()
+        stop.set()
+        assert set(await asyncio.gather(*pending)) == {"cancelled"}

@@ -11,7 +11,9 @@ from sqlalchemy import text
 
 from metasvc.domain.blob_link import FinishedBlob, link_blob, mount_blob, unlink_blob
 from metasvc.domain.blob_read import resolve_blob
-from metasvc.domain.manifest import ManifestPush, PushedManifest, delete_manifest, put_manifest
+from metasvc.domain.condition import Conditions
+from metasvc.domain.manifest import delete_manifest
+from metasvc.domain.manifest_push import ManifestPush, PushedManifest, put_manifest
 from metasvc.domain.manifest_read import resolve_manifest
 from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, WantedBlob, WantedManifest
 from metasvc.domain.ports import Ports
@@ -264,8 +266,7 @@ class World:
             media_type=pushed.media_type if media_type is None else media_type,
             content=pushed.content,
             tags=tuple(map(Tag.parse, tags)),
-            if_match=tuple(if_match),
-            if_none_match=tuple(if_none_match),
+            conditions=Conditions(tuple(if_match), tuple(if_none_match)),
         )
         return await put_manifest(replace(self.ports, manifest_max_bytes=max_bytes), push, ORIGIN)
 
@@ -289,13 +290,16 @@ class World:
         wanted = WantedManifest(project_id, repository, Reference.parse(reference), content)
         return await resolve_manifest(self.ports, wanted)
 
-    async def delete(self, repository: str, reference: str, *, project_id: int = 1) -> None:
+    async def delete(
+        self, repository: str, reference: str, *, project_id: int = 1, if_match: Sequence[str] = ()
+    ) -> None:
         await delete_manifest(
             self.ports,
             project_id=project_id,
             repository=repository,
             reference=Reference.parse(reference),
             origin=ORIGIN,
+            conditions=Conditions(if_match=tuple(if_match)),
         )
 
     async def changes(self) -> tuple[CommittedChange[ChangeKind], ...]:

@@ -46,6 +46,7 @@ class Metasvc(StandIn):
     repositories: list[str] = field(default_factory=list)
     referrers: list[manifest_pb2.Descriptor] = field(default_factory=list)
     puts: list[manifest_pb.PutManifestRequest] = field(default_factory=list)
+    deletes: list[manifest_pb.DeleteManifestRequest] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     after_finding: Callable[[], None] = lambda: None
     failure: DomainError | None = None
@@ -104,6 +105,7 @@ class Metasvc(StandIn):
         self, request: manifest_pb.DeleteManifestRequest, context: object
     ) -> manifest_pb.DeleteManifestResponse:
         self._enter()
+        self.deletes.append(request)
         if self.manifests.pop((request.repository, request.reference), None) is None:
             raise NotFound("MANIFEST_UNKNOWN")
         return manifest_pb.DeleteManifestResponse()

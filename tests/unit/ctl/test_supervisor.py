@@ -74,6 +74,26 @@ async def test_a_child_that_keeps_failing_at_the_start_is_given_up_with_its_last
     assert str(caught.value) == "failing does not start: exit code 1\n  first\n  no such setting: colour"
 
 
+async def test_a_child_that_refuses_to_start_is_not_started_again(
+    supervise: Supervise, console: ReadableConsole
+) -> None:
+    refusing = program("refusing", "print('no such setting: colour', flush=True); raise SystemExit(78)")
+    supervisor = supervise(program("sleeper", SLEEPER), refusing, settled=False)
+
+    with pytest.raises(ChildFailed) as caught:
+        await asyncio.wait_for(supervisor.failure(), LONGEST_SECONDS)
+
+    assert str(caught.value) == "refusing does not start: exit code 78\n  no such setting: colour"
+    assert caught.value.status == 78
+    assert console.text().count("refusing  | no such setting") == 1
+
+
+async def test_once_settled_a_child_that_refuses_is_tried_again(supervise: Supervise, console: ReadableConsole) -> None:
+    supervise(program("refusing", "raise SystemExit(78)"))
+
+    await console.wait_for("starting it again", count=2)
+
+
 async def test_a_child_that_fails_once_at_the_start_gets_another_try(
     supervise: Supervise, console: ReadableConsole, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

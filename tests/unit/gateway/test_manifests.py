@@ -69,7 +69,7 @@ async def test_conditions_of_a_write_reach_the_service_and_malformed_ones_never_
     await put(house, headers={"If-Match": f'"{DIGEST}", "{DIGEST}"', "If-None-Match": "*"})
     assert list(house.metasvc.puts[0].if_match) == [DIGEST, DIGEST]
     assert list(house.metasvc.puts[0].if_none_match) == ["*"]
-    malformed = await put(house, headers={"If-Match": DIGEST})
+    malformed = await put(house, headers={"If-Match": f'"{DIGEST}'})
     assert malformed.status_code == 400
     house.metasvc.failure = error_for("PRECONDITION")
     assert (await put(house, headers={"If-Match": f'"{DIGEST}"'})).status_code == 412
@@ -105,6 +105,17 @@ async def test_a_deleted_manifest_is_gone(house: House) -> None:
     unknown = await house.http.get(path("latest"), headers=house.bearer())
     assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (404, "MANIFEST_UNKNOWN")
     assert (await house.http.delete(path("latest"), headers=house.bearer())).status_code == 404
+
+
+async def test_the_condition_of_a_delete_reaches_the_service(house: House) -> None:
+    await put(house)
+    for reference in ("latest", DIGEST):
+        headers = {**house.bearer(), "If-Match": f'"other", W/"{DIGEST}", {DIGEST}'}
+        assert (await house.http.delete(path(reference), headers=headers)).status_code == 202
+        assert list(house.metasvc.deletes[-1].if_match) == ["other", f"W/{DIGEST}", DIGEST]
+    malformed = {**house.bearer(), "If-Match": f'"{DIGEST}'}
+    assert (await house.http.delete(path("latest"), headers=malformed)).status_code == 400
+    assert len(house.metasvc.deletes) == 2
 
 
 async def test_deleting_where_it_is_switched_off_is_405(house: House) -> None:

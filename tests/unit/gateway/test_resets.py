@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from unittest.mock import Mock
 
 import h2.connection
 import h2.events
@@ -103,3 +104,16 @@ async def test_a_client_may_take_back_half_of_many_requests(hypercorn_house: Hou
     assert not await client.ask(1)
     await client.close()
     await house.until_idle()
+
+
+async def test_requests_that_are_taken_back_at_once_do_not_reach_the_app(
+    house: House, allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Mock(wraps=house.app.finished)
+    monkeypatch.setattr(house.app, "finished", served)
+    client = Resetter(house, *await house.raw())
+    await client.reset(allowed)
+    assert await client.ask(1)
+    await client.close()
+    await house.until_idle()
+    assert served.call_count == 1

@@ -130,7 +130,7 @@ async def test_a_body_of_a_byte_now_and_then_is_given_up(make_house: MakeHouse) 
 
 
 async def test_slow_readers_of_a_public_blob_leave_pushes_and_pulls_their_places(make_house: MakeHouse) -> None:
-    house = await make_house(Limits(streams=4, streams_without_credentials=2, streams_per_address=3, drain_seconds=0.2))
+    house = await make_house(Limits(streams=4, streams_without_credentials=2, drain_seconds=0.2))
     digest = house.hold(b"x" * (8 * 1024 * 1024))
     blob = f"/v2/{REPOSITORY}/blobs/{digest}"
     stranger = {"Authorization": f"Bearer {house.token((REPOSITORY, 'pull'), subject='anonymous')}"}
@@ -144,6 +144,24 @@ async def test_slow_readers_of_a_public_blob_leave_pushes_and_pulls_their_places
     close(*slow)
     await house.until_idle()
     assert house.app.admission.streams.taken == 0
+
+
+async def test_an_address_has_more_streams_for_callers_with_credentials(make_house: MakeHouse) -> None:
+    limits = Limits(streams_per_address=3, streams_per_address_without_credentials=1, drain_seconds=0.2)
+    house = await make_house(limits)
+    blob = f"/v2/{REPOSITORY}/blobs/{house.hold(b'x' * (8 * 1024 * 1024))}"
+    stranger = {"Authorization": f"Bearer {house.token((REPOSITORY, 'pull'), subject='anonymous')}"}
+    # One subject for each stream: behind a NAT, many callers have one address.
+    known = [
+        {"Authorization": f"Bearer {house.token((REPOSITORY, 'pull'), subject=f'user:{number + 1}')}"}
+        for number in range(4)
+    ]
+    slow = [await begin(house, "GET", blob, headers) for headers in (stranger, *known[:3])]
+    await taken(house, "streams", 4)
+    for headers in (stranger, known[3]):
+        assert (await house.http.get(blob, headers=headers)).status_code == 429
+    close(*slow)
+    await house.until_idle()
 
 
 async def test_one_token_has_a_share_of_the_streams(make_house: MakeHouse) -> None:
@@ -185,7 +203,9 @@ async def test_strangers_hold_a_share_of_the_requests_and_others_still_get_in(ma
 
 
 async def test_behind_a_trusted_proxy_the_forwarded_address_has_the_share(make_house: MakeHouse) -> None:
-    house = await make_house(Limits(requests_per_address=1, drain_seconds=0.2), trusted_proxies=("127.0.0.0/8",))
+    house = await make_house(
+        Limits(requests_per_address_without_credentials=1, drain_seconds=0.2), trusted_proxies=("127.0.0.0/8",)
+    )
     forms = await drip_forms(house, 1, **{"X-Forwarded-For": "192.0.2.1"})
     await taken(house, "requests", 1)
     for address, status in (("192.0.2.1", 429), ("192.0.2.2", 401)):

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.harness.waiting import WaitTimeoutError, wait_until, wait_until_async
+from tests.harness.waiting import WaitTimeoutError, pause_seconds, wait_until, wait_until_async
 
 
 def test_what_is_wanted_is_returned_when_it_is_seen() -> None:
@@ -32,3 +32,7 @@ def test_what_cannot_come_any_more_is_not_waited_for() -> None:
     exit_codes = iter([None, 1])
     with pytest.raises(WaitTimeoutError, match="cannot come any more: 1; last seen: False"):
         wait_until(lambda: False, "it to serve", failure=lambda: next(exit_codes))
+
+
+def test_a_long_wait_looks_less_often() -> None:
+    assert [pause_seconds(waited) for waited in (0, 0.2, 1, 3, 60)] == [0.005, 0.005, 0.02, 0.06, 0.1]

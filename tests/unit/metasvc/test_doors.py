@@ -12,7 +12,7 @@ DOMAIN = Path(metasvc.domain.__file__).parent
 DOORS = {
     "tags.put": {"tag.point_tag"},
     "tags.remove": {"tag.remove_tags"},
-    "artifacts.add": {"manifest.put_manifest"},
+    "artifacts.add": {"manifest_push._add"},
     "artifacts.remove": {"artifact.delete_artifact"},
     "repositories.remove": {"repository.delete_repository"},
     "repositories.describe": {"repository.update_repository"},

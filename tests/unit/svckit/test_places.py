@@ -5,7 +5,7 @@ import pytest
 from svckit.errors import DomainError
 from svckit.places import Places, Shares
 
-SHARES = Shares(total=6, per_subject=2, per_address=3, without_credentials=4)
+SHARES = Shares(total=6, per_subject=2, per_address=4, per_address_without_credentials=3, without_credentials=4)
 
 
 def reason_of(places: Places, subject: str | None, address: str) -> str:
@@ -52,6 +52,48 @@ def test_callers_without_credentials_leave_places_to_the_others() -> None:
     assert seen == [("streams", "without_credentials"), ("streams", "all")]
 
 
+def test_an_address_has_a_share_for_callers_with_credentials_however_many_they_are() -> None:
+    seen: list[tuple[str, str]] = []
+    places = refused_by(seen)
+    for number in range(4):
+        places.take(f"user:{number}", "192.0.2.1")
+    assert reason_of(places, "user:9", "192.0.2.1") == "TOOMANYREQUESTS"
+    places.take(None, "192.0.2.1")
+    places.take("user:9", "192.0.2.2")
+    assert seen == [("streams", "address")]
+
+
+def test_a_service_that_acts_for_itself_may_take_all_places() -> None:
+    places = Places("streams", SHARES)
+    for _ in range(6):
+        places.take("service:metasvc", "192.0.2.1")
+    assert reason_of(places, "service:metasvc", "192.0.2.1") == "OVERLOADED"
+
+
+def test_a_caller_who_is_not_known_yet_is_refused_when_no_place_is_free() -> None:
+    places = Places("streams", SHARES)
+    for number in range(6):
+        places.check_free()
+        places.take(f"user:{number}", f"192.0.2.{number}")
+    with pytest.raises(DomainError) as refused:
+        places.check_free()
+    assert refused.value.reason == "OVERLOADED"
+
+
+def test_places_that_are_given_back_leave_nothing_behind() -> None:
+    places = Places("streams", SHARES)
+    holders = [(None, "192.0.2.1"), (None, ""), ("user:7", "192.0.2.1"), ("user:7", ""), ("service:metasvc", "")]
+    for _ in range(3):
+        for subject, address in holders:
+            places.take(subject, address)
+        assert (places.taken, places.taken_without_credentials) == (5, 2)
+        for subject, address in holders:
+            places.give_back(subject, address)
+    assert (places.taken, places.taken_without_credentials) == (0, 0)
+    assert not places._of_subject
+    assert not places._of_address
+
+
 def test_an_unknown_address_has_no_share() -> None:
     places = Places("streams", SHARES)
     for _ in range(4):
@@ -61,7 +103,7 @@ def test_an_unknown_address_has_no_share() -> None:
 
 def test_a_place_that_was_left_is_free_again_once() -> None:
     places = Places("streams", SHARES)
-    first = places.take("user:7", "192.0.2.1")
+    first = places.place("user:7", "192.0.2.1")
     places.take("user:7", "192.0.2.1")
     first.leave()
     first.leave()

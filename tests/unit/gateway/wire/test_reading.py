@@ -6,9 +6,10 @@ import time
 from ipaddress import ip_network
 
 import pytest
+from werkzeug.datastructures import Headers
 
 from gateway.config import ForwardedForm
-from gateway.wire.conditions import client_has, parse_entity_tags
+from gateway.wire.conditions import is_not_modified, parse_if_match, parse_if_none_match, require_match
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
 from gateway.wire.links import next_page
 from gateway.wire.origin import ForwardedHeaders, Origin, OriginReader, is_within, parse_address
@@ -94,34 +95,52 @@ def test_an_empty_upload_says_0_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
+    ("values", "strong", "weak"),
     [
-        ([], ()),
-        (["*"], ("*",)),
-        (['"a"'], ("a",)),
-        (['W/"a", "b,c"', '"d"'], ("a", "b,c", "d")),
+        ([], (), ()),
+        (["*"], ("*",), ("*",)),
+        (['"a"'], ("a",), ("a",)),
+        (['W/"a", "b,c"', '"d"'], ("W/a", "b,c", "d"), ("a", "b,c", "d")),
+        (["sha256:0a, sha512:1b"], ("sha256:0a", "sha512:1b"), ("sha256:0a", "sha512:1b")),
+        (['"sha256:0a",sha256:1b'], ("sha256:0a", "sha256:1b"), ("sha256:0a", "sha256:1b")),
     ],
 )
-def test_entity_tags_are_what_stands_in_the_quotes(headers: list[str], expected: tuple[str, ...]) -> None:
-    assert parse_entity_tags(headers) == expected
+def test_entity_tags_are_digests_in_quotes_or_without(
+    values: list[str], strong: tuple[str, ...], weak: tuple[str, ...]
+) -> None:
+    assert parse_if_match(Headers([("If-Match", value) for value in values])) == strong
+    assert parse_if_none_match(Headers([("If-None-Match", value) for value in values])) == weak
 
 
-def test_a_weak_tag_never_matches_strongly() -> None:
-    assert parse_entity_tags(['W/"a", "b"'], strong=True) == ('W/"a"', "b")
-
-
-@pytest.mark.parametrize("header", ["a", '"a', "", '"a" "b"', "*, *", 'w/"a"'])
-def test_malformed_entity_tags_are_refused(header: str) -> None:
-    with pytest.raises(DomainError):
-        parse_entity_tags([header])
+@pytest.mark.parametrize("value", ["a", '"a', "", '"a" "b"', "*, *", 'w/"a"', '"a",', 'sha256:0a"', "W/sha256:0a"])
+def test_malformed_entity_tags_are_refused_by_reads_and_writes_alike(value: str) -> None:
+    for parse, name in [
+        (parse_if_match, "If-Match"),
+        (parse_if_none_match, "If-None-Match"),
+        (lambda headers: require_match(headers, "a"), "If-Match"),
+        (lambda headers: is_not_modified(headers, "a"), "If-Match"),
+        (lambda headers: is_not_modified(headers, "a"), "If-None-Match"),
+    ]:
+        with pytest.raises(DomainError) as refused:
+            parse(Headers([(name, value)]))
+        assert (refused.value.reason, name in refused.value.message) == ("BAD_REQUEST", True)
 
 
 @pytest.mark.parametrize(
-    ("header", "has"), [('"d"', True), ("d", True), ("*", True), ('W/"x", "d"', True), ('"x"', False), ("x", False)]
+    ("value", "has"),
+    [('"a:1"', True), ("a:1", True), ("*", True), ('W/"x", a:1', True), ('W/"a:1"', True), ('"x"', False)],
 )
-def test_a_read_understands_tags_without_quotes(header: str, has: bool) -> None:
-    assert client_has([header], "d") is has
-    assert not client_has([], "d")
+def test_a_read_is_not_modified_if_the_client_has_the_digest(value: str, has: bool) -> None:
+    assert is_not_modified(Headers([("If-None-Match", value)]), "a:1") is has
+    assert not is_not_modified(Headers(), "a:1")
+
+
+def test_entity_tags_are_read_in_linear_time() -> None:
+    begin = time.perf_counter()
+    for value in (" " * 60_000, "a" * 60_000, '"a" ' * 15_000, "a:1," * 15_000, "a:" * 30_000):
+        with pytest.raises(DomainError):
+            parse_if_match(Headers([("If-Match", value)]))
+    assert time.perf_counter() - begin < 1
 
 
 def test_credentials_are_read_and_never_shown() -> None:

@@ -71,26 +71,29 @@ def test_a_channel_to_a_service_that_the_table_does_not_name_is_refused() -> Non
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "status"),
     [
-        StartError("the reason"),
-        KeyFileError("the reason"),
-        TrustError("the reason"),
-        ListenError("the reason"),
-        MetricsListenError("the reason"),
-        AddressError("the reason"),
-        TlsError("the reason"),
-        NewerDatabaseError("the reason"),
-        Unavailable(message="the reason"),
-        OSError("the reason"),
+        (StartError("the reason"), 78),
+        (KeyFileError("the reason"), 78),
+        (TrustError("the reason"), 78),
+        (AddressError("the reason"), 78),
+        (TlsError("the reason"), 78),
+        (NewerDatabaseError("the reason"), 78),
+        # These may be over at the next attempt.
+        (ListenError("the reason"), 1),
+        (MetricsListenError("the reason"), 1),
+        (Unavailable(message="the reason"), 1),
+        (OSError("the reason"), 1),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=lambda value: type(value).__name__,
 )
-def test_what_is_wrong_with_the_installation_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_the_installation_is_one_line_and_a_status(
+    error: Exception, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def serve(_process: ServiceProcess[ProcessSettings]) -> None:
         raise error
 
-    assert run_service("blobsvc", ProcessSettings, None, serve) == 1
+    assert run_service("blobsvc", ProcessSettings, None, serve) == status
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("blobsvc: ")
     assert line.endswith("the reason")
@@ -104,7 +107,7 @@ def test_a_wrong_setting_is_named_and_nothing_is_served(
     async def serve(_process: ServiceProcess[ProcessSettings]) -> None:
         raise AssertionError("it must not be called")
 
-    assert run_service("blobsvc", ProcessSettings, None, serve) == 1
+    assert run_service("blobsvc", ProcessSettings, None, serve) == 78
     assert "blobsvc.log_level: 'loud'" in capsys.readouterr().err
 
 

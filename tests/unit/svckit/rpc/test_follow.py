@@ -140,7 +140,7 @@ async def test_four_connections_serve_a_hundred_idle_watches_and_the_calls_besid
             await conn.commit()
         rows = Rows(database)
         servicer.instead |= {"Watch": rows.watch, "Append": rows.append, "Public": rows.count}
-        server = await start_server(max_in_flight=2)
+        server = await start_server(max_in_flight=2, in_flight_share_without_credentials=1)
         async with client_of(server) as stub:
             watches = [stub.Watch(guarded_pb2.Request()) for _ in range(100)]
             await counted(metrics, long_streams=100)

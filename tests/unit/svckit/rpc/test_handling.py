@@ -246,7 +246,7 @@ async def test_one_call_too_many_is_told_to_come_again(
         return guarded_pb2.Response()
 
     servicer.instead["Public"] = waits
-    server = await start_server(max_in_flight=2)
+    server = await start_server(max_in_flight=2, in_flight_share_without_credentials=1)
     async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 

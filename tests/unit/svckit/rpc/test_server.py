@@ -378,7 +378,7 @@ async def test_tokens_larger_than_grpcs_own_limit_arrive(stub: Any, installation
 async def test_messages_of_fifteen_mebibytes_pass_both_ways(start_server: Any) -> None:
     from svckit.rpc import open_channel
 
-    server = await start_server()
+    server = await start_server(message_memory_per_caller_bytes=32 * 1024 * 1024)
     async with open_channel(str(server.addresses[0])) as channel:
         data = bytes(15 * 1024 * 1024)
         answer = await guarded_pb2_grpc.GuardedStub(channel).Public(guarded_pb2.Request(data=data))

@@ -58,6 +58,7 @@ async def streams(start_server: Any, servicer: GuardedServicer) -> AsyncIterator
         max_streams=5,
         max_streams_per_caller=2,
         max_streams_per_address=4,
+        max_streams_per_address_without_credentials=4,
         max_streams_without_credentials=3,
     )
     streams = Streams(str(server.addresses[0]), servicer)

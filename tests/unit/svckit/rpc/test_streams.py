@@ -41,7 +41,12 @@ async def test_a_thousand_idle_streams_take_no_place_among_the_calls_in_flight(
         return guarded_pb2.Response()
 
     servicer.instead["Append"] = waits
-    server = await start_server(max_in_flight=2, max_long_streams=1000, max_long_streams_per_caller=1000)
+    server = await start_server(
+        max_in_flight=2,
+        in_flight_share_without_credentials=1,
+        max_long_streams=1000,
+        max_long_streams_per_caller=1000,
+    )
     async with client_of(server) as stub:
         watches = [stub.Watch(guarded_pb2.Request()) for _ in range(1000)]
         await counted(metrics, long_streams=1000, in_flight=0)
@@ -104,7 +109,7 @@ async def test_no_caller_takes_all_places_and_those_without_credentials_count_as
             own = [watch(token) for token in tokens]
             assert [(await each.read()).text for each in own] == ["first", "first"]
             told = await refusal(watch(tokens[0]))
-            assert (told.reason, told.message) == ("OVERLOADED", "one caller may keep 2 streams open")
+            assert (told.reason, told.retry_after_seconds) == ("TOOMANYREQUESTS", 1)
             own[0].cancel()
             await counted(metrics, long_streams=already_open + 1)
             assert (await watch(tokens[1]).read()).text == "first"
@@ -251,9 +256,8 @@ async def test_a_short_call_has_no_long_stream(stub: Any, servicer: GuardedServi
 
 
 async def test_no_stream_is_let_in_while_the_server_drains() -> None:
-    streams = LongStreams(limit=10, limit_per_caller=10)
+    streams = LongStreams()
     streams.end()
-    with pytest.raises(DomainError) as refused, streams.place("user:7"):
+    with pytest.raises(DomainError) as refused, streams.opened():
         pass
     assert refused.value.reason == "GOING_AWAY"
-    assert streams.count == 0

@@ -51,9 +51,9 @@ async def open_unread(server: RpcServer) -> Unread:
 
 
 async def held(server: RpcServer, size: int) -> None:
-    answers = server._shared.answers
+    messages = server.messages
     await wait_until_async(
-        lambda: answers.held_bytes, "answers to wait", wanted=lambda now: now // SIZE_BYTES == size, seconds=10
+        lambda: messages.held_bytes, "answers to wait", wanted=lambda now: now // SIZE_BYTES == size, seconds=10
     )
 
 
@@ -68,8 +68,8 @@ def start(start_server: Any, servicer: GuardedServicer) -> Any:
     async def begin(**settings: Any) -> RpcServer:
         server: RpcServer = await start_server(
             listen=("127.0.0.1:0",),
-            answer_memory_bytes=3 * MEBIBYTE,
-            answer_memory_per_caller_bytes=2 * MEBIBYTE,
+            message_memory_bytes=3 * MEBIBYTE,
+            message_memory_per_caller_bytes=2 * MEBIBYTE,
             **settings,
         )
         return server

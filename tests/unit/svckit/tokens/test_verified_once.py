@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 
+import pytest
+
 from svckit.keys import KeyPair
 from svckit.tokens import (
     RegistryToken,
 )
 from svckit.tokens.signer import TokenSigner
-from svckit.tokens.verifier import TokenVerifier
+from svckit.tokens.verifier import TokenError, TokenVerifier
 from svckit.trust import TrustBundle
 from tests.unit.svckit.tokens.forge import (
     Clock,
@@ -26,6 +28,22 @@ def test_a_token_string_is_verified_once(verifier: TokenVerifier, keys: Keys) ->
     first = verifier.verify(token, RegistryToken)
     # the same characters in another object, as each request brings them
     assert verifier.verify("".join(list(token)), RegistryToken) is first
+    assert verifier.verified_signatures == 1
+
+
+def test_an_expired_token_is_verified_once_and_refused_where_it_must_not_have_expired(
+    verifier: TokenVerifier, keys: Keys, clock: Clock
+) -> None:
+    token = signed(keys["authsvc"], header(keys["authsvc"]), payload())
+    expire_time = payload()["exp"]
+    clock.time = expire_time + 600
+    for _ in range(2):
+        # As by the gateway: first for the shares of the caller, then to go on with an upload.
+        assert "expired" in refusal(verifier, token)
+        assert verifier.verify(token, RegistryToken, expired_seconds=3600).expire_time == expire_time
+    clock.time = expire_time + 3600 + RegistryToken.leeway_seconds
+    with pytest.raises(TokenError, match="has expired"):
+        verifier.verify(token, RegistryToken, expired_seconds=3600)
     assert verifier.verified_signatures == 1
 
 

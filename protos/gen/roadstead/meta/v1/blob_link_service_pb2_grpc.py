@@ -106,7 +106,8 @@ class BlobLinkServiceServicer:
 
     def QuarantineBlob(self, request, context):
         """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
-        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
+        if the disk of the database is full; the next read finds the damage again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,8 @@ class BlobLinkServiceStub:
     """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
     QuarantineBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
-    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
+    if the disk of the database is full; the next read finds the damage again.
     """
     UnlinkBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]
     """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
@@ -79,7 +80,8 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
     QuarantineBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]  # type: ignore[assignment]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
-    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+    replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
+    if the disk of the database is full; the next read finds the damage again.
     """
     UnlinkBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.UnlinkBlobRequest, _blob_link_service_pb2.UnlinkBlobResponse]  # type: ignore[assignment]
     """Removes a link. The bytes are deleted once nothing links or names them. UNSUPPORTED if deleting is disabled;
@@ -135,7 +137,8 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.QuarantineBlobResponse, _abc.Awaitable[_blob_link_service_pb2.QuarantineBlobResponse]]:
         """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
-        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live.
+        replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
+        if the disk of the database is full; the next read finds the damage again.
         """
 
     @_abc_1.abstractmethod

@@ -1,4 +1,4 @@
-"""How long a client may take for a body, in either direction."""
+"""How long a client may take for a body or a stream, in either direction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class Pace:
 
     Attributes:
         idle_seconds: how long it may stand still.
-        least_bytes_per_second: the rate that it must reach. A slower one uses up `idle_seconds`.
-        longest_seconds: the longest time for the whole body; None for no limit.
+        least_bytes_per_second: the rate that it must reach. A slower one uses up `idle_seconds`. With 0 there is no
+            rate, and whatever it sends or reads earns all of `idle_seconds`.
+        longest_seconds: the longest time for the whole; None for no limit.
     """
 
     idle_seconds: float
@@ -59,4 +60,6 @@ class Patience:
 
     def earn(self, size_bytes: int) -> None:
         """Counts bytes that the client has sent or read."""
-        self._left = min(self._pace.idle_seconds, self._left + size_bytes / self._pace.least_bytes_per_second)
+        pace = self._pace
+        rate = pace.least_bytes_per_second
+        self._left = min(pace.idle_seconds, self._left + size_bytes / rate) if rate else pace.idle_seconds

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.wire.pace import Pace, Patience
+from svckit.pace import Pace, Patience
 
 
 class Clock:
@@ -62,3 +62,12 @@ async def test_the_time_in_which_nobody_waits_for_the_client_does_not_count(cloc
     patience = Patience(Pace(idle_seconds=60, least_bytes_per_second=1024))
     clock.now += 1000
     await let_pass(clock, patience, 59)
+
+
+async def test_without_a_rate_every_byte_earns_all_of_the_time(clock: Clock) -> None:
+    patience = Patience(Pace(idle_seconds=60, least_bytes_per_second=0))
+    for _ in range(10):
+        await let_pass(clock, patience, 50)
+        patience.earn(1)
+    with pytest.raises(TimeoutError):
+        await let_pass(clock, patience, 61)
