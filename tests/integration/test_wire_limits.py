@@ -197,8 +197,8 @@ def test_a_head_that_is_none_is_refused_and_ends_the_connection(
     installation: Installation, workspace: Workspace, head: str, status: int
 ) -> None:
     if installation.server == "granian" and "Transfer-Encoding" in head:
-        # hyper knows no status but 400 for an unknown coding. Of two lengths, it takes the chunks (RFC 9112 §6.3), which
-        # POST /v2/ has no use for.
+        # hyper knows no status but 400 for an unknown coding. Of two lengths, it takes the chunks (RFC 9112 §6.3), and
+        # POST is no method of /v2/.
         status = 405 if "Content-Length" in head else 400
     with RawConnection(workspace.host) as connection:
         connection.send(head)
