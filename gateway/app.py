@@ -172,7 +172,7 @@ class Gateway(Quart):
         if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
             # A body with two lengths could be used to hide a second request from a proxy (request smuggling).
             raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding must not be sent together")
-        if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        if ",".join(request.headers.getlist("Transfer-Encoding")).lower() not in {"", "chunked"}:
             raise error_for("BAD_REQUEST", "the only Transfer-Encoding here is chunked, once")
 
     async def handle_exception(self, error: Exception) -> Response:

@@ -81,6 +81,7 @@ class LineWriter:
             if self._waiting_bytes + len(line) > limit:
                 self._missing += 1
                 self.lost_lines += 1
+                self._something.set()  # the thread says that it is missing, also if no other line comes
                 return
             if self._missing:
                 # Lines were dropped, and there is room again: here they are missing.
@@ -93,10 +94,14 @@ class LineWriter:
             self._something.set()
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Waits until all lines so far are written. Returns whether they are: the reader may be too slow."""
+        """Waits until all lines so far, and how many are missing, are written.
+
+        Returns:
+            whether they are; not if the reader is too slow.
+        """
         self._hurry.set()
         with self._written:
-            return self._written.wait_for(lambda: not self._waiting_bytes, timeout_seconds)
+            return self._written.wait_for(lambda: not self._waiting_bytes and not self._missing, timeout_seconds)
 
     def close(self, timeout_seconds: float) -> None:
         """Flushes, and ends the thread.

@@ -50,7 +50,7 @@ class Distribution(Registry):
             )
         try:
             self._wait(folder / "log")
-        except TimeoutError:
+        except BaseException:
             self.stop()
             raise
         self.start_seconds = time.monotonic() - started
@@ -108,10 +108,11 @@ class Distribution(Registry):
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                httpx.get(f"http://{self.host}/v2/", trust_env=False)
+                answer = httpx.get(f"http://{self.host}/v2/", trust_env=False)
             except httpx.TransportError:
                 time.sleep(0.005)
             else:
+                assert answer.status_code == 401, "it answers without a token, so it does less than Roadstead"
                 return
         raise TimeoutError(f"distribution did not start:\n{log.read_text()}")
 

@@ -12,10 +12,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.harness.installation import on_both_servers
 from tests.harness.programs import program
 from tests.harness.workspace import Workspace
 
-pytestmark = pytest.mark.conformance
+pytestmark = [pytest.mark.conformance, on_both_servers]
 
 _LIMIT_SECONDS = 600
 _RESULTS = Path(__file__).parents[2] / "results"

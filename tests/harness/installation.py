@@ -107,6 +107,11 @@ class Installation:
         return self._http
 
     @property
+    def server(self) -> str:
+        """What serves HTTP."""
+        return self._environment.get("ROADSTEAD_GATEWAY_SERVER", "hypercorn")
+
+    @property
     def http_url(self) -> str:
         """The address of the gateway."""
         return f"http://{self._http}"
@@ -296,10 +301,18 @@ def running_installation(data_dir: Path, **options: Any) -> Iterator[Installatio
     assert code == 0, installation.log()
 
 
+on_both_servers = pytest.mark.parametrize("installation", ["hypercorn", "granian"], indirect=True, scope="session")
+"""For files of tests that talk to the shared installation: `pytestmark = on_both_servers`."""
+
+
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation on SQLite, shared by all tests of the session. Use your own projects, and stop nothing."""
-    with running_installation(tmp_path_factory.mktemp("installation") / "data") as running:
+def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation on SQLite, shared by all tests of the session. Use your own projects, and stop nothing.
+
+    The indirect parameter is its HTTP server; Hypercorn without one.
+    """
+    variables = {"ROADSTEAD_GATEWAY_SERVER": str(getattr(request, "param", "hypercorn"))}
+    with running_installation(tmp_path_factory.mktemp("installation") / "data", environment=variables) as running:
         yield running
 
 

@@ -16,10 +16,11 @@ from tests.harness.waiting import wait_until
 HANG_SECONDS = 6.0
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+@pytest.fixture(scope="module", params=["hypercorn", "granian"])
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder: Path = tmp_path_factory.mktemp("watched") / "data"
-    with running_installation(folder, workers=2, hang_seconds=HANG_SECONDS) as running:
+    variables = {"ROADSTEAD_GATEWAY_SERVER": request.param}
+    with running_installation(folder, workers=2, hang_seconds=HANG_SECONDS, environment=variables) as running:
         yield running
 
 

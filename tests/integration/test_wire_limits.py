@@ -11,12 +11,12 @@ import pytest
 
 from tests.harness import plain_http
 from tests.harness.images import digest_of
-from tests.harness.installation import Installation
+from tests.harness.installation import Installation, on_both_servers
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
 from tests.harness.repository import Repository, refuse_fault
 from tests.harness.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 CODE = re.compile(r"[A-Z_]+")
 ZEROS = "sha256:" + "0" * 64
@@ -192,7 +192,13 @@ def test_every_answer_says_which_registry_and_which_request_it_is(repository: Re
         ("POST /v2/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
     ],
 )
-def test_a_head_that_is_none_is_refused_and_ends_the_connection(workspace: Workspace, head: str, status: int) -> None:
+def test_a_head_that_is_none_is_refused_and_ends_the_connection(
+    installation: Installation, workspace: Workspace, head: str, status: int
+) -> None:
+    if installation.server == "granian" and "Transfer-Encoding" in head:
+        # hyper knows no status but 400 for an unknown coding. Of two lengths, it takes the chunks (RFC 9112 §6.3), and
+        # POST is no method of /v2/.
+        status = 405 if "Content-Length" in head else 400
     with RawConnection(workspace.host) as connection:
         connection.send(head)
         try:
@@ -231,15 +237,18 @@ def test_requests_in_one_segment_are_answered_in_their_order(repository: Reposit
         assert [connection.read(method).status for method, _, _ in wanted] == [status for *_, status in wanted]
 
 
-def test_a_request_hidden_in_another_s_body_is_never_served(repository: Repository) -> None:
+def test_a_request_hidden_in_another_s_body_is_never_served(installation: Installation, repository: Repository) -> None:
     location = repository.begin()
     hidden = head_of("DELETE", location, {"Authorization": f"Bearer {repository.token}"})
     with repository.connect() as connection:
         headers = [("Authorization", f"Bearer {repository.token}"), ("Content-Length", str(len(hidden)))]
         connection.send(head_of("GET", "/v2/", headers) + hidden)
         assert connection.read().status == 200
-        # What was not read is not taken for a request: the connection ends with the answer.
-        assert connection.is_closed()
+        # What was not read is not taken for a request: it is dropped, or the connection ends with the answer.
+        if installation.server == "granian":
+            assert connection.request("GET", "/v2/missing").status == 404
+        else:
+            assert connection.is_closed()
     assert repository.http.get(location).status_code == 204
 
 

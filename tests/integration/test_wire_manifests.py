@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.harness.images import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, digest_of, image
+from tests.harness.installation import on_both_servers
 from tests.harness.raw_http import chunked
 from tests.harness.repository import (
     EMPTY_CONFIG,
@@ -21,7 +22,7 @@ from tests.harness.repository import (
 )
 from tests.harness.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 MEBIBYTE = 1024 * 1024
 FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"

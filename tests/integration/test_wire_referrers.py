@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.harness.images import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, digest_of
+from tests.harness.installation import on_both_servers
 from tests.harness.repository import (
     EMPTY_CONFIG,
     EMPTY_MEDIA_TYPE,
@@ -19,7 +20,7 @@ from tests.harness.repository import (
 )
 from tests.harness.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 ZEROS = "sha256:" + "0" * 64
 

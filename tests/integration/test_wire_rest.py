@@ -9,12 +9,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.harness.installation import on_both_servers
 from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawConnection
 from tests.harness.repository import EMPTY_CONFIG, MakeRepository, error_code, refuse_fault
 from tests.harness.workspace import Login, Management, Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 API = "/api/v2.0"
 # The codes that Harbor's clients know (its lib/errors).

@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.installation import on_both_servers
 from tests.harness.repository import MakeRepository, Repository, dumped, error_code, next_link
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])

@@ -11,7 +11,7 @@ import pytest
 from svckit import keys
 from tests.harness.claims import claims_of, granted_by
 from tests.harness.images import OCI_MANIFEST, digest_of
-from tests.harness.installation import Installation
+from tests.harness.installation import Installation, on_both_servers
 from tests.harness.raw_http import RawConnection, head_of
 from tests.harness.repository import (
     EMPTY_CONFIG,
@@ -24,7 +24,7 @@ from tests.harness.repository import (
 )
 from tests.harness.workspace import Login, Management, Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 TOKEN = "/service/token"
 ZEROS = "sha256:" + "0" * 64

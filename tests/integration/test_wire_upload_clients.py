@@ -9,13 +9,14 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.installation import on_both_servers
 from tests.harness.plain_http import NO_TLS
 from tests.harness.raw_http import RawAnswer, RawConnection, chunked, head_of
 from tests.harness.repository import MakeRepository, Repository, closing, error_code
 from tests.harness.waiting import wait_until
 from tests.harness.workspace import Management, Workspace
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 HELLO = b"hello"
 UPLOAD_RANGE = re.compile(r"[0-9]+-[0-9]+")

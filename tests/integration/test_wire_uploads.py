@@ -7,11 +7,12 @@ import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.installation import Installation, on_both_servers
 from tests.harness.raw_http import chunked
 from tests.harness.repository import MakeRepository, Repository, closing, error_code
 from tests.harness.workspace import Management
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = [pytest.mark.usefixtures("no_errors_logged"), on_both_servers]
 
 HELLO = b"hello"
 UPLOAD_RANGE = re.compile(r"[0-9]+-[0-9]+")
@@ -137,8 +138,15 @@ def test_a_chunk_out_of_order_is_416_with_the_whole_range_and_the_upload_goes_on
     ],
 )
 def test_a_length_that_is_none_is_refused_and_never_a_fault(
-    repository: Repository, headers: list[tuple[str, str]], body: bytes, statuses: set[int]
+    installation: Installation,
+    repository: Repository,
+    headers: list[tuple[str, str]],
+    body: bytes,
+    statuses: set[int],
 ) -> None:
+    if installation.server == "granian" and len({name for name, _ in headers}) == 2:
+        # hyper takes the chunks, and closes the connection after the answer (RFC 9112 §6.3).
+        statuses = {202}
     location = repository.begin()
     answer = repository.raw("PATCH", location, headers, body)
     assert answer.status in statuses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from gateway.config import GatewaySettings
@@ -13,12 +14,16 @@ from gateway.servers.granian.peers import Peers
 from gateway.servers.granian.worker import Worker
 from gateway.servers.listen import listening
 from gateway.servers.served import ServedApp
+from gateway.wire.answer import JSON
+from gateway.wire.errors import rest_error
 from gateway.wire.line import LINE_KEY
+from svckit.errors import error_for
 from svckit.logging import get_logger
 
 _log = get_logger(__name__)
 
 _CUT_SECONDS = 3.0
+_NOTHING_SENT = 500
 _NO_HOST = (b"host", b"")
 
 
@@ -83,8 +88,24 @@ class _Requests:
             return
         except Exception:
             _log.exception("request failed")
+        if proto.sent_response_code == _NOTHING_SENT:
+            await _say_malformed(proto)
 
     def cancel(self) -> None:
         """Ends all of them."""
         for task in list(self._tasks):
             task.cancel()
+
+
+async def _say_malformed(proto: Any) -> None:
+    """Answers a request whose body hyper could not read, if nothing was answered yet.
+
+    Granian says `http.disconnect` then, as if the client had gone. If it has, nobody hears this.
+    """
+    answer = rest_error(error_for("BAD_REQUEST", "the body of the request is malformed, or ended too early"))
+    body = answer.whole_body
+    headers = [(b"content-type", JSON.encode()), (b"content-length", str(len(body)).encode()), *GranianLine.headers]
+    # An app that has answered with 500 has sent something already.
+    with suppress(RuntimeError):
+        await proto.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await proto.send({"type": "http.response.body", "body": body, "more_body": False})

@@ -154,6 +154,17 @@ def test_the_missing_lines_are_noted_where_they_are_missing(pipe: Pipe) -> None:
     writer.close(10)
 
 
+def test_a_line_that_is_too_long_is_missed_at_once(pipe: Pipe) -> None:
+    writer = LineWriter(pipe.writer, _loss, most_waiting_bytes=100, reserved_bytes=0)
+    writer.put(b"x" * 100 + b"\n")
+
+    assert writer.flush(10)
+    assert pipe.read(7) == b"lost 1\n"
+    writer.put(b"x" * 100 + b"\n")
+    writer.close(10)
+    assert pipe.read(7) == b"lost 1\n"
+
+
 def test_warnings_find_room_when_other_lines_do_not(pipe: Pipe) -> None:
     writer = LineWriter(pipe.writer, _loss, most_waiting_bytes=8000, reserved_bytes=1000)
     writer.put(b"a" * 7999 + b"\n")
