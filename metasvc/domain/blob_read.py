@@ -44,8 +44,7 @@ async def resolve_blobs(ports: Ports, wanted: Sequence[WantedBlob]) -> list[Serv
 
     A blob whose review has to be postponed must come alone.
     """
-    async with ports.store.read() as unit:
-        found = await unit.blobs.find_served(wanted)
+    found = await ports.store.find_served(wanted)
     return [_outcome(ports, each, served) for each, served in zip(wanted, found, strict=True)]
 
 

@@ -56,8 +56,7 @@ async def resolve_manifests(
 
     What the query alone does not answer must come alone: a HEAD that has to be noted, and a large manifest.
     """
-    async with ports.store.read() as unit:
-        found = await unit.artifacts.find_manifests(wanted, content_bytes=LARGEST_IN_BATCH_BYTES)
+    found = await ports.store.find_manifests(wanted, content_bytes=LARGEST_IN_BATCH_BYTES)
     return [_outcome(ports, each, one) for each, one in zip(wanted, found, strict=True)]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from metasvc.domain.lists import Lists
-    from metasvc.domain.model import ChangeKind, TagMove
+    from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from metasvc.domain.rows import (
         ArtifactRows,
         BlobRows,
@@ -79,6 +79,14 @@ class Store(Protocol):
 
     def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[Unit]:
         """A unit that reads. With `snapshot`, all its queries see the same state."""
+
+    async def find_manifests(
+        self, wanted: Sequence[WantedManifest], *, content_bytes: int
+    ) -> list[StoredManifest | None]:
+        """As `ArtifactRows.find_manifests`, without a unit: the fastest way for one short query."""
+
+    async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
+        """As `BlobRows.find_served`, without a unit."""
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit that writes. No other unit may be begun in it."""

@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, u
 from metasvc.domain.model import AccessorySource, Artifact, KeptArtifact
 from metasvc.store.artifact_graph import lock_graph
 from metasvc.store.prepared import Prepared
-from metasvc.store.reads import find_manifests
+from metasvc.store.reads import fetch_in, find_manifests
 from metasvc.store.referrer import SubjectKey, count_referrers, read_referrers
 from metasvc.store.tables import (
     artifact,
@@ -87,7 +87,7 @@ class SqlArtifacts:
         self, wanted: Sequence[WantedManifest], *, content_bytes: int | None = None
     ) -> list[StoredManifest | None]:
         """See the port."""
-        return await find_manifests(self._conn, wanted, content_bytes)
+        return await find_manifests(fetch_in(self._conn), self._conn.dialect.name, wanted, content_bytes)
 
     async def get(self, repository_id: int, digest: str) -> Artifact | None:
         """See the port."""

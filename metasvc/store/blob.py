@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select,
 
 from metasvc.domain.model import Blob, BlobState, LinkedBlob
 from metasvc.store.prepared import Prepared
-from metasvc.store.reads import find_blobs
+from metasvc.store.reads import fetch_in, find_blobs
 from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob
 from svckit.sql.statements import advisory_xact_lock, batches, upsert
 
@@ -143,7 +143,7 @@ class SqlBlobs:
 
     async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
         """See the port."""
-        return await find_blobs(self._conn, wanted)
+        return await find_blobs(fetch_in(self._conn), self._conn.dialect.name, wanted)
 
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
         """See the port."""

@@ -6,12 +6,12 @@ Only unique indexes are used: the repository by its name, the tag or the digest 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Text, bindparam, case, func, or_, select
 
 from metasvc.domain.model import BlobState, ReviewKind, ServedBlob, StoredManifest
-from metasvc.store.prepared import Prepared
 from metasvc.store.tables import (
     artifact,
     artifact_blob,
@@ -26,9 +26,9 @@ from metasvc.store.tables import (
 from svckit.sql.statements import given_rows, rows_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Select
+    from sqlalchemy import Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from metasvc.domain.model import WantedBlob, WantedManifest
@@ -42,10 +42,10 @@ def _in_repository(wanted: FromClause) -> ColumnElement[bool]:
     return (repository.c.name == wanted.c.repository) & (repository.c.project_id == wanted.c.project_id)
 
 
-@Prepared
-def _manifests(conn: AsyncConnection) -> Select[Any]:
+@functools.cache
+def _manifests(dialect: str) -> Select[Any]:
     wanted = given_rows(
-        conn,
+        dialect,
         "wanted",
         {
             "project_id": BigInteger(),
@@ -108,9 +108,9 @@ def _manifests(conn: AsyncConnection) -> Select[Any]:
     ).select_from(wanted.join(repository, _in_repository(wanted)).join(artifact, artifact.c.id == named_id))
 
 
-@Prepared
-def _blobs(conn: AsyncConnection) -> Select[Any]:
-    wanted = given_rows(conn, "wanted", {"project_id": BigInteger(), "repository": Text(), "digest": Text()})
+@functools.cache
+def _blobs(dialect: str) -> Select[Any]:
+    wanted = given_rows(dialect, "wanted", {"project_id": BigInteger(), "repository": Text(), "digest": Text()})
     media_type = (
         select(func.min(artifact_blob.c.media_type))
         .where(
@@ -142,8 +142,25 @@ def _blobs(conn: AsyncConnection) -> Select[Any]:
     )
 
 
+class Fetch(Protocol):
+    """Runs a query, in a unit or without one."""
+
+    async def __call__(self, query: Select[Any], values: Mapping[str, object], /) -> Sequence[Sequence[Any]]:
+        """All rows."""
+
+
+def fetch_in(conn: AsyncConnection) -> Fetch:
+    """Runs queries in the unit of a connection."""
+
+    async def fetch(query: Select[Any], values: Mapping[str, object], /) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Row[Any]] = (await conn.execute(query, values)).all()
+        return rows
+
+    return fetch
+
+
 async def find_manifests(
-    conn: AsyncConnection, wanted: Sequence[WantedManifest], content_bytes: int | None
+    fetch: Fetch, dialect: str, wanted: Sequence[WantedManifest], content_bytes: int | None
 ) -> list[StoredManifest | None]:
     """See `domain.rows.ArtifactRows.find_manifests`."""
     rows = rows_json(
@@ -158,16 +175,16 @@ async def find_manifests(
         for each in wanted
     )
     values = {"wanted": rows, "content_bytes": _ANY_SIZE if content_bytes is None else content_bytes}
-    found = (await conn.execute(_manifests(conn), values)).all()
+    found = await fetch(_manifests(dialect), values)
     return _in_order(len(wanted), ((n, StoredManifest(*columns)) for n, *columns in found))
 
 
-async def find_blobs(conn: AsyncConnection, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
+async def find_blobs(fetch: Fetch, dialect: str, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
     """See `domain.rows.BlobRows.find_served`."""
     rows = rows_json(
         {"project_id": each.project_id, "repository": each.repository, "digest": each.digest} for each in wanted
     )
-    found = (await conn.execute(_blobs(conn), {"wanted": rows})).all()
+    found = await fetch(_blobs(dialect), {"wanted": rows})
     return _in_order(len(wanted), ((n, ServedBlob(*columns)) for n, *columns in found))
 
 

@@ -12,6 +12,7 @@ from metasvc.store.artifact import SqlArtifacts
 from metasvc.store.blob import SqlBlobs
 from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
+from metasvc.store.reads import find_blobs, find_manifests
 from metasvc.store.repository import SqlRepositories
 from metasvc.store.review import SqlReviews
 from metasvc.store.tables import CHANGES, idempotency, tag_history
@@ -22,11 +23,11 @@ from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from metasvc.domain.model import ChangeKind, TagMove
+    from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from svckit.change import Change
     from svckit.sql.database import Database
 
@@ -138,6 +139,16 @@ class SqlStore:
         """See `domain.unit.Store.read`."""
         async with self._database.read(snapshot=snapshot) as conn:
             yield SqlUnit(conn)
+
+    async def find_manifests(
+        self, wanted: Sequence[WantedManifest], *, content_bytes: int
+    ) -> list[StoredManifest | None]:
+        """See `domain.unit.Store.find_manifests`."""
+        return await find_manifests(self._database.fetch, self._database.dialect, wanted, content_bytes)
+
+    async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
+        """See `domain.unit.Store.find_served`."""
+        return await find_blobs(self._database.fetch, self._database.dialect, wanted)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:

@@ -5,18 +5,19 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
 import aiosqlite
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from svckit.durable import write_process_id
 from svckit.sql.database import Database, Dialect, WritingConnection
 from svckit.sql.errors import DatabaseInUseError, MissingDatabaseError, domain_errors, overloaded
+from svckit.sql.short_reads import ShortReads
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -38,8 +39,11 @@ class SqliteDatabase(Database):
 
     dialect: ClassVar[Dialect] = "sqlite"
 
-    def __init__(self, lock: "FileLock", writer: AsyncEngine, readers: AsyncEngine, wait_seconds: float) -> None:
+    def __init__(
+        self, lock: "FileLock", writer: AsyncEngine, readers: AsyncEngine, short: ShortReads, wait_seconds: float
+    ) -> None:
         self._lock = lock
+        self._short = short
         self._writer = writer
         self._readers = readers
         self._wait_seconds = wait_seconds
@@ -71,7 +75,8 @@ class SqliteDatabase(Database):
         readers = _engine(
             path, connections=max(1, min(pool_size, MOST_READERS)), wait_seconds=wait_seconds, query_only=True
         )
-        database = cls(lock, writer, readers, wait_seconds)
+        short = ShortReads(lambda: _connect(path, query_only=True, busy_seconds=0.0), readers.dialect)
+        database = cls(lock, writer, readers, short, wait_seconds)
         try:
             # The writer goes first: it sets up the write-ahead log in a new file.
             async with database.write(), database.read():
@@ -89,6 +94,14 @@ class SqliteDatabase(Database):
                 if snapshot:
                     await conn.exec_driver_sql("BEGIN")
                 yield conn
+
+    async def fetch(self, query: Select[Any], values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+        """See `Database.fetch`. It runs on the thread of the event loop, and in another one if it fails there."""
+        try:
+            return self._short.fetch(query, values)
+        except sqlite3.Error:
+            # The file may be locked for a moment. If there is more to it, the other way says what.
+            return await super().fetch(query, values)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -122,6 +135,7 @@ class SqliteDatabase(Database):
     async def close(self) -> None:
         """See `Database.close`."""
         try:
+            self._short.close()
             await self._readers.dispose()
             # The writer is closed last, so that SQLite writes the log into the file and removes the log.
             await self._writer.dispose()
@@ -187,30 +201,32 @@ def _begin_immediate(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _connect(path: Path, *, query_only: bool, busy_seconds: float = _BUSY_SECONDS) -> sqlite3.Connection:
+    # With isolation_level=None, sqlite3 does not begin transactions by itself.
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
+    cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
+    pragmas = (
+        "journal_mode=WAL",
+        # With NORMAL, the last commits can be lost at a power failure. A confirmed write must not be lost.
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"cache_size=-{cache}",
+        f"journal_size_limit={_LOG_KEPT_BYTES}",
+        "temp_store=MEMORY",
+        f"query_only={'ON' if query_only else 'OFF'}",
+    )
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _engine(path: Path, *, connections: int, wait_seconds: float, query_only: bool) -> AsyncEngine:
     def connect() -> sqlite3.Connection:
-        # With isolation_level=None, sqlite3 does not begin transactions by itself.
-        connection = sqlite3.connect(
-            path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=_STATEMENTS_KEPT
-        )
-        cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
-        pragmas = (
-            "journal_mode=WAL",
-            # With NORMAL, the last commits can be lost at a power failure. A confirmed write must not be lost.
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"cache_size=-{cache}",
-            f"journal_size_limit={_LOG_KEPT_BYTES}",
-            "temp_store=MEMORY",
-            f"query_only={'ON' if query_only else 'OFF'}",
-        )
-        try:
-            for pragma in pragmas:
-                connection.execute(f"PRAGMA {pragma}").close()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connect(path, query_only=query_only)
 
     async def create() -> _Connection:
         connection = _Connection(connect, iter_chunk_size=64)

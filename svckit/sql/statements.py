@@ -47,16 +47,16 @@ def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[first : first + _BATCH]
 
 
-def given_rows(conn: AsyncConnection, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+def given_rows(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
     """Rows that are given to a statement as one parameter, so that its text is the same for any number of them.
 
     Args:
-        conn: a connection of the database.
+        dialect: of the database.
         name: of the rows in the statement, and of the parameter. `rows_json` writes its value.
         columns: the columns and their types: texts and numbers. There is one more, `n`, the position of the row.
     """
     parameter = bindparam(name, type_=Text())
-    if conn.dialect.name == "postgresql":
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import JSONB
 
         typed: list[Any] = [column("n", Integer()), *(column(each, kind) for each, kind in columns.items())]
