@@ -1,6 +1,7 @@
 """The command line. Each subcommand imports its modules when chosen, so that the supervisor uses little memory."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     except CommandError as error:
         print(f"roadstead: {error}", file=sys.stderr)
         return error.status
+
+
+def workers_for(cores: int) -> int:
+    """How many processes of the gateway suit a machine.
+
+    Each keeps one core busy at most, and for each of them, about one more is needed by the services behind it. metasvc
+    has one process, so more than four would only wait for it.
+
+    Args:
+        cores: that this process may use.
+    """
+    return max(1, min(4, cores // 2))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,9 +96,9 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument(
         "--workers",
         type=_positive,
-        default=1,
+        default=workers_for(len(os.sched_getaffinity(0))),
         metavar="N",
-        help="how many processes of the gateway to run (default: %(default)s)",
+        help="how many processes of the gateway to run (default: one for each two cores; here %(default)s)",
     )
     parser.add_argument(
         "--hang-seconds",

@@ -18,7 +18,7 @@ async def serve_http(app: ServedApp, settings: GatewaySettings, until: Callable[
         until: returns when it is time to stop.
 
     Raises:
-        OSError: an address cannot be bound.
+        OSError: an address cannot be bound, or the certificate or its key cannot be read.
         StartError: the chosen server is not installed.
     """
     if settings.server == "granian":

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -43,6 +44,9 @@ class Worker:
             settings: the settings.
             listener: the socket.
             serve: is called in this event loop, in a task of its own for each request.
+
+        Raises:
+            OSError: the certificate or its key cannot be read.
         """
         # Its lines at INFO say what the log of requests says.
         logging.getLogger("_granian").setLevel(logging.WARNING)
@@ -124,4 +128,6 @@ def _tls(settings: GatewaySettings) -> tuple[Any, ...]:
     certificate, key = settings.tls_certificate_file, settings.tls_key_file
     if certificate is None or key is None:
         return (False, None, None, None, "tls1.2", None, [], False)
+    # Rust would end the process at the first fault of these files.
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     return (True, str(certificate), str(key), None, "tls1.2", None, [], False)

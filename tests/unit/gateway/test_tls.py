@@ -1,3 +1,4 @@
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import h2.exceptions
 import httpx
 import pytest
 
+from gateway.config import GatewaySettings
+from gateway.servers.chosen import serve_http
 from tests.harness.certificates import Authority
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of, on_both_servers
 
@@ -24,6 +27,16 @@ def client(house: House, tmp_path: Path, *, http2: bool) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=f"https://127.0.0.1:{house.port}", verify=trusted, trust_env=False, timeout=20, http2=http2
     )
+
+
+async def test_a_certificate_without_its_key_is_refused_at_the_start(server: str, house: House, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    mine, other = authority.issue(), tmp_path / "other.pem"
+    other.write_text("no key")
+    files = {"tls_certificate_file": mine.certificate, "tls_key_file": other}
+    settings = GatewaySettings.model_validate({"server": server, "listen": ("127.0.0.1:0",), **files})
+    with pytest.raises(OSError, match=r"(?i)pem|ssl"):
+        await serve_http(house.app, settings, asyncio.Event().wait)
 
 
 @pytest.mark.parametrize("http2", [False, True])
