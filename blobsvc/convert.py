@@ -20,6 +20,7 @@ from blobsvc.domain.placement import (
 )
 from blobsvc.domain.ports import LocatedBlob
 from blobsvc.domain.upload import FinishedUpload, StartedUpload
+from blobsvc.domain.upload_file import FileAllowance, FileProgress
 from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration, UnlinkedBlob
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -34,7 +35,12 @@ from roadstead.blob.v1.blob_service_pb2 import (
     StatBlobsResponse,
 )
 from roadstead.blob.v1.upload_pb2 import Upload
-from roadstead.blob.v1.upload_service_pb2 import FinishUploadResponse, StartUploadResponse
+from roadstead.blob.v1.upload_service_pb2 import (
+    FinishUploadResponse,
+    StartUploadResponse,
+    WriteUploadFileRequest,
+    WriteUploadFileResponse,
+)
 from svckit.convert import from_time, to_digest, to_time
 from svckit.errors import Invalid
 from svckit.listing import Page
@@ -98,6 +104,20 @@ def from_started(upload: StartedUpload) -> StartUploadResponse:
 def from_finished(upload: FinishedUpload) -> FinishUploadResponse:
     """Writes the response of FinishUpload."""
     return FinishUploadResponse(receipt=upload.receipt, size_bytes=upload.size_bytes)
+
+
+def to_file_progress(progress: WriteUploadFileRequest.Progress) -> FileProgress:
+    """Reads how far a writer has come."""
+    return FileProgress(progress.size_bytes, progress.wanted_size_bytes)
+
+
+def from_file_allowance(allowance: FileAllowance) -> WriteUploadFileResponse:
+    """Writes one response of WriteUploadFile."""
+    return WriteUploadFileResponse(
+        file=None if allowance.file is None else _from_write_file(allowance.file),
+        allowed_size_bytes=allowance.allowed_size_bytes,
+        committed_size_bytes=allowance.committed_size_bytes,
+    )
 
 
 def to_placement_kinds(request: LocateBlobRequest) -> frozenset[PlacementKind] | None:
@@ -169,16 +189,8 @@ def _from_write_placement(placement: WritePlacement) -> placement_pb2.WritePlace
     match placement:
         case StreamPlacement():
             return message(stream=message.Stream())
-        case WriteFilePlacement(path, store_id, inode, committed_size_bytes):
-            return message(
-                file=message.File(
-                    path=path,
-                    store_id=store_id,
-                    inode=inode,
-                    committed_size_bytes=committed_size_bytes,
-                    lock=message.LOCK_FLOCK,
-                )
-            )
+        case WriteFilePlacement():
+            return message(file=_from_write_file(placement))
         case WriteUrlPlacement(parts, minimum_bytes, maximum_bytes, expire_time):
             return message(
                 url=message.Url(
@@ -191,6 +203,16 @@ def _from_write_placement(placement: WritePlacement) -> placement_pb2.WritePlace
                     expire_time=from_time(expire_time),
                 )
             )
+
+
+def _from_write_file(placement: WriteFilePlacement) -> placement_pb2.WritePlacement.File:
+    return placement_pb2.WritePlacement.File(
+        path=placement.path,
+        store_id=placement.store_id,
+        inode=placement.inode,
+        committed_size_bytes=placement.committed_size_bytes,
+        lock=placement_pb2.WritePlacement.LOCK_FLOCK,
+    )
 
 
 def _from_headers(headers: Iterable[HttpHeader]) -> list[placement_pb2.PlacementHeader]:

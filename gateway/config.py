@@ -101,8 +101,11 @@ class GatewaySettings(ProcessSettings):
     external_url: str = ""
     """The URL of this registry, such as `https://registry.example.com`. Empty: the `Host` of each request counts."""
     blob_directory: Path | None = None
-    """The folder of blobsvc's blobs (`blobsvc.data_dir`), if this process can read it: then downloads come from the
-    files, and not over gRPC. It must run as the same user. `roadstead up` sets it; empty: everything goes over gRPC."""
+    """The folder of blobsvc (`blobsvc.data_dir`), if this process shares it: then downloads come from its files, and
+    uploads are written into them, and not over gRPC. It must run as the same user. `roadstead up` sets it; empty:
+    everything goes over gRPC."""
+    blob_file_min_bytes: int = Field(default=_MEBIBYTE, ge=0)
+    """Smaller bodies of uploads go over gRPC even with `blob_directory`, which is faster for them."""
     token_path: str = "/service/token"  # noqa: S105 - a path
     """The path of the token service."""
     trusted_proxies: tuple[str, ...] = ()

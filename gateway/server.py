@@ -51,7 +51,7 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     folder = None if settings.blob_directory is None else BlobFolder(settings.blob_directory, counted)
     cache = ManifestCache(settings.manifest_cache_bytes)
     reads = Reads(channels["metasvc"], cache, ReadMetrics(metrics.registry))
-    services = Services.over(channels, reads, folder, counted)
+    services = Services.over(channels, reads, folder, counted, settings.blob_file_min_bytes)
     registry = RegistrySurface(settings, services, verifier)
     tokens = TokenSurface(settings, services, verifier)
     readiness = Readiness(channels)

@@ -133,6 +133,15 @@ _DIRECT_WRITERS = frozenset({"gateway"})
 AnyPlacement = TypeVar("AnyPlacement", ReadPlacement, WritePlacement)
 
 
+def may_write_directly(caller_service: str | None) -> bool:
+    """Whether a caller may write uploads without blobsvc.
+
+    Args:
+        caller_service: the calling service, as its token has proved; None for any other caller.
+    """
+    return caller_service in _DIRECT_WRITERS
+
+
 def write_placements_for(caller_service: str | None, offered: Iterable[WritePlacement]) -> tuple[WritePlacement, ...]:
     """The ways to write an upload that a caller may use: all of them for the gateway, else the stream.
 
@@ -140,7 +149,7 @@ def write_placements_for(caller_service: str | None, offered: Iterable[WritePlac
         caller_service: the calling service, as its token has proved; None for any other caller.
         offered: the placements that the store offers, best first.
     """
-    if caller_service in _DIRECT_WRITERS:
+    if may_write_directly(caller_service):
         return tuple(offered)
     return of_kinds({PlacementKind.STREAM}, offered)
 

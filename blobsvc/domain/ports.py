@@ -16,7 +16,7 @@ from blobsvc.domain.model import (
     UploadId,
     UploadOwner,
 )
-from blobsvc.domain.placement import ReadPlacement, WritePlacement
+from blobsvc.domain.placement import ReadPlacement, WriteFilePlacement, WritePlacement
 from svckit.oci.digest import Digest
 
 
@@ -32,6 +32,28 @@ class UploadAppender(Protocol):
 
     async def commit(self) -> int:
         """Make the appended bytes durable, and return the size of the whole upload.
+
+        Raises:
+            DomainError: UNAVAILABLE.
+        """
+
+
+class UploadFollower(Protocol):
+    """An upload whose file somebody else writes.
+
+    Attributes:
+        placement: the file, and how many bytes it had before.
+    """
+
+    @property
+    def placement(self) -> WriteFilePlacement:
+        """The file."""
+
+    def grown(self, size_bytes: int) -> None:
+        """Take note that the writer has come so far. The bytes are hashed in the background."""
+
+    async def commit(self) -> int:
+        """Make what was written durable, and return the size of the whole upload. The writer still holds the lock.
 
         Raises:
             DomainError: UNAVAILABLE.
@@ -62,6 +84,17 @@ class UploadWriter(Protocol):
         Raises:
             DomainError: RANGE_INVALID with `committed_size`, the upload has another size; UPLOAD_CONFLICT, somebody
                 else holds the lock.
+        """
+
+    def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
+        """Let somebody else append to the file of a session. It locks the file itself, and so keeps others out.
+
+        Args:
+            upload_id: the session.
+            offset: the size that the caller expects the upload to have; None to append at its end.
+
+        Raises:
+            DomainError: as `open`; UNSUPPORTED, the store has no files.
         """
 
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:

@@ -107,6 +107,22 @@ class UnlinkedBytes:
         _, before = self._entries.get(upload_id, (owner, 0))
         self.put(upload_id, owner, before + size_bytes)
 
+    def grow_ahead(self, upload_id: UploadId, owner: UploadOwner, needed_bytes: int, wanted_bytes: int) -> int:
+        """Count bytes that may be appended soon: all that are wanted if there is room, else those that are needed.
+
+        Return how many were counted. Raises as `require_room`, if there is no room for those that are needed.
+        """
+        size_bytes = wanted_bytes if wanted_bytes <= self._room(owner) else needed_bytes
+        if size_bytes:
+            self.grow(upload_id, owner, size_bytes)
+        return size_bytes
+
+    def _room(self, owner: UploadOwner) -> int:
+        return min(
+            self._limits.project_bytes - self._used[owner.project_id],
+            self._limits.subject_bytes - self._used[owner.subject],
+        )
+
     def put(self, key: _Key, owner: UploadOwner, size_bytes: int) -> None:
         """Set the size of an upload."""
         self.remove(key)

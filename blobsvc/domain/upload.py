@@ -138,7 +138,7 @@ async def write_upload(
         DomainError: BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `committed_size`; UPLOAD_CONFLICT, another caller is
             writing; UPLOADS_EXCEEDED; STORAGE_FULL; UNAVAILABLE.
     """
-    upload_id = _upload_of(ticket, repository)
+    upload_id = upload_of(ticket, repository)
     owner = UploadOwner(ticket.repository, ticket.project_id, ticket.subject)
     async with ports.uploads.open(upload_id, offset) as appender:
         if size_bytes is not None:
@@ -157,7 +157,7 @@ async def upload_status(ports: UploadPorts, ticket: UploadTicket, repository: st
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN, also for a finished upload.
     """
-    return await ports.uploads.status(_upload_of(ticket, repository))
+    return await ports.uploads.status(upload_of(ticket, repository))
 
 
 async def finish_upload(
@@ -172,7 +172,7 @@ async def finish_upload(
         DomainError: BLOB_UPLOAD_UNKNOWN; SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has
             ended; UPLOAD_CONFLICT, another caller is still writing; UNAVAILABLE.
     """
-    upload_id = _upload_of(ticket, repository)
+    upload_id = upload_of(ticket, repository)
     try:
         blob = await ports.uploads.finish(upload_id, digest, expected_size_bytes)
     except DomainError as error:
@@ -205,7 +205,7 @@ async def cancel_upload(ports: UploadPorts, ticket: UploadTicket, repository: st
     Raises:
         DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT, another caller is still writing.
     """
-    upload_id = _upload_of(ticket, repository)
+    upload_id = upload_of(ticket, repository)
     await ports.uploads.cancel(upload_id)
     ports.unlinked.remove(upload_id)
 
@@ -223,7 +223,12 @@ async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: date
     )
 
 
-def _upload_of(ticket: UploadTicket, repository: str) -> UploadId:
+def upload_of(ticket: UploadTicket, repository: str) -> UploadId:
+    """The upload that a ticket names.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN, the request names another repository.
+    """
     # A session does not exist under another repository. The distribution registry behaves in the same way.
     if repository and repository != ticket.repository:
         raise NotFound("BLOB_UPLOAD_UNKNOWN")

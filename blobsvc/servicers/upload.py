@@ -1,6 +1,7 @@
 """UploadService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
@@ -15,6 +16,7 @@ from blobsvc.domain.upload import (
     upload_status,
     write_upload,
 )
+from blobsvc.domain.upload_file import FileProgress, write_upload_file
 from roadstead.blob.v1 import upload_service_pb2_grpc
 from roadstead.blob.v1.upload_service_pb2 import (
     CancelUploadRequest,
@@ -25,6 +27,8 @@ from roadstead.blob.v1.upload_service_pb2 import (
     GetUploadStatusResponse,
     StartUploadRequest,
     StartUploadResponse,
+    WriteUploadFileRequest,
+    WriteUploadFileResponse,
     WriteUploadRequest,
     WriteUploadResponse,
 )
@@ -67,6 +71,28 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks, size_bytes=size)
         return WriteUploadResponse(committed_size_bytes=committed)
 
+    async def WriteUploadFile(
+        self, request_iterator: AsyncIterator[WriteUploadFileRequest], context: Context
+    ) -> AsyncIterator[WriteUploadFileResponse]:
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        if first is None or not first.HasField("header"):
+            raise Invalid(message="the first message of WriteUploadFile must be the header")
+        header = first.header
+        current_call().present(header.ticket)
+        allowances = write_upload_file(
+            self._ports,
+            _ticket(),
+            header.repository,
+            header.offset if header.HasField("offset") else None,
+            _progress(messages),
+            size_bytes=header.size_bytes if header.HasField("size_bytes") else None,
+            caller_service=current_call().caller_service,
+        )
+        async with aclosing(allowances):
+            async for allowance in allowances:
+                yield convert.from_file_allowance(allowance)
+
     async def GetUploadStatus(self, request: GetUploadStatusRequest, context: Context) -> GetUploadStatusResponse:
         committed = await upload_status(self._ports, _ticket(), request.repository)
         return GetUploadStatusResponse(committed_size_bytes=committed)
@@ -87,6 +113,13 @@ async def _header(messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadReq
     if first is None or not first.HasField("header"):
         raise Invalid(message="the first message of WriteUpload must be the header")
     return first.header
+
+
+async def _progress(messages: AsyncIterator[WriteUploadFileRequest]) -> AsyncIterator[FileProgress]:
+    while (message := await anext(messages, None)) is not None:
+        if not message.HasField("progress"):
+            raise Invalid(message="every message of WriteUploadFile after the header must be progress")
+        yield convert.to_file_progress(message.progress)
 
 
 async def _chunks(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:

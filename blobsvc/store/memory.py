@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,8 +20,8 @@ from blobsvc.domain.model import (
     UploadOwner,
 )
 from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
-from blobsvc.domain.ports import LocatedBlob, OpenedBlob
-from svckit.errors import Conflict, Invalid, NotFound
+from blobsvc.domain.ports import LocatedBlob, OpenedBlob, UploadFollower
+from svckit.errors import Conflict, Invalid, NotFound, error_for
 from svckit.oci.digest import Digest
 
 _CHUNK_BYTES = 1024 * 1024
@@ -114,6 +114,10 @@ class MemoryUploads:
             yield MemoryAppender(session)
         finally:
             session.held = False
+
+    def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
+        """As the port says: this store has no files."""
+        raise error_for("UNSUPPORTED")
 
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
         """As the port says."""

@@ -7,14 +7,15 @@ import os
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from gateway.clients.staging_file import StagingFile
+from gateway.clients.store_folder import OtherStoreError, open_placed
 from gateway.wire.file_body import FileBody, FileReads, OpenFile
 from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1 import placement_pb2
 from svckit.errors import error_for
 from svckit.logging import get_logger
-from svckit.store_id import read_store_id
 from svckit.threads import BlockingPool
 
 _log = get_logger(__name__)
@@ -23,15 +24,14 @@ _log = get_logger(__name__)
 _OPEN_SECONDS = 30.0
 
 
-class OtherStoreError(Exception):
-    """The folder is not that of blobsvc's store. The text says why."""
-
-
 class BlobFolder:
     """Opens the files that blobsvc's placements name.
 
     A placement is used only if the folder has the store that it names, and the file is the one that it names. So a
-    wrong folder costs a look, and the bytes then come over gRPC.
+    wrong folder costs a look, and the bytes then go over gRPC.
+
+    Attributes:
+        writing: the threads that write staging files.
     """
 
     def __init__(self, folder: Path, metrics: HttpMetrics, *, threads: int = 8) -> None:
@@ -40,11 +40,12 @@ class BlobFolder:
         Args:
             folder: the folder.
             metrics: counts bytes.
-            threads: how many threads open files, and read what is not in memory.
+            threads: how many threads open files and read what is not in memory, and how many write.
         """
         self._folder = folder
         self._sent_bytes = metrics.blob_sent_bytes.labels("file")
         self._reads = FileReads(BlockingPool("blob-files", threads))
+        self.writing = BlockingPool("staging-files", threads)
         self._problem = ""
 
     async def body(
@@ -76,6 +77,28 @@ class BlobFolder:
             return None
         return FileBody(self._reads, file, parts, on_short=on_short, on_sent=self._sent_bytes.inc)
 
+    async def take(self, place: placement_pb2.WritePlacement.File) -> StagingFile | None:
+        """Opens and locks the staging file of an upload; None if it must be written in another way.
+
+        Raises:
+            DomainError: UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN as `StagingFile.take`; UNAVAILABLE, the disk does not
+                answer.
+        """
+        try:
+            async with asyncio.timeout(_OPEN_SECONDS):
+                file = await self.writing.acquire(partial(StagingFile.take, self._folder, place), StagingFile.release)
+        except TimeoutError:
+            raise error_for("UNAVAILABLE", "the blob folder does not answer") from None
+        except OtherStoreError as error:
+            self._note(str(error))
+            return None
+        except OSError as error:
+            # Such as a folder that this process can only read.
+            self._note(f"a staging file cannot be opened: {error.strerror}")
+            return None
+        self._note("")
+        return file
+
     def _note(self, problem: str) -> None:
         # Logged when it changes only, because it is found out for each request.
         if problem == self._problem:
@@ -98,31 +121,6 @@ def _open(folder: Path, place: placement_pb2.ReadPlacement.File) -> OpenFile | N
         os.close(descriptor)
         return None
     return OpenFile(descriptor)
-
-
-def open_placed(folder: Path, store_id: str, path: str, flags: int) -> int:
-    """Opens the file of a placement, and returns its descriptor. It blocks.
-
-    Args:
-        folder: the folder of the store.
-        store_id: the id that the store must have.
-        path: relative to the folder.
-        flags: as for `os.open`.
-
-    Raises:
-        OtherStoreError: the folder does not hold that store, or the path leads out of it.
-        OSError: the file cannot be opened.
-    """
-    try:
-        found = read_store_id(folder)
-    except OSError as error:
-        raise OtherStoreError(f"its store-id cannot be read: {error.strerror}") from error
-    if found != store_id:
-        raise OtherStoreError(f"blobsvc has the store {store_id}, and the folder {found}")
-    parts = PurePosixPath(path).parts
-    if not parts or parts[0] == "/" or ".." in parts:
-        raise OtherStoreError("blobsvc named a path that is not in it")
-    return os.open(folder.joinpath(*parts), flags | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def _close(file: OpenFile | None) -> None:

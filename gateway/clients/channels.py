@@ -71,7 +71,9 @@ class Services:
     quotas: QuotaClient
 
     @classmethod
-    def over(cls, channels: Channels, reads: Reads, folder: BlobFolder | None, metrics: HttpMetrics) -> Services:
+    def over(
+        cls, channels: Channels, reads: Reads, folder: BlobFolder | None, metrics: HttpMetrics, file_min_bytes: int
+    ) -> Services:
         """The clients on these channels.
 
         Args:
@@ -79,13 +81,14 @@ class Services:
             reads: reads from metasvc.
             folder: the folder of blobsvc; None if this process cannot read it.
             metrics: counts bytes of blobs.
+            file_min_bytes: smaller bodies of uploads go over gRPC even if there is a folder.
         """
         return cls(
             tokens=TokenClient(channels["authsvc"]),
             reads=reads,
             manifests=ManifestClient(channels["metasvc"]),
             blobs=BlobClient(channels["metasvc"], channels["blobsvc"], folder, metrics),
-            uploads=UploadClient(channels["blobsvc"]),
+            uploads=UploadClient(channels["blobsvc"], folder, metrics, file_min_bytes),
             tags=TagClient(channels["metasvc"]),
             referrers=ReferrerClient(channels["metasvc"]),
             repositories=RepositoryClient(channels["metasvc"]),

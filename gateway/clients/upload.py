@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 
+from gateway.clients.blob_folder import BlobFolder
+from gateway.clients.upload_file import FileUpload, read_answer
+from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1 import upload_service_pb2 as pb
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.errors import DomainError
 
 if TYPE_CHECKING:
     from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,86 @@ class StartedUpload:
     ticket: str = field(repr=False)
 
 
+class _Source:
+    """The chunks of a body. After an error of theirs, what came before is used first."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._first: bytes | None = None
+        self._failure: Exception | None = None
+
+    async def peek(self) -> bytes:
+        """The first chunk, which comes again; empty if there is none."""
+        self._first = await self.next_chunk()
+        return self._first or b""
+
+    async def next_chunk(self) -> bytes | None:
+        """The next chunk; None at the end, and after an error."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._failure is not None:
+            return None
+        try:
+            return await anext(self._chunks, None)
+        except Exception as error:
+            self._failure = error
+            return None
+
+    def raise_failure(self) -> None:
+        """Raises the error of the chunks, if there was one."""
+        if self._failure is None:
+            return
+        failure, self._failure = self._failure, None
+        try:
+            raise failure
+        finally:
+            # A cycle with this frame.
+            del failure
+
+
+class _StreamUpload:
+    """An upload that goes to blobsvc over gRPC."""
+
+    def __init__(self, call: grpc.aio.StreamUnaryCall[pb.WriteUploadRequest, pb.WriteUploadResponse]) -> None:
+        self._call = call
+
+    async def append(self, data: bytes) -> None:
+        await self._call.write(pb.WriteUploadRequest(data=data))
+
+    async def commit(self) -> int:
+        await self._call.done_writing()
+        return (await self._call).committed_size_bytes
+
+
+async def _unless_unsupported(answer: Awaitable[Answer]) -> Answer | None:
+    """The answer; None if the store has no files."""
+    try:
+        return await answer
+    except DomainError as error:
+        if error.reason != "UNSUPPORTED":
+            raise
+        return None
+
+
 class UploadClient:
     """Begins, writes, finishes and cancels uploads. All but the first need the ticket, too."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        """Takes the channel to blobsvc."""
+    def __init__(
+        self, channel: grpc.aio.Channel, folder: BlobFolder | None, metrics: HttpMetrics, file_min_bytes: int
+    ) -> None:
+        """Takes the channel to blobsvc.
+
+        Args:
+            channel: the channel to blobsvc.
+            folder: the folder of blobsvc; None if this process cannot write it.
+            metrics: counts bytes.
+            file_min_bytes: smaller bodies go over gRPC, which is faster for them.
+        """
         self._stub: UploadServiceAsyncStub = UploadServiceStub(channel)
+        self._folder = folder
+        self._received_bytes = metrics.blob_received_bytes
+        self._file_min_bytes = file_min_bytes
 
     async def start(
         self, repository: str, digest_algorithm: str, expected_size_bytes: int | None = None
@@ -77,34 +159,67 @@ class UploadClient:
             DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID,
                 UPLOADS_EXCEEDED.
         """
+        source = _Source(chunks)
+        if self._folder is not None:
+            # Without a size, the first chunk shows whether there is much to come.
+            known_bytes = len(await source.peek()) if size_bytes is None else size_bytes
+            if known_bytes >= self._file_min_bytes:
+                async with self._file_upload(self._folder, ticket, repository, offset, size_bytes) as file:
+                    if file is not None:
+                        return await self._send(source, file, "file")
+        async with self._stream_upload(ticket, repository, offset, size_bytes) as stream:
+            return await self._send(source, stream, "stream")
+
+    async def _send(self, source: _Source, upload: FileUpload | _StreamUpload, placement: str) -> int:
+        counted = self._received_bytes.labels(placement)
+        while (chunk := await source.next_chunk()) is not None:
+            await upload.append(chunk)
+            counted.inc(len(chunk))
+            # It must not stay in memory while the next one is waited for.
+            del chunk
+        committed = await upload.commit()
+        source.raise_failure()
+        return committed
+
+    @asynccontextmanager
+    async def _stream_upload(
+        self, ticket: str, repository: str, offset: int | None, size_bytes: int | None
+    ) -> AsyncIterator[_StreamUpload]:
         header = pb.WriteUploadRequest.Header(
             ticket=ticket, repository=repository, offset=offset, size_bytes=size_bytes
         )
         call = self._stub.WriteUpload()
-        broken: Exception | None = None
         try:
             await call.write(pb.WriteUploadRequest(header=header))
-            while True:
-                try:
-                    chunk = await anext(chunks, None)
-                except Exception as error:
-                    broken = error
-                    break
-                if chunk is None:
-                    break
-                await call.write(pb.WriteUploadRequest(data=chunk))
-            await call.done_writing()
-            committed = (await call).committed_size_bytes
+            yield _StreamUpload(call)
         finally:
             if not call.done():
                 call.cancel()
-        if broken is None:
-            return committed
+
+    @asynccontextmanager
+    async def _file_upload(
+        self, folder: BlobFolder, ticket: str, repository: str, offset: int | None, size_bytes: int | None
+    ) -> AsyncIterator[FileUpload | None]:
+        """A locked staging file; None if the upload must be written in another way."""
+        header = pb.WriteUploadFileRequest.Header(
+            ticket=ticket, repository=repository, offset=offset, size_bytes=size_bytes
+        )
+        call = self._stub.WriteUploadFile()
         try:
-            raise broken
+            await call.write(pb.WriteUploadFileRequest(header=header))
+            first = await _unless_unsupported(read_answer(call))
+            file = None if first is None else await folder.take(first.file)
+            if first is None or file is None:
+                yield None
+                return
+            upload = FileUpload(call, file, first.allowed_size_bytes, folder.writing)
+            try:
+                yield upload
+            finally:
+                await asyncio.shield(asyncio.ensure_future(upload.close()))
         finally:
-            # A cycle with this frame, which also refers to the last chunk.
-            del broken
+            if not call.done():
+                call.cancel()
 
     async def status(self, ticket: str, repository: str) -> int:
         """The committed size.

@@ -18,6 +18,7 @@ class HttpMetrics:
 
     Attributes:
         blob_sent_bytes: bytes of blobs sent to clients, by placement: "file" or "stream".
+        blob_received_bytes: bytes of blobs received from clients, likewise.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -40,6 +41,13 @@ class HttpMetrics:
         self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
         self.blob_sent_bytes = labelled_counter(
             "http_blob_sent_bytes", "Bytes of blobs sent, by where they came from", "placement", _PLACEMENTS, registry
+        )
+        self.blob_received_bytes = labelled_counter(
+            "http_blob_received_bytes",
+            "Bytes of blobs received, by the way they went",
+            "placement",
+            _PLACEMENTS,
+            registry,
         )
         # Children are kept, because finding one by its labels costs more than counting.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import token_service_pb2, token_service_pb2_grpc
 from roadstead.auth.v1.token_pb2 import Credentials
-from roadstead.blob.v1.upload_service_pb2 import WriteUploadRequest
+from roadstead.blob.v1.upload_service_pb2 import WriteUploadFileRequest, WriteUploadRequest
 from roadstead.meta.v1.manifest_service_pb2 import WriteManifestRequest
 from tests.access.markers import acting_token
 from tests.access.matrix import ROLES
@@ -69,6 +69,8 @@ class World:
             "project_name": project,
             "header": WriteManifestRequest.Header(repository=f"{project}/app", reference="absent")
             if rpc.name == "meta.v1.ManifestService/WriteManifest"
+            else WriteUploadFileRequest.Header()
+            if rpc.name == "blob.v1.UploadService/WriteUploadFile"
             else WriteUploadRequest.Header(),
         }
         if rpc.name == "auth.v1.TokenService/CreateIdentityToken":

@@ -62,6 +62,7 @@ class Rpc:
             (False, False): channel.unary_unary,
             (True, False): channel.stream_unary,
             (False, True): channel.unary_stream,
+            (True, True): channel.stream_stream,
         }
         stub = kinds[streams](self.path, self.request_class.SerializeToString, response_class.FromString)
         sent = iter([request]) if self.method.client_streaming else request

@@ -36,8 +36,12 @@ _WITHOUT_DAC = (
     "--bounding-set=-dac_override,-dac_read_search",
     "--inh-caps=-dac_override,-dac_read_search",
 )
-PLACEMENTS: Mapping[str, Mapping[str, str]] = {"file": {}, "stream": {"ROADSTEAD_GATEWAY_BLOB_DIRECTORY": ""}}
-"""The variables for each way that bytes can take between the gateway and blobsvc. The first is that of `up` itself."""
+PLACEMENTS: Mapping[str, Mapping[str, str]] = {
+    "file": {"ROADSTEAD_GATEWAY_BLOB_FILE_MIN_BYTES": "0"},
+    "stream": {"ROADSTEAD_GATEWAY_BLOB_DIRECTORY": ""},
+}
+"""The variables for each way that bytes can take between the gateway and blobsvc. With none of them, small bodies of
+uploads take the stream, and everything else the file."""
 
 _TAKEN = "is taken by another program"
 _running: list["Installation"] = []
@@ -311,7 +315,8 @@ def installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
     The indirect parameter is its HTTP server; Hypercorn without one.
     """
-    variables = {"ROADSTEAD_GATEWAY_SERVER": str(getattr(request, "param", "hypercorn"))}
+    # The small blobs of tests take the way of large ones. Tests of crashes and damage use the stream as well.
+    variables = {**PLACEMENTS["file"], "ROADSTEAD_GATEWAY_SERVER": str(getattr(request, "param", "hypercorn"))}
     with running_installation(tmp_path_factory.mktemp("installation") / "data", environment=variables) as running:
         yield running
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.harness.installation import Installation, postgresql_variables
+from tests.harness.installation import PLACEMENTS, Installation, postgresql_variables
 from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.repository import EMPTY_CONFIG, MakeRepository, Repository, open_repository
@@ -19,13 +19,17 @@ from tests.harness.workspace import Login, Workspace
 
 @pytest.fixture(scope="module")
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """The four services, for all tests of a module. Leave them running. The indirect parameter is the database."""
+    """The four services, for all tests of a module. Leave them running.
+
+    The indirect parameter is the database; "sqlite, stream" has the bytes of all blobs go over gRPC.
+    """
+    database, _, placement = request.param.partition(", ")
     with ExitStack() as stack:
-        variables = {}
-        if request.param == "postgresql":
+        variables = dict(PLACEMENTS[placement or "file"])
+        if database == "postgresql":
             # Requested by name, so that a run without PostgreSQL tests does not start a server.
             server = request.getfixturevalue("postgres_server")
-            variables = postgresql_variables(stack.enter_context(numbered_database(server)))
+            variables |= postgresql_variables(stack.enter_context(numbered_database(server)))
         folder = tmp_path_factory.mktemp("services")
         yield stack.enter_context(running_services(folder / "data", variables))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadId, UploadOwner
 from blobsvc.store.filesystem.commit import stat_blob_file
-from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.session import data_path, modified_time, read_record, record_path, remove_session
 from blobsvc.store.filesystem.uploads import FileUploads
+from svckit.disk import disk_failures
 from svckit.durable import sync_folder
 from svckit.errors import NotFound
 from svckit.oci.digest import ALGORITHMS, Digest

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from blobsvc.store.filesystem.failures import disk_failures
 from blobsvc.store.filesystem.session import HeldSession
+from svckit.disk import disk_failures
 from svckit.threads import BlockingPool
 
 # While more bytes arrive, a thread writes and hashes at least this many at once.

@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -18,15 +17,16 @@ from typing import Self
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.metrics import StoreMetrics
+from blobsvc.store.filesystem.progress import Progress
+from svckit.disk import WRITE_BYTES
 from svckit.durable import sync_folder
 from svckit.errors import Conflict, NotFound
-from svckit.oci.digest import Digest, Hasher
+from svckit.oci.digest import Digest
 
 _RECORD = "upload.json"
 _DATA = "data"
 _FINISHED = "finished.json"
 _FILE_MODE = 0o600
-_HASH_BLOCK_BYTES = 1024 * 1024
 
 
 class SyncFailedError(Exception):
@@ -52,8 +52,10 @@ def finished_path(folder: Path) -> Path:
     return folder / _FINISHED
 
 
-def create_session(folder: Path, upload: Upload) -> None:
+def create_session(folder: Path, upload: Upload) -> int:
     """Write a new session to disk. It survives a kill at once, and a loss of power after its first commit.
+
+    Return the inode of its data file.
 
     Raises:
         OSError: the session cannot be written.
@@ -68,13 +70,8 @@ def create_session(folder: Path, upload: Upload) -> None:
         "start_time": upload.start_time.isoformat(),
     }
     # The data file comes last. So if it exists, the record is complete.
-    for path, content in (
-        (record_path(folder), json.dumps(record, indent=2).encode() + b"\n"),
-        (data_path(folder), b""),
-    ):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+    _create(record_path(folder), json.dumps(record, indent=2).encode() + b"\n")
+    return _create(data_path(folder), b"")
 
 
 def read_record(folder: Path) -> Upload:
@@ -124,30 +121,6 @@ def remove_unreadable(folder: Path) -> bool:
     return False
 
 
-@dataclass
-class Progress:
-    """State of a session that is kept in memory between two calls. All of it can be computed again from the disk.
-
-    Attributes:
-        upload: the session's record.
-        hasher: the running hash of the first `hashed_bytes`.
-        hashed_bytes: how many bytes of the data file are hashed.
-        synced_bytes: how many bytes are known to be durable; -1 if unknown.
-        named: whether the session's files and folder entries are durable.
-    """
-
-    upload: Upload
-    hasher: Hasher
-    hashed_bytes: int = 0
-    synced_bytes: int = -1
-    named: bool = False
-
-    @classmethod
-    def of(cls, upload: Upload) -> Self:
-        """The state of a session when nothing else is known."""
-        return cls(upload=upload, hasher=Hasher(upload.algorithm))
-
-
 class HeldSession:
     """A session whose file lock this process holds.
 
@@ -174,6 +147,11 @@ class HeldSession:
         self._descriptor = descriptor
         self._released = False
 
+    @property
+    def inode(self) -> int:
+        """The inode of the data file."""
+        return os.fstat(self._descriptor).st_ino
+
     @classmethod
     def take(cls, folder: Path, progress: Progress | None, metrics: StoreMetrics) -> Self:
         """Open and lock the data file.
@@ -187,7 +165,7 @@ class HeldSession:
             DomainError: BLOB_UPLOAD_UNKNOWN, the session does not exist or has ended; UPLOAD_CONFLICT, somebody else
                 has the lock.
         """
-        descriptor = _open_data(folder, os.O_RDWR | os.O_APPEND)
+        descriptor = open_data(folder, os.O_RDWR | os.O_APPEND)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,15 +192,12 @@ class HeldSession:
         with self.thread_lock:
             if self._released:
                 return
-            progress = self.progress
             for data in batch:
                 view = memoryview(data)
                 while view:
-                    written = os.write(self._descriptor, view)
+                    written = os.write(self._descriptor, view[:WRITE_BYTES])
                     # Only bytes that were written are hashed, so that hash and file agree after a failure.
-                    if progress.hashed_bytes == self.size_bytes:
-                        progress.hasher.update(view[:written])
-                        progress.hashed_bytes += written
+                    self.progress.hash_next(view[:written], self.size_bytes)
                     self.size_bytes += written
                     self._metrics.uploaded_bytes.inc(written)
                     view = view[written:]
@@ -236,38 +211,20 @@ class HeldSession:
         with self.thread_lock:
             if self.progress.synced_bytes != self.size_bytes:
                 self._fsync()
-            if not self.progress.named:
-                # Done at the first commit and not at the start, because no durable byte was promised before. So the
-                # start of an upload does not wait for the disk.
-                _sync_file(record_path(self.folder))
-                sync_folder(self.folder)
-                sync_folder(self.folder.parent)
-                self.progress.named = True
+            sync_names(self.folder, self.progress)
             return self.size_bytes
 
     def hash_more(self, algorithm: str, limit_bytes: int) -> Digest | None:
-        """Read and hash bytes that are not hashed yet, up to a limit. Return the digest once all bytes are hashed.
-
-        There are such bytes after a restart, when another replica has written, or when the digest has another algorithm
-        than the announced one.
+        """Hash bytes that are not hashed yet, up to a limit. Return the digest once all bytes are hashed.
 
         Raises:
             OSError: the file cannot be read.
         """
         with self.thread_lock:
-            progress = self.progress
-            if progress.hasher.algorithm != algorithm:
-                progress.hasher, progress.hashed_bytes = Hasher(algorithm), 0
-            end = min(self.size_bytes, progress.hashed_bytes + limit_bytes)
-            buffer = memoryview(bytearray(min(_HASH_BLOCK_BYTES, max(end - progress.hashed_bytes, 0))))
-            while progress.hashed_bytes < end:
-                count = os.preadv(self._descriptor, [buffer[: end - progress.hashed_bytes]], progress.hashed_bytes)
-                if count == 0:
-                    raise OSError(errno.EIO, "the data file of an upload has shrunk")
-                progress.hasher.update(buffer[:count])
-                progress.hashed_bytes += count
-                self._metrics.rehashed_bytes.inc(count)
-            return progress.hasher.digest() if progress.hashed_bytes == self.size_bytes else None
+            self._metrics.rehashed_bytes.inc(
+                self.progress.hash_more(self._descriptor, algorithm, self.size_bytes, limit_bytes)
+            )
+            return self.progress.digest_of(self.size_bytes)
 
     def stamp(self) -> datetime:
         """Set the file's time to now, which becomes the blob's create time, and make everything durable.
@@ -288,7 +245,7 @@ class HeldSession:
 
     def _fsync(self) -> None:
         with self._metrics.fsync_seconds.time():
-            _sync(self._descriptor)
+            sync_file(self._descriptor)
         self.progress.synced_bytes = self.size_bytes
 
 
@@ -299,10 +256,10 @@ def durable_size(folder: Path) -> int:
         DomainError: BLOB_UPLOAD_UNKNOWN.
         SyncFailedError: an fsync failed.
     """
-    descriptor = _open_data(folder, os.O_RDONLY)
+    descriptor = open_data(folder, os.O_RDONLY)
     try:
         size_bytes = os.fstat(descriptor).st_size
-        _sync(descriptor)
+        sync_file(descriptor)
         return size_bytes
     finally:
         os.close(descriptor)
@@ -311,6 +268,13 @@ def durable_size(folder: Path) -> int:
 def modified_time(status: os.stat_result) -> datetime:
     """The time that a file was last written, in UTC."""
     return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
+def _create(path: Path, content: bytes) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        return os.fstat(descriptor).st_ino
 
 
 def _size_of_named(descriptor: int, path: Path) -> int:
@@ -329,22 +293,45 @@ def _size_of_named(descriptor: int, path: Path) -> int:
     return status.st_size
 
 
-def _open_data(folder: Path, flags: int) -> int:
+def open_data(folder: Path, flags: int) -> int:
+    """Open the data file of a session, and return its descriptor.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN.
+    """
     try:
         return os.open(data_path(folder), flags | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise NotFound("BLOB_UPLOAD_UNKNOWN") from None
 
 
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def sync_names(folder: Path, progress: Progress) -> None:
+    """Make a session's record and folder entries durable.
+
+    This is done at the first commit and not at the start, because no durable byte was promised before. So the start of
+    an upload does not wait for the disk.
+
+    Raises:
+        SyncFailedError: an fsync failed.
+    """
+    if progress.named:
+        return
+    descriptor = os.open(record_path(folder), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _sync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
+    sync_folder(folder)
+    sync_folder(folder.parent)
+    progress.named = True
 
 
-def _sync(descriptor: int) -> None:
+def sync_file(descriptor: int) -> None:
+    """Make an open file durable.
+
+    Raises:
+        SyncFailedError: the fsync failed.
+    """
     try:
         os.fsync(descriptor)
     except OSError as error:

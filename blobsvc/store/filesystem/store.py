@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from blobsvc.store.filesystem.admin import FileBlobAdmin
 from blobsvc.store.filesystem.blobs import FileBlobs
-from blobsvc.store.filesystem.failures import FULL
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.uploads import FileUploads
+from svckit.disk import FULL
 from svckit.threads import BlockingPool
 
 # `examine` runs every second, and a file each time would never let an idle disk sleep. So a file is written only this

@@ -10,21 +10,23 @@ from functools import partial
 
 from blobsvc.domain.generation import GenerationClock
 from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
-from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
+from blobsvc.domain.placement import STREAM_ONLY, WriteFilePlacement, WritePlacement
 from blobsvc.store.filesystem.appender import FileAppender
 from blobsvc.store.filesystem.commit import finished_blob, store_as_blob
-from blobsvc.store.filesystem.failures import disk_failures
+from blobsvc.store.filesystem.follower import FileFollower, FollowedFile
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
+from blobsvc.store.filesystem.progress import Progress
 from blobsvc.store.filesystem.session import (
     HeldSession,
-    Progress,
     SyncFailedError,
     create_session,
+    data_path,
     durable_size,
     remove_session,
     remove_unreadable,
 )
+from svckit.disk import disk_failures
 from svckit.errors import Conflict, Invalid, NotFound, Unavailable
 from svckit.logging import get_logger
 from svckit.oci.digest import Digest
@@ -61,6 +63,7 @@ class FileUploads:
         self._metrics = metrics
         self._generations = GenerationClock()
         self._remembered_uploads = remembered_uploads
+        self._endings: set[asyncio.Task[None]] = set()
         self._progress: OrderedDict[UploadId, Progress] = OrderedDict()
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
@@ -73,30 +76,49 @@ class FileUploads:
             start_time=datetime.now(UTC),
         )
         with disk_failures():
-            await self._pool.run(create_session, self._layout.upload(upload.id), upload)
-        self._remember(upload.id, Progress.of(upload))
+            inode = await self._pool.run(create_session, self._layout.upload(upload.id), upload)
+        progress = Progress.of(upload)
+        progress.inode = inode
+        self._remember(upload.id, progress)
         return upload
 
     @asynccontextmanager
     async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileAppender]:
         """As the port says."""
         async with self._held(upload_id, wait_seconds=0) as session:
-            if offset is not None and offset != session.size_bytes:
-                with disk_failures():
-                    committed = await self._pool.run(session.sync)
-                raise Invalid(
-                    "RANGE_INVALID",
-                    f"the upload ends at {committed}, not at {offset}",
-                    metadata={"committed_size": str(committed)},
-                )
+            await self._require_offset(session, offset)
             appender = FileAppender(session, self._pool)
             try:
                 yield appender
             finally:
                 await asyncio.shield(asyncio.ensure_future(appender.settle()))
 
+    @asynccontextmanager
+    async def follow(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileFollower]:
+        """As the port says. The lock is released again before the block begins, because the writer takes it."""
+        async with self._held(upload_id, wait_seconds=0) as session:
+            await self._require_offset(session, offset)
+            progress = session.progress
+            placement = self._placement(upload_id, session.inode, session.size_bytes)
+            opening = partial(FollowedFile, session.folder, progress, self._metrics)
+            with disk_failures():
+                file = await self._pool.acquire(opening, FollowedFile.close)
+        follower = FileFollower(file, placement, self._pool, self._metrics)
+        try:
+            with self._metrics.uploads_held.track_inprogress():
+                yield follower
+        except SyncFailedError as error:
+            _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
+            self._end_when_free(upload_id)
+            raise Unavailable(message="the blob store has lost the upload; start it again") from error
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._close(follower, file)))
+
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
         """As the port says."""
+        known = self._progress.get(upload.id)
+        if known is not None and known.inode is not None:
+            return (self._placement(upload.id, known.inode, 0), *STREAM_ONLY)
         return STREAM_ONLY
 
     async def status(self, upload_id: UploadId) -> int:
@@ -167,6 +189,40 @@ class FileUploads:
         self._metrics.uploads_ended.labels("finished").inc()
         self._metrics.finish_seconds.observe(time.perf_counter() - began)
         return blob
+
+    async def _require_offset(self, session: HeldSession, offset: int | None) -> None:
+        if offset is not None and offset != session.size_bytes:
+            with disk_failures():
+                committed = await self._pool.run(session.sync)
+            raise Invalid(
+                "RANGE_INVALID",
+                f"the upload ends at {committed}, not at {offset}",
+                metadata={"committed_size": str(committed)},
+            )
+
+    def _placement(self, upload_id: UploadId, inode: int, size_bytes: int) -> WriteFilePlacement:
+        path = self._layout.relative(data_path(self._layout.upload(upload_id)))
+        return WriteFilePlacement(path, self._layout.store_id, inode, size_bytes)
+
+    async def _close(self, follower: FileFollower, file: FollowedFile) -> None:
+        await follower.settle()
+        await self._pool.run(file.close)
+
+    def _end_when_free(self, upload_id: UploadId) -> None:
+        """End a session in the background, once its writer has released the lock."""
+
+        async def end() -> None:
+            async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS) as session:
+                await self._end(session, "failed")
+
+        task = asyncio.ensure_future(end())
+        self._endings.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._endings.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("upload_not_ended", error=str(error))
 
     async def _hash(self, session: HeldSession, algorithm: str) -> Digest:
         while True:

@@ -19,7 +19,7 @@ from blobsvc.store.filesystem import FileStore
 from blobsvc.store.memory import MemoryStore
 from svckit.metrics import Metrics
 from svckit.rpc import RpcServerSettings, open_channel
-from tests.contract.blobsvc.remote import RemoteAdmin, RemoteBlobs, RemoteUploads
+from tests.contract.blobsvc.remote import RemoteAdmin, RemoteBlobs, RemoteFileUploads, RemoteUploads
 from tests.harness.keyring import Keyring
 
 LIFETIMES = UploadLifetimes(total_seconds=86400, idle_seconds=3600)
@@ -99,9 +99,13 @@ async def serving(
         await server.drain(0)
 
 
-@pytest.fixture(params=["filesystem", "memory", "grpc"])
+@pytest.fixture(params=["filesystem", "memory", "grpc", "files"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, socket_folder: Path) -> AsyncIterator[Store]:
-    """Each of the stores; "grpc" is a client of a service on the file-system store."""
+    """Each of the stores.
+
+    "grpc" is a client of a service on the file-system store. "files" is another one, which writes the staging files of
+    its uploads itself, as the gateway does.
+    """
     if request.param == "memory":
         memory = MemoryStore()
         yield Store(memory.uploads, memory.blobs, memory.admin)
@@ -114,11 +118,14 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, socket_folder: P
             keyring = service.keyring
             async with (
                 open_channel(service.target) as caller,
+                open_channel(service.target, service_tokens=keyring.service_tokens("gateway")) as gateway,
                 open_channel(service.target, service_tokens=keyring.service_tokens("jobsvc")) as jobsvc,
                 open_channel(service.target, service_tokens=keyring.service_tokens("metasvc")) as metasvc,
             ):
                 blobs = RemoteBlobs(caller, keyring)
                 uploads = RemoteUploads(caller, keyring, blobs)
+                if request.param == "files":
+                    uploads = RemoteFileUploads(gateway, keyring, blobs, tmp_path / "store")
                 yield Store(uploads, blobs, RemoteAdmin(jobsvc, metasvc, files.admin))
 
 

@@ -3,22 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import (
-    STREAM_ONLY,
     HttpHeader,
     ReadUrlPlacement,
     UrlPart,
-    WriteFilePlacement,
     WritePlacement,
     WriteUrlPlacement,
 )
-from blobsvc.domain.ports import LocatedBlob, OpenedBlob, UploadAppender
+from blobsvc.domain.ports import LocatedBlob, OpenedBlob, UploadAppender, UploadFollower
 from blobsvc.store.filesystem import FileStore
-from blobsvc.store.filesystem.layout import Layout
-from blobsvc.store.filesystem.session import data_path
 from svckit.oci.digest import Digest
 
 NEXT_YEAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -39,21 +34,21 @@ WRITE_URL = WriteUrlPlacement(
 class PlacingUploads:
     """`domain.ports.UploadWriter`."""
 
-    def __init__(self, store: FileStore, folder: Path) -> None:
+    def __init__(self, store: FileStore) -> None:
         self._store = store
-        self._folder = folder
 
     async def start(self, owner: UploadOwner, algorithm: str) -> Upload:
         return await self._store.uploads.start(owner, algorithm)
 
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
-        path = data_path(Layout(self._folder).upload(upload.id))
-        status = path.stat()
-        file = WriteFilePlacement(str(path.relative_to(self._folder)), self._store.id, status.st_ino, status.st_size)
-        return (file, WRITE_URL, *STREAM_ONLY)
+        file, *others = await self._store.uploads.placements(upload)
+        return (file, WRITE_URL, *others)
 
     def open(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadAppender]:
         return self._store.uploads.open(upload_id, offset)
+
+    def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
+        return self._store.uploads.follow(upload_id, offset)
 
     async def status(self, upload_id: UploadId) -> int:
         return await self._store.uploads.status(upload_id)

@@ -1,11 +1,13 @@
 """The ports of blobsvc over gRPC: the same roles, played by a client of the service."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
+from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.generation import Generation
@@ -32,7 +34,11 @@ from blobsvc.domain.placement import (
     WritePlacement,
     WriteUrlPlacement,
 )
-from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob
+from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob, UploadFollower
+from gateway.clients.blob_folder import BlobFolder
+from gateway.clients.upload import UploadClient
+from gateway.clients.upload_file import FileUpload
+from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -55,6 +61,7 @@ from roadstead.blob.v1.upload_service_pb2 import (
     WriteUploadResponse,
 )
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from svckit.access.call import Call, serving
 from svckit.errors import DomainError, NotFound
 from svckit.oci.digest import Digest
 from svckit.rpc import RpcChannel
@@ -185,6 +192,10 @@ class RemoteUploads:
         finally:
             call.cancel()
 
+    def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
+        """Not a role of clients: `RemoteFileUploads` calls the RPC."""
+        raise NotImplementedError
+
     async def placements(self, upload: Upload) -> tuple[WritePlacement, ...]:
         return self._placements[upload.id]
 
@@ -210,14 +221,38 @@ class RemoteUploads:
         request = CancelUploadRequest(ticket=self._ticket(upload_id))
         await self._stub.CancelUpload(request, metadata=self._metadata(upload_id))
 
+    def _owner(self, upload_id: UploadId) -> UploadOwner:
+        return self._owners.get(upload_id, UploadOwner(REPOSITORY, 1, SUBJECT))
+
     def _metadata(self, upload_id: UploadId) -> Metadata:
-        return self._metadata_of(self._owners.get(upload_id, UploadOwner(REPOSITORY, 1, SUBJECT)))
+        return self._metadata_of(self._owner(upload_id))
 
     def _metadata_of(self, owner: UploadOwner) -> Metadata:
-        return bearer(self._keyring.registry_token((owner.repository, "push", owner.project_id), subject=owner.subject))
+        return bearer(self._token(owner))
+
+    def _token(self, owner: UploadOwner) -> str:
+        return self._keyring.registry_token((owner.repository, "push", owner.project_id), subject=owner.subject)
 
     def _ticket(self, upload_id: UploadId) -> str:
         return self._tickets.get(upload_id) or self._keyring.ticket(str(upload_id))
+
+
+class RemoteFileUploads(RemoteUploads):
+    """The same, but bytes are written into the staging file, by the code of the gateway."""
+
+    def __init__(self, channel: RpcChannel, keyring: Keyring, blobs: RemoteBlobs, folder: Path) -> None:
+        super().__init__(channel, keyring, blobs)
+        metrics = HttpMetrics(CollectorRegistry())
+        self.folder = BlobFolder(folder, metrics)
+        self._client = UploadClient(channel, self.folder, metrics, 0)
+
+    @asynccontextmanager
+    async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileUpload]:  # type: ignore[override]
+        with serving(Call("PATCH", token=self._token(self._owner(upload_id)))):
+            opening = self._client._file_upload(self.folder, self._ticket(upload_id), "", offset, None)
+            async with opening as upload:
+                assert upload is not None
+                yield upload
 
 
 class RemoteAdmin:

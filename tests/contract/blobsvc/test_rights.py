@@ -325,7 +325,7 @@ async def test_no_bad_grant_opens_a_blob(client: Client) -> None:
             assert await client.stat(bad) is None, what
         with refused("GRANT_INVALID"):
             assert await client.locate(bad) is None, what
-    assert await client.locate(client.keyring.grant(key, len(DATA))) == ["stream"]
+    assert await client.locate(client.keyring.grant(key, len(DATA))) == ["file", "stream"]
     assert await client.stat(client.keyring.grant(key, len(DATA))) == len(DATA)
 
 

@@ -36,7 +36,11 @@ class Blobsvc(StandIn):
         waits_for: what a write waits for before it takes any bytes.
         finished: digest by upload id.
         folder: where blobs are put as files when somebody asks for them; None to offer the stream only.
-        after_locating: done before a file is offered.
+        after_locating: done before a file is offered, to be read or to be written.
+        staged: the files of uploads that were offered.
+        allowed_ahead: how many bytes a writer of such a file is allowed ahead.
+        most_bytes: how many bytes an upload may have that is written as a file.
+        before_committing: done when its writer says that it has written everything.
     """
 
     keyring: Keyring
@@ -50,6 +54,10 @@ class Blobsvc(StandIn):
     finished: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     after_locating: Callable[[Path], None] = lambda _: None
+    staged: list[Path] = field(default_factory=list)
+    allowed_ahead: int = 1024 * 1024
+    most_bytes: int | None = None
+    before_committing: Callable[[Path], None] = lambda _: None
     algorithms: list[str] = field(default_factory=list)
     offsets: list[int | None] = field(default_factory=list)
 
@@ -82,6 +90,41 @@ class Blobsvc(StandIn):
                 await self.waits_for.wait()
             upload += request.data
         return upload_pb.WriteUploadResponse(committed_size_bytes=len(upload))
+
+    async def WriteUploadFile(
+        self, requests: AsyncIterator[upload_pb.WriteUploadFileRequest], context: object
+    ) -> AsyncIterator[upload_pb.WriteUploadFileResponse]:
+        header = (await anext(requests)).header
+        ticket = current_call().present(header.ticket)
+        assert isinstance(ticket, UploadTicket)
+        upload = self._upload(ticket.upload_id)
+        if self.folder is None:
+            raise error_for("UNSUPPORTED")
+        self.offsets.append(header.offset if header.HasField("offset") else None)
+        if header.HasField("offset") and header.offset != len(upload):
+            raise error_for("RANGE_INVALID", metadata={"committed_size": str(len(upload))})
+        path = self.folder / "uploads" / ticket.upload_id
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(upload)
+        allowed = len(upload) + self.allowed_ahead
+        answer = upload_pb.WriteUploadFileResponse(allowed_size_bytes=allowed)
+        answer.file.path, answer.file.store_id = f"uploads/{path.name}", STORE_ID
+        answer.file.inode, answer.file.committed_size_bytes = path.stat().st_ino, len(upload)
+        self.staged.append(path)
+        self.after_locating(path)
+        yield answer
+        async for request in requests:
+            if self.waits_for is not None:
+                await self.waits_for.wait()
+            progress = request.progress
+            assert progress.size_bytes <= allowed
+            allowed = max(progress.size_bytes + self.allowed_ahead, progress.wanted_size_bytes, allowed)
+            if self.most_bytes is not None and progress.wanted_size_bytes > self.most_bytes:
+                raise error_for("UPLOADS_EXCEEDED")
+            yield upload_pb.WriteUploadFileResponse(allowed_size_bytes=min(allowed, self.most_bytes or allowed))
+        self.before_committing(path)
+        upload[:] = path.read_bytes()
+        yield upload_pb.WriteUploadFileResponse(committed_size_bytes=len(upload))
 
     async def GetUploadStatus(
         self, request: upload_pb.GetUploadStatusRequest, context: object

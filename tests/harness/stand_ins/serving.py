@@ -24,6 +24,7 @@ _MAKE: Mapping[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
 }
 
 

@@ -127,7 +127,7 @@ async def test_a_file_that_is_not_the_one_that_blobsvc_named_is_not_sent(
 
 @pytest.mark.parametrize("name", ["../store-id", "/etc/passwd", "blobs/../../secret", ""])
 async def test_a_path_that_leads_out_of_the_folder_is_not_opened(house: House, name: str) -> None:
-    from gateway.clients.blob_folder import OtherStoreError, open_placed
+    from gateway.clients.store_folder import OtherStoreError, open_placed
 
     (house.folder / "secret").write_text("?")
     with pytest.raises(OtherStoreError):

@@ -6,12 +6,28 @@ import pytest
 from svckit.errors import error_for
 from tests.harness.stand_ins.authsvc import PROJECT_ID
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.conftest import REPOSITORY, House, digest_of, on_both_servers
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
-pytestmark = on_both_servers
+pytestmark = pytest.mark.parametrize(
+    ("server", "placement"),
+    [("hypercorn", "stream"), ("hypercorn", "file"), ("granian", "file")],
+    indirect=True,
+)
 
 UPLOADS = f"/v2/{REPOSITORY}/blobs/uploads/"
 CONTENT = b"layer " * 1000
+
+
+@pytest.fixture
+def placement(request: pytest.FixtureRequest) -> str:
+    """The way of the bytes."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def house(make_house: MakeHouse, placement: str) -> House:
+    """A gateway that sends bytes over the stream, and one that writes them into the staging file."""
+    return await make_house(placement=placement, blob_file_min_bytes=0)
 
 
 async def begin(house: House, query: str = "") -> str:

@@ -10,6 +10,7 @@ ADDING = {
     "auth.v1.UserService/CreateUser",
     "blob.v1.UploadService/StartUpload",
     "blob.v1.UploadService/WriteUpload",
+    "blob.v1.UploadService/WriteUploadFile",
     "meta.v1.BlobLinkService/LinkBlob",
     "meta.v1.BlobLinkService/MountBlob",
     "meta.v1.ManifestService/PutManifest",

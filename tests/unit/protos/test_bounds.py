@@ -28,6 +28,7 @@ UNBOUNDED = {
     "roadstead.blob.v1.ReadBlobRequest.offset",
     "roadstead.blob.v1.ReadBlobRequest.limit",
     "roadstead.blob.v1.WriteUploadRequest.Header.offset",
+    "roadstead.blob.v1.WriteUploadFileRequest.Header.offset",
 }
 # What clients know of the contracts, written by hand.
 KNOWN = {

@@ -29,6 +29,7 @@ NEVER_REPEATED = {
     "auth.v1.RobotService/RefreshRobotSecret",
     "auth.v1.UserService/ChangeUserPassword",
     "blob.v1.UploadService/WriteUpload",
+    "blob.v1.UploadService/WriteUploadFile",
     "meta.v1.ManifestService/WriteManifest",
 }
 ATTEMPTS = 3

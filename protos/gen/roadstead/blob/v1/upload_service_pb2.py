@@ -30,7 +30,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/blob/v1/upload_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/blob/v1/placement.proto\x1a\x1eroadstead/blob/v1/upload.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xc1\x01\n\x12StartUploadRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\x30\n\x10\x64igest_algorithm\x18\x02 \x01(\tB\x16\xea\xf3\x18\x12\x10@r\x0e\x44IGEST_INVALID\x12\x36\n\x13\x65xpected_size_bytes\x18\x03 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x00\x88\x01\x01\x42\x16\n\x14_expected_size_bytes\"\xa8\x01\n\x13StartUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.roadstead.blob.v1.Upload\x12\x35\n\nplacements\x18\x02 \x03(\x0b\x32!.roadstead.blob.v1.WritePlacement\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x02\n\x12WriteUploadRequest\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.roadstead.blob.v1.WriteUploadRequest.HeaderH\x00\x12\x19\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\t\xea\xf3\x18\x05\x10\x80\x80\x80\x02H\x00\x1a\xc2\x01\n\x06Header\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\x12\x13\n\x06offset\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12-\n\nsize_bytes\x18\x04 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x01\x88\x01\x01\x42\t\n\x07_offsetB\r\n\x0b_size_bytesB\x06\n\x04part\"3\n\x13WriteUploadResponse\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03\"t\n\x16GetUploadStatusRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\"7\n\x17GetUploadStatusResponse\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03\"\xea\x01\n\x13\x46inishUploadRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\x12\'\n\x06\x64igest\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x36\n\x13\x65xpected_size_bytes\x18\x04 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x00\x88\x01\x01\x42\x16\n\x14_expected_size_bytes\";\n\x14\x46inishUploadResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"q\n\x13\x43\x61ncelUploadRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\"\x16\n\x14\x43\x61ncelUploadResponse2\x81\x05\n\rUploadService\x12\x8b\x01\n\x0bStartUpload\x12%.roadstead.blob.v1.StartUploadRequest\x1a&.roadstead.blob.v1.StartUploadResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12q\n\x0bWriteUpload\x12%.roadstead.blob.v1.WriteUploadRequest\x1a&.roadstead.blob.v1.WriteUploadResponse\"\x11\x90\x02\x00\xca\xf3\x18\x04J\x02\x08\x01\xe2\xf3\x18\x02\x18\x01(\x01\x12}\n\x0fGetUploadStatus\x12).roadstead.blob.v1.GetUploadStatusRequest\x1a*.roadstead.blob.v1.GetUploadStatusResponse\"\x13\x90\x02\x01\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticket\x12z\n\x0c\x46inishUpload\x12&.roadstead.blob.v1.FinishUploadRequest\x1a\'.roadstead.blob.v1.FinishUploadResponse\"\x19\x90\x02\x02\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticket\xe2\xf3\x18\x02\x08\x01\x12t\n\x0c\x43\x61ncelUpload\x12&.roadstead.blob.v1.CancelUploadRequest\x1a\'.roadstead.blob.v1.CancelUploadResponse\"\x13\x90\x02\x02\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticketb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/blob/v1/upload_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/blob/v1/placement.proto\x1a\x1eroadstead/blob/v1/upload.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xc1\x01\n\x12StartUploadRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\x30\n\x10\x64igest_algorithm\x18\x02 \x01(\tB\x16\xea\xf3\x18\x12\x10@r\x0e\x44IGEST_INVALID\x12\x36\n\x13\x65xpected_size_bytes\x18\x03 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x00\x88\x01\x01\x42\x16\n\x14_expected_size_bytes\"\xa8\x01\n\x13StartUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.roadstead.blob.v1.Upload\x12\x35\n\nplacements\x18\x02 \x03(\x0b\x32!.roadstead.blob.v1.WritePlacement\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbc\x02\n\x12WriteUploadRequest\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.roadstead.blob.v1.WriteUploadRequest.HeaderH\x00\x12\x19\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x42\t\xea\xf3\x18\x05\x10\x80\x80\x80\x02H\x00\x1a\xc2\x01\n\x06Header\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\x12\x13\n\x06offset\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12-\n\nsize_bytes\x18\x04 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x01\x88\x01\x01\x42\t\n\x07_offsetB\r\n\x0b_size_bytesB\x06\n\x04part\"3\n\x13WriteUploadResponse\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03\"\xbc\x03\n\x16WriteUploadFileRequest\x12\x42\n\x06header\x18\x01 \x01(\x0b\x32\x30.roadstead.blob.v1.WriteUploadFileRequest.HeaderH\x00\x12\x46\n\x08progress\x18\x02 \x01(\x0b\x32\x32.roadstead.blob.v1.WriteUploadFileRequest.ProgressH\x00\x1a\xc2\x01\n\x06Header\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\x12\x13\n\x06offset\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12-\n\nsize_bytes\x18\x04 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x01\x88\x01\x01\x42\t\n\x07_offsetB\r\n\x0b_size_bytes\x1aI\n\x08Progress\x12\x1a\n\nsize_bytes\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\x12!\n\x11wanted_size_bytes\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\x42\x06\n\x04part\"\xa7\x01\n\x17WriteUploadFileResponse\x12\x34\n\x04\x66ile\x18\x01 \x01(\x0b\x32&.roadstead.blob.v1.WritePlacement.File\x12\x1a\n\x12\x61llowed_size_bytes\x18\x02 \x01(\x03\x12!\n\x14\x63ommitted_size_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x17\n\x15_committed_size_bytes\"t\n\x16GetUploadStatusRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\"7\n\x17GetUploadStatusResponse\x12\x1c\n\x14\x63ommitted_size_bytes\x18\x01 \x01(\x03\"\xea\x01\n\x13\x46inishUploadRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\x12\'\n\x06\x64igest\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x36\n\x13\x65xpected_size_bytes\x18\x04 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x00r\x0cSIZE_INVALIDH\x00\x88\x01\x01\x42\x16\n\x14_expected_size_bytes\";\n\x14\x46inishUploadResponse\x12\x0f\n\x07receipt\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"q\n\x13\x43\x61ncelUploadRequest\x12(\n\x06ticket\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\x80\x80\x01r\x0eTICKET_INVALID\x12\x30\n\nrepository\x18\x02 \x01(\tB\x1c\xea\xf3\x18\x18\x10\xff\x01r\x13\x42LOB_UPLOAD_UNKNOWN\"\x16\n\x14\x43\x61ncelUploadResponse2\x82\x06\n\rUploadService\x12\x8b\x01\n\x0bStartUpload\x12%.roadstead.blob.v1.StartUploadRequest\x1a&.roadstead.blob.v1.StartUploadResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12q\n\x0bWriteUpload\x12%.roadstead.blob.v1.WriteUploadRequest\x1a&.roadstead.blob.v1.WriteUploadResponse\"\x11\x90\x02\x00\xca\xf3\x18\x04J\x02\x08\x01\xe2\xf3\x18\x02\x18\x01(\x01\x12\x7f\n\x0fWriteUploadFile\x12).roadstead.blob.v1.WriteUploadFileRequest\x1a*.roadstead.blob.v1.WriteUploadFileResponse\"\x11\x90\x02\x00\xca\xf3\x18\x04J\x02\x08\x01\xe2\xf3\x18\x02\x18\x01(\x01\x30\x01\x12}\n\x0fGetUploadStatus\x12).roadstead.blob.v1.GetUploadStatusRequest\x1a*.roadstead.blob.v1.GetUploadStatusResponse\"\x13\x90\x02\x01\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticket\x12z\n\x0c\x46inishUpload\x12&.roadstead.blob.v1.FinishUploadRequest\x1a\'.roadstead.blob.v1.FinishUploadResponse\"\x19\x90\x02\x02\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticket\xe2\xf3\x18\x02\x08\x01\x12t\n\x0c\x43\x61ncelUpload\x12&.roadstead.blob.v1.CancelUploadRequest\x1a\'.roadstead.blob.v1.CancelUploadResponse\"\x13\x90\x02\x02\xca\xf3\x18\x0cJ\n\x08\x01\x12\x06ticketb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEUPLOADREQUEST_HEADER'].fields_by_name['size_bytes']._serialized_options = b'\352\363\030\020(\000r\014SIZE_INVALID'
   _globals['_WRITEUPLOADREQUEST'].fields_by_name['data']._loaded_options = None
   _globals['_WRITEUPLOADREQUEST'].fields_by_name['data']._serialized_options = b'\352\363\030\005\020\200\200\200\002'
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['ticket']._loaded_options = None
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['ticket']._serialized_options = b'\352\363\030\024\020\200\200\001r\016TICKET_INVALID'
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['repository']._loaded_options = None
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['repository']._serialized_options = b'\352\363\030\030\020\377\001r\023BLOB_UPLOAD_UNKNOWN'
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['size_bytes']._loaded_options = None
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER'].fields_by_name['size_bytes']._serialized_options = b'\352\363\030\020(\000r\014SIZE_INVALID'
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS'].fields_by_name['size_bytes']._loaded_options = None
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS'].fields_by_name['size_bytes']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS'].fields_by_name['wanted_size_bytes']._loaded_options = None
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS'].fields_by_name['wanted_size_bytes']._serialized_options = b'\352\363\030\002(\000'
   _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['ticket']._loaded_options = None
   _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['ticket']._serialized_options = b'\352\363\030\024\020\200\200\001r\016TICKET_INVALID'
   _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['repository']._loaded_options = None
@@ -71,6 +81,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADSERVICE'].methods_by_name['StartUpload']._serialized_options = b'\220\002\002\312\363\030 \"\036\n\nrepository\022\004push\032\nrepository\342\363\030\002\030\001'
   _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['WriteUpload']._serialized_options = b'\220\002\000\312\363\030\004J\002\010\001\342\363\030\002\030\001'
+  _globals['_UPLOADSERVICE'].methods_by_name['WriteUploadFile']._loaded_options = None
+  _globals['_UPLOADSERVICE'].methods_by_name['WriteUploadFile']._serialized_options = b'\220\002\000\312\363\030\004J\002\010\001\342\363\030\002\030\001'
   _globals['_UPLOADSERVICE'].methods_by_name['GetUploadStatus']._loaded_options = None
   _globals['_UPLOADSERVICE'].methods_by_name['GetUploadStatus']._serialized_options = b'\220\002\001\312\363\030\014J\n\010\001\022\006ticket'
   _globals['_UPLOADSERVICE'].methods_by_name['FinishUpload']._loaded_options = None
@@ -87,18 +99,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITEUPLOADREQUEST_HEADER']._serialized_end=937
   _globals['_WRITEUPLOADRESPONSE']._serialized_start=947
   _globals['_WRITEUPLOADRESPONSE']._serialized_end=998
-  _globals['_GETUPLOADSTATUSREQUEST']._serialized_start=1000
-  _globals['_GETUPLOADSTATUSREQUEST']._serialized_end=1116
-  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_start=1118
-  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_end=1173
-  _globals['_FINISHUPLOADREQUEST']._serialized_start=1176
-  _globals['_FINISHUPLOADREQUEST']._serialized_end=1410
-  _globals['_FINISHUPLOADRESPONSE']._serialized_start=1412
-  _globals['_FINISHUPLOADRESPONSE']._serialized_end=1471
-  _globals['_CANCELUPLOADREQUEST']._serialized_start=1473
-  _globals['_CANCELUPLOADREQUEST']._serialized_end=1586
-  _globals['_CANCELUPLOADRESPONSE']._serialized_start=1588
-  _globals['_CANCELUPLOADRESPONSE']._serialized_end=1610
-  _globals['_UPLOADSERVICE']._serialized_start=1613
-  _globals['_UPLOADSERVICE']._serialized_end=2254
+  _globals['_WRITEUPLOADFILEREQUEST']._serialized_start=1001
+  _globals['_WRITEUPLOADFILEREQUEST']._serialized_end=1445
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER']._serialized_start=743
+  _globals['_WRITEUPLOADFILEREQUEST_HEADER']._serialized_end=937
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS']._serialized_start=1364
+  _globals['_WRITEUPLOADFILEREQUEST_PROGRESS']._serialized_end=1437
+  _globals['_WRITEUPLOADFILERESPONSE']._serialized_start=1448
+  _globals['_WRITEUPLOADFILERESPONSE']._serialized_end=1615
+  _globals['_GETUPLOADSTATUSREQUEST']._serialized_start=1617
+  _globals['_GETUPLOADSTATUSREQUEST']._serialized_end=1733
+  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_start=1735
+  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_end=1790
+  _globals['_FINISHUPLOADREQUEST']._serialized_start=1793
+  _globals['_FINISHUPLOADREQUEST']._serialized_end=2027
+  _globals['_FINISHUPLOADRESPONSE']._serialized_start=2029
+  _globals['_FINISHUPLOADRESPONSE']._serialized_end=2088
+  _globals['_CANCELUPLOADREQUEST']._serialized_start=2090
+  _globals['_CANCELUPLOADREQUEST']._serialized_end=2203
+  _globals['_CANCELUPLOADRESPONSE']._serialized_start=2205
+  _globals['_CANCELUPLOADRESPONSE']._serialized_end=2227
+  _globals['_UPLOADSERVICE']._serialized_start=2230
+  _globals['_UPLOADSERVICE']._serialized_end=3000
 # @@protoc_insertion_point(module_scope)

@@ -183,6 +183,135 @@ class WriteUploadResponse(_message.Message):
 Global___WriteUploadResponse: _TypeAlias = WriteUploadResponse  # noqa: Y015
 
 @_typing.final
+class WriteUploadFileRequest(_message.Message):
+    """The request stream of WriteUploadFile: one header, then progress."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        """Names the upload and the position of the bytes."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TICKET_FIELD_NUMBER: _builtins.int
+        REPOSITORY_FIELD_NUMBER: _builtins.int
+        OFFSET_FIELD_NUMBER: _builtins.int
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        ticket: _builtins.str
+        """The ticket."""
+        repository: _builtins.str
+        """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
+        offset: _builtins.int
+        """Position of the first byte; absent to append at the end."""
+        size_bytes: _builtins.int
+        """Size of all bytes that follow; absent if unknown. UPLOADS_EXCEEDED, before any byte, if there is no room for it."""
+        def __init__(
+            self,
+            *,
+            ticket: _builtins.str = ...,
+            repository: _builtins.str = ...,
+            offset: _builtins.int | None = ...,
+            size_bytes: _builtins.int | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_size_bytes", b"_size_bytes", "offset", b"offset", "size_bytes", b"size_bytes"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_size_bytes", b"_size_bytes", "offset", b"offset", "repository", b"repository", "size_bytes", b"size_bytes", "ticket", b"ticket"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
+        _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+        _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+        _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
+
+    @_typing.final
+    class Progress(_message.Message):
+        """How far the writer has come. There is one answer to each."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        WANTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+        size_bytes: _builtins.int
+        """Bytes that the file has now."""
+        wanted_size_bytes: _builtins.int
+        """Bytes that it must have next. UPLOADS_EXCEEDED if there is no room for them. The answer may allow more."""
+        def __init__(
+            self,
+            *,
+            size_bytes: _builtins.int = ...,
+            wanted_size_bytes: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["size_bytes", b"size_bytes", "wanted_size_bytes", b"wanted_size_bytes"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___WriteUploadFileRequest.Header:
+        """The first message."""
+
+    @_builtins.property
+    def progress(self) -> Global___WriteUploadFileRequest.Progress:
+        """How far the writer has come."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___WriteUploadFileRequest.Header | None = ...,
+        progress: Global___WriteUploadFileRequest.Progress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "part", b"part", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "progress"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___WriteUploadFileRequest: _TypeAlias = WriteUploadFileRequest  # noqa: Y015
+
+@_typing.final
+class WriteUploadFileResponse(_message.Message):
+    """The response stream of WriteUploadFile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    ALLOWED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    allowed_size_bytes: _builtins.int
+    """Bytes that the file may have."""
+    committed_size_bytes: _builtins.int
+    """Bytes that are stored now; in the last answer only."""
+    @_builtins.property
+    def file(self) -> _placement_pb2.WritePlacement.File:
+        """The staging file; in the first answer only."""
+
+    def __init__(
+        self,
+        *,
+        file: _placement_pb2.WritePlacement.File | None = ...,
+        allowed_size_bytes: _builtins.int = ...,
+        committed_size_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_committed_size_bytes", b"_committed_size_bytes", "committed_size_bytes", b"committed_size_bytes", "file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_committed_size_bytes", b"_committed_size_bytes", "allowed_size_bytes", b"allowed_size_bytes", "committed_size_bytes", b"committed_size_bytes", "file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__committed_size_bytes: _TypeAlias = _typing.Literal["committed_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__committed_size_bytes: _TypeAlias = _typing.Literal["_committed_size_bytes", b"_committed_size_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__committed_size_bytes) -> _WhichOneofReturnType__committed_size_bytes | None: ...
+
+Global___WriteUploadFileResponse: _TypeAlias = WriteUploadFileResponse  # noqa: Y015
+
+@_typing.final
 class GetUploadStatusRequest(_message.Message):
     """The request of GetUploadStatus."""
 

@@ -47,6 +47,11 @@ class UploadServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.FromString,
                 _registered_method=True)
+        self.WriteUploadFile = channel.stream_stream(
+                '/roadstead.blob.v1.UploadService/WriteUploadFile',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileResponse.FromString,
+                _registered_method=True)
         self.GetUploadStatus = channel.unary_unary(
                 '/roadstead.blob.v1.UploadService/GetUploadStatus',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.GetUploadStatusRequest.SerializeToString,
@@ -86,6 +91,17 @@ class UploadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WriteUploadFile(self, request_iterator, context):
+        """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
+        come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
+        names the file. Each answer says how large the file may become, because of the bounds of unfinished uploads. Meanwhile
+        this service reads and hashes what is written. The writer ends its stream while it still holds the lock. The last
+        answer says what is durable then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUploadStatus(self, request, context):
         """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired.
         """
@@ -120,6 +136,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.WriteUpload,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.SerializeToString,
+            ),
+            'WriteUploadFile': grpc.stream_stream_rpc_method_handler(
+                    servicer.WriteUploadFile,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileResponse.SerializeToString,
             ),
             'GetUploadStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUploadStatus,
@@ -194,6 +215,33 @@ class UploadService:
             '/roadstead.blob.v1.UploadService/WriteUpload',
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteUploadFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/roadstead.blob.v1.UploadService/WriteUploadFile',
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

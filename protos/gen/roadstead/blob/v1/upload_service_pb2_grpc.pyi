@@ -43,6 +43,13 @@ class UploadServiceStub:
     several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
     or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
     """
+    WriteUploadFile: _grpc.StreamStreamMultiCallable[_upload_service_pb2.WriteUploadFileRequest, _upload_service_pb2.WriteUploadFileResponse]
+    """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
+    come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
+    names the file. Each answer says how large the file may become, because of the bounds of unfinished uploads. Meanwhile
+    this service reads and hashes what is written. The writer ends its stream while it still holds the lock. The last
+    answer says what is durable then.
+    """
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]
     """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
     FinishUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.FinishUploadRequest, _upload_service_pb2.FinishUploadResponse]
@@ -66,6 +73,13 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
     several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
     or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
+    """
+    WriteUploadFile: _aio.StreamStreamMultiCallable[_upload_service_pb2.WriteUploadFileRequest, _upload_service_pb2.WriteUploadFileResponse]  # type: ignore[assignment]
+    """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
+    come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
+    names the file. Each answer says how large the file may become, because of the bounds of unfinished uploads. Meanwhile
+    this service reads and hashes what is written. The writer ends its stream while it still holds the lock. The last
+    answer says what is durable then.
     """
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadStatusRequest, _upload_service_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
     """Reads the committed size of an upload. BLOB_UPLOAD_UNKNOWN once it is finished, cancelled or expired."""
@@ -99,6 +113,19 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
         several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
         or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteUploadFile(
+        self,
+        request_iterator: _MaybeAsyncIterator[_upload_service_pb2.WriteUploadFileRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_upload_service_pb2.WriteUploadFileResponse], _abc.AsyncIterator[_upload_service_pb2.WriteUploadFileResponse]]:
+        """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
+        come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
+        names the file. Each answer says how large the file may become, because of the bounds of unfinished uploads. Meanwhile
+        this service reads and hashes what is written. The writer ends its stream while it still holds the lock. The last
+        answer says what is durable then.
         """
 
     @_abc_1.abstractmethod

@@ -1,4 +1,4 @@
-"""Turns disk failures into errors for the caller."""
+"""What all writers of blob files need: how much to write at once, and what to say when the disk fails."""
 
 import errno
 from collections.abc import Iterator
@@ -8,6 +8,14 @@ from svckit.errors import Unavailable, error_for
 from svckit.logging import get_logger
 
 _log = get_logger(__name__)
+
+WRITE_BYTES = 64 * 1024
+"""The most bytes to give to one `write`.
+
+The kernel allocates pages as large as the write. On a virtual machine whose host takes back free memory, large ones
+have to be fetched from the host: a MiB in one write took 1.5 ms of CPU time, and in writes of 64 KiB 0.3 ms. On other
+machines, large writes are a little faster.
+"""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The error numbers of a full disk or quota."""

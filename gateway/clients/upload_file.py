@@ -1,0 +1,141 @@
+"""An upload whose staging file this process writes, as far as blobsvc allows."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from gateway.clients.staging_file import StagingFile
+from roadstead.blob.v1 import upload_service_pb2 as pb
+from svckit.disk import disk_failures
+from svckit.errors import DomainError, error_for
+from svckit.threads import BlockingPool
+
+if TYPE_CHECKING:
+    Call = grpc.aio.StreamStreamCall[pb.WriteUploadFileRequest, pb.WriteUploadFileResponse]
+
+# A thread writes at least so much at once while more arrives.
+_BATCH_BYTES = 1024 * 1024
+# When less room than this is left, blobsvc is asked for more. It also learns then what it can hash.
+_LITTLE_ROOM_BYTES = 8 * 1024 * 1024
+
+
+class FileUpload:
+    """A locked staging file, and the call to blobsvc that allows to write it.
+
+    The next bytes arrive while a thread writes the last ones. So it holds two batches at most.
+    """
+
+    def __init__(self, call: Call, file: StagingFile, allowed_size_bytes: int, pool: BlockingPool) -> None:
+        """Takes a call that has had its first answer, and the file that this answer named."""
+        self._call = call
+        self._file = file
+        self._pool = pool
+        self._allowed = allowed_size_bytes
+        self._size = file.size_bytes
+        self._asked: asyncio.Task[int] | None = None
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._writing: asyncio.Future[None] | None = None
+
+    async def append(self, data: bytes) -> None:
+        """Adds bytes. A failed write raises in the next call.
+
+        Raises:
+            DomainError: UPLOADS_EXCEEDED, STORAGE_FULL, UNAVAILABLE, and other refusals of blobsvc.
+        """
+        await self._require(self._size + len(data))
+        self._size += len(data)
+        self._batch.append(data)
+        self._batch_bytes += len(data)
+        if self._writing is not None and (self._writing.done() or self._batch_bytes >= _BATCH_BYTES):
+            await self._written()
+        if self._writing is None:
+            self._write_batch()
+
+    async def commit(self) -> int:
+        """Has blobsvc make the bytes durable, and returns the size of the whole upload. The file stays locked.
+
+        Raises:
+            DomainError: as `append`.
+        """
+        await self._written()
+        if self._batch:
+            self._write_batch()
+            await self._written()
+        if self._asked is not None:
+            self._allowed = await self._asked
+        await self._tell(self._size)
+        await self._call.done_writing()
+        while True:
+            answer = await self._answer()
+            if answer.HasField("committed_size_bytes"):
+                return answer.committed_size_bytes
+
+    async def close(self) -> None:
+        """Writes what was appended, also after a failure, and releases the lock."""
+        if self._asked is not None:
+            self._asked.cancel()
+            with suppress(asyncio.CancelledError, DomainError):
+                await self._asked
+        await self._settle()
+        await self._pool.run(self._file.release)
+        self._call.cancel()
+
+    async def _require(self, size_bytes: int) -> None:
+        """Waits until the file may have so many bytes, and asks for more room in time."""
+        if self._asked is not None and (self._asked.done() or size_bytes > self._allowed):
+            self._allowed, self._asked = await self._asked, None
+        if self._asked is None and self._allowed - size_bytes < _LITTLE_ROOM_BYTES:
+            await self._tell(size_bytes)
+            self._asked = asyncio.ensure_future(self._read_allowed())
+            if size_bytes > self._allowed:
+                self._allowed, self._asked = await self._asked, None
+
+    async def _tell(self, wanted_size_bytes: int) -> None:
+        progress = pb.WriteUploadFileRequest.Progress(
+            size_bytes=self._file.size_bytes, wanted_size_bytes=wanted_size_bytes
+        )
+        await self._call.write(pb.WriteUploadFileRequest(progress=progress))
+
+    async def _read_allowed(self) -> int:
+        return (await self._answer()).allowed_size_bytes
+
+    async def _answer(self) -> pb.WriteUploadFileResponse:
+        return await read_answer(self._call)
+
+    def _write_batch(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        self._writing = self._pool.run(self._file.write, batch)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            with disk_failures():
+                # Shielded: a cancelled caller must not cancel the write of bytes that were already accepted.
+                await asyncio.shield(self._writing)
+            self._writing = None
+
+    async def _settle(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            if self._writing.cancelled() or self._writing.exception() is not None:
+                return
+            self._writing = None
+        if self._batch:
+            self._write_batch()
+            await self._settle()
+
+
+async def read_answer(call: Call) -> pb.WriteUploadFileResponse:
+    """The next answer of blobsvc.
+
+    Raises:
+        DomainError: a refusal; UNAVAILABLE, the stream has ended.
+    """
+    answer = await call.read()
+    if not isinstance(answer, pb.WriteUploadFileResponse):
+        raise error_for("UNAVAILABLE", "blobsvc has ended the upload")
+    return answer
