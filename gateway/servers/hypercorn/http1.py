@@ -6,11 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
-import hypercorn.protocol
-import hypercorn.protocol.h11
 from hypercorn.events import RawData
 
-from gateway.servers.hypercorn.gated import BodyWanted, GatedStream
+from gateway.servers.hypercorn.gated import BodyWanted
 from gateway.servers.hypercorn.upgrade import NoUpgradeHttp1
 from gateway.wire.answer import JSON
 from gateway.wire.errors import rest_error
@@ -107,11 +105,3 @@ class JoinedHeadHttp1(NoUpgradeHttp1):
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())
-
-
-def install() -> None:
-    """Makes Hypercorn use these classes in this process. Hypercorn has no setting for them."""
-    streams: Any = hypercorn.protocol.h11
-    streams.HTTPStream = GatedStream
-    protocols: Any = hypercorn.protocol
-    protocols.H11Protocol = JoinedHeadHttp1

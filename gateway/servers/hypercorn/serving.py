@@ -14,7 +14,7 @@ from hypercorn.config import Config
 from hypercorn.logging import Logger
 
 from gateway.config import GatewaySettings
-from gateway.servers.hypercorn import http1, http2
+from gateway.servers.hypercorn import http2, quick
 from gateway.servers.hypercorn.connection import ServedConnection
 from gateway.servers.hypercorn.stream import RECEIVED_BYTES, Stream
 from gateway.servers.listen import BACKLOG, listening
@@ -35,7 +35,7 @@ async def serve(app: ServedApp, settings: GatewaySettings, until: Callable[[], A
     Raises:
         OSError: an address cannot be bound.
     """
-    http1.install()
+    quick.install()
     http2.install()
     config = _hypercorn_config(settings)
     context = WorkerContext(None)
