@@ -14,6 +14,7 @@ from svckit.errors import NotFound, error_for
 from svckit.errors.status import from_status
 from svckit.metrics import Metrics
 from tests.harness.stand_ins.access import People
+from tests.harness.waiting import wait_until_async
 from tests.unit.svckit.rpc.conftest import Log
 from tests.unit.svckit.rpc.contract import guarded_pb2
 from tests.unit.svckit.rpc.world import REPOSITORY, GuardedServicer, Installation, reason_of
@@ -202,7 +203,13 @@ async def test_when_the_work_fails_every_member_is_counted_with_that_code(
         await pull_all(member(token), member(token))
 
     assert reason_of(failed.value) == "UNAVAILABLE"
-    assert counted(metrics, "UNAVAILABLE") == 2
+    # An error is counted after it was sent.
+    await wait_until_async(
+        lambda: counted(metrics, "UNAVAILABLE"),
+        "both members to be counted",
+        wanted=lambda count: count == 2,
+        seconds=10,
+    )
 
 
 async def test_what_the_gateway_says_about_a_member_is_checked_as_metadata_is(
@@ -241,7 +248,7 @@ async def test_an_answer_to_a_batch_counts_for_the_service_that_sent_it(
     """A caller without credentials has a small share of the memory for answers. A batch is nobody's."""
     held: list[str | None] = []
     server = await start_server(listen=("127.0.0.1:0",))
-    memory = server._shared.answers._memory
+    memory = server._shared.messages._memory
     hold = memory.hold
 
     def note(subject: str | None, size_bytes: int) -> Callable[[], None]:
