@@ -9,6 +9,7 @@ from blobsvc.domain.placement import WriteFilePlacement
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
 from blobsvc.store.filesystem.session import open_data, sync_file, sync_names
+from blobsvc.store.filesystem.writeback import begin_writeback
 from svckit.disk import disk_failures
 from svckit.logging import get_logger
 from svckit.threads import BlockingPool
@@ -44,7 +45,8 @@ class FollowedFile:
         """
         with self._users:
             progress = self._progress
-            progress.hash_more(self._descriptor, progress.hasher.algorithm, size_bytes, _HASH_STEP_BYTES)
+            hashed = progress.hash_more(self._descriptor, progress.hasher.algorithm, size_bytes, _HASH_STEP_BYTES)
+            begin_writeback(self._descriptor, progress.hashed_bytes - hashed, hashed)
             return progress.hashed_bytes < size_bytes
 
     def sync(self) -> int:

@@ -18,6 +18,7 @@ from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
+from blobsvc.store.filesystem.writeback import begin_writeback
 from svckit.disk import WRITE_BYTES
 from svckit.durable import sync_folder
 from svckit.errors import Conflict, NotFound
@@ -27,6 +28,7 @@ _RECORD = "upload.json"
 _DATA = "data"
 _FINISHED = "finished.json"
 _FILE_MODE = 0o600
+_WRITEBACK_STEP_BYTES = 4 * 1024 * 1024
 
 
 class SyncFailedError(Exception):
@@ -146,6 +148,7 @@ class HeldSession:
         self._metrics = metrics
         self._descriptor = descriptor
         self._released = False
+        self._written_back = size_bytes
 
     @property
     def inode(self) -> int:
@@ -201,6 +204,9 @@ class HeldSession:
                     self.size_bytes += written
                     self._metrics.uploaded_bytes.inc(written)
                     view = view[written:]
+            if self.size_bytes - self._written_back >= _WRITEBACK_STEP_BYTES:
+                begin_writeback(self._descriptor, self._written_back, self.size_bytes - self._written_back)
+                self._written_back = self.size_bytes
 
     def sync(self) -> int:
         """Make the data file and the session's folder entries durable. Return the size of the data file.

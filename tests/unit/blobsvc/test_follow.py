@@ -7,14 +7,18 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from blobsvc.domain.model import UploadId
 from blobsvc.domain.ports import UploadFollower
+from blobsvc.store.filesystem import follower as follower_module
+from blobsvc.store.filesystem import session as session_module
 from blobsvc.store.filesystem import uploads as uploads_module
 from blobsvc.store.filesystem.follower import FollowedFile
+from blobsvc.store.filesystem.writeback import begin_writeback
 from svckit.oci.digest import SHA512, Digest
 from tests.contract.blobsvc.steps import append, read, refused, started
 from tests.harness.waiting import wait_until_async
@@ -191,3 +195,30 @@ async def test_an_upload_that_nobody_remembers_is_offered_the_stream(disk: Disk)
     assert kinds == ["FILE", "STREAM"]
     other = await disk.another()
     assert [place.kind.name for place in await other.uploads.placements(upload)] == ["STREAM"]
+
+
+async def test_the_disk_begins_to_write_before_the_end_either_way(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[int, int]] = []
+
+    def note(descriptor: int, position: int, size_bytes: int) -> None:
+        begin_writeback(descriptor, position, size_bytes)
+        begun.append((position, size_bytes))
+
+    monkeypatch.setattr(follower_module, "begin_writeback", note)
+    monkeypatch.setattr(session_module, "begin_writeback", note)
+    upload_id = await started(disk.store.uploads)
+    await write_followed(disk, upload_id, DATA)
+    assert _covered(begun) == len(DATA)
+    begun.clear()
+    await append(disk.store.uploads, upload_id, *[DATA[:1_000_000]] * 9)
+    # What is below a step is left to the sync.
+    assert begun
+    assert begun[0][0] == len(DATA)
+    assert len(DATA) + 4_000_000 < _covered(begun) <= len(DATA) + 9_000_000
+
+
+def _covered(begun: list[tuple[int, int]]) -> int:
+    """The end of the ranges, which follow each other without gaps."""
+    for (position, size), (following, _) in pairwise(begun):
+        assert position + size == following
+    return sum(begun[-1])
