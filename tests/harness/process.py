@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 END_SECONDS = 60.0
@@ -37,3 +37,33 @@ def memory_bytes(pid: int, name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     raise AssertionError(f"process {pid} has no {name}")
+
+
+class Processors:
+    """How much of the processors of this machine other programs leave, from now on."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        """Starts to measure.
+
+        Args:
+            pids: the processes that are no other programs.
+        """
+        self._pids = tuple(pids)
+        self._all, self._others = self._used()
+
+    def left(self) -> float:
+        """The part that the processes have used or could have used: 1 on a machine that does nothing else."""
+        everything, others = self._used()
+        return 1 - (others - self._others) / (everything - self._all)
+
+    def _used(self) -> tuple[int, int]:
+        fields = [int(ticks) for ticks in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        # The fourth is idle, the fifth waits for a disk, and the last went to other guests of the same host.
+        busy = sum(fields) - fields[3] - fields[4]
+        return sum(fields), busy - sum(map(_used_ticks, self._pids))
+
+
+def _used_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # utime and stime of proc_pid_stat(5), of all threads.
+    return int(fields[11]) + int(fields[12])

@@ -1,0 +1,129 @@
+"""Attacks on the services, over gRPC on their loopback ports."""
+
+from collections.abc import Callable, Sequence
+
+import grpc.aio
+import h2.config
+import h2.connection
+import h2.settings
+from google.protobuf.message import Message
+
+from roadstead.blob.v1.blob_service_pb2 import ReadBlobRequest
+from roadstead.blob.v1.upload_service_pb2 import CancelUploadRequest, StartUploadRequest, WriteUploadRequest
+from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
+from roadstead.meta.v1.blob_link_service_pb2 import ResolveBlobRequest
+from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
+from roadstead.meta.v1.manifest_service_pb2 import ResolveManifestRequest
+from tests.harness.attacks.attacker import Attack, Attacker
+
+_READ_BLOB = "/roadstead.blob.v1.BlobService/ReadBlob"
+_WRITE_UPLOAD = "/roadstead.blob.v1.UploadService/WriteUpload"
+_RESOLVE_MANIFEST = "/roadstead.meta.v1.ManifestService/ResolveManifest"
+Client = h2.connection.H2Connection
+
+
+def _connection(act: Callable[[Client], None], *, window_bytes: int = 65535) -> bytes:
+    """What a client sends first on a connection."""
+    client = Client(h2.config.H2Configuration(header_encoding="utf-8"))
+    client.local_settings = h2.settings.Settings(
+        initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window_bytes}
+    )
+    client.initiate_connection()
+    act(client)
+    return client.data_to_send()
+
+
+def _call(client: Client, method: str, token: str, request: Message, *, ends: bool = True) -> None:
+    stream = client.get_next_available_stream_id()
+    names = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": method, "te": "trailers"}
+    fields = {"content-type": "application/grpc", "authorization": f"Bearer {token}"}
+    content = request.SerializeToString()
+    client.send_headers(stream, [*names.items(), *fields.items()])
+    client.send_data(stream, b"\0" + len(content).to_bytes(4, "big") + content, end_stream=ends)
+
+
+def _calls(method: str, token: str, requests: Sequence[Message], *, ends: bool = True, window: int = 65535) -> bytes:
+    def act(client: Client) -> None:
+        for request in requests:
+            _call(client, method, token, request, ends=ends)
+
+    return _connection(act, window_bytes=window)
+
+
+async def _grant(attacker: Attacker) -> str:
+    target = attacker.target
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{target.grpc_ports['metasvc']}") as channel:
+        request = ResolveBlobRequest(repository=target.name, digest=target.digest)
+        answer = await BlobLinkServiceStub(channel).ResolveBlob(
+            request, metadata=(("authorization", f"Bearer {target.anonymous}"),)
+        )
+    return str(answer.grant)
+
+
+async def slow_readers_over_grpc(attacker: Attacker) -> None:
+    """Nothing of the answers is read, on many connections."""
+    target = attacker.target
+    request = ReadBlobRequest(grant=await _grant(attacker))
+    data = _calls(_READ_BLOB, target.anonymous, [request] * 20)
+    await attacker.hold(30, data, target.grpc_ports["blobsvc"])
+
+
+async def dripping_uploads_over_grpc(attacker: Attacker) -> None:
+    """As many uploads as one token may begin, a few writers each."""
+    target = attacker.target
+    port = target.grpc_ports["blobsvc"]
+    known = (("authorization", f"Bearer {target.token}"),)
+    tickets = []
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        uploads = UploadServiceStub(channel)
+        try:
+            for _ in range(60):
+                begun = await uploads.StartUpload(StartUploadRequest(repository=target.name), metadata=known)
+                tickets.append(begun.upload.ticket)
+                attacker.count()
+        except grpc.aio.AioRpcError as refused:
+            if refused.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+        header = WriteUploadRequest.Header
+        requests = [WriteUploadRequest(header=header(ticket=each, repository=target.name)) for each in tickets]
+        await attacker.hold(5, _calls(_WRITE_UPLOAD, target.token, requests, ends=False), port)
+        attacker.close()
+        for ticket in tickets:
+            request = CancelUploadRequest(ticket=ticket, repository=target.name)
+            await uploads.CancelUpload(request, metadata=known)
+
+
+async def idle_connections_to_a_service(attacker: Attacker) -> None:
+    """HTTP/2 connections without calls."""
+    await attacker.hold(900, _connection(lambda _: None), attacker.target.grpc_ports["blobsvc"])
+
+
+async def silent_connections_to_a_service(attacker: Attacker) -> None:
+    """Connections on which nothing is sent."""
+    await attacker.hold(900, b"", attacker.target.grpc_ports["metasvc"])
+
+
+async def many_calls_at_once(attacker: Attacker) -> None:
+    """More calls than a service serves at once."""
+    target = attacker.target
+    request = ResolveManifestRequest(repository=target.name, reference="latest")
+    data = _calls(_RESOLVE_MANIFEST, target.anonymous, [request] * 50)
+    await attacker.ask(10, data, target.grpc_ports["metasvc"])
+
+
+async def unread_answers(attacker: Attacker) -> None:
+    """Large answers for which the client gives no window."""
+    target = attacker.target
+    request = ResolveManifestRequest(repository=target.name, reference="large")
+    data = _calls(_RESOLVE_MANIFEST, target.anonymous, [request] * 20, window=0)
+    await attacker.hold(15, data, target.grpc_ports["metasvc"])
+
+
+ATTACKS: tuple[Attack, ...] = (
+    slow_readers_over_grpc,
+    dripping_uploads_over_grpc,
+    idle_connections_to_a_service,
+    silent_connections_to_a_service,
+    many_calls_at_once,
+    unread_answers,
+)
