@@ -27,7 +27,7 @@ from svckit.services import PORT_COUNT, RPC_SERVICES
 from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment as process_environment
-from tests.harness.process import kill_and_wait, memory_bytes
+from tests.harness.process import forget_peak, kill_and_wait, memory_bytes
 from tests.harness.up_process import InstallationError, UpProcess, tail
 from tests.harness.waiting import wait_until
 
@@ -231,7 +231,7 @@ class Installation:
     def forget_peaks(self) -> None:
         """Resets the peaks of all services."""
         for pid in self.pids().values():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            forget_peak(pid)
 
     def log(self) -> str:
         """The last lines that it and its services have logged."""

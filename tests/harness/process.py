@@ -39,6 +39,11 @@ def memory_bytes(pid: int, name: str) -> int:
     raise AssertionError(f"process {pid} has no {name}")
 
 
+def forget_peak(pid: int) -> None:
+    """Resets VmHWM, the most memory that a process has occupied."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 class Processors:
     """How much of the processors of this machine other programs leave, from now on."""
 

@@ -50,8 +50,8 @@ def hold(gateways: Sequence[str], login: Login, project: str) -> None:
 
 @pytest.mark.slow
 def test_through_two_gateways(installation: Installation, workspace: Workspace) -> None:
-    with second_gateway(installation, "127.0.0.1") as [address]:
-        hold([installation.host, address], workspace.maintainer, workspace.project)
+    with second_gateway(installation, "127.0.0.1") as second:
+        hold([installation.host, second.addresses[0]], workspace.maintainer, workspace.project)
 
 
 @pytest.mark.slow

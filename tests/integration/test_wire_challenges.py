@@ -151,12 +151,12 @@ class TestBehindAProxy:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def listening(installation: Installation) -> Iterator[list[str]]:
-        with second_gateway(installation, "127.0.0.1", "[::1]", trusted_proxies='["127.0.0.2/32"]') as hosts:
-            yield hosts
+    def listening(installation: Installation) -> Iterator[tuple[str, ...]]:
+        with second_gateway(installation, "127.0.0.1", "[::1]", trusted_proxies='["127.0.0.2/32"]') as second:
+            yield second.addresses
 
     @pytest.fixture
-    def trusting(self, listening: list[str]) -> str:
+    def trusting(self, listening: tuple[str, ...]) -> str:
         return listening[0]
 
     def realm(self, host: str, local_host: str | None, **headers: str) -> str:
@@ -185,13 +185,17 @@ class TestBehindAProxy:
         assert self.realm(trusting, "127.0.0.3", **headers) == f"http://registry{TOKEN}"
 
     def test_an_external_url_is_the_realm_whatever_a_client_says(self, installation: Installation) -> None:
-        settings = {"external_url": "https://hub.example", "token_service": "hub"}
-        with second_gateway(installation, "127.0.0.1", **settings) as (host,), RawConnection(host) as connection:
+        with (
+            second_gateway(
+                installation, "127.0.0.1", external_url="https://hub.example", token_service="hub"
+            ) as second,
+            RawConnection(second.addresses[0]) as connection,
+        ):
             answer = connection.request("GET", "/v2/", {"X-Forwarded-Host": "evil.example"})
         expected = f'Bearer realm="https://hub.example{TOKEN}",service="hub"'
         assert answer.headers["www-authenticate"] == expected
 
-    def test_over_ipv6_the_realm_is_in_brackets(self, listening: list[str]) -> None:
+    def test_over_ipv6_the_realm_is_in_brackets(self, listening: tuple[str, ...]) -> None:
         answer = plain_http.get(f"http://{listening[1]}/v2/")
         assert listening[1].startswith("[::1]:")
         assert challenge_of(answer)["realm"] == f"http://{listening[1]}{TOKEN}"

@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import resource
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Target:
 
     Attributes:
         port: of the gateway.
+        tls_port: of a gateway that serves HTTPS.
         grpc_ports: by service.
         name: of a repository in a public project, with manifests `latest` and `large`.
         digest: of a blob of 16 MiB in it.
@@ -35,6 +37,7 @@ class Target:
     """
 
     port: int
+    tls_port: int
     grpc_ports: Mapping[str, int]
     name: str
     digest: str
@@ -75,7 +78,9 @@ class Attacker:
         """Counts one thing that was begun."""
         self._acts.value += 1
 
-    async def connect(self, port: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(
+        self, port: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Opens a connection, by default to the gateway. The system takes little of an answer that is not read."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BYTES)
@@ -83,16 +88,19 @@ class Attacker:
         try:
             client.bind((next(self._addresses), 0))
             await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port or self.target.port))
-            reader, writer = await asyncio.open_connection(sock=client, limit=_SMALL_BYTES)
+            name = None if tls is None else "127.0.0.1"
+            reader, writer = await asyncio.open_connection(
+                sock=client, limit=_SMALL_BYTES, ssl=tls, server_hostname=name
+            )
         except BaseException:
             client.close()
             raise
         self._open.append(writer)
         return reader, writer
 
-    async def hold(self, count: int, data: bytes, port: int | None = None) -> None:
+    async def hold(self, count: int, data: bytes, port: int | None = None, tls: ssl.SSLContext | None = None) -> None:
         """Opens connections and sends the same on each. All stay open for a while, and no answer is read."""
-        await asyncio.gather(*(self._begin(data, port) for _ in range(count)))
+        await asyncio.gather(*(self._begin(data, port, tls) for _ in range(count)))
         await asyncio.sleep(HOLD_SECONDS)
 
     async def ask(self, count: int, data: bytes, port: int | None = None) -> None:
@@ -105,10 +113,12 @@ class Attacker:
             writer.transport.abort()
         self._open.clear()
 
-    async def _begin(self, data: bytes, port: int | None = None) -> asyncio.StreamReader | None:
+    async def _begin(
+        self, data: bytes, port: int | None, tls: ssl.SSLContext | None = None
+    ) -> asyncio.StreamReader | None:
         # Refusing is what the server may do.
         with suppress(OSError, TimeoutError):
-            reader, writer = await self.connect(port)
+            reader, writer = await self.connect(port, tls)
             self.count()
             writer.write(data)
             async with asyncio.timeout(HOLD_SECONDS):

@@ -16,11 +16,13 @@ _LENGTH = f"Content-Length: {_LARGEST}"
 _ALL_BUT_ONE = b" " * (_LARGEST - 1)
 
 
-def _head(method: str, path: str, *fields: str) -> bytes:
+def head(method: str, path: str, *fields: str) -> bytes:
+    """The head of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *fields, "", ""]).encode()
 
 
-def _bearer(token: str) -> str:
+def bearer(token: str) -> str:
+    """The field with a token."""
     return f"Authorization: Bearer {token}"
 
 
@@ -38,31 +40,31 @@ def _http2(act: Callable[[h2.connection.H2Connection], None]) -> bytes:
 
 async def unread_bodies(attacker: Attacker) -> None:
     """A forged token, and all of the largest manifest but a byte."""
-    await attacker.ask(100, _head("PUT", attacker.target.manifest, _bearer("x.y.z"), _LENGTH) + _ALL_BUT_ONE)
+    await attacker.ask(100, head("PUT", attacker.target.manifest, bearer("x.y.z"), _LENGTH) + _ALL_BUT_ONE)
 
 
 async def bodies_with_a_token_that_anybody_gets(attacker: Attacker) -> None:
     """The same with the token of an anonymous caller."""
     target = attacker.target
-    await attacker.ask(100, _head("PUT", target.manifest, _bearer(target.anonymous), _LENGTH) + _ALL_BUT_ONE)
+    await attacker.ask(100, head("PUT", target.manifest, bearer(target.anonymous), _LENGTH) + _ALL_BUT_ONE)
 
 
 async def bodies_of_one_token_that_never_end(attacker: Attacker) -> None:
     """The same with a token that may push."""
     target = attacker.target
-    await attacker.hold(100, _head("PUT", target.manifest, _bearer(target.token), _LENGTH) + _ALL_BUT_ONE)
+    await attacker.hold(100, head("PUT", target.manifest, bearer(target.token), _LENGTH) + _ALL_BUT_ONE)
 
 
 async def forms_that_never_end(attacker: Attacker) -> None:
     """Forms of the token service."""
     form = "Content-Type: application/x-www-form-urlencoded"
-    await attacker.hold(900, _head("POST", "/service/token", form, "Content-Length: 1000") + b"g")
+    await attacker.hold(900, head("POST", "/service/token", form, "Content-Length: 1000") + b"g")
 
 
 async def slow_readers_of_a_public_blob(attacker: Attacker) -> None:
     """Nothing of the answers is read."""
     target = attacker.target
-    await attacker.hold(300, _head("GET", target.blob, _bearer(target.anonymous)))
+    await attacker.hold(300, head("GET", target.blob, bearer(target.anonymous)))
 
 
 async def slow_readers_without_a_window(attacker: Attacker) -> None:
@@ -88,7 +90,7 @@ async def dripping_uploads_of_one_token(attacker: Attacker) -> None:
             if begun.status_code == 202:
                 locations.append(begun.headers["Location"])
         for location in locations:
-            drip = _head("PATCH", location, _bearer(target.token), "Content-Length: 1000000") + b"x"
+            drip = head("PATCH", location, bearer(target.token), "Content-Length: 1000000") + b"x"
             for _ in range(2):
                 _, writer = await attacker.connect()
                 writer.write(drip)
@@ -148,15 +150,15 @@ async def json_of_many_keys(attacker: Attacker) -> None:
 
 async def _put(attacker: Attacker, bomb: bytes) -> None:
     target = attacker.target
-    fields = (_bearer(target.token), f"Content-Type: {OCI_MANIFEST}", f"Content-Length: {len(bomb)}")
-    await attacker.ask(8, _head("PUT", target.manifest, *fields) + bomb)
+    fields = (bearer(target.token), f"Content-Type: {OCI_MANIFEST}", f"Content-Length: {len(bomb)}")
+    await attacker.ask(8, head("PUT", target.manifest, *fields) + bomb)
 
 
 async def a_thousand_ranges(attacker: Attacker) -> None:
     """Ranges that are not adjacent."""
     target = attacker.target
     ranges = ",".join(f"{start * 16000}-{start * 16000 + 9}" for start in range(1000))
-    await attacker.ask(20, _head("GET", target.blob, _bearer(target.anonymous), f"Range: bytes={ranges}"))
+    await attacker.ask(20, head("GET", target.blob, bearer(target.anonymous), f"Range: bytes={ranges}"))
 
 
 ATTACKS: tuple[Attack, ...] = (
