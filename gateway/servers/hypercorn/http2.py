@@ -11,7 +11,7 @@ import h2.exceptions
 import h2.settings
 import hypercorn.protocol
 import hypercorn.protocol.h2
-from hypercorn.events import Closed
+from hypercorn.events import Closed, Event
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 
 from gateway.servers.hypercorn.gated import BodyWanted, GatedStream, StreamBroken
@@ -69,6 +69,18 @@ class LargeWindowHttp2(H2Protocol):
         # There are no websockets here (RFC 8441).
         values[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] = 0
         self.connection.local_settings = h2.settings.Settings(client=False, initial_values=values)
+
+    async def handle(self, event: Event) -> None:
+        """Handles what comes from the connection.
+
+        Hypercorn leaves what waits to be sent where it is when the connection ends. Then requests wait in vain until
+        their time is up, and a client that opens and closes connections fills the memory.
+        """
+        await super().handle(event)
+        if isinstance(event, Closed):
+            for buffer in list(self.stream_buffers.values()):
+                await buffer.close()
+            self.stream_buffers.clear()
 
     async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
         """Begins the connection, and makes its window as large as that of each stream."""
