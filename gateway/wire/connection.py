@@ -36,6 +36,7 @@ _DISCARDED_BYTES = 4 * 1024 * 1024
 _DISCARDING_SECONDS = 5.0
 _DISCARDING_AT_ONCE = 8
 _SLICE_BYTES = 256 * 1024
+_TLS_SLICE_BYTES = 64 * 1024
 # A client may have so much of an answer without reading it: the system's own buffers hold it.
 _SMALL_BYTES = 64 * 1024
 CLIENT_GONE = 499
@@ -160,9 +161,14 @@ class HttpConnection(ASGIHTTPConnection):
         patience: Patience,
     ) -> None:
         """Sends the body piece by piece, until it ends, the client disconnects, or the client stops reading."""
-        # The pieces of a file suit the client already. With HTTP/2 they may wait in this process, as slices.
-        is_fit = isinstance(body, FileBody) and request.http_version.startswith("1")
-        slice_bytes = LARGEST_PIECE_BYTES if is_fit else _SLICE_BYTES
+        if request.scheme == "https":
+            # What is encrypted waits in this process twice, in buffers of the TLS library.
+            slice_bytes = _TLS_SLICE_BYTES
+        elif isinstance(body, FileBody) and request.http_version.startswith("1"):
+            # The pieces of a file suit the client already. With HTTP/2 they may wait in this process, as slices.
+            slice_bytes = LARGEST_PIECE_BYTES
+        else:
+            slice_bytes = _SLICE_BYTES
         await self._discard(request)
         task = asyncio.current_task()
         disconnect = asyncio.ensure_future(request.body.wait_for_disconnect())

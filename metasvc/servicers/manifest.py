@@ -112,7 +112,8 @@ class ManifestServicer(ManifestServiceServicer):
         return bytes(content)
 
     async def _resolve(self, wanted: WantedManifest) -> StoredManifest:
-        found = await resolve_manifest(self._ports, wanted)
+        hold = partial(self._messages.hold, current_call().principal.known_subject)
+        found = await resolve_manifest(self._ports, wanted, hold)
         self._note(wanted, found)
         return found
 

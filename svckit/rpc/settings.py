@@ -58,12 +58,13 @@ class RpcServerSettings(BaseModel):
     """The most of these for the callers without credentials at one address."""
     max_streams_without_credentials: Annotated[int, Field(ge=1)] = 256
     """The most of these for all callers without credentials together."""
-    message_memory_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
+    message_memory_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024
     """The most memory for large requests that are being served, for manifests that arrive in pieces, and for single
     answers that their callers have not read yet; RESOURCE_EXHAUSTED beyond. A request counts until its answer is read.
     """
-    message_memory_per_caller_bytes: Annotated[int, Field(ge=1024 * 1024)] = 16 * 1024 * 1024
-    """The most of it for one user, robot or service, and for all callers without credentials together."""
+    message_memory_per_caller_bytes: Annotated[int, Field(ge=1024 * 1024)] = 32 * 1024 * 1024
+    """The most of it for one user, robot or service, and for all callers without credentials together. An answer with a
+    large manifest counts twice: once as it is read, and once as it is sent."""
     drain_seconds: Annotated[float, Field(ge=0)] = 20.0
     """How long calls in flight may go on after the server begins to stop. Long streams end at once."""
     stream_idle_seconds: Annotated[float, Field(gt=0)] = 300.0

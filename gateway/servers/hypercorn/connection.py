@@ -13,6 +13,7 @@ from hypercorn.protocol import ProtocolWrapper
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 
 from gateway.servers.hypercorn.gated import CONNECTION_KEY
+from gateway.servers.hypercorn.remains import REQUEST_BYTES, TLS_BYTES
 from gateway.servers.hypercorn.stream import LITTLE_BYTES, RECEIVED_BYTES, Stream
 from gateway.wire.connections import Connection, Connections
 from gateway.wire.origin import parse_address
@@ -49,6 +50,9 @@ class ServedConnection:
     Hypercorn's own waits for the idle time-out (75 s) when the client has closed the connection, and keeps its file
     descriptor open until then: 400 requests, each over a new connection, left 400 descriptors open. It also starts and
     cancels two tasks for each request, only to measure how long the connection is idle.
+
+    Attributes:
+        left_bytes: what it may leave in memory when it has ended; see `remains`.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class ServedConnection:
         self._tasks: TaskGroup
         self._idle_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.left_bytes = 0
 
     async def run(self) -> None:
         """Serves it until it ends."""
@@ -110,11 +115,14 @@ class ServedConnection:
                 self._send,
                 "http/1.1" if tls is None else tls.selected_alpn_protocol(),
             )
+            self.left_bytes = 0 if tls is None else TLS_BYTES
             await self._protocol.initiate()
             self._start_idle_timer()
             while not self._stream.at_eof:
                 await self._protocol.handle(RawData(await self._stream.read()))
             self._stop_idle_timer()
+            if self._connection.requests:
+                self.left_bytes += REQUEST_BYTES
             await self._protocol.handle(Closed())
 
     async def _send(self, event: Event) -> None:

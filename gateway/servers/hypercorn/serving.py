@@ -16,6 +16,7 @@ from hypercorn.logging import Logger
 from gateway.config import GatewaySettings
 from gateway.servers.hypercorn import http2, quick
 from gateway.servers.hypercorn.connection import ServedConnection
+from gateway.servers.hypercorn.remains import Remains
 from gateway.servers.hypercorn.stream import RECEIVED_BYTES, Stream
 from gateway.servers.listen import BACKLOG, listening
 from gateway.servers.served import ServedApp
@@ -43,6 +44,7 @@ async def serve(app: ServedApp, settings: GatewaySettings, until: Callable[[], A
     tls = config.create_ssl_context() if config.ssl_enabled else None
     room = memoryview(bytearray(RECEIVED_BYTES))
     open_connections: dict[asyncio.Task[None], ServedConnection] = {}
+    remains = Remains()
 
     def connected(stream: Stream) -> None:
         connection = ServedConnection(
@@ -50,7 +52,7 @@ async def serve(app: ServedApp, settings: GatewaySettings, until: Callable[[], A
         )
         task = loop.create_task(connection.run())
         open_connections[task] = connection
-        task.add_done_callback(partial(_ended, open_connections))
+        task.add_done_callback(partial(_ended, open_connections, remains))
 
     loop.set_exception_handler(_handle_exception)
     with listening(settings.listen) as sockets:
@@ -85,8 +87,8 @@ async def _drain(tasks: list[asyncio.Task[None]], seconds: float) -> None:
         await asyncio.wait(late)
 
 
-def _ended(connections: dict[asyncio.Task[None], ServedConnection], task: asyncio.Task[None]) -> None:
-    del connections[task]
+def _ended(connections: dict[asyncio.Task[None], ServedConnection], remains: Remains, task: asyncio.Task[None]) -> None:
+    remains.add(connections.pop(task).left_bytes)
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("connection failed", exc_info=error)
 

@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from metasvc.domain.manifest_push import PushedManifest
-from svckit.errors import DomainError
+from metasvc.domain.manifest_read import LARGEST_IN_BATCH_BYTES
+from svckit.errors import DomainError, error_for
 from svckit.oci import media_types
 from tests.contract.metasvc.world import POLICY, Image, World, blob_digest, descriptor, digest_of, image, index
 
@@ -33,6 +35,32 @@ async def test_a_manifest_is_pulled_byte_for_byte_by_tag_and_by_digest(world: Wo
         )
         head = await world.resolve("alpha/app", reference, content=False)
         assert (head.content, head.digest, head.size) == (None, pushed.digest, len(pushed.content))
+
+
+async def test_memory_is_counted_before_a_large_manifest_is_read(world: World) -> None:
+    small, large = image("small"), image("large", annotations={"text": "x" * LARGEST_IN_BATCH_BYTES})
+    await world.push("alpha/app", small, "small")
+    await world.push("alpha/app", large, "large")
+
+    await world.resolve("alpha/app", "small")
+    await world.resolve("alpha/app", "large", content=False)
+    assert world.held_bytes == []
+
+    for reference in ("large", large.digest):
+        found = await world.resolve("alpha/app", reference)
+        assert found.content == large.content
+    assert world.held_bytes == [len(large.content)] * 2
+
+
+async def test_a_large_manifest_for_which_there_is_no_memory_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.push("alpha/app", image("large", annotations={"text": "x" * LARGEST_IN_BATCH_BYTES}), "large")
+    refusal = Mock(side_effect=error_for("TOOMANYREQUESTS"))
+    monkeypatch.setattr(world, "held_bytes", Mock(append=refusal))
+
+    assert await reason_of(world.resolve("alpha/app", "large")) == "TOOMANYREQUESTS"
+    refusal.assert_called_once()
 
 
 async def test_the_four_queries_find_what_was_pushed(world: World) -> None:

@@ -193,6 +193,7 @@ class World:
         self.visible = Visible()
         self.rights = Rights()
         self.now = START
+        self.held_bytes: list[int] = []
         self.ports = Ports(
             store=self.store,
             directory=self.directory,
@@ -288,7 +289,7 @@ class World:
         self, repository: str, reference: str, *, content: bool = True, project_id: int = 1
     ) -> StoredManifest:
         wanted = WantedManifest(project_id, repository, Reference.parse(reference), content)
-        return await resolve_manifest(self.ports, wanted)
+        return await resolve_manifest(self.ports, wanted, self.held_bytes.append)
 
     async def delete(
         self, repository: str, reference: str, *, project_id: int = 1, if_match: Sequence[str] = ()

@@ -1,6 +1,8 @@
 """Attacks on the services, over gRPC on their loopback ports."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import grpc.aio
 import h2.config
@@ -14,6 +16,7 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from roadstead.meta.v1.blob_link_service_pb2 import ResolveBlobRequest
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
 from roadstead.meta.v1.manifest_service_pb2 import ResolveManifestRequest
+from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 from tests.harness.attacks.attacker import Attack, Attacker
 
 _READ_BLOB = "/roadstead.blob.v1.BlobService/ReadBlob"
@@ -104,11 +107,20 @@ async def silent_connections_to_a_service(attacker: Attacker) -> None:
 
 
 async def many_calls_at_once(attacker: Attacker) -> None:
-    """More calls than a service serves at once."""
+    """More calls than a service serves at once, each of a client that waits for its answer."""
     target = attacker.target
     request = ResolveManifestRequest(repository=target.name, reference="latest")
-    data = _calls(_RESOLVE_MANIFEST, target.anonymous, [request] * 50)
-    await attacker.ask(10, data, target.grpc_ports["metasvc"])
+    known = (("authorization", f"Bearer {target.anonymous}"),)
+    address = f"127.0.0.1:{target.grpc_ports['metasvc']}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        manifests = ManifestServiceStub(channel)
+
+        async def call() -> None:
+            attacker.count()
+            with suppress(grpc.aio.AioRpcError):
+                await manifests.ResolveManifest(request, metadata=known)
+
+        await asyncio.gather(*(call() for _ in range(500)))
 
 
 async def unread_answers(attacker: Attacker) -> None:
