@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.harness.images import OCI_MANIFEST, Image, image
-from tests.harness.installation import Installation, StartInstallation
+from tests.harness.installation import PLACEMENTS, Installation, StartInstallation
 from tests.harness.meta_rows import MetaRows
 from tests.harness.plain_http import NO_TLS
 from tests.harness.pushed import Stored
@@ -64,7 +64,11 @@ def pusher_of(installation: Installation) -> Iterator[Pusher]:
 def test_a_push_that_was_answered_survives_the_death_of_everything(
     start_installation: StartInstallation, request: pytest.FixtureRequest, database: str
 ) -> None:
-    installation = start_installation(database="postgresql" if database == "postgresql" else "sqlite")
+    is_postgresql = database == "postgresql"
+    installation = start_installation(
+        database="postgresql" if is_postgresql else "sqlite",
+        environment=PLACEMENTS["stream" if is_postgresql else "file"],
+    )
     pushed = image(3201, layers=3, layer_bytes=700_000)
 
     with pusher_of(installation) as pusher:

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import pytest
 
-from tests.harness.installation import StartInstallation
+from tests.harness.installation import PLACEMENTS, StartInstallation
 from tests.harness.soak.run import Plan, soak
 
 _STORM_SHARE = 0.75
@@ -29,7 +29,9 @@ def test_what_was_answered_holds_whatever_is_killed(
     )
     database = cast('Literal["sqlite", "postgresql"]', os.environ.get("SOAK_DATABASE", "sqlite"))
 
-    report = soak(start_installation(database=database), plan)
+    variables = PLACEMENTS[os.environ.get("SOAK_PLACEMENT", "file")]
+
+    report = soak(start_installation(database=database, environment=variables), plan)
 
     with capsys.disabled():
         sys.stdout.write(f"\n{report}\n")
