@@ -67,8 +67,8 @@ class OpenFile:
 class FileBody(AsyncIterator[bytes]):
     """Parts of a file, with other bytes between them, in pieces that suit the speed of the client.
 
-    A piece that is in the page cache is read at once: that takes less time than to ask a thread. Others are read by a
-    thread, and the kernel then reads ahead. So a client that does not read holds a descriptor and one piece.
+    A piece that is in the page cache is read in the event loop: that takes less time than to ask a thread. Others are
+    read by a thread, and the kernel then reads ahead. So a client that does not read holds a descriptor and one piece.
     """
 
     def __init__(
@@ -118,6 +118,9 @@ class FileBody(AsyncIterator[bytes]):
             raise StopAsyncIteration
         descriptor = self._file.descriptor
         if _is_cached(descriptor, segments):
+            # A server waits neither for a client that is fast nor for one that has left. Others must have their turn,
+            # and be told that it has left: else the rest of the file would be read here, in one go.
+            await asyncio.sleep(0)
             piece = _read(descriptor, segments)
         else:
             self._reading = self._reads.pool.run(_read_from_disk, descriptor, segments)

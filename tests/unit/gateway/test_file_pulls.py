@@ -1,18 +1,26 @@
 """Downloads from files: what is checked before, what happens when a file changes, and what is left open."""
 
+import asyncio
 import os
 import random
+import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gateway.config import Limits
 from tests.harness.stand_ins.blobsvc import STORE_ID
 from tests.harness.waiting import wait_until_async
-from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, on_both_servers
 
-CONTENT = random.Random(2).randbytes(9 * 1024 * 1024 + 5)
+pytestmark = on_both_servers
+
+MIB = 1024 * 1024
+CONTENT = random.Random(2).randbytes(9 * MIB + 5)
 
 
 def path(digest: str) -> str:
@@ -146,7 +154,7 @@ async def test_a_file_that_is_deleted_while_it_is_sent_comes_whole(house: House)
 
 
 async def test_a_file_that_becomes_shorter_while_it_is_sent_cuts_the_connection_and_is_reported(house: House) -> None:
-    content = bytes(64 * 1024 * 1024)
+    content = bytes(64 * MIB)
     digest = house.hold(content)
     async with house.http.stream("GET", path(digest), headers=house.bearer("pull")) as answer:
         pieces = answer.aiter_bytes(1000)
@@ -161,13 +169,77 @@ async def test_a_file_that_becomes_shorter_while_it_is_sent_cuts_the_connection_
     assert open_blobs(house) == []
 
 
-async def test_a_client_that_leaves_has_the_file_closed(house: House) -> None:
-    digest = house.hold(bytes(64 * 1024 * 1024))
-    reader, writer = await house.raw()
+async def begin(house: House, digest: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Asks for a blob, and reads the head of the answer. The system holds little of what is not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", house.port))
+    reader, writer = await asyncio.open_connection(sock=client, limit=64 * 1024)
     token = house.bearer("pull")["Authorization"]
     writer.write(f"GET {path(digest)} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
-    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    return reader, writer
+
+
+async def read_slowly(reader: asyncio.StreamReader, size: int, bytes_per_second: int) -> bytes:
+    """Reads so much, or to the end of the connection."""
+    pieces, left = [], size
+    with suppress(ConnectionError):
+        while left and (piece := await reader.read(min(left, 64 * 1024))):
+            pieces.append(piece)
+            left -= len(piece)
+            await asyncio.sleep(len(piece) / bytes_per_second)
+    return b"".join(pieces)
+
+
+async def test_a_client_that_leaves_has_the_file_closed_and_only_what_it_took_is_counted(house: House) -> None:
+    content = bytes(64 * MIB)
+    reader, writer = await begin(house, house.hold(content))
+    await reader.readexactly(MIB)
     assert len(open_blobs(house)) == 1
     writer.transport.abort()
     await house.until_idle()
     await wait_until_async(lambda: open_blobs(house), "the file to be closed", wanted=lambda found: not found)
+    assert house.app.admission.streams.taken == 0
+    assert 0 < sent_bytes(house, "file") < len(content)
+
+
+async def test_a_slow_client_gets_all_and_keeps_its_place_and_the_file_until_then(make_house: MakeHouse) -> None:
+    limits = Limits(idle_body_seconds=1, body_bytes_per_second=MIB // 4, drain_seconds=0.2)
+    house = await make_house(placement="file", limits=limits)
+    content = random.Random(4).randbytes(24 * MIB)
+    began = time.monotonic()
+    reader, writer = await begin(house, house.hold(content))
+    got = await read_slowly(reader, len(content) // 2, 8 * MIB)
+    # It has taken longer already than a client may stand still.
+    assert time.monotonic() - began > limits.idle_body_seconds
+    assert (house.app.admission.streams.taken, len(open_blobs(house))) == (1, 1)
+    assert sent_bytes(house, "file") < len(content)
+    got += await read_slowly(reader, len(content) // 2, 8 * MIB)
+    assert got == content
+    await house.until_idle()
+    assert (house.app.admission.streams.taken, open_blobs(house)) == (0, [])
+    assert sent_bytes(house, "file") == len(content)
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(idle_body_seconds=0.5, body_bytes_per_second=16 * MIB, drain_seconds=0.2),
+        Limits(stream_seconds=1, drain_seconds=0.2),
+    ],
+    ids=["rate", "time"],
+)
+async def test_a_client_that_is_too_slow_is_cut_off(make_house: MakeHouse, limits: Limits) -> None:
+    house = await make_house(placement="file", limits=limits)
+    content = bytes(64 * MIB)
+    reader, writer = await begin(house, house.hold(content))
+    async with asyncio.timeout(20):
+        got = await read_slowly(reader, len(content), 2 * MIB)
+    assert len(got) < len(content)
+    await house.until_idle()
+    assert (house.app.admission.streams.taken, open_blobs(house)) == (0, [])
+    assert sent_bytes(house, "file") < len(content)
+    writer.transport.abort()

@@ -138,6 +138,21 @@ async def test_what_is_in_memory_needs_no_thread(reads: FileReads, file: Path, m
     assert b"".join(await Opened(reads, file, range(len(CONTENT))).all()) == CONTENT
 
 
+async def test_a_body_that_is_in_memory_can_be_cancelled_though_nobody_waits_for_its_client(
+    reads: FileReads, file: Path
+) -> None:
+    file.read_bytes()
+    opened = Opened(reads, file, range(len(CONTENT)))
+    reading = asyncio.ensure_future(opened.all())
+    await asyncio.sleep(0)
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+    assert reading.cancelled()
+    assert opened.sent < len(CONTENT)
+    assert not opened.is_open
+
+
 async def test_what_is_not_in_memory_is_read_by_a_thread(reads: FileReads, file: Path) -> None:
     evict(file)
     opened = Opened(reads, file, range(len(CONTENT)))
