@@ -134,8 +134,8 @@ def test_a_wrong_setting_ends_the_start_and_is_named(tmp_path: Path) -> None:
         ROADSTEAD_BLOBSVC_READING_THREADS="many",
     )
 
-    assert result.returncode == 1
-    assert "blobsvc does not start: exit code 1" in result.stderr
+    assert result.returncode == 78
+    assert "blobsvc does not start: exit code 78" in result.stderr
     assert "blobsvc.reading_threads: 'many' (from ROADSTEAD_BLOBSVC_READING_THREADS) is refused" in result.stderr
     assert "ready" not in result.stdout
 

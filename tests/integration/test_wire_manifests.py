@@ -61,7 +61,7 @@ def sized(repository: Repository, size: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("size", "status"), [(3_900_000, 201), (4 * MEBIBYTE, 201), (4 * MEBIBYTE + 1, 413), (9 * MEBIBYTE, 413)]
+    ("size", "status"), [(3_900_000, 201), (4 * MEBIBYTE, 201), (4 * MEBIBYTE + 1, 413), (7 * MEBIBYTE, 413)]
 )
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 def test_four_mebibytes_are_taken_and_no_more(stocked: Repository, size: int, status: int, coding: str) -> None:

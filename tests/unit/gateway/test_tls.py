@@ -70,9 +70,9 @@ async def test_a_read_that_fails_in_the_middle_is_an_error_to_the_client(
 
 
 async def test_a_refused_body_under_http2_leaves_the_connection_usable(tls_house: House, tmp_path: Path) -> None:
-    if tls_house.server == "granian":
-        pytest.skip("httpx waits for a window after a reset without an error, which RFC 9113 §8.1 asks for")
+    # Granian resets the stream without an error (RFC 9113 §8.1). httpx then waits for a window if it is still sending.
+    content = CONTENT if tls_house.server == "hypercorn" else b"short"
     async with client(tls_house, tmp_path, http2=True) as http:
-        refused = await http.put(f"/v2/{REPOSITORY}/manifests/x", content=CONTENT)
+        refused = await http.put(f"/v2/{REPOSITORY}/manifests/x", content=content)
         assert refused.status_code == 401
         assert (await http.get("/v2/", headers=tls_house.bearer())).status_code == 200

@@ -48,5 +48,5 @@ def test_only_these_read_what_a_reference_means() -> None:
         "manifest_read.resolve_manifest",
         "artifact.find_digest",
         "extra_attributes.read_attributes",
-        "manifest.put_manifest",
+        "manifest_push.put_manifest",
     }

@@ -59,13 +59,13 @@ async def test_after_the_end_there_are_none(bank: Database) -> None:
             bank._short.fetch(ALL, {"name": "a"})
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 class TestSqlite:
     """What is different there: the query runs on the thread of the event loop."""
 
     @pytest.fixture
     def sqlite(self, bank: Database) -> SqliteDatabase:
-        if not isinstance(bank, SqliteDatabase):
-            pytest.skip("of SQLite only")
+        assert isinstance(bank, SqliteDatabase)
         return bank
 
     async def test_a_query_that_would_have_to_wait_goes_the_other_way(
