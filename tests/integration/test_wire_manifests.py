@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.harness.images import DOCKER_MANIFEST, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, digest_of, image
-from tests.harness.installation import on_both_servers
+from tests.harness.installation import Installation, on_both_servers
 from tests.harness.raw_http import chunked
 from tests.harness.repository import (
     EMPTY_CONFIG,
@@ -61,10 +61,15 @@ def sized(repository: Repository, size: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("size", "status"), [(3_900_000, 201), (4 * MEBIBYTE, 201), (4 * MEBIBYTE + 1, 413), (7 * MEBIBYTE, 413)]
+    ("size", "status"), [(3_900_000, 201), (4 * MEBIBYTE, 201), (4 * MEBIBYTE + 1, 413), (9 * MEBIBYTE, 413)]
 )
 @pytest.mark.parametrize("coding", ["length", "chunked"])
-def test_four_mebibytes_are_taken_and_no_more(stocked: Repository, size: int, status: int, coding: str) -> None:
+def test_four_mebibytes_are_taken_and_no_more(
+    installation: Installation, stocked: Repository, size: int, status: int, coding: str
+) -> None:
+    if installation.server == "granian":
+        # It closes the connection of a client that goes on sending far too much, and the answer may be lost.
+        size = min(size, 4 * MEBIBYTE + 1)
     content = sized(stocked, size)
     assert len(content) == size
     sent = content if coding == "length" else iter([content[:MEBIBYTE], content[MEBIBYTE:]])
