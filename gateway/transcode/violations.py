@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gateway.transcode.fields import json_name, listed_field
-from svckit.errors import FieldViolation, error_for
+from svckit.errors import FieldViolation
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -26,13 +26,7 @@ def with_json_names(request: Descriptor, error: DomainError) -> DomainError:
     """
     if not error.violations:
         return error
-    return error_for(
-        error.entry,
-        error.message,
-        metadata=error.metadata,
-        retry_after_seconds=error.retry_after_seconds,
-        violations=[FieldViolation(json_path(request, each.field), each.description) for each in error.violations],
-    )
+    return error.copy([FieldViolation(json_path(request, each.field), each.description) for each in error.violations])
 
 
 def json_path(descriptor: Descriptor, path: str) -> str:

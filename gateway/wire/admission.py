@@ -209,7 +209,8 @@ class Visit:
 
     def _know(self, principal: Principal) -> None:
         self._principal = principal
-        if principal.subject != ANONYMOUS.subject:
-            self.subject = principal.subject
+        subject = principal.known_subject
+        if subject is not None:
+            self.subject = subject
             if self._connection is not None:
                 self._connection.is_known = True

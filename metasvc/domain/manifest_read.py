@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LARGEST_IN_BATCH_BYTES = 32 * 1024
 """The largest manifest whose bytes a batch carries: an image with a hundred layers has 20 KiB. So the query of a full
-batch reads at most 2 MiB, and the answer fits into a message."""
+batch reads at most 2 MiB, and the answer fits into a message. Alone, a larger one is read once its memory counts."""
 
 
 async def resolve_manifest(ports: Ports, wanted: WantedManifest, hold: Callable[[int], None]) -> StoredManifest:

@@ -61,6 +61,19 @@ class DomainError(Exception):
         self.violations: tuple[FieldViolation, ...] = tuple(violations)
         super().__init__(self.message)
 
+    def copy(self, violations: Sequence[FieldViolation] | None = None) -> "DomainError":
+        """The same error once more, with other violations if they are given.
+
+        An exception must not be raised in two tasks: each adds its frames to it.
+        """
+        return error_for(
+            self.entry,
+            self.message,
+            metadata=self.metadata,
+            retry_after_seconds=self.retry_after_seconds,
+            violations=self.violations if violations is None else violations,
+        )
+
     @property
     def public_message(self) -> str:
         """The text that the caller may see."""

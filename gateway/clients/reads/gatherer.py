@@ -204,7 +204,8 @@ class Gatherer(Generic[K, A]):
         except Exception as error:
             for member in members:
                 if not member.answer.done():
-                    member.answer.set_exception(_copy(error))
+                    # Each task adds its frames to the exception that it raises.
+                    member.answer.set_exception(error.copy() if isinstance(error, DomainError) else error)
 
     def _end(self, batch: _Batch[K, A], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -220,16 +221,3 @@ class Gatherer(Generic[K, A]):
                 return None
             longest = max(longest, member.deadline)
         return max(longest - asyncio.get_running_loop().time(), 0.001)
-
-
-def _copy(error: Exception) -> Exception:
-    """An error for one member. The same exception must not be raised in two tasks: each adds its frames to it."""
-    if not isinstance(error, DomainError):
-        return error
-    return error_for(
-        error.entry,
-        error.message,
-        metadata=error.metadata,
-        retry_after_seconds=error.retry_after_seconds,
-        violations=error.violations,
-    )
