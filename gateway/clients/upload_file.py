@@ -10,15 +10,13 @@ import grpc.aio
 
 from gateway.clients.staging_file import StagingFile
 from roadstead.blob.v1 import upload_service_pb2 as pb
-from svckit.disk import disk_failures
+from svckit.batched_writes import BatchedWrites
 from svckit.errors import DomainError, error_for
 from svckit.threads import BlockingPool
 
 if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[pb.WriteUploadFileRequest, pb.WriteUploadFileResponse]
 
-# A thread writes at least so much at once while more arrives.
-_BATCH_BYTES = 1024 * 1024
 # When less room than this is left, blobsvc is asked for more. It also learns then what it can hash.
 _LITTLE_ROOM_BYTES = 8 * 1024 * 1024
 
@@ -37,9 +35,7 @@ class FileUpload:
         self._allowed = allowed_size_bytes
         self._size = file.size_bytes
         self._asked: asyncio.Task[int] | None = None
-        self._batch: list[bytes] = []
-        self._batch_bytes = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._writes = BatchedWrites(pool, file.write)
 
     async def append(self, data: bytes) -> None:
         """Adds bytes. A failed write raises in the next call.
@@ -49,12 +45,7 @@ class FileUpload:
         """
         await self._require(self._size + len(data))
         self._size += len(data)
-        self._batch.append(data)
-        self._batch_bytes += len(data)
-        if self._writing is not None and (self._writing.done() or self._batch_bytes >= _BATCH_BYTES):
-            await self._written()
-        if self._writing is None:
-            self._write_batch()
+        await self._writes.append(data)
 
     async def commit(self) -> int:
         """Has blobsvc make the bytes durable, and returns the size of the whole upload. The file stays locked.
@@ -62,10 +53,7 @@ class FileUpload:
         Raises:
             DomainError: as `append`.
         """
-        await self._written()
-        if self._batch:
-            self._write_batch()
-            await self._written()
+        await self._writes.flush()
         if self._asked is not None:
             self._allowed = await self._asked
         await self._tell(self._size)
@@ -81,7 +69,7 @@ class FileUpload:
             self._asked.cancel()
             with suppress(asyncio.CancelledError, DomainError):
                 await self._asked
-        await self._settle()
+        await self._writes.settle()
         await self._pool.run(self._file.release)
         self._call.cancel()
 
@@ -106,27 +94,6 @@ class FileUpload:
 
     async def _answer(self) -> pb.WriteUploadFileResponse:
         return await read_answer(self._call)
-
-    def _write_batch(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
-        self._writing = self._pool.run(self._file.write, batch)
-
-    async def _written(self) -> None:
-        if self._writing is not None:
-            with disk_failures():
-                # Shielded: a cancelled caller must not cancel the write of bytes that were already accepted.
-                await asyncio.shield(self._writing)
-            self._writing = None
-
-    async def _settle(self) -> None:
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            if self._writing.cancelled() or self._writing.exception() is not None:
-                return
-            self._writing = None
-        if self._batch:
-            self._write_batch()
-            await self._settle()
 
 
 async def read_answer(call: Call) -> pb.WriteUploadFileResponse:
