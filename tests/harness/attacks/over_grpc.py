@@ -7,6 +7,7 @@ from contextlib import suppress
 import grpc.aio
 import h2.config
 import h2.connection
+import h2.events
 import h2.settings
 from google.protobuf.message import Message
 
@@ -16,24 +17,31 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from roadstead.meta.v1.blob_link_service_pb2 import ResolveBlobRequest
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
 from roadstead.meta.v1.manifest_service_pb2 import ResolveManifestRequest
-from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 from tests.harness.attacks.attacker import Attack, Attacker
 
 _READ_BLOB = "/roadstead.blob.v1.BlobService/ReadBlob"
 _WRITE_UPLOAD = "/roadstead.blob.v1.UploadService/WriteUpload"
 _RESOLVE_MANIFEST = "/roadstead.meta.v1.ManifestService/ResolveManifest"
+_CONNECTIONS = 7
+_STREAMS = 100
+_READ_BYTES = 64 * 1024
 Client = h2.connection.H2Connection
 
 
 def _connection(act: Callable[[Client], None], *, window_bytes: int = 65535) -> bytes:
     """What a client sends first on a connection."""
+    client = _client(window_bytes)
+    act(client)
+    return client.data_to_send()
+
+
+def _client(window_bytes: int = 65535) -> Client:
     client = Client(h2.config.H2Configuration(header_encoding="utf-8"))
     client.local_settings = h2.settings.Settings(
         initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window_bytes}
     )
     client.initiate_connection()
-    act(client)
-    return client.data_to_send()
+    return client
 
 
 def _call(client: Client, method: str, token: str, request: Message, *, ends: bool = True) -> None:
@@ -51,6 +59,28 @@ def _calls(method: str, token: str, requests: Sequence[Message], *, ends: bool =
             _call(client, method, token, request, ends=ends)
 
     return _connection(act, window_bytes=window)
+
+
+async def _answered(attacker: Attacker, port: int, method: str, requests: Sequence[Message]) -> None:
+    """Sends calls of a stranger at once on one connection, and reads all answers."""
+    client = _client()
+    for request in requests:
+        _call(client, method, attacker.target.anonymous, request)
+    waiting = len(requests)
+    # The service may refuse the connection.
+    with suppress(OSError):
+        reader, writer = await attacker.connect(port)
+        attacker.count()
+        while waiting:
+            writer.write(client.data_to_send())
+            data = await reader.read(_READ_BYTES)
+            if not data:
+                return
+            for event in client.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    client.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
+                    waiting -= 1
 
 
 async def _grant(attacker: Attacker) -> str:
@@ -110,17 +140,10 @@ async def many_calls_at_once(attacker: Attacker) -> None:
     """More calls than a service serves at once, each of a client that waits for its answer."""
     target = attacker.target
     request = ResolveManifestRequest(repository=target.name, reference="latest")
-    known = (("authorization", f"Bearer {target.anonymous}"),)
-    address = f"127.0.0.1:{target.grpc_ports['metasvc']}"
-    async with grpc.aio.insecure_channel(address) as channel:
-        manifests = ManifestServiceStub(channel)
-
-        async def call() -> None:
-            attacker.count()
-            with suppress(grpc.aio.AioRpcError):
-                await manifests.ResolveManifest(request, metadata=known)
-
-        await asyncio.gather(*(call() for _ in range(500)))
+    port = target.grpc_ports["metasvc"]
+    await asyncio.gather(
+        *(_answered(attacker, port, _RESOLVE_MANIFEST, [request] * _STREAMS) for _ in range(_CONNECTIONS))
+    )
 
 
 async def unread_answers(attacker: Attacker) -> None:
