@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from gateway.clients.file_looks import FileLooks
 from gateway.clients.staging_file import StagingFile
-from gateway.clients.store_folder import OtherStoreError, open_placed
+from gateway.clients.store_folder import OtherStoreError, PlacedFile, open_placed
 from gateway.wire.file_body import FileBody, FileReads, OpenFile
 from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1 import placement_pb2
@@ -22,6 +22,7 @@ _log = get_logger(__name__)
 
 # A disk that hangs must not keep all requests waiting for ever.
 _OPEN_SECONDS = 30.0
+_LOOKING_THREADS = 2
 
 
 class BlobFolder:
@@ -45,12 +46,14 @@ class BlobFolder:
         self._folder = folder
         self._sent_bytes = metrics.blob_sent_bytes.labels("file")
         self._reads = FileReads(BlockingPool("blob-files", threads))
+        # Threads of their own, so that no look waits for bytes that come from the disk.
+        self._looks = FileLooks(folder, BlockingPool("blob-looks", _LOOKING_THREADS), _OPEN_SECONDS)
         self.writing = BlockingPool("staging-files", threads)
         self._problem = ""
 
     async def body(
         self,
-        place: placement_pb2.ReadPlacement.File,
+        place: PlacedFile,
         parts: Sequence[bytes | range],
         on_short: Callable[[], Awaitable[None]],
     ) -> FileBody | None:
@@ -76,6 +79,20 @@ class BlobFolder:
         if file is None:
             return None
         return FileBody(self._reads, file, parts, on_short=on_short, on_sent=self._sent_bytes.inc)
+
+    async def has(self, place: PlacedFile) -> bool:
+        """Whether a finished blob is still the file that blobsvc named.
+
+        Raises:
+            DomainError: UNAVAILABLE, the disk does not answer.
+        """
+        try:
+            found = await self._looks.is_there(place)
+        except OtherStoreError as error:
+            self._note(str(error))
+            return False
+        self._note("")
+        return found
 
     async def take(self, place: placement_pb2.WritePlacement.File) -> StagingFile | None:
         """Opens and locks the staging file of an upload; None if it must be written in another way.
@@ -110,14 +127,13 @@ class BlobFolder:
             _log.info("blob folder used", folder=str(self._folder))
 
 
-def _open(folder: Path, place: placement_pb2.ReadPlacement.File) -> OpenFile | None:
+def _open(folder: Path, place: PlacedFile) -> OpenFile | None:
     try:
         descriptor = open_placed(folder, place.store_id, place.path, os.O_RDONLY)
     except OSError:
         # Such as a file that was deleted in this moment. The other way says what is wrong.
         return None
-    status = os.fstat(descriptor)
-    if (status.st_ino, status.st_size) != (place.inode, place.size_bytes) or not stat.S_ISREG(status.st_mode):
+    if not place.is_that_of(os.fstat(descriptor)):
         os.close(descriptor)
         return None
     return OpenFile(descriptor)

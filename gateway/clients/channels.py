@@ -87,7 +87,7 @@ class Services:
             tokens=TokenClient(channels["authsvc"]),
             reads=reads,
             manifests=ManifestClient(channels["metasvc"]),
-            blobs=BlobClient(channels["metasvc"], channels["blobsvc"], folder, metrics),
+            blobs=BlobClient(channels["metasvc"], channels["blobsvc"], reads, folder, metrics),
             uploads=UploadClient(channels["blobsvc"], folder, metrics, file_min_bytes),
             tags=TagClient(channels["metasvc"]),
             referrers=ReferrerClient(channels["metasvc"]),

@@ -19,6 +19,8 @@ class HttpMetrics:
     Attributes:
         blob_sent_bytes: bytes of blobs sent to clients, by placement: "file" or "stream".
         blob_received_bytes: bytes of blobs received from clients, likewise.
+        blob_placements: files of blobs that were used: "kept" if it was known where they are, "named" if blobsvc was
+            asked.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -47,6 +49,13 @@ class HttpMetrics:
             "Bytes of blobs received, by the way they went",
             "placement",
             _PLACEMENTS,
+            registry,
+        )
+        self.blob_placements = labelled_counter(
+            "http_blob_placements",
+            "Files of blobs that were sent or looked at, by whether their placement was kept or blobsvc named it",
+            "source",
+            ("kept", "named"),
             registry,
         )
         # Children are kept, because finding one by its labels costs more than counting.

@@ -322,11 +322,16 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class WantedBlob:
-    """A blob that somebody asks for, in the repository with this full name."""
+    """A blob that somebody asks for, in the repository with this full name.
+
+    Attributes:
+        held_generation: the generation for which the caller needs no grant; 0 for none.
+    """
 
     project_id: int
     repository: str
     digest: str
+    held_generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

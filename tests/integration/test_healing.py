@@ -167,6 +167,46 @@ def test_head_finds_it(scene: Scene, hurt: Hurt, damage: str) -> None:
     scene.check_healed()
 
 
+@on_what_stat_sees
+@pytest.mark.parametrize("before", ["GET", "HEAD"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_gateway_finds_it_that_has_read_the_file_before(
+    scene: Scene, hurt: Hurt, damage: str, before: str, method: str
+) -> None:
+    path = f"{scene.repository.path}/blobs/{scene.digest}"
+    for _ in range(2):
+        assert scene.repository.http.request(before, path).status_code == 200
+    hurt(scene.files[0])
+    assert scene.repository.http.request(method, path).status_code == 404
+    scene.check_quarantined(damage, "read")
+    scene.check_healed()
+    assert scene.repository.http.request(method, path).status_code == 200
+
+
+def test_a_file_that_was_put_back_from_a_backup_is_served(scene: Scene) -> None:
+    path = f"{scene.repository.path}/blobs/{scene.digest}"
+    assert scene.repository.http.head(path).status_code == 200
+    [file] = scene.files
+    # The inode of the old file stays taken, so the new one gets another.
+    file.rename(file.parent.parent / "old")
+    file.write_bytes(scene.layer)
+    for _ in range(2):
+        assert scene.repository.http.head(path).status_code == 200
+        assert scene.repository.blob(scene.digest).content == scene.layer
+    assert scene.quarantines == []
+    (file.parent.parent / "old").unlink()
+
+
+def test_a_blob_that_was_unlinked_is_gone_at_once(scene: Scene) -> None:
+    content = secrets.token_bytes(1000)
+    digest = scene.repository.push_blob(content)
+    path = f"{scene.repository.path}/blobs/{digest}"
+    for _ in range(2):
+        assert scene.repository.http.head(path).status_code == 200
+    assert scene.repository.http.delete(path).status_code == 202
+    assert [scene.repository.http.request(method, path).status_code for method in ("HEAD", "GET")] == [404, 404]
+
+
 @on_both_ways
 @on_what_stat_sees
 def test_a_range_finds_it(scene: Scene, hurt: Hurt, damage: str) -> None:
@@ -238,6 +278,8 @@ def test_a_config_whose_byte_is_flipped_is_found_by_the_manifest_that_needs_it(s
 
 
 def test_an_unmounted_folder_quarantines_nothing(scene: Scene) -> None:
+    # The gateway knows the file already.
+    assert scene.repository.blob(scene.digest).status_code == 200
     away = scene.store.with_name("away")
     scene.store.rename(away)
     scene.store.mkdir(mode=0o700)
@@ -265,6 +307,7 @@ def test_an_unmounted_folder_quarantines_nothing(scene: Scene) -> None:
 
 def test_a_start_without_the_disk_of_the_blobs_quarantines_nothing(scene: Scene) -> None:
     """blobsvc finds an empty folder, and makes a new store there."""
+    assert scene.repository.blob(scene.digest).status_code == 200
     away = scene.store.with_name("away")
     scene.store.rename(away)
     scene.running.restart_service("blobsvc")

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from gateway.clients.reads.gatherer import Gatherer
 from gateway.clients.reads.manifest_cache import ManifestCache
 from gateway.clients.reads.metrics import FAILED, ReadMetrics
+from gateway.clients.reads.placement_cache import PlacementCache
 from roadstead.access.v1.member_pb2 import ComeAlone, MemberCall
 from roadstead.meta.v1 import blob_link_service_pb2 as blob_pb
 from roadstead.meta.v1 import manifest_service_pb2 as manifest_pb
@@ -59,14 +60,20 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedBlob:
-    """A blob in a repository.
+    """A blob that a repository serves.
 
     Attributes:
-        grant: the right to read it; `repr` hides it.
+        repository: the full name of the repository.
+        digest: the digest of the blob.
+        generation: the one that is served.
+        grant: the right to read it; empty if the placement of this generation was kept. `repr` hides it.
         size_bytes: the size of the blob.
         media_type: its type in a manifest; empty if no manifest refers to it.
     """
 
+    repository: str
+    digest: str
+    generation: int
     grant: str = field(repr=False)
     size_bytes: int
     media_type: str
@@ -77,10 +84,14 @@ class Reads:
 
     Each read has its own `Call`: its token, request id, client address and deadline go with it, and metasvc judges,
     answers, logs and counts each for itself. Nothing about a right is remembered here.
+
+    Attributes:
+        placements: where the files of blobs are. Who reads the files keeps and forgets placements.
     """
 
     def __init__(self, metasvc: grpc.aio.Channel, cache: ManifestCache, metrics: ReadMetrics) -> None:
         """Takes the channel to metasvc, the bytes that are held, and the metrics."""
+        self.placements = PlacementCache()
         self._manifests: ManifestServiceAsyncStub = ManifestServiceStub(metasvc)
         self._blobs: BlobLinkServiceAsyncStub = BlobLinkServiceStub(metasvc)
         self._cache = cache
@@ -134,28 +145,37 @@ class Reads:
         self._cache.keep(repository, reference, found.digest, content)
         return content
 
-    async def blob(self, call: Call, repository: str, digest: str) -> ResolvedBlob:
+    async def blob(self, call: Call, repository: str, digest: str, *, needs_grant: bool = False) -> ResolvedBlob:
         """Finds a blob in a repository.
 
         Args:
             call: whose read it is.
             repository: the full name of the repository.
             digest: the digest of the blob.
+            needs_grant: whether there must be a grant even if the placement of the blob is kept.
 
         Raises:
             DomainError: BLOB_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE.
         """
-        member = blob_pb.ResolveBlobsRequest.Member(call=_member_call(call), repository=repository, digest=digest)
+        kept = None if needs_grant else self.placements.find(digest)
+        member = blob_pb.ResolveBlobsRequest.Member(
+            call=_member_call(call),
+            repository=repository,
+            digest=digest,
+            held_generation=0 if kept is None else kept.generation,
+        )
         answer = await _unless_failed(self._gathered_blobs, member, call.deadline)
         outcome = None if answer is None else answer.WhichOneof("outcome")
+        found: blob_pb.ResolveBlobResponse | blob_pb.ResolveBlobsResponse.Served
         if answer is None or outcome == "come_alone":
             self._metrics.sent_alone(_BLOBS, FAILED if answer is None else _reason(answer.come_alone))
             with serving(call):
                 found = await self._blobs.ResolveBlob(blob_pb.ResolveBlobRequest(repository=repository, digest=digest))
-            return ResolvedBlob(found.grant, found.size_bytes, found.media_type)
-        if outcome == "error":
+        elif outcome == "error":
             raise from_status(answer.error)
-        return ResolvedBlob(answer.blob.grant, answer.blob.size_bytes, answer.blob.media_type)
+        else:
+            found = answer.blob
+        return ResolvedBlob(repository, digest, found.generation, found.grant, found.size_bytes, found.media_type)
 
     async def _send_manifests(
         self, members: Sequence[manifest_pb.ResolveManifestsRequest.Member], seconds: float | None

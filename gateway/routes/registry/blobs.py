@@ -72,8 +72,8 @@ class BlobRoute:
         if len(ranges) > 1 and reads:
             frame = Multipart.of([part for read in reads for part in read.parts], size, media_type)
             headers += [("Content-Type", frame.content_type), ("Content-Length", str(frame.size_bytes))]
-            file = await blobs.file_body(blob.grant, frame.parts)
-            return Answer(206, headers, file or _multipart(blobs, blob.grant, reads, frame))
+            file = await blobs.file_body(blob, frame.parts)
+            return Answer(206, headers, file or _multipart(blobs, await blobs.granted(blob), reads, frame))
         if not reads:
             ranges = ()
         part = ranges[0] if ranges else ByteRange(0, size - 1)
@@ -83,12 +83,12 @@ class BlobRoute:
         status = 206 if ranges else 200
         if request.method == "HEAD":
             # A client that is told that the blob is here does not push it.
-            await blobs.check(blob.grant)
+            await blobs.check(blob)
             return Answer(status, headers)
         if part.length == 0:
             return Answer(status, headers)
-        file = await blobs.file_body(blob.grant, [part.positions])
-        return Answer(status, headers, file or await blobs.read(blob.grant, part.first, part.length))
+        file = await blobs.file_body(blob, [part.positions])
+        return Answer(status, headers, file or await blobs.read(blob, part.first, part.length))
 
     @staticmethod
     def _wanted(exchange: Exchange, digest: str) -> str:
@@ -103,14 +103,14 @@ class BlobRoute:
 
 
 async def _multipart(
-    blobs: BlobClient, grant: str, reads: Sequence[BlobRead], frame: Multipart
+    blobs: BlobClient, blob: ResolvedBlob, reads: Sequence[BlobRead], frame: Multipart
 ) -> AsyncIterator[bytes]:
     """The body of a `multipart/byteranges` answer, in pieces of a useful size."""
     heads = iter(frame.heads)
     held: list[bytes] = []
     held_bytes = 0
     for read in reads:
-        async for piece in _parts(blobs, grant, read, heads):
+        async for piece in _parts(blobs, blob, read, heads):
             held.append(piece)
             held_bytes += len(piece)
             if held_bytes >= _PIECE_BYTES:
@@ -121,11 +121,11 @@ async def _multipart(
     yield b"".join(held)
 
 
-async def _parts(blobs: BlobClient, grant: str, read: BlobRead, heads: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _parts(blobs: BlobClient, blob: ResolvedBlob, read: BlobRead, heads: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The parts that are cut from one read, each after its head."""
     waiting = deque(read.parts)
     begin = read.whole.first
-    async with aclosing(await blobs.read(grant, begin, read.whole.length)) as pieces:
+    async with aclosing(await blobs.read(blob, begin, read.whole.length)) as pieces:
         async for piece in pieces:
             end = begin + len(piece)
             while waiting and waiting[0].first < end:

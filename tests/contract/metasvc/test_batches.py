@@ -360,6 +360,40 @@ async def test_each_member_gets_a_grant_for_its_own_caller(remote: Remote, world
     assert {(grant.repository, grant.digest, grant.size) for grant in grants} == {(APP, blob_digest("base"), 100)}
 
 
+async def test_a_grant_is_left_out_only_for_the_generation_that_is_served_and_held(
+    remote: Remote, world: World
+) -> None:
+    digest = blob_digest("base")
+    await world.link(APP, digest)
+    generation = await world.value("SELECT generation FROM blob WHERE digest = :digest", digest=digest)
+    member = blob_pb.ResolveBlobsRequest.Member
+    good = MemberCall(token=remote.keyring.registry_token((APP, "pull", 1)))
+    stranger = MemberCall(token=remote.keyring.registry_token(("alpha/other", "pull", 1)))
+    members = [
+        member(call=good, repository=APP, digest=digest, held_generation=generation),
+        member(call=good, repository=APP, digest=digest, held_generation=generation + 1),
+        member(call=good, repository=APP, digest=digest),
+        # Who holds a placement has no right because of that.
+        member(call=good, repository=APP, digest=ABSENT, held_generation=generation),
+        member(call=stranger, repository=APP, digest=digest, held_generation=generation),
+        member(call=good, repository=APP, digest=digest, held_generation=-1),
+    ]
+
+    request = blob_pb.ResolveBlobsRequest(members=members)
+    answers = (await BlobLinkServiceStub(remote.channel).ResolveBlobs(request, metadata=gateway(remote))).answers
+
+    assert [outcome(answer) for answer in answers] == [
+        *["blob"] * 3,
+        "BLOB_UNKNOWN",
+        "INSUFFICIENT_SCOPE",
+        "BAD_REQUEST",
+    ]
+    assert [bool(answer.blob.grant) for answer in answers[:3]] == [False, True, True]
+    assert {answer.blob.generation for answer in answers[:3]} == {generation}
+    granted = remote.keyring.verifier().verify(answers[1].blob.grant, Grant)
+    assert granted.generation == generation
+
+
 async def test_a_full_batch_fits_into_a_message(remote: Remote, world: World) -> None:
     pad = image("largest", annotations={"pad": ""})
     largest = image("largest", annotations={"pad": "x" * (LARGEST_IN_BATCH_BYTES - len(pad.content))})

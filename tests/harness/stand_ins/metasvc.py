@@ -36,6 +36,7 @@ class Metasvc(StandIn):
         batches: the members of each batch of reads, as they came.
         single_reads: how many reads came by an RPC of their own.
         batch_failure: fails batches as a whole.
+        generation: the generation of all blobs that is served.
     """
 
     keyring: Keyring
@@ -56,6 +57,7 @@ class Metasvc(StandIn):
     batches: list[list[Any]] = field(default_factory=list)
     single_reads: int = 0
     batch_failure: DomainError | None = None
+    generation: int = 1
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
@@ -115,7 +117,10 @@ class Metasvc(StandIn):
         self.single_reads += 1
         served = self._serve(current_call(), request)
         return link_pb.ResolveBlobResponse(
-            grant=served.grant, size_bytes=served.size_bytes, media_type=served.media_type
+            grant=served.grant,
+            size_bytes=served.size_bytes,
+            media_type=served.media_type,
+            generation=served.generation,
         )
 
     async def ResolveBlobs(self, request: link_pb.ResolveBlobsRequest, context: object) -> link_pb.ResolveBlobsResponse:
@@ -135,15 +140,21 @@ class Metasvc(StandIn):
         size = self.links.get((request.repository, request.digest))
         if size is None:
             raise NotFound("BLOB_UNKNOWN")
+        held = request.held_generation if isinstance(request, link_pb.ResolveBlobsRequest.Member) else 0
         grant = self.keyring.grant(
-            BlobKey.of(request.digest, 1),
+            BlobKey.of(request.digest, self.generation),
             size,
             repository=request.repository,
             project_id=PROJECT_ID,
             subject=call.principal.subject,
         )
         media_type = self.media_types.get(request.digest, "")
-        return link_pb.ResolveBlobsResponse.Served(grant=grant, size_bytes=size, media_type=media_type)
+        return link_pb.ResolveBlobsResponse.Served(
+            grant="" if held == self.generation else grant,
+            size_bytes=size,
+            media_type=media_type,
+            generation=self.generation,
+        )
 
     async def QuarantineBlob(
         self, request: link_pb.QuarantineBlobRequest, context: object

@@ -46,12 +46,14 @@ async def test_a_blob_comes_whole_with_its_length_and_digest(house: House) -> No
 
 async def test_head_gives_the_real_length_and_no_body_and_reads_nothing(house: House) -> None:
     digest = house.hold(CONTENT)
-    del house.blobsvc.blobs[digest]
     answer = await house.http.head(path(digest), headers=house.bearer("pull"))
     assert answer.status_code == 200
     assert answer.headers["Content-Length"] == str(SIZE)
     assert answer.headers["Docker-Content-Digest"] == digest
     assert answer.content == b""
+    await house.until_idle()
+    assert house.blobsvc.reads == []
+    assert 'http_blob_sent_bytes_total{placement="file"} 0.0' in (await house.http.get("/metrics")).text
 
 
 async def test_an_empty_blob_comes_empty(house: House) -> None:

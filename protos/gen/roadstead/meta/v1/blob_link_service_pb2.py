@@ -29,7 +29,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x17google/rpc/status.proto\x1a roadstead/access/v1/member.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"h\n\x0fLinkBlobRequest\x12*\n\x07receipt\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0fRECEIPT_INVALID\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_UNKNOWN\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x97\x01\n\x10MountBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12/\n\x0f\x66rom_repository\x18\x03 \x01(\tB\x16\xea\xf3\x18\x12\x10\x80\x80\x01r\x0cNAME_INVALID\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"h\n\x12ResolveBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"L\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"\xeb\x01\n\x13ResolveBlobsRequest\x12\x46\n\x07members\x18\x01 \x03(\x0b\x32-.roadstead.meta.v1.ResolveBlobsRequest.MemberB\x06\xea\xf3\x18\x02 @\x1a\x8b\x01\n\x06Member\x12-\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.MemberCall\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\xc9\x02\n\x14ResolveBlobsResponse\x12?\n\x07\x61nswers\x18\x01 \x03(\x0b\x32..roadstead.meta.v1.ResolveBlobsResponse.Answer\x1a?\n\x06Served\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x1a\xae\x01\n\x06\x41nswer\x12>\n\x04\x62lob\x18\x01 \x01(\x0b\x32..roadstead.meta.v1.ResolveBlobsResponse.ServedH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x34\n\ncome_alone\x18\x03 \x01(\x0e\x32\x1e.roadstead.access.v1.ComeAloneH\x00\x42\t\n\x07outcome\"C\n\x15QuarantineBlobRequest\x12*\n\x07\x66inding\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0f\x46INDING_INVALID\"-\n\x16QuarantineBlobResponse\x12\x13\n\x0bquarantined\x18\x01 \x01(\x08\"g\n\x11UnlinkBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\x14\n\x12UnlinkBlobResponse2\xb5\x06\n\x0f\x42lobLinkService\x12o\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x9c\x01\n\x0cResolveBlobs\x12&.roadstead.meta.v1.ResolveBlobsRequest\x1a\'.roadstead.meta.v1.ResolveBlobsResponse\";\x90\x02\x01\xca\xf3\x18\x34R2\n\x07gateway\x12\x07members\x1a\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12{\n\x0eQuarantineBlob\x12(.roadstead.meta.v1.QuarantineBlobRequest\x1a).roadstead.meta.v1.QuarantineBlobResponse\"\x14\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x04\x12\x07\x66inding\x12\x84\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)roadstead/meta/v1/blob_link_service.proto\x12\x11roadstead.meta.v1\x1a\x17google/rpc/status.proto\x1a roadstead/access/v1/member.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"h\n\x0fLinkBlobRequest\x12*\n\x07receipt\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0fRECEIPT_INVALID\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_UNKNOWN\"6\n\x10LinkBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x97\x01\n\x10MountBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12/\n\x0f\x66rom_repository\x18\x03 \x01(\tB\x16\xea\xf3\x18\x12\x10\x80\x80\x01r\x0cNAME_INVALID\"8\n\x11MountBlobResponse\x12\x0f\n\x07mounted\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"h\n\x12ResolveBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"`\n\x13ResolveBlobResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x03\"\x8c\x02\n\x13ResolveBlobsRequest\x12\x46\n\x07members\x18\x01 \x03(\x0b\x32-.roadstead.meta.v1.ResolveBlobsRequest.MemberB\x06\xea\xf3\x18\x02 @\x1a\xac\x01\n\x06Member\x12-\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.MemberCall\x12)\n\nrepository\x18\x02 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x03 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1f\n\x0fheld_generation\x18\x04 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\"\xdd\x02\n\x14ResolveBlobsResponse\x12?\n\x07\x61nswers\x18\x01 \x03(\x0b\x32..roadstead.meta.v1.ResolveBlobsResponse.Answer\x1aS\n\x06Served\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x1a\xae\x01\n\x06\x41nswer\x12>\n\x04\x62lob\x18\x01 \x01(\x0b\x32..roadstead.meta.v1.ResolveBlobsResponse.ServedH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x34\n\ncome_alone\x18\x03 \x01(\x0e\x32\x1e.roadstead.access.v1.ComeAloneH\x00\x42\t\n\x07outcome\"C\n\x15QuarantineBlobRequest\x12*\n\x07\x66inding\x18\x01 \x01(\tB\x19\xea\xf3\x18\x15\x10\x80\x80\x01r\x0f\x46INDING_INVALID\"-\n\x16QuarantineBlobResponse\x12\x13\n\x0bquarantined\x18\x01 \x01(\x08\"g\n\x11UnlinkBlobRequest\x12)\n\nrepository\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALID\x12\'\n\x06\x64igest\x18\x02 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\"\x14\n\x12UnlinkBlobResponse2\xb5\x06\n\x0f\x42lobLinkService\x12o\n\x08LinkBlob\x12\".roadstead.meta.v1.LinkBlobRequest\x1a#.roadstead.meta.v1.LinkBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x02\x12\x07receipt\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\tMountBlob\x12#.roadstead.meta.v1.MountBlobRequest\x1a$.roadstead.meta.v1.MountBlobResponse\"-\x90\x02\x02\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04push\x1a\nrepository\xe2\xf3\x18\x02\x18\x01\x12\x85\x01\n\x0bResolveBlob\x12%.roadstead.meta.v1.ResolveBlobRequest\x1a&.roadstead.meta.v1.ResolveBlobResponse\"\'\x90\x02\x01\xca\xf3\x18 \"\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12\x9c\x01\n\x0cResolveBlobs\x12&.roadstead.meta.v1.ResolveBlobsRequest\x1a\'.roadstead.meta.v1.ResolveBlobsResponse\";\x90\x02\x01\xca\xf3\x18\x34R2\n\x07gateway\x12\x07members\x1a\x1e\n\nrepository\x12\x04pull\x1a\nrepository\x12{\n\x0eQuarantineBlob\x12(.roadstead.meta.v1.QuarantineBlobRequest\x1a).roadstead.meta.v1.QuarantineBlobResponse\"\x14\x90\x02\x02\xca\xf3\x18\rJ\x0b\x08\x04\x12\x07\x66inding\x12\x84\x01\n\nUnlinkBlob\x12$.roadstead.meta.v1.UnlinkBlobRequest\x1a%.roadstead.meta.v1.UnlinkBlobResponse\")\x90\x02\x02\xca\xf3\x18\"\" \n\nrepository\x12\x06\x64\x65lete\x1a\nrepositoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEBLOBSREQUEST_MEMBER'].fields_by_name['repository']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_RESOLVEBLOBSREQUEST_MEMBER'].fields_by_name['digest']._loaded_options = None
   _globals['_RESOLVEBLOBSREQUEST_MEMBER'].fields_by_name['digest']._serialized_options = b'\352\363\030\023\020\207\001r\016DIGEST_INVALID'
+  _globals['_RESOLVEBLOBSREQUEST_MEMBER'].fields_by_name['held_generation']._loaded_options = None
+  _globals['_RESOLVEBLOBSREQUEST_MEMBER'].fields_by_name['held_generation']._serialized_options = b'\352\363\030\002(\000'
   _globals['_RESOLVEBLOBSREQUEST'].fields_by_name['members']._loaded_options = None
   _globals['_RESOLVEBLOBSREQUEST'].fields_by_name['members']._serialized_options = b'\352\363\030\002 @'
   _globals['_QUARANTINEBLOBREQUEST'].fields_by_name['finding']._loaded_options = None
@@ -85,25 +87,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVEBLOBREQUEST']._serialized_start=597
   _globals['_RESOLVEBLOBREQUEST']._serialized_end=701
   _globals['_RESOLVEBLOBRESPONSE']._serialized_start=703
-  _globals['_RESOLVEBLOBRESPONSE']._serialized_end=779
-  _globals['_RESOLVEBLOBSREQUEST']._serialized_start=782
-  _globals['_RESOLVEBLOBSREQUEST']._serialized_end=1017
-  _globals['_RESOLVEBLOBSREQUEST_MEMBER']._serialized_start=878
-  _globals['_RESOLVEBLOBSREQUEST_MEMBER']._serialized_end=1017
-  _globals['_RESOLVEBLOBSRESPONSE']._serialized_start=1020
-  _globals['_RESOLVEBLOBSRESPONSE']._serialized_end=1349
-  _globals['_RESOLVEBLOBSRESPONSE_SERVED']._serialized_start=1109
-  _globals['_RESOLVEBLOBSRESPONSE_SERVED']._serialized_end=1172
-  _globals['_RESOLVEBLOBSRESPONSE_ANSWER']._serialized_start=1175
-  _globals['_RESOLVEBLOBSRESPONSE_ANSWER']._serialized_end=1349
-  _globals['_QUARANTINEBLOBREQUEST']._serialized_start=1351
-  _globals['_QUARANTINEBLOBREQUEST']._serialized_end=1418
-  _globals['_QUARANTINEBLOBRESPONSE']._serialized_start=1420
-  _globals['_QUARANTINEBLOBRESPONSE']._serialized_end=1465
-  _globals['_UNLINKBLOBREQUEST']._serialized_start=1467
-  _globals['_UNLINKBLOBREQUEST']._serialized_end=1570
-  _globals['_UNLINKBLOBRESPONSE']._serialized_start=1572
-  _globals['_UNLINKBLOBRESPONSE']._serialized_end=1592
-  _globals['_BLOBLINKSERVICE']._serialized_start=1595
-  _globals['_BLOBLINKSERVICE']._serialized_end=2416
+  _globals['_RESOLVEBLOBRESPONSE']._serialized_end=799
+  _globals['_RESOLVEBLOBSREQUEST']._serialized_start=802
+  _globals['_RESOLVEBLOBSREQUEST']._serialized_end=1070
+  _globals['_RESOLVEBLOBSREQUEST_MEMBER']._serialized_start=898
+  _globals['_RESOLVEBLOBSREQUEST_MEMBER']._serialized_end=1070
+  _globals['_RESOLVEBLOBSRESPONSE']._serialized_start=1073
+  _globals['_RESOLVEBLOBSRESPONSE']._serialized_end=1422
+  _globals['_RESOLVEBLOBSRESPONSE_SERVED']._serialized_start=1162
+  _globals['_RESOLVEBLOBSRESPONSE_SERVED']._serialized_end=1245
+  _globals['_RESOLVEBLOBSRESPONSE_ANSWER']._serialized_start=1248
+  _globals['_RESOLVEBLOBSRESPONSE_ANSWER']._serialized_end=1422
+  _globals['_QUARANTINEBLOBREQUEST']._serialized_start=1424
+  _globals['_QUARANTINEBLOBREQUEST']._serialized_end=1491
+  _globals['_QUARANTINEBLOBRESPONSE']._serialized_start=1493
+  _globals['_QUARANTINEBLOBRESPONSE']._serialized_end=1538
+  _globals['_UNLINKBLOBREQUEST']._serialized_start=1540
+  _globals['_UNLINKBLOBREQUEST']._serialized_end=1643
+  _globals['_UNLINKBLOBRESPONSE']._serialized_start=1645
+  _globals['_UNLINKBLOBRESPONSE']._serialized_end=1665
+  _globals['_BLOBLINKSERVICE']._serialized_start=1668
+  _globals['_BLOBLINKSERVICE']._serialized_end=2489
 # @@protoc_insertion_point(module_scope)

@@ -163,22 +163,26 @@ class ResolveBlobResponse(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     grant: _builtins.str
     """Grant to read the blob, valid for the caller only."""
     size_bytes: _builtins.int
     """Bytes of the blob."""
     media_type: _builtins.str
     """Its media type in a manifest of this repository; empty if none names it."""
+    generation: _builtins.int
+    """The generation that the grant names."""
     def __init__(
         self,
         *,
         grant: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         media_type: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "media_type", b"media_type", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "grant", b"grant", "media_type", b"media_type", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,10 +203,15 @@ class ResolveBlobsRequest(_message.Message):
         CALL_FIELD_NUMBER: _builtins.int
         REPOSITORY_FIELD_NUMBER: _builtins.int
         DIGEST_FIELD_NUMBER: _builtins.int
+        HELD_GENERATION_FIELD_NUMBER: _builtins.int
         repository: _builtins.str
         """Full name of the repository."""
         digest: _builtins.str
         """Digest of the blob."""
+        held_generation: _builtins.int
+        """A generation that the caller can read without a grant, because blobsvc has named its file before; 0 for none. If it
+        is the one that is served, the answer has no grant. Whether the caller may have the blob is decided all the same.
+        """
         @_builtins.property
         def call(self) -> _member_pb2.MemberCall:
             """Whose call it is."""
@@ -213,10 +222,11 @@ class ResolveBlobsRequest(_message.Message):
             call: _member_pb2.MemberCall | None = ...,
             repository: _builtins.str = ...,
             digest: _builtins.str = ...,
+            held_generation: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "digest", b"digest", "repository", b"repository"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "digest", b"digest", "held_generation", b"held_generation", "repository", b"repository"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,22 +263,26 @@ class ResolveBlobsResponse(_message.Message):
         GRANT_FIELD_NUMBER: _builtins.int
         SIZE_BYTES_FIELD_NUMBER: _builtins.int
         MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+        GENERATION_FIELD_NUMBER: _builtins.int
         grant: _builtins.str
-        """Grant to read the blob, valid for the caller of the member only."""
+        """Grant to read the blob, valid for the caller of the member only; empty if the member holds this generation."""
         size_bytes: _builtins.int
         """Bytes of the blob."""
         media_type: _builtins.str
         """Its media type in a manifest of this repository; empty if none names it."""
+        generation: _builtins.int
+        """The generation that is served."""
         def __init__(
             self,
             *,
             grant: _builtins.str = ...,
             size_bytes: _builtins.int = ...,
             media_type: _builtins.str = ...,
+            generation: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "media_type", b"media_type", "size_bytes", b"size_bytes"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "grant", b"grant", "media_type", b"media_type", "size_bytes", b"size_bytes"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
