@@ -18,6 +18,7 @@ from metasvc.store.tables import (
     artifact_reference,
     manifest,
 )
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import ID_LIST, upsert
 
@@ -99,7 +100,7 @@ class SqlArtifacts:
         wanted = sorted(set(digests))
         if not wanted:
             return {}
-        rows = await self._conn.execute(_LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
+        rows = await run_short(self._conn, _LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
         return {row.digest: KeptArtifact(row.id, row.digest, row.size, row.manifest_media_type) for row in rows}
 
     async def add(
@@ -112,40 +113,40 @@ class SqlArtifacts:
         accessory_type: str,
     ) -> Artifact:
         """See the port."""
-        row = (
-            await self._conn.execute(
-                _add(self._conn),
-                {
-                    "project_id": new.project_id,
-                    "repository_id": new.repository_id,
-                    "repository_name": new.repository_name,
-                    "digest": new.digest,
-                    "media_type": new.media_type,
-                    "manifest_media_type": new.manifest_media_type,
-                    "artifact_type": new.artifact_type,
-                    "type": new.type,
-                    "size": new.size,
-                    "manifest_size": new.manifest_size,
-                    "subject_digest": new.subject_digest,
-                    "config_digest": new.config_digest,
-                    "push_time": new.push_time,
-                    "pull_time": new.pull_time,
-                    "extra_attrs": dict(new.extra_attrs),
-                    "annotations": dict(new.annotations),
-                },
-            )
-        ).one_or_none()
+        row = await run_short_one(
+            self._conn,
+            _add(self._conn),
+            {
+                "project_id": new.project_id,
+                "repository_id": new.repository_id,
+                "repository_name": new.repository_name,
+                "digest": new.digest,
+                "media_type": new.media_type,
+                "manifest_media_type": new.manifest_media_type,
+                "artifact_type": new.artifact_type,
+                "type": new.type,
+                "size": new.size,
+                "manifest_size": new.manifest_size,
+                "subject_digest": new.subject_digest,
+                "config_digest": new.config_digest,
+                "push_time": new.push_time,
+                "pull_time": new.pull_time,
+                "extra_attrs": dict(new.extra_attrs),
+                "annotations": dict(new.annotations),
+            },
+        )
         if row is None:
             # Somebody else has pushed it since the lookup, so the decisions of this unit are out of date.
             raise WriteConflictError
         made = to_artifact(row)
-        await self._conn.execute(_ADD_MANIFEST, {"artifact_id": made.id, "content": content})
+        await run_short(self._conn, _ADD_MANIFEST, {"artifact_id": made.id, "content": content})
         if references:
-            await self._conn.execute(_ADD_REFERENCES, _reference_rows(made.id, references))
+            await run_short(self._conn, _ADD_REFERENCES, _reference_rows(made.id, references))
         if blobs:
-            await self._conn.execute(_ADD_BLOBS, _blob_rows(made, blobs))
+            await run_short(self._conn, _ADD_BLOBS, _blob_rows(made, blobs))
         if made.subject_digest:
-            await self._conn.execute(
+            await run_short(
+                self._conn,
                 _ADD_ACCESSORY,
                 {
                     "artifact_id": made.id,
@@ -169,7 +170,7 @@ class SqlArtifacts:
 
     async def note_repeat(self, artifact_id: int, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(_REPEATED, {"artifact_id": artifact_id, "now": now})
+        await run_short(self._conn, _REPEATED, {"artifact_id": artifact_id, "now": now})
 
     async def note_asked(self, artifact_id: int, now: datetime) -> None:
         """See the port."""

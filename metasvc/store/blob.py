@@ -10,6 +10,7 @@ from metasvc.domain.model import Blob, BlobState, LinkedBlob
 from metasvc.store.prepared import Prepared
 from metasvc.store.reads import fetch_in, find_blobs
 from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.statements import advisory_xact_lock, batches, upsert
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class SqlBlobs:
 
     async def get(self, digest: str) -> Blob | None:
         """See the port."""
-        return _blob((await self._conn.execute(_ANY, {"of_digest": digest})).one_or_none())
+        return _blob(await run_short_one(self._conn, _ANY, {"of_digest": digest}))
 
     async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
         """See the port."""
@@ -179,23 +180,24 @@ class SqlBlobs:
 
     async def lock_live(self, digest: str) -> Blob | None:
         """See the port."""
-        return _blob((await self._conn.execute(_LOCK_LIVE, {"of_digest": digest})).one_or_none())
+        return _blob(await run_short_one(self._conn, _LOCK_LIVE, {"of_digest": digest}))
 
     async def lock_any(self, digest: str) -> Blob | None:
         """See the port."""
-        return _blob((await self._conn.execute(_LOCK_ANY, {"of_digest": digest})).one_or_none())
+        return _blob(await run_short_one(self._conn, _LOCK_ANY, {"of_digest": digest}))
 
     async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, LinkedBlob]:
         """See the port."""
         wanted = sorted(set(digests))
         if not wanted:
             return {}
-        rows = await self._conn.execute(_LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
+        rows = await run_short(self._conn, _LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
         return {row.digest: LinkedBlob(row.generation, row.size, row.charged) for row in rows}
 
     async def add(self, new: Blob, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(
+        await run_short(
+            self._conn,
             _ADD,
             {
                 "digest": new.digest,
@@ -219,11 +221,8 @@ class SqlBlobs:
 
     async def link(self, repository_id: int, digest: str, now: datetime) -> bool:
         """See the port."""
-        made = await self._conn.scalar(
-            _link(self._conn),
-            {"repository_id": repository_id, "digest": digest, "create_time": now, "charged": True},
-        )
-        return made is not None
+        values = {"repository_id": repository_id, "digest": digest, "create_time": now, "charged": True}
+        return await run_short_one(self._conn, _link(self._conn), values) is not None
 
     async def unlink(self, repository_id: int, digest: str) -> bool | None:
         """See the port."""

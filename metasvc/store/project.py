@@ -11,6 +11,7 @@ from metasvc.domain.model import NO_LIMIT, Project, ProjectState, ProjectUsage
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, project, project_blob, repository, repository_blob
 from svckit.errors import DomainError
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import batches, upsert
 
@@ -68,6 +69,7 @@ _CHARGE = (
         (project.c.quota_bytes == NO_LIMIT) | (_USED + bindparam("size") <= project.c.quota_bytes),
     )
     .values(used_bytes=_USED + bindparam("size"), update_time=bindparam("now"))
+    .returning(project.c.id)
 )
 _DISCHARGE = (
     update(project)
@@ -153,7 +155,7 @@ class SqlProjects:
 
     async def get(self, project_id: int) -> Project | None:
         """See the port."""
-        return to_project((await self._conn.execute(_GET, {"project_id": project_id})).one_or_none())
+        return to_project(await run_short_one(self._conn, _GET, {"project_id": project_id}))
 
     async def add(self, row: Project) -> None:
         """See the port."""
@@ -174,7 +176,7 @@ class SqlProjects:
 
     async def lock_open(self, project_id: int) -> Project | None:
         """See the port."""
-        return to_project((await self._conn.execute(_LOCK_OPEN, {"project_id": project_id})).one_or_none())
+        return to_project(await run_short_one(self._conn, _LOCK_OPEN, {"project_id": project_id}))
 
     async def lock_closed(self, project_id: int) -> Project | None:
         """See the port."""
@@ -229,12 +231,11 @@ class SqlProjects:
             for digest in sorted(uses)
         ]
         # A concurrent charge of the same digest waits here, and then gets a greater count.
-        counted = await self._conn.execute(_count_up(self._conn), rows)
+        counted = await run_short(self._conn, _count_up(self._conn), rows)
         needed = sum(sizes[row.digest] for row in counted if row.uses == uses[row.digest])
         if needed == 0:
             return
-        result = await self._conn.execute(_CHARGE, {"project_id": project_id, "size": needed, "now": now})
-        if result.rowcount == 0:
+        if not await run_short(self._conn, _CHARGE, {"project_id": project_id, "size": needed, "now": now}):
             await self._refuse(project_id, needed)
 
     async def discharge(self, project_id: int, digests: Iterable[str], now: datetime) -> None:

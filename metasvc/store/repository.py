@@ -11,6 +11,7 @@ from metasvc.domain.model import Repository, ReviewKind
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, artifact_reference, repository, review, tag
 from svckit.errors import Conflict
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import upsert
 
@@ -95,8 +96,7 @@ class SqlRepositories:
 
     async def lock_open(self, project_id: int, name: str) -> Repository | None:
         """See the port."""
-        result = await self._conn.execute(_LOCK_OPEN, {"project_id": project_id, "name": name})
-        return to_repository(result.one_or_none())
+        return to_repository(await run_short_one(self._conn, _LOCK_OPEN, {"project_id": project_id, "name": name}))
 
     async def ensure(self, project_id: int, name: str, now: datetime) -> Repository:
         """See the port."""
@@ -104,7 +104,8 @@ class SqlRepositories:
         if found is not None:
             return found
         # If another unit creates the same repository now, this waits for its commit, and `lock_open` finds the row.
-        await self._conn.execute(
+        await run_short(
+            self._conn,
             _add(self._conn),
             {
                 "name": name,
@@ -142,7 +143,8 @@ class SqlRepositories:
 
     async def touch(self, repository_id: int, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(_TOUCH, {"repository_id": repository_id, "now": now, "before": now - TOUCH_EVERY})
+        values = {"repository_id": repository_id, "now": now, "before": now - TOUCH_EVERY}
+        await run_short(self._conn, _TOUCH, values)
 
     async def count_pulls(self, pulls: Mapping[int, int]) -> None:
         """See the port."""

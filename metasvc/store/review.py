@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, case, delete, literal, select, true, update
 from metasvc.domain.model import ReviewKind
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact_blob, repository_blob, review
+from svckit.sql.database import run_short
 from svckit.sql.statements import batches, upsert
 from svckit.sql.types import UtcDateTime
 
@@ -67,7 +68,7 @@ class SqlReviews:
         ]
         if not rows:
             return
-        await self._conn.execute(_queue(self._conn), rows)
+        await run_short(self._conn, _queue(self._conn), rows)
 
     async def queue_blobs_of(self, repository_id: int, due_time: datetime, reason: str) -> None:
         """See the port. It is one statement for any number of blobs."""
@@ -92,7 +93,8 @@ class SqlReviews:
         self, kind: ReviewKind, repository_id: int, digest: str, due_before: datetime, due_time: datetime
     ) -> None:
         """See the port."""
-        await self._conn.execute(
+        await run_short(
+            self._conn,
             _POSTPONE,
             {
                 "of_kind": kind.value,

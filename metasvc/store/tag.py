@@ -10,6 +10,7 @@ from metasvc.domain.model import Tag
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, artifact_accessory, repository, tag
 from svckit.oci.referrers import read_accessory_tag
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import ID_LIST, upsert
 
@@ -99,10 +100,11 @@ class SqlTags:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        ids = list(await self._conn.scalars(_LOCK, {"repository_id": repository_id, "names": wanted}))
-        if not ids:
+        locked = await run_short(self._conn, _LOCK, {"repository_id": repository_id, "names": wanted})
+        if not locked:
             return {}
-        return {row.name: to_tag(row) for row in await self._conn.execute(_LOCKED, {"ids": ids})}
+        ids = [row.id for row in locked]
+        return {row.name: to_tag(row) for row in await run_short(self._conn, _LOCKED, {"ids": ids})}
 
     async def get(self, repository_id: int, tag_id: int) -> Tag | None:
         """See the port."""
@@ -126,20 +128,22 @@ class SqlTags:
         """See the port."""
         if held is not None:
             tag_id = held.id
-            await self._conn.execute(_MOVE, {"tag_id": tag_id, "target": artifact_id, "now": now})
+            await run_short(self._conn, _MOVE, {"tag_id": tag_id, "target": artifact_id, "now": now})
             if read_accessory_tag(name) is not None:
-                await self._conn.execute(_LEAVE_ACCESSORY, {"of_tag": tag_id})
+                await run_short(self._conn, _LEAVE_ACCESSORY, {"of_tag": tag_id})
         else:
-            made = await self._conn.scalar(
+            made = await run_short_one(
+                self._conn,
                 _add(self._conn),
                 {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
             )
             if made is None:
                 # Somebody else has made it since `lock`, so the decisions of this unit are out of date.
                 raise WriteConflictError
-            tag_id = made
+            tag_id = made.id
         if subject is not None:
-            await self._conn.execute(
+            await run_short(
+                self._conn,
                 _add_accessory(self._conn),
                 {
                     "artifact_id": artifact_id,

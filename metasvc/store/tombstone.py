@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, exists, or_, select, tuple_, update
 from metasvc.domain.model import BlobKey, BlobState
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import blob, tombstone
+from svckit.sql.database import run_short, run_short_one
 from svckit.sql.statements import upsert
 from svckit.sql.types import UtcDateTime
 
@@ -62,7 +63,8 @@ class SqlTombstones:
 
     async def add(self, key: BlobKey, reason: str, due_time: datetime, now: datetime) -> None:
         """See the port."""
-        await self._conn.execute(
+        await run_short(
+            self._conn,
             _add(self._conn),
             {
                 "digest": key.digest,
@@ -77,7 +79,7 @@ class SqlTombstones:
     async def has(self, key: BlobKey) -> bool:
         """See the port."""
         values = {"of_digest": key.digest, "of_generation": key.generation}
-        return await self._conn.scalar(_HAS, values) is not None
+        return await run_short_one(self._conn, _HAS, values) is not None
 
     async def any_to_do(self, now: datetime, old: datetime) -> bool:
         """See the port."""

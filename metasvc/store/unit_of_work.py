@@ -19,6 +19,7 @@ from metasvc.store.tables import CHANGES, idempotency, tag_history
 from metasvc.store.tag import SqlTags
 from metasvc.store.tombstone import SqlTombstones
 from svckit.sql.actor import actor_values
+from svckit.sql.database import run_short
 from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
 
@@ -120,7 +121,7 @@ class SqlUnitOfWork(SqlUnit):
             if move is not None
         ]
         if moves:
-            await self._conn.execute(_ADD_MOVES, moves)
+            await run_short(self._conn, _ADD_MOVES, moves)
         self._changes.clear()
         self._moves.clear()
         return last

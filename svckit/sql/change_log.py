@@ -44,6 +44,7 @@ from svckit.change import Change, ChangePage, CommittedChange, K, LogPosition
 from svckit.errors import FieldViolation, Invalid
 from svckit.paging import clamp_page_size
 from svckit.sql.actor import actor_columns, actor_values, to_actor
+from svckit.sql.database import run_short
 from svckit.sql.statements import advisory_xact_lock
 from svckit.sql.types import Json, UtcDateTime
 
@@ -112,9 +113,9 @@ class ChangeLog(Generic[K]):
         # The unit already holds all other locks that it needs, so it waits here for one commit at most.
         await advisory_xact_lock(conn, _LOCK)
         # This is a separate statement after the lock, so that it sees the commit of the lock's last holder.
-        newest = (await conn.execute(self._newest)).scalar_one()
+        ((newest,),) = await run_short(conn, self._newest, {})
         rows = [self._to_row(revision, change) for revision, change in enumerate(changes, start=newest + 1)]
-        await conn.execute(self._add, rows)
+        await run_short(conn, self._add, rows)
         return int(newest) + len(rows)
 
     async def position(self, conn: AsyncConnection) -> LogPosition:

@@ -14,10 +14,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Literal, TypeVar
 
-from sqlalchemy import Row, Select
+from sqlalchemy import Executable, Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Dialect = Literal["sqlite", "postgresql"]
+ShortValues = Mapping[str, object] | Sequence[Mapping[str, object]]
 Result = TypeVar("Result")
 
 
@@ -40,15 +41,14 @@ class Database(ABC):
         `snapshot`, all statements see the state of one moment (REPEATABLE READ READ ONLY).
         """
 
-    async def fetch(self, query: Select[Any], values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
-        """Reads all rows of one short query, without a unit.
+    async def fetch(self, query: Select[Any], values: Mapping[str, object]) -> Sequence[Any]:
+        """Reads all rows of one short query, without a unit. The rows are named tuples.
 
         It must use unique indexes only and read few bytes: with SQLite, it holds up everything else in the process.
         Make the query once: it is compiled with its first use.
         """
         async with self.read() as conn:
-            rows: Sequence[Row[Any]] = (await conn.execute(query, values)).all()
-        return rows
+            return await _run(conn, query, values)
 
     @abstractmethod
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -78,15 +78,49 @@ class Database(ABC):
 
 
 class WritingConnection(AsyncConnection):
-    """A connection whose commit is always finished after it has begun."""
+    """A connection whose commit is always finished after it has begun, and that runs short statements fast."""
 
     __slots__ = ()
+
+    async def run_short(self, statement: Executable, values: ShortValues) -> Sequence[Any]:
+        """See `run_short` in this module."""
+        return await _run(self, statement, values)
 
     async def commit(self) -> None:
         """Commits. A cancellation is raised only after the commit has succeeded."""
         # Otherwise the outcome of the transaction would be unknown when a caller is cancelled, and its connection could
         # not be used again.
         await run_to_completion(super().commit())
+
+
+async def run_short(conn: AsyncConnection, statement: Executable, values: ShortValues) -> Sequence[Any]:
+    """Runs a short statement: one that uses indexes only, and touches few rows.
+
+    With SQLite, in a writing unit, it runs on the thread of the event loop and without SQLAlchemy. So it holds up
+    everything else in the process, but only for some microseconds.
+
+    Args:
+        conn: the connection of the unit.
+        statement: make it once, because it is compiled with its first use.
+        values: its parameters; or several sets, for which it runs one after the other.
+
+    Returns:
+        All rows that it returns, as named tuples; none without RETURNING.
+    """
+    if isinstance(conn, WritingConnection):
+        return await conn.run_short(statement, values)
+    return await _run(conn, statement, values)
+
+
+async def run_short_one(conn: AsyncConnection, statement: Executable, values: Mapping[str, object]) -> Any | None:
+    """The row of a short statement that returns one at most; None without one."""
+    rows = await run_short(conn, statement, values)
+    return rows[0] if rows else None
+
+
+async def _run(conn: AsyncConnection, statement: Executable, values: ShortValues) -> Sequence[Any]:
+    result = await conn.execute(statement, values)
+    return result.all() if result.returns_rows else ()
 
 
 async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:

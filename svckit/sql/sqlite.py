@@ -15,9 +15,11 @@ from sqlalchemy import URL, Connection, Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from svckit.durable import write_process_id
+from svckit.sql.compiled import CompiledStatements
 from svckit.sql.database import Database, Dialect, WritingConnection
 from svckit.sql.errors import DatabaseInUseError, MissingDatabaseError, domain_errors, overloaded
 from svckit.sql.short_reads import ShortReads
+from svckit.sql.short_writes import SqliteWriter
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -40,10 +42,17 @@ class SqliteDatabase(Database):
     dialect: ClassVar[Dialect] = "sqlite"
 
     def __init__(
-        self, lock: "FileLock", writer: AsyncEngine, readers: AsyncEngine, short: ShortReads, wait_seconds: float
+        self,
+        lock: "FileLock",
+        writer: AsyncEngine,
+        readers: AsyncEngine,
+        short: ShortReads,
+        statements: CompiledStatements,
+        wait_seconds: float,
     ) -> None:
         self._lock = lock
         self._short = short
+        self._statements = statements
         self._writer = writer
         self._readers = readers
         self._wait_seconds = wait_seconds
@@ -75,8 +84,9 @@ class SqliteDatabase(Database):
         readers = _engine(
             path, connections=max(1, min(pool_size, MOST_READERS)), wait_seconds=wait_seconds, query_only=True
         )
-        short = ShortReads(lambda: _connect(path, query_only=True, busy_seconds=0.0), readers.dialect)
-        database = cls(lock, writer, readers, short, wait_seconds)
+        statements = CompiledStatements(readers.dialect)
+        short = ShortReads(lambda: _connect(path, query_only=True, busy_seconds=0.0), statements)
+        database = cls(lock, writer, readers, short, statements, wait_seconds)
         try:
             # The writer goes first: it sets up the write-ahead log in a new file.
             async with database.write(), database.read():
@@ -107,7 +117,7 @@ class SqliteDatabase(Database):
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """See `Database.write`."""
         with domain_errors():
-            async with self._my_turn(), WritingConnection(self._writer) as conn:
+            async with self._my_turn(), SqliteWriter(self._writer, self._statements) as conn:
                 await conn.begin()
                 yield conn
 
@@ -202,8 +212,15 @@ def _begin_immediate(conn: Connection) -> None:
 
 
 def _connect(path: Path, *, query_only: bool, busy_seconds: float = _BUSY_SECONDS) -> sqlite3.Connection:
-    # With isolation_level=None, sqlite3 does not begin transactions by itself.
-    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
+    # With isolation_level=None, sqlite3 does not begin transactions by itself. The connection of the writer is used by
+    # two threads, in turn (`SqliteWriter`).
+    connection = sqlite3.connect(
+        path,
+        timeout=busy_seconds,
+        isolation_level=None,
+        cached_statements=_STATEMENTS_KEPT,
+        check_same_thread=False,
+    )
     cache = _READER_CACHE_KIB if query_only else _WRITER_CACHE_KIB
     pragmas = (
         "journal_mode=WAL",
@@ -253,6 +270,11 @@ class _Connection(aiosqlite.Connection):
     """
 
     _end: asyncio.Future[Any] | None = None
+
+    @property
+    def idle(self) -> sqlite3.Connection:
+        """The connection of sqlite3, for use in another thread while this one has nothing to do."""
+        return self._conn
 
     async def open(self) -> None:
         """Starts the thread and opens the file. Raises the errors of sqlite3."""

@@ -1,12 +1,13 @@
 """The statements that are sent to a database."""
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, Select, event
+from sqlalchemy import Engine, event
 
-from svckit.sql.short_reads import ShortReads
+from svckit.sql.compiled import CompiledStatement
 
 
 @contextmanager
@@ -18,17 +19,19 @@ def sent_statements(*verbs: str) -> Iterator[list[str]]:
         if not verbs or statement.lstrip().upper().startswith(verbs):
             seen.append(statement)
 
-    # Short reads of SQLite do not go through an engine.
-    fetch = ShortReads.fetch
+    # Short statements of SQLite do not go through an engine.
+    run = CompiledStatement.run
 
-    def fetch_and_note(self: ShortReads, query: Select[Any], values: Mapping[str, object]) -> list[list[Any]]:
-        note(None, None, str(query))
-        return fetch(self, query, values)
+    def run_and_note(
+        self: CompiledStatement, connection: sqlite3.Connection, *several: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        note(None, None, self.sql)
+        return run(self, connection, *several)
 
     event.listen(Engine, "before_cursor_execute", note)
-    ShortReads.fetch = fetch_and_note  # type: ignore[method-assign]
+    CompiledStatement.run = run_and_note  # type: ignore[method-assign]
     try:
         yield seen
     finally:
-        ShortReads.fetch = fetch  # type: ignore[method-assign]
+        CompiledStatement.run = run  # type: ignore[method-assign]
         event.remove(Engine, "before_cursor_execute", note)

@@ -1,0 +1,65 @@
+"""Short statements of a writing unit of SQLite, on the thread of the event loop.
+
+Its connection has a thread of its own, because BEGIN and COMMIT wait for the disk. All other statements of a push only
+touch pages in memory, and take less time than the way to that thread and back.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from svckit.sql.compiled import CompiledStatements
+from svckit.sql.database import ShortValues, WritingConnection
+
+# A statement with more parameters than this, for more sets of them, or with larger ones, runs in the thread of its
+# connection.
+_MOST = 64
+_MOST_BYTES = 64 * 1024
+
+
+class ThreadedConnection(Protocol):
+    """The driver's connection, which has a thread."""
+
+    @property
+    def idle(self) -> sqlite3.Connection:
+        """The connection of sqlite3, for use in another thread while its own one has nothing to do."""
+
+
+class SqliteWriter(WritingConnection):
+    """The connection of a writing unit."""
+
+    __slots__ = ("_statements",)
+
+    def __init__(self, engine: AsyncEngine, statements: CompiledStatements) -> None:
+        """Takes the engine of the one writer, and what compiles short statements."""
+        super().__init__(engine)
+        self._statements = statements
+
+    async def run_short(self, statement: Executable, values: ShortValues) -> Sequence[Any]:
+        """Runs a short statement on this thread. The unit waits for its statements, so its own thread is idle."""
+        several = [values] if isinstance(values, Mapping) else values
+        if not several or not _is_short(several):
+            return await super().run_short(statement, values)
+        driver = cast("ThreadedConnection", self._proxied.connection.driver_connection)
+        compiled = self._statements.compiled(statement, several[0])
+        try:
+            return compiled.run(driver.idle, *several)
+        except sqlite3.Error as error:
+            # As SQLAlchemy raises it.
+            raise DBAPIError.instance(
+                compiled.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self.dialect
+            ) from error
+
+
+def _is_short(several: Sequence[Mapping[str, object]]) -> bool:
+    return len(several) <= _MOST and all(_is_small(value) for values in several for value in values.values())
+
+
+def _is_small(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) <= _MOST
+    return not isinstance(value, bytes | str) or len(value) <= _MOST_BYTES
