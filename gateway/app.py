@@ -1,27 +1,27 @@
 """The app: the handling of every request before and after its route.
 
 There are two kinds of routes. The hot ones (/v2, the token service, /api/v2.0) are *surfaces*: they are found by the
-prefix of the path and called directly, without Quart's contexts, signals and sessions. The others are Quart's
-blueprints. Both answer through `gateway.wire.connection`. `gateway.server.build_app` lists them.
+prefix of the path and called directly. The others are Quart's blueprints. Both answer through
+`gateway.wire.connection`. `gateway.server.build_app` lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from quart import Blueprint, Quart, Request
-from quart.wrappers import Response
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.wrappers import Response as WerkzeugResponse
+from quart import Blueprint
 
 from gateway.config import GatewaySettings
 from gateway.wire.admission import Admission
 from gateway.wire.answer import Answer
-from gateway.wire.connection import HttpConnection
+from gateway.wire.body import Receive
+from gateway.wire.connection import HttpConnection, Send
 from gateway.wire.errors import error_for_path
 from gateway.wire.measure import HttpMetrics
 from gateway.wire.origin import origin_reader
+from gateway.wire.quart_routes import QuartRoutes
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for
@@ -55,11 +55,18 @@ class Surface:
         return path.startswith(self.prefix) and (len(path) == len(self.prefix) or path[len(self.prefix)] == "/")
 
 
-class Gateway(Quart):
-    """Quart, with other connections and with a direct call of the surfaces."""
+class Gateway:
+    """The ASGI app.
 
-    asgi_http_class = HttpConnection
-    request_class: type[Request] = GatewayRequest
+    Attributes:
+        settings: its settings.
+        metrics: count requests.
+        origins: reads where requests come from.
+        admission: the places and the memory of this process.
+        connections: its open connections.
+        in_flight: how many requests are being served.
+        discarding: how many bodies are being dropped after their answers.
+    """
 
     def __init__(
         self,
@@ -78,7 +85,6 @@ class Gateway(Quart):
             metrics: counts the requests.
             verifier: verifies callers' tokens, because callers with credentials have places of their own.
         """
-        super().__init__("gateway", static_folder=None, template_folder=None)
         self.settings = settings
         self.metrics = metrics
         self.origins = origin_reader(settings)
@@ -88,17 +94,14 @@ class Gateway(Quart):
         self.in_flight = 0
         self.discarding = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
-        # This limit applies to bodies that a route reads as a whole. Blobs have no limit.
-        self.config["MAX_CONTENT_LENGTH"] = settings.limits.json_bytes
-        self.config["BODY_TIMEOUT"] = None
-        self.config["RESPONSE_TIMEOUT"] = None
-        self.url_map.merge_slashes = False
-        self.url_map.strict_slashes = False
         self._surfaces = tuple(sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True))
-        for blueprint in blueprints:
-            self.register_blueprint(blueprint)
+        self._others = QuartRoutes(blueprints, settings.limits.json_bytes)
 
-    async def answer(self, request: GatewayRequest) -> Answer | Response | WerkzeugResponse:
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        await HttpConnection(self, scope)(receive, send)
+
+    async def answer(self, request: GatewayRequest) -> Answer:
         """Answers one request.
 
         Raises:
@@ -115,7 +118,7 @@ class Gateway(Quart):
             if not is_plain(path):
                 # Quart would also find a route by another spelling of its path, such as //metrics or /%6detrics.
                 raise error_for("NOT_FOUND")
-            return await self.handle_request(request)
+            return await self._others.answer(request)
         except DomainError as error:
             if error.reason == "INTERNAL":
                 log.exception("internal error", route=request.route)
@@ -162,42 +165,17 @@ class Gateway(Quart):
             if request.method == "CONNECT":
                 raise error_for("UNSUPPORTED", "this server is no proxy", metadata={"allow": ", ".join(_METHODS)})
             raise error_for("NOT_FOUND", "the target of a request must be a path")
-        query: bytes = request.query_string
+        query = request.query_string
         if len(query) > limits.query_bytes:
             raise error_for("URI_TOO_LONG", f"the query has {len(query)} bytes; the limit is {limits.query_bytes}")
-        fields = list(request.scope["headers"])
-        size = len(request.raw_target) + len(query) + sum(len(name) + len(value) + 4 for name, value in fields)
-        if len(fields) > limits.header_count or size > limits.header_bytes:
+        headers = request.headers
+        size = len(request.raw_target) + len(query) + headers.size_bytes
+        if headers.count > limits.header_count or size > limits.header_bytes:
             raise error_for("HEADERS_TOO_LARGE")
-        if "Transfer-Encoding" in request.headers and "Content-Length" in request.headers:
+        if "Transfer-Encoding" not in headers:
+            return
+        if "Content-Length" in headers:
             # A body with two lengths could be used to hide a second request from a proxy (request smuggling).
             raise error_for("BAD_REQUEST", "Content-Length and Transfer-Encoding must not be sent together")
-        if ",".join(request.headers.getlist("Transfer-Encoding")).lower() not in {"", "chunked"}:
+        if ",".join(headers.getlist("Transfer-Encoding")).lower() not in {"", "chunked"}:
             raise error_for("BAD_REQUEST", "the only Transfer-Encoding here is chunked, once")
-
-    async def handle_exception(self, error: Exception) -> Response:
-        """Raises the error again: `answer` and `fault` turn it into the right form."""
-        raise error
-
-    async def handle_user_exception(self, error: Exception) -> Response:
-        """Raises the error again, too: the error handlers of blueprints are not used."""
-        if isinstance(error, HTTPException):
-            raise _domain_error(error)
-        raise error
-
-
-def _domain_error(error: HTTPException) -> DomainError:
-    match error.code:
-        case 404 | 308 | 301:
-            return error_for("NOT_FOUND")
-        case 405 if isinstance(error, MethodNotAllowed):
-            return error_for("UNSUPPORTED", metadata={"allow": ", ".join(sorted(error.valid_methods or ()))})
-        case 408:
-            return error_for("REQUEST_TIMEOUT")
-        case 413:
-            return error_for("REQUEST_TOO_LARGE")
-        case 415:
-            return error_for("UNSUPPORTED_MEDIA_TYPE")
-        case code if code is not None and 400 <= code < 500:
-            return error_for("BAD_REQUEST")
-    return error_for("INTERNAL")

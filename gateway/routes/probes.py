@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from gateway.clients.readiness import Readiness
 from gateway.config import GatewaySettings, networks
 from gateway.wire.origin import is_within
+from gateway.wire.quart_routes import current_request
 from gateway.wire.request import GatewayRequest
 from svckit.errors import NotFound
 from svckit.metrics import CONTENT_TYPE, Metrics
@@ -55,6 +54,6 @@ def blueprint(settings: GatewaySettings, readiness: Readiness, metrics: Metrics)
 
 
 def _named_request(route: str) -> GatewayRequest:
-    this = cast("GatewayRequest", request)
+    this = current_request()
     this.route = route
     return this

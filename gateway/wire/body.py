@@ -1,17 +1,14 @@
 """Request bodies that are read from the server piece by piece, with no buffer that could grow.
 
-Quart's own body loads everything that the client sends into memory, even if no route reads it. This body asks the ASGI
-server for the next piece only when the route reads it. The server's short queue then fills, and TCP slows the client.
+The ASGI server is asked for the next piece only when the route reads it. The server's short queue then fills, and TCP
+slows the client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-
-from quart.wrappers.request import Body
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.wire.admission import Visit
 from gateway.wire.line import Line
@@ -36,40 +33,44 @@ class ClientGone(Exception):
     """The client closed the connection. This is not an error of the gateway, and no answer can be sent."""
 
 
-class StreamedBody(Body):
-    """The body of one request. It is read once, either in pieces or as a whole."""
+class StreamedBody:
+    """The body of one request. It is read once, either in pieces or as a whole.
 
-    def __init__(self, expected_content_length: int | None, max_content_length: int | None) -> None:
-        """Has the signature that Quart calls.
+    Attributes:
+        complete: whether its end has come.
+        received_bytes: how much of it has come.
+    """
+
+    __slots__ = (
+        "_abandoned",
+        "_expected",
+        "_is_let_in",
+        "_line",
+        "_patience",
+        "_receive",
+        "_visit",
+        "complete",
+        "received_bytes",
+    )
+
+    def __init__(self, expected_content_length: int | None, receive: Receive, line: Line | None, visit: Visit) -> None:
+        """Reads nothing yet.
 
         Args:
             expected_content_length: the Content-Length header; None for a chunked body.
-            max_content_length: the limit for a body that is awaited as a whole. Reading in pieces has no limit.
-        """
-        # `super().__init__` is not called: it makes the events and the buffer that this class replaces.
-        self._expected = expected_content_length
-        self._maximum = max_content_length
-        self._receive: Receive | None = None
-        self._line: Line | None = None
-        self._is_let_in = False
-        self._visit: Visit | None = None
-        self._patience: Patience | None = None
-        self._whole: bytes | None = None
-        self._abandoned = False
-        self.complete = False
-        self.received_bytes = 0
-
-    def attach(self, receive: Receive, line: Line | None, visit: Visit) -> None:
-        """Sets the source of the pieces.
-
-        Args:
             receive: gives the next event of the request.
             line: lets the body in; None if the server has no such thing.
             visit: says how long the client may take, and counts the memory of a body that is read as a whole.
         """
+        self._expected = expected_content_length
         self._receive = receive
         self._line = line
+        self._is_let_in = False
         self._visit = visit
+        self._patience: Patience | None = None
+        self._abandoned = False
+        self.complete = False
+        self.received_bytes = 0
 
     async def next_piece(self) -> bytes:
         """The next piece as the server delivers it, at most 256 KiB; empty at the end.
@@ -84,9 +85,8 @@ class StreamedBody(Body):
 
     async def _begin(self) -> None:
         """Asks the client for the body, and begins to count its time."""
-        if self._visit is not None:
-            self._patience = Patience(self._visit.pace)
-            self._visit.receive_much()
+        self._patience = Patience(self._visit.pace)
+        self._visit.receive_much()
         await self._let_in()
 
     async def _let_in(self) -> None:
@@ -95,7 +95,7 @@ class StreamedBody(Body):
             await self._line.open_body()
 
     async def _next_piece(self) -> bytes:
-        while not self.complete and self._receive is not None:
+        while not self.complete:
             try:
                 if self._patience is None:
                     event = await self._receive()
@@ -162,7 +162,7 @@ class StreamedBody(Body):
             content += piece
             if len(content) > limit:
                 raise error_for(reason, f"the body has more than {limit} bytes")
-            if len(content) > counted and self._visit is not None:
+            if len(content) > counted:
                 steps = -(-(len(content) - counted) // _STEP_BYTES)
                 self._visit.hold(steps * _STEP_BYTES)
                 counted += steps * _STEP_BYTES
@@ -190,7 +190,7 @@ class StreamedBody(Body):
         nothing reads from it, Hypercorn waits for ever and keeps the connection open. So a task reads and drops events
         until the disconnect event.
         """
-        if self.complete or self._abandoned or self._receive is None:
+        if self.complete or self._abandoned:
             return
         if self._line is not None and self._line.settles_unread_bodies:
             return
@@ -202,43 +202,5 @@ class StreamedBody(Body):
     async def wait_for_disconnect(self) -> None:
         """Returns when the client closes the connection. Data that arrives before that is dropped."""
         await self._let_in()
-        while self._receive is not None and (await self._receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"] != "http.disconnect":
             pass
-
-    # The methods below are those that Quart's Request calls.
-
-    def __aiter__(self) -> StreamedBody:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = await self.next_piece()
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return self._read_whole().__await__()
-
-    async def _read_whole(self) -> bytes:
-        if self._whole is None:
-            limit = self._maximum
-            if limit is None:
-                raise RequestEntityTooLarge
-            self._whole = await self.read(limit, "REQUEST_TOO_LARGE")
-        return self._whole
-
-    def append(self, data: bytes) -> None:
-        """Not used: this body reads its data itself."""
-        raise NotImplementedError
-
-    def set_complete(self) -> None:
-        """Marks the body as complete. Quart calls this for requests without a body."""
-        self.complete = True
-
-    def set_result(self, data: bytes) -> None:
-        """Sets the whole body at once. Tests use this."""
-        self._whole, self.complete = data, True
-
-    def clear(self) -> None:
-        """Drops a body that was read as a whole."""
-        self._whole = b""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from werkzeug.datastructures import Headers
-
+from gateway.wire.headers import Headers
 from svckit.errors import error_for
 
 ANY = "*"

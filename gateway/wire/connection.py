@@ -1,23 +1,16 @@
-"""One HTTP exchange: builds the request, gets the answer from the app, and sends it.
-
-This class replaces Quart's own, which has three faults: it reads bodies without back-pressure, it ends slow downloads
-after a minute although the status was 200, and it runs two tasks for each request.
-"""
+"""One HTTP exchange: builds the request, gets the answer from the app, and sends it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-from quart.asgi import ASGIHTTPConnection
-from quart.wrappers import Response
+from typing import Any, Protocol, cast
 
 from gateway.wire.admission import Admission, Visit
 from gateway.wire.answer import Answer
-from gateway.wire.body import ClientGone
+from gateway.wire.body import ClientGone, Receive
 from gateway.wire.errors import error_for_path
 from gateway.wire.file_body import LARGEST_PIECE_BYTES, FileBody
 from gateway.wire.line import Line, line_of
@@ -27,10 +20,7 @@ from svckit.errors import DomainError
 from svckit.logging import get_logger, request_context
 from svckit.pace import Patience
 
-if TYPE_CHECKING:
-    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
-    from quart import Quart
-    from werkzeug.wrappers import Response as WerkzeugResponse
+Send = Callable[[Any], Awaitable[None]]
 
 _DISCARDED_BYTES = 4 * 1024 * 1024
 _DISCARDING_SECONDS = 5.0
@@ -61,7 +51,7 @@ class Edge(Protocol):
     in_flight: int
     discarding: int
 
-    async def answer(self, request: GatewayRequest) -> Answer | Response | WerkzeugResponse:
+    async def answer(self, request: GatewayRequest) -> Answer:
         """Answers one request. Raises only ClientGone, and errors that are bugs of the gateway."""
 
     def fault(self, request: GatewayRequest, error: Exception) -> Answer:
@@ -71,25 +61,24 @@ class Edge(Protocol):
         """Logs and counts a finished request."""
 
 
-class HttpConnection(ASGIHTTPConnection):
+class HttpConnection:
     """Serves one request in the task that the server has made for it."""
 
-    def __init__(self, app: Quart, scope: HTTPScope) -> None:
-        """Has the signature that Quart calls; the app is an `Edge`."""
-        super().__init__(app, with_path(scope))
-        self._edge = cast("Edge", app)
+    def __init__(self, edge: Edge, scope: Mapping[str, Any]) -> None:
+        """Takes the app and the ASGI scope."""
+        self._edge = edge
+        self._scope = with_path(scope)
         self._sent_bytes = 0
         self._status = CLIENT_GONE
         self._line: Line | None = None
 
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, receive: Receive, send: Send) -> None:
         """Serves the request."""
         began = time.perf_counter()
         self._edge.in_flight += 1
-        request = cast("GatewayRequest", self._create_request_from_scope(send))
-        line = self._line = line_of(cast("Any", request.scope))
-        visit = request.visit = Visit(self._edge.admission, line.connection if line else None)
-        request.body.attach(receive, line, visit)
+        line = self._line = line_of(self._scope)
+        visit = Visit(self._edge.admission, None if line is None else line.connection)
+        request = GatewayRequest(self._scope, receive, line, visit)
         body: bytes | AsyncIterator[bytes] = b""
         with request_context(request.request_id, request.trace_id):
             try:
@@ -111,14 +100,13 @@ class HttpConnection(ASGIHTTPConnection):
 
     async def _answer(self, request: GatewayRequest) -> Answer:
         try:
-            given = await self._edge.answer(request)
+            return await self._edge.answer(request)
         except ClientGone:
             raise
         except Exception as error:
-            given = self._edge.fault(request, error)
-        return given if isinstance(given, Answer) else _of_quart(given)
+            return self._edge.fault(request, error)
 
-    async def _send(self, request: GatewayRequest, answer: Answer, send: ASGISendCallable) -> None:
+    async def _send(self, request: GatewayRequest, answer: Answer, send: Send) -> None:
         if isinstance(answer.body, bytes) and len(answer.body) > _SMALL_BYTES:
             answer = self._held(request, answer, len(answer.body))
         self._status = answer.status
@@ -130,13 +118,13 @@ class HttpConnection(ASGIHTTPConnection):
         if isinstance(body, bytes) and answer.status not in _STATUSES_WITHOUT_BODY and _length_of(headers) is None:
             headers.append((b"content-length", str(len(body)).encode("ascii")))
         # Only HTTP/1 has a Connection header; HTTP/2 resets the stream instead.
-        unread = not request.body.complete and _may_have_body(request)
+        unread = not request.body.complete and request.may_have_body
         settles = self._line is not None and self._line.settles_unread_bodies
         if unread and not settles and request.http_version.startswith("1"):
             headers.append((b"connection", b"close"))
         patience = Patience(request.visit.pace)
         async with _in_time(patience):
-            await send(cast("Any", {"type": "http.response.start", "status": answer.status, "headers": headers}))
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if isinstance(body, bytes):
             if unread or len(body) > _SMALL_BYTES:
                 await self._send_pieces(body, send, patience)
@@ -157,7 +145,7 @@ class HttpConnection(ASGIHTTPConnection):
         request: GatewayRequest,
         body: AsyncIterator[bytes],
         length: int | None,
-        send: ASGISendCallable,
+        send: Send,
         patience: Patience,
     ) -> None:
         """Sends the body piece by piece, until it ends, the client disconnects, or the client stops reading."""
@@ -226,9 +214,7 @@ class HttpConnection(ASGIHTTPConnection):
                 self._edge.discarding -= 1
         body.abandon()
 
-    async def _send_pieces(
-        self, body: bytes, send: ASGISendCallable, patience: Patience, slice_bytes: int = _SLICE_BYTES
-    ) -> None:
+    async def _send_pieces(self, body: bytes, send: Send, patience: Patience, slice_bytes: int = _SLICE_BYTES) -> None:
         # In slices: the server copies what the client does not read at once.
         for start in range(0, len(body), slice_bytes):
             piece = body if len(body) <= slice_bytes else body[start : start + slice_bytes]
@@ -252,29 +238,12 @@ async def _in_time(patience: Patience) -> AsyncIterator[None]:
         raise _TooSlow("the client reads too slowly") from None
 
 
-def _of_quart(response: Response | WerkzeugResponse) -> Answer:
-    headers = list(response.headers.items())
-    if not isinstance(response, Response):
-        return Answer(response.status_code, headers, response.get_data())
-    return Answer(response.status_code, headers, _pieces(response))
-
-
-async def _pieces(response: Response) -> AsyncIterator[bytes]:
-    async with response.response as pieces:
-        async for piece in pieces:
-            yield piece.encode() if isinstance(piece, str) else piece
-
-
 def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return next((int(value) for name, value in headers if name == b"content-length"), None)
 
 
-def _may_have_body(request: GatewayRequest) -> bool:
-    return (request.content_length or 0) > 0 or "Transfer-Encoding" in request.headers or request.http_version == "2"
-
-
-async def _send_body(send: ASGISendCallable, body: bytes, *, more: bool) -> None:
-    await send(cast("Any", {"type": "http.response.body", "body": body, "more_body": more}))
+async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _close(body: bytes | AsyncIterator[bytes]) -> None:

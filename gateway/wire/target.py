@@ -1,17 +1,15 @@
 """The target of a request, in the four forms that HTTP has (RFC 9112 §3.2), as one: a path.
 
-Quart and Hypercorn handle the form `/path` only. The other three led to wrong hosts, and some of them to errors that
+Servers handle the form `/path` only. The other three led to wrong hosts, and some of them to errors that
 closed the connection.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from hypercorn.typing import HTTPScope
 
 NO_PATH = "*"
 """The path of a request whose target is none: `*`, an authority (CONNECT), or malformed."""
@@ -19,13 +17,13 @@ NO_PATH = "*"
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(/[^#]*)?", re.IGNORECASE)
 
 
-def with_path(scope: HTTPScope) -> HTTPScope:
+def with_path(scope: Mapping[str, Any]) -> Mapping[str, Any]:
     """The scope of a request with a path as its target.
 
     For `http://host/path`, which clients send to proxies and may send to any server, the host of the target replaces
     that of the Host header (RFC 9112 §3.2.2).
     """
-    raw = scope.get("raw_path") or scope["path"].encode("utf-8")
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
     if raw.startswith(b"/"):
         return scope
     absolute = _ABSOLUTE.fullmatch(raw)
@@ -34,7 +32,7 @@ def with_path(scope: HTTPScope) -> HTTPScope:
     if absolute is not None:
         others = [(name, value) for name, value in scope["headers"] if name.lower() != b"host"]
         changed["headers"] = [(b"host", absolute[1]), *others]
-    return cast("HTTPScope", changed)
+    return changed
 
 
 def is_plain(path: str) -> bool:

@@ -6,11 +6,11 @@ import time
 from ipaddress import ip_network
 
 import pytest
-from werkzeug.datastructures import Headers
 
 from gateway.config import ForwardedForm
 from gateway.wire.conditions import is_not_modified, parse_if_match, parse_if_none_match, require_match
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
+from gateway.wire.headers import Headers
 from gateway.wire.links import next_page
 from gateway.wire.origin import ForwardedHeaders, Origin, OriginReader, is_within, parse_address
 from gateway.wire.ranges import (
@@ -25,6 +25,11 @@ from gateway.wire.ranges import (
 )
 from gateway.wire.request import decode_path
 from svckit.errors import DomainError
+
+
+def sent(name: str, *values: str) -> Headers:
+    """The headers of a request in which one is sent so often."""
+    return Headers((name.encode(), value.encode("latin-1")) for value in values)
 
 
 def test_ranges_never_leave_the_blob_and_never_exceed_it_together() -> None:
@@ -108,8 +113,8 @@ def test_an_empty_upload_says_0_0() -> None:
 def test_entity_tags_are_digests_in_quotes_or_without(
     values: list[str], strong: tuple[str, ...], weak: tuple[str, ...]
 ) -> None:
-    assert parse_if_match(Headers([("If-Match", value) for value in values])) == strong
-    assert parse_if_none_match(Headers([("If-None-Match", value) for value in values])) == weak
+    assert parse_if_match(sent("If-Match", *values)) == strong
+    assert parse_if_none_match(sent("If-None-Match", *values)) == weak
 
 
 @pytest.mark.parametrize("value", ["a", '"a', "", '"a" "b"', "*, *", 'w/"a"', '"a",', 'sha256:0a"', "W/sha256:0a"])
@@ -122,7 +127,7 @@ def test_malformed_entity_tags_are_refused_by_reads_and_writes_alike(value: str)
         (lambda headers: is_not_modified(headers, "a"), "If-None-Match"),
     ]:
         with pytest.raises(DomainError) as refused:
-            parse(Headers([(name, value)]))
+            parse(sent(name, value))
         assert (refused.value.reason, name in refused.value.message) == ("BAD_REQUEST", True)
 
 
@@ -131,15 +136,15 @@ def test_malformed_entity_tags_are_refused_by_reads_and_writes_alike(value: str)
     [('"a:1"', True), ("a:1", True), ("*", True), ('W/"x", a:1', True), ('W/"a:1"', True), ('"x"', False)],
 )
 def test_a_read_is_not_modified_if_the_client_has_the_digest(value: str, has: bool) -> None:
-    assert is_not_modified(Headers([("If-None-Match", value)]), "a:1") is has
-    assert not is_not_modified(Headers(), "a:1")
+    assert is_not_modified(sent("If-None-Match", value), "a:1") is has
+    assert not is_not_modified(sent("If-None-Match"), "a:1")
 
 
 def test_entity_tags_are_read_in_linear_time() -> None:
     begin = time.perf_counter()
     for value in (" " * 60_000, "a" * 60_000, '"a" ' * 15_000, "a:1," * 15_000, "a:" * 30_000):
         with pytest.raises(DomainError):
-            parse_if_match(Headers([("If-Match", value)]))
+            parse_if_match(sent("If-Match", value))
     assert time.perf_counter() - begin < 1
 
 
