@@ -20,7 +20,7 @@ from gateway.routes import probes
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
-from gateway.servers.chosen import serve_http
+from gateway.servers.chosen import HELD_PIECES, serve_http
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import keep_what_the_start_made
@@ -48,7 +48,9 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
         ContractError: a contract cannot be served as REST.
     """
     counted = HttpMetrics(metrics.registry)
-    folder = None if settings.blob_directory is None else BlobFolder(settings.blob_directory, counted)
+    folder = None
+    if settings.blob_directory is not None:
+        folder = BlobFolder(settings.blob_directory, counted, held_pieces=HELD_PIECES[settings.server])
     cache = ManifestCache(settings.manifest_cache_bytes)
     reads = Reads(channels["metasvc"], cache, ReadMetrics(metrics.registry))
     services = Services.over(channels, reads, folder, counted, settings.blob_file_min_bytes)

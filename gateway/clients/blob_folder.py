@@ -35,17 +35,18 @@ class BlobFolder:
         writing: the threads that write staging files.
     """
 
-    def __init__(self, folder: Path, metrics: HttpMetrics, *, threads: int = 8) -> None:
+    def __init__(self, folder: Path, metrics: HttpMetrics, *, held_pieces: int = 1, threads: int = 8) -> None:
         """Takes the folder, which need not exist yet.
 
         Args:
             folder: the folder.
             metrics: counts bytes.
+            held_pieces: how many pieces of a body the HTTP server holds while its client does not read.
             threads: how many threads open files and read what is not in memory, and how many write.
         """
         self._folder = folder
         self._sent_bytes = metrics.blob_sent_bytes.labels("file")
-        self._reads = FileReads(BlockingPool("blob-files", threads))
+        self._reads = FileReads(BlockingPool("blob-files", threads), held_pieces)
         # Threads of their own, so that no look waits for bytes that come from the disk.
         self._looks = FileLooks(folder, BlockingPool("blob-looks", _LOOKING_THREADS), _OPEN_SECONDS)
         self.writing = BlockingPool("staging-files", threads)

@@ -14,7 +14,7 @@ from svckit.threads import BlockingPool
 LARGEST_PIECE_BYTES = 1024 * 1024
 """The size of the largest piece."""
 _SMALLEST_PIECE_BYTES = 64 * 1024
-# The pieces of all bodies together may have so many bytes. With many bodies, the pieces get smaller.
+# All pieces that are in memory together may have so many bytes. With many bodies, the pieces get smaller.
 _ALL_PIECES_BYTES = 32 * 1024 * 1024
 # A client that takes a piece sooner gets a larger one next. One that takes longer gets a smaller one.
 _SOON_SECONDS = 0.05
@@ -33,10 +33,21 @@ class FileReads:
         bodies: how many bodies are being sent.
     """
 
-    def __init__(self, pool: BlockingPool) -> None:
-        """Starts without bodies."""
+    def __init__(self, pool: BlockingPool, held_pieces: int = 1) -> None:
+        """Starts without bodies.
+
+        Args:
+            pool: see above.
+            held_pieces: how many pieces of each body the HTTP server holds while its client does not read.
+        """
         self.pool = pool
         self.bodies = 0
+        self._held_pieces = held_pieces
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest piece that a body may have now."""
+        return _ALL_PIECES_BYTES // (self._held_pieces * max(self.bodies, 1))
 
 
 class OpenFile:
@@ -164,7 +175,7 @@ class FileBody(AsyncIterator[bytes]):
             self._piece_bytes = max(self._piece_bytes // 2, _SMALLEST_PIECE_BYTES)
 
     def _next_bytes(self) -> int:
-        return max(min(self._piece_bytes, _ALL_PIECES_BYTES // self._reads.bodies), _SMALLEST_PIECE_BYTES)
+        return max(min(self._piece_bytes, self._reads.most_bytes), _SMALLEST_PIECE_BYTES)
 
     def _take(self, size_bytes: int) -> list[bytes | range]:
         """The next parts that have so many bytes together; an empty list at the end."""

@@ -10,6 +10,7 @@ from svckit import logging
 from svckit.allocator import reuse_large_blocks
 from svckit.errors import DomainError
 from svckit.errors.start import FAILED_STATUS, REFUSED_STATUS, StartError
+from svckit.process.open_files import allow_open_files
 from svckit.process.process import S, ServiceProcess, open_process
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run_service(
     if moves_bytes:
         # This must be done before threads start.
         reuse_large_blocks()
+    allow_open_files()
     try:
         settings = kind.load(config, service)
         logging.configure(service, settings.log_level, settings.log_format)

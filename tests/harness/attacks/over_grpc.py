@@ -147,10 +147,19 @@ async def many_calls_at_once(attacker: Attacker) -> None:
 
 
 async def unread_answers(attacker: Attacker) -> None:
-    """Large answers for which the client gives no window."""
+    """Answers for which the client gives no window. Their calls keep their places."""
+    await _ask_without_a_window(attacker, "latest", calls=50)
+
+
+async def unread_large_answers(attacker: Attacker) -> None:
+    """The same for answers that hold much memory."""
+    await _ask_without_a_window(attacker, "large", calls=20)
+
+
+async def _ask_without_a_window(attacker: Attacker, reference: str, calls: int) -> None:
     target = attacker.target
-    request = ResolveManifestRequest(repository=target.name, reference="large")
-    data = _calls(_RESOLVE_MANIFEST, target.anonymous, [request] * 20, window=0)
+    request = ResolveManifestRequest(repository=target.name, reference=reference)
+    data = _calls(_RESOLVE_MANIFEST, target.anonymous, [request] * calls, window=0)
     await attacker.hold(15, data, target.grpc_ports["metasvc"])
 
 
@@ -161,4 +170,5 @@ ATTACKS: tuple[Attack, ...] = (
     silent_connections_to_a_service,
     many_calls_at_once,
     unread_answers,
+    unread_large_answers,
 )

@@ -132,6 +132,15 @@ async def test_many_bodies_share_the_memory_for_pieces(reads: FileReads, file: P
     await opened[0].body.aclose()
 
 
+async def test_pieces_that_the_http_server_holds_count(reads: FileReads, file: Path, clock: Clock) -> None:
+    held = FileReads(reads.pool, held_pieces=8)
+    opened = [Opened(held, file, range(len(CONTENT))) for _ in range(16)]
+    sizes = [len(await anext(opened[0].body)) // KIB for _ in range(5)]
+    assert sizes == [64, 128, 256, 256, 256]
+    for each in opened:
+        await each.body.aclose()
+
+
 async def test_what_is_in_memory_needs_no_thread(reads: FileReads, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.read_bytes()
     monkeypatch.setattr(reads, "pool", None)

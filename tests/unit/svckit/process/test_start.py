@@ -1,5 +1,6 @@
 """A service starts by its settings, or says in one line why it does not."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,21 @@ def test_what_it_opened_is_closed_in_the_opposite_order() -> None:
 
     assert run_service("blobsvc", ProcessSettings, None, serve) == 0
     assert closed == ["cache", "database"]
+
+
+def test_it_may_open_as_many_files_as_the_system_allows() -> None:
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed: list[int] = []
+
+    async def serve(_: ServiceProcess[ProcessSettings]) -> None:
+        allowed.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most // 2, most))
+    try:
+        assert run_service("blobsvc", ProcessSettings, None, serve) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+    assert allowed == [most]
 
 
 def test_a_channel_to_a_service_that_the_table_does_not_name_is_refused() -> None:
