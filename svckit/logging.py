@@ -12,8 +12,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Literal, NoReturn, TextIO
 
@@ -95,13 +94,21 @@ def trace_of(traceparent: str) -> str | None:
     return match[1] if match else None
 
 
-@contextmanager
-def request_context(request: str | None, trace: str | None = None) -> Iterator[None]:
+class request_context:  # noqa: N801 - it is used as a function
     """Adds the ids of a request to every line that is logged inside the block."""
-    request_token, trace_token = request_id.set(request), trace_id.set(trace)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_request", "_tokens", "_trace")
+
+    def __init__(self, request: str | None, trace: str | None = None) -> None:
+        """Takes the id of the request, and that of its trace."""
+        self._request = request
+        self._trace = trace
+
+    def __enter__(self) -> None:
+        self._tokens = request_id.set(self._request), trace_id.set(self._trace)
+
+    def __exit__(self, *_: object) -> None:
+        request_token, trace_token = self._tokens
         request_id.reset(request_token)
         trace_id.reset(trace_token)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +44,61 @@ class Patience:
         longest = pace.longest_seconds
         self._ends_at = None if longest is None else asyncio.get_running_loop().time() + longest
 
-    @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
-        """Waits for the client inside the block.
+    async def wait_for(self, action: Awaitable[T]) -> T:
+        """Waits for something that depends on the client: for a piece that it sends, or reads.
+
+        What is done at once uses up nothing, and needs no timer. That is nearly everything: the piece has arrived
+        already, or fits into a buffer.
 
         Raises:
             TimeoutError: the client has used up its time.
         """
-        began = asyncio.get_running_loop().time()
+        steps = action.__await__()
+        try:
+            first = next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         until = began + self._left
         if self._ends_at is not None:
             until = min(until, self._ends_at)
         try:
             async with asyncio.timeout_at(until):
-                yield
+                return cast("T", await _Rest(first, steps))
         finally:
-            self._left -= asyncio.get_running_loop().time() - began
+            self._left -= loop.time() - began
 
     def earn(self, size_bytes: int) -> None:
         """Counts bytes that the client has sent or read."""
         pace = self._pace
         rate = pace.least_bytes_per_second
         self._left = min(pace.idle_seconds, self._left + size_bytes / rate) if rate else pace.idle_seconds
+
+
+class _Rest:
+    """What is left of something that was begun outside of a time-out. It is awaited once, within one."""
+
+    __slots__ = ("_first", "_steps")
+
+    def __init__(self, first: Any, steps: Iterator[Any]) -> None:
+        """Takes what the first step waits for, and the other steps."""
+        self._first = first
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        # As `yield from` does it (PEP 380), but for the first step, which was taken already.
+        waited_for = self._first
+        while True:
+            step: Callable[[], Any] = self._steps.__next__
+            try:
+                yield waited_for
+            except BaseException as error:
+                throw = getattr(self._steps, "throw", None)
+                if throw is None:  # made by a server in another language
+                    raise
+                step = partial(throw, error)
+            try:
+                waited_for = step()
+            except StopIteration as end:
+                return end.value

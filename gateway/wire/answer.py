@@ -1,16 +1,29 @@
-"""The response of a hand-written route: status, headers, and a body in memory or as a stream.
-
-Quart's Response is several times as expensive to build, and puts files and streams into wrappers of its own. Hot routes
-need neither. Routes that Quart serves may return an `Answer` or a Quart Response.
-"""
+"""The response to a request: status, headers, and a body in memory or as a stream."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
 
 JSON = "application/json"
+
+Header = tuple[str, str]
+"""Its name and its value."""
+
+API_VERSION: Header = ("Docker-Distribution-Api-Version", "registry/2.0")
+ACCEPTS_RANGES: Header = ("Accept-Ranges", "bytes")
+NOT_SNIFFED: Header = ("X-Content-Type-Options", "nosniff")
+IS_JSON: Header = ("Content-Type", JSON)
+
+_FIXED: Mapping[Header, tuple[bytes, bytes]] = MappingProxyType(
+    {
+        (name, value): (name.lower().encode(), value.encode())
+        for name, value in (API_VERSION, ACCEPTS_RANGES, NOT_SNIFFED, IS_JSON)
+    }
+)
 
 
 @dataclass(slots=True)
@@ -26,7 +39,7 @@ class Answer:
     """
 
     status: int
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[Header] = field(default_factory=list)
     body: bytes | AsyncIterator[bytes] = b""
 
     @property
@@ -49,4 +62,15 @@ class Answer:
     def of_json(cls, document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
         """A JSON document."""
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        return cls(status, [("Content-Type", JSON), *(headers or {}).items()], body)
+        return cls(status, [IS_JSON, *(headers or {}).items()], body)
+
+
+def encoded(headers: Iterable[Header]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI has them: names in small letters, and Latin-1."""
+    return [_FIXED.get(each) or (_encoded_name(each[0]), each[1].encode("latin-1", "replace")) for each in headers]
+
+
+@cache
+def _encoded_name(name: str) -> bytes:
+    # Only our own code names headers, so there are few names.
+    return name.lower().encode("ascii")

@@ -100,8 +100,7 @@ class StreamedBody:
                 if self._patience is None:
                     event = await self._receive()
                 else:
-                    async with self._patience.waiting():
-                        event = await self._receive()
+                    event = await self._patience.wait_for(self._receive())
             except TimeoutError:
                 raise error_for("REQUEST_TIMEOUT") from None
             if event["type"] != "http.request":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 from gateway.wire.admission import Admission, Visit
-from gateway.wire.answer import Answer
+from gateway.wire.answer import Answer, encoded
 from gateway.wire.body import ClientGone, Receive
 from gateway.wire.errors import error_for_path
 from gateway.wire.file_body import LARGEST_PIECE_BYTES, FileBody
@@ -92,7 +92,8 @@ class HttpConnection:
                 if line is not None:
                     await line.break_off(is_read=not isinstance(aborted, _TooSlow))
             finally:
-                request.body.abandon()
+                if request.may_have_body:
+                    request.body.abandon()
                 await _close(body)
                 visit.leave()
                 self._edge.in_flight -= 1
@@ -110,7 +111,7 @@ class HttpConnection:
         if isinstance(answer.body, bytes) and len(answer.body) > _SMALL_BYTES:
             answer = self._held(request, answer, len(answer.body))
         self._status = answer.status
-        headers = [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
+        headers = encoded(answer.headers)
         headers.append((b"x-request-id", request.request_id.encode("latin-1")))
         if self._line is not None:
             headers.extend(self._line.headers)
@@ -123,20 +124,18 @@ class HttpConnection:
         if unread and not settles and request.http_version.startswith("1"):
             headers.append((b"connection", b"close"))
         patience = Patience(request.visit.pace)
-        async with _in_time(patience):
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await _in_time(patience, send(start))
         if isinstance(body, bytes):
             if unread or len(body) > _SMALL_BYTES:
                 await self._send_pieces(body, send, patience)
                 if unread:
                     await self._discard(request)
                 body = b""
-            async with _in_time(patience):
-                await _send_body(send, body, more=False)
+            await _in_time(patience, send(_piece(body, more=False)))
             self._sent_bytes += len(body)
         elif request.method == "HEAD":
-            async with _in_time(patience):
-                await _send_body(send, b"", more=False)
+            await _in_time(patience, send(_piece(b"", more=False)))
         else:
             await self._stream(request, body, _length_of(headers), send, patience)
 
@@ -189,8 +188,7 @@ class HttpConnection:
             streaming = False
             disconnect.cancel()
             request.body.abandon()
-        async with _in_time(patience):
-            await _send_body(send, b"", more=False)
+        await _in_time(patience, send(_piece(b"", more=False)))
 
     def _held(self, request: GatewayRequest, answer: Answer, size_bytes: int) -> Answer:
         """The answer, with its memory counted; another one if there is no memory for it while the client reads."""
@@ -218,22 +216,19 @@ class HttpConnection:
         # In slices: the server copies what the client does not read at once.
         for start in range(0, len(body), slice_bytes):
             piece = body if len(body) <= slice_bytes else body[start : start + slice_bytes]
-            async with _in_time(patience):
-                await _send_body(send, piece, more=True)
+            await _in_time(patience, send(_piece(piece, more=True)))
             patience.earn(len(piece))
             self._sent_bytes += len(piece)
 
 
-@asynccontextmanager
-async def _in_time(patience: Patience) -> AsyncIterator[None]:
-    """Sends something in the block.
+async def _in_time(patience: Patience, sending: Awaitable[None]) -> None:
+    """Sends something.
 
     Raises:
         _TooSlow: the client does not read, and has used up its time.
     """
     try:
-        async with patience.waiting():
-            yield
+        await patience.wait_for(sending)
     except TimeoutError:
         raise _TooSlow("the client reads too slowly") from None
 
@@ -242,8 +237,8 @@ def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return next((int(value) for name, value in headers if name == b"content-length"), None)
 
 
-async def _send_body(send: Send, body: bytes, *, more: bool) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})
+def _piece(body: bytes, *, more: bool) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 async def _close(body: bytes | AsyncIterator[bytes]) -> None:

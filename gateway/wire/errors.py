@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import math
 
-from gateway.wire.answer import JSON, Answer
+from gateway.wire.answer import API_VERSION, IS_JSON, Answer
 from svckit.errors import DomainError
-
-API_VERSION_HEADER = ("Docker-Distribution-Api-Version", "registry/2.0")
 
 
 def oci_error(error: DomainError) -> Answer:
@@ -35,7 +33,7 @@ def error_for_path(path: str, error: DomainError) -> Answer:
     """The error in the form that belongs to a path. For errors that occur before a route is found."""
     if path == "/v2" or path.startswith("/v2/"):
         answer = oci_error(error)
-        answer.headers.append(API_VERSION_HEADER)
+        answer.headers.append(API_VERSION)
         return answer
     return rest_error(error)
 
@@ -52,7 +50,7 @@ def _message(error: DomainError) -> str:
 
 def _answer(error: DomainError, entry: dict[str, object]) -> Answer:
     body = json.dumps({"errors": [entry]}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    headers = [("Content-Type", JSON)]
+    headers = [IS_JSON]
     status = error.entry.http_status
     if status == 405 and "allow" in error.metadata:
         headers.append(("Allow", error.metadata["allow"]))

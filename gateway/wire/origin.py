@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import islice
 
@@ -83,12 +84,13 @@ class OriginReader:
             host: the host that the request names.
             headers: the forwarded headers.
         """
-        address = parse_address(peer)
-        if address is not None and self.trusts(address):
+        address, text = _address_of_peer(peer)
+        if self._trusted and address is not None and self.trusts(address):
             address, schemes, hosts = self._believed(address, headers)
             scheme = _furthest((text.lower() for text in schemes), _SCHEME) or scheme
             host = _furthest(hosts, _HOST) or host
-        return Origin(str(address or ""), scheme, host if _HOST.fullmatch(host) else "")
+            text = str(address)
+        return Origin(text, scheme, host if _HOST.fullmatch(host) else "")
 
     def trusts(self, address: Address) -> bool:
         """Whether this is the address of a trusted proxy."""
@@ -163,6 +165,13 @@ def parse_address(text: str | None) -> Address | None:
     # address only.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=4096)
+def _address_of_peer(peer: str | None) -> tuple[Address | None, str]:
+    """The address of a peer, parsed and as text. Each costs some microseconds, and a peer sends many requests."""
+    address = parse_address(peer)
+    return address, str(address or "")
 
 
 def read_from_the_right(text: str) -> Iterator[Mapping[str, str]]:

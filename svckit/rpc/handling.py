@@ -255,8 +255,7 @@ class HandledMethod:
                     self._conclude(call)
                     data = serialize(message)
                     try:
-                        async with patience.waiting():
-                            await context.write(data)
+                        await patience.wait_for(context.write(data))
                     except TimeoutError:
                         raise error_for("REQUEST_TIMEOUT", "the answer was not read") from None
                     patience.earn(len(data))

@@ -60,8 +60,7 @@ class PacedRequests:
         if self._requests is None:
             self._requests = aiter(self._source)
         try:
-            async with self._patience.waiting():
-                request = await anext(self._requests, None)
+            request = await self._patience.wait_for(anext(self._requests, None))
         except TimeoutError:
             raise error_for("REQUEST_TIMEOUT") from None
         if request is None:

@@ -10,7 +10,7 @@ from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.contracts import PREFIX
 from gateway.transcode.openapi import HandwrittenOperation, OpenApi
 from gateway.transcode.route import RpcRoute
-from gateway.wire.answer import JSON, Answer
+from gateway.wire.answer import IS_JSON, Answer
 
 
 def route(transcoded: Sequence[RpcRoute], by_hand: Sequence[HandwrittenRoute]) -> HandwrittenRoute:
@@ -30,7 +30,7 @@ def route(transcoded: Sequence[RpcRoute], by_hand: Sequence[HandwrittenRoute]) -
         return OpenApi(_version()).render(transcoded, operations)
 
     async def answer(_exchange: ApiExchange) -> Answer:
-        return Answer(200, [("Content-Type", JSON)], describe())
+        return Answer(200, [IS_JSON], describe())
 
     return HandwrittenRoute(operation, answer, ignores_credentials=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
-from gateway.wire.answer import JSON, Answer
+from gateway.wire.answer import IS_JSON, Answer
 from gateway.wire.credentials import Bearer
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import error_for
@@ -29,4 +29,4 @@ class BaseRoute:
             token = self._verifier.verify(credentials.token, RegistryToken)
             if token.subject == ANONYMOUS.subject:
                 raise error_for("INSUFFICIENT_SCOPE", "authentication required")
-        return Answer(200, [("Content-Type", JSON)], b"{}")
+        return Answer(200, [IS_JSON], b"{}")

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from gateway.clients.blob import BlobClient
 from gateway.clients.reads.reads import ResolvedBlob
 from gateway.routes.registry.exchange import Exchange
-from gateway.wire.answer import Answer
+from gateway.wire.answer import ACCEPTS_RANGES, NOT_SNIFFED, Answer
 from gateway.wire.conditions import entity_tag, is_not_modified, require_match
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import BlobRead, ByteRange, Multipart, UnsatisfiableRange, parse_range, plan_reads
@@ -55,8 +55,8 @@ class BlobRoute:
         headers = [
             ("Docker-Content-Digest", digest),
             ("ETag", entity_tag(digest)),
-            ("Accept-Ranges", "bytes"),
-            ("X-Content-Type-Options", "nosniff"),
+            ACCEPTS_RANGES,
+            NOT_SNIFFED,
         ]
         if is_not_modified(request.headers, digest):
             return Answer(304, headers)

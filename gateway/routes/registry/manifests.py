@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
-from gateway.wire.answer import Answer
+from gateway.wire.answer import NOT_SNIFFED, Answer
 from gateway.wire.conditions import entity_tag, is_not_modified, parse_if_match, parse_if_none_match
 from svckit.convert import to_reference
 from svckit.errors import error_for
@@ -46,7 +46,7 @@ class ManifestRoute:
         headers += [
             ("Content-Type", found.media_type),
             ("Content-Length", str(found.size_bytes)),
-            ("X-Content-Type-Options", "nosniff"),
+            NOT_SNIFFED,
         ]
         return Answer(200, headers, found.content)
 

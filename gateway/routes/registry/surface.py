@@ -9,10 +9,10 @@ from gateway.config import GatewaySettings
 from gateway.routes.registry import base, blobs, catalog, manifests, referrers, tags, uploads
 from gateway.routes.registry.exchange import ChallengeNeeded, Exchange
 from gateway.routes.registry.paths import METHODS, PREFIX, Target, parse_target
-from gateway.wire.answer import Answer
+from gateway.wire.answer import API_VERSION, Answer
 from gateway.wire.challenge import Challenger
 from gateway.wire.credentials import Bearer
-from gateway.wire.errors import API_VERSION_HEADER, oci_error
+from gateway.wire.errors import oci_error
 from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import enter_call
@@ -63,7 +63,7 @@ class RegistrySurface:
             answer = oci_error(error)
         else:
             answer = await self._answer(request, target)
-        answer.headers.append(API_VERSION_HEADER)
+        answer.headers.append(API_VERSION)
         return answer
 
     async def _answer(self, request: GatewayRequest, target: Target) -> Answer:

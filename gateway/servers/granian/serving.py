@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from gateway.config import GatewaySettings
 from gateway.servers.granian.line import GranianLine, peer_of
@@ -72,10 +72,14 @@ class _Requests:
 
     async def serve(self, scope: Any, proto: Any) -> None:
         """Serves one request, in the task that Granian has made for it."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._tasks.add(task)
+        try:
+            await self._serve(scope, proto)
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, scope: Any, proto: Any) -> None:
         peer = scope["client"] = peer_of(scope)
         scope["state"] = {LINE_KEY: GranianLine(None if peer is None else self._peers.of_request(peer))}
         if scope["headers"][0] == _NO_HOST:

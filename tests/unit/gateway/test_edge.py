@@ -194,6 +194,36 @@ async def test_a_stop_ends_what_is_stuck(make_house: MakeHouse) -> None:
     writer.transport.abort()
 
 
+@pytest.mark.parametrize(("headers", "reads"), [([], False), ([(b"content-length", b"9")], True)])
+async def test_a_request_without_a_body_is_not_waited_for_after_its_answer(
+    house: House, headers: list[tuple[bytes, bytes]], reads: bool
+) -> None:
+    received: list[object] = []
+    is_over = asyncio.Event()
+
+    async def receive() -> object:
+        received.append(None)
+        await is_over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_event: object) -> None:
+        is_over.set()
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/v2/",
+        "query_string": b"",
+        "headers": [(b"host", b"x"), *headers],
+        "client": ("192.0.2.7", 50_000),
+    }
+    await house.app(scope, receive, send)
+    await asyncio.sleep(0.01)
+    assert bool(received) is reads
+
+
 async def test_the_request_id_is_the_clients_own_where_it_is_sane_and_reaches_the_services(house: House) -> None:
     path = f"/v2/{REPOSITORY}/tags/list"
     answer = await house.http.get(path, headers={**house.bearer(), "X-Request-Id": "abc-123"})
