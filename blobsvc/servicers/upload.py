@@ -19,6 +19,8 @@ from blobsvc.domain.upload import (
 from blobsvc.domain.upload_file import FileProgress, write_upload_file
 from roadstead.blob.v1 import upload_service_pb2_grpc
 from roadstead.blob.v1.upload_service_pb2 import (
+    AppendUploadRequest,
+    AppendUploadResponse,
     CancelUploadRequest,
     CancelUploadResponse,
     FinishUploadRequest,
@@ -71,6 +73,19 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
         committed = await write_upload(self._ports, _ticket(), header.repository, offset, chunks, size_bytes=size)
         return WriteUploadResponse(committed_size_bytes=committed)
 
+    async def AppendUpload(self, request: AppendUploadRequest, context: Context) -> AppendUploadResponse:
+        digest = to_digest(request.digest) if request.digest else None
+        offset = request.offset if request.HasField("offset") else None
+        ticket, data = _ticket(), request.data
+        committed = await write_upload(
+            self._ports, ticket, request.repository, offset, _single(data), size_bytes=len(data)
+        )
+        if digest is None:
+            return AppendUploadResponse(committed_size_bytes=committed)
+        size = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
+        finished = await finish_upload(self._ports, ticket, request.repository, digest, size)
+        return AppendUploadResponse(committed_size_bytes=committed, receipt=finished.receipt)
+
     async def WriteUploadFile(
         self, request_iterator: AsyncIterator[WriteUploadFileRequest], context: Context
     ) -> AsyncIterator[WriteUploadFileResponse]:
@@ -120,6 +135,10 @@ async def _progress(messages: AsyncIterator[WriteUploadFileRequest]) -> AsyncIte
         if not message.HasField("progress"):
             raise Invalid(message="every message of WriteUploadFile after the header must be progress")
         yield convert.to_file_progress(message.progress)
+
+
+async def _single(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 async def _chunks(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:

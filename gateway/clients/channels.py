@@ -14,6 +14,7 @@ from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.manifest import ManifestClient
 from gateway.clients.quota import QuotaClient
 from gateway.clients.reads.reads import Reads
+from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.referrer import ReferrerClient
 from gateway.clients.repository import RepositoryClient
 from gateway.clients.tag import TagClient
@@ -83,12 +84,13 @@ class Services:
             metrics: counts bytes of blobs.
             file_min_bytes: smaller bodies of uploads go over gRPC even if there is a folder.
         """
+        configs = RecentConfigs()
         return cls(
             tokens=TokenClient(channels["authsvc"]),
             reads=reads,
-            manifests=ManifestClient(channels["metasvc"]),
+            manifests=ManifestClient(channels["metasvc"], configs),
             blobs=BlobClient(channels["metasvc"], channels["blobsvc"], reads, folder, metrics),
-            uploads=UploadClient(channels["blobsvc"], folder, metrics, file_min_bytes),
+            uploads=UploadClient(channels["blobsvc"], folder, metrics, configs, file_min_bytes),
             tags=TagClient(channels["metasvc"]),
             referrers=ReferrerClient(channels["metasvc"]),
             repositories=RepositoryClient(channels["metasvc"]),

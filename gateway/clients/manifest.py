@@ -12,6 +12,7 @@ from roadstead.meta.v1 import manifest_service_pb2 as pb
 from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 
 if TYPE_CHECKING:
+    from gateway.clients.recent_configs import RecentConfigs
     from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceAsyncStub
 
 
@@ -33,9 +34,10 @@ class PutManifest:
 class ManifestClient:
     """Writes manifests. `gateway.clients.reads` reads them."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        """Takes the channel to metasvc."""
+    def __init__(self, channel: grpc.aio.Channel, configs: RecentConfigs) -> None:
+        """Takes the channel to metasvc, and the configs that were uploaded just now."""
         self._stub: ManifestServiceAsyncStub = ManifestServiceStub(channel)
+        self._configs = configs
 
     async def put(
         self,
@@ -60,6 +62,7 @@ class ManifestClient:
             tags=tags,
             if_match=if_match,
             if_none_match=if_none_match,
+            config=self._configs.named_by(content),
         )
         answer = await self._stub.PutManifest(request)
         return PutManifest(answer.digest, tuple(answer.tags), answer.subject_digest)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from gateway.clients.blob_folder import BlobFolder
+from gateway.clients.recent_configs import RecentConfigs
+from gateway.clients.small_upload import SMALL_BYTES, SmallAppends, SmallBytes, unless_unsupported
 from gateway.clients.upload_file import FileUpload, read_answer
 from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1 import upload_service_pb2 as pb
@@ -19,8 +21,6 @@ from svckit.errors import DomainError
 
 if TYPE_CHECKING:
     from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,15 @@ class _Source:
         """The first chunk, which comes again; empty if there is none."""
         self._first = await self.next_chunk()
         return self._first or b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """All chunks, as `next_chunk` gives them."""
+        while (chunk := await self.next_chunk()) is not None:
+            yield chunk
+
+    def put_back(self, data: bytes) -> None:
+        """Makes bytes come again, before the error of the chunks."""
+        self._first = data
 
     async def next_chunk(self) -> bytes | None:
         """The next chunk; None at the end, and after an error."""
@@ -88,21 +97,16 @@ class _StreamUpload:
         return (await self._call).committed_size_bytes
 
 
-async def _unless_unsupported(answer: Awaitable[Answer]) -> Answer | None:
-    """The answer; None if the store has no files."""
-    try:
-        return await answer
-    except DomainError as error:
-        if error.reason != "UNSUPPORTED":
-            raise
-        return None
-
-
 class UploadClient:
     """Begins, writes, finishes and cancels uploads. All but the first need the ticket, too."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, folder: BlobFolder | None, metrics: HttpMetrics, file_min_bytes: int
+        self,
+        channel: grpc.aio.Channel,
+        folder: BlobFolder | None,
+        metrics: HttpMetrics,
+        configs: RecentConfigs,
+        file_min_bytes: int,
     ) -> None:
         """Takes the channel to blobsvc.
 
@@ -110,11 +114,14 @@ class UploadClient:
             channel: the channel to blobsvc.
             folder: the folder of blobsvc; None if this process cannot write it.
             metrics: counts bytes.
+            configs: keeps small JSON blobs that are uploaded.
             file_min_bytes: smaller bodies go over gRPC, which is faster for them.
         """
         self._stub: UploadServiceAsyncStub = UploadServiceStub(channel)
         self._folder = folder
         self._received_bytes = metrics.blob_received_bytes
+        self._configs = configs
+        self._small = SmallAppends(self._stub, metrics, configs)
         self._file_min_bytes = file_min_bytes
 
     async def start(
@@ -166,7 +173,16 @@ class UploadClient:
             if known_bytes >= self._file_min_bytes:
                 async with self._file_upload(self._folder, ticket, repository, offset, size_bytes) as file:
                     if file is not None:
+                        self._configs.forget(ticket)
                         return await self._send(source, file, "file")
+        if size_bytes is not None and size_bytes <= SMALL_BYTES:
+            data = b"".join([chunk async for chunk in source])
+            committed = await self._small.append(ticket, repository, SmallBytes(data, offset))
+            if committed is not None:
+                source.raise_failure()
+                return committed
+            source.put_back(data)
+        self._configs.forget(ticket)
         async with self._stream_upload(ticket, repository, offset, size_bytes) as stream:
             return await self._send(source, stream, "stream")
 
@@ -207,7 +223,7 @@ class UploadClient:
         call = self._stub.WriteUploadFile()
         try:
             await call.write(pb.WriteUploadFileRequest(header=header))
-            first = await _unless_unsupported(read_answer(call))
+            first = await unless_unsupported(read_answer(call))
             file = None if first is None else await folder.take(first.file)
             if first is None or file is None:
                 yield None
@@ -231,9 +247,18 @@ class UploadClient:
         return answer.committed_size_bytes
 
     async def finish(
-        self, ticket: str, repository: str, digest: str, expected_size_bytes: int | None, timeout_seconds: float
+        self,
+        ticket: str,
+        repository: str,
+        digest: str,
+        expected_size_bytes: int | None,
+        timeout_seconds: float,
+        last: SmallBytes | None = None,
     ) -> str:
         """Verifies and stores the bytes, and returns the receipt.
+
+        With the last bytes, they are appended first, by the same call. If the upload was finished already, because the
+        answer to the first attempt was lost, they are not needed.
 
         Args:
             ticket: the ticket of the upload.
@@ -241,14 +266,38 @@ class UploadClient:
             digest: the digest of the whole blob.
             expected_size_bytes: the size of the whole blob; None if the client did not give it.
             timeout_seconds: how long it may take. After a restart of blobsvc, earlier bytes are read again.
+            last: the last bytes; None if all bytes are there.
 
         Raises:
-            DomainError: DIGEST_INVALID, SIZE_INVALID, BLOB_UPLOAD_UNKNOWN, UPLOAD_CONFLICT, TICKET_INVALID.
+            DomainError: DIGEST_INVALID, SIZE_INVALID, BLOB_UPLOAD_UNKNOWN, UPLOAD_CONFLICT, TICKET_INVALID; with last
+                bytes also RANGE_INVALID and UPLOADS_EXCEEDED.
         """
-        request = pb.FinishUploadRequest(
+        closing = pb.FinishUploadRequest(
             ticket=ticket, repository=repository, digest=digest, expected_size_bytes=expected_size_bytes
         )
-        return (await self._stub.FinishUpload(request, timeout=timeout_seconds)).receipt
+        receipt = None if last is None else await self._finish_with(closing, last, timeout_seconds)
+        if receipt is None:
+            receipt = (await self._stub.FinishUpload(closing, timeout=timeout_seconds)).receipt
+        self._configs.finished(ticket, digest)
+        return receipt
+
+    async def _finish_with(
+        self, closing: pb.FinishUploadRequest, last: SmallBytes, timeout_seconds: float
+    ) -> str | None:
+        """The receipt; None if the bytes are there, but the upload must still be finished."""
+        ticket, repository = closing.ticket, closing.repository
+        try:
+            receipt = await self._small.finish(closing, last, timeout_seconds)
+            if receipt is None:
+                async with self._stream_upload(ticket, repository, last.offset, len(last.data)) as stream:
+                    await stream.append(last.data)
+                    await stream.commit()
+        except DomainError as error:
+            # It may be finished already, if the answer to the first attempt was lost.
+            if error.reason != "BLOB_UPLOAD_UNKNOWN":
+                raise
+            return None
+        return receipt
 
     async def cancel(self, ticket: str, repository: str) -> None:
         """Cancels an upload and deletes its bytes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from roadstead.access.v1 import project_ref_pb2
@@ -11,21 +12,30 @@ from roadstead.auth.v1 import (
     project_service_pb2,
     project_service_pb2_grpc,
 )
+from svckit.access.remembered import LONGEST_SECONDS, RecentAnswers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import grpc.aio
+
+_REMEMBERED_ANSWERS = 8192
 
 
 class AuthDirectory:
     """See `domain.ports.ProjectDirectory`.
 
     It needs a channel with metasvc's own service token. The caller's token may have expired during a long upload.
+
+    That somebody may push is remembered for two seconds, as other answers of authsvc are (`svckit.access.remembered`).
+    Without this, each blob of a push would cost a call.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        """Takes a channel to authsvc."""
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes a channel to authsvc, and a clock that returns monotonic seconds."""
         self._projects = project_service_pb2_grpc.ProjectServiceStub(channel)
         self._access = access_service_pb2_grpc.AccessServiceStub(channel)
+        self._may_push: RecentAnswers[bool] = RecentAnswers(LONGEST_SECONDS, clock, _REMEMBERED_ANSWERS)
 
     async def look_up(self, project_id: int) -> tuple[str, int]:
         """See the port."""
@@ -39,7 +49,15 @@ class AuthDirectory:
 
     async def may_push(self, subject: str, project_id: int) -> bool:
         """See the port."""
+        key = (subject, project_id)
+        if self._may_push.find(key):
+            return True
+        expire_time = self._may_push.expire_time()
         request = access_service_pb2.CheckSubjectAccessRequest(
             subject=subject, project=project_ref_pb2.ProjectRef(id=project_id), resource="repository", action="push"
         )
-        return (await self._access.CheckSubjectAccess(request)).allowed
+        allowed = (await self._access.CheckSubjectAccess(request)).allowed
+        if allowed:
+            # Refusals are not remembered, so that a new right is of use at once.
+            self._may_push.keep(key, allowed, expire_time)
+        return allowed

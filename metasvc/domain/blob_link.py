@@ -52,8 +52,7 @@ async def link_blob(ports: Ports, finished: FinishedBlob) -> None:
     uploaded = Blob(finished.digest, finished.generation, finished.size, BlobState.LIVE)
 
     async def find() -> list[Blob]:
-        async with ports.store.read() as unit:
-            held = await unit.blobs.get(finished.digest)
+        held = await ports.store.find_blob(finished.digest)
         return [] if held is None else [held]
 
     async def link(health: Health) -> None:

@@ -12,6 +12,7 @@ from metasvc.domain.ports import DamagedConfigError
 from metasvc.domain.quarantine import quarantine_blob
 from svckit.bounded_json import read_in_thread_if_large
 from svckit.oci.config import MAX_CONFIG_BYTES, parse_config
+from svckit.oci.digest import Digest
 from svckit.oci.image_config import parse_image_config
 from svckit.oci.media_types import is_image_config
 from svckit.oci.reference import Reference
@@ -29,12 +30,13 @@ once. Without a limit, many small manifests with one large config could fill the
 
 
 async def read_attributes(
-    ports: Ports, *, project_id: int, repository: str, digest: str, manifest: Manifest
+    ports: Ports, *, project_id: int, repository: str, digest: str, manifest: Manifest, given: bytes = b""
 ) -> Mapping[str, object] | None:
     """Reads the attributes of a manifest from its config, for a push.
 
     Call it before the unit of work begins, because no transaction may be open while blobsvc is called. It calls blobsvc
-    only for an artifact that does not exist yet.
+    only for an artifact that does not exist yet, and only if the caller has not given the config. Given bytes need no
+    check that the repository serves them: without it, the push is refused anyway.
 
     Args:
         ports: the ports of metasvc.
@@ -42,6 +44,7 @@ async def read_attributes(
         repository: the full name of the repository.
         digest: the digest of the manifest.
         manifest: the manifest that is pushed.
+        given: the bytes of the config, as the caller says; empty without them.
 
     Returns:
         The attributes, perhaps none; None if they were not read, because the artifact exists already, or because the
@@ -54,13 +57,14 @@ async def read_attributes(
     if config is None:
         return {}
     content = config.data
+    if content is None and given and Digest.of(given, config.digest.algorithm) == config.digest:
+        content = given
     if content is None:
-        async with ports.store.read() as unit:
-            own = WantedManifest(project_id, repository, Reference.parse(digest), content=False)
-            (existing,) = await unit.artifacts.find_manifests([own])
-            if existing is not None:
-                return None
-            (served,) = await unit.blobs.find_served([WantedBlob(project_id, repository, str(config.digest))])
+        own = WantedManifest(project_id, repository, Reference.parse(digest), content=False)
+        (existing,) = await ports.store.find_manifests([own], content_bytes=0)
+        if existing is not None:
+            return None
+        (served,) = await ports.store.find_served([WantedBlob(project_id, repository, str(config.digest))])
         if served is None:
             return None
         if served.size > MAX_CONFIG_BYTES:

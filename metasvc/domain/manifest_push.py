@@ -50,6 +50,7 @@ class ManifestPush:
         content: the bytes of the manifest.
         tags: more tags to move; only with a digest.
         conditions: each tag must meet them; without a tag, the manifest itself.
+        config: the bytes of its config, if the caller has them. They are believed only if they have its digest.
     """
 
     project_id: int
@@ -59,6 +60,7 @@ class ManifestPush:
     content: bytes = field(repr=False)
     tags: tuple[TagName, ...] = ()
     conditions: Conditions = NO_CONDITIONS
+    config: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,13 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
     read = await _read(ports, push, origin)
 
     async def find() -> list[Blob]:
-        async with ports.store.read() as unit:
-            return await unit.blobs.linked(push.project_id, push.repository, read.blobs)
+        return await ports.store.find_linked(push.project_id, push.repository, read.blobs)
 
     try:
         return await with_health(ports, find, lambda health: _put(ports, read, health))
     except Unavailable:
-        async with ports.store.read() as unit:
-            wanted = WantedManifest(push.project_id, push.repository, OciReference.parse(read.digest), content=False)
-            (stored,) = await unit.artifacts.find_manifests([wanted])
+        wanted = WantedManifest(push.project_id, push.repository, OciReference.parse(read.digest), content=False)
+        (stored,) = await ports.store.find_manifests([wanted], content_bytes=0)
         if stored is None:
             raise
         # Nothing new is stored, so tags can be moved while blobsvc is away.
@@ -149,7 +149,12 @@ async def _read(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> _Read
         raise Invalid("MANIFEST_TOO_LARGE", f"the manifest has {size} bytes, but at most {most} are allowed")
     digest, manifest = await read_in_thread_if_large(size, _parse, push)
     attributes = await read_attributes(
-        ports, project_id=push.project_id, repository=push.repository, digest=digest, manifest=manifest
+        ports,
+        project_id=push.project_id,
+        repository=push.repository,
+        digest=digest,
+        manifest=manifest,
+        given=push.config,
     )
     return _ReadPush(push, origin, tuple(names), digest, manifest, attributes)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from svckit.access.actor import ChangeOrigin
     from svckit.listing import ListRequest, Page
 
+_ANY_SIZE_BYTES = 2**63 - 1
+
 QUOTAS: Listing[Project] = Listing(
     "quotas",
     MappingProxyType(
@@ -48,19 +50,25 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
     return found if found is not None else await make_row(ports, project_id)
 
 
-async def check_upload_size(ports: Ports, *, project_id: int, size_bytes: int) -> None:
+async def check_upload_size(ports: Ports, *, project_id: int, size_bytes: int) -> int:
     """Refuses an upload that is larger than the project's whole limit. Its usage is not looked at.
+
+    Returns:
+        The size of the largest upload that is allowed now.
 
     Raises:
         DomainError: QUOTA_EXCEEDED with `limit_bytes` and `needed_bytes`; PROJECT_UNKNOWN.
     """
     limit_bytes = (await get_quota(ports, project_id=project_id)).quota_bytes
-    if limit_bytes != NO_LIMIT and size_bytes > limit_bytes:
+    if limit_bytes == NO_LIMIT:
+        return _ANY_SIZE_BYTES
+    if size_bytes > limit_bytes:
         raise DomainError(
             "QUOTA_EXCEEDED",
             f"the upload has {size_bytes} bytes, and the whole storage quota of the project is {limit_bytes} bytes",
             metadata={"limit_bytes": str(limit_bytes), "needed_bytes": str(size_bytes)},
         )
+    return limit_bytes
 
 
 async def list_quotas(ports: Ports, *, project_id: int | None, request: ListRequest) -> Page[Project]:

@@ -254,12 +254,6 @@ class BlobRows(Protocol):
     async def served_by_any(self, repositories: Sequence[tuple[int, str]], digest: str) -> Blob | None:
         """Finds a live blob that one of these repositories, given as project id and full name, serves."""
 
-    async def get(self, digest: str) -> Blob | None:
-        """Reads a blob in any state."""
-
-    async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
-        """Reads those of the digests that a repository links and that are live."""
-
     async def store_id(self, first: str) -> str:
         """Reads the id of the store that holds the blobs. If none is known yet, `first` is stored as it."""
 

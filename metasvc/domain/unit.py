@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from metasvc.domain.lists import Lists
-    from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
+    from metasvc.domain.model import Blob, ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from metasvc.domain.rows import (
         ArtifactRows,
         BlobRows,
@@ -87,6 +87,12 @@ class Store(Protocol):
 
     async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
         """As `BlobRows.find_served`, without a unit."""
+
+    async def find_blob(self, digest: str) -> Blob | None:
+        """Reads a blob in any state, without a unit."""
+
+    async def find_linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
+        """Reads those of the digests that a repository links and that are live, without a unit."""
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit that writes. No other unit may be begun in it."""

@@ -69,7 +69,7 @@ class ManifestServicer(ManifestServiceServicer):
 
     async def PutManifest(self, request: pb.PutManifestRequest, context: Context) -> pb.PutManifestResponse:
         call = current_call()
-        push = _push(authorized_project(call).id, request, request.content)
+        push = replace(_push(authorized_project(call).id, request, request.content), config=request.config)
         pushed = await put_manifest(self._ports, push, call.origin)
         return pb.PutManifestResponse(
             digest=pushed.digest, tags=pushed.tags, subject_digest=pushed.subject_digest, existed=pushed.existed

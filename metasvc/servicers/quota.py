@@ -54,5 +54,5 @@ class QuotaServicer(QuotaServiceServicer):
         return pb.UpdateQuotaResponse(quota=from_quota(quota))
 
     async def CheckUploadSize(self, request: pb.CheckUploadSizeRequest, context: Context) -> pb.CheckUploadSizeResponse:
-        await check_upload_size(self._ports, project_id=request.project_id, size_bytes=request.size_bytes)
-        return pb.CheckUploadSizeResponse()
+        allowed = await check_upload_size(self._ports, project_id=request.project_id, size_bytes=request.size_bytes)
+        return pb.CheckUploadSizeResponse(allowed_size_bytes=allowed)

@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select,
 
 from metasvc.domain.model import Blob, BlobState, LinkedBlob
 from metasvc.store.prepared import Prepared
-from metasvc.store.reads import fetch_in, find_blobs
+from metasvc.store.reads import Fetch, fetch_in, find_blobs
 from metasvc.store.tables import artifact_blob, blob, blob_store, repository, repository_blob
 from svckit.sql.database import run_short, run_short_one
 from svckit.sql.statements import advisory_xact_lock, batches, upsert
@@ -153,18 +153,6 @@ class SqlBlobs:
         values = {"of_digest": digest, "repositories": list(repositories)}
         return _blob((await self._conn.execute(_SERVED_BY_ANY, values)).one_or_none())
 
-    async def get(self, digest: str) -> Blob | None:
-        """See the port."""
-        return _blob(await run_short_one(self._conn, _ANY, {"of_digest": digest}))
-
-    async def linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
-        """See the port."""
-        found: list[Blob] = []
-        for batch in batches(sorted(set(digests))):
-            values = {"project_id": project_id, "repository": repository, "digests": batch}
-            found += [_to_blob(row) for row in await self._conn.execute(_FIND_LINKED, values)]
-        return found
-
     async def store_id(self, first: str) -> str:
         """See the port."""
         await self._conn.execute(_name_store(self._conn), {"id": 1, "store_id": first})
@@ -256,6 +244,21 @@ class SqlBlobs:
     async def is_named(self, repository_id: int, digest: str) -> bool:
         """See the port."""
         return bool(await self._conn.scalar(_IS_NAMED, {"in_repository": repository_id, "of_digest": digest}))
+
+
+async def find_blob(fetch: Fetch, digest: str) -> Blob | None:
+    """See `domain.unit.Store.find_blob`."""
+    rows = await fetch(_ANY, {"of_digest": digest})
+    return _to_blob(rows[0]) if rows else None
+
+
+async def find_linked(fetch: Fetch, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
+    """See `domain.unit.Store.find_linked`."""
+    found: list[Blob] = []
+    for batch in batches(sorted(set(digests))):
+        values = {"project_id": project_id, "repository": repository, "digests": batch}
+        found += [_to_blob(row) for row in await fetch(_FIND_LINKED, values)]
+    return found
 
 
 def _blob(row: Row[Any] | None) -> Blob | None:

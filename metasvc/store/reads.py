@@ -23,12 +23,13 @@ from metasvc.store.tables import (
     review,
     tag,
 )
+from svckit.sql.database import run_short
 from svckit.sql.statements import given_rows, rows_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from metasvc.domain.model import WantedBlob, WantedManifest
@@ -145,16 +146,15 @@ def _blobs(dialect: str) -> Select[Any]:
 class Fetch(Protocol):
     """Runs a query, in a unit or without one."""
 
-    async def __call__(self, query: Select[Any], values: Mapping[str, object], /) -> Sequence[Sequence[Any]]:
-        """All rows."""
+    async def __call__(self, query: Select[Any], values: Mapping[str, object], /) -> Sequence[Any]:
+        """All rows, as named tuples."""
 
 
 def fetch_in(conn: AsyncConnection) -> Fetch:
     """Runs queries in the unit of a connection."""
 
-    async def fetch(query: Select[Any], values: Mapping[str, object], /) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Row[Any]] = (await conn.execute(query, values)).all()
-        return rows
+    async def fetch(query: Select[Any], values: Mapping[str, object], /) -> Sequence[Any]:
+        return await run_short(conn, query, values)
 
     return fetch
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import insert
 
 from metasvc.store.artifact import SqlArtifacts
-from metasvc.store.blob import SqlBlobs
+from metasvc.store.blob import SqlBlobs, find_blob, find_linked
 from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
 from metasvc.store.reads import find_blobs, find_manifests
@@ -24,11 +24,11 @@ from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from metasvc.domain.model import ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
+    from metasvc.domain.model import Blob, ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from svckit.change import Change
     from svckit.sql.database import Database
 
@@ -150,6 +150,14 @@ class SqlStore:
     async def find_served(self, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
         """See `domain.unit.Store.find_served`."""
         return await find_blobs(self._database.fetch, self._database.dialect, wanted)
+
+    async def find_blob(self, digest: str) -> Blob | None:
+        """See `domain.unit.Store.find_blob`."""
+        return await find_blob(self._database.fetch, digest)
+
+    async def find_linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
+        """See `domain.unit.Store.find_linked`."""
+        return await find_linked(self._database.fetch, project_id, repository, digests)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:

@@ -17,6 +17,9 @@ from sqlalchemy.sql.selectable import Select
 
 _Process = Callable[[Any], Any] | None
 
+_MOST_VALUES = 64
+_MOST_BYTES = 64 * 1024
+
 
 class CompiledStatements:
     """Compiles each statement once, for each set of parameters that it gets."""
@@ -113,3 +116,17 @@ def _columns(statement: Executable) -> Sequence[ColumnElement[Any]]:
 
 def _processed(process: _Process, value: Any) -> Any:
     return value if process is None else process(value)
+
+
+def is_short(*several: Mapping[str, object]) -> bool:
+    """Whether a short statement stays short with these sets of parameters: with so many, and with such lists and texts.
+
+    Otherwise it must not run on the thread of the event loop.
+    """
+    return len(several) <= _MOST_VALUES and all(_is_small(value) for values in several for value in values.values())
+
+
+def _is_small(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) <= _MOST_VALUES
+    return not isinstance(value, bytes | str) or len(value) <= _MOST_BYTES

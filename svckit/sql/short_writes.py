@@ -12,13 +12,8 @@ from sqlalchemy import Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from svckit.sql.compiled import CompiledStatements
+from svckit.sql.compiled import CompiledStatements, is_short
 from svckit.sql.database import ShortValues, WritingConnection
-
-# A statement with more parameters than this, for more sets of them, or with larger ones, runs in the thread of its
-# connection.
-_MOST = 64
-_MOST_BYTES = 64 * 1024
 
 
 class ThreadedConnection(Protocol):
@@ -42,7 +37,7 @@ class SqliteWriter(WritingConnection):
     async def run_short(self, statement: Executable, values: ShortValues) -> Sequence[Any]:
         """Runs a short statement on this thread. The unit waits for its statements, so its own thread is idle."""
         several = [values] if isinstance(values, Mapping) else values
-        if not several or not _is_short(several):
+        if not several or not is_short(*several):
             return await super().run_short(statement, values)
         driver = cast("ThreadedConnection", self._proxied.connection.driver_connection)
         compiled = self._statements.compiled(statement, several[0])
@@ -53,13 +48,3 @@ class SqliteWriter(WritingConnection):
             raise DBAPIError.instance(
                 compiled.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self.dialect
             ) from error
-
-
-def _is_short(several: Sequence[Mapping[str, object]]) -> bool:
-    return len(several) <= _MOST and all(_is_small(value) for values in several for value in values.values())
-
-
-def _is_small(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return len(value) <= _MOST
-    return not isinstance(value, bytes | str) or len(value) <= _MOST_BYTES

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Select, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from svckit.durable import write_process_id
-from svckit.sql.compiled import CompiledStatements
+from svckit.sql.compiled import CompiledStatements, is_short
 from svckit.sql.database import Database, Dialect, WritingConnection
 from svckit.sql.errors import DatabaseInUseError, MissingDatabaseError, domain_errors, overloaded
 from svckit.sql.short_reads import ShortReads
@@ -107,11 +107,11 @@ class SqliteDatabase(Database):
 
     async def fetch(self, query: Select[Any], values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
         """See `Database.fetch`. It runs on the thread of the event loop, and in another one if it fails there."""
-        try:
-            return self._short.fetch(query, values)
-        except sqlite3.Error:
+        if is_short(values):
             # The file may be locked for a moment. If there is more to it, the other way says what.
-            return await super().fetch(query, values)
+            with suppress(sqlite3.Error):
+                return self._short.fetch(query, values)
+        return await super().fetch(query, values)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -28,6 +28,7 @@ DIGEST = digest_of(CONTENT)
 STEPS: Mapping[str, Callable[[str], object]] = {
     "GetUploadStatus": lambda ticket: pb.GetUploadStatusRequest(ticket=ticket),
     "WriteUpload": lambda ticket: iter([pb.WriteUploadRequest(header=pb.WriteUploadRequest.Header(ticket=ticket))]),
+    "AppendUpload": lambda ticket: pb.AppendUploadRequest(ticket=ticket, data=b"more"),
     "FinishUpload": lambda ticket: pb.FinishUploadRequest(ticket=ticket, digest=DIGEST),
     "CancelUpload": lambda ticket: pb.CancelUploadRequest(ticket=ticket),
 }

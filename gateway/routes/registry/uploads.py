@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from gateway.clients.small_upload import SMALL_BYTES, SmallBytes
 from gateway.clients.upload import StartedUpload
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
@@ -107,8 +108,8 @@ class UploadRoute:
             await exchange.services.quotas.check_upload_size(entry.project_id, size)
         upload = await exchange.services.uploads.start(exchange.repository, digest.algorithm, size)
         exchange.set_timeout(None)
-        await self._write(exchange, upload, token.subject, None, size)
-        return await self._commit(exchange, upload, str(digest), size)
+        last = await self._write_or_read(exchange, upload, token.subject, None, size)
+        return await self._commit(exchange, upload, str(digest), size, last)
 
     async def _session(self, exchange: Exchange) -> _Session:
         """The session that the request continues, if the caller may continue it.
@@ -131,8 +132,8 @@ class UploadRoute:
         authorize_upload(Principal.of_registry(token), held)
         return _Session(StartedUpload(exchange.target.item, ticket), held.project_id, held.subject)
 
-    async def _append(self, exchange: Exchange, held: _Session) -> int:
-        """Writes the body where it belongs; gives the committed size.
+    async def _place(self, exchange: Exchange, held: _Session) -> tuple[int | None, int | None]:
+        """Where the body belongs, and its size; each None if the request does not say it.
 
         An upload that says it is larger than the project's whole limit is refused before its body is read.
         """
@@ -145,6 +146,11 @@ class UploadRoute:
         declared = size if chunk is None else chunk.last + 1
         if declared:
             await exchange.services.quotas.check_upload_size(held.project_id, declared)
+        return offset, length
+
+    async def _append(self, exchange: Exchange, held: _Session) -> int:
+        """Writes the body where it belongs; gives the committed size."""
+        offset, length = await self._place(exchange, held)
         return await self._write(exchange, held.upload, held.subject, offset, length)
 
     async def _write(
@@ -155,6 +161,21 @@ class UploadRoute:
         chunks = _limited(request.body.chunks(), length)
         return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks, length)
 
+    async def _write_or_read(
+        self, exchange: Exchange, upload: StartedUpload, subject: str, offset: int | None, length: int | None
+    ) -> SmallBytes | None:
+        """Reads the last bytes of an upload if they are few, so that one call appends them and finishes the upload.
+
+        Returns:
+            The bytes; None if they are written.
+        """
+        if length is None or length > SMALL_BYTES:
+            await self._write(exchange, upload, subject, offset, length)
+            return None
+        exchange.request.visit.begin_stream(subject)
+        chunks = _limited(exchange.request.body.chunks(), length)
+        return SmallBytes(b"".join([chunk async for chunk in chunks]), offset)
+
     async def _close(self, exchange: Exchange, held: _Session) -> Answer:
         """The closing PUT, with the last bytes or without."""
         text = exchange.parameter("digest")
@@ -163,24 +184,28 @@ class UploadRoute:
         digest = str(to_digest(text))
         chunk = _chunk(exchange)
         request = exchange.request
+        last: SmallBytes | None = None
         # Most closing PUTs have no body, and their headers show that.
         if chunk is not None or request.content_length or "Transfer-Encoding" in request.headers or _is_http2(exchange):
             try:
-                await self._append(exchange, held)
+                offset, length = await self._place(exchange, held)
+                last = await self._write_or_read(exchange, held.upload, held.subject, offset, length)
             except DomainError as error:
                 # The upload may be finished already, if the answer to the first PUT was lost. Finishing it again with
                 # the same ticket returns the same receipt.
                 if error.reason != "BLOB_UPLOAD_UNKNOWN":
                     raise
-        return await self._commit(exchange, held.upload, digest, None if chunk is None else chunk.last + 1)
+        return await self._commit(exchange, held.upload, digest, None if chunk is None else chunk.last + 1, last)
 
-    async def _commit(self, exchange: Exchange, upload: StartedUpload, digest: str, size: int | None) -> Answer:
+    async def _commit(
+        self, exchange: Exchange, upload: StartedUpload, digest: str, size: int | None, last: SmallBytes | None
+    ) -> Answer:
         """Verifies, stores and links the blob. Shielded: if the client disconnects, the blob must still be linked."""
         exchange.set_timeout(self._commit_seconds)
         services, repository, seconds = exchange.services, exchange.repository, self._commit_seconds
 
         async def commit() -> str:
-            receipt = await services.uploads.finish(upload.ticket, repository, digest, size, seconds)
+            receipt = await services.uploads.finish(upload.ticket, repository, digest, size, seconds, last)
             return await services.blobs.link(repository, receipt)
 
         return _created(exchange, await shielded(commit()))

@@ -36,6 +36,7 @@ from blobsvc.domain.placement import (
 )
 from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob, UploadFollower
 from gateway.clients.blob_folder import BlobFolder
+from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.upload import UploadClient
 from gateway.clients.upload_file import FileUpload
 from gateway.wire.measure import HttpMetrics
@@ -244,7 +245,7 @@ class RemoteFileUploads(RemoteUploads):
         super().__init__(channel, keyring, blobs)
         metrics = HttpMetrics(CollectorRegistry())
         self.folder = BlobFolder(folder, metrics)
-        self._client = UploadClient(channel, self.folder, metrics, 0)
+        self._client = UploadClient(channel, self.folder, metrics, RecentConfigs(), 0)
 
     @asynccontextmanager
     async def open(self, upload_id: UploadId, offset: int | None = None) -> AsyncIterator[FileUpload]:  # type: ignore[override]

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from blobsvc.store.memory import MemoryStore
 from gateway.clients.blob_folder import BlobFolder
+from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.upload import UploadClient
 from gateway.wire.measure import HttpMetrics
 from roadstead.blob.v1.upload_service_pb2 import (
@@ -62,7 +63,7 @@ class Writer:
                 yield content[start : start + MIB]
 
         metrics = HttpMetrics(CollectorRegistry())
-        client = UploadClient(self.channel, BlobFolder(folder, metrics), metrics, 0)
+        client = UploadClient(self.channel, BlobFolder(folder, metrics), metrics, RecentConfigs(), 0)
         with serving_call(Call("PATCH", token=self.token)):
             committed = await client.write(ticket, "", None, chunks(), size)
         assert metrics.blob_received_bytes.labels("file")._value.get() == len(content)

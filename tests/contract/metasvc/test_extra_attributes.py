@@ -126,6 +126,43 @@ async def test_nobody_is_asked_where_nothing_is_to_be_learnt(world: World) -> No
     assert await attributes_of(world, embedded) == CONFIG
 
 
+async def test_a_config_that_comes_with_the_push_is_not_asked_for(world: World) -> None:
+    config = json.dumps(CONFIG).encode()
+    pushed = configured(config)
+    for digest, size in pushed.blobs.items():
+        await world.link(APP, digest, size=size)
+
+    assert not (await world.put(APP, pushed, "v1", config=config)).existed
+    assert (await world.put(APP, pushed, "v2", config=config)).existed
+
+    assert await attributes_of(world, pushed) == CONFIG
+    assert world.configs.asked == []
+
+
+async def test_other_bytes_than_those_of_the_config_are_not_believed(world: World) -> None:
+    config = json.dumps(CONFIG).encode()
+    world.configs.contents[digest_of(config)] = config
+    pushed = configured(config)
+    for digest, size in pushed.blobs.items():
+        await world.link(APP, digest, size=size)
+
+    await world.put(APP, pushed, "v1", config=config.replace(b"arm64", b"amd64"))
+
+    assert await attributes_of(world, pushed) == CONFIG
+    assert world.configs.asked == [digest_of(config)]
+
+
+async def test_whoever_knows_the_bytes_of_a_config_has_no_right_to_it(world: World) -> None:
+    config = json.dumps(CONFIG).encode()
+    pushed = configured(config)
+    for digest, size in pushed.blobs.items():
+        await world.link("alpha/other", digest, size=size)
+    await world.link(APP, blob_digest("base"))
+
+    assert await reason_of(world.put(APP, pushed, "v1", config=config)) == "MANIFEST_BLOB_UNKNOWN"
+    assert await reason_of(world.resolve(APP, "v1")) == "MANIFEST_UNKNOWN"
+
+
 async def test_an_index_has_no_attributes_and_its_children_their_platforms(world: World) -> None:
     config = json.dumps(CONFIG).encode()
     world.configs.contents[digest_of(config)] = config

@@ -259,6 +259,7 @@ class World:
         media_type: str | None = None,
         project_id: int = 1,
         max_bytes: int = 4 * MIB,
+        config: bytes = b"",
     ) -> PushedManifest:
         push = ManifestPush(
             project_id=project_id,
@@ -268,6 +269,7 @@ class World:
             content=pushed.content,
             tags=tuple(map(Tag.parse, tags)),
             conditions=Conditions(tuple(if_match), tuple(if_none_match)),
+            config=config,
         )
         return await put_manifest(replace(self.ports, manifest_max_bytes=max_bytes), push, ORIGIN)
 

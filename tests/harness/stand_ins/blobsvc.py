@@ -40,6 +40,9 @@ class Blobsvc(StandIn):
         staged: the files of uploads that were offered.
         allowed_ahead: how many bytes a writer of such a file is allowed ahead.
         most_bytes: how many bytes an upload may have that is written as a file.
+        knows_append: whether it serves AppendUpload.
+        appended: for each AppendUpload, the digest to finish with.
+        streamed: how many times bytes came by WriteUpload.
         before_committing: done when its writer says that it has written everything.
     """
 
@@ -60,6 +63,9 @@ class Blobsvc(StandIn):
     before_committing: Callable[[Path], None] = lambda _: None
     algorithms: list[str] = field(default_factory=list)
     offsets: list[int | None] = field(default_factory=list)
+    knows_append: bool = True
+    appended: list[str] = field(default_factory=list)
+    streamed: int = 0
 
     async def StartUpload(
         self, request: upload_pb.StartUploadRequest, context: object
@@ -81,6 +87,7 @@ class Blobsvc(StandIn):
         header = (await anext(requests)).header
         ticket = current_call().present(header.ticket)
         assert isinstance(ticket, UploadTicket)
+        self.streamed += 1
         upload = self._upload(ticket.upload_id)
         self.offsets.append(header.offset if header.HasField("offset") else None)
         if header.HasField("offset") and header.offset != len(upload):
@@ -90,6 +97,29 @@ class Blobsvc(StandIn):
                 await self.waits_for.wait()
             upload += request.data
         return upload_pb.WriteUploadResponse(committed_size_bytes=len(upload))
+
+    async def AppendUpload(
+        self, request: upload_pb.AppendUploadRequest, context: object
+    ) -> upload_pb.AppendUploadResponse:
+        if not self.knows_append:
+            raise error_for("UNSUPPORTED")
+        ticket = current_call().ticket
+        assert ticket is not None
+        self.appended.append(request.digest)
+        upload = self._upload(ticket.upload_id)
+        self.offsets.append(request.offset if request.HasField("offset") else None)
+        if request.HasField("offset") and request.offset != len(upload):
+            raise error_for("RANGE_INVALID", metadata={"committed_size": str(len(upload))})
+        upload += request.data
+        size = len(upload)
+        if not request.digest:
+            return upload_pb.AppendUploadResponse(committed_size_bytes=size)
+        expected = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
+        finish = upload_pb.FinishUploadRequest(
+            ticket=request.ticket, digest=request.digest, expected_size_bytes=expected
+        )
+        receipt = (await self.FinishUpload(finish, context)).receipt
+        return upload_pb.AppendUploadResponse(committed_size_bytes=size, receipt=receipt)
 
     async def WriteUploadFile(
         self, requests: AsyncIterator[upload_pb.WriteUploadFileRequest], context: object

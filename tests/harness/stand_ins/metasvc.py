@@ -37,6 +37,7 @@ class Metasvc(StandIn):
         single_reads: how many reads came by an RPC of their own.
         batch_failure: fails batches as a whole.
         generation: the generation of all blobs that is served.
+        allowed_size_bytes: what CheckUploadSize says is allowed.
     """
 
     keyring: Keyring
@@ -58,6 +59,7 @@ class Metasvc(StandIn):
     single_reads: int = 0
     batch_failure: DomainError | None = None
     generation: int = 1
+    allowed_size_bytes: int = 0
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
@@ -191,7 +193,7 @@ class Metasvc(StandIn):
         self.checked_sizes.append((request.project_id, request.size_bytes))
         if self.quota_bytes is not None and request.size_bytes > self.quota_bytes:
             raise error_for("QUOTA_EXCEEDED")
-        return quota_pb.CheckUploadSizeResponse()
+        return quota_pb.CheckUploadSizeResponse(allowed_size_bytes=self.allowed_size_bytes)
 
     async def UnlinkBlob(self, request: link_pb.UnlinkBlobRequest, context: object) -> link_pb.UnlinkBlobResponse:
         self._enter()

@@ -8,6 +8,7 @@ ADDING = {
     "auth.v1.ProjectService/CreateProject",
     "auth.v1.RobotService/CreateRobot",
     "auth.v1.UserService/CreateUser",
+    "blob.v1.UploadService/AppendUpload",
     "blob.v1.UploadService/StartUpload",
     "blob.v1.UploadService/WriteUpload",
     "blob.v1.UploadService/WriteUploadFile",
@@ -28,7 +29,7 @@ def test_the_contracts_say_which_rpcs_add_data() -> None:
 
 
 def test_every_rpc_that_is_named_for_adding_is_decided_upon() -> None:
-    verbs = ("Add", "Copy", "Create", "Link", "Mount", "Put", "Start", "Write")
+    verbs = ("Add", "Append", "Copy", "Create", "Link", "Mount", "Put", "Start", "Write")
     named = {rpc.name for rpc in every_rpc() if rpc.name.partition("/")[2].startswith(verbs)}
 
     assert named == ADDING | KEEPS_NOTHING

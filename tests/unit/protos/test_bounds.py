@@ -27,6 +27,7 @@ from tests.harness.contracts import every_rpc
 UNBOUNDED = {
     "roadstead.blob.v1.ReadBlobRequest.offset",
     "roadstead.blob.v1.ReadBlobRequest.limit",
+    "roadstead.blob.v1.AppendUploadRequest.offset",
     "roadstead.blob.v1.WriteUploadRequest.Header.offset",
     "roadstead.blob.v1.WriteUploadFileRequest.Header.offset",
 }
@@ -48,9 +49,11 @@ KNOWN = {
     "auth.v1.ListUsersRequest.page_size": FieldBounds(minimum=0),
     "auth.v1.ListUsersRequest.page_token": FieldBounds(max_length=4096, reason="INVALID_PAGE_TOKEN"),
     "auth.v1.ListUsersRequest.q": FieldBounds(max_length=4096),
+    "blob.v1.AppendUploadRequest.data": FieldBounds(max_length=1024 * 1024),
     "blob.v1.WriteUploadRequest.data": FieldBounds(max_length=4 * 1024 * 1024),
     "meta.v1.CreateTagRequest.name": FieldBounds(max_length=128, reason="TAG_INVALID"),
     "meta.v1.ListProjectUsagesRequest.project_ids": FieldBounds(max_items=1000, items=FieldBounds(minimum=0)),
+    "meta.v1.PutManifestRequest.config": FieldBounds(max_length=64 * 1024),
     "meta.v1.PutManifestRequest.repository": FieldBounds(max_length=255, reason="NAME_INVALID"),
     "meta.v1.PutManifestRequest.tags": FieldBounds(
         max_items=100, items=FieldBounds(max_length=128, reason="TAG_INVALID")

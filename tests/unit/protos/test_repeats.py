@@ -28,6 +28,7 @@ RPCS = {rpc.name: rpc for rpc in every_rpc()}
 NEVER_REPEATED = {
     "auth.v1.RobotService/RefreshRobotSecret",
     "auth.v1.UserService/ChangeUserPassword",
+    "blob.v1.UploadService/AppendUpload",
     "blob.v1.UploadService/WriteUpload",
     "blob.v1.UploadService/WriteUploadFile",
     "meta.v1.ManifestService/WriteManifest",

@@ -183,6 +183,83 @@ class WriteUploadResponse(_message.Message):
 Global___WriteUploadResponse: _TypeAlias = WriteUploadResponse  # noqa: Y015
 
 @_typing.final
+class AppendUploadRequest(_message.Message):
+    """The request of AppendUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    EXPECTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """The ticket."""
+    repository: _builtins.str
+    """Full name of the repository; BLOB_UPLOAD_UNKNOWN if it is not the ticket's. Empty to use the ticket's."""
+    offset: _builtins.int
+    """Position of the first byte; absent to append at the end."""
+    data: _builtins.bytes
+    """The bytes."""
+    digest: _builtins.str
+    """Digest of the whole blob, if these are its last bytes. The upload is finished then. Empty if more will follow."""
+    expected_size_bytes: _builtins.int
+    """Size that the finished blob must have; absent if unknown. SIZE_INVALID if it differs, and the session continues with
+    the bytes.
+    """
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        offset: _builtins.int | None = ...,
+        data: _builtins.bytes = ...,
+        digest: _builtins.str = ...,
+        expected_size_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes", "_offset", b"_offset", "expected_size_bytes", b"expected_size_bytes", "offset", b"offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes", "_offset", b"_offset", "data", b"data", "digest", b"digest", "expected_size_bytes", b"expected_size_bytes", "offset", b"offset", "repository", b"repository", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_size_bytes: _TypeAlias = _typing.Literal["expected_size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__expected_size_bytes: _TypeAlias = _typing.Literal["_expected_size_bytes", b"_expected_size_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
+    _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_size_bytes) -> _WhichOneofReturnType__expected_size_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
+
+Global___AppendUploadRequest: _TypeAlias = AppendUploadRequest  # noqa: Y015
+
+@_typing.final
+class AppendUploadResponse(_message.Message):
+    """The response of AppendUpload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMITTED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    committed_size_bytes: _builtins.int
+    """Bytes that are stored now."""
+    receipt: _builtins.str
+    """Receipt for LinkBlob; empty unless the upload is finished."""
+    def __init__(
+        self,
+        *,
+        committed_size_bytes: _builtins.int = ...,
+        receipt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_size_bytes", b"committed_size_bytes", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendUploadResponse: _TypeAlias = AppendUploadResponse  # noqa: Y015
+
+@_typing.final
 class WriteUploadFileRequest(_message.Message):
     """The request stream of WriteUploadFile: one header, then progress."""
 

@@ -47,6 +47,11 @@ class UploadServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.FromString,
                 _registered_method=True)
+        self.AppendUpload = channel.unary_unary(
+                '/roadstead.blob.v1.UploadService/AppendUpload',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadResponse.FromString,
+                _registered_method=True)
         self.WriteUploadFile = channel.stream_stream(
                 '/roadstead.blob.v1.UploadService/WriteUploadFile',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadFileRequest.SerializeToString,
@@ -86,6 +91,13 @@ class UploadServiceServicer:
         """Appends bytes: first a header, then data. RANGE_INVALID, with the committed size, if the offset is another one. Of
         several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
         or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendUpload(self, request, context):
+        """Does what WriteUpload does, for few bytes in one message. With a digest, it also does what FinishUpload does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +148,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.WriteUpload,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.SerializeToString,
+            ),
+            'AppendUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendUpload,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadResponse.SerializeToString,
             ),
             'WriteUploadFile': grpc.stream_stream_rpc_method_handler(
                     servicer.WriteUploadFile,
@@ -215,6 +232,33 @@ class UploadService:
             '/roadstead.blob.v1.UploadService/WriteUpload',
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.WriteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.UploadService/AppendUpload',
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.AppendUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class UploadServiceStub:
     several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
     or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
     """
+    AppendUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_service_pb2.AppendUploadResponse]
+    """Does what WriteUpload does, for few bytes in one message. With a digest, it also does what FinishUpload does."""
     WriteUploadFile: _grpc.StreamStreamMultiCallable[_upload_service_pb2.WriteUploadFileRequest, _upload_service_pb2.WriteUploadFileResponse]
     """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
     come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
@@ -74,6 +76,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
     or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
     """
+    AppendUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.AppendUploadRequest, _upload_service_pb2.AppendUploadResponse]  # type: ignore[assignment]
+    """Does what WriteUpload does, for few bytes in one message. With a digest, it also does what FinishUpload does."""
     WriteUploadFile: _aio.StreamStreamMultiCallable[_upload_service_pb2.WriteUploadFileRequest, _upload_service_pb2.WriteUploadFileResponse]  # type: ignore[assignment]
     """Lets the gateway append bytes to the staging file itself, if it shares the store: first a header, then how far it has
     come. Others get FORBIDDEN. UNSUPPORTED if the store has no files. Otherwise refused as WriteUpload. The first answer
@@ -114,6 +118,14 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         several concurrent writers, all but one get UPLOAD_CONFLICT. UPLOADS_EXCEEDED if the unfinished uploads of the project
         or of the caller would hold too many bytes. Bytes that were committed before a stream broke stay.
         """
+
+    @_abc_1.abstractmethod
+    def AppendUpload(
+        self,
+        request: _upload_service_pb2.AppendUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.AppendUploadResponse, _abc.Awaitable[_upload_service_pb2.AppendUploadResponse]]:
+        """Does what WriteUpload does, for few bytes in one message. With a digest, it also does what FinishUpload does."""
 
     @_abc_1.abstractmethod
     def WriteUploadFile(

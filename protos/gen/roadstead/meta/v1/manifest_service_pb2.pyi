@@ -210,6 +210,7 @@ class PutManifestRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     IF_MATCH_FIELD_NUMBER: _builtins.int
     IF_NONE_MATCH_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """Full name of the repository."""
     reference: _builtins.str
@@ -218,6 +219,10 @@ class PutManifestRequest(_message.Message):
     """Content-Type of the push; may be empty."""
     content: _builtins.bytes
     """The content. By default at most 4 MiB; the limit cannot be lower."""
+    config: _builtins.bytes
+    """The bytes of the config that the manifest names, if the caller has them. Then they are not read from blobsvc. They are
+    ignored if they do not have the digest of the config, and give no right to anything.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """More tags to move in the same transaction; only with a digest as reference."""
@@ -240,10 +245,11 @@ class PutManifestRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         if_match: _abc.Iterable[_builtins.str] | None = ...,
         if_none_match: _abc.Iterable[_builtins.str] | None = ...,
+        config: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "if_match", b"if_match", "if_none_match", b"if_none_match", "media_type", b"media_type", "reference", b"reference", "repository", b"repository", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "content", b"content", "if_match", b"if_match", "if_none_match", b"if_none_match", "media_type", b"media_type", "reference", b"reference", "repository", b"repository", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

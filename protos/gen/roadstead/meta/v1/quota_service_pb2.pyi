@@ -233,12 +233,19 @@ class CheckUploadSizeResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ALLOWED_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    allowed_size_bytes: _builtins.int
+    """The largest upload that is allowed now. A caller that remembers it must not refuse anything by it, because the limit
+    may have been raised since.
+    """
     def __init__(
         self,
+        *,
+        allowed_size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_size_bytes", b"allowed_size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
