@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
 
 JSON = "application/json"
 
@@ -18,12 +17,11 @@ ACCEPTS_RANGES: Header = ("Accept-Ranges", "bytes")
 NOT_SNIFFED: Header = ("X-Content-Type-Options", "nosniff")
 IS_JSON: Header = ("Content-Type", JSON)
 
-_FIXED: Mapping[Header, tuple[bytes, bytes]] = MappingProxyType(
-    {
-        (name, value): (name.lower().encode(), value.encode())
-        for name, value in (API_VERSION, ACCEPTS_RANGES, NOT_SNIFFED, IS_JSON)
-    }
-)
+# Not read-only: a proxy of a mapping costs more than the encoding that it saves.
+_FIXED: Mapping[Header, tuple[bytes, bytes]] = {
+    (name, value): (name.lower().encode(), value.encode())
+    for name, value in (API_VERSION, ACCEPTS_RANGES, NOT_SNIFFED, IS_JSON)
+}
 
 
 @dataclass(slots=True)

@@ -56,6 +56,8 @@ def is_not_modified(headers: Headers, digest: str) -> bool:
     Raises:
         DomainError: PRECONDITION, If-Match does not hold; BAD_REQUEST.
     """
+    if "If-Match" not in headers and "If-None-Match" not in headers:
+        return False
     require_match(headers, digest)
     held = parse_if_none_match(headers)
     return digest in held or ANY in held

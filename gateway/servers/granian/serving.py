@@ -75,11 +75,14 @@ class _Requests:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._tasks.add(task)
         try:
-            await self._serve(scope, proto)
+            await self._answer(scope, proto)
+        except asyncio.CancelledError:
+            # By `cancel`. Granian would log it as an error of the app.
+            return
         finally:
             self._tasks.discard(task)
 
-    async def _serve(self, scope: Any, proto: Any) -> None:
+    async def _answer(self, scope: Any, proto: Any) -> None:
         peer = scope["client"] = peer_of(scope)
         scope["state"] = {LINE_KEY: GranianLine(None if peer is None else self._peers.of_request(peer))}
         if scope["headers"][0] == _NO_HOST:
@@ -87,9 +90,6 @@ class _Requests:
             del scope["headers"][0]
         try:
             await self._app(scope, proto.receive, proto.send)
-        except asyncio.CancelledError:
-            # By `cancel`. Granian would log it as an error of the app.
-            return
         except Exception:
             _log.exception("request failed")
         if proto.sent_response_code == _NOTHING_SENT:
