@@ -19,6 +19,8 @@ from svckit.rpc.members import current_batch
 from svckit.tokens import Grant
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import grpc.aio
 
     from metasvc.domain.model import ServedBlob
@@ -78,8 +80,16 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         )
 
     async def ResolveBlobs(self, request: pb.ResolveBlobsRequest, context: Context) -> pb.ResolveBlobsResponse:
-        answers = await current_batch().answer(_member_wanted, partial(resolve_blobs, self._ports), self._answer)
-        return pb.ResolveBlobsResponse(answers=answers)
+        return pb.ResolveBlobsResponse(answers=await self._answers())
+
+    async def ResolveBlobBatches(
+        self, request_iterator: AsyncIterator[pb.ResolveBlobBatchesRequest], context: Context
+    ) -> AsyncIterator[pb.ResolveBlobBatchesResponse]:
+        async for _ in request_iterator:
+            yield pb.ResolveBlobBatchesResponse(answers=await self._answers())
+
+    async def _answers(self) -> list[pb.ResolveBlobsResponse.Answer]:
+        return await current_batch().answer(_member_wanted, partial(resolve_blobs, self._ports), self._answer)
 
     def _answer(self, call: Call, wanted: WantedBlob, served: ServedBlob) -> pb.ResolveBlobsResponse.Answer:
         # A signature takes much of the time of such a read.

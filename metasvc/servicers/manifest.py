@@ -55,8 +55,13 @@ class ManifestServicer(ManifestServiceServicer):
     async def ResolveManifests(
         self, request: pb.ResolveManifestsRequest, context: Context
     ) -> pb.ResolveManifestsResponse:
-        answers = await current_batch().answer(_wanted_member, partial(resolve_manifests, self._ports), self._answer)
-        return pb.ResolveManifestsResponse(answers=answers)
+        return pb.ResolveManifestsResponse(answers=await self._answers())
+
+    async def ResolveManifestBatches(
+        self, request_iterator: AsyncIterator[pb.ResolveManifestBatchesRequest], context: Context
+    ) -> AsyncIterator[pb.ResolveManifestBatchesResponse]:
+        async for _ in request_iterator:
+            yield pb.ResolveManifestBatchesResponse(answers=await self._answers())
 
     async def ReadManifest(
         self, request: pb.ReadManifestRequest, context: Context
@@ -116,6 +121,9 @@ class ManifestServicer(ManifestServiceServicer):
         found = await resolve_manifest(self._ports, wanted, hold)
         self._note(wanted, found)
         return found
+
+    async def _answers(self) -> list[pb.ResolveManifestsResponse.Answer]:
+        return await current_batch().answer(_wanted_member, partial(resolve_manifests, self._ports), self._answer)
 
     def _answer(self, call: Call, wanted: WantedManifest, found: StoredManifest) -> pb.ResolveManifestsResponse.Answer:
         self._note(wanted, found)

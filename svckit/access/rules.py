@@ -238,7 +238,10 @@ def _holder_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Holder)
 
 
 def _each_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Each) -> EachRule:
-    members = _input(method).fields_by_name.get(declared.members)
+    if method.client_streaming != method.server_streaming:
+        raise RuleError(f"{method.full_name}: an RPC for batches streams both requests and answers, or neither")
+    # If requests are streamed, each of them is a batch.
+    members = method.input_type.fields_by_name.get(declared.members)
     if members is None or not members.is_repeated or members.message_type is None:
         raise RuleError(f"{method.full_name}: an each rule must name a repeated field of messages in the request")
     call = members.message_type.fields_by_name.get("call")

@@ -34,6 +34,7 @@ from svckit.errors.status import abort
 from svckit.logging import get_logger
 from svckit.pace import Patience
 from svckit.places import SERVICE_SUBJECTS
+from svckit.rpc.batch_stream import BatchStream
 from svckit.rpc.members import account_members
 from svckit.rpc.stream_pace import PacedRequests
 
@@ -159,7 +160,7 @@ class HandledMethod:
                 held = calls
             if self._original.request_streaming:
                 await gate.admit(call, None)
-                request = PacedRequests(incoming, self._pace(call))
+                request = self._arriving(call, subject, incoming)
             else:
                 server.messages.hold(subject, len(incoming))
                 request = self._parse(incoming)
@@ -199,11 +200,16 @@ class HandledMethod:
         finally:
             if held is not None:
                 held.give_back(subject, call.client_address)
-            seconds = time.perf_counter() - began
-            if self._members is None or not account_members(code, seconds, self._account):
-                self._account(call, code, seconds)
+            self._account_for(call, request, code, time.perf_counter() - began)
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None
+
+    def _arriving(self, call: Call, subject: str | None, incoming: Any) -> PacedRequests | BatchStream:
+        """The requests of a stream."""
+        requests = PacedRequests(incoming, self._pace(call))
+        if self._members is None:
+            return requests
+        return BatchStream(call, subject, requests, self._members, self._server.places.calls, self._account)
 
     def _subject(self, call: Call) -> str | None:
         """Whose shares a call uses; None for those of callers without credentials."""
@@ -259,8 +265,8 @@ class HandledMethod:
                     except TimeoutError:
                         raise error_for("REQUEST_TIMEOUT", "the answer was not read") from None
                     patience.earn(len(data))
-                    # Frees the copy of the message while the next one is made.
-                    del data
+                    # Frees the message and its copy while the next one is made, or waited for.
+                    del data, message
             self._conclude(call)
             return None
 
@@ -296,6 +302,14 @@ class HandledMethod:
             aborted.__context__ = None
             del public_error, cause
             raise aborted.with_traceback(None) from None
+
+    def _account_for(self, call: Call, request: Any, code: str, seconds: float) -> None:
+        """Counts and logs a call that has ended; of a batch, each member for itself."""
+        if isinstance(request, BatchStream):
+            request.finish(code)
+        elif self._members is not None and account_members(code, seconds, self._account):
+            return
+        self._account(call, code, seconds)
 
     def _account(self, call: Call, code: str, seconds: float) -> None:
         self._server.metrics.observe_rpc(self._name, code, seconds)

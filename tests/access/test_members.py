@@ -26,7 +26,7 @@ KINDS = ("private", "public")
 
 @dataclass(frozen=True)
 class Batches:
-    """One of the two RPCs for batches.
+    """One of the RPCs for batches.
 
     Attributes:
         single: the RPC for one of its members.
@@ -51,6 +51,25 @@ def _send_blobs(world: World, members: list[Any], metadata: Mapping[str, str]) -
     return list(stub.ResolveBlobs(request, metadata=tuple(metadata.items()), timeout=20).answers)
 
 
+def _stream_manifests(world: World, members: list[Any], metadata: Mapping[str, str]) -> list[Any]:
+    request = manifest_pb.ResolveManifestBatchesRequest(members=members)
+    stub = ManifestServiceStub(world.channels["metasvc"])
+    return _second(stub.ResolveManifestBatches, request, metadata)
+
+
+def _stream_blobs(world: World, members: list[Any], metadata: Mapping[str, str]) -> list[Any]:
+    request = blob_pb.ResolveBlobBatchesRequest(members=members)
+    stub = BlobLinkServiceStub(world.channels["metasvc"])
+    return _second(stub.ResolveBlobBatches, request, metadata)
+
+
+def _second(call: Any, request: Any, metadata: Mapping[str, str]) -> list[Any]:
+    """The answers to the second batch of a stream: the first one must leave nothing behind."""
+    answers = list(call(iter([type(request)(members=request.members[:1]), request]), metadata=tuple(metadata.items())))
+    assert len(answers) == 2
+    return list(answers[1].answers)
+
+
 def _manifest(call: MemberCall, repository: str) -> Any:
     return manifest_pb.ResolveManifestsRequest.Member(call=call, repository=repository, reference="v1")
 
@@ -65,6 +84,10 @@ BATCHES = {
         "meta.v1.ManifestService/ResolveManifest", _manifest, _send_manifests
     ),
     "meta.v1.BlobLinkService/ResolveBlobs": Batches("meta.v1.BlobLinkService/ResolveBlob", _blob, _send_blobs),
+    "meta.v1.ManifestService/ResolveManifestBatches": Batches(
+        "meta.v1.ManifestService/ResolveManifest", _manifest, _stream_manifests
+    ),
+    "meta.v1.BlobLinkService/ResolveBlobBatches": Batches("meta.v1.BlobLinkService/ResolveBlob", _blob, _stream_blobs),
 }
 
 

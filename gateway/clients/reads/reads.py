@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import grpc.aio
 from google.protobuf.message import Message
 
+from gateway.clients.reads.batch_streams import BatchStreams
 from gateway.clients.reads.gatherer import Gatherer
 from gateway.clients.reads.manifest_cache import ManifestCache
 from gateway.clients.reads.metrics import FAILED, ReadMetrics
@@ -97,6 +98,12 @@ class Reads:
         self._cache = cache
         self._metrics = metrics
         metrics.watch_cache(lambda: cache.held_bytes)
+        self._manifest_streams: BatchStreams[
+            manifest_pb.ResolveManifestBatchesRequest, manifest_pb.ResolveManifestBatchesResponse
+        ] = BatchStreams(self._manifests.ResolveManifestBatches)
+        self._blob_streams: BatchStreams[blob_pb.ResolveBlobBatchesRequest, blob_pb.ResolveBlobBatchesResponse] = (
+            BatchStreams(self._blobs.ResolveBlobBatches)
+        )
         self._gathered_manifests = Gatherer(self._send_manifests, metrics.batches[_MANIFESTS])
         self._gathered_blobs = Gatherer(self._send_blobs, metrics.batches[_BLOBS])
 
@@ -180,12 +187,18 @@ class Reads:
     async def _send_manifests(
         self, members: Sequence[manifest_pb.ResolveManifestsRequest.Member], seconds: float | None
     ) -> Sequence[manifest_pb.ResolveManifestsResponse.Answer]:
+        batch = manifest_pb.ResolveManifestBatchesRequest(members=members)
+        if (streamed := await self._manifest_streams.ask(batch, seconds)) is not None:
+            return streamed.answers
         request = manifest_pb.ResolveManifestsRequest(members=members)
         return (await self._manifests.ResolveManifests(request, timeout=seconds)).answers
 
     async def _send_blobs(
         self, members: Sequence[blob_pb.ResolveBlobsRequest.Member], seconds: float | None
     ) -> Sequence[blob_pb.ResolveBlobsResponse.Answer]:
+        batch = blob_pb.ResolveBlobBatchesRequest(members=members)
+        if (streamed := await self._blob_streams.ask(batch, seconds)) is not None:
+            return streamed.answers
         request = blob_pb.ResolveBlobsRequest(members=members)
         return (await self._blobs.ResolveBlobs(request, timeout=seconds)).answers
 

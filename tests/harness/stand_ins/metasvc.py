@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,6 +26,10 @@ T = TypeVar("T")
 F = TypeVar("F")
 
 
+async def _at_once() -> None:
+    """Does nothing."""
+
+
 @dataclass
 class Metasvc(StandIn):
     """Keeps manifests, tags and links in dictionaries.
@@ -38,6 +42,9 @@ class Metasvc(StandIn):
         batch_failure: fails batches as a whole.
         generation: the generation of all blobs that is served.
         allowed_size_bytes: what CheckUploadSize says is allowed.
+        streams: how many streams for batches were opened.
+        streamed_batches: how many batches came over them.
+        before_streamed_answer: done before a batch of manifests that came over a stream is answered.
     """
 
     keyring: Keyring
@@ -60,6 +67,9 @@ class Metasvc(StandIn):
     batch_failure: DomainError | None = None
     generation: int = 1
     allowed_size_bytes: int = 0
+    streams: int = 0
+    streamed_batches: int = 0
+    before_streamed_answer: Callable[[], Awaitable[None]] = _at_once
 
     async def ResolveManifest(
         self, request: manifest_pb.ResolveManifestRequest, context: object
@@ -78,8 +88,21 @@ class Metasvc(StandIn):
         self, request: manifest_pb.ResolveManifestsRequest, context: object
     ) -> manifest_pb.ResolveManifestsResponse:
         self._enter_batch(request)
-        answers = await current_batch().answer(_as_it_came, _each(self._find_manifest), _written_manifest)
-        return manifest_pb.ResolveManifestsResponse(answers=answers)
+        return manifest_pb.ResolveManifestsResponse(answers=await self._manifest_answers())
+
+    async def ResolveManifestBatches(
+        self, requests: AsyncIterator[manifest_pb.ResolveManifestBatchesRequest], context: object
+    ) -> AsyncIterator[manifest_pb.ResolveManifestBatchesResponse]:
+        self.streams += 1
+        async for request in requests:
+            self.streamed_batches += 1
+            self._enter_batch(request)
+            answers = await self._manifest_answers()
+            await self.before_streamed_answer()
+            yield manifest_pb.ResolveManifestBatchesResponse(answers=answers)
+
+    async def _manifest_answers(self) -> list[manifest_pb.ResolveManifestsResponse.Answer]:
+        return await current_batch().answer(_as_it_came, _each(self._find_manifest), _written_manifest)
 
     def _find_manifest(self, member: manifest_pb.ResolveManifestsRequest.Member) -> manifest_pb2.Manifest | DomainError:
         found = self.manifests.get((member.repository, member.reference))
@@ -127,14 +150,24 @@ class Metasvc(StandIn):
 
     async def ResolveBlobs(self, request: link_pb.ResolveBlobsRequest, context: object) -> link_pb.ResolveBlobsResponse:
         self._enter_batch(request)
+        return link_pb.ResolveBlobsResponse(answers=await self._blob_answers())
 
+    async def ResolveBlobBatches(
+        self, requests: AsyncIterator[link_pb.ResolveBlobBatchesRequest], context: object
+    ) -> AsyncIterator[link_pb.ResolveBlobBatchesResponse]:
+        self.streams += 1
+        async for request in requests:
+            self.streamed_batches += 1
+            self._enter_batch(request)
+            yield link_pb.ResolveBlobBatchesResponse(answers=await self._blob_answers())
+
+    async def _blob_answers(self) -> list[link_pb.ResolveBlobsResponse.Answer]:
         def written(
             call: Call, member: link_pb.ResolveBlobsRequest.Member, _: object
         ) -> link_pb.ResolveBlobsResponse.Answer:
             return link_pb.ResolveBlobsResponse.Answer(blob=self._serve(call, member))
 
-        answers = await current_batch().answer(_as_it_came, _each(lambda member: member), written)
-        return link_pb.ResolveBlobsResponse(answers=answers)
+        return await current_batch().answer(_as_it_came, _each(lambda member: member), written)
 
     def _serve(
         self, call: Call, request: link_pb.ResolveBlobRequest | link_pb.ResolveBlobsRequest.Member
@@ -229,7 +262,13 @@ class Metasvc(StandIn):
         self.request_ids.append(current_call().request_id)
         self._fail()
 
-    def _enter_batch(self, request: manifest_pb.ResolveManifestsRequest | link_pb.ResolveBlobsRequest) -> None:
+    def _enter_batch(
+        self,
+        request: manifest_pb.ResolveManifestsRequest
+        | manifest_pb.ResolveManifestBatchesRequest
+        | link_pb.ResolveBlobsRequest
+        | link_pb.ResolveBlobBatchesRequest,
+    ) -> None:
         self.request_ids += [member.call.request_id for member in current_batch().members]
         self.batches.append(list(request.members))
         if self.batch_failure is not None:

@@ -7,7 +7,8 @@ import pytest
 
 from roadstead.meta.v1.manifest_pb2 import Manifest
 from svckit.errors import DomainError, error_for
-from tests.unit.gateway.conftest import REPOSITORY, House, digest_of
+from tests.harness.stand_ins.metasvc import Metasvc
+from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 
@@ -186,3 +187,50 @@ async def test_heads_of_blobs_share_rpcs_too(house: House) -> None:
     assert [answer.status_code for answer in answers] == [200] * 12 + [404]
     assert max(len(batch) for batch in house.metasvc.batches) > 1
     assert house.metasvc.single_reads == 0
+
+
+async def test_reads_go_over_one_stream_of_each_kind(house: House) -> None:
+    put(house, b"content")
+    blob = house.hold(b"blob")
+
+    for _ in range(5):
+        assert (await get(house)).content == b"content"
+        assert (await house.http.head(f"/v2/{REPOSITORY}/blobs/{blob}", headers=house.bearer("pull"))).is_success
+
+    assert (house.metasvc.streams, house.metasvc.streamed_batches) == (2, 10)
+
+
+async def test_a_read_whose_stream_hangs_holds_up_no_other_one(house: House) -> None:
+    put(house, b"content")
+    first, released = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        if not first.is_set():
+            first.set()
+            await released.wait()
+
+    house.metasvc.before_streamed_answer = hang
+    hanging = asyncio.ensure_future(get(house))
+    await first.wait()
+
+    answers = await asyncio.gather(*(get(house) for _ in range(10)))
+    assert {answer.content for answer in answers} == {b"content"}
+    assert not hanging.done()
+    released.set()
+    assert (await hanging).content == b"content"
+
+
+async def test_reads_go_on_with_a_metasvc_that_knows_no_streams(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ResolveManifestBatches", "ResolveBlobBatches"):
+        monkeypatch.setattr(Metasvc, name, None)
+    house = await make_house()
+    put(house, b"content")
+    blob = house.hold(b"blob")
+
+    for _ in range(3):
+        assert (await get(house)).content == b"content"
+        assert (await house.http.head(f"/v2/{REPOSITORY}/blobs/{blob}", headers=house.bearer("pull"))).is_success
+
+    assert (house.metasvc.single_reads, len(house.metasvc.batches)) == (0, 6)

@@ -64,6 +64,7 @@ def _server(installation: Installation, *listen: str, **settings: Any) -> RpcSer
         ("EachWithoutAnswers", "no answers with"),
         ("EachOfNobody", "names the services that call"),
         ("EachByBlobsvc", "names blobsvc"),
+        ("EachOfHalfAStream", "streams both requests and answers, or neither"),
         ("EachActing", "its project none"),
         ("EachOfAnotherField", "has no field 'members'"),
     ],

@@ -122,7 +122,13 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
 
     async def PullAll(self, request: Any, context: Any) -> Any:
         """Answers each member with what was seen of it. `instead` may work on all of them."""
+        return guarded_pb2.PullAllResponse(answers=await self._pull_all())
 
+    async def PullInTurn(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in requests:
+            yield guarded_pb2.PullAllResponse(answers=await self._pull_all())
+
+    async def _pull_all(self) -> list[Any]:
         async def found(members: Any) -> Any:
             return members
 
@@ -130,8 +136,7 @@ class GuardedServicer(guarded_pb2_grpc.GuardedServicer):  # type: ignore[misc]  
             return guarded_pb2.PullAllResponse.Answer(seen=what_was_seen(outcome, call))
 
         work = self.instead.get("PullAll", found)
-        answers = await current_batch().answer(self.parse_member, work, written)
-        return guarded_pb2.PullAllResponse(answers=answers)
+        return await current_batch().answer(self.parse_member, work, written)
 
     @staticmethod
     def parse_member(_: Call, member: Any) -> Any:

@@ -339,6 +339,54 @@ class ResolveBlobsResponse(_message.Message):
 Global___ResolveBlobsResponse: _TypeAlias = ResolveBlobsResponse  # noqa: Y015
 
 @_typing.final
+class ResolveBlobBatchesRequest(_message.Message):
+    """A request of ResolveBlobBatches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveBlobsRequest.Member]:
+        """The calls. Each is answered for itself."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___ResolveBlobsRequest.Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveBlobBatchesRequest: _TypeAlias = ResolveBlobBatchesRequest  # noqa: Y015
+
+@_typing.final
+class ResolveBlobBatchesResponse(_message.Message):
+    """A response of ResolveBlobBatches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveBlobsResponse.Answer]:
+        """An answer to each member, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___ResolveBlobsResponse.Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveBlobBatchesResponse: _TypeAlias = ResolveBlobBatchesResponse  # noqa: Y015
+
+@_typing.final
 class QuarantineBlobRequest(_message.Message):
     """The request of QuarantineBlob."""
 

@@ -56,6 +56,11 @@ class BlobLinkServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.FromString,
                 _registered_method=True)
+        self.ResolveBlobBatches = channel.stream_stream(
+                '/roadstead.meta.v1.BlobLinkService/ResolveBlobBatches',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesResponse.FromString,
+                _registered_method=True)
         self.QuarantineBlob = channel.unary_unary(
                 '/roadstead.meta.v1.BlobLinkService/QuarantineBlob',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.QuarantineBlobRequest.SerializeToString,
@@ -104,6 +109,15 @@ class BlobLinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResolveBlobBatches(self, request_iterator, context):
+        """Does what ResolveBlobs does, for one batch after the other: each request is answered before the next one is read.
+        The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+        call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveBlobs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QuarantineBlob(self, request, context):
         """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
         replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
@@ -143,6 +157,11 @@ def add_BlobLinkServiceServicer_to_server(servicer, server):
                     servicer.ResolveBlobs,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.SerializeToString,
+            ),
+            'ResolveBlobBatches': grpc.stream_stream_rpc_method_handler(
+                    servicer.ResolveBlobBatches,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesResponse.SerializeToString,
             ),
             'QuarantineBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.QuarantineBlob,
@@ -265,6 +284,33 @@ class BlobLinkService:
             '/roadstead.meta.v1.BlobLinkService/ResolveBlobs',
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveBlobBatches(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/roadstead.meta.v1.BlobLinkService/ResolveBlobBatches',
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_blob__link__service__pb2.ResolveBlobBatchesResponse.FromString,
             options,
             channel_credentials,
             insecure,

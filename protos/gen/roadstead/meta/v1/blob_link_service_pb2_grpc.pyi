@@ -48,6 +48,11 @@ class BlobLinkServiceStub:
     """Finds a blob that a repository serves, and returns a grant to read it."""
     ResolveBlobs: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobsRequest, _blob_link_service_pb2.ResolveBlobsResponse]
     """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
+    ResolveBlobBatches: _grpc.StreamStreamMultiCallable[_blob_link_service_pb2.ResolveBlobBatchesRequest, _blob_link_service_pb2.ResolveBlobBatchesResponse]
+    """Does what ResolveBlobs does, for one batch after the other: each request is answered before the next one is read.
+    The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+    call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveBlobs.
+    """
     QuarantineBlob: _grpc.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
@@ -78,6 +83,11 @@ class BlobLinkServiceAsyncStub(BlobLinkServiceStub):
     """Finds a blob that a repository serves, and returns a grant to read it."""
     ResolveBlobs: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.ResolveBlobsRequest, _blob_link_service_pb2.ResolveBlobsResponse]  # type: ignore[assignment]
     """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
+    ResolveBlobBatches: _aio.StreamStreamMultiCallable[_blob_link_service_pb2.ResolveBlobBatchesRequest, _blob_link_service_pb2.ResolveBlobBatchesResponse]  # type: ignore[assignment]
+    """Does what ResolveBlobs does, for one batch after the other: each request is answered before the next one is read.
+    The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+    call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveBlobs.
+    """
     QuarantineBlob: _aio.UnaryUnaryMultiCallable[_blob_link_service_pb2.QuarantineBlobRequest, _blob_link_service_pb2.QuarantineBlobResponse]  # type: ignore[assignment]
     """Quarantines a generation that blobsvc has found damaged: it is no longer served, and the next push of the digest
     replaces it. Whoever gets a finding from blobsvc passes it on here. Nothing happens if another generation is live, or
@@ -129,6 +139,17 @@ class BlobLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_link_service_pb2.ResolveBlobsResponse, _abc.Awaitable[_blob_link_service_pb2.ResolveBlobsResponse]]:
         """Does what ResolveBlob does for many callers at once, with one query. The gateway gathers reads with it."""
+
+    @_abc_1.abstractmethod
+    def ResolveBlobBatches(
+        self,
+        request_iterator: _MaybeAsyncIterator[_blob_link_service_pb2.ResolveBlobBatchesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_blob_link_service_pb2.ResolveBlobBatchesResponse], _abc.AsyncIterator[_blob_link_service_pb2.ResolveBlobBatchesResponse]]:
+        """Does what ResolveBlobs does, for one batch after the other: each request is answered before the next one is read.
+        The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+        call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveBlobs.
+        """
 
     @_abc_1.abstractmethod
     def QuarantineBlob(

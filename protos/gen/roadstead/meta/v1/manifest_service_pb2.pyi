@@ -198,6 +198,54 @@ class ResolveManifestsResponse(_message.Message):
 Global___ResolveManifestsResponse: _TypeAlias = ResolveManifestsResponse  # noqa: Y015
 
 @_typing.final
+class ResolveManifestBatchesRequest(_message.Message):
+    """A request of ResolveManifestBatches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveManifestsRequest.Member]:
+        """The calls. Each is answered for itself."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___ResolveManifestsRequest.Member] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManifestBatchesRequest: _TypeAlias = ResolveManifestBatchesRequest  # noqa: Y015
+
+@_typing.final
+class ResolveManifestBatchesResponse(_message.Message):
+    """A response of ResolveManifestBatches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolveManifestsResponse.Answer]:
+        """An answer to each member, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___ResolveManifestsResponse.Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolveManifestBatchesResponse: _TypeAlias = ResolveManifestBatchesResponse  # noqa: Y015
+
+@_typing.final
 class PutManifestRequest(_message.Message):
     """The request of PutManifest."""
 

@@ -49,6 +49,11 @@ class ManifestServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.FromString,
                 _registered_method=True)
+        self.ResolveManifestBatches = channel.stream_stream(
+                '/roadstead.meta.v1.ManifestService/ResolveManifestBatches',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesResponse.FromString,
+                _registered_method=True)
         self.PutManifest = channel.unary_unary(
                 '/roadstead.meta.v1.ManifestService/PutManifest',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.PutManifestRequest.SerializeToString,
@@ -88,6 +93,15 @@ class ManifestServiceServicer:
 
     def ResolveManifests(self, request, context):
         """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveManifestBatches(self, request_iterator, context):
+        """Does what ResolveManifests does, for one batch after the other: each request is answered before the next one is read.
+        The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+        call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveManifests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +150,11 @@ def add_ManifestServiceServicer_to_server(servicer, server):
                     servicer.ResolveManifests,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.SerializeToString,
+            ),
+            'ResolveManifestBatches': grpc.stream_stream_rpc_method_handler(
+                    servicer.ResolveManifestBatches,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesResponse.SerializeToString,
             ),
             'PutManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.PutManifest,
@@ -217,6 +236,33 @@ class ManifestService:
             '/roadstead.meta.v1.ManifestService/ResolveManifests',
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveManifestBatches(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/roadstead.meta.v1.ManifestService/ResolveManifestBatches',
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_manifest__service__pb2.ResolveManifestBatchesResponse.FromString,
             options,
             channel_credentials,
             insecure,

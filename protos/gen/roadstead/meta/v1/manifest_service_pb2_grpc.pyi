@@ -42,6 +42,11 @@ class ManifestServiceStub:
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     ResolveManifests: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestsRequest, _manifest_service_pb2.ResolveManifestsResponse]
     """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
+    ResolveManifestBatches: _grpc.StreamStreamMultiCallable[_manifest_service_pb2.ResolveManifestBatchesRequest, _manifest_service_pb2.ResolveManifestBatchesResponse]
+    """Does what ResolveManifests does, for one batch after the other: each request is answered before the next one is read.
+    The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+    call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveManifests.
+    """
     PutManifest: _grpc.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
@@ -71,6 +76,11 @@ class ManifestServiceAsyncStub(ManifestServiceStub):
     """Finds the manifest that a tag or digest names. One call serves a pull."""
     ResolveManifests: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.ResolveManifestsRequest, _manifest_service_pb2.ResolveManifestsResponse]  # type: ignore[assignment]
     """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
+    ResolveManifestBatches: _aio.StreamStreamMultiCallable[_manifest_service_pb2.ResolveManifestBatchesRequest, _manifest_service_pb2.ResolveManifestBatchesResponse]  # type: ignore[assignment]
+    """Does what ResolveManifests does, for one batch after the other: each request is answered before the next one is read.
+    The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+    call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveManifests.
+    """
     PutManifest: _aio.UnaryUnaryMultiCallable[_manifest_service_pb2.PutManifestRequest, _manifest_service_pb2.PutManifestResponse]  # type: ignore[assignment]
     """Stores a manifest and moves its tags in one transaction. UNAVAILABLE if the config of a new image cannot be read
     from blobsvc; the client should push again.
@@ -109,6 +119,17 @@ class ManifestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_manifest_service_pb2.ResolveManifestsResponse, _abc.Awaitable[_manifest_service_pb2.ResolveManifestsResponse]]:
         """Does what ResolveManifest does for many callers at once, with one query. The gateway gathers pulls with it."""
+
+    @_abc_1.abstractmethod
+    def ResolveManifestBatches(
+        self,
+        request_iterator: _MaybeAsyncIterator[_manifest_service_pb2.ResolveManifestBatchesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_manifest_service_pb2.ResolveManifestBatchesResponse], _abc.AsyncIterator[_manifest_service_pb2.ResolveManifestBatchesResponse]]:
+        """Does what ResolveManifests does, for one batch after the other: each request is answered before the next one is read.
+        The gateway keeps such a call open, because a call for each batch costs more. A batch that fails as a whole ends the
+        call, and five minutes do. Channels do not repeat it: whoever loses it sends the batch by ResolveManifests.
+        """
 
     @_abc_1.abstractmethod
     def PutManifest(
