@@ -86,6 +86,13 @@ class UploadWriter(Protocol):
                 else holds the lock.
         """
 
+    async def append(self, upload_id: UploadId, data: bytes, offset: int | None = None) -> int:
+        """Append few bytes at once, and return the committed size. As `open`, one append and its commit.
+
+        Raises:
+            DomainError: as `open`; STORAGE_FULL; UNAVAILABLE.
+        """
+
     def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
         """Let somebody else append to the file of a session. It locks the file itself, and so keeps others out.
 

@@ -5,7 +5,8 @@ could fill the disk.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,6 +102,16 @@ class UnlinkedBytes:
         # One byte at least: without room for it, nothing could be written.
         self.require_room(owner, max(size_bytes, 1))
 
+    @contextmanager
+    def reserved(self, owner: UploadOwner, size_bytes: int) -> Iterator[None]:
+        """Count bytes inside the block, so that others cannot take the room for them. Raises as `require_room`."""
+        self.require_room(owner, size_bytes)
+        self._add(owner, size_bytes)
+        try:
+            yield
+        finally:
+            self._add(owner, -size_bytes)
+
     def grow(self, upload_id: UploadId, owner: UploadOwner, size_bytes: int) -> None:
         """Count bytes that are about to be appended. Raises as `require_room`."""
         self.require_room(owner, size_bytes)
@@ -127,9 +138,7 @@ class UnlinkedBytes:
         """Set the size of an upload."""
         self.remove(key)
         self._entries[key] = owner, size_bytes
-        self._used[owner.project_id] += size_bytes
-        self._used[owner.subject] += size_bytes
-        self.total_bytes += size_bytes
+        self._add(owner, size_bytes)
         if isinstance(key, UploadId):
             self._open[owner.subject] += 1
 
@@ -148,16 +157,19 @@ class UnlinkedBytes:
         if entry is None:
             return
         owner, size_bytes = entry
-        self.total_bytes -= size_bytes
-        # Zeros are removed. Otherwise, every project and subject that ever pushed would stay in memory.
-        for counted in (owner.project_id, owner.subject):
-            self._used[counted] -= size_bytes
-            if not self._used[counted]:
-                del self._used[counted]
+        self._add(owner, -size_bytes)
         if isinstance(key, UploadId):
             self._open[owner.subject] -= 1
             if not self._open[owner.subject]:
                 del self._open[owner.subject]
+
+    def _add(self, owner: UploadOwner, size_bytes: int) -> None:
+        self.total_bytes += size_bytes
+        for counted in (owner.project_id, owner.subject):
+            self._used[counted] += size_bytes
+            # Zeros are removed. Otherwise, every project and subject that ever pushed would stay in memory.
+            if not self._used[counted]:
+                del self._used[counted]
 
     async def recount(self, admin: BlobAdmin) -> None:
         """Count what the store holds.

@@ -151,6 +151,22 @@ async def write_upload(
         return committed
 
 
+async def append_upload(
+    ports: UploadPorts, ticket: UploadTicket, repository: str, offset: int | None, data: bytes
+) -> int:
+    """Append few bytes at once, and return the committed size.
+
+    Raises:
+        DomainError: as `write_upload`.
+    """
+    upload_id = upload_of(ticket, repository)
+    owner = UploadOwner(ticket.repository, ticket.project_id, ticket.subject)
+    with ports.unlinked.reserved(owner, len(data)):
+        committed = await ports.uploads.append(upload_id, data, offset)
+        ports.unlinked.put(upload_id, owner, committed)
+        return committed
+
+
 async def upload_status(ports: UploadPorts, ticket: UploadTicket, repository: str) -> int:
     """Return the committed size.
 

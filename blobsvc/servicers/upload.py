@@ -10,6 +10,7 @@ from blobsvc import convert
 from blobsvc.domain.model import UploadOwner
 from blobsvc.domain.upload import (
     UploadPorts,
+    append_upload,
     cancel_upload,
     finish_upload,
     start_upload,
@@ -76,10 +77,8 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def AppendUpload(self, request: AppendUploadRequest, context: Context) -> AppendUploadResponse:
         digest = to_digest(request.digest) if request.digest else None
         offset = request.offset if request.HasField("offset") else None
-        ticket, data = _ticket(), request.data
-        committed = await write_upload(
-            self._ports, ticket, request.repository, offset, _single(data), size_bytes=len(data)
-        )
+        ticket = _ticket()
+        committed = await append_upload(self._ports, ticket, request.repository, offset, request.data)
         if digest is None:
             return AppendUploadResponse(committed_size_bytes=committed)
         size = request.expected_size_bytes if request.HasField("expected_size_bytes") else None
@@ -135,10 +134,6 @@ async def _progress(messages: AsyncIterator[WriteUploadFileRequest]) -> AsyncIte
         if not message.HasField("progress"):
             raise Invalid(message="every message of WriteUploadFile after the header must be progress")
         yield convert.to_file_progress(message.progress)
-
-
-async def _single(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 async def _chunks(messages: AsyncIterator[WriteUploadRequest]) -> AsyncIterator[bytes]:

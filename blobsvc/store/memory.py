@@ -115,6 +115,12 @@ class MemoryUploads:
         finally:
             session.held = False
 
+    async def append(self, upload_id: UploadId, data: bytes, offset: int | None = None) -> int:
+        """As the port says."""
+        async with self.open(upload_id, offset) as appender:
+            await appender.append(data)
+            return await appender.commit()
+
     def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
         """As the port says: this store has no files."""
         raise error_for("UNSUPPORTED")

@@ -21,7 +21,7 @@ from blobsvc.store.filesystem.progress import Progress
 from blobsvc.store.filesystem.writeback import begin_writeback
 from svckit.disk import WRITE_BYTES
 from svckit.durable import sync_folder
-from svckit.errors import Conflict, NotFound
+from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
 
 _RECORD = "upload.json"
@@ -208,6 +208,21 @@ class HeldSession:
                 begin_writeback(self._descriptor, self._written_back, self.size_bytes - self._written_back)
                 self._written_back = self.size_bytes
 
+    def require_offset(self, offset: int | None) -> None:
+        """Check that the upload has this size; None for any.
+
+        Raises:
+            DomainError: RANGE_INVALID with `committed_size`.
+            SyncFailedError: an fsync failed.
+        """
+        if offset is not None and offset != self.size_bytes:
+            committed = self.sync()
+            raise Invalid(
+                "RANGE_INVALID",
+                f"the upload ends at {committed}, not at {offset}",
+                metadata={"committed_size": str(committed)},
+            )
+
     def sync(self) -> int:
         """Make the data file and the session's folder entries durable. Return the size of the data file.
 
@@ -253,6 +268,25 @@ class HeldSession:
         with self._metrics.fsync_seconds.time():
             sync_file(self._descriptor)
         self.progress.synced_bytes = self.size_bytes
+
+
+def append_at_once(
+    folder: Path, progress: Progress | None, metrics: StoreMetrics, offset: int | None, data: bytes
+) -> tuple[Progress, int]:
+    """Append bytes and make them durable. Return the state of the session in memory, and the size of the data file.
+
+    Raises:
+        DomainError: BLOB_UPLOAD_UNKNOWN; UPLOAD_CONFLICT; RANGE_INVALID with `committed_size`.
+        OSError: such as ENOSPC. Some of the bytes may be there.
+        SyncFailedError: an fsync failed.
+    """
+    session = HeldSession.take(folder, progress, metrics)
+    try:
+        session.require_offset(offset)
+        session.write([data])
+        return session.progress, session.sync()
+    finally:
+        session.release()
 
 
 def durable_size(folder: Path) -> int:

@@ -50,6 +50,9 @@ class PlacingUploads:
     def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
         return self._store.uploads.follow(upload_id, offset)
 
+    async def append(self, upload_id: UploadId, data: bytes, offset: int | None = None) -> int:
+        return await self._store.uploads.append(upload_id, data, offset)
+
     async def status(self, upload_id: UploadId) -> int:
         return await self._store.uploads.status(upload_id)
 

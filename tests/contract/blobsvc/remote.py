@@ -54,6 +54,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
 )
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
 from roadstead.blob.v1.upload_service_pb2 import (
+    AppendUploadRequest,
     CancelUploadRequest,
     FinishUploadRequest,
     GetUploadStatusRequest,
@@ -192,6 +193,10 @@ class RemoteUploads:
             yield RemoteAppender(call)
         finally:
             call.cancel()
+
+    async def append(self, upload_id: UploadId, data: bytes, offset: int | None = None) -> int:
+        request = AppendUploadRequest(ticket=self._ticket(upload_id), data=data, offset=offset)
+        return (await self._stub.AppendUpload(request, metadata=self._metadata(upload_id))).committed_size_bytes
 
     def follow(self, upload_id: UploadId, offset: int | None = None) -> AbstractAsyncContextManager[UploadFollower]:
         """Not a role of clients: `RemoteFileUploads` calls the RPC."""

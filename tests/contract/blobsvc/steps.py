@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import pytest
 
@@ -27,6 +27,23 @@ async def append(uploads: UploadWriter, upload_id: UploadId, *chunks: bytes, off
         for chunk in chunks:
             await appender.append(chunk)
         return await appender.commit()
+
+
+async def append_at_once(uploads: UploadWriter, upload_id: UploadId, *chunks: bytes, offset: int | None = None) -> int:
+    """The same by one call, for few bytes."""
+    return await uploads.append(upload_id, b"".join(chunks), offset)
+
+
+class Append(Protocol):
+    """`append` or `append_at_once`."""
+
+    async def __call__(
+        self, uploads: UploadWriter, upload_id: UploadId, *chunks: bytes, offset: int | None = None
+    ) -> int: ...
+
+
+both_ways = pytest.mark.parametrize("write", [append, append_at_once])
+"""For tests of what appending to an upload does, however many bytes it is."""
 
 
 async def push(uploads: UploadWriter, data: bytes, algorithm: str = SHA256) -> StoredBlob:

@@ -9,7 +9,19 @@ from blobsvc.domain.model import UploadId
 from svckit.errors import DomainError
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store
-from tests.contract.blobsvc.steps import append, keys, push, read, refused, started, until_free, until_stored
+from tests.contract.blobsvc.steps import (
+    Append,
+    append,
+    append_at_once,
+    both_ways,
+    keys,
+    push,
+    read,
+    refused,
+    started,
+    until_free,
+    until_stored,
+)
 
 DATA = b"0123456789" * 1000
 
@@ -44,6 +56,17 @@ async def test_an_empty_blob_needs_no_bytes(store: Store, algorithm: str) -> Non
     assert await read(store.blobs, blob.key) == b""
 
 
+async def test_bytes_that_are_appended_at_once_are_the_blob_with_those_before_and_after(store: Store) -> None:
+    upload_id = await started(store.uploads)
+    assert await store.uploads.append(upload_id, DATA[:500]) == 500
+    assert await append(store.uploads, upload_id, DATA[500:1000], offset=500) == 1000
+    assert await store.uploads.append(upload_id, b"", 1000) == 1000
+    assert await store.uploads.append(upload_id, DATA[1000:2000], 1000) == 2000
+    assert await store.uploads.status(upload_id) == 2000
+    blob = await store.uploads.finish(upload_id, Digest.of(DATA[:2000]))
+    assert await read(store.blobs, blob.key) == DATA[:2000]
+
+
 async def test_an_empty_write_is_a_write(store: Store) -> None:
     upload_id = await started(store.uploads)
     assert await append(store.uploads, upload_id, offset=0) == 0
@@ -61,12 +84,13 @@ async def test_the_closing_digest_may_be_of_another_algorithm_than_announced(
     assert await read(store.blobs, blob.key) == DATA
 
 
+@both_ways
 @pytest.mark.parametrize("offset", [0, 1, 99, 101, 2**40])
-async def test_an_offset_that_is_not_the_end_is_refused_with_the_size(store: Store, offset: int) -> None:
+async def test_an_offset_that_is_not_the_end_is_refused_with_the_size(store: Store, offset: int, write: Append) -> None:
     upload_id = await started(store.uploads)
-    await append(store.uploads, upload_id, DATA[:100])
+    await write(store.uploads, upload_id, DATA[:100])
     with refused("RANGE_INVALID") as error:
-        await append(store.uploads, upload_id, b"x", offset=offset)
+        await write(store.uploads, upload_id, b"x", offset=offset)
     assert error.metadata["committed_size"] == "100"
     # The session survives, and goes on where it was.
     assert await append(store.uploads, upload_id, DATA[100:], offset=100) == len(DATA)
@@ -93,28 +117,30 @@ async def test_a_second_writer_is_refused_and_the_first_goes_on(store: Store) ->
         await appender.append(b"first")
         await until_stored(store.uploads, upload_id, 5)
         for offset in (None, 0, 5):
-            with refused("UPLOAD_CONFLICT"):
-                await append(store.uploads, upload_id, b"second", offset=offset)
+            for write in (append, append_at_once):
+                with refused("UPLOAD_CONFLICT"):
+                    await write(store.uploads, upload_id, b"second", offset=offset)
         await appender.append(b" and last")
         assert await appender.commit() == 14
     blob = await store.uploads.finish(upload_id, Digest.of(b"first and last"))
     assert await read(store.blobs, blob.key) == b"first and last"
 
 
-async def test_of_writers_that_race_for_an_offset_one_wins(store: Store) -> None:
+@both_ways
+async def test_of_writers_that_race_for_an_offset_one_wins(store: Store, write: Append) -> None:
     upload_id = await started(store.uploads)
     pieces = [bytes([number]) * 10_000 for number in range(8)]
 
-    async def write(piece: bytes) -> bytes | None:
+    async def race(piece: bytes) -> bytes | None:
         try:
-            await append(store.uploads, upload_id, piece, offset=0)
+            await write(store.uploads, upload_id, piece, offset=0)
         except DomainError as error:
             if error.reason not in {"UPLOAD_CONFLICT", "RANGE_INVALID"}:
                 raise
             return None
         return piece
 
-    winners = [piece for piece in await asyncio.gather(*(write(piece) for piece in pieces)) if piece is not None]
+    winners = [piece for piece in await asyncio.gather(*(race(piece) for piece in pieces)) if piece is not None]
 
     assert len(winners) == 1
     blob = await store.uploads.finish(upload_id, Digest.of(winners[0]))
@@ -238,8 +264,9 @@ async def test_a_session_that_never_was_is_unknown(store: Store) -> None:
     unknown = UploadId.new()
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await store.uploads.status(unknown)
-    with refused("BLOB_UPLOAD_UNKNOWN"):
-        await append(store.uploads, unknown, b"x")
+    for write in (append, append_at_once):
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await write(store.uploads, unknown, b"x")
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await store.uploads.finish(unknown, Digest.of(DATA))
     with refused("BLOB_UPLOAD_UNKNOWN"):

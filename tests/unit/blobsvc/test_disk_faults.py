@@ -12,7 +12,7 @@ from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey
 from blobsvc.store.filesystem import FileStore
 from svckit.oci.digest import SHA256, SHA512, Digest
-from tests.contract.blobsvc.steps import append, keys, push, read, refused, started
+from tests.contract.blobsvc.steps import Append, append, append_at_once, both_ways, keys, push, read, refused, started
 from tests.unit.blobsvc.disk import Disk
 
 DATA = bytes(range(256)) * 20_000
@@ -34,13 +34,14 @@ class FullDisk:
         return written
 
 
+@both_ways
 async def test_a_full_disk_is_said_and_the_session_goes_on_once_there_is_room(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, write: Append
 ) -> None:
     upload_id = await started(disk.store.uploads)
     full = FullDisk(monkeypatch, room=1500)
     with refused("STORAGE_FULL"):
-        await append(disk.store.uploads, upload_id, DATA[:1000], DATA[1000:])
+        await write(disk.store.uploads, upload_id, DATA[:1000], DATA[1000:])
     assert await disk.store.uploads.status(upload_id) == 1500
     full.room = 10**9
     assert await append(disk.store.uploads, upload_id, DATA[1500:], offset=1500) == len(DATA)
@@ -69,8 +70,9 @@ async def test_a_store_whose_folder_fell_away_denies_no_blob_and_no_upload(disk:
 
     with refused("UNAVAILABLE"):
         await disk.store.uploads.status(open_upload)
-    with refused("UNAVAILABLE"):
-        await append(disk.store.uploads, open_upload, DATA)
+    for write in (append, append_at_once):
+        with refused("UNAVAILABLE"):
+            await write(disk.store.uploads, open_upload, DATA)
     with refused("UNAVAILABLE"):
         await disk.store.uploads.finish(open_upload, Digest.of(DATA))
     with refused("UNAVAILABLE"):
@@ -156,7 +158,7 @@ def _failing_sync(descriptor: int) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-@pytest.mark.parametrize("step", ["commit", "status", "finish"])
+@pytest.mark.parametrize("step", ["commit", "append", "status", "finish"])
 async def test_bytes_that_the_disk_did_not_take_end_the_session(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -168,6 +170,8 @@ async def test_bytes_that_the_disk_did_not_take_end_the_session(
             match step:
                 case "commit":
                     await append(disk.store.uploads, upload_id, b"more")
+                case "append":
+                    await disk.store.uploads.append(upload_id, b"more")
                 case "status":
                     await disk.store.uploads.status(upload_id)
                 case _:
@@ -181,7 +185,10 @@ async def test_bytes_that_the_disk_did_not_take_end_the_session(
     assert disk.counted("blobsvc_uploads_ended_total", how="failed") == 1
 
 
-async def test_bytes_are_on_the_disk_before_a_write_is_answered(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+@both_ways
+async def test_bytes_are_on_the_disk_before_a_write_is_answered(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, write: Append
+) -> None:
     synced: list[str] = []
     sync = os.fsync
 
@@ -191,7 +198,7 @@ async def test_bytes_are_on_the_disk_before_a_write_is_answered(disk: Disk, monk
 
     monkeypatch.setattr(os, "fsync", noting)
     upload_id = await started(disk.store.uploads)
-    await append(disk.store.uploads, upload_id, DATA)
+    await write(disk.store.uploads, upload_id, DATA)
     folder = f"uploads/{upload_id}"
     assert synced == [f"{folder}/data", f"{folder}/upload.json", folder, "uploads"]
 

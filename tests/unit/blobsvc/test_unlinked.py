@@ -69,6 +69,20 @@ def test_bytes_that_are_refused_are_not_counted(unlinked: UnlinkedBytes) -> None
     assert unlinked.total_bytes == 60
 
 
+def test_reserved_room_is_nobody_elses_and_is_given_back(unlinked: UnlinkedBytes) -> None:
+    with unlinked.reserved(ALICE, 50):
+        assert (room(unlinked, ALICE), room(unlinked, ALICE_ELSEWHERE), room(unlinked, BOB)) == (10, 10, 50)
+        with pytest.raises(DomainError), unlinked.reserved(ALICE, 11):
+            pytest.fail("there is no room")
+        # The bytes may be counted before the room for them is given back.
+        unlinked.put(UploadId.new(), ALICE, 50)
+        assert unlinked.total_bytes == 100
+    assert (room(unlinked, ALICE), unlinked.total_bytes) == (10, 50)
+    with pytest.raises(OSError, match="full"), unlinked.reserved(ALICE, 10):
+        raise OSError("full")
+    assert (room(unlinked, ALICE), unlinked.total_bytes) == (10, 50)
+
+
 async def test_a_finished_upload_counts_until_it_is_settled(unlinked: UnlinkedBytes) -> None:
     upload_id, key = UploadId.new(), BlobKey(Digest.of(b"x"), Generation(1))
     unlinked.grow(upload_id, ALICE, 50)
