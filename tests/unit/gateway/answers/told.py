@@ -27,7 +27,8 @@ class Told:
     Attributes:
         answer: the status, the headers in order, and the body; empty for a client that got none.
         log: the line of the request.
-        seen: the request id, the trace and the client's address in each call that a service got.
+        seen: the request id, the trace and the client's address with each read and each request for a token. How many
+            other calls a request takes is nothing that its client sees.
     """
 
     answer: list[Any]
@@ -76,7 +77,7 @@ class Asking:
         metasvc, blobsvc, authsvc = self._house.metasvc, self._house.blobsvc, self._house.authsvc
         for kept in (metasvc.manifests, metasvc.links, blobsvc.uploads, blobsvc.finished, blobsvc.blobs):
             kept.clear()
-        for came in (metasvc.request_ids, metasvc.batches, authsvc.calls):
+        for came in (metasvc.batches, authsvc.calls):
             came.clear()
         metasvc.tags[:] = ["a", "b", "latest"]
         metasvc.repositories[:] = [REPOSITORY, "team/other"]
@@ -131,9 +132,8 @@ class Asking:
 
     def _seen(self) -> list[Any]:
         members = [member.call for batch in self._house.metasvc.batches for member in batch]
-        alone = [*members, *self._house.authsvc.calls]
-        seen = [[_masked(each.request_id), each.traceparent or "", each.client_address] for each in alone]
-        return [*seen, *map(_masked, self._house.metasvc.request_ids)]
+        calls = [*members, *self._house.authsvc.calls]
+        return [[_masked(each.request_id), each.traceparent or "", each.client_address] for each in calls]
 
 
 def _answer(sent: list[Any]) -> list[Any]:
