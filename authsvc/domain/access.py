@@ -46,7 +46,7 @@ async def check_project_access(
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
-    async with ports.store.read() as unit:
+    async with ports.store.read(short=True) as unit:
         caller = await identify(unit, identity, ports.clock())
         found = await unit.roles.in_project(caller, project_id, project_name, permission)
     if found is None or not found.visible:
@@ -76,7 +76,7 @@ async def check_system_access(ports: Ports, identity: Identity | None, permissio
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
-    async with ports.store.read() as unit:
+    async with ports.store.read(short=True) as unit:
         caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator:
             return await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission)

@@ -362,8 +362,8 @@ class UnitOfWork(Unit, Protocol):
 class Store(Protocol):
     """Gives out units."""
 
-    def read(self) -> AbstractAsyncContextManager[Unit]:
-        """A unit that reads."""
+    def read(self, *, short: bool = False) -> AbstractAsyncContextManager[Unit]:
+        """A unit that reads. A short one reads few rows by indexes, and few bytes."""
 
     def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A unit that writes. No other unit may be begun in it."""

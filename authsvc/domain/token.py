@@ -153,7 +153,7 @@ async def _caller(
         return await ports.login.log_in(credentials.username, credentials.secret, address)
     if identity is None:
         return ANONYMOUS
-    async with ports.store.read() as unit:
+    async with ports.store.read(short=True) as unit:
         return await identify(unit, identity, ports.clock())
 
 
@@ -161,7 +161,7 @@ async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tup
     project_of = {scope.name: project for scope in scopes if (project := _project_of(scope)) is not None}
     allowed: Mapping[str, tuple[int, AbstractSet[str]]] = {}
     if project_of:
-        async with ports.store.read() as unit:
+        async with ports.store.read(short=True) as unit:
             allowed = await unit.roles.repository_actions(caller, set(project_of.values()))
     grants_held = ports.rules.token_grant == "held"  # noqa: S105 - no password
     granted: list[Access] = []

@@ -105,9 +105,9 @@ class SqlStore:
         self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[SqlUnit]:
+    async def read(self, *, short: bool = False) -> AsyncIterator[SqlUnit]:
         """See `domain.ports.Store.read`."""
-        async with self._database.read() as conn:
+        async with self._database.read(short=short) as conn:
             yield SqlUnit(conn, self._robot_name_prefix)
 
     @asynccontextmanager

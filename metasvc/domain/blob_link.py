@@ -138,7 +138,7 @@ async def mount_blob(
             return None
 
         async def find() -> list[Blob]:
-            async with ports.store.read() as unit:
+            async with ports.store.read(short=True) as unit:
                 source = await unit.blobs.served_by_any(sources, digest)
             return [] if source is None else [source]
 

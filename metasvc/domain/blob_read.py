@@ -24,7 +24,7 @@ async def resolve_blob(ports: Ports, wanted: WantedBlob) -> ServedBlob:
     """
 
     async def find() -> ServedBlob:
-        async with ports.store.read() as unit:
+        async with ports.store.read(short=True) as unit:
             (served,) = await unit.blobs.find_served([wanted])
         if served is None:
             raise _unknown(wanted)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 # How many missing digests an error names. It is sent in HTTP/2 headers, whose size is limited.
 _MISSING_NAMED = 32
+# A push that names more than this, or has more bytes, is no short unit: it would hold up other calls.
+_SHORT_PUSH = 128
+_SHORT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,12 @@ class _ReadPush:
         children = [str(child.digest) for child in self.manifest.manifests]
         return [*children, self.digest, *named_subjects(self.names), *([self.subject] if self.subject else [])]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the push writes few rows."""
+        named = len(self.manifest.manifests) + len(self.manifest.blobs_required) + len(self.names)
+        return named <= _SHORT_PUSH and len(self.push.content) <= _SHORT_BYTES
+
 
 async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -> PushedManifest:
     """Stores a manifest and moves its tags in one transaction.
@@ -169,7 +178,7 @@ async def _put(ports: Ports, read: _ReadPush, health: Health) -> PushedManifest:
         await unit.commit()
         return pushed
 
-    return await in_project(ports, read.push.project_id, work)
+    return await in_project(ports, read.push.project_id, work, short=read.is_short)
 
 
 async def _store(write: RepositoryWrite, read: _ReadPush, health: Health) -> PushedManifest:

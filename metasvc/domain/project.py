@@ -31,20 +31,23 @@ class _NoRowError(Exception):
     """The project has no row yet."""
 
 
-async def in_project(ports: Ports, project_id: int, work: Callable[[UnitOfWork, datetime], Awaitable[T]]) -> T:
+async def in_project(
+    ports: Ports, project_id: int, work: Callable[[UnitOfWork, datetime], Awaitable[T]], *, short: bool = True
+) -> T:
     """Runs a write in a project, which cannot be deleted meanwhile. The project's row is made if it is missing.
 
     Args:
         ports: the ports of metasvc. If there is no row, authsvc is asked, outside of any unit of work.
         project_id: the project.
         work: the write. It commits its unit itself, and may run again from its beginning.
+        short: whether it is a short unit (`domain.unit.Store.write`).
 
     Raises:
         DomainError: PROJECT_UNKNOWN, the project does not exist or is being deleted; and the errors of `work`.
     """
 
     async def attempt() -> T:
-        async with ports.store.write() as unit:
+        async with ports.store.write(short=short) as unit:
             row = await unit.projects.lock_open(project_id)
             if row is None:
                 raise _NoRowError

@@ -45,7 +45,7 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
     Raises:
         DomainError: PROJECT_UNKNOWN.
     """
-    async with ports.store.read() as unit:
+    async with ports.store.read(short=True) as unit:
         found = await unit.projects.get(project_id)
     return found if found is not None else await make_row(ports, project_id)
 

@@ -34,14 +34,14 @@ async def write_for_read(ports: Ports, write: Callable[[UnitOfWork], Awaitable[N
 
     Args:
         ports: the ports of metasvc.
-        write: what is written. It is committed afterwards.
+        write: what is written, in a short unit (`domain.unit.Store.write`). It is committed afterwards.
 
     Raises:
         DomainError: UNAVAILABLE.
     """
 
     async def attempt() -> None:
-        async with ports.store.write() as unit:
+        async with ports.store.write(short=True) as unit:
             await write(unit)
             await unit.commit()
 

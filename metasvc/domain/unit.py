@@ -77,8 +77,13 @@ class UnitOfWork(Unit, Protocol):
 class Store(Protocol):
     """Gives out units."""
 
-    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[Unit]:
-        """A unit that reads. With `snapshot`, all its queries see the same state."""
+    def read(self, *, snapshot: bool = False, short: bool = False) -> AbstractAsyncContextManager[Unit]:
+        """A unit that reads.
+
+        Args:
+            snapshot: all its queries see the same state.
+            short: it reads few rows by indexes, and few bytes.
+        """
 
     async def find_manifests(
         self, wanted: Sequence[WantedManifest], *, content_bytes: int
@@ -94,8 +99,13 @@ class Store(Protocol):
     async def find_linked(self, project_id: int, repository: str, digests: Iterable[str]) -> list[Blob]:
         """Reads those of the digests that a repository links and that are live, without a unit."""
 
-    def write(self) -> AbstractAsyncContextManager[UnitOfWork]:
-        """A unit that writes. No other unit may be begun in it."""
+    def write(self, *, short: bool = False) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A unit that writes. No other unit may be begun in it.
+
+        Args:
+            short: it reads and writes few rows by indexes, waits for nothing else, and ends with its commit. SQLite
+                then commits units that come at the same time together.
+        """
 
     def lists(self) -> AbstractAsyncContextManager[Lists]:
         """Lists that all see the same state, so that a page fits its total, and tags fit their artifacts."""

@@ -136,9 +136,9 @@ class SqlStore:
         self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
-    async def read(self, *, snapshot: bool = False) -> AsyncIterator[SqlUnit]:
+    async def read(self, *, snapshot: bool = False, short: bool = False) -> AsyncIterator[SqlUnit]:
         """See `domain.unit.Store.read`."""
-        async with self._database.read(snapshot=snapshot) as conn:
+        async with self._database.read(snapshot=snapshot, short=short) as conn:
             yield SqlUnit(conn)
 
     async def find_manifests(
@@ -160,9 +160,9 @@ class SqlStore:
         return await find_linked(self._database.fetch, project_id, repository, digests)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[SqlUnitOfWork]:
+    async def write(self, *, short: bool = False) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.unit.Store.write`."""
-        async with self._database.write() as conn:
+        async with self._database.write(short=short) as conn:
             yield SqlUnitOfWork(conn, self._idempotency_key_seconds)
 
     @asynccontextmanager

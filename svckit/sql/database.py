@@ -34,11 +34,14 @@ class Database(ABC):
     dialect: ClassVar[Dialect]
 
     @abstractmethod
-    def read(self, *, snapshot: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+    def read(self, *, snapshot: bool = False, short: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A unit that only reads, and never waits for a writer.
 
         Each statement sees what was committed when it began; there is no transaction, and no round trip for one. With
         `snapshot`, all statements see the state of one moment (REPEATABLE READ READ ONLY).
+
+        A short unit reads few rows by indexes, and few bytes. On SQLite, its statements run on the thread of the event
+        loop, unless it is a snapshot.
         """
 
     async def fetch(self, query: Select[Any], values: Mapping[str, object]) -> Sequence[Any]:
@@ -51,8 +54,12 @@ class Database(ABC):
             return await _run(conn, query, values)
 
     @abstractmethod
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    def write(self, *, short: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A unit that writes. Call `await conn.commit()` at its end; leaving the block without it rolls back.
+
+        A short unit reads and writes few rows by indexes, waits for nothing but its own statements, and ends with its
+        commit. On SQLite, it runs on the thread of the event loop, and units that come at the same time are committed
+        together, with one sync. If another one of them makes SQLite roll back, it fails with WriteConflictError.
 
         On PostgreSQL it is READ COMMITTED: lock the rows that a decision depends on (`with_for_update`, which is left
         out on SQLite). On SQLite there is one writer at a time, in the order of arrival. It locks the file when it
@@ -77,14 +84,20 @@ class Database(ABC):
         """Closes all connections, and releases the lock of a SQLite file. May be called again."""
 
 
-class WritingConnection(AsyncConnection):
-    """A connection whose commit is always finished after it has begun, and that runs short statements fast."""
+class ShortConnection(AsyncConnection):
+    """A connection that runs short statements in a way of its own."""
 
     __slots__ = ()
 
     async def run_short(self, statement: Executable, values: ShortValues) -> Sequence[Any]:
         """See `run_short` in this module."""
         return await _run(self, statement, values)
+
+
+class WritingConnection(ShortConnection):
+    """A connection whose commit is always finished after it has begun."""
+
+    __slots__ = ()
 
     async def commit(self) -> None:
         """Commits. A cancellation is raised only after the commit has succeeded."""
@@ -96,8 +109,8 @@ class WritingConnection(AsyncConnection):
 async def run_short(conn: AsyncConnection, statement: Executable, values: ShortValues) -> Sequence[Any]:
     """Runs a short statement: one that uses indexes only, and touches few rows.
 
-    With SQLite, in a writing unit, it runs on the thread of the event loop and without SQLAlchemy. So it holds up
-    everything else in the process, but only for some microseconds.
+    With SQLite, in a writing or a short unit, it runs on the thread of the event loop and without SQLAlchemy. So it
+    holds up everything else in the process, but only for some microseconds.
 
     Args:
         conn: the connection of the unit.
@@ -107,7 +120,7 @@ async def run_short(conn: AsyncConnection, statement: Executable, values: ShortV
     Returns:
         All rows that it returns, as named tuples; none without RETURNING.
     """
-    if isinstance(conn, WritingConnection):
+    if isinstance(conn, ShortConnection):
         return await conn.run_short(statement, values)
     return await _run(conn, statement, values)
 
@@ -128,14 +141,18 @@ async def run_to_completion(work: Coroutine[Any, Any, Result]) -> Result:
 
     If `work` raises, its error is raised instead of the cancellation.
     """
-    task = asyncio.create_task(work)
+    return await wait_to_end(asyncio.create_task(work))
+
+
+async def wait_to_end(future: asyncio.Future[Result]) -> Result:
+    """Waits for a future to its end, as `run_to_completion` does for a coroutine."""
     cancellation: asyncio.CancelledError | None = None
-    while not task.done():
+    while not future.done():
         try:
-            await asyncio.wait({task})
+            await asyncio.wait({future})
         except asyncio.CancelledError as error:
             cancellation = error
-    result = task.result()
+    result = future.result()
     if cancellation is not None:
         raise cancellation
     return result

@@ -45,7 +45,7 @@ async def open_database(
     # Only the module of the database in use is imported, to save time and memory at every start.
     match address.get_backend_name():
         case "sqlite":
-            from svckit.sql.sqlite import SqliteDatabase
+            from svckit.sql.sqlite.database import SqliteDatabase
 
             return await SqliteDatabase.connect(
                 address, pool_size=pool_size, wait_seconds=wait_seconds, must_exist=must_exist

@@ -70,14 +70,14 @@ class PostgresqlDatabase(Database):
         return database
 
     @asynccontextmanager
-    async def read(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, snapshot: bool = False, short: bool = False) -> AsyncIterator[AsyncConnection]:
         """See `Database.read`."""
         with domain_errors():
             async with AsyncConnection(self._snapshot if snapshot else self._autocommit) as conn:
                 yield conn
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, short: bool = False) -> AsyncIterator[AsyncConnection]:
         """See `Database.write`."""
         with domain_errors():
             async with WritingConnection(self._engine) as conn:

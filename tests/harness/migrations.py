@@ -43,6 +43,7 @@ def _differences(conn: Connection, metadata: MetaData, version_table: str) -> li
         differences += _checks_that_differ(conn, metadata)
         if conn.dialect.name == "sqlite":
             differences += _ids_given_twice(conn, metadata)
+            differences += _checked_at_commit(conn)
     return differences
 
 
@@ -70,3 +71,9 @@ def _ids_given_twice(conn: Connection, metadata: MetaData) -> list[str]:
         if not table.dialect_options["sqlite"]["autoincrement"]:
             differences.append(f"{name} is declared without sqlite_autoincrement=True")
     return differences
+
+
+def _checked_at_commit(conn: Connection) -> list[str]:
+    # Units that share a transaction share its commit. What only the commit refuses would be refused to all of them.
+    found = conn.scalars(text("SELECT name FROM sqlite_master WHERE sql LIKE '%INITIALLY DEFERRED%'"))
+    return [f"{name} has a constraint that is checked at the commit" for name in found]

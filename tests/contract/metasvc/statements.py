@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from svckit.sql.compiled import CompiledStatement
+from svckit.sql.sqlite.compiled import CompiledStatement
 
 
 @contextmanager

@@ -63,6 +63,21 @@ async def test_a_large_manifest_for_which_there_is_no_memory_is_not_read(
     refusal.assert_called_once()
 
 
+async def test_only_a_push_that_writes_little_is_a_short_unit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Mock(side_effect=world.store.write)
+    monkeypatch.setattr(world.store, "write", write)
+    for pushed, is_short in (
+        (image("small", layers=[f"layer {number}" for number in range(100)]), True),
+        (image("many", layers=[f"layer {number}" for number in range(130)]), False),
+        (image("large", annotations={"a": "b" * 64 * 1024}), False),
+    ):
+        for digest, size in pushed.blobs.items():
+            await world.link("alpha/app", digest, size=size)
+        write.reset_mock()
+        await world.put("alpha/app", pushed)
+        assert write.call_args.kwargs == {"short": is_short}
+
+
 async def test_the_four_queries_find_what_was_pushed(world: World) -> None:
     pushed = image("one", annotations={"a": "b"})
     await world.push("alpha/test/nginx", pushed, "1.20.2-alpine")

@@ -75,7 +75,7 @@ async def test_reads_succeed_without_a_byte_of_space(
 def fail_writes(monkeypatch: pytest.MonkeyPatch, world: World, reason: str) -> None:
     """Lets each write of the world fail."""
 
-    def write() -> NoReturn:
+    def write(*, short: bool = False) -> NoReturn:
         raise error_for(reason)
 
     monkeypatch.setattr(world.store, "write", write)

@@ -117,7 +117,10 @@ async def test_a_unit_that_is_rolled_back_leaves_nothing_and_takes_no_revision(l
     assert await logged.write(UPDATE) == 1
 
 
-async def test_a_reader_that_polls_while_writers_commit_meets_every_revision_once_and_in_order(logged: Logged) -> None:
+@pytest.mark.parametrize("short", [False, True], ids=["each its transaction", "shared ones"])
+async def test_a_reader_that_polls_while_writers_commit_meets_every_revision_once_and_in_order(
+    logged: Logged, short: bool
+) -> None:
     committed: list[int] = []
     start = await logged.position()
 
@@ -125,7 +128,7 @@ async def test_a_reader_that_polls_while_writers_commit_meets_every_revision_onc
         # Seeded by the writer, so that a failure comes again.
         chance = random.Random(number)
         for _ in range(UNITS):
-            async with logged.database.write() as conn:
+            async with logged.database.write(short=short) as conn:
                 size = chance.randint(1, 3)
                 revision = await logged.log.append(conn, [replace(CHANGE, resource_id=number)] * size)
                 # Others wait for the lock meanwhile, and begin their statements in the same moment.

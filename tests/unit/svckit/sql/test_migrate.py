@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from sqlalchemy import Connection, MetaData, inspect, select, text
+from sqlalchemy import BigInteger, Column, Connection, ForeignKeyConstraint, MetaData, Table, inspect, select, text
 
 from svckit.sql.database import Database
 from svckit.sql.errors import MissingDatabaseError
@@ -61,6 +61,44 @@ async def test_a_table_without_a_migration_is_noticed(database: Database) -> Non
     account.to_metadata(wider, name="forgotten").indexes.clear()
     with pytest.raises(AssertionError, match="forgotten"):
         await assert_migrations_match(database, migrations, wider)
+
+
+async def test_a_constraint_that_is_checked_at_the_commit_is_noticed(database: Database, tmp_path: Path) -> None:
+    # Both databases could have it, but units of SQLite share commits.
+    history = _longer_history(
+        tmp_path,
+        """
+import sqlalchemy as sa
+
+revision = "0003"
+down_revision = "0002"
+
+def upgrade(op):
+    op.create_table(
+        "note",
+        sa.Column("account_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name="note_account_fk", deferrable=True, initially="DEFERRED"
+        ),
+    )
+""",
+    )
+    wider = MetaData()
+    for table in metadata.tables.values():
+        table.to_metadata(wider)
+    Table(
+        "note",
+        wider,
+        Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+        ForeignKeyConstraint(
+            ["account_id"], ["account.id"], name="note_account_fk", deferrable=True, initially="DEFERRED"
+        ),
+    )
+    if database.dialect == "postgresql":
+        await assert_migrations_match(database, history, wider)
+        return
+    with pytest.raises(AssertionError, match="note has a constraint that is checked at the commit"):
+        await assert_migrations_match(database, history, wider)
 
 
 def test_a_script_that_is_not_named_for_its_revision_is_noticed(tmp_path: Path) -> None:

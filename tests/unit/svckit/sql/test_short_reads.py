@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from svckit.errors import DomainError
-from svckit.sql.database import Database
-from svckit.sql.sqlite import SqliteDatabase
+from svckit.sql.database import Database, run_short
+from svckit.sql.sqlite.database import SqliteDatabase
+from svckit.sql.sqlite.threaded import ThreadedConnection
 from tests.unit.svckit.sql.tables import account
 
 ALL = select(account.c.name, account.c.balance, account.c.labels, account.c.seen_time).where(
@@ -51,12 +53,36 @@ async def test_each_query_sees_every_commit_before_it_and_nothing_that_is_not_co
         assert [row[1] for row in await bank.fetch(ALL, {"name": "a"})] == [49]
 
 
+async def test_a_short_unit_reads_as_another_one(bank: Database) -> None:
+    await change(bank, balance=2**40, labels={"a": [1, None]}, seen_time=NOON)
+
+    async with bank.read(short=True) as conn, bank.read() as other:
+        for name in ("a", "b"):
+            found = (await conn.execute(ALL, {"name": name})).all()
+            assert found == (await other.execute(ALL, {"name": name})).all()
+        assert await conn.scalar(ALL.with_only_columns(account.c.balance), {"name": "a"}) == 2**40
+
+
+async def test_a_short_unit_sees_every_commit_before_each_statement(bank: Database) -> None:
+    async with bank.read(short=True) as conn:
+        for number in range(20):
+            await change(bank, balance=number)
+            assert [row.balance for row in await conn.execute(ALL, {"name": "a"})] == [number]
+
+
+async def test_a_short_unit_that_wants_a_snapshot_has_one(bank: Database) -> None:
+    async with bank.read(snapshot=True, short=True) as conn:
+        (before,) = await conn.execute(ALL, {"name": "a"})
+        await change(bank, balance=before.balance + 1)
+        assert [row.balance for row in await conn.execute(ALL, {"name": "a"})] == [before.balance]
+
+
 async def test_after_the_end_there_are_none(bank: Database) -> None:
     await bank.fetch(ALL, {"name": "a"})
     if isinstance(bank, SqliteDatabase):
         await bank.close()
         with pytest.raises(sqlite3.ProgrammingError):
-            bank._short.fetch(ALL, {"name": "a"})
+            bank._short_reads.fetch(ALL, {"name": "a"})
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
@@ -74,7 +100,7 @@ class TestSqlite:
         def busy(*_: object) -> None:
             raise sqlite3.OperationalError("database is locked")
 
-        monkeypatch.setattr(sqlite._short, "fetch", busy)
+        monkeypatch.setattr(sqlite._short_reads, "fetch", busy)
 
         assert [row[0] for row in await sqlite.fetch(ALL, {"name": "a"})] == ["a"]
 
@@ -92,7 +118,44 @@ class TestSqlite:
 
     async def test_it_cannot_write(self, sqlite: SqliteDatabase) -> None:
         await sqlite.fetch(ALL, {"name": "a"})
-        connection = sqlite._short._connection
-        assert connection is not None
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            connection.execute("UPDATE account SET balance = 1")
+        with pytest.raises(DBAPIError, match="readonly"):
+            async with sqlite.read(short=True) as conn:
+                await conn.execute(update(account).values(balance=1))
+
+    async def test_a_short_unit_uses_no_thread(self, sqlite: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise AssertionError("a thread was asked")
+
+        monkeypatch.setattr(ThreadedConnection, "run", refuse)
+        async with sqlite.read(short=True) as conn:
+            assert [row.name for row in await conn.execute(ALL, {"name": "a"})] == ["a"]
+
+    @pytest.mark.parametrize("was_open", [False, True])
+    async def test_a_short_unit_that_would_have_to_wait_goes_the_other_way(
+        self, sqlite: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, was_open: bool
+    ) -> None:
+        def busy(*_: object) -> None:
+            raise sqlite3.OperationalError("database is locked")
+
+        if was_open:
+            await sqlite.fetch(ALL, {"name": "a"})
+        monkeypatch.setattr("svckit.sql.sqlite.direct._Cursor.execute", busy)
+        async with sqlite.read(short=True) as conn:
+            result = await conn.execute(ALL, {"name": "a"})
+            assert [row.name for row in result] == ["a"]
+            assert [row.name for row in await run_short(conn, ALL, {"name": "a"})] == ["a"]
+
+    async def test_a_short_unit_whose_other_way_fails_too_says_what_is_wrong(
+        self, sqlite: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def busy(*_: object) -> None:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+        monkeypatch.setattr("svckit.sql.sqlite.direct._Cursor.execute", busy)
+        monkeypatch.setattr(ThreadedConnection, "run", busy)
+        with pytest.raises(DomainError) as caught:
+            async with sqlite.read(short=True) as conn:
+                await conn.execute(ALL, {"name": "a"})
+        assert caught.value.reason == "UNAVAILABLE"

@@ -9,9 +9,9 @@ from sqlalchemy import Column, Integer, MetaData, Table, bindparam, func, insert
 from sqlalchemy.exc import IntegrityError
 
 from svckit.errors import DomainError
-from svckit.sql import sqlite
 from svckit.sql.database import Database, run_short, run_short_one
-from svckit.sql.sqlite import SqliteDatabase
+from svckit.sql.sqlite import threaded as threads
+from svckit.sql.sqlite.database import SqliteDatabase
 from svckit.sql.statements import upsert
 from tests.unit.svckit.sql.tables import account, entry
 
@@ -33,9 +33,15 @@ PAY = (
 COUNT = select(func.count()).select_from(account)
 
 
-async def test_rows_are_named_and_have_the_types_of_their_columns(bank: Database) -> None:
+@pytest.fixture(params=[False, True], ids=["any unit", "short unit"])
+def short(request: pytest.FixtureRequest) -> bool:
+    """Whether the units are short, too."""
+    return bool(request.param)
+
+
+async def test_rows_are_named_and_have_the_types_of_their_columns(bank: Database, short: bool) -> None:
     values = {"name": "b", "balance": 2**40, "labels": {"a": [1, None]}, "seen_time": NOON}
-    async with bank.write() as conn:
+    async with bank.write(short=short) as conn:
         row = await run_short_one(conn, ADD, values)
         again = (await conn.execute(select(account).where(account.c.name == "b"))).one()
         assert row is not None
@@ -46,8 +52,8 @@ async def test_rows_are_named_and_have_the_types_of_their_columns(bank: Database
         assert count == 2
 
 
-async def test_what_is_left_out_of_an_insert_is_null(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_what_is_left_out_of_an_insert_is_null(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         first = await run_short_one(conn, ADD, {"name": "b", "balance": 1})
         second = await run_short_one(conn, ADD, {"name": "c", "balance": 1, "labels": {}})
         assert first is not None
@@ -55,8 +61,8 @@ async def test_what_is_left_out_of_an_insert_is_null(bank: Database) -> None:
         assert (first.labels, first.seen_time, second.labels) == (None, None, {})
 
 
-async def test_a_parameter_may_be_a_list_of_any_length(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_a_parameter_may_be_a_list_of_any_length(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         await run_short(conn, ADD, [{"name": name, "balance": 5, "labels": None} for name in "bcd"])
         for names in (["a"], ["b", "d"], [], [*"dcba"]):
             rows = await run_short(conn, NAMED, {"names": names, "least": 0})
@@ -64,14 +70,14 @@ async def test_a_parameter_may_be_a_list_of_any_length(bank: Database) -> None:
         assert [row.name for row in await run_short(conn, NAMED, {"names": [*"abcd"], "least": 1})] == [*"bcd"]
 
 
-async def test_several_sets_of_parameters_return_the_rows_of_all(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_several_sets_of_parameters_return_the_rows_of_all(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         added = await run_short(conn, ADD, [{"name": name, "balance": 1} for name in "cde"])
         assert sorted(row.name for row in added) == [*"cde"]
 
 
-async def test_an_upsert_returns_what_it_has_changed(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_an_upsert_returns_what_it_has_changed(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         added = upsert(conn, account)
         add = added.on_conflict_do_update(
             index_elements=[account.c.name], set_={"balance": account.c.balance + added.excluded.balance}
@@ -79,48 +85,48 @@ async def test_an_upsert_returns_what_it_has_changed(bank: Database) -> None:
         rows = [row for name in "aab" for row in await run_short(conn, add, [{"name": name, "balance": 5}])]
         assert sorted(row.balance for row in rows) == [5, 5, 10]
         await conn.commit()
-    async with bank.read() as conn:
+    async with bank.read(short=short) as conn:
         stored = (await conn.execute(select(account.c.name, account.c.balance).order_by(account.c.name))).all()
         assert [tuple(row) for row in stored] == [("a", 10), ("b", 5)]
 
 
-async def test_a_parameter_with_two_positions(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_a_parameter_with_two_positions(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         assert [row.left for row in await run_short(conn, PAY, {"of": "a", "amount": 7})] == [7]
         assert list(await run_short(conn, PAY, {"of": "a", "amount": -8})) == []
 
 
-async def test_a_statement_without_rows_returns_none(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_a_statement_without_rows_returns_none(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         assert list(await run_short(conn, ADD_ENTRY, {"account_id": None, "amount": 3})) == []
         assert list(await run_short(conn, ADD_ENTRY, [{"account_id": None, "amount": 4}])) == []
         assert await conn.scalar(select(func.sum(entry.c.amount))) == 7
 
 
-async def test_without_a_commit_nothing_stays(bank: Database) -> None:
-    async with bank.write() as conn:
+async def test_without_a_commit_nothing_stays(bank: Database, short: bool) -> None:
+    async with bank.write(short=short) as conn:
         await run_short(conn, ADD, {"name": "b", "balance": 1})
         assert len(await bank.fetch(select(account.c.name), {})) == 1
-    async with bank.write() as conn:
+    async with bank.write(short=short) as conn:
         assert await run_short_one(conn, PAY, {"of": "b", "amount": 1}) is None
 
 
-async def test_errors_are_those_of_a_unit(bank: Database) -> None:
+async def test_errors_are_those_of_a_unit(bank: Database, short: bool) -> None:
     async def fail() -> None:
-        async with bank.write() as conn:
+        async with bank.write(short=short) as conn:
             await run_short(conn, ADD, {"name": "c", "balance": 1})
             await run_short(conn, ADD, {"name": "a", "balance": 1})
 
     with pytest.raises(IntegrityError):
         await fail()
     # The next unit begins as if there had been none.
-    async with bank.write() as conn:
+    async with bank.write(short=short) as conn:
         assert await run_short_one(conn, ADD, {"name": "c", "balance": 1}) is not None
         await conn.commit()
 
 
-async def test_a_reading_unit_runs_them_as_well(bank: Database) -> None:
-    async with bank.read() as conn:
+async def test_a_reading_unit_runs_them_as_well(bank: Database, short: bool) -> None:
+    async with bank.read(short=short) as conn:
         assert [row.name for row in await run_short(conn, NAMED, {"names": ["a", "b"], "least": 0})] == ["a"]
 
 
@@ -134,7 +140,7 @@ class TestSqlite:
         assert isinstance(bank, SqliteDatabase)
         seen: list[str] = []
         for name in ("_execute", "_executemany"):
-            monkeypatch.setattr(sqlite._Cursor, name, _noting(seen, getattr(sqlite._Cursor, name)))
+            monkeypatch.setattr(threads._Cursor, name, _noting(seen, getattr(threads._Cursor, name)))
         return seen
 
     async def test_only_the_beginning_runs_in_the_thread(self, bank: Database, threaded: list[str]) -> None:

@@ -144,7 +144,7 @@ async def test_writers_have_their_turn_in_the_order_of_asking(opened: Database) 
 
 
 async def test_a_file_that_somebody_else_holds_is_unavailable(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("svckit.sql.sqlite._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("svckit.sql.sqlite.database.BUSY_SECONDS", 0.05)
     database = await open_database(f"sqlite:///{file}")
     intruder = sqlite3.connect(file, isolation_level=None)
     try:

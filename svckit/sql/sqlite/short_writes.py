@@ -4,24 +4,16 @@ Its connection has a thread of its own, because BEGIN and COMMIT wait for the di
 touch pages in memory, and take less time than the way to that thread and back.
 """
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from sqlalchemy import Executable
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from svckit.sql.compiled import CompiledStatements, is_short
 from svckit.sql.database import ShortValues, WritingConnection
-
-
-class ThreadedConnection(Protocol):
-    """The driver's connection, which has a thread."""
-
-    @property
-    def idle(self) -> sqlite3.Connection:
-        """The connection of sqlite3, for use in another thread while its own one has nothing to do."""
+from svckit.sql.sqlite.compiled import CompiledStatements, is_short
+from svckit.sql.sqlite.direct import sqlalchemy_errors
+from svckit.sql.sqlite.threaded import ThreadedConnection
 
 
 class SqliteWriter(WritingConnection):
@@ -41,10 +33,5 @@ class SqliteWriter(WritingConnection):
             return await super().run_short(statement, values)
         driver = cast("ThreadedConnection", self._proxied.connection.driver_connection)
         compiled = self._statements.compiled(statement, several[0])
-        try:
+        with sqlalchemy_errors(compiled.sql):
             return compiled.run(driver.idle, *several)
-        except sqlite3.Error as error:
-            # As SQLAlchemy raises it.
-            raise DBAPIError.instance(
-                compiled.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self.dialect
-            ) from error
