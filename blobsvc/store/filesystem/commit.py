@@ -90,6 +90,12 @@ def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:
 
 def _make_name_durable(layout: Layout, key: BlobKey) -> None:
     folder = layout.blob_folder(key)
-    # All folders, not only new ones: another process may have made one and died before it synced the parent.
-    for parent in (folder, *layout.folders_above(folder)):
-        sync_folder(parent)
+    prefix = folder.parent
+    # Not only if this process has made the folder: another one may have made it, and died before it synced the parent.
+    sync_folder(folder)
+    sync_folder(prefix)
+    status = prefix.stat()
+    found = (status.st_dev, status.st_ino)
+    if layout.named_prefixes.get(prefix) != found:
+        sync_folder(prefix.parent)
+        layout.named_prefixes[prefix] = found

@@ -42,6 +42,8 @@ class Layout:
         uploads: the folder of sessions; each has a folder of its own.
         unlinked: the folder of the records of finished uploads that are not settled.
         store_id: the id of the store, once `prepare` has returned.
+        named_prefixes: the folders `<alg>/<2 hex>` whose names this process has made durable, with their devices and
+            inodes. Nothing removes such a folder. Threads may set the same entry twice, which does no harm.
     """
 
     def __init__(self, root: Path, expected_id: str = "") -> None:
@@ -51,6 +53,7 @@ class Layout:
         self.uploads = root / "uploads"
         self.unlinked = root / "unlinked"
         self.store_id = ""
+        self.named_prefixes: dict[Path, tuple[int, int]] = {}
         self._expected_id = expected_id
 
     def prepare(self) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,68 @@ async def test_bytes_are_on_the_disk_before_a_write_is_answered(
     record = f"unlinked/.{blob.generation}.sha256.{digits}."  # a temporary name, until the record is complete
     assert synced.pop(1).startswith(record)
     assert synced == [f"{folder}/data", "unlinked", f"{home}/{digits}", home, "blobs/sha256", folder]
+
+
+def _of_one_prefix(count: int) -> list[bytes]:
+    """Contents whose digests begin with the same two digits."""
+    contents = (str(number).encode() for number in range(1_000_000))
+    return list(islice((content for content in contents if Digest.of(content).hex.startswith("00")), count))
+
+
+@pytest.fixture
+def synced_algorithms(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The inode of `blobs/sha256`, as often as it is synced."""
+    inode = (disk.root / "blobs" / "sha256").stat().st_ino
+    found: list[int] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == inode:
+            found.append(inode)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    return found
+
+
+async def test_the_name_of_a_prefix_is_synced_once_by_each_process(disk: Disk, synced_algorithms: list[int]) -> None:
+    first, second, third = _of_one_prefix(3)
+    await push(disk.store.uploads, first)
+    await push(disk.store.uploads, second)
+    assert len(synced_algorithms) == 1
+    # The process before may have died between the folder and the sync.
+    await push((await disk.another()).uploads, third)
+    assert len(synced_algorithms) == 2
+
+
+async def test_the_name_of_a_prefix_is_synced_again_if_another_folder_has_it(
+    disk: Disk, synced_algorithms: list[int]
+) -> None:
+    first, second = _of_one_prefix(2)
+    await push(disk.store.uploads, first)
+    prefix = disk.root / "blobs" / "sha256" / "00"
+    prefix.rename(prefix.with_name("was-00"))
+    await push(disk.store.uploads, second)
+    assert len(synced_algorithms) == 2
+
+
+async def test_the_name_of_a_prefix_is_synced_again_after_a_failure(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, synced_algorithms: list[int]
+) -> None:
+    first, second = _of_one_prefix(2)
+    sync = os.fsync
+
+    def fail_once(descriptor: int) -> None:
+        sync(descriptor)
+        if len(synced_algorithms) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail_once)
+        with refused("UNAVAILABLE"):
+            await push(disk.store.uploads, first)
+    await push(disk.store.uploads, second)
+    assert len(synced_algorithms) == 2
 
 
 async def test_an_unreadable_folder_is_said_at_the_start(tmp_path: Path) -> None:
