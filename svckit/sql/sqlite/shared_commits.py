@@ -9,14 +9,14 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from svckit.errors import DomainError
-from svckit.sql.database import wait_to_end
+from svckit.sql.database import run_to_completion, wait_to_end
 from svckit.sql.errors import WriteConflictError, domain_errors
 from svckit.sql.sqlite.compiled import CompiledStatements
 from svckit.sql.sqlite.direct import DirectConnection, DirectDriver, direct_engine, driver, sqlalchemy_errors
@@ -98,18 +98,24 @@ class SharedCommits:
     async def _connected(self) -> PoolProxiedConnection:
         if self._pooled is not None and driver(self._pooled).is_broken:
             self._disconnect()
-        if self._pooled is None:
-            # In the thread, because a file that is opened after a crash is repaired first.
-            loop = asyncio.get_running_loop()
-            self._pooled = await wait_to_end(loop.run_in_executor(self._thread, self._engine.raw_connection))
-            driver(self._pooled).needs_transaction = True
+        # To its end, so that no connection is lost when the caller is cancelled.
+        return await run_to_completion(self._connect()) if self._pooled is None else self._pooled
+
+    async def _connect(self) -> PoolProxiedConnection:
+        # In the thread, because a file that is opened after a crash is repaired first.
+        loop = asyncio.get_running_loop()
+        self._pooled = await loop.run_in_executor(self._thread, self._engine.raw_connection)
+        driver(self._pooled).needs_transaction = True
         return self._pooled
 
     def _disconnect(self) -> None:
         if self._pooled is not None:
             pooled, self._pooled = self._pooled, None
-            driver(pooled).needs_transaction = False
-            with suppress(sqlite3.Error):
+            raw = driver(pooled)
+            raw.needs_transaction = False
+            if raw.is_broken:
+                pooled.invalidate()
+            else:
                 pooled.close()
 
     async def _begin(self, raw: DirectDriver) -> None:
@@ -149,8 +155,8 @@ class _Transaction:
 
     @property
     def is_lost(self) -> bool:
-        """Whether SQLite has rolled it back after an error, such as a full disk."""
-        return not self._raw.in_transaction
+        """Whether SQLite has rolled it back after an error, such as a full disk, or a rollback has failed."""
+        return self._raw.is_broken or not self._raw.in_transaction
 
     def control(self, statement: str) -> None:
         """Executes a statement about the transaction.
@@ -169,7 +175,9 @@ class _Transaction:
             try:
                 self._raw.control("ROLLBACK")
             except sqlite3.Error:
+                # SQLite rolls back what a closed connection has not committed.
                 self._raw.is_broken = True
+                self._raw.close()
 
     async def end(self) -> None:
         """See the protocol."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import insert, select, text, update
@@ -20,6 +20,7 @@ from svckit.sql.errors import WriteConflictError
 from svckit.sql.migrate import migrate
 from svckit.sql.opening import open_database
 from svckit.sql.sqlite import shared_commits, turns
+from svckit.sql.sqlite.connecting import connect
 from svckit.sql.sqlite.direct import DirectDriver
 from tests.unit.svckit.sql import migrations
 from tests.unit.svckit.sql.tables import account
@@ -468,7 +469,10 @@ async def test_a_lock_that_stays_is_unavailable(tmp_path: Path, monkeypatch: pyt
         await database.close()
 
 
-async def test_a_connection_whose_rollback_fails_is_replaced(bank: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("next_is_short", [True, False])
+async def test_a_connection_whose_rollback_fails_is_replaced(
+    bank: Database, monkeypatch: pytest.MonkeyPatch, next_is_short: bool
+) -> None:
     def fail(statement: str) -> None:
         if statement in {"COMMIT", "ROLLBACK"}:
             raise sqlite3.OperationalError("the disk is gone")
@@ -476,9 +480,57 @@ async def test_a_connection_whose_rollback_fails_is_replaced(bank: Database, mon
     with _controls(monkeypatch, fail):
         results = await asyncio.gather(_deposit(bank), return_exceptions=True)
     assert isinstance(results[0], DBAPIError | DomainError)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(3):
+        # The old one holds no lock.
+        await _deposit(bank, short=next_is_short)
         await _deposit(bank)
+    assert await _balance(bank) == 2
+
+
+async def test_what_cannot_be_rolled_back_is_not_committed_with_the_rest(
+    bank: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(statement: str) -> None:
+        if statement.startswith("ROLLBACK"):
+            raise sqlite3.OperationalError("the disk is gone")
+
+    async def leave() -> None:
+        async with bank.write(short=True) as conn:
+            await conn.execute(update(account).values(balance=1000))
+
+    with _controls(monkeypatch, fail):
+        results = await asyncio.gather(_deposit(bank), leave(), return_exceptions=True)
+    assert [type(result) for result in results] == [WriteConflictError, WriteConflictError]
+    await _deposit(bank)
     assert await _balance(bank) == 1
+
+
+async def test_a_unit_that_is_cancelled_while_it_connects_loses_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+
+    def opening(path: Path, kind: type[DirectDriver], **options: Any) -> DirectDriver:
+        opened.append(path)
+        return connect(path, kind, **options)
+
+    monkeypatch.setattr("svckit.sql.sqlite.direct.connect", opening)
+    database = await open_database(f"sqlite:///{tmp_path / 'other.db'}")
+    try:
+        unit = asyncio.create_task(_touch(database))
+        await asyncio.sleep(0)
+        unit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unit
+        await _touch(database)
+        assert len(opened) == 1
+    finally:
+        await database.close()
+
+
+async def _touch(database: Database) -> None:
+    async with database.write(short=True) as conn:
+        await conn.commit()
 
 
 async def test_the_schema_may_change_between_units(bank: Database) -> None:
