@@ -44,6 +44,11 @@ class Patience:
         longest = pace.longest_seconds
         self._ends_at = None if longest is None else asyncio.get_running_loop().time() + longest
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the longest time has passed. A client that is never waited for is not told so by `wait_for`."""
+        return self._ends_at is not None and asyncio.get_running_loop().time() >= self._ends_at
+
     async def wait_for(self, action: Awaitable[T]) -> T:
         """Waits for something that depends on the client: for a piece that it sends, or reads.
 

@@ -10,7 +10,7 @@ from svckit.errors import Denied, Invalid
 from svckit.tokens import UploadTicket
 
 # How far ahead of the writer room is counted, so that it does not have to wait for each piece.
-_AHEAD_BYTES = 16 * 1024 * 1024
+_AHEAD_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

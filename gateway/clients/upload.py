@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,15 @@ from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.small_upload import SMALL_BYTES, SmallAppends, SmallBytes, unless_unsupported
 from gateway.clients.upload_file import FileUpload, read_answer
 from gateway.wire.measure import HttpMetrics
+from gateway.wire.upload_body import RestOfBody
 from roadstead.blob.v1 import upload_service_pb2 as pb
 from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from svckit.errors import DomainError
 
 if TYPE_CHECKING:
     from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
+
+Rest = Callable[[], AbstractAsyncContextManager[RestOfBody | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ class UploadClient:
         offset: int | None,
         chunks: AsyncIterator[bytes],
         size_bytes: int | None = None,
+        rest: Rest | None = None,
     ) -> int:
         """Appends bytes, and returns the committed size.
 
@@ -161,6 +165,7 @@ class UploadClient:
             offset: the offset of the bytes; None for the committed size.
             chunks: pieces of about 1 MiB, 4 MiB at most.
             size_bytes: the size of all chunks; None if the client did not give it.
+            rest: between two chunks, holds what comes next, so that it can be moved into a file without coming here.
 
         Raises:
             DomainError: RANGE_INVALID with `committed_size`, UPLOAD_CONFLICT, BLOB_UPLOAD_UNKNOWN, TICKET_INVALID,
@@ -174,7 +179,7 @@ class UploadClient:
                 async with self._file_upload(self._folder, ticket, repository, offset, size_bytes) as file:
                     if file is not None:
                         self._configs.forget(ticket)
-                        return await self._send(source, file, "file")
+                        return await self._write_file(source, rest, file)
         if size_bytes is not None and size_bytes <= SMALL_BYTES:
             data = b"".join([chunk async for chunk in source])
             committed = await self._small.append(ticket, repository, SmallBytes(data, offset))
@@ -184,15 +189,27 @@ class UploadClient:
             source.put_back(data)
         self._configs.forget(ticket)
         async with self._stream_upload(ticket, repository, offset, size_bytes) as stream:
-            return await self._send(source, stream, "stream")
+            counted = self._received_bytes.labels("stream")
+            while (chunk := await source.next_chunk()) is not None:
+                await stream.append(chunk)
+                counted.inc(len(chunk))
+                # It must not stay in memory while the next one is waited for.
+                del chunk
+            return await self._commit(source, stream)
 
-    async def _send(self, source: _Source, upload: FileUpload | _StreamUpload, placement: str) -> int:
-        counted = self._received_bytes.labels(placement)
+    async def _write_file(self, source: _Source, rest: Rest | None, file: FileUpload) -> int:
+        counted = self._received_bytes.labels("file")
         while (chunk := await source.next_chunk()) is not None:
-            await upload.append(chunk)
+            await file.append(chunk)
             counted.inc(len(chunk))
-            # It must not stay in memory while the next one is waited for.
             del chunk
+            if rest is not None:
+                async with rest() as held:
+                    if held is not None:
+                        await file.move(held, counted.inc)
+        return await self._commit(source, file)
+
+    async def _commit(self, source: _Source, upload: FileUpload | _StreamUpload) -> int:
         committed = await upload.commit()
         source.raise_failure()
         return committed

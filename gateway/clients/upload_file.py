@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from gateway.clients.staging_file import StagingFile
+from gateway.wire.upload_body import RestOfBody
 from roadstead.blob.v1 import upload_service_pb2 as pb
 from svckit.batched_writes import BatchedWrites
+from svckit.disk import disk_failures
 from svckit.errors import DomainError, error_for
 from svckit.threads import BlockingPool
 
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[pb.WriteUploadFileRequest, pb.WriteUploadFileResponse]
 
 # When less room than this is left, blobsvc is asked for more. It also learns then what it can hash.
-_LITTLE_ROOM_BYTES = 8 * 1024 * 1024
+_LITTLE_ROOM_BYTES = 16 * 1024 * 1024
+
+# Where there is less room, blobsvc is asked for exactly what each chunk needs.
+_LEAST_MOVED_BYTES = 256 * 1024
 
 
 class FileUpload:
@@ -47,6 +53,27 @@ class FileUpload:
         self._size += len(data)
         await self._writes.append(data)
 
+    async def move(self, rest: RestOfBody, on_moved: Callable[[int], None]) -> None:
+        """Moves the rest of a body into the file, as far as it comes fast.
+
+        Args:
+            rest: the rest.
+            on_moved: is called with the numbers of bytes that have been added.
+
+        Raises:
+            DomainError: as `append`.
+        """
+        if rest.before:
+            await self.append(rest.before)
+            on_moved(len(rest.before))
+        await self._writes.flush()
+        goes_on = True
+        while goes_on and await self._has_room():
+            with disk_failures():
+                moved, goes_on = await rest.move(self._pool, self._file.drain, self._allowed - self._size)
+            self._size += moved
+            on_moved(moved)
+
     async def commit(self) -> int:
         """Has blobsvc make the bytes durable, and returns the size of the whole upload. The file stays locked.
 
@@ -72,6 +99,16 @@ class FileUpload:
         await self._writes.settle()
         await self._pool.run(self._file.release)
         self._call.cancel()
+
+    async def _has_room(self) -> bool:
+        """Whether the file may have much more, as far as blobsvc has said, which is asked for more in time.
+
+        It is not asked for a number of bytes: the body may end here, and there may be no room for others.
+        """
+        await self._require(self._size)
+        if self._allowed - self._size < _LEAST_MOVED_BYTES and self._asked is not None:
+            self._allowed, self._asked = await self._asked, None
+        return self._allowed - self._size >= _LEAST_MOVED_BYTES
 
     async def _require(self, size_bytes: int) -> None:
         """Waits until the file may have so many bytes, and asks for more room in time."""

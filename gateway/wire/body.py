@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from gateway.wire.admission import Visit
-from gateway.wire.line import Line
+from gateway.wire.line import Line, SocketBody
 from svckit.errors import DomainError, error_for
 from svckit.pace import Patience
 
@@ -95,7 +95,11 @@ class StreamedBody:
             await self._line.open_body()
 
     async def _next_piece(self) -> bytes:
+        if self._abandoned:
+            raise ClientGone
         while not self.complete:
+            if self.is_too_late:
+                raise error_for("REQUEST_TIMEOUT")
             try:
                 if self._patience is None:
                     event = await self._receive()
@@ -141,6 +145,48 @@ class StreamedBody:
             if not piece:
                 return
 
+    async def hold(self) -> tuple[bytes, SocketBody | None]:
+        """Holds the rest of the body in its socket, so that it need not come into this process.
+
+        Returns:
+            Bytes that had come already, and the rest, which the caller gives back; None if it comes by the server.
+        """
+        rest = None if self.complete or self._line is None or self._patience is None else self._line.hold_body()
+        if rest is None:
+            return b"", None
+        pieces: list[bytes] = []
+        is_taken: bool | None = False
+        try:
+            while (is_taken := await rest.take(self.received_bytes)) is None:
+                pieces.append(await self._next_piece())
+        except (ClientGone, DomainError):
+            # The next read says so again.
+            is_taken = False
+        finally:
+            if not is_taken:
+                await rest.give_back()
+        return b"".join(pieces), rest if is_taken else None
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether the body has taken too long, so that the next read fails."""
+        return self._patience is not None and self._patience.is_over
+
+    async def wait_for(self, held: SocketBody) -> bool:
+        """Waits until more of the rest has come, but not for long. Returns whether it has."""
+        if self._patience is None:
+            return await held.wait()
+        try:
+            return await self._patience.wait_for(held.wait())
+        except TimeoutError:
+            return False
+
+    def moved(self, size_bytes: int) -> None:
+        """Counts bytes that went another way."""
+        self.received_bytes += size_bytes
+        if self._patience is not None:
+            self._patience.earn(size_bytes)
+
     async def read(self, limit: int, reason: str) -> bytes:
         """The whole body. It is refused as soon as it is known to be too large.
 
@@ -176,6 +222,8 @@ class StreamedBody:
         try:
             async with asyncio.timeout(seconds):
                 await self._let_in()
+                # Its time may be over already. This is another one.
+                self._patience = None
                 while not self.complete and limit > 0:
                     piece = await self._next_piece()
                     limit -= len(piece) or 1

@@ -42,12 +42,23 @@ TIMEOUT_SECONDS = 60.0
 SLOW_DISK = """
 import os, sys, time
 if {{"blobsvc", "gateway"}} & set(sys.orig_argv):
-    write = os.write
-    def slow(descriptor, data):
-        if len(data) == {write_bytes} and os.path.exists({switch!r}):
-            time.sleep({seconds})
+    write, pwrite, splice = os.write, os.pwrite, os.splice
+    def wait(size_bytes):
+        if os.path.exists({switch!r}):
+            time.sleep(size_bytes / {write_bytes} * {seconds})
+    def slow_write(descriptor, data):
+        if len(data) == {write_bytes}:
+            wait(len(data))
         return write(descriptor, data)
-    os.write = slow
+    def slow_pwrite(descriptor, data, offset):
+        wait(len(data))
+        return pwrite(descriptor, data, offset)
+    def slow_splice(source, target, count, **named):
+        written = splice(source, target, count, **named)
+        if "offset_dst" in named:
+            wait(written)
+        return written
+    os.write, os.pwrite, os.splice = slow_write, slow_pwrite, slow_splice
 """
 
 

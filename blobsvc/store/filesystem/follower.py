@@ -17,7 +17,7 @@ from svckit.threads import BlockingPool
 _log = get_logger(__name__)
 
 # Bytes that are hashed in one call of a thread. When the writer is done, the call that is running is waited for.
-_HASH_STEP_BYTES = 4 * 1024 * 1024
+_HASH_STEP_BYTES = 16 * 1024 * 1024
 
 
 class FollowedFile:

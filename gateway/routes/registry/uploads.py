@@ -7,7 +7,6 @@ since then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import Answer
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import ByteRange, parse_upload_range, upload_range
+from gateway.wire.upload_body import UploadBody
 from svckit.access.authorization import authorize_upload
 from svckit.access.principal import Principal
 from svckit.convert import to_digest, to_repository_name
@@ -158,8 +158,10 @@ class UploadRoute:
     ) -> int:
         request = exchange.request
         request.visit.begin_stream(subject)
-        chunks = _limited(request.body.chunks(), length)
-        return await exchange.services.uploads.write(upload.ticket, exchange.repository, offset, chunks, length)
+        body = UploadBody(request.body, length)
+        return await exchange.services.uploads.write(
+            upload.ticket, exchange.repository, offset, body, length, body.rest
+        )
 
     async def _write_or_read(
         self, exchange: Exchange, upload: StartedUpload, subject: str, offset: int | None, length: int | None
@@ -173,8 +175,8 @@ class UploadRoute:
             await self._write(exchange, upload, subject, offset, length)
             return None
         exchange.request.visit.begin_stream(subject)
-        chunks = _limited(exchange.request.body.chunks(), length)
-        return SmallBytes(b"".join([chunk async for chunk in chunks]), offset)
+        body = UploadBody(exchange.request.body, length)
+        return SmallBytes(b"".join([chunk async for chunk in body]), offset)
 
     async def _close(self, exchange: Exchange, held: _Session) -> Answer:
         """The closing PUT, with the last bytes or without."""
@@ -234,19 +236,6 @@ def _chunk(exchange: Exchange) -> ByteRange | None:
     """The range of the chunk; None without the header. Two headers are refused as malformed."""
     headers = exchange.request.headers.getlist("Content-Range")
     return parse_upload_range(",".join(headers)) if headers else None
-
-
-async def _limited(chunks: AsyncIterator[bytes], length: int | None) -> AsyncIterator[bytes]:
-    """The chunks. Raises if a length was announced and the chunks have another length in total."""
-    seen = 0
-    async for chunk in chunks:
-        seen += len(chunk)
-        if length is not None and seen > length:
-            break
-        yield chunk
-    if length is not None and seen != length:
-        received = "more were" if seen > length else f"{seen} were"
-        raise Invalid("SIZE_INVALID", f"{length} bytes were announced, but {received} received")
 
 
 def _progress(status: int, exchange: Exchange, upload: StartedUpload, committed_size_bytes: int) -> Answer:

@@ -26,6 +26,9 @@ class GranianLine:
     async def open_body(self) -> None:
         """Nothing to do: the body comes when it is read."""
 
+    def hold_body(self) -> None:
+        """Granian shows no sockets."""
+
     async def break_off(self, *, is_read: bool) -> None:
         """Ends an answer so that the client knows that it is incomplete.
 

@@ -22,26 +22,26 @@ from gateway.wire.origin import parse_address
 class StreamConnection(Connection):
     """A connection that the app can close, and whose pieces are small until it asks for a body."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("stream",)
 
     def __init__(self, address: str, stream: Stream) -> None:
         """Takes the address of the peer, and the bytes."""
         super().__init__(address)
-        self._stream = stream
+        self.stream = stream
 
     def end_request(self) -> None:
         """Counts a request out. After the last one, the pieces are small again."""
         super().end_request()
         if not self.requests:
-            self._stream.receive_at_most(LITTLE_BYTES)
+            self.stream.receive_at_most(LITTLE_BYTES)
 
     def receive_much(self) -> None:
         """Receives in large pieces."""
-        self._stream.receive_at_most(RECEIVED_BYTES)
+        self.stream.receive_at_most(RECEIVED_BYTES)
 
     def close(self) -> None:
         """Closes it at once."""
-        self._stream.transport.abort()
+        self.stream.transport.abort()
 
 
 class ServedConnection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from hypercorn.protocol.events import Body, Event, Request, StreamClosed
 from hypercorn.protocol.http_stream import HTTPStream
 
 from gateway.wire.connections import Connection
-from gateway.wire.line import LINE_KEY
+from gateway.wire.line import LINE_KEY, SocketBody
 
 CONNECTION_KEY = "roadstead.connection"
 """Where a request finds its connection: in the state that Hypercorn passes on with it."""
@@ -33,11 +33,15 @@ class GatedStream(HTTPStream):
     Hypercorn puts the first pieces of each body into the app's queue, and asks clients that wait (`Expect:
     100-continue`) for it. So a thousand clients without any right to send a body would each fill the queue. Here the
     connection is not read any further, until the app asks or the request ends.
+
+    Attributes:
+        hold: what holds the rest of the body in its socket, if the protocol can do that.
     """
 
     settles_unread_bodies = False
     headers: Sequence[tuple[bytes, bytes]] = ()
     connection: Connection | None = None
+    hold: Callable[[], SocketBody | None] | None = None
 
     def __init__(self, *args: Any, **named: Any) -> None:
         """Has the signature that Hypercorn calls."""
@@ -62,6 +66,10 @@ class GatedStream(HTTPStream):
         if not self._opened.is_set():
             self._opened.set()
             await self.send(BodyWanted(stream_id=self.stream_id))
+
+    def hold_body(self) -> SocketBody | None:
+        """Holds the rest of the body in its socket, if that can be done."""
+        return None if self.hold is None else self.hold()
 
     async def break_off(self, *, is_read: bool) -> None:
         """Ends an answer so that the client knows that it is incomplete.

@@ -31,6 +31,19 @@ def with_reason(head: bytes, status: int) -> bytes:
     return head[:_REASON_AT] + _REASONS.get(status, b"") + head[_REASON_AT:]
 
 
+def _refusal(status: int) -> tuple[list[tuple[str, str]], bytes]:
+    reason = "HEADERS_TOO_LARGE" if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE else "BAD_REQUEST"
+    body = rest_error(error_for(reason)).whole_body
+    return [("content-type", JSON), ("content-length", str(len(body))), ("connection", "close")], body
+
+
+def refusal(status: int) -> bytes:
+    """The whole answer to a request that could not be read."""
+    headers, body = _refusal(status)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return with_reason(b"HTTP/1.1 %d \r\n" % status, status) + lines.encode("ascii") + b"\r\n" + body
+
+
 class _SilentConnection(h11.Connection):
     """An h11 connection that never asks for `100 Continue`: Hypercorn would send it before the app has seen a head.
 
@@ -99,9 +112,7 @@ class JoinedHeadHttp1(NoUpgradeHttp1):
 
     async def _send_error_response(self, status_code: int) -> None:
         """Answers a request that h11 could not read, and that the app does not see. Hypercorn would send no body."""
-        reason = "HEADERS_TOO_LARGE" if status_code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE else "BAD_REQUEST"
-        body = rest_error(error_for(reason)).whole_body
-        headers = [("content-type", JSON), ("content-length", str(len(body))), ("connection", "close")]
+        headers, body = _refusal(status_code)
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())

@@ -1,9 +1,9 @@
 """HTTP/1.1 for requests as clients usually send them, read by httptools and written by hand.
 
 h11 reads and writes in Python: a quarter of the gateway's time for a manifest. What is usual is: a head that httptools
-reads, with one Host, and no body or one with a length. Anything else, such as a chunked body, an unknown method or a
-malformed head, goes to the class on h11, with everything that comes after it on the same connection. So that class
-alone decides what is refused, and how.
+reads, with one Host, and no body, one with a length, or a chunked one. Anything else, such as two lengths, an unknown
+method or a malformed head, goes to the class on h11, with everything that comes after it on the same connection. So
+that class alone decides what is refused, and how. `framing` says the same of chunks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+import h11
 import httptools
 import hypercorn.protocol
 import hypercorn.protocol.h11
@@ -21,8 +22,10 @@ from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamCl
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.typing import WorkerContext
 
-from gateway.servers.hypercorn.gated import BodyWanted, GatedStream
-from gateway.servers.hypercorn.http1 import JoinedHeadHttp1
+from gateway.servers.hypercorn.framing import ChunkedBody, Framing, SizedBody
+from gateway.servers.hypercorn.gated import CONNECTION_KEY, BodyWanted, GatedStream
+from gateway.servers.hypercorn.handover import HeldBody, held_body
+from gateway.servers.hypercorn.http1 import JoinedHeadHttp1, refusal
 
 _STREAM = 1
 # Most end with CR LF CR LF. h11 also takes lines without CR.
@@ -33,7 +36,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 _JOINED_BYTES = 64 * 1024
 # A length of more digits is none that a blob can have.
 _LONGEST_LENGTH = 15
-_UNUSUAL = frozenset({b"transfer-encoding", b"upgrade", b"http2-settings"})
+_UNUSUAL = frozenset({b"upgrade", b"http2-settings"})
 # httptools takes some lines that are none.
 _REQUEST_LINE = re.compile(rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1\r\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
@@ -60,7 +63,11 @@ class _Head:
 
 
 class QuickHttp1:
-    """One connection. Has the methods of Hypercorn's protocols, and takes what they take."""
+    """One connection. Has the methods of Hypercorn's protocols, and takes what they take.
+
+    Attributes:
+        passed_bytes: how many bytes of the present body the app has got, or will get before any others.
+    """
 
     def __init__(self, *given: Any) -> None:
         """Has the signature that Hypercorn calls."""
@@ -73,7 +80,8 @@ class QuickHttp1:
         self._stream: GatedStream | None = None
         self._ended = context.event_class()
         self._method = b""
-        self._unread_bytes = 0
+        self._body: Framing = SizedBody(0)
+        self.passed_bytes = 0
         self._asks_to_go_on = False
         self._is_last = False
         self._is_over = False
@@ -97,6 +105,9 @@ class QuickHttp1:
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Sends what a request has to send."""
+        if self._body.fault is not None:
+            # The connection ends, and its client has been told why.
+            return
         match event:
             case Response():
                 await self._send_head(event)
@@ -111,27 +122,55 @@ class QuickHttp1:
                     self._asks_to_go_on = False
                     await self._send(RawData(_CONTINUE))
 
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether it has bytes that it has not passed on."""
+        return bool(self._held)
+
+    async def go_on(self, moved_bytes: int) -> None:
+        """Goes on with a body, after so many bytes of it went another way."""
+        self.passed_bytes += moved_bytes
+        if moved_bytes and self._body.has_ended and self._stream is not None:
+            await self._stream.handle(EndBody(stream_id=_STREAM))
+
+    def _hold(self) -> HeldBody | None:
+        connection: Any = self._state.get(CONNECTION_KEY)
+        return None if connection is None else held_body(connection.stream, self._body, self)
+
     async def _go_on(self) -> None:
         while self._held and self._slow is None and not self._is_over:
             if self._stream is None:
                 if not await self._begin():
                     return
-            elif self._unread_bytes:
-                piece, self._held = self._held[: self._unread_bytes], self._held[self._unread_bytes :]
-                await self._take(piece)
+            elif not self._body.has_ended:
+                if not await self._take():
+                    return
             else:
                 # The next request waits until this one is answered.
                 await self._ended.clear()
                 await self._ended.wait()
 
-    async def _take(self, piece: bytes) -> None:
-        stream = self._stream
-        self._unread_bytes -= len(piece)
-        self._asks_to_go_on = False
-        if stream is not None:
-            await stream.handle(Body(stream_id=_STREAM, data=piece))
-            if not self._unread_bytes:
-                await stream.handle(EndBody(stream_id=_STREAM))
+    async def _take(self) -> bool:
+        """Takes what is there of the body. Returns whether there is more to do now."""
+        stream, body = self._stream, self._body
+        piece, self._held = body.take(self._held)
+        self.passed_bytes += len(piece)
+        if piece:
+            self._asks_to_go_on = False
+            if stream is not None:
+                await stream.handle(Body(stream_id=_STREAM, data=piece))
+        if body.fault is not None:
+            await self._refuse(body.fault)
+            return False
+        if body.has_ended and stream is not None:
+            await stream.handle(EndBody(stream_id=_STREAM))
+        return body.has_ended
+
+    async def _refuse(self, fault: h11.RemoteProtocolError) -> None:
+        self._is_over = True
+        if not self._status:
+            await self._send(RawData(refusal(fault.error_status_hint)))
+        await self._send(Closed())
 
     async def _begin(self) -> bool:
         """Begins the next request. Returns whether there is more to do now."""
@@ -155,10 +194,12 @@ class QuickHttp1:
             self.stream_send,
             _STREAM,
         )
+        stream.hold = self._hold
+        self.passed_bytes = 0
         self._forget_answer()
         self._requests += 1
         await stream.handle(request)
-        if not self._unread_bytes:
+        if self._body.has_ended:
             await stream.handle(EndBody(stream_id=_STREAM))
         return True
 
@@ -180,17 +221,22 @@ class QuickHttp1:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         lengths, expected = head.values(b"content-length"), head.values(b"expect")
+        codings = head.values(b"transfer-encoding")
         if (
             parser.get_http_version() != "1.1"
             or len(head.values(b"host")) != 1
             or any(name in _UNUSUAL for name, _ in head.headers)
-            or len(lengths) > 1
+            or len(lengths) + len(codings) > 1
+            or any(each.lower() != b"chunked" for each in codings)
             or any(not each.isdigit() or len(each) > _LONGEST_LENGTH for each in lengths)
             or any(each.lower() != b"100-continue" for each in expected)
         ):
             return None
-        self._unread_bytes = int(lengths[0]) if lengths else 0
-        self._asks_to_go_on = bool(expected) and bool(self._unread_bytes)
+        if codings:
+            self._body = ChunkedBody(self._config.h11_max_incomplete_size)
+        else:
+            self._body = SizedBody(int(lengths[0]) if lengths else 0)
+        self._asks_to_go_on = bool(expected) and not self._body.has_ended
         self._is_last = b"close" in b",".join(head.values(b"connection")).lower()
         self._method = parser.get_method()
         return Request(
@@ -265,7 +311,7 @@ class QuickHttp1:
     async def _end_exchange(self) -> None:
         # Decided first: what is left of a body must never be taken for a request.
         self._is_over |= (
-            self._is_last or not self._is_answered or self._unread_bytes > 0 or self._context.terminated.is_set()
+            self._is_last or not self._is_answered or not self._body.has_ended or self._context.terminated.is_set()
         )
         await self._close_stream()
         await self._send(Closed() if self._is_over else Updated(idle=True))

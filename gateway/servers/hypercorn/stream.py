@@ -40,6 +40,7 @@ class Stream(asyncio.BufferedProtocol):
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._is_paused = False
+        self._is_on_hold = False
         self._arrival: asyncio.Future[None] | None = None
         self._room_to_write = asyncio.Event()
         self._room_to_write.set()
@@ -55,6 +56,22 @@ class Stream(asyncio.BufferedProtocol):
     def at_eof(self) -> bool:
         """Whether the client sends no more, and everything has been read."""
         return self._is_over and not self._held
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether everything has been read, and somebody waits for more."""
+        return self._arrival is not None and not self._arrival.done()
+
+    def hold(self) -> None:
+        """Receives nothing more until `release`. What has been received can be read meanwhile."""
+        self._is_on_hold = True
+        self._pause()
+
+    def release(self) -> None:
+        """Receives again."""
+        self._is_on_hold = False
+        if self._held_bytes < self._most:
+            self._resume()
 
     def receive_at_most(self, size_bytes: int) -> None:
         """Sets how much is received at once. Twice as much, and not more, may wait to be read."""
@@ -126,8 +143,13 @@ class Stream(asyncio.BufferedProtocol):
         self._held_bytes = 0
         self._resume()
 
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pause_reading()
+
     def _resume(self) -> None:
-        if self._is_paused and not self._lost.is_set():
+        if self._is_paused and not self._is_on_hold and not self._lost.is_set():
             self._is_paused = False
             self.transport.resume_reading()
 
@@ -151,9 +173,8 @@ class Stream(asyncio.BufferedProtocol):
             return
         self._held.append(bytes(self._room[:nbytes]))
         self._held_bytes += nbytes
-        if self._held_bytes >= self._most and not self._is_paused:
-            self._is_paused = True
-            self.transport.pause_reading()
+        if self._held_bytes >= self._most:
+            self._pause()
         self._wake()
 
     def eof_received(self) -> bool:

@@ -238,12 +238,12 @@ async def test_nothing_is_written_beyond_what_is_allowed(house: House, ahead: in
 async def test_a_write_that_fails_is_answered_as_over_the_stream(
     house: House, number: int, status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(descriptor: int, data: bytes) -> int:
+    def fail(descriptor: int, data: bytes, offset: int) -> int:
         raise OSError(number, os.strerror(number))
 
     location = await begin(house)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", fail)
+        patch.setattr(os, "pwrite", fail)
         answer = await house.http.patch(location, content=CONTENT, headers=house.bearer())
     assert answer.status_code == status
     assert code in answer.text

@@ -83,7 +83,7 @@ async def test_what_is_left_of_a_refused_body_is_no_request(house: House) -> Non
     [
         (b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", 200),
         (b"GET /healthz HTTP/1.1\nHost: x\n\n", 200),
-        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
         (b"BREW /v2/ HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
