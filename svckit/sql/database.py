@@ -26,8 +26,8 @@ class Database(ABC):
     """The database of a service's stores. `svckit.sql.opening` opens it; call `close` after the last unit of work.
 
     Both kinds of unit raise DomainError: UNAVAILABLE if the database is down or locked by another program, STORAGE_FULL
-    if its disk is full, OVERLOADED if no connection was free in time, and WriteConflictError (svckit.sql.errors) if
-    PostgreSQL rolled back this transaction because of another one. IntegrityError and all other errors of SQLAlchemy
+    if its disk is full, OVERLOADED if no connection was free in time, and WriteConflictError (svckit.sql.errors) if a
+    unit was rolled back because of another one. IntegrityError and all other errors of SQLAlchemy
     are raised unchanged.
     """
 

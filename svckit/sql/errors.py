@@ -35,7 +35,10 @@ _FIRST_PAUSE_SECONDS = 0.01
 
 
 class WriteConflictError(Unavailable):
-    """PostgreSQL rolled back this transaction because of another one. The same work may succeed when it is repeated."""
+    """This unit was rolled back because of another one. The same work may succeed when it is repeated.
+
+    On PostgreSQL, the transactions of both conflicted. On SQLite, both shared a transaction, which was lost.
+    """
 
     def __init__(self) -> None:
         super().__init__(message="the write conflicted with another one", retry_after_seconds=RETRY_AFTER_SECONDS)

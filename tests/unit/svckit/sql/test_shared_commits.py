@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +27,7 @@ from svckit.sql.sqlite.direct import DirectDriver
 from tests.unit.svckit.sql import migrations
 from tests.unit.svckit.sql.tables import account
 
+ROOT = Path(__file__).parents[4]
 BALANCE = select(account.c.balance).where(account.c.name == "a")
 
 
@@ -531,6 +534,42 @@ async def test_a_unit_that_is_cancelled_while_it_connects_loses_no_connection(
 async def _touch(database: Database) -> None:
     async with database.write(short=True) as conn:
         await conn.commit()
+
+
+@pytest.mark.parametrize("acknowledged", [1, 20, 150])
+async def test_what_was_acknowledged_survives_a_kill(file: Path, bank: Database, acknowledged: int) -> None:
+    await bank.close()
+    program = f"""
+import asyncio, itertools, os, signal, sys
+from sqlalchemy import update
+from svckit.sql.database import Database
+from svckit.sql.opening import open_database
+from tests.unit.svckit.sql.tables import account
+
+async def main():
+    database = await open_database("sqlite:///{file}")
+    numbers = itertools.count(1)
+
+    async def deposit():
+        while True:
+            async with database.write(short=True) as conn:
+                await conn.execute(update(account).values(balance=account.c.balance + 1))
+                await conn.commit()
+            if next(numbers) == {acknowledged}:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    await asyncio.gather(*(deposit() for _ in range(8)))
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
+    assert await process.wait() == -signal.SIGKILL
+    database = await open_database(f"sqlite:///{file}")
+    try:
+        # The others of the last transaction, and those that had not heard of theirs yet.
+        assert acknowledged <= await _balance(database) <= acknowledged + 8
+    finally:
+        await database.close()
 
 
 async def test_the_schema_may_change_between_units(bank: Database) -> None:
