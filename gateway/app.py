@@ -21,7 +21,7 @@ from gateway.wire.connection import HttpConnection, Send
 from gateway.wire.errors import error_for_path
 from gateway.wire.measure import HttpMetrics
 from gateway.wire.origin import origin_reader
-from gateway.wire.quart_routes import QuartRoutes
+from gateway.wire.quart_app import QuartApp
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for
@@ -55,8 +55,8 @@ class Surface:
         return path.startswith(self.prefix) and (len(path) == len(self.prefix) or path[len(self.prefix)] == "/")
 
 
-class Gateway:
-    """The ASGI app.
+class Gateway(QuartApp):
+    """Quart, with a direct call of the surfaces.
 
     Attributes:
         settings: its settings.
@@ -85,6 +85,7 @@ class Gateway:
             metrics: counts the requests.
             verifier: verifies callers' tokens, because callers with credentials have places of their own.
         """
+        super().__init__(blueprints, settings.limits.json_bytes)
         self.settings = settings
         self.metrics = metrics
         self.origins = origin_reader(settings)
@@ -95,7 +96,6 @@ class Gateway:
         self.discarding = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
         self._surfaces = tuple(sorted(surfaces, key=lambda surface: len(surface.prefix), reverse=True))
-        self._others = QuartRoutes(blueprints, settings.limits.json_bytes)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -118,7 +118,7 @@ class Gateway:
             if not is_plain(path):
                 # Quart would also find a route by another spelling of its path, such as //metrics or /%6detrics.
                 raise error_for("NOT_FOUND")
-            return await self._others.answer(request)
+            return await self.answer_route(request)
         except DomainError as error:
             if error.reason == "INTERNAL":
                 log.exception("internal error", route=request.route)

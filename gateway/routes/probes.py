@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from gateway.clients.readiness import Readiness
 from gateway.config import GatewaySettings, networks
 from gateway.wire.origin import is_within
-from gateway.wire.quart_routes import current_request
+from gateway.wire.quart_app import current_request
 from gateway.wire.request import GatewayRequest
 from svckit.errors import NotFound
 from svckit.metrics import CONTENT_TYPE, Metrics

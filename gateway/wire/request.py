@@ -29,7 +29,7 @@ class GatewayRequest:
     """A request, with what the gateway reads from its headers.
 
     It is made from the ASGI scope. Quart's own request takes a fifth of the gateway's time for a manifest, so only
-    requests for Quart's routes become one (`gateway.wire.quart_routes`).
+    requests for Quart's routes become one (`gateway.wire.quart_app`).
 
     Attributes:
         scope: the ASGI scope.

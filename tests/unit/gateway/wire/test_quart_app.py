@@ -9,7 +9,7 @@ from quart import request as quart_request
 
 from gateway.wire.admission import Visit
 from gateway.wire.answer import Answer
-from gateway.wire.quart_routes import QuartRoutes, current_request
+from gateway.wire.quart_app import QuartApp, current_request
 from gateway.wire.request import GatewayRequest
 from svckit.errors import DomainError, error_for
 from svckit.pace import Pace
@@ -58,7 +58,7 @@ def request_of(method: str, path: str, *pieces: bytes, headers: Any = ()) -> Gat
 
 
 @pytest.fixture
-def routes() -> QuartRoutes:
+def app() -> QuartApp:
     blueprint = Blueprint("test", __name__)
 
     @blueprint.get("/seen/<name>")
@@ -86,28 +86,28 @@ def routes() -> QuartRoutes:
     async def broken() -> Response:
         raise RuntimeError("broken")
 
-    return QuartRoutes([blueprint], _LIMIT_BYTES)
+    return QuartApp([blueprint], _LIMIT_BYTES)
 
 
 async def body_of(answer: Answer) -> bytes:
     return answer.body if isinstance(answer.body, bytes) else b"".join([piece async for piece in answer.body])
 
 
-async def test_a_view_sees_the_request_as_it_came(routes: QuartRoutes) -> None:
+async def test_a_view_sees_the_request_as_it_came(app: QuartApp) -> None:
     request = request_of("GET", "/seen/me", headers=[(b"x-twice", b"\xe4"), (b"X-Twice", b"")])
-    answer = await routes.answer(request)
+    answer = await app.answer_route(request)
     assert answer.status == 200
     assert (await body_of(answer)).decode() == "me ['1', '2'] ['ä', ''] /seen/me"
 
 
-async def test_a_body_is_read_as_a_whole_and_kept_or_in_pieces(routes: QuartRoutes) -> None:
-    assert await body_of(await routes.answer(request_of("POST", "/whole", b"ab", b"cd"))) == b"abcd|abcd"
-    assert await body_of(await routes.answer(request_of("POST", "/pieces", b"ab", b"cd"))) == b"ab cd"
+async def test_a_body_is_read_as_a_whole_and_kept_or_in_pieces(app: QuartApp) -> None:
+    assert await body_of(await app.answer_route(request_of("POST", "/whole", b"ab", b"cd"))) == b"abcd|abcd"
+    assert await body_of(await app.answer_route(request_of("POST", "/pieces", b"ab", b"cd"))) == b"ab cd"
 
 
-async def test_a_body_that_is_too_large_is_refused(routes: QuartRoutes) -> None:
+async def test_a_body_that_is_too_large_is_refused(app: QuartApp) -> None:
     with pytest.raises(DomainError) as refused:
-        await routes.answer(request_of("POST", "/whole", b"x" * _LIMIT_BYTES, b"x"))
+        await app.answer_route(request_of("POST", "/whole", b"x" * _LIMIT_BYTES, b"x"))
     assert refused.value.reason == "REQUEST_TOO_LARGE"
 
 
@@ -124,14 +124,14 @@ async def test_a_body_that_is_too_large_is_refused(routes: QuartRoutes) -> None:
         ("GET", "/aborting/500", "INTERNAL"),
     ],
 )
-async def test_errors_are_the_gateways_own(routes: QuartRoutes, method: str, path: str, reason: str) -> None:
+async def test_errors_are_the_gateways_own(app: QuartApp, method: str, path: str, reason: str) -> None:
     with pytest.raises(DomainError) as raised:
-        await routes.answer(request_of(method, path))
+        await app.answer_route(request_of(method, path))
     assert raised.value.reason == reason
     if reason == "UNSUPPORTED":
         assert raised.value.metadata["allow"] == "OPTIONS, POST"
 
 
-async def test_a_bug_is_not_hidden(routes: QuartRoutes) -> None:
+async def test_a_bug_is_not_hidden(app: QuartApp) -> None:
     with pytest.raises(RuntimeError, match="broken"):
-        await routes.answer(request_of("GET", "/broken"))
+        await app.answer_route(request_of("GET", "/broken"))

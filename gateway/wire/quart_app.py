@@ -1,4 +1,4 @@
-"""The routes that Quart serves: all that are no surface of their own."""
+"""Quart, with requests of our own, and its routes: all that are no surface of their own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from gateway.wire.request import GatewayRequest
 from svckit.errors import DomainError, error_for
 
 
-class QuartRoutes(Quart):
-    """Quart's blueprints, answering requests of the gateway."""
+class QuartApp(Quart):
+    """Quart, whose blueprints answer requests of the gateway."""
 
     def __init__(self, blueprints: Sequence[Blueprint], maximum_body_bytes: int) -> None:
         """Takes the blueprints, and the size of the largest body that a route may read as a whole."""
@@ -31,8 +31,8 @@ class QuartRoutes(Quart):
         for blueprint in blueprints:
             self.register_blueprint(blueprint)
 
-    async def answer(self, request: GatewayRequest) -> Answer:
-        """Answers one request.
+    async def answer_route(self, request: GatewayRequest) -> Answer:
+        """Answers a request by the routes of the blueprints.
 
         Raises:
             DomainError: there is no such route, it has not this method, or it refuses the request.
