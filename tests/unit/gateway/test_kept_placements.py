@@ -167,6 +167,21 @@ async def test_another_generation_has_another_file(house: House, method: str) ->
     assert held_generations(house) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_placement_of_another_size_than_that_of_the_blob_is_not_used(house: House, method: str) -> None:
+    """As after a damage to metasvc's rows. blobsvc compares the grant with the file."""
+    digest = house.hold(CONTENT)
+    await read(house, digest)
+    house.metasvc.links[REPOSITORY, digest] += 1
+    house.blobsvc.damaged.add(digest)
+
+    assert (await read(house, digest, method)).status_code == 404
+
+    assert house.metasvc.findings == [digest]
+    # The placement is still kept, and the grant is asked for all the same. Then the blob is looked for once more.
+    assert held_generations(house) == [0, 1, 0, 1]
+
+
 async def test_a_blob_that_is_not_served_any_more_is_gone_at_once(house: House) -> None:
     digest = house.hold(CONTENT)
     await read(house, digest, "GET")
