@@ -17,7 +17,7 @@ from gateway.servers.hypercorn.stream import Stream
 from gateway.wire.line import Next
 
 # One step moves so many bytes, and takes so long, at most. Others wait for the thread meanwhile.
-_STEP_BYTES = 4 * 1024 * 1024
+_STEP_BYTES = 8 * 1024 * 1024
 _STEP_SECONDS = 0.05
 # A thread waits so long for more bytes. The event loop waits longer, and then the client is slow.
 _SHORT_MILLISECONDS = 2

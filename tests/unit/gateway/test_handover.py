@@ -253,7 +253,7 @@ async def test_a_fast_client_has_no_more_time_than_others(make_house: MakeHouse,
 
     sending = asyncio.create_task(send())
     assert await upload.answer() == b"HTTP/1.1 408 Request Timeout"
-    assert moves.total > 8 * MIB
+    assert moves.total >= 4 * MIB
     upload.writer.transport.abort()
     sending.cancel()
     await asyncio.wait([sending])
