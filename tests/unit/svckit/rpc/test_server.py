@@ -275,7 +275,7 @@ async def test_reflection_is_there_when_switched_on_only(start_server: Any, sock
     assert _NAME in await names(await start_server(reflection=True))
     other = await start_server(listen=(f"unix:{socket_dir}/other",))
     async with grpc.aio.insecure_channel(str(other.addresses[0])) as channel:
-        # In one piece: a client that sends messages of a stream may fail with INTERNAL when the call is refused meanwhile.
+        # Unary: a client that still sends messages of a refused stream may see INTERNAL instead.
         with pytest.raises(grpc.aio.AioRpcError) as absent:
             await channel.unary_unary(method)(b"")
     assert absent.value.code() is grpc.StatusCode.UNIMPLEMENTED
