@@ -25,9 +25,10 @@ class PeerConnection(Connection):
     Attributes:
         idle_since: since when it has no request, by the clock of the event loop; None while it has one.
         read_bytes: how much its client had received when it was looked at for the first time since then.
+        number: the descriptor that it was seen at; None until then.
     """
 
-    __slots__ = ("_loop", "_peer", "idle_since", "read_bytes")
+    __slots__ = ("_loop", "_peer", "idle_since", "number", "read_bytes")
 
     def __init__(self, peer: Peer) -> None:
         """Takes its peer. It is idle until its first request."""
@@ -36,6 +37,7 @@ class PeerConnection(Connection):
         self._loop = asyncio.get_running_loop()
         self.idle_since: float | None = self._loop.time()
         self.read_bytes: int | None = None
+        self.number: int | None = None
 
     def begin_request(self) -> None:
         """Counts a request."""
@@ -51,7 +53,7 @@ class PeerConnection(Connection):
 
     def close(self) -> None:
         """Closes it at once, also if its client reads nothing."""
-        reset(self._peer)
+        reset(self._peer, self.number)
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ class Peers:
                 del self._found[peer]
                 self._connections.remove(found.connection)
             elif found.inode is None:
+                found.connection.number = descriptor.number
                 self._found[peer] = _Found(found.connection, descriptor.inode)
         for peer, descriptor in present.items():
             if peer not in self._found:
-                self._add(peer, descriptor.inode)
+                self._add(peer, descriptor)
             self._close_if_idle(self._found[peer].connection, descriptor)
 
     def close_all(self) -> None:
@@ -126,8 +129,10 @@ class Peers:
                 connection.close()
             connection.idle_since, connection.read_bytes = now, read_bytes
 
-    def _add(self, peer: Peer, inode: int | None) -> PeerConnection:
+    def _add(self, peer: Peer, descriptor: Descriptor | None) -> PeerConnection:
         connection = PeerConnection(peer)
-        self._found[peer] = _Found(connection, inode)
+        if descriptor is not None:
+            connection.number = descriptor.number
+        self._found[peer] = _Found(connection, None if descriptor is None else descriptor.inode)
         self._connections.add(connection)
         return connection

@@ -147,7 +147,7 @@ async def many_calls_at_once(attacker: Attacker) -> None:
 
 
 async def unread_answers(attacker: Attacker) -> None:
-    """Answers for which the client gives no window. Their calls keep their places."""
+    """Answers for which the client gives no window."""
     await _ask_without_a_window(attacker, "latest", calls=50)
 
 
