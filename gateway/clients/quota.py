@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -11,6 +10,7 @@ import grpc.aio
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceStub
 from svckit.errors import DomainError
+from svckit.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,9 +35,8 @@ class QuotaClient:
     def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float] = time.monotonic) -> None:
         """Takes the channel to metasvc, and a clock that returns monotonic seconds."""
         self._stub: QuotaServiceAsyncStub = QuotaServiceStub(channel)
-        self._clock = clock
-        # By the id of the project: until when, and the largest upload.
-        self._allowed: OrderedDict[int, tuple[float, int]] = OrderedDict()
+        # The largest upload, by the id of the project.
+        self._allowed: Recent[int] = Recent(_REMEMBERED_SECONDS, clock, _REMEMBERED_PROJECTS)
 
     async def check_upload_size(self, project_id: int, size_bytes: int) -> None:
         """Refuses an upload that is larger than the project's whole limit. Without an answer, it is let through.
@@ -45,11 +44,11 @@ class QuotaClient:
         Raises:
             DomainError: QUOTA_EXCEEDED.
         """
-        expire_time, allowed = self._allowed.get(project_id, (0.0, 0))
-        if size_bytes <= allowed and self._clock() < expire_time:
+        allowed = self._allowed.find(project_id)
+        if allowed is not None and size_bytes <= allowed:
             return
         request = pb.CheckUploadSizeRequest(project_id=project_id, size_bytes=size_bytes)
-        expire_time = self._clock() + _REMEMBERED_SECONDS
+        expire_time = self._allowed.expire_time()
         try:
             answer = await self._stub.CheckUploadSize(request, timeout=_TIMEOUT_SECONDS)
         except DomainError as error:
@@ -57,10 +56,4 @@ class QuotaClient:
                 raise
             return
         # An older metasvc does not say what else is allowed.
-        self._remember(project_id, expire_time, max(size_bytes, answer.allowed_size_bytes))
-
-    def _remember(self, project_id: int, expire_time: float, allowed_size_bytes: int) -> None:
-        self._allowed[project_id] = expire_time, allowed_size_bytes
-        self._allowed.move_to_end(project_id)
-        while len(self._allowed) > _REMEMBERED_PROJECTS:
-            self._allowed.popitem(last=False)
+        self._allowed.keep(project_id, max(size_bytes, answer.allowed_size_bytes), expire_time)

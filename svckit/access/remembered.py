@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from svckit.access.call import serving
+from svckit.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -21,8 +21,8 @@ LONGEST_SECONDS = 2.0
 """The longest time to remember an answer. A removed role must lose its effect within five seconds."""
 
 
-class RecentAnswers(Generic[T]):
-    """Answers of the last seconds, by question. A question includes the token of its caller. None is not an answer."""
+class RecentAnswers(Recent[T]):
+    """Answers about rights. A question includes the token of its caller. None is not an answer."""
 
     def __init__(self, ttl_seconds: float, clock: Callable[[], float], max_answers: int) -> None:
         """Starts empty.
@@ -37,26 +37,7 @@ class RecentAnswers(Generic[T]):
         """
         if not 0 <= ttl_seconds <= LONGEST_SECONDS:
             raise ValueError(f"answers are remembered {LONGEST_SECONDS} seconds at most")
-        self._ttl_seconds = ttl_seconds
-        self._clock = clock
-        self._max_answers = max_answers
-        self._answers: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
-
-    def find(self, key: Hashable) -> T | None:
-        """The answer, if there is one that is still valid."""
-        expire_time, answer = self._answers.get(key, (0.0, None))
-        return answer if self._clock() < expire_time else None
-
-    def expire_time(self) -> float:
-        """The expire time for a question that is asked now. It counts from the question: the answer may be as old."""
-        return self._clock() + self._ttl_seconds
-
-    def keep(self, key: Hashable, answer: T, expire_time: float) -> None:
-        """Remembers an answer until its expire time."""
-        self._answers[key] = (expire_time, answer)
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._max_answers:
-            self._answers.popitem(last=False)
+        super().__init__(ttl_seconds, clock, max_answers)
 
 
 class RememberedChecker:

@@ -53,10 +53,13 @@ async def test_each_project_is_asked_for(client: QuotaClient, stub: Stub) -> Non
     assert stub.asked == [(1, 10), (2, 10)]
 
 
-async def test_the_oldest_projects_are_forgotten(
-    client: QuotaClient, stub: Stub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two_projects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quota, "_REMEMBERED_PROJECTS", 2)
+
+
+@pytest.mark.usefixtures("two_projects")
+async def test_the_oldest_projects_are_forgotten(client: QuotaClient, stub: Stub) -> None:
     for project_id in (1, 2, 3, 3, 2, 1):
         await client.check_upload_size(project_id, 10)
     assert [project_id for project_id, _ in stub.asked] == [1, 2, 3, 1]
