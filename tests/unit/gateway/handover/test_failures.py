@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,24 +14,7 @@ from gateway.servers.hypercorn.handover import HeldBody
 from svckit.errors import error_for
 from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.conftest import House, MakeHouse
-from tests.unit.gateway.moving import CONTENT, MIB, USUAL, Moves, Upload, chunks, is_same, watch_moves
-
-
-@pytest.fixture
-def moves(monkeypatch: pytest.MonkeyPatch) -> Moves:
-    return watch_moves(monkeypatch)
-
-
-@pytest.fixture
-async def house(make_house: MakeHouse) -> House:
-    return await make_house(placement="file")
-
-
-@pytest.fixture(autouse=True)
-async def closed_connections() -> AsyncIterator[None]:
-    yield
-    Upload.close_all()
-    await asyncio.sleep(0)
+from tests.unit.gateway.handover.moving import CONTENT, MIB, USUAL, Moves, Upload, chunks, is_same
 
 
 @pytest.mark.parametrize("wrong", [b"x\r\n", b"5\r\nhelloX\r\n", b"-5\r\n", b"5\nhello\n", b"1;" + b"e" * 700_000])

@@ -6,7 +6,6 @@ import fcntl
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -14,24 +13,7 @@ import pytest
 
 from tests.harness.certificates import Authority
 from tests.unit.gateway.conftest import REPOSITORY, House, MakeHouse, digest_of
-from tests.unit.gateway.moving import CONTENT, MIB, USUAL, Moves, Upload, chunks, is_same, watch_moves
-
-
-@pytest.fixture
-def moves(monkeypatch: pytest.MonkeyPatch) -> Moves:
-    return watch_moves(monkeypatch)
-
-
-@pytest.fixture
-async def house(make_house: MakeHouse) -> House:
-    return await make_house(placement="file")
-
-
-@pytest.fixture(autouse=True)
-async def closed_connections() -> AsyncIterator[None]:
-    yield
-    Upload.close_all()
-    await asyncio.sleep(0)
+from tests.unit.gateway.handover.moving import CONTENT, MIB, USUAL, Moves, Upload, chunks, is_same
 
 
 async def test_a_body_with_a_length_goes_into_the_file_and_the_next_request_is_read_after_it(
