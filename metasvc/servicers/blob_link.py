@@ -89,7 +89,7 @@ class BlobLinkServicer(BlobLinkServiceServicer):
             yield pb.ResolveBlobBatchesResponse(answers=await self._answers())
 
     async def _answers(self) -> list[pb.ResolveBlobsResponse.Answer]:
-        return await current_batch().answer(_member_wanted, partial(resolve_blobs, self._ports), self._answer)
+        return await current_batch().answer(_wanted_member, partial(resolve_blobs, self._ports), self._answer)
 
     def _answer(self, call: Call, wanted: WantedBlob, served: ServedBlob) -> pb.ResolveBlobsResponse.Answer:
         # A signature takes much of the time of such a read.
@@ -127,18 +127,16 @@ class BlobLinkServicer(BlobLinkServiceServicer):
         return pb.UnlinkBlobResponse()
 
 
-def _wanted(call: Call, request: pb.ResolveBlobRequest) -> WantedBlob:
+def _wanted(
+    call: Call, request: pb.ResolveBlobRequest | pb.ResolveBlobsRequest.Member, held_generation: int = 0
+) -> WantedBlob:
     return WantedBlob(
         project_id=authorized_project(call).id,
         repository=str(to_repository_name(request.repository)),
         digest=str(to_digest(request.digest)),
+        held_generation=held_generation,
     )
 
 
-def _member_wanted(call: Call, member: pb.ResolveBlobsRequest.Member) -> WantedBlob:
-    return WantedBlob(
-        project_id=authorized_project(call).id,
-        repository=str(to_repository_name(member.repository)),
-        digest=str(to_digest(member.digest)),
-        held_generation=member.held_generation,
-    )
+def _wanted_member(call: Call, member: pb.ResolveBlobsRequest.Member) -> WantedBlob:
+    return _wanted(call, member, member.held_generation)

@@ -50,7 +50,7 @@ class CompiledStatement:
         sql: its text.
     """
 
-    __slots__ = ("_compiler", "_fixed", "_is_expanded", "_of_columns", "_of_parameters", "_row", "sql")
+    __slots__ = ("_compiler", "_fixed", "_is_expanded", "_of_columns", "_of_names", "_of_parameters", "_row", "sql")
 
     def __init__(self, statement: Executable, given: Sequence[str], dialect: Dialect) -> None:
         """See `CompiledStatements`."""
@@ -72,6 +72,7 @@ class CompiledStatement:
             (name, compiler.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
             for name in compiler.positiontup
         ]
+        self._of_names = dict(self._of_parameters)
         columns = _columns(statement)
         self._of_columns: list[_Process] = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
@@ -102,7 +103,7 @@ class CompiledStatement:
 
     def _expanded(self, values: Mapping[str, object]) -> tuple[str, list[Any]]:
         state = self._compiler.construct_expanded_state({**self._fixed, **values})
-        processes: dict[str, Any] = {**dict(self._of_parameters), **state.processors}
+        processes: dict[str, Any] = {**self._of_names, **state.processors}
         names: Sequence[str] = state.positiontup or ()
         return state.statement, [_processed(processes.get(name), state.parameters[name]) for name in names]
 
