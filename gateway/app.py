@@ -25,10 +25,13 @@ from gateway.wire.quart_app import QuartApp
 from gateway.wire.request import GatewayRequest
 from gateway.wire.target import NO_PATH, is_plain
 from svckit.errors import DomainError, error_for
-from svckit.logging import get_logger
+from svckit.logging import RepeatedLine, get_logger
 from svckit.tokens.verifier import TokenVerifier
 
 log = get_logger(__name__)
+
+_FIELDS = ("method", "path", "route", "status", "sent_bytes", "received_bytes", "milliseconds", "client")
+_request_line = RepeatedLine(__name__, "request", _FIELDS)
 
 _ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and metrics are answered even when the limit of requests in flight is reached."""
@@ -133,19 +136,21 @@ class Gateway(QuartApp):
         """Logs and counts a request. The query is not logged, because it contains the ticket of an upload."""
         received_bytes = request.body.received_bytes
         self.metrics.observe(request.route, request.method, status, seconds, received_bytes, sent_bytes)
-        # Probes come every few seconds and are not interesting, so they are logged at DEBUG only.
-        write = log.debug if request.raw_target in _ALWAYS_SERVED else log.info
-        write(
-            "request",
-            method=request.method,
-            path=request.raw_target,
-            route=request.route,
-            status=status,
-            sent_bytes=sent_bytes,
-            received_bytes=received_bytes,
-            milliseconds=round(seconds * 1000, 1),
-            client=request.read_origin(self.origins).client_address,
+        values = (
+            request.method,
+            request.raw_target,
+            request.route,
+            status,
+            sent_bytes,
+            received_bytes,
+            round(seconds * 1000, 1),
+            request.read_origin(self.origins).client_address,
         )
+        if request.raw_target in _ALWAYS_SERVED:
+            # Probes come every few seconds and are not interesting, so they are logged at DEBUG only.
+            log.debug("request", **dict(zip(_FIELDS, values, strict=True)))
+        else:
+            _request_line.log(*values)
 
     def _let_in(self, request: GatewayRequest) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Writes log lines on a thread of its own, many with one system call."""
+"""Writes log lines on a thread of its own, many with one system call. It can render them there as well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 """How much may wait for a reader that is slow."""
@@ -15,13 +18,19 @@ _RESERVED_BYTES = 1024 * 1024
 _GATHER_SECONDS = 0.05
 _BATCH_BYTES = 64 * 1024
 
+Render = Callable[[Sequence[Any]], bytes]
+"""Makes lines of records, each with its newline."""
+
+# What renders it, None for a line; the record, or the line; and how many bytes it takes.
+_Entry = tuple[Render | None, Any, int]
+
 
 class LineWriter:
     """Writes lines to a file descriptor, in the order in which they come.
 
-    `put` never waits: a program that does not read our standard error must not stop the service. Its lines wait in
-    memory, up to a limit. Beyond that, lines are dropped and counted; a last part is reserved for important lines. As
-    soon as the reader goes on, a line says how many are missing, where they are missing.
+    Neither `put` nor `put_later` waits: a program that does not read our standard error must not stop the service. Its
+    lines wait in memory, up to a limit. Beyond that, lines are dropped and counted; a last part is reserved for
+    important lines. As soon as the reader goes on, a line says how many are missing, where they are missing.
 
     A line waits for 50 milliseconds at most before it is written, and an important one does not. A process that is
     killed loses what waits. A process that ends by itself loses nothing: `close` writes all, and `logging` calls it at
@@ -54,7 +63,7 @@ class LineWriter:
         # Reentrant: a destructor or a signal handler that runs inside `put` may log.
         self._lock = threading.RLock()
         self._written = threading.Condition(self._lock)
-        self._lines: deque[bytes] = deque()
+        self._entries: deque[_Entry] = deque()
         self._waiting_bytes = 0
         self._missing = 0
         self.lost_lines = 0
@@ -72,13 +81,28 @@ class LineWriter:
             line: the line.
             is_important: whether it may use the reserved memory, and is written without delay.
         """
+        self._put((None, line, len(line)), is_important=is_important)
+
+    def put_later(self, render: Render, record: object, size_bytes: int) -> None:
+        """Takes a record that becomes a line when it is written. Nothing in it may change any more.
+
+        Records that come one after the other are rendered together, by the thread that writes.
+
+        Args:
+            render: makes the lines.
+            record: the record.
+            size_bytes: how much memory it takes, about.
+        """
+        self._put((render, record, size_bytes), is_important=False)
+
+    def _put(self, entry: _Entry, *, is_important: bool) -> None:
         if self._is_closed:
             if not self._is_stuck:
-                _write(self._descriptor, line)
+                _write(self._descriptor, self._rendered([entry]))
             return
         limit = self._most_waiting_bytes + (self._reserved_bytes if is_important else 0)
         with self._lock:
-            if self._waiting_bytes + len(line) > limit:
+            if self._waiting_bytes + entry[2] > limit:
                 self._missing += 1
                 self.lost_lines += 1
                 self._something.set()  # the thread says that it is missing, also if no other line comes
@@ -86,8 +110,8 @@ class LineWriter:
             if self._missing:
                 # Lines were dropped, and there is room again: here they are missing.
                 self._note_loss()
-            self._lines.append(line)
-            self._waiting_bytes += len(line)
+            self._entries.append(entry)
+            self._waiting_bytes += entry[2]
         if is_important:
             self._hurry.set()
         if not self._something.is_set():
@@ -116,7 +140,7 @@ class LineWriter:
     def _note_loss(self) -> None:
         line = self._describe_loss(self._missing)
         self._missing = 0
-        self._lines.append(line)
+        self._entries.append((None, line, len(line)))
         self._waiting_bytes += len(line)
         self._something.set()
 
@@ -128,24 +152,40 @@ class LineWriter:
             self._hurry.wait(_GATHER_SECONDS)
             self._hurry.clear()
             self._something.clear()
-            while batch := self._take():
-                _write(self._descriptor, batch)
+            while taken := self._take():
+                _write(self._descriptor, self._rendered(taken))
                 with self._written:
-                    self._waiting_bytes -= len(batch)
+                    self._waiting_bytes -= sum([size_bytes for _, _, size_bytes in taken])
                     self._written.notify_all()
 
-    def _take(self) -> bytes:
+    def _take(self) -> list[_Entry]:
         """The next lines, up to a limit. They count as waiting until they are written."""
-        taken: list[bytes] = []
+        taken: list[_Entry] = []
         size = 0
         with self._lock:
-            if self._missing and not self._lines:
+            if self._missing and not self._entries:
                 self._note_loss()  # the last lines before a pause were dropped
-            while self._lines and size < _BATCH_BYTES:
-                line = self._lines.popleft()
-                taken.append(line)
-                size += len(line)
-        return b"".join(taken)
+            while self._entries and size < _BATCH_BYTES:
+                entry = self._entries.popleft()
+                taken.append(entry)
+                size += entry[2]
+        return taken
+
+    def _rendered(self, entries: Sequence[_Entry]) -> bytes:
+        parts: list[bytes] = []
+        for render, group in groupby(entries, key=itemgetter(0)):
+            contents = [content for _, content, _ in group]
+            if render is None:
+                parts += contents
+                continue
+            try:
+                parts.append(render(contents))
+            except Exception:
+                # A line that cannot be rendered must not end the thread.
+                with self._lock:
+                    self._missing += len(contents)
+                    self.lost_lines += len(contents)
+        return b"".join(parts)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -12,15 +12,15 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NoReturn, TextIO
 
 import orjson
 import structlog
 
-from svckit.log_writer import LineWriter
-from svckit.redaction import needs_redaction, redact
+from svckit.log_writer import LineWriter, Render
+from svckit.redaction import has_hint, needs_redaction, redact
 
 Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -37,6 +37,8 @@ _FLUSH_SECONDS = 5.0
 # A path may hold what is no text. Its line must be written anyway.
 _ENCODING = ("utf-8", "backslashreplace")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# What a record takes beside its texts, as a line or in memory.
+_RECORD_BYTES = 320
 _IMPORTANT = frozenset({"warning", "warn", "error", "exception", "critical", "fatal"})
 
 _service = "-"
@@ -87,6 +89,58 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module. It may be called at import, because the configuration is read at its first use."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+class RepeatedLine:
+    """A line at INFO that is logged for each request, with the same fields each time.
+
+    The thread that logs it only notes the values. The thread that writes renders many such lines at once, which takes a
+    third of the time that the same lines take one by one.
+    """
+
+    __slots__ = ("_event", "_fields", "_is_enabled_for", "_logger", "name")
+
+    def __init__(self, name: str, event: str, fields: Sequence[str]) -> None:
+        """Describes the line.
+
+        Args:
+            name: the name of the logger.
+            event: what has happened.
+            fields: the names of the fields. None of them names a secret.
+        """
+        self.name = name
+        self._event = event
+        self._fields = tuple(fields)
+        self._logger = get_logger(name)
+        self._is_enabled_for = logging.getLogger(name).isEnabledFor
+
+    def log(self, *values: str | float | bool | None) -> None:
+        """Logs it once, with these values of the fields, in their order."""
+        handler = _handler
+        if handler is None or _root.handlers != [handler]:
+            self._logger.info(self._event, **dict(zip(self._fields, values, strict=True)))
+        elif self._is_enabled_for(logging.INFO):
+            handler.write_later((self, values, time.time_ns(), trace_id.get(), request_id.get()))
+
+    def line_of(self, values: _Values, time_ns: int, trace: str | None, request: str | None) -> dict[str, Any]:
+        """One of these lines, with the same fields in the same order as a logger's."""
+        line: dict[str, Any] = dict(zip(self._fields, values, strict=True))
+        line["event"] = self._event
+        line["logger"] = self.name
+        line["level"] = "info"
+        line["timestamp"] = _shown(time_ns)
+        line["service"] = _service
+        if request is not None:
+            line["request_id"] = request
+        if trace is not None:
+            line["trace_id"] = trace
+        return line
+
+
+_Values = tuple[str | float | bool | None, ...]
+# One use of a repeated line: its values, the time in nanoseconds, the id of the trace, and that of the request. No
+# named tuple, which would take longer to make than all the rest of it. Nothing in it can change.
+_Record = tuple[RepeatedLine, _Values, int, str | None, str | None]
 
 
 def trace_of(traceparent: str) -> str | None:
@@ -142,12 +196,29 @@ class _Handler(logging.Handler):
 
     def write(self, logger: Any, method: str, event: Any) -> None:
         """Writes a line of structlog's."""
+        self._put(self._rendered(logger, method, event), is_important=method in _IMPORTANT)
+
+    def write_later(self, record: _Record) -> None:
+        """Writes a line, which is rendered when it is written."""
+        texts_bytes = sum([len(value) for value in record[1] if type(value) is str])
+        self._writer.put_later(self._render_records, record, _RECORD_BYTES + texts_bytes)
+
+    def _rendered(self, logger: Any, method: str, event: Any) -> bytes:
         line = _as_clean_json(event) if self._is_json else None
         if line is None:
             for process in self._processors:
                 event = process(logger, method, event)
             line = _as_bytes(event)
-        self._put(line, is_important=method in _IMPORTANT)
+        return line
+
+    def _render_records(self, records: Sequence[_Record]) -> bytes:
+        lines = [kind.line_of(values, when, trace, request) for kind, values, when, trace, request in records]
+        texts = [text for _, values, _, _, request in records for text in (request, *values) if type(text) is str]
+        if self._is_json and not has_hint("\n".join(texts)):
+            together = _as_clean_lines(lines)
+            if together is not None:
+                return together
+        return b"".join([self._rendered(None, "info", line) + b"\n" for line in lines])
 
     def flush(self) -> None:
         self._writer.flush(_FLUSH_SECONDS)
@@ -172,6 +243,9 @@ class _InPlace:
     def put(self, line: bytes, *, is_important: bool = False) -> None:
         self._stream.write(line.decode())
         self._stream.flush()
+
+    def put_later(self, render: Render, record: object, size_bytes: int) -> None:
+        self.put(render([record]))
 
     def flush(self, timeout_seconds: float) -> bool:
         return True
@@ -214,6 +288,18 @@ def _as_clean_json(event: Any) -> bytes | None:
     return line if line.isascii() and not needs_redaction(event, line) else None
 
 
+def _as_clean_lines(events: Sequence[Any]) -> bytes | None:
+    """The lines, if they can be written as they are. There must be no secret in them."""
+    try:
+        lines = orjson.dumps(events)
+    except TypeError:
+        return None
+    # One array costs a tenth of so many objects. It can be cut if no text has a brace.
+    if not lines.isascii() or lines.count(b"{") != len(events):
+        return None
+    return lines[1:-1].replace(b"},{", b"}\n{") + b"\n"
+
+
 def _as_bytes(line: str | bytes) -> bytes:
     return line if isinstance(line, bytes) else line.encode(*_ENCODING)
 
@@ -250,10 +336,14 @@ def _add_context(_logger: object, _method: str, event: MutableMapping[str, Any])
 
 
 def _add_time(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    # ISO 8601 with microseconds, in a third of the time that datetime takes for it.
-    now = time.time_ns() // 1000
-    event["timestamp"] = f"{_second(now // 1_000_000)}.{now % 1_000_000:06}Z"
+    event["timestamp"] = _shown(time.time_ns())
     return event
+
+
+def _shown(time_ns: int) -> str:
+    # ISO 8601 with microseconds, in a third of the time that datetime takes for it.
+    microseconds = time_ns // 1000
+    return f"{_second(microseconds // 1_000_000)}.{microseconds % 1_000_000:06}Z"
 
 
 @functools.lru_cache(maxsize=4)

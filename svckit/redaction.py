@@ -61,7 +61,7 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def scrub(text: str) -> str:
     """The text without secrets: tokens, credentials and passwords in URLs are replaced."""
-    if _has_hint(text):
+    if has_hint(text):
         for pattern, replacement in _SECRET_TEXT:
             text = pattern.sub(replacement, text)
     return text
@@ -80,10 +80,10 @@ def needs_redaction(event: Mapping[str, Any], rendered: bytes) -> bool:
         elif kind is not int and kind is not float and kind is not bool and value is not None:
             return True
     # JSON escapes nothing that is in a hint, so whatever is in a value is in the line.
-    return _has_hint(rendered.decode())
+    return has_hint(rendered.decode())
 
 
-def _has_hint(text: str) -> bool:
+def has_hint(text: str) -> bool:
     """Whether one of the patterns could match. Each needs one of these strings, and almost no text has one.
 
     Without this test, the patterns were half of the cost of a log line.

@@ -12,6 +12,7 @@ from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from gateway.clients.reads.deadlines import Deadlines
 from svckit.errors import DomainError, error_for
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Gatherer(Generic[K, A]):
         self._most_bytes = most_bytes
         self._overtake_seconds = overtake_seconds
         self._given_clock = clock
+        self._deadlines = Deadlines()
         self._waiting: deque[_Waiter[K, A]] = deque()
         # The batch that newcomers wait for.
         self._under_way: _Batch[K, A] | None = None
@@ -136,8 +138,8 @@ class Gatherer(Generic[K, A]):
             self._send_next()
         elif self._timer is None:
             self._timer = self._clock.call_at(under_way.began + self._overtake_seconds, self._overtake)
-        # Not `asyncio.timeout_at`, which costs three times as much, for each read.
-        timer = None if deadline is None else loop.call_at(deadline, _time_out, waiter.answer)
+        if deadline is not None:
+            self._deadlines.watch(waiter.answer, deadline)
         try:
             return await waiter.answer
         except TimeoutError:
@@ -147,8 +149,8 @@ class Gatherer(Generic[K, A]):
             self._leave(waiter)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if deadline is not None:
+                self._deadlines.forget(waiter.answer)
 
     @staticmethod
     def _leave(waiter: _Waiter[K, A]) -> None:
@@ -226,8 +228,3 @@ class Gatherer(Generic[K, A]):
                 return None
             longest = max(longest, member.deadline)
         return max(longest - asyncio.get_running_loop().time(), 0.001)
-
-
-def _time_out(answer: asyncio.Future[Any]) -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())

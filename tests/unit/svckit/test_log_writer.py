@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -226,14 +226,95 @@ def test_a_pipe_that_does_not_block_gets_all(pipe: Pipe) -> None:
     writer.close(10)
 
 
+class Rendering:
+    """Notes which records were rendered together, and by which thread."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, records: Sequence[int]) -> bytes:
+        self.groups.append(list(records))
+        self.threads.add(threading.current_thread().name)
+        if -1 in records:
+            raise ValueError("cannot be rendered")
+        return b"".join(b"r%d\n" % record for record in records)
+
+
+def test_records_are_rendered_together_by_the_thread_that_writes_and_keep_their_place(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("svckit.log_writer._GATHER_SECONDS", 3600.0)
+    writer, render = LineWriter(pipe.writer, _loss), Rendering()
+
+    writer.put(b"first\n")
+    for number in range(3):
+        writer.put_later(render, number, 100)
+    writer.put(b"between\n")
+    writer.put_later(render, 3, 100)
+    assert render.groups == []
+    writer.put(b"warning\n", is_important=True)
+
+    expected = b"first\nr0\nr1\nr2\nbetween\nr3\nwarning\n"
+    assert pipe.read(len(expected)) == expected
+    assert render.groups == [[0, 1, 2], [3]]
+    assert render.threads == {"log-writer"}
+    writer.close(10)
+
+
+def test_records_count_by_the_size_that_is_given_for_them(pipe: Pipe) -> None:
+    writer, render = LineWriter(pipe.writer, _loss, most_waiting_bytes=8000, reserved_bytes=0), Rendering()
+    writer.put(b"a" * 7799 + b"\n")
+    writer.put_later(render, 1, 100)
+    for number in range(2, 5):
+        writer.put_later(render, number, 101)
+
+    assert pipe.read_until(b"lost 3\n") == b"a" * 7799 + b"\nr1\nlost 3\n"
+    assert writer.flush(10)
+    assert writer.lost_lines == 3
+    # All that was taken was given back.
+    writer.put(b"b" * 7999 + b"\n")
+    assert pipe.read(8000) == b"b" * 7999 + b"\n"
+    writer.close(10)
+
+
+def test_records_that_cannot_be_rendered_are_missed_and_the_thread_goes_on(pipe: Pipe) -> None:
+    writer, render = LineWriter(pipe.writer, _loss), Rendering()
+
+    writer.put_later(render, -1, 100)
+
+    assert pipe.read(7) == b"lost 1\n"
+    assert writer.lost_lines == 1
+    writer.put_later(render, 5, 100)
+    assert pipe.read(3) == b"r5\n"
+    writer.close(10)
+
+
+def test_a_record_that_comes_after_the_end_is_written_at_once(pipe: Pipe) -> None:
+    writer, render = LineWriter(pipe.writer, _loss), Rendering()
+    writer.put_later(render, 1, 100)
+    writer.close(10)
+
+    writer.put_later(render, 2, 100)
+
+    assert pipe.read(6) == b"r1\nr2\n"
+
+
 _PROGRAM = """
 import asyncio, logging as stdlib, sys
 from svckit import logging
 logging.configure("metasvc", "info", "json")
 log = logging.get_logger("a")
+repeated = logging.RepeatedLine("c", "repeated", ["number"])
+ways = [
+    lambda number: log.info("event", number=number),
+    lambda number: stdlib.getLogger("b").warning("%d", number),
+    repeated.log,
+    repeated.log,
+]
 async def main():
     for number in range(3000):
-        (log.info("event", number=number) if number % 2 else stdlib.getLogger("b").warning("%d", number))
+        ways[number % 4](number)
     {end}
 asyncio.run(main())
 """

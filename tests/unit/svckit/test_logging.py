@@ -321,3 +321,81 @@ def test_the_trace_id_is_read_from_a_traceparent(flags: str) -> None:
 )
 def test_a_malformed_traceparent_has_no_trace(traceparent: str) -> None:
     assert trace_of(traceparent) is None
+
+
+REPEATED = logging.RepeatedLine("gateway.app", "request", ("path", "status", "milliseconds", "client"))
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("/v2/a/manifests/v1", 200, 1.5, "10.0.0.1"),
+        ("/v2/ä/\u2028{}", 404, 0.1, None),
+        ("/x?token=" + JWT, 404, 0.1, ""),
+        ("Basic dXNlcjpwYXNzd29yZDEyMw==", 404, 0.1, ""),
+        ('/},{"level":"error"},{', 404, 0.1, ""),
+        ("/\udcff", 404, 0.1, ""),
+        ("/", 2**70, 0.1, True),
+    ],
+    ids=["plain", "not ascii", "a token", "credentials", "braces", "no text", "a large number"],
+)
+def test_a_repeated_line_is_that_of_a_logger(
+    monkeypatch: pytest.MonkeyPatch, format: logging.Format, values: tuple[Any, ...]
+) -> None:
+    monkeypatch.setattr("svckit.logging.time.time_ns", lambda: 1_795_707_999_000_001_999)
+    texts = []
+    for log in (
+        REPEATED.log,
+        lambda *values: get_logger("gateway.app").info(
+            "request", **dict(zip(("path", "status", "milliseconds", "client"), values, strict=True))
+        ),
+    ):
+        stream = io.StringIO()
+        configure("gateway", "info", format, stream)
+        with request_context("r" * 32, "4bf92f3577b34da6a3ce929d0e0e4736"):
+            log(*values)
+        log(*values)
+        texts.append(stream.getvalue())
+
+    assert texts[0] == texts[1]
+    assert texts[0].count("\n") == 2
+    assert JWT not in texts[0]
+    assert "dXNlcjpwYXNzd29yZDEyMw" not in texts[0]
+
+
+def test_a_repeated_line_obeys_the_level() -> None:
+    stream = io.StringIO()
+    configure("gateway", "warning", "json", stream)
+    REPEATED.log("/", 200, 1.0, "")
+    assert stream.getvalue() == ""
+
+
+def test_repeated_lines_that_are_rendered_together_are_those_that_are_rendered_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread renders them later: each has its own time, and the ids of the request that has logged it."""
+    records: list[Any] = []
+    render: list[Any] = []
+
+    stream = io.StringIO()
+    configure("gateway", "info", "json", stream)
+    stdlib.getLogger().handlers[:] = [handler for handler in stdlib.getLogger().handlers if handler is logging._handler]
+    put = logging._InPlace.put_later
+
+    def put_later(writer: Any, rendering: Any, record: object, size_bytes: int) -> None:
+        records.append(record)
+        render.append(rendering)
+        put(writer, rendering, record, size_bytes)
+
+    monkeypatch.setattr(logging._InPlace, "put_later", put_later)
+    for number, path in enumerate(["/a", "/b", "/secret?password=hunter2", "/ü", "/{"]):
+        with request_context(f"request-{number}", f"{number:032x}" if number % 2 else None):
+            REPEATED.log(path, 200 + number, 0.5, "10.0.0.1")
+    alone = stream.getvalue()
+
+    for some in (records, records[:2], records[3:]):
+        assert render[0](some).decode() in alone
+    assert render[0](records).decode() == alone
+    assert "hunter2" not in alone
+    assert [line.get("request_id") for line in lines(stream)] == [f"request-{number}" for number in range(5)]
