@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from roadstead.meta.v1 import artifact_pb2, manifest_pb2, project_service_pb2, quota_pb2, repository_pb2, tag_pb2
+from roadstead.meta.v1 import (
+    artifact_pb2,
+    label_pb2,
+    manifest_pb2,
+    project_service_pb2,
+    quota_pb2,
+    repository_pb2,
+    tag_pb2,
+)
 from svckit.convert import from_actor, from_time, parsed
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
+    from metasvc.domain.label_model import Label
     from metasvc.domain.lists import Accessory, ArtifactView, ListedRepository, PastMove
     from metasvc.domain.model import Project, ProjectUsage, Referrer, StoredManifest
     from metasvc.domain.model import Reference as Child
@@ -100,7 +109,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
 
 
 def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
-    """Writes an artifact with its children, tags and accessories. This release has no additions and no icons."""
+    """Writes an artifact with what was read beside it. This release has no additions and no icons."""
     artifact = view.artifact
     message = artifact_pb2.Artifact(
         id=artifact.id,
@@ -119,6 +128,7 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         references=[_from_child(artifact.id, child) for child in view.references],
         tags=map(from_tag, view.tags),
         accessories=map(from_accessory, view.accessories),
+        labels=map(from_label, view.labels),
     )
     # Set even when it is empty, because Harbor always sends it.
     message.extra_attributes.SetInParent()
@@ -138,6 +148,21 @@ def from_accessory(accessory: Accessory) -> artifact_pb2.Accessory:
         digest=accessory.digest,
         type=accessory.type,
         create_time=from_time(accessory.create_time),
+    )
+
+
+def from_label(label: Label) -> label_pb2.Label:
+    """Writes a label."""
+    return label_pb2.Label(
+        id=label.id,
+        name=label.name,
+        description=label.description,
+        color=label.color,
+        scope=label.scope.value,
+        project_id=label.project_id,
+        create_time=from_time(label.create_time),
+        update_time=from_time(label.update_time),
+        etag=label.etag,
     )
 
 

@@ -20,6 +20,7 @@ from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from metasvc.domain.unit import Store
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
+from metasvc.servicers.label import LabelServicer
 from metasvc.servicers.manifest import ManifestServicer
 from metasvc.servicers.project import ProjectServicer
 from metasvc.servicers.quota import QuotaServicer
@@ -31,6 +32,7 @@ from metasvc.store.blob_log import MeteredBlobLog
 from metasvc.store.unit_of_work import SqlStore
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
+from roadstead.meta.v1.label_service_pb2_grpc import add_LabelServiceServicer_to_server
 from roadstead.meta.v1.manifest_service_pb2_grpc import add_ManifestServiceServicer_to_server
 from roadstead.meta.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.meta.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
@@ -154,6 +156,7 @@ def build_server(
     server.add(add_TagServiceServicer_to_server, TagServicer(ports))
     server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(ports))
     server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(ports))
+    server.add(add_LabelServiceServicer_to_server, LabelServicer(ports))
     server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
     return server
 

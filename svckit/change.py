@@ -27,7 +27,8 @@ class Change(Generic[K]):
         resource_id: the id of the changed repository, project, user, member, robot or role; 0 without one.
         resource_name: the name of the resource: a repository's full name, or the name of a project, user, robot, …. For
             a member, it is the user's name.
-        reference: the name of a tag or the digest of a manifest, within the repository; empty for other kinds.
+        reference: the name of a tag, of a label on an artifact, or the digest of a manifest, within the repository;
+            empty for other kinds.
         digest: for tags and manifests, the digest that the reference has (or had, if it was deleted); else empty.
         old: the values before, by field, if fields were set. The writer must leave out secrets.
         new: the values after, in the same form.

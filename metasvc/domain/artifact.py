@@ -19,7 +19,7 @@ from svckit.listing import Listing, Page, SortKey
 from svckit.query import Form, Key, Order
 
 if TYPE_CHECKING:
-    from metasvc.domain.lists import Lists
+    from metasvc.domain.lists import ArtifactParts, Lists
     from metasvc.domain.model import Artifact, Repository
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import Unit
@@ -48,6 +48,7 @@ ARTIFACTS: Listing[Artifact] = Listing(
             "media_type": Key("media_type"),
             "push_time": Key("push_time", datetime),
             "tags": Key("tags", forms=frozenset({Form.EXACT, Form.FUZZY, Form.ANY_OF, Form.ALL_OF}), nullable=True),
+            "labels": Key("labels", int, frozenset({Form.EXACT, Form.ANY_OF, Form.ALL_OF})),
         }
     ),
 )
@@ -69,7 +70,7 @@ ACCESSORIES: Listing[Accessory] = Listing(
 
 
 async def get_artifact(
-    ports: Ports, *, project_id: int, repository: str, reference: Reference, with_tag: bool, with_accessory: bool
+    ports: Ports, *, project_id: int, repository: str, reference: Reference, parts: ArtifactParts
 ) -> ArtifactView:
     """Reads the artifact that a tag or digest names, with all its annotations and attributes.
 
@@ -80,12 +81,12 @@ async def get_artifact(
         found = await lists.artifacts.get(project_id, repository, reference)
         if found is None:
             raise unknown_artifact(repository, reference)
-        [view] = await _views(lists, (found,), with_tag=with_tag, with_accessory=with_accessory, whole=True)
+        [view] = await _views(lists, (found,), parts, whole=True)
         return view
 
 
 async def list_artifacts(
-    ports: Ports, *, project_id: int, repository: str, request: ListRequest, with_tag: bool, with_accessory: bool
+    ports: Ports, *, project_id: int, repository: str, request: ListRequest, parts: ArtifactParts
 ) -> Page[ArtifactView]:
     """Lists a repository's artifacts, by default the newest first. The number of queries is fixed.
 
@@ -105,23 +106,25 @@ async def list_artifacts(
             lambda clauses: lists.artifacts.count(held.id, clauses),
             scope=(held.id,),
         )
-        views = await _views(lists, page.items, with_tag=with_tag, with_accessory=with_accessory, whole=False)
+        views = await _views(lists, page.items, parts, whole=False)
         return Page(fit(views), page.next_page_token, page.total_size)
 
 
 async def _views(
-    lists: Lists, found: tuple[Artifact, ...], *, with_tag: bool, with_accessory: bool, whole: bool
+    lists: Lists, found: tuple[Artifact, ...], parts: ArtifactParts, *, whole: bool
 ) -> tuple[ArtifactView, ...]:
     ids = [artifact.id for artifact in found]
     children = await lists.artifacts.children(ids, whole=whole)
-    tags = await lists.tags.on_artifacts(ids if with_tag else ())
-    accessories = await lists.artifacts.accessories(found if with_accessory else ())
+    tags = await lists.tags.on_artifacts(ids if parts.tags else ())
+    accessories = await lists.artifacts.accessories(found if parts.accessories else ())
+    labels = await lists.labels.on_artifacts(ids if parts.labels else (), whole=whole)
     return tuple(
         ArtifactView(
             artifact,
             references=tuple(children.get(artifact.id, ())),
             tags=tuple(tags.get(artifact.id, ())),
             accessories=tuple(accessories.get(artifact.digest, ())),
+            labels=tuple(labels.get(artifact.id, ())),
         )
         for artifact in found
     )

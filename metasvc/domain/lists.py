@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from metasvc.domain.label_model import Label
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
     from svckit.access.actor import Actor
     from svckit.access.decision import AccessibleProjects
@@ -36,6 +37,13 @@ them."""
 
 MOST_LISTED_CHILD_CHARACTERS = 1024
 """The same limit for the annotations, the URLs and the platform of a child of an index."""
+
+
+MOST_LISTED_LABELS = 2_000
+"""The same limit as `MOST_LISTED_ROWS` for labels, whose names and descriptions are longer."""
+
+MOST_LISTED_LABEL_CHARACTERS = 128
+"""A list of artifacts leaves out descriptions of labels that are longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,22 @@ class Accessory:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactView:
-    """An artifact with its children, tags and accessories. A part that was not requested is empty."""
+    """An artifact with its children, tags, accessories and labels. A part that was not requested is empty."""
 
     artifact: Artifact
     references: tuple[Reference, ...] = ()
     tags: tuple[Tag, ...] = ()
     accessories: tuple[Accessory, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactParts:
+    """What to read beside artifacts and their children."""
+
+    tags: bool = True
+    accessories: bool = False
+    labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +178,24 @@ class TagLists(Protocol):
         """Counts all that match."""
 
 
+class LabelLists(Protocol):
+    """Lists of labels."""
+
+    async def page(self, project_id: int, selection: Selection) -> list[Label]:
+        """Reads a page of the labels of a project; of the global ones for `label.NO_PROJECT`."""
+
+    async def count(self, project_id: int, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def on_artifacts(self, artifact_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Label]]:
+        """The labels on artifacts by name, by the id of the artifact. One query.
+
+        Args:
+            artifact_ids: the artifacts.
+            whole: whether to include descriptions that are too long for a list.
+        """
+
+
 class QuotaLists(Protocol):
     """Lists of quotas. Projects have a row once they are used, or once their quota was read or set."""
 
@@ -184,6 +220,10 @@ class Lists(Protocol):
     @property
     def tags(self) -> TagLists:
         """Tags and their moves."""
+
+    @property
+    def labels(self) -> LabelLists:
+        """Labels."""
 
     @property
     def quotas(self) -> QuotaLists:

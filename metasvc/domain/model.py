@@ -58,6 +58,13 @@ class ChangeKind(StrEnum):
     REPOSITORY_DELETE = "repository_delete"
     """All artifacts and tags in it were deleted too. They have no changes of their own."""
     QUOTA_UPDATE = "quota_update"
+    LABEL_CREATE = "label_create"
+    LABEL_UPDATE = "label_update"
+    LABEL_DELETE = "label_delete"
+    """It was taken from all artifacts too. That has no changes of its own."""
+    ARTIFACT_LABEL_ADD = "artifact_label_add"
+    """The reference is the name of the label."""
+    ARTIFACT_LABEL_REMOVE = "artifact_label_remove"
     PROJECT_DELETE = "project_delete"
 
 

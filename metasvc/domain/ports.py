@@ -154,6 +154,27 @@ class PullRights(Protocol):
         """
 
 
+class LabelAccess(Protocol):
+    """The rights of the caller on labels. Each method raises if the caller lacks the right."""
+
+    def check_identity(self) -> None:
+        """The caller must be logged in.
+
+        Raises:
+            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE.
+        """
+
+    async def check_project(self, project_id: int, action: str) -> None:
+        """The caller must hold `action` on the labels of a project.
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED, INSUFFICIENT_SCOPE, UNAVAILABLE.
+        """
+
+    async def check_system(self, action: str) -> None:
+        """The caller must hold `action` on labels on the system level. Raises as `check_project`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The ports and settings that every use case takes, so that a new port changes no signature.

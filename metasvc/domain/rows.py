@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metasvc.domain.artifact_graph import ArtifactGraph
+    from metasvc.domain.label_model import Label, NewLabel
     from metasvc.domain.model import (
         Artifact,
         Blob,
@@ -243,6 +244,37 @@ class TagRows(Protocol):
 
     async def touch_pulled(self, repository_id: int, pulls: Mapping[str, datetime]) -> None:
         """Sets the times of the last pulls of tags, by name."""
+
+
+class LabelRows(Protocol):
+    """The rows of labels, and the artifacts that they are on."""
+
+    async def get(self, label_id: int) -> Label | None:
+        """Reads a label."""
+
+    async def lock_kept(self, label_id: int) -> Label | None:
+        """Reads a label and keeps others from deleting it until this unit ends."""
+
+    async def lock(self, label_id: int) -> Label | None:
+        """Reads a label to change or delete it. Waits until no other unit holds it."""
+
+    async def add(self, new: NewLabel, now: datetime) -> Label | None:
+        """Makes a label; None if its name is in use in its project, or among the global labels."""
+
+    async def update(self, held: Label, changed: NewLabel, now: datetime) -> Label | None:
+        """Changes a locked label; None if its new name is in use."""
+
+    async def remove(self, label_id: int) -> None:
+        """Deletes a label, and takes it from all artifacts."""
+
+    async def remove_of(self, project_id: int) -> None:
+        """Deletes all labels of a project."""
+
+    async def put_on(self, artifact_id: int, label_id: int, now: datetime) -> bool:
+        """Puts a label on an artifact that are both locked; False if it is there already."""
+
+    async def take_from(self, artifact_id: int, label_id: int) -> bool:
+        """Takes a label from an artifact; False if it is not on it."""
 
 
 class BlobRows(Protocol):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from metasvc.domain.rows import (
         ArtifactRows,
         BlobRows,
+        LabelRows,
         ProjectRows,
         RepositoryRows,
         ReviewRows,
@@ -43,6 +44,10 @@ class Unit(Protocol):
     @property
     def tags(self) -> TagRows:
         """Tags."""
+
+    @property
+    def labels(self) -> LabelRows:
+        """Labels."""
 
     @property
     def blobs(self) -> BlobRows:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_accessory, from_artifact, to_repository_of
 from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
+from metasvc.domain.artifact_label import add_artifact_label, remove_artifact_label
+from metasvc.domain.lists import ArtifactParts
 from roadstead.meta.v1 import artifact_service_pb2 as pb
 from roadstead.meta.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 from svckit.access.call import current_call
@@ -33,8 +35,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
-            with_tag=_wants_tags(request),
-            with_accessory=request.with_accessory,
+            parts=_parts(request),
         )
         return pb.GetArtifactResponse(artifact=from_artifact(view))
 
@@ -45,8 +46,7 @@ class ArtifactServicer(ArtifactServiceServicer):
             project_id=project.id,
             repository=to_repository_of(project, request.repository_name),
             request=to_list_request(request),
-            with_tag=_wants_tags(request),
-            with_accessory=request.with_accessory,
+            parts=_parts(request),
         )
         return pb.ListArtifactsResponse(
             artifacts=map(from_artifact, page.items),
@@ -81,6 +81,40 @@ class ArtifactServicer(ArtifactServiceServicer):
         )
         return pb.DeleteArtifactResponse()
 
+    async def AddArtifactLabel(
+        self, request: pb.AddArtifactLabelRequest, context: Context
+    ) -> pb.AddArtifactLabelResponse:
+        call = current_call()
+        project = authorized_project(call)
+        await add_artifact_label(
+            self._ports,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            label_id=request.label_id,
+            origin=call.origin,
+        )
+        return pb.AddArtifactLabelResponse()
 
-def _wants_tags(request: pb.GetArtifactRequest | pb.ListArtifactsRequest) -> bool:
-    return request.with_tag if request.HasField("with_tag") else True
+    async def RemoveArtifactLabel(
+        self, request: pb.RemoveArtifactLabelRequest, context: Context
+    ) -> pb.RemoveArtifactLabelResponse:
+        call = current_call()
+        project = authorized_project(call)
+        await remove_artifact_label(
+            self._ports,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+            reference=to_reference(request.reference),
+            label_id=request.label_id,
+            origin=call.origin,
+        )
+        return pb.RemoveArtifactLabelResponse()
+
+
+def _parts(request: pb.GetArtifactRequest | pb.ListArtifactsRequest) -> ArtifactParts:
+    return ArtifactParts(
+        tags=request.with_tag if request.HasField("with_tag") else True,
+        accessories=request.with_accessory,
+        labels=request.with_label,
+    )

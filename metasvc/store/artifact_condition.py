@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_
 
 from metasvc.domain.lists import ANY_TAG, NEVER_PULLED
 from metasvc.domain.model import AccessorySource
-from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, tag
+from metasvc.store.tables import artifact, artifact_accessory, artifact_label, artifact_reference, tag
 from svckit.query import AllOf, AnyOf, Exact, Fuzzy
 from svckit.sql.selection import condition
 from svckit.sql.types import UtcDateTime
@@ -61,7 +61,13 @@ LISTED: ColumnElement[bool] = and_(
 
 def artifact_condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
     """A clause of a `q` as a condition on the artifact table (`svckit.sql.selection.ConditionOf`)."""
-    return _tags(clause) if clause.key == "tags" else condition(clause, columns)
+    match clause.key:
+        case "tags":
+            return _tags(clause)
+        case "labels":
+            return _labels(clause)
+        case _:
+            return condition(clause, columns)
 
 
 def _tags(clause: Clause) -> ColumnElement[bool]:
@@ -77,6 +83,24 @@ def _tags(clause: Clause) -> ColumnElement[bool]:
             return exists().where(_TAGGED, tag.c.name.icontains(text, autoescape=True)).correlate(artifact)
         case _:
             raise TypeError(f"tags cannot be filtered by {type(clause).__name__}")
+
+
+def _labels(clause: Clause) -> ColumnElement[bool]:
+    """An artifact matches if it has the label, one of the labels, or all of them."""
+    match clause:
+        case Exact(value=value):
+            return _label(value)
+        case AnyOf(values=values):
+            return or_(false(), *map(_label, values))
+        case AllOf(values=values):
+            return and_(*map(_label, values))
+        case _:
+            raise TypeError(f"labels cannot be filtered by {type(clause).__name__}")
+
+
+def _label(label_id: object) -> ColumnElement[bool]:
+    on_it = exists().where(artifact_label.c.artifact_id == artifact.c.id, artifact_label.c.label_id == label_id)
+    return on_it.correlate(artifact)
 
 
 def _tag(name: object) -> ColumnElement[bool]:

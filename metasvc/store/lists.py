@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metasvc.store.artifact_list import SqlArtifactLists
+from metasvc.store.label_list import SqlLabelLists
 from metasvc.store.quota_list import SqlQuotaLists
 from metasvc.store.repository_list import SqlRepositoryLists
 from metasvc.store.tag_list import SqlTagLists
@@ -33,6 +34,11 @@ class SqlLists:
     def tags(self) -> SqlTagLists:
         """Tags and their moves."""
         return SqlTagLists(self._conn)
+
+    @property
+    def labels(self) -> SqlLabelLists:
+        """Labels."""
+        return SqlLabelLists(self._conn)
 
     @property
     def quotas(self) -> SqlQuotaLists:

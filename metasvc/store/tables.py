@@ -3,9 +3,10 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: project, idempotency, repository, artifacts
-(by id), tags (by name), blobs and their links (by digest), reviews, the update time of the repository, project_blob
-(by digest), the project's usage, the change log. The rows of project and repository are first locked FOR KEY SHARE. A
-change of usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE) does.
+(by id), tags (by name), labels, blobs and their links (by digest), reviews, the update time of the repository,
+project_blob (by digest), the project's usage, the change log. The rows of project and repository are first locked FOR
+KEY SHARE. A change of usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE)
+does.
 """
 
 from sqlalchemy import (
@@ -205,6 +206,35 @@ artifact_accessory = Table(
     UniqueConstraint("artifact_id", "subject_digest", "source"),
     Index(None, "repository_id", "subject_digest", "artifact_id"),
     sqlite_autoincrement=True,
+)
+
+label = Table(
+    "label",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    # 0 for a global label. So there is no foreign key; the deletion of a project deletes its labels.
+    Column("project_id", BigInteger, nullable=False),
+    Column("name", ByteOrdered, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("color", Text, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    # Grows with each update. Etags are made from it.
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    UniqueConstraint("project_id", "name"),
+    Index(None, "project_id", "create_time", "id"),
+    sqlite_autoincrement=True,
+)
+
+# The labels on artifacts: global ones, and those of the artifact's project.
+artifact_label = Table(
+    "artifact_label",
+    metadata,
+    Column("artifact_id", BigInteger, ForeignKey("artifact.id", ondelete="CASCADE"), nullable=False),
+    Column("label_id", BigInteger, ForeignKey("label.id", ondelete="CASCADE"), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("artifact_id", "label_id"),
+    Index(None, "label_id", "artifact_id"),
 )
 
 # The current generation of each digest, and its state.

@@ -10,6 +10,7 @@ from sqlalchemy import insert
 
 from metasvc.store.artifact import SqlArtifacts
 from metasvc.store.blob import SqlBlobs, find_blob, find_linked
+from metasvc.store.label import SqlLabels
 from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
 from metasvc.store.reads import find_blobs, find_manifests
@@ -62,6 +63,11 @@ class SqlUnit:
     def tags(self) -> SqlTags:
         """Tags."""
         return SqlTags(self._conn)
+
+    @property
+    def labels(self) -> SqlLabels:
+        """Labels."""
+        return SqlLabels(self._conn)
 
     @property
     def blobs(self) -> SqlBlobs:

@@ -7,7 +7,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from svckit.access.actor import ChangeOrigin
-from svckit.access.authorization import authorize_acting, authorize_project, authorize_system, authorize_upload
+from svckit.access.authorization import (
+    authorize_acting,
+    authorize_authenticated,
+    authorize_project,
+    authorize_system,
+    authorize_upload,
+)
 from svckit.access.decision import NOT_VISIBLE
 from svckit.access.principal import ANONYMOUS
 from svckit.errors import Denied, DomainError, NotFound, error_for
@@ -211,6 +217,18 @@ class Call:
         if not authorize_acting(self.principal, self._services):
             await authorize_system(self.principal, resource, lambda: self._checker.check_system(self, resource, action))
         if (resource, action) == self._row_right:
+            self.checked = True
+
+    def check_identity(self) -> None:
+        """Raises unless the caller is logged in: for rows that every user and robot may see.
+
+        This also satisfies a `row` rule.
+
+        Raises:
+            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE, FORBIDDEN (`svckit.access.authorization`).
+        """
+        authorize_authenticated(self.principal)
+        if self._row_right is not None:
             self.checked = True
 
     def present(self, document: str) -> UploadTicket | Receipt | Grant | Finding:

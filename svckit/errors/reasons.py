@@ -103,6 +103,7 @@ _TABLE = (
     Reason("USER_UNKNOWN", "user not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("MEMBER_UNKNOWN", "project member not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("ROBOT_UNKNOWN", "robot not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("LABEL_UNKNOWN", "label not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     # The current state does not allow the request.
     Reason("CONFLICT", "conflict", 409, "ALREADY_EXISTS", "CONFLICT", "CONFLICT"),
     # Two writers wrote at the same time. The one that is refused asks for the status of the upload and continues.

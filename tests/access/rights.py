@@ -27,6 +27,8 @@ REFUSALS = frozenset(
         "GRANT_INVALID",
         # For a robot in a project that the caller may not see. The robot exists.
         "ROBOT_UNKNOWN",
+        # The same for a label.
+        "LABEL_UNKNOWN",
     }
 )
 

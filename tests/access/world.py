@@ -66,6 +66,7 @@ class World:
             # A real project is refused by nobody but the gate; an absent one would be refused like a foreign one.
             "project_id": self.project_ids[kind] if rpc.name == "meta.v1.QuotaService/CheckUploadSize" else ABSENT_ID,
             "etag": "stale",
+            "label_id": ABSENT_ID,
             "project_name": project,
             "header": WriteManifestRequest.Header(repository=f"{project}/app", reference="absent")
             if rpc.name == "meta.v1.ManifestService/WriteManifest"
@@ -78,6 +79,8 @@ class World:
             samples["credentials"] = Credentials(password=password)
         if rpc.name.startswith("auth.v1.RobotService/"):
             samples |= self._robot_samples(rpc, kind)
+        if rpc.name.startswith("meta.v1.LabelService/"):
+            samples |= self._label_samples(rpc, kind)
         request = rpc.request_class()
         for field in rpc.method.input_type.fields:
             value = samples.get(field.name)
@@ -88,6 +91,16 @@ class World:
             else:
                 setattr(request, field.name, value)
         return request
+
+    def _label_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
+        samples: dict[str, object] = {"scope": "p", "project_id": self.project_ids[kind]}
+        if rpc.method.name == "ListLabels":
+            return samples
+        samples["name"] = f"l{secrets.token_hex(6)}"
+        if rpc.method.name == "CreateLabel":
+            return samples
+        created = self.management.client.post("/labels", json=samples).raise_for_status()
+        return {"label_id": int(created.headers["Location"].rpartition("/")[2])}
 
     def _robot_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
         project = self.projects[kind]

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from metasvc.convert import from_artifact
 from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_artifacts
-from metasvc.domain.lists import ArtifactView
+from metasvc.domain.lists import ArtifactParts, ArtifactView
 from metasvc.store.tables import artifact
 from svckit.errors import DomainError, Invalid
 from svckit.listing import ListRequest, Page
@@ -21,15 +21,14 @@ REPOSITORY = "alpha/app"
 
 
 async def listed(
-    world: World, *, with_tag: bool = True, with_accessory: bool = False, **request: Any
+    world: World, *, with_tag: bool = True, with_accessory: bool = False, with_label: bool = False, **request: Any
 ) -> Page[ArtifactView]:
     return await list_artifacts(
         world.ports,
         project_id=1,
         repository=REPOSITORY,
         request=asked(**request),
-        with_tag=with_tag,
-        with_accessory=with_accessory,
+        parts=ArtifactParts(with_tag, with_accessory, with_label),
     )
 
 
@@ -43,8 +42,7 @@ async def got(world: World, reference: str, *, whole: bool = True) -> ArtifactVi
         project_id=1,
         repository=REPOSITORY,
         reference=Reference.parse(reference),
-        with_tag=whole,
-        with_accessory=whole,
+        parts=ArtifactParts(whole, whole, whole),
     )
 
 
@@ -137,7 +135,9 @@ async def test_q_asks_for_what_artifacts_have(world: World) -> None:
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        ({"q": "labels=(1)"}, "BAD_REQUEST"),
+        ({"q": "labels=(one)"}, "BAD_REQUEST"),
+        ({"q": "labels=~1"}, "BAD_REQUEST"),
+        ({"q": "labels=(7 8)"}, ""),
         ({"q": "repository_id=1"}, "BAD_REQUEST"),
         ({"q": "tags=[a~b]"}, "BAD_REQUEST"),
         ({"q": "digest=nil"}, ""),
@@ -172,8 +172,7 @@ async def test_a_token_of_another_repository_or_sort_is_refused(world: World) ->
             project_id=1,
             repository="alpha/other",
             request=ListRequest(page_token=token),
-            with_tag=False,
-            with_accessory=False,
+            parts=ArtifactParts(tags=False),
         )
 
 
@@ -294,8 +293,7 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
                 project_id=project_id,
                 repository=repository,
                 reference=Reference.parse(reference),
-                with_tag=True,
-                with_accessory=True,
+                parts=ArtifactParts(accessories=True),
             )
         assert caught.value.reason == "NOT_FOUND"
     with pytest.raises(DomainError) as caught:
@@ -304,8 +302,7 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
             project_id=2,
             repository=REPOSITORY,
             request=ListRequest(),
-            with_tag=True,
-            with_accessory=True,
+            parts=ArtifactParts(accessories=True),
         )
     assert caught.value.reason == "NOT_FOUND"
 

@@ -31,6 +31,7 @@ NEVER_REPEATED = {
     "blob.v1.UploadService/AppendUpload",
     "blob.v1.UploadService/WriteUpload",
     "blob.v1.UploadService/WriteUploadFile",
+    "meta.v1.ArtifactService/AddArtifactLabel",
     "meta.v1.BlobLinkService/ResolveBlobBatches",
     "meta.v1.ManifestService/ResolveManifestBatches",
     "meta.v1.ManifestService/WriteManifest",

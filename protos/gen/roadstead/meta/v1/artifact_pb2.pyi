@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from roadstead.meta.v1 import label_pb2 as _label_pb2
 from roadstead.meta.v1 import tag_pb2 as _tag_pb2
 import builtins as _builtins
 import sys
@@ -87,6 +88,7 @@ class Artifact(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     ADDITION_LINKS_FIELD_NUMBER: _builtins.int
     ACCESSORIES_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The artifact's id."""
     type: _builtins.str
@@ -141,6 +143,10 @@ class Artifact(_message.Message):
     def accessories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accessory]:
         """Signatures, SBOMs and others that name this as their subject; filled if with_accessory is true."""
 
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[_label_pb2.Label]:
+        """Labels on this artifact, by name; filled if with_label is true. A list leaves out their long descriptions."""
+
     def __init__(
         self,
         *,
@@ -163,10 +169,11 @@ class Artifact(_message.Message):
         tags: _abc.Iterable[_tag_pb2.Tag] | None = ...,
         addition_links: _abc.Mapping[_builtins.str, Global___AdditionLink] | None = ...,
         accessories: _abc.Iterable[Global___Accessory] | None = ...,
+        labels: _abc.Iterable[_label_pb2.Label] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["extra_attributes", b"extra_attributes", "pull_time", b"pull_time", "push_time", b"push_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accessories", b"accessories", "addition_links", b"addition_links", "annotations", b"annotations", "artifact_type", b"artifact_type", "digest", b"digest", "extra_attributes", b"extra_attributes", "icon", b"icon", "id", b"id", "manifest_media_type", b"manifest_media_type", "media_type", b"media_type", "project_id", b"project_id", "pull_time", b"pull_time", "push_time", b"push_time", "references", b"references", "repository_id", b"repository_id", "repository_name", b"repository_name", "size_bytes", b"size_bytes", "tags", b"tags", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accessories", b"accessories", "addition_links", b"addition_links", "annotations", b"annotations", "artifact_type", b"artifact_type", "digest", b"digest", "extra_attributes", b"extra_attributes", "icon", b"icon", "id", b"id", "labels", b"labels", "manifest_media_type", b"manifest_media_type", "media_type", b"media_type", "project_id", b"project_id", "pull_time", b"pull_time", "push_time", b"push_time", "references", b"references", "repository_id", b"repository_id", "repository_name", b"repository_name", "size_bytes", b"size_bytes", "tags", b"tags", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,7 @@ class GetArtifactRequest(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     WITH_TAG_FIELD_NUMBER: _builtins.int
     WITH_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_LABEL_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -39,6 +40,8 @@ class GetArtifactRequest(_message.Message):
     """Whether to return its tags; true by default."""
     with_accessory: _builtins.bool
     """Whether to return its accessories; false by default."""
+    with_label: _builtins.bool
+    """Whether to return its labels; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -51,10 +54,11 @@ class GetArtifactRequest(_message.Message):
         reference: _builtins.str = ...,
         with_tag: _builtins.bool | None = ...,
         with_accessory: _builtins.bool | None = ...,
+        with_label: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_accessory", b"with_accessory", "with_label", b"with_label", "with_tag", b"with_tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_accessory: _TypeAlias = _typing.Literal["with_accessory"]  # noqa: Y015
     _WhichOneofArgType__with_accessory: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory"]  # noqa: Y015
@@ -107,6 +111,7 @@ class ListArtifactsRequest(_message.Message):
     WITH_TAG_FIELD_NUMBER: _builtins.int
     WITH_ACCESSORY_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    WITH_LABEL_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     q: _builtins.str
@@ -125,6 +130,8 @@ class ListArtifactsRequest(_message.Message):
     """Whether to return their accessories; false by default."""
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    with_label: _builtins.bool
+    """Whether to return their labels; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -142,10 +149,11 @@ class ListArtifactsRequest(_message.Message):
         with_tag: _builtins.bool | None = ...,
         with_accessory: _builtins.bool | None = ...,
         with_total: _builtins.bool = ...,
+        with_label: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_accessory: _TypeAlias = _typing.Literal["with_accessory"]  # noqa: Y015
     _WhichOneofArgType__with_accessory: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory"]  # noqa: Y015
@@ -322,3 +330,109 @@ class DeleteArtifactResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteArtifactResponse: _TypeAlias = DeleteArtifactResponse  # noqa: Y015
+
+@_typing.final
+class AddArtifactLabelRequest(_message.Message):
+    """The request of AddArtifactLabel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    REPOSITORY_NAME_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    repository_name: _builtins.str
+    """Name of the repository within the project."""
+    reference: _builtins.str
+    """Tag or digest."""
+    label_id: _builtins.int
+    """The label's id. Over REST, the body is a whole label, of which only the id counts."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        repository_name: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        label_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_id", b"label_id", "project", b"project", "reference", b"reference", "repository_name", b"repository_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddArtifactLabelRequest: _TypeAlias = AddArtifactLabelRequest  # noqa: Y015
+
+@_typing.final
+class AddArtifactLabelResponse(_message.Message):
+    """The response of AddArtifactLabel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddArtifactLabelResponse: _TypeAlias = AddArtifactLabelResponse  # noqa: Y015
+
+@_typing.final
+class RemoveArtifactLabelRequest(_message.Message):
+    """The request of RemoveArtifactLabel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    REPOSITORY_NAME_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    LABEL_ID_FIELD_NUMBER: _builtins.int
+    repository_name: _builtins.str
+    """Name of the repository within the project."""
+    reference: _builtins.str
+    """Tag or digest."""
+    label_id: _builtins.int
+    """The label's id."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        repository_name: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        label_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label_id", b"label_id", "project", b"project", "reference", b"reference", "repository_name", b"repository_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveArtifactLabelRequest: _TypeAlias = RemoveArtifactLabelRequest  # noqa: Y015
+
+@_typing.final
+class RemoveArtifactLabelResponse(_message.Message):
+    """The response of RemoveArtifactLabel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveArtifactLabelResponse: _TypeAlias = RemoveArtifactLabelResponse  # noqa: Y015

@@ -55,6 +55,16 @@ class ArtifactServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
                 _registered_method=True)
+        self.AddArtifactLabel = channel.unary_unary(
+                '/roadstead.meta.v1.ArtifactService/AddArtifactLabel',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelResponse.FromString,
+                _registered_method=True)
+        self.RemoveArtifactLabel = channel.unary_unary(
+                '/roadstead.meta.v1.ArtifactService/RemoveArtifactLabel',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer:
@@ -92,6 +102,20 @@ class ArtifactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddArtifactLabel(self, request, context):
+        """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveArtifactLabel(self, request, context):
+        """Takes a label from an artifact. NOT_FOUND if it is not on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +138,16 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.DeleteArtifact,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.SerializeToString,
+            ),
+            'AddArtifactLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddArtifactLabel,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelResponse.SerializeToString,
+            ),
+            'RemoveArtifactLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveArtifactLabel,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +259,60 @@ class ArtifactService:
             '/roadstead.meta.v1.ArtifactService/DeleteArtifact',
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddArtifactLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.ArtifactService/AddArtifactLabel',
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveArtifactLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.ArtifactService/RemoveArtifactLabel',
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.RemoveArtifactLabelResponse.FromString,
             options,
             channel_credentials,
             insecure,

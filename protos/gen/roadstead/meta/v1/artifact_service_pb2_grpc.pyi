@@ -46,6 +46,10 @@ class ArtifactServiceStub:
     """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
     PRECONDITION if an index names it.
     """
+    AddArtifactLabel: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.AddArtifactLabelRequest, _artifact_service_pb2.AddArtifactLabelResponse]
+    """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project."""
+    RemoveArtifactLabel: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.RemoveArtifactLabelRequest, _artifact_service_pb2.RemoveArtifactLabelResponse]
+    """Takes a label from an artifact. NOT_FOUND if it is not on it."""
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
@@ -65,6 +69,10 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
     PRECONDITION if an index names it.
     """
+    AddArtifactLabel: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.AddArtifactLabelRequest, _artifact_service_pb2.AddArtifactLabelResponse]  # type: ignore[assignment]
+    """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project."""
+    RemoveArtifactLabel: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.RemoveArtifactLabelRequest, _artifact_service_pb2.RemoveArtifactLabelResponse]  # type: ignore[assignment]
+    """Takes a label from an artifact. NOT_FOUND if it is not on it."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Artifacts, for people. ManifestService pushes and pulls manifests."""
@@ -105,5 +113,21 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
         PRECONDITION if an index names it.
         """
+
+    @_abc_1.abstractmethod
+    def AddArtifactLabel(
+        self,
+        request: _artifact_service_pb2.AddArtifactLabelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.AddArtifactLabelResponse, _abc.Awaitable[_artifact_service_pb2.AddArtifactLabelResponse]]:
+        """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project."""
+
+    @_abc_1.abstractmethod
+    def RemoveArtifactLabel(
+        self,
+        request: _artifact_service_pb2.RemoveArtifactLabelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.RemoveArtifactLabelResponse, _abc.Awaitable[_artifact_service_pb2.RemoveArtifactLabelResponse]]:
+        """Takes a label from an artifact. NOT_FOUND if it is not on it."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
