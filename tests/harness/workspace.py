@@ -82,6 +82,12 @@ class Management:
         self._post("/users", body)
         return login
 
+    def make_administrator(self, login: Login) -> None:
+        """Makes a user an administrator."""
+        found = self._expect(self.client.get("/users", params={"q": f"username={login.name}"}), 200).json()
+        path = f"/users/{found[0]['user_id']}/sysadmin"
+        self._expect(self.client.put(path, json={"sysadmin_flag": True}), 200)
+
     def add_member(self, project: str, login: Login, role_id: int) -> None:
         """Gives a user a role in a project."""
         body = {"role_id": role_id, "member_user": {"username": login.name}}
