@@ -7,31 +7,37 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from authsvc.domain.grant import Access, AskedGrant, merge_asked
 from authsvc.domain.model import Identity, Requester
 from authsvc.domain.permission import Permission
-from authsvc.domain.robot import FOR_EVER, NewRobot, ProjectGrant, RobotChange
+from authsvc.domain.robot import FOR_EVER, NewRobot, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_pb2
 from svckit.convert import from_time
-from svckit.errors import FieldViolation, Invalid, Unauthenticated
+from svckit.errors import Unauthenticated
 from svckit.keys import public_jwk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from authsvc.domain.access import HeldPermission
+    from authsvc.domain.grant import Effect, Grant, Kind
     from authsvc.domain.model import Member, Project, Robot, User
     from authsvc.domain.project import SeenProject
-    from authsvc.domain.robot import NewSecret
+    from authsvc.domain.robot import Catalogue, NewSecret
     from roadstead.auth.v1 import robot_service_pb2
     from svckit.access.call import Call
     from svckit.access.principal import Principal
-    from svckit.tokens import Access
+    from svckit.tokens import Access as TokenAccess
     from svckit.trust import TrustedKey
 
 
-_PROJECT_LEVEL = "project"
 _ENTITY_TYPE_USER = "u"
+# The contract allows these words only. An empty one means the first.
+_KINDS: dict[str, Kind] = {"": "project", "project": "project", "system": "system"}
+_EFFECTS: dict[str, Effect] = {"": "", "allow": "allow", "deny": "deny"}
+# Harbor calls users "local".
+_CREATOR_TYPES = {"user": "local", "robot": "robot"}
 
 
 def identity_of(principal: Principal) -> Identity | None:
@@ -62,57 +68,6 @@ def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None
     if message.WhichOneof("method") != "password":
         return None
     return PasswordCredentials(message.password.username, message.password.secret)
-
-
-def to_new_robot(request: robot_service_pb2.CreateRobotRequest) -> NewRobot:
-    """The robot to create.
-
-    Raises:
-        DomainError: BAD_REQUEST; it is not a robot of exactly one project, or a field breaks its rule.
-    """
-    _check_level(request.level)
-    return NewRobot(
-        name=request.name,
-        grant=_to_grant(request.permissions),
-        description=request.description,
-        duration_days=request.duration_days,
-        disabled=request.disabled,
-    )
-
-
-def to_robot_change(request: robot_service_pb2.UpdateRobotRequest) -> RobotChange:
-    """What to change of a robot. Raises as `to_new_robot`."""
-    _check_level(request.level)
-    return RobotChange(
-        grant=_to_grant(request.permissions.permissions) if request.HasField("permissions") else None,
-        description=request.description if request.HasField("description") else None,
-        duration_days=request.duration_days if request.HasField("duration_days") else None,
-        disabled=request.disabled if request.HasField("disabled") else None,
-        name=request.name,
-        etag=request.etag,
-    )
-
-
-def _check_level(level: str) -> None:
-    # Harbor's clients may leave the level out.
-    if level not in ("", _PROJECT_LEVEL):
-        raise Invalid(
-            message="only robots of a project can be created", violations=[FieldViolation("level", "is not project")]
-        )
-
-
-def _to_grant(permissions: Iterable[robot_pb2.RobotPermission]) -> ProjectGrant:
-    groups = list(permissions)
-    for group in groups:
-        _check_level(group.kind)
-    projects = {group.namespace for group in groups}
-    if len(projects) != 1 or "" in projects:
-        raise Invalid(
-            message="a robot's permissions must name its project and no other",
-            violations=[FieldViolation("permissions", "do not name exactly one project")],
-        )
-    accesses = (access for group in groups for access in group.access)
-    return ProjectGrant(projects.pop(), frozenset(Permission(access.resource, access.action) for access in accesses))
 
 
 def from_seconds(seconds: int) -> Timestamp:
@@ -177,28 +132,72 @@ def from_member(member: Member) -> member_pb2.Member:
     )
 
 
+def from_access(entry: TokenAccess) -> token_pb2.GrantedScope:
+    """What a registry token allows on one resource."""
+    return token_pb2.GrantedScope(type=entry.type, name=entry.name, actions=sorted(entry.actions))
+
+
+def from_key(key: TrustedKey) -> token_pb2.PublicKey:
+    """A public key."""
+    return token_pb2.PublicKey(
+        kid=key.kid, service=key.service, jwk_json=json.dumps(public_jwk(key.public_key), sort_keys=True)
+    )
+
+
+def to_new_robot(request: robot_service_pb2.CreateRobotRequest) -> NewRobot:
+    """The robot to create.
+
+    Raises:
+        DomainError: BAD_REQUEST; a field breaks its rule.
+    """
+    return NewRobot(
+        level=_KINDS[request.level],
+        name=request.name,
+        grants=to_asked_grants(request.permissions),
+        description=request.description,
+        duration_days=request.duration_days,
+        disabled=request.disabled,
+    )
+
+
+def to_robot_change(request: robot_service_pb2.UpdateRobotRequest) -> RobotChange:
+    """What to change of a robot. Raises as `to_new_robot`."""
+    return RobotChange(
+        grants=to_asked_grants(request.permissions.permissions) if request.HasField("permissions") else None,
+        description=request.description if request.HasField("description") else None,
+        duration_days=request.duration_days if request.HasField("duration_days") else None,
+        disabled=request.disabled if request.HasField("disabled") else None,
+        name=request.name if request.HasField("name") else None,
+        level=request.level if request.HasField("level") else None,
+        etag=request.etag,
+    )
+
+
+def to_asked_grants(permissions: Iterable[robot_pb2.RobotPermission]) -> tuple[AskedGrant, ...]:
+    """The grants that a request asks for; one for each scope. Raises as `to_new_robot`."""
+    return merge_asked(
+        AskedGrant(_KINDS[group.kind], group.namespace, frozenset(map(_to_access, group.access)))
+        for group in permissions
+    )
+
+
+def _to_access(message: robot_pb2.RobotAccess) -> Access:
+    return Access(Permission(message.resource, message.action), _EFFECTS[message.effect])
+
+
 def from_robot(robot: Robot) -> robot_pb2.Robot:
     """A robot, without its secret."""
     return robot_pb2.Robot(
         id=robot.id,
         name=robot.full_name,
         description=robot.description,
-        level=_PROJECT_LEVEL,
+        level=robot.level,
         duration_days=robot.duration_days,
         editable=True,
         disabled=robot.disabled,
         expire_time_unix_seconds=_expiry(robot),
-        permissions=[
-            robot_pb2.RobotPermission(
-                kind=_PROJECT_LEVEL,
-                namespace=robot.project_name,
-                access=[
-                    robot_pb2.RobotAccess(resource=permission.resource, action=permission.action)
-                    for permission in sorted(robot.permissions)
-                ],
-            )
-        ],
-        creator_type=robot.creator_kind,
+        permissions=map(_from_grant, robot.grants),
+        creator_type=_CREATOR_TYPES[robot.creator_kind],
         creator_id=robot.creator_id,
         create_time=from_time(robot.create_time),
         update_time=from_time(robot.update_time),
@@ -217,15 +216,27 @@ def from_created_robot(created: NewSecret) -> robot_pb2.CreatedRobot:
     )
 
 
-def from_access(entry: Access) -> token_pb2.GrantedScope:
-    """What a registry token allows on one resource."""
-    return token_pb2.GrantedScope(type=entry.type, name=entry.name, actions=sorted(entry.actions))
+def from_catalogue(catalogue: Catalogue) -> robot_pb2.RobotPermissionCatalogue:
+    """The permissions that robots may be given."""
+    return robot_pb2.RobotPermissionCatalogue(
+        system=map(_from_permission, sorted(catalogue.system)), project=map(_from_permission, sorted(catalogue.project))
+    )
 
 
-def from_key(key: TrustedKey) -> token_pb2.PublicKey:
-    """A public key."""
-    return token_pb2.PublicKey(
-        kid=key.kid, service=key.service, jwk_json=json.dumps(public_jwk(key.public_key), sort_keys=True)
+def _from_permission(permission: Permission) -> robot_pb2.RobotAccess:
+    return robot_pb2.RobotAccess(resource=permission.resource, action=permission.action)
+
+
+def _from_grant(grant: Grant) -> robot_pb2.RobotPermission:
+    return robot_pb2.RobotPermission(
+        kind=grant.scope.kind,
+        namespace=grant.namespace,
+        access=[
+            robot_pb2.RobotAccess(
+                resource=access.permission.resource, action=access.permission.action, effect=access.effect
+            )
+            for access in sorted(grant.accesses)
+        ],
     )
 
 

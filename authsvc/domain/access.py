@@ -22,6 +22,7 @@ from svckit.errors import FieldViolation, Invalid, NotFound, Unauthenticated
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports, ProjectCreators
     from authsvc.domain.model import Caller
+    from authsvc.domain.ports import Unit
 
 _PROJECT_SCOPE = "/project/"
 
@@ -80,7 +81,7 @@ async def check_system_access(ports: Ports, identity: Identity | None, permissio
         caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator:
             return await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission)
-    return permission in _system_permissions(caller, ports.rules.project_creators)
+        return permission in await _system_permissions(unit, caller, ports.rules.project_creators)
 
 
 async def accessible_projects(ports: Ports, identity: Identity | None, permission: Permission) -> AccessibleProjects:
@@ -92,6 +93,8 @@ async def accessible_projects(ports: Ports, identity: Identity | None, permissio
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator and await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission):
+            return AccessibleProjects(all=True)
+        if caller.kind == "robot" and await unit.roles.everywhere(caller, permission):
             return AccessibleProjects(all=True)
         return AccessibleProjects(all=False, project_ids=await unit.roles.project_ids(caller, permission))
 
@@ -110,7 +113,7 @@ async def list_permissions(ports: Ports, identity: Identity, scope: str, *, rela
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         if not scope:
-            permissions = _system_permissions(caller, ports.rules.project_creators)
+            permissions = await _system_permissions(unit, caller, ports.rules.project_creators)
             if caller.is_administrator:
                 permissions = SYSTEM_PERMISSIONS
         else:
@@ -136,8 +139,10 @@ def _named(resource: str, prefix: str, *, in_project: bool) -> str:
     return f"{prefix}/{resource}" if prefix else resource
 
 
-def _system_permissions(caller: Caller, project_creators: ProjectCreators) -> frozenset[Permission]:
+async def _system_permissions(unit: Unit, caller: Caller, project_creators: ProjectCreators) -> frozenset[Permission]:
     """What a caller who is not an administrator may do on the system level."""
+    if caller.kind == "robot":
+        return await unit.roles.on_system(caller)
     if caller.kind == "user" and project_creators == "everyone":
         return frozenset({CREATE_PROJECT})
     return frozenset()

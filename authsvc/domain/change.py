@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from authsvc.domain.grant import Access
     from svckit.access.actor import ChangeOrigin
 
     Fields: TypeAlias = Mapping[str, object]
@@ -122,8 +123,14 @@ def _fields(subject: Subject) -> Fields:
                 "description": subject.description,
                 "disabled": subject.disabled,
                 "duration_days": subject.duration_days,
-                "permissions": [f"{granted.resource}:{granted.action}" for granted in sorted(subject.permissions)],
+                # By project; "*" for every project, "/" for the system level.
+                "permissions": {grant.namespace: [*map(_access, sorted(grant.accesses))] for grant in subject.grants},
             }
+
+
+def _access(access: Access) -> str:
+    text = f"{access.permission.resource}:{access.permission.action}"
+    return f"deny {text}" if access.denies else text
 
 
 def _differences(old: Fields | None, new: Fields | None) -> tuple[Fields | None, Fields | None]:

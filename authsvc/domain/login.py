@@ -147,10 +147,13 @@ class Login:
             return await self._find_robot(unit, name) or await self._find_user(unit, name)
 
     async def _find_robot(self, unit: Unit, name: str) -> Account | None:
-        project, plus, short_name = name.removeprefix(self._robot_name_prefix).partition("+")
-        if not name.startswith(self._robot_name_prefix) or not plus:
+        if not name.startswith(self._robot_name_prefix):
             return None
-        found = await unit.robots.credentials(project, short_name)
+        # Neither a project's name nor a robot's can have a "+". Without one, it is a robot of the system level.
+        project, plus, short_name = name.removeprefix(self._robot_name_prefix).partition("+")
+        if plus and not project:
+            return None
+        found = await unit.robots.credentials(project if plus else "", short_name if plus else project)
         if found is None:
             return None
         state, secret_hash = found

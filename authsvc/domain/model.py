@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from authsvc.domain.permission import Permission
+    from authsvc.domain.grant import Grant, Kind
     from svckit.access.actor import ChangeOrigin
 
 _SUBJECT = re.compile(r"(?P<kind>user|robot):(?P<id>[1-9][0-9]{0,17})", re.ASCII)
@@ -198,13 +198,13 @@ class RobotState:
 
 @dataclass(frozen=True, slots=True)
 class Robot(Versioned):
-    """A robot of a project.
+    """A robot of a project, or of the system level.
 
     Attributes:
         id: never used for another robot.
-        project_id: the project's; `project_name` its name.
+        project_id: the project's, 0 on the system level; `project_name` its name, empty on the system level.
         name: the short name.
-        full_name: the name used to log in, such as "robot$library+builder".
+        full_name: the name used to log in, such as "robot$library+builder", or "robot$builder" on the system level.
         description: free text.
         disabled: may not log in.
         duration_days: how long it is valid from its creation; -1 for ever.
@@ -212,7 +212,8 @@ class Robot(Versioned):
         creator_kind: "user" or "robot"; `creator_id` is its id.
         version: grows with every change, also of the secret.
         create_time: when it was created; `update_time` when it was last changed.
-        permissions: what it may do in its project.
+        grants: what it may do, one for each scope. A robot of a project has one, for its project. A robot of the system
+            level may have none left, if its projects were deleted.
     """
 
     id: int
@@ -229,4 +230,9 @@ class Robot(Versioned):
     version: int
     create_time: datetime
     update_time: datetime
-    permissions: frozenset[Permission] = frozenset()
+    grants: tuple[Grant, ...] = ()
+
+    @property
+    def level(self) -> Kind:
+        """Where it belongs: "project" or "system"."""
+        return "project" if self.project_id else "system"

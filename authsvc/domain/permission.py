@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from svckit.errors import FieldViolation, Invalid
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Permission:
@@ -45,6 +43,7 @@ REPOSITORY_ACTIONS = ("pull", "push", "delete")
 """What a registry token can allow on a repository: the actions of these names on the resource "repository"."""
 
 CREATE_PROJECT = Permission("project", "create")
+READ_CATALOG = Permission("catalog", "read")
 
 _LETTERS: Mapping[str, str] = MappingProxyType(
     {
@@ -60,7 +59,7 @@ _LETTERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Harbor's list of the permissions that a robot of the project level may have.
+# Harbor's catalogue of the permissions in a project that a robot may have.
 _ROBOT_PROJECT_LEVEL = MappingProxyType(
     {
         "log": "L",
@@ -87,7 +86,7 @@ _ROBOT_PROJECT_LEVEL = MappingProxyType(
     }
 )
 
-# Harbor's list for robots of the system level, which names all permissions of that level.
+# Harbor's catalogue for the system level, which names all permissions of that level.
 _SYSTEM_LEVEL = MappingProxyType(
     {
         "audit-log": "L",
@@ -122,7 +121,7 @@ def _spell_out(table: Mapping[str, str]) -> frozenset[Permission]:
 
 
 ROBOT_PROJECT_PERMISSIONS = _spell_out(_ROBOT_PROJECT_LEVEL)
-"""The permissions that a robot of a project may have."""
+"""The permissions in a project that a robot may have."""
 SYSTEM_PERMISSIONS = _spell_out(_SYSTEM_LEVEL)
 """All permissions of the system level."""
 
@@ -142,23 +141,3 @@ def lacking(held: frozenset[Permission], wanted: frozenset[Permission]) -> froze
         for permission in wanted
         if permission not in held and _COVERED_BY.get(permission, permission) not in held
     )
-
-
-def check_robot_permissions(permissions: frozenset[Permission]) -> None:
-    """Refuses an empty set, and permissions that a project's robot cannot have.
-
-    Raises:
-        DomainError: BAD_REQUEST.
-    """
-    if not permissions:
-        raise Invalid(
-            message="a robot needs at least one permission",
-            violations=[FieldViolation("permissions", "holds no permission")],
-        )
-    unknown = sorted(permissions - ROBOT_PROJECT_PERMISSIONS)
-    if unknown:
-        named = ", ".join(f"{permission.resource}:{permission.action}"[:64] for permission in unknown[:5])
-        raise Invalid(
-            message=f"a project's robot cannot have {named!a}",
-            violations=[FieldViolation("permissions", "holds a permission that a project's robot cannot have")],
-        )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.change import Change
+    from authsvc.domain.grant import Grant
     from authsvc.domain.model import Caller, Member, Project, Robot, RobotState, User
     from authsvc.domain.permission import Permission, Role
     from svckit.idempotency import IdempotencyRows
@@ -149,6 +150,9 @@ class ProjectRows(Protocol):
     async def count(self, caller: Caller, clauses: Sequence[Clause]) -> int:
         """Counts all projects that match and that the caller may see."""
 
+    async def visible_ids(self, caller: Caller, names: Collection[str]) -> Mapping[str, int]:
+        """The ids of those of these projects that the caller may see, by name. One query."""
+
     async def add(
         self,
         *,
@@ -217,7 +221,12 @@ class RobotRows(Protocol):
         """Reads what a robot's log-in depends on."""
 
     async def credentials(self, project_name: str, name: str) -> tuple[RobotState, str] | None:
-        """Reads what a robot's log-in depends on, and the hash of its secret, by project name and short name."""
+        """Reads what a robot's log-in depends on, and the hash of its secret.
+
+        Args:
+            project_name: the name of the robot's project; empty for a robot of the system level.
+            name: the short name.
+        """
 
     async def page(self, selection: Selection) -> list[Robot]:
         """Reads a page."""
@@ -237,17 +246,30 @@ class RobotRows(Protocol):
         secret_hash: str,
         creator_kind: Literal["user", "robot"],
         creator_id: int,
-        permissions: frozenset[Permission],
+        grants: Sequence[Grant],
         now: datetime,
     ) -> int | None:
-        """Adds a robot and returns its id; None if the project has a robot of that name.
+        """Adds a robot and returns its id; None if the project, or the system level, has a robot of that name.
+
+        Args:
+            project_id: the project's; 0 on the system level.
+            name: the short name.
+            description: free text.
+            disabled: may not log in.
+            duration_days: how long it is valid.
+            expire_time: when it expires.
+            secret_hash: the hash of its secret.
+            creator_kind: who creates it; `creator_id` is its id.
+            creator_id: see `creator_kind`.
+            grants: what it may do.
+            now: the time.
 
         Raises:
-            DomainError: NOT_FOUND; the project was deleted at this moment.
+            DomainError: PROJECT_UNKNOWN; a project was deleted at this moment.
         """
 
     async def update(self, robot: Robot) -> None:
-        """Writes the fields of a locked robot that can change."""
+        """Writes the fields of a locked robot that can change. Raises as `add`."""
 
     async def set_secret(self, robot: Robot, secret_hash: str) -> None:
         """Sets the secret hash of a locked robot, with the version and time of this change."""
@@ -284,6 +306,15 @@ class RoleRows(Protocol):
 
     async def held(self, caller: Caller, project_id: int) -> frozenset[Permission]:
         """All permissions that the caller holds in a project."""
+
+    async def on_system(self, caller: Caller) -> frozenset[Permission]:
+        """All permissions that a robot was given on the system level. None for other callers."""
+
+    async def everywhere(self, caller: Caller, permission: Permission) -> bool:
+        """Whether a robot was given the permission for every project, and it is denied in none."""
+
+    async def any_project(self, caller: Caller, permission: Permission) -> int | None:
+        """One project in which a caller that is not an administrator holds the permission; None without one."""
 
     async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
         """The projects in which a caller that is not an administrator holds the permission. One query."""

@@ -30,30 +30,31 @@ async def create_project(
 ) -> SeenProject:
     """Creates a project. The caller becomes its owner and its first project administrator.
 
+    A robot cannot own a project. For a robot, the administrator with the smallest id becomes the owner, as in Harbor.
+
     A repeat with the same idempotency key answers with the project that the first call created.
 
     Raises:
-        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller is not
-            a user, or sets a limit and is not an administrator; UNAUTHORIZED.
+        DomainError: CONFLICT, the name is taken, or the key was used for another request; FORBIDDEN, the caller sets a
+            limit and is not an administrator; UNAUTHORIZED.
     """
 
     async def work() -> SeenProject:
         now = ports.clock()
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
-            if caller.kind != "user":
-                raise Denied(message="a project is owned by a user, so robots cannot create one")
             limit = _limit(caller, new.storage_limit_bytes, ports.rules.default_storage_limit_bytes)
             first = await unit.idempotency.claim(key, now)
             if first is not None:
                 project = await unit.projects.get(first.made_id)
                 if project is None:
                     raise made_is_gone()
-                roles = await unit.members.roles_of(caller.id, [project.id])
+                roles = await unit.members.roles_of(caller.user_id, [project.id])
                 return SeenProject(project, roles.get(project.id, ()))
+            owner_id = caller.user_id or min(await unit.users.lock_administrators())
             project_id = await unit.projects.add(
                 name=new.name,
-                owner_id=caller.id,
+                owner_id=owner_id,
                 public=new.public,
                 settings=new.settings,
                 initial_storage_limit_bytes=limit,
@@ -61,7 +62,7 @@ async def create_project(
             )
             if project_id is None:
                 raise Conflict(message=f"the project {new.name} exists already")
-            await unit.members.add(project_id, caller.id, PROJECT_ADMIN_ROLE, now)
+            await unit.members.add(project_id, owner_id, PROJECT_ADMIN_ROLE, now)
             await unit.idempotency.remember(key, project_id)
             project = await existing_project(unit, project_id)
             unit.record(change_of(ChangeKind.PROJECT_CREATED, requester.origin, now, new=project))
@@ -73,7 +74,7 @@ async def create_project(
             public=new.public,
             actor=str(requester.origin.actor),
         )
-        return SeenProject(project, (PROJECT_ADMIN_ROLE,))
+        return SeenProject(project, (PROJECT_ADMIN_ROLE,) if caller.user_id else ())
 
     return await ports.store.repeat(work)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from authsvc.domain.caller import identify
 from authsvc.domain.model import Robot
-from authsvc.domain.permission import Permission, check_robot_permissions
+from authsvc.domain.permission import ROBOT_PROJECT_PERMISSIONS, SYSTEM_PERMISSIONS, Permission
 from svckit.errors import Denied, FieldViolation, Invalid, NotFound
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.query import Clause, Exact, Form, Key, Order, parse_query
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from authsvc.domain.bundle import Ports
+    from authsvc.domain.grant import AskedGrant, Kind
+    from authsvc.domain.model import Identity
+    from svckit.listing import Selection
 
 FOR_EVER = -1
 """The duration of a robot that does not expire."""
@@ -27,8 +31,12 @@ FOR_EVER = -1
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _MAXIMUM_NAME_CHARACTERS = 255
 
+SYSTEM_LEVEL = 0
+"""In place of a project's id: the robot belongs to the system level."""
+
+_CREATE_ROBOT = Permission("robot", "create")
 _LEVEL = "level"
-_PROJECT_ID = "project_id"
+_SCOPE_ID = "scope_id"
 
 
 _LISTING: Listing[Robot] = Listing(
@@ -41,40 +49,22 @@ _LISTING: Listing[Robot] = Listing(
     },
     default_order=(Order("name"),),
     keys={
-        "Level": Key(_LEVEL),
-        "ProjectID": Key(_PROJECT_ID, int, frozenset({Form.EXACT})),
-        "project_id": Key(_PROJECT_ID, int, frozenset({Form.EXACT})),
+        "Level": Key(_LEVEL, str, frozenset({Form.EXACT})),
+        "ProjectID": Key(_SCOPE_ID, int, frozenset({Form.EXACT})),
+        "project_id": Key(_SCOPE_ID, int, frozenset({Form.EXACT})),
         "name": Key("name"),
     },
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectGrant:
-    """What a robot may do in one project.
-
-    Attributes:
-        project: its name.
-        permissions: what it may do there.
-
-    Raises:
-        DomainError: BAD_REQUEST; there is no permission, or one that robots cannot have.
-    """
-
-    project: str
-    permissions: frozenset[Permission]
-
-    def __post_init__(self) -> None:
-        check_robot_permissions(self.permissions)
-
-
-@dataclass(frozen=True, slots=True)
 class NewRobot:
-    """A robot to be created, in the project that its grant names.
+    """A robot to be created.
 
     Attributes:
+        level: "project" for a robot of the one project that its grant names, or "system".
         name: the short name.
-        grant: what it may do.
+        grants: what it may do; one for each scope.
         description: free text.
         duration_days: how long it is valid; -1 for ever.
         disabled: may not log in.
@@ -83,8 +73,9 @@ class NewRobot:
         DomainError: BAD_REQUEST; a field breaks its rule.
     """
 
+    level: Kind
     name: str
-    grant: ProjectGrant
+    grants: tuple[AskedGrant, ...]
     description: str = ""
     duration_days: int = FOR_EVER
     disabled: bool = False
@@ -92,6 +83,7 @@ class NewRobot:
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
             refuse("name", "must have lower-case letters and digits, with single '.', '_' or '-' between them")
+        check_level(self.level, self.grants)
         _check_duration(self.duration_days)
 
 
@@ -100,22 +92,24 @@ class RobotChange:
     """What to change of a robot; None keeps the value.
 
     Attributes:
-        grant: permissions in the robot's own project, which replace all that it has.
+        grants: one for each scope. They replace all that the robot has.
         description: free text.
         duration_days: how long it is valid from its creation; -1 for ever.
         disabled: may not log in.
-        name: empty, or the robot's own short or full name.
+        name: the robot's own full name, which cannot change; None if the caller does not repeat it.
+        level: the robot's own level; None if the caller does not repeat it.
         etag: the etag of the robot that was read; empty to change any state.
 
     Raises:
         DomainError: BAD_REQUEST; a field breaks its rule.
     """
 
-    grant: ProjectGrant | None = None
+    grants: tuple[AskedGrant, ...] | None = None
     description: str | None = None
     duration_days: int | None = None
     disabled: bool | None = None
-    name: str = ""
+    name: str | None = None
+    level: str | None = None
     etag: str = ""
 
     def __post_init__(self) -> None:
@@ -131,6 +125,40 @@ class NewSecret:
     secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The permissions that robots may be given.
+
+    Attributes:
+        project: in a project, or in every project.
+        system: on the system level; none for a caller that may not create robots there.
+    """
+
+    project: frozenset[Permission]
+    system: frozenset[Permission] = frozenset()
+
+
+async def list_catalogue(ports: Ports, identity: Identity) -> Catalogue:
+    """The permissions that robots may be given, for callers that may create robots somewhere.
+
+    In Harbor these are administrators of the system or of a project. Here robots that create robots belong to them.
+
+    Raises:
+        DomainError: FORBIDDEN, UNAUTHORIZED.
+    """
+    async with ports.store.read() as unit:
+        caller = await identify(unit, identity, ports.clock())
+        project_id = None if caller.is_administrator else await unit.roles.any_project(caller, _CREATE_ROBOT)
+    try:
+        await ports.robot_access.check_system("create")
+    except Denied:
+        if project_id is None:
+            raise
+        await ports.robot_access.check_id(project_id, "create")
+        return Catalogue(ROBOT_PROJECT_PERMISSIONS)
+    return Catalogue(ROBOT_PROJECT_PERMISSIONS, SYSTEM_PERMISSIONS)
+
+
 async def get_robot(ports: Ports, robot_id: int) -> Robot:
     """Reads a robot.
 
@@ -143,40 +171,51 @@ async def get_robot(ports: Ports, robot_id: int) -> Robot:
 async def list_robots(ports: Ports, request: ListRequest, project_id: int | None, project_name: str) -> Page[Robot]:
     """Lists the robots of one project: of the given project, or of the one that `q` names with `ProjectID`.
 
-    Without a project, or with `Level=system`, it lists the robots of the system level. This release has no such robots,
-    so the list is empty. A caller that may not list them is refused all the same.
+    Without a project, it lists the robots of the system level.
 
     Raises:
         DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED; BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
     query = parse_query(request.q, _LISTING.keys)
     level = query.exact(_LEVEL)
+    stated = query.exact(_SCOPE_ID)
     if level not in (None, "project", "system"):
         refuse("q", "Level must be project or system")
     if project_id is not None:
-        project_id = await ports.robot_access.check_id(project_id, "list")
+        scope_id = await ports.robot_access.check_id(project_id, "list")
     elif project_name:
-        project_id = await ports.robot_access.check_named(project_name, "list")
-    elif level != "system" and isinstance(stated := query.exact(_PROJECT_ID), int):
-        project_id = await ports.robot_access.check_id(stated, "list")
-    if project_id is None or level == "system":
+        scope_id = await ports.robot_access.check_named(project_name, "list")
+    elif level == "system" or not stated:
+        # As in Harbor, whose text this is.
+        if level == "project":
+            raise Invalid(
+                message="must with project ID when to query project robots",
+                violations=[FieldViolation("q", "has Level=project without ProjectID")],
+            )
         await ports.robot_access.check_system("list")
-        return Page(())
+        scope_id = SYSTEM_LEVEL
+    else:
+        scope_id = await ports.robot_access.check_id(int(str(stated)), "list")
+    is_empty = level is not None and (level == "project") != bool(scope_id)
 
     def within(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
-        return (Exact(_PROJECT_ID, project_id), *(clause for clause in clauses if clause.key != _LEVEL))
+        return (Exact(_SCOPE_ID, scope_id), *(clause for clause in clauses if clause.key != _LEVEL))
 
     async with ports.store.read() as unit:
-        return await _LISTING.page(
-            request,
-            lambda selection: unit.robots.page(replace(selection, clauses=within(selection.clauses))),
-            lambda clauses: unit.robots.count(within(clauses)),
-            scope=(project_id,),
-        )
+
+        async def fetch(selection: Selection) -> Sequence[Robot]:
+            if is_empty:
+                return ()
+            return await unit.robots.page(replace(selection, clauses=within(selection.clauses)))
+
+        async def count(clauses: tuple[Clause, ...]) -> int:
+            return 0 if is_empty else await unit.robots.count(within(clauses))
+
+        return await _LISTING.page(request, fetch, count, scope=(scope_id,))
 
 
 async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
-    """The robot, if the caller may do `action` to robots of its project.
+    """The robot, if the caller may do `action` to robots of its project, or of the system level.
 
     Raises:
         DomainError: FORBIDDEN; ROBOT_UNKNOWN, also for a caller that may not read the robot; UNAUTHORIZED.
@@ -187,20 +226,40 @@ async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
     if robot is None:
         raise NotFound("ROBOT_UNKNOWN")
     try:
-        await ports.robot_access.check_id(robot.project_id, action)
+        await _check(ports, robot, action)
     except (Denied, NotFound) as refusal:
-        if action == "read" or not await _may_read(ports, robot.project_id):
+        if action == "read" or not await _may_read(ports, robot):
             raise NotFound("ROBOT_UNKNOWN") from None
         raise refusal from None
     return robot
 
 
-async def _may_read(ports: Ports, project_id: int) -> bool:
+async def _may_read(ports: Ports, robot: Robot) -> bool:
     try:
-        await ports.robot_access.check_id(project_id, "read")
+        await _check(ports, robot, "read")
     except (Denied, NotFound):
         return False
     return True
+
+
+async def _check(ports: Ports, robot: Robot, action: str) -> None:
+    if robot.project_id:
+        await ports.robot_access.check_id(robot.project_id, action)
+    else:
+        await ports.robot_access.check_system(action)
+
+
+def check_level(level: Kind, grants: Sequence[AskedGrant]) -> None:
+    """Checks that a robot of this level may have these grants: a project's robot has one, for one project.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    if level == "project" and (len(grants) != 1 or not grants[0].names_one_project):
+        raise Invalid(
+            message="bad request permission: a robot of a project has permissions in that project and no other",
+            violations=[FieldViolation("permissions", "do not name exactly one project")],
+        )
 
 
 def expire_time(create_time: datetime, duration_days: int) -> datetime | None:
@@ -215,4 +274,8 @@ def refuse(name: str, description: str) -> NoReturn:
 
 def _check_duration(days: int) -> None:
     if days == 0:
-        refuse("duration_days", "must be -1 for ever, or at least 1")
+        # As in Harbor, whose text this is.
+        raise Invalid(
+            message="bad request error duration input: 0, duration must be either -1(Never) or a positive integer",
+            violations=[FieldViolation("duration_days", "must be -1 for ever, or at least 1")],
+        )

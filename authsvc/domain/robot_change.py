@@ -7,16 +7,29 @@ from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.grant import exceeding, held_in
 from authsvc.domain.model import Caller, Requester, Robot
-from authsvc.domain.permission import Permission, lacking
-from authsvc.domain.robot import NewRobot, NewSecret, RobotChange, expire_time, permitted_robot, refuse
-from svckit.errors import Conflict, Denied, DomainError, NotFound
+from authsvc.domain.permission import SYSTEM_ADMINISTRATOR_ROLE, Permission, lacking
+from authsvc.domain.robot import (
+    SYSTEM_LEVEL,
+    NewRobot,
+    NewSecret,
+    RobotChange,
+    check_level,
+    expire_time,
+    permitted_robot,
+    refuse,
+)
+from svckit.errors import Conflict, Denied, DomainError, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import IDEMPOTENCY_KEY, FirstCall, made_is_gone, used_for_another_request
 from svckit.logging import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from authsvc.domain.bundle import Ports
+    from authsvc.domain.grant import AskedGrant, Grant, Scope
     from authsvc.domain.ports import Unit, UnitOfWork
     from svckit.idempotency import IdempotencyKey
 
@@ -26,22 +39,26 @@ _log = get_logger(__name__)
 async def create_robot(
     ports: Ports, requester: Requester, new: NewRobot, chosen_secret: str, *, key: IdempotencyKey | None = None
 ) -> NewSecret:
-    """Creates a robot in the project that its permissions name.
+    """Creates a robot of the system level, or of the project that its permissions name.
 
     A repeat with the same idempotency key answers as the first call did. A random secret is not stored, so it cannot be
     answered again. Therefore a call with a key must choose the secret itself.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not create robots, or lacks one of the permissions;
-            CONFLICT, the name is taken in the project, or the key was used for another request; BAD_REQUEST, also for a
-            key without a chosen secret; UNAUTHORIZED.
+        DomainError: PROJECT_UNKNOWN; FORBIDDEN, the caller may not create robots; DENIED, the caller lacks one of the
+            permissions; CONFLICT, the name is taken on this level, or the key was used for another request;
+            BAD_REQUEST, also for a key without a chosen secret; UNAUTHORIZED.
     """
     if key is not None and not chosen_secret:
         refuse(
             "secret",
             f"is required with an {IDEMPOTENCY_KEY}: a random secret is not stored, so a repeat could not return it",
         )
-    project_id = await ports.robot_access.check_named(new.grant.project, "create")
+    project_id = SYSTEM_LEVEL
+    if new.level == "project":
+        project_id = await ports.robot_access.check_named(new.grants[0].namespace, "create")
+    else:
+        await ports.robot_access.check_system("create")
     secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
 
     async def work() -> Robot | FirstCall:
@@ -50,7 +67,8 @@ async def create_robot(
             caller = await identify(unit, requester.identity, now)
             if caller.kind == "anonymous":
                 raise Denied
-            await _check_grant(unit, caller, project_id, new.grant.permissions)
+            grants = await _resolved(unit, caller, new.grants, project_id)
+            await _check_grants(unit, caller, grants)
             first = await unit.idempotency.claim(key, now)
             if first is not None:
                 return first
@@ -64,11 +82,11 @@ async def create_robot(
                 secret_hash=secret_hash,
                 creator_kind=caller.kind,
                 creator_id=caller.id,
-                permissions=new.grant.permissions,
+                grants=grants,
                 now=now,
             )
             if robot_id is None:
-                raise Conflict(message=f"the project already has a robot {new.name}")
+                raise Conflict(message=f"a robot {new.name} exists already")
             await unit.idempotency.remember(key, robot_id, secret_hash=secret_hash)
             robot = await unit.robots.get(robot_id)
             if robot is None:
@@ -96,8 +114,8 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
     """Changes the description, permissions, duration or state of a robot, as far as the change sets them.
 
     Raises:
-        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots, or lacks one of the permissions;
-            PRECONDITION, another change came first; BAD_REQUEST.
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots; DENIED, the caller lacks one of the
+            permissions; PROJECT_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST.
     """
     await permitted_robot(ports, robot_id, "update")
 
@@ -106,10 +124,11 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
             robot = await _locked(unit, robot_id)
-            if change.name and change.name not in (robot.full_name, robot.name):
-                refuse("name", "cannot be changed, and is not the robot's own")
-            if change.grant is not None and change.grant.project != robot.project_name:
-                refuse("permissions", "name another project than the robot's own")
+            grants = robot.grants
+            if change.grants is not None:
+                _check_project(robot, change.grants)
+                grants = await _resolved(unit, caller, change.grants, robot.project_id)
+            _check_repeated(robot, change)
             days = robot.duration_days if change.duration_days is None else change.duration_days
             wanted = replace(
                 robot,
@@ -117,11 +136,11 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
                 disabled=robot.disabled if change.disabled is None else change.disabled,
                 duration_days=days,
                 expire_time=expire_time(robot.create_time, days),
-                permissions=robot.permissions if change.grant is None else change.grant.permissions,
+                grants=grants,
             )
             # Checked even if the permissions stay the same: a caller that enables a robot, or extends its duration,
             # gives it its permissions again.
-            await _check_grant(unit, caller, robot.project_id, wanted.permissions)
+            await _check_grants(unit, caller, wanted.grants)
             if wanted == robot:
                 # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
                 return robot
@@ -148,8 +167,8 @@ async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chos
     The caller must hold all permissions of the robot, because the new secret lets the caller use them.
 
     Raises:
-        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots, or lacks a permission of the robot;
-            BAD_REQUEST, a chosen secret that is too weak.
+        DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots; DENIED, the caller lacks a permission
+            of the robot; BAD_REQUEST, a chosen secret that is too weak.
     """
     await permitted_robot(ports, robot_id, "update")
     secret, secret_hash = await ports.robot_secrets.make(chosen_secret)
@@ -159,7 +178,7 @@ async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chos
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
             robot = await _locked(unit, robot_id)
-            await _check_grant(unit, caller, robot.project_id, robot.permissions)
+            await _check_grants(unit, caller, robot.grants)
             changed = replace(robot, version=robot.version + 1, update_time=now)
             await unit.robots.set_secret(changed, secret_hash)
             unit.record(change_of(ChangeKind.ROBOT_SECRET_CHANGED, requester.origin, now, old=robot, new=changed))
@@ -198,8 +217,64 @@ async def _locked(unit: UnitOfWork, robot_id: int) -> Robot:
     return robot
 
 
-async def _check_grant(unit: Unit, caller: Caller, project_id: int, permissions: frozenset[Permission]) -> None:
-    missing = lacking(await unit.roles.held(caller, project_id), permissions)
+def _check_project(robot: Robot, grants: Sequence[AskedGrant]) -> None:
+    check_level(robot.level, grants)
+    if robot.project_id and grants[0].namespace != robot.project_name:
+        raise Invalid(
+            message="cannot update the project id of robot",
+            violations=[FieldViolation("permissions", "name another project than the robot's own")],
+        )
+
+
+def _check_repeated(robot: Robot, change: RobotChange) -> None:
+    wrong = [
+        FieldViolation(name, "is not the robot's own")
+        for name, said, own in (("name", change.name, robot.full_name), ("level", change.level, robot.level))
+        if said is not None and said != own
+    ]
+    if wrong:
+        raise Invalid(message="cannot update the level or name of robot", violations=wrong)
+
+
+async def _resolved(unit: Unit, caller: Caller, asked: Sequence[AskedGrant], project_id: int) -> tuple[Grant, ...]:
+    """The grants, with the ids of their projects. A project's robot has one grant, for the project of that id.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN; a project does not exist, or the caller may not see it.
+    """
+    names = [grant.namespace for grant in asked if grant.names_one_project]
+    if project_id:
+        project_ids: Mapping[str, int] = dict.fromkeys(names, project_id)
+    else:
+        project_ids = await unit.projects.visible_ids(caller, names) if names else {}
+    if project_ids.keys() < set(names):
+        raise NotFound("PROJECT_UNKNOWN")
+    return tuple(grant.in_scope(project_ids) for grant in asked)
+
+
+async def _check_grants(unit: Unit, caller: Caller, grants: Sequence[Grant]) -> None:
+    """Checks that the caller holds all that the grants come to.
+
+    A robot must have been given it itself: what anybody may do in a public project ends when the project is private.
+
+    Raises:
+        DomainError: DENIED.
+    """
+    if caller.kind == "robot":
+        robot = await unit.robots.get(caller.id)
+        missing = exceeding(grants, () if robot is None else robot.grants)
+    else:
+        held = {grant.scope: await _held_by_user(unit, caller, grant.scope) for grant in grants}
+        missing = frozenset[Permission]().union(
+            *(lacking(held[grant.scope], held_in([grant], grant.scope)) for grant in grants)
+        )
     if missing:
         named = ", ".join(f"{permission.resource}:{permission.action}" for permission in sorted(missing)[:5])
-        raise Denied(message=f"you cannot give a robot permissions that you do not have: {named}")
+        raise Denied("DENIED", f"you cannot give a robot permissions that you do not have: {named}")
+
+
+async def _held_by_user(unit: Unit, caller: Caller, scope: Scope) -> frozenset[Permission]:
+    if scope.project_id:
+        return await unit.roles.held(caller, scope.project_id)
+    # Nobody but administrators holds anything on the system level, or in every project.
+    return await unit.roles.permissions(SYSTEM_ADMINISTRATOR_ROLE) if caller.is_administrator else frozenset()

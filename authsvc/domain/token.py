@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.model import ANONYMOUS, Caller, Identity
-from authsvc.domain.permission import REPOSITORY_ACTIONS
+from authsvc.domain.permission import READ_CATALOG, REPOSITORY_ACTIONS
 from svckit.errors import FieldViolation, Invalid, Unauthenticated
 from svckit.oci.errors import NameInvalidError
 from svckit.oci.repository import RepositoryName
@@ -160,15 +160,21 @@ async def _caller(
 async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tuple[Access, ...]:
     project_of = {scope.name: project for scope in scopes if (project := _project_of(scope)) is not None}
     allowed: Mapping[str, tuple[int, AbstractSet[str]]] = {}
-    if project_of:
+    # The catalog shows the repositories of every project. So it is for administrators, as in Harbor, and robots with
+    # the permission on the system level.
+    reads_catalog = caller.is_administrator
+    asks_for_catalog = any(scope.type == "registry" for scope in scopes)
+    if project_of or (asks_for_catalog and caller.kind == "robot"):
         async with ports.store.read(short=True) as unit:
-            allowed = await unit.roles.repository_actions(caller, set(project_of.values()))
+            if project_of:
+                allowed = await unit.roles.repository_actions(caller, set(project_of.values()))
+            if asks_for_catalog and caller.kind == "robot":
+                reads_catalog = READ_CATALOG in await unit.roles.on_system(caller)
     grants_held = ports.rules.token_grant == "held"  # noqa: S105 - no password
     granted: list[Access] = []
     for scope in scopes:
         if scope.type == "registry" and scope.name == "catalog":
-            # The catalog shows the repositories of every project. So only administrators may read it, as in Harbor.
-            if caller.is_administrator and "*" in scope.actions:
+            if "*" in scope.actions and reads_catalog:
                 granted.append(_CATALOG)
         elif scope.type == "repository" and project_of.get(scope.name) in allowed:
             project_id, held = allowed[project_of[scope.name]]

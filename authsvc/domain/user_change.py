@@ -128,14 +128,19 @@ async def set_administrator(
 ) -> User:
     """Gives or takes the right of a system administrator.
 
+    Nobody gives what they do not hold. So a robot cannot do it, even if it may change users.
+
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, the user is the last administrator, or another change came first.
+        DomainError: USER_UNKNOWN; FORBIDDEN, the caller is not an administrator; PRECONDITION, the user is the last
+            administrator, or another change came first.
     """
 
     async def work() -> User:
         now = ports.clock()
         async with ports.store.write() as unit:
-            await identify(unit, requester.identity, now)
+            caller = await identify(unit, requester.identity, now)
+            if not caller.is_administrator:
+                raise Denied
             if not administrator:
                 await _keep_an_administrator(unit, user_id)
             user = await _locked(unit, user_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from authsvc.convert import (
+    from_catalogue,
     from_created_robot,
     from_robot,
     known_identity,
@@ -89,7 +90,14 @@ class RobotServicer(RobotServiceServicer):
         self, request: pb.RefreshRobotSecretRequest, context: Context
     ) -> pb.RefreshRobotSecretResponse:
         refreshed = await robot_change.refresh_secret(self._ports, _requester(), request.robot_id, request.secret)
-        return pb.RefreshRobotSecretResponse(secret=RobotSecret(secret=refreshed.secret))
+        # As in Harbor: a caller that chose the secret knows it.
+        return pb.RefreshRobotSecretResponse(secret=RobotSecret(secret="" if request.secret else refreshed.secret))
+
+    async def ListRobotPermissions(
+        self, request: pb.ListRobotPermissionsRequest, context: Context
+    ) -> pb.ListRobotPermissionsResponse:
+        catalogue = await domain.list_catalogue(self._ports, known_identity(current_call().principal))
+        return pb.ListRobotPermissionsResponse(catalogue=from_catalogue(catalogue))
 
     async def DeleteRobot(self, request: pb.DeleteRobotRequest, context: Context) -> pb.DeleteRobotResponse:
         await robot_change.delete_robot(self._ports, _requester(), request.robot_id)

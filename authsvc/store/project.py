@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import Project
-from authsvc.store.tables import member, project, project_setting, robot_permission, user
+from authsvc.store.robot_grant import is_given_project
+from authsvc.store.tables import member, project, project_setting, user
 from svckit.errors import NotFound
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Row, Select
@@ -68,6 +69,11 @@ class SqlProjects:
     async def count(self, caller: Caller, clauses: Sequence[Clause]) -> int:
         """See the port."""
         return await count_rows(self._conn, _visible_to(caller), _COLUMNS, clauses)
+
+    async def visible_ids(self, caller: Caller, names: Collection[str]) -> Mapping[str, int]:
+        """See the port."""
+        query = _visible_to(caller).with_only_columns(project.c.name, project.c.id).where(project.c.name.in_(names))
+        return {row.name: row.id for row in await self._conn.execute(query)}
 
     async def add(
         self,
@@ -155,7 +161,5 @@ def _visible_to(caller: Caller) -> Select[Any]:
     if caller.kind == "user":
         ways.append(project.c.id.in_(select(member.c.project_id).where(member.c.user_id == caller.id)))
     elif caller.kind == "robot":
-        ways.append(
-            exists().where(robot_permission.c.robot_id == caller.id, robot_permission.c.project_id == project.c.id)
-        )
+        ways.append(is_given_project(caller.id))
     return _ALL.where(or_(*ways))

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from authsvc.domain.grant import EVERY_PROJECT, EVERY_PROJECT_NAMESPACE, SYSTEM, SYSTEM_NAMESPACE, Access, Grant, Scope
 from authsvc.domain.model import Robot, RobotState
 from authsvc.domain.permission import Permission
-from authsvc.store.tables import project, robot, robot_permission
+from authsvc.domain.robot import SYSTEM_LEVEL
+from authsvc.store.robot_grant import SYSTEM_KIND
+from authsvc.store.tables import project, robot, robot_permission, robot_wide_permission
 from svckit.errors import NotFound
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import BindParameter, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.sql.selection import Columns
 
-_FROM = robot.join(project, project.c.id == robot.c.project_id)
+_FROM = robot.outerjoin(project, project.c.id == robot.c.project_id)
 _ALL: Select[Any] = select(
     *(column for column in robot.c if column is not robot.c.secret_hash), project.c.name.label("project_name")
 ).select_from(_FROM)
@@ -41,12 +45,17 @@ _STATE: Select[Any] = select(
 ).select_from(_FROM)
 _STATE_BY_ID = _STATE.where(robot.c.id == bindparam("robot_id"))
 _STATE_BY_NAME = _STATE.where(project.c.name == bindparam("project_name"), robot.c.name == bindparam("name"))
-_PERMISSIONS = select(robot_permission.c.robot_id, robot_permission.c.resource, robot_permission.c.action).where(
-    robot_permission.c.robot_id.in_(bindparam("robot_ids", expanding=True))
+_STATE_ON_SYSTEM = _STATE.where(robot.c.scope_id == SYSTEM_LEVEL, robot.c.name == bindparam("name"))
+_ROBOT_IDS: BindParameter[Any] = bindparam("robot_ids", expanding=True)
+_IN_PROJECTS = (
+    select(robot_permission, project.c.name.label("project_name"))
+    .select_from(robot_permission.join(project, project.c.id == robot_permission.c.project_id))
+    .where(robot_permission.c.robot_id.in_(_ROBOT_IDS))
 )
+_WIDE = select(robot_wide_permission).where(robot_wide_permission.c.robot_id.in_(_ROBOT_IDS))
 _COLUMNS: Columns = {
     "id": robot.c.id,
-    "project_id": robot.c.project_id,
+    "scope_id": robot.c.scope_id,
     "name": robot.c.name,
     "creation_time": robot.c.create_time,
     "update_time": robot.c.update_time,
@@ -75,12 +84,13 @@ class SqlRobots:
 
     async def credentials(self, project_name: str, name: str) -> tuple[RobotState, str] | None:
         """See the port."""
-        row = (await self._conn.execute(_STATE_BY_NAME, {"project_name": project_name, "name": name})).one_or_none()
+        query = _STATE_BY_NAME if project_name else _STATE_ON_SYSTEM
+        row = (await self._conn.execute(query, {"project_name": project_name, "name": name})).one_or_none()
         return None if row is None else (self._state(row), row.secret_hash)
 
     async def page(self, selection: Selection) -> list[Robot]:
         """See the port."""
-        return await self._with_permissions(await read_page(self._conn, _ALL, _COLUMNS, selection))
+        return await self._with_grants(await read_page(self._conn, _ALL, _COLUMNS, selection))
 
     async def count(self, clauses: Sequence[Clause]) -> int:
         """See the port."""
@@ -98,7 +108,7 @@ class SqlRobots:
         secret_hash: str,
         creator_kind: Literal["user", "robot"],
         creator_id: int,
-        permissions: frozenset[Permission],
+        grants: Sequence[Grant],
         now: datetime,
     ) -> int | None:
         """See the port."""
@@ -106,7 +116,8 @@ class SqlRobots:
             added: int | None = await self._conn.scalar(
                 upsert(self._conn, robot)
                 .values(
-                    project_id=project_id,
+                    project_id=project_id or None,
+                    scope_id=project_id,
                     name=name,
                     description=description,
                     disabled=disabled,
@@ -125,7 +136,7 @@ class SqlRobots:
         except IntegrityError as error:
             raise NotFound("PROJECT_UNKNOWN") from error
         if added is not None:
-            await self._permit(added, project_id, permissions)
+            await self._give(added, grants)
         return added
 
     async def update(self, changed: Robot) -> None:
@@ -142,8 +153,9 @@ class SqlRobots:
                 update_time=changed.update_time,
             )
         )
-        await self._conn.execute(delete(robot_permission).where(robot_permission.c.robot_id == changed.id))
-        await self._permit(changed.id, changed.project_id, changed.permissions)
+        for table in (robot_permission, robot_wide_permission):
+            await self._conn.execute(delete(table).where(table.c.robot_id == changed.id))
+        await self._give(changed.id, changed.grants)
 
     async def set_secret(self, changed: Robot, secret_hash: str) -> None:
         """See the port."""
@@ -157,34 +169,44 @@ class SqlRobots:
         """See the port."""
         await self._conn.execute(delete(robot).where(robot.c.id == robot_id))
 
-    async def _permit(self, robot_id: int, project_id: int, permissions: frozenset[Permission]) -> None:
-        rows = [
-            {
-                "robot_id": robot_id,
-                "project_id": project_id,
-                "resource": permission.resource,
-                "action": permission.action,
-            }
-            for permission in sorted(permissions)
-        ]
-        if rows:
-            await self._conn.execute(insert(robot_permission), rows)
+    async def _give(self, robot_id: int, grants: Sequence[Grant]) -> None:
+        in_projects: list[dict[str, object]] = []
+        wide: list[dict[str, object]] = []
+        for grant in grants:
+            rows, place = (
+                (in_projects, {"project_id": grant.scope.project_id})
+                if grant.scope.project_id
+                else (wide, {"kind": grant.scope.kind})
+            )
+            rows.extend(
+                {
+                    "robot_id": robot_id,
+                    **place,
+                    "resource": access.permission.resource,
+                    "action": access.permission.action,
+                    "effect": access.effect,
+                }
+                for access in sorted(grant.accesses)
+            )
+        if wide:
+            await self._conn.execute(insert(robot_wide_permission), wide)
+        if in_projects:
+            try:
+                await self._conn.execute(insert(robot_permission), in_projects)
+            except IntegrityError as error:
+                raise NotFound("PROJECT_UNKNOWN") from error
 
     async def _one(self, query: Select[Any], robot_id: int) -> Robot | None:
         rows = (await self._conn.execute(query, {"robot_id": robot_id})).all()
-        return next(iter(await self._with_permissions(rows)), None)
+        return next(iter(await self._with_grants(rows)), None)
 
-    async def _with_permissions(self, rows: Sequence[Row[Any]]) -> list[Robot]:
-        permissions: dict[int, set[Permission]] = {row.id: set() for row in rows}
-        if permissions:
-            found = await self._conn.execute(_PERMISSIONS, {"robot_ids": list(permissions)})
-            for robot_id, resource, action in found:
-                permissions[robot_id].add(Permission(resource, action))
+    async def _with_grants(self, rows: Sequence[Row[Any]]) -> list[Robot]:
+        grants = await self._grants([row.id for row in rows])
         return [
             Robot(
                 id=row.id,
-                project_id=row.project_id,
-                project_name=row.project_name,
+                project_id=row.scope_id,
+                project_name=row.project_name or "",
                 name=row.name,
                 full_name=self._full_name(row),
                 description=row.description,
@@ -196,13 +218,45 @@ class SqlRobots:
                 version=row.version,
                 create_time=row.create_time,
                 update_time=row.update_time,
-                permissions=frozenset(permissions[row.id]),
+                grants=grants[row.id],
             )
             for row in rows
         ]
+
+    async def _grants(self, robot_ids: Sequence[int]) -> Mapping[int, tuple[Grant, ...]]:
+        """The grants of each of these robots, sorted by kind and namespace. Two queries."""
+        found: dict[int, dict[tuple[str, str], tuple[Scope, set[Access]]]] = {robot_id: {} for robot_id in robot_ids}
+        if not robot_ids:
+            return {}
+        values = {"robot_ids": robot_ids}
+        for row in await self._conn.execute(_IN_PROJECTS, values):
+            scope = Scope("project", row.project_id)
+            accesses = found[row.robot_id].setdefault(("project", row.project_name), (scope, set()))[1]
+            accesses.add(_access(row))
+        for row in await self._conn.execute(_WIDE, values):
+            scope, namespace = (
+                (SYSTEM, SYSTEM_NAMESPACE) if row.kind == SYSTEM_KIND else (EVERY_PROJECT, EVERY_PROJECT_NAMESPACE)
+            )
+            accesses = found[row.robot_id].setdefault((scope.kind, namespace), (scope, set()))[1]
+            accesses.add(_access(row))
+        return {
+            robot_id: tuple(
+                Grant(scope, namespace, frozenset(accesses))
+                for (_kind, namespace), (scope, accesses) in sorted(grants.items(), key=itemgetter(0))
+            )
+            for robot_id, grants in found.items()
+        }
 
     def _state(self, row: Row[Any]) -> RobotState:
         return RobotState(row.id, self._full_name(row), row.disabled, row.expire_time)
 
     def _full_name(self, row: Row[Any]) -> str:
-        return f"{self._name_prefix}{row.project_name}+{row.name}"
+        return (
+            f"{self._name_prefix}{row.project_name}+{row.name}"
+            if row.project_name
+            else f"{self._name_prefix}{row.name}"
+        )
+
+
+def _access(row: Row[Any]) -> Access:
+    return Access(Permission(row.resource, row.action), row.effect)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, and_, bindparam, exists, false, or_, select, true
+from sqlalchemy import BigInteger, and_, bindparam, exists, false, not_, or_, select, true, union_all
 
 from authsvc.domain.permission import (
     ANYTHING,
@@ -16,12 +16,21 @@ from authsvc.domain.permission import (
     Role,
 )
 from authsvc.domain.ports import FoundProject
-from authsvc.store.tables import member, project, robot_permission, role, role_permission
+from authsvc.store.robot_grant import (
+    DENY,
+    PROJECT_KIND,
+    SYSTEM_KIND,
+    everywhere,
+    is_given_project,
+    robot_denies,
+    robot_gives,
+)
+from authsvc.store.tables import member, project, robot_permission, robot_wide_permission, role, role_permission
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from authsvc.domain.model import Caller
@@ -35,6 +44,17 @@ _ANY = ANYTHING.resource
 # The statements for callers of one type differ only in this parameter. A caller's type is its kind, and whether it is
 # an administrator. So each statement is built once and cached, because to build one takes longer than to run it.
 _CALLER_ID = bindparam("caller_id", type_=BigInteger)
+_IN_PROJECT_OF_ROBOT = union_all(
+    select(robot_permission.c.resource, robot_permission.c.action, robot_permission.c.effect).where(
+        robot_permission.c.robot_id == _CALLER_ID, robot_permission.c.project_id == bindparam("project_id")
+    ),
+    select(robot_wide_permission.c.resource, robot_wide_permission.c.action, robot_wide_permission.c.effect).where(
+        robot_wide_permission.c.robot_id == _CALLER_ID, robot_wide_permission.c.kind == PROJECT_KIND
+    ),
+)
+_ON_SYSTEM_OF_ROBOT = select(
+    robot_wide_permission.c.resource, robot_wide_permission.c.action, robot_wide_permission.c.effect
+).where(robot_wide_permission.c.robot_id == _CALLER_ID, robot_wide_permission.c.kind == SYSTEM_KIND)
 
 
 class SqlRoles:
@@ -79,13 +99,38 @@ class SqlRoles:
             .where(project.c.id == project_id)
         )
         rows = (await self._conn.execute(held, {"caller_id": caller.id})).all()
-        permissions = {Permission(resource, action) for resource, action in rows}
+        permissions = frozenset(Permission(resource, action) for resource, action in rows)
         if caller.kind == "robot":
-            own = select(robot_permission.c.resource, robot_permission.c.action).where(
-                robot_permission.c.robot_id == caller.id, robot_permission.c.project_id == project_id
-            )
-            permissions |= {Permission(resource, action) for resource, action in await self._conn.execute(own)}
-        return frozenset(permissions)
+            given, denied = await self._given(_IN_PROJECT_OF_ROBOT, {"caller_id": caller.id, "project_id": project_id})
+            permissions = (permissions | given) - denied
+        return permissions
+
+    async def on_system(self, caller: Caller) -> frozenset[Permission]:
+        """See the port."""
+        if caller.kind != "robot":
+            return frozenset()
+        given, denied = await self._given(_ON_SYSTEM_OF_ROBOT, {"caller_id": caller.id})
+        return given - denied
+
+    async def everywhere(self, caller: Caller, permission: Permission) -> bool:
+        """See the port."""
+        if caller.kind != "robot":
+            return False
+        return bool(await self._conn.scalar(select(everywhere(_CALLER_ID, permission)), {"caller_id": caller.id}))
+
+    async def _given(
+        self, query: CompoundSelect[Any] | Select[Any], values: Mapping[str, int]
+    ) -> tuple[frozenset[Permission], frozenset[Permission]]:
+        given, denied = set[Permission](), set[Permission]()
+        for resource, action, effect in await self._conn.execute(query, values):
+            (denied if effect == DENY else given).add(Permission(resource, action))
+        return frozenset(given), frozenset(denied)
+
+    async def any_project(self, caller: Caller, permission: Permission) -> int | None:
+        """See the port."""
+        query = select(project.c.id).where(_is_allowed(_caller_type(caller), permission)).limit(1)
+        found: int | None = await self._conn.scalar(query, {"caller_id": caller.id})
+        return found
 
     async def project_ids(self, caller: Caller, permission: Permission) -> frozenset[int]:
         """See the port."""
@@ -165,13 +210,7 @@ def _is_allowed(caller_type: tuple[str, bool], permission: Permission) -> Column
     by_role = exists().where(_is(role_permission.c, permission), _role_applies(kind)).correlate(project)
     if kind != "robot":
         return by_role
-    by_itself = exists().where(
-        robot_permission.c.robot_id == _CALLER_ID,
-        robot_permission.c.project_id == project.c.id,
-        robot_permission.c.resource == permission.resource,
-        robot_permission.c.action == permission.action,
-    )
-    return or_(by_role, by_itself)
+    return and_(or_(by_role, robot_gives(_CALLER_ID, permission)), not_(robot_denies(_CALLER_ID, permission)))
 
 
 def _is_visible(caller_type: tuple[str, bool]) -> ColumnElement[bool]:
@@ -183,7 +222,5 @@ def _is_visible(caller_type: tuple[str, bool]) -> ColumnElement[bool]:
     if kind == "user":
         involved = exists().where(member.c.project_id == project.c.id, member.c.user_id == _CALLER_ID)
     elif kind == "robot":
-        involved = exists().where(
-            robot_permission.c.robot_id == _CALLER_ID, robot_permission.c.project_id == project.c.id
-        )
+        involved = is_given_project(_CALLER_ID)
     return or_(project.c.public.is_(True), involved)

@@ -130,7 +130,11 @@ robot = Table(
     "robot",
     metadata,
     Column("id", BigIntKey, primary_key=True),
-    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    # The project that the robot belongs to and goes with; NULL on the system level.
+    Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=True, index=True),
+    # The same, but 0 on the system level, so that one index serves the lists of both levels: no database sorts by an
+    # index after IS NULL.
+    Column("scope_id", BigInteger, nullable=False),
     # Without prefix and project.
     Column("name", ByteOrdered, nullable=False),
     Column("description", Text, nullable=False),
@@ -146,10 +150,15 @@ robot = Table(
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
-    UniqueConstraint("project_id", "name"),
+    UniqueConstraint("scope_id", "name"),
+    Index("ix_robot_scope_id_create_time_id", "scope_id", "create_time", "id"),
+    Index("ix_robot_scope_id_update_time_id", "scope_id", "update_time", "id"),
+    Index("ix_robot_scope_id_id", "scope_id", "id"),
+    CheckConstraint("scope_id = coalesce(project_id, 0)", name="scope"),
     sqlite_autoincrement=True,
 )
 
+# What robots may do in single projects. A deleted project takes its rows along.
 robot_permission = Table(
     "robot_permission",
     metadata,
@@ -158,7 +167,22 @@ robot_permission = Table(
     Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("resource", Word, nullable=False),
     Column("action", Word, nullable=False),
-    PrimaryKeyConstraint("robot_id", "project_id", "resource", "action"),
+    # "deny" takes the permission away; "allow" and "" give it.
+    Column("effect", Word, nullable=False),
+    PrimaryKeyConstraint("robot_id", "project_id", "resource", "action", "effect"),
+)
+
+# What robots of the system level may do beyond single projects.
+robot_wide_permission = Table(
+    "robot_wide_permission",
+    metadata,
+    Column("robot_id", BigInteger, ForeignKey("robot.id", ondelete="CASCADE"), nullable=False),
+    # "project": in every project, also in later ones. "system": on the system level.
+    Column("kind", Word, nullable=False),
+    Column("resource", Word, nullable=False),
+    Column("action", Word, nullable=False),
+    Column("effect", Word, nullable=False),
+    PrimaryKeyConstraint("robot_id", "kind", "resource", "action", "effect"),
 )
 
 idempotency = idempotency_table(metadata)

@@ -137,6 +137,17 @@ class Caller:
         created: robot_pb2.CreatedRobot = answer.robot
         return created
 
+    async def make_system_robot(
+        self, name: str, *groups: robot_pb2.RobotPermission, **fields: Any
+    ) -> robot_pb2.CreatedRobot:
+        answer = await self.robots.CreateRobot(
+            robot_service_pb2.CreateRobotRequest(
+                name=name, level="system", permissions=groups, **{"duration_days": -1, **fields}
+            )
+        )
+        created: robot_pb2.CreatedRobot = answer.robot
+        return created
+
     async def registry_token(self, *scopes: str) -> token_service_pb2.CreateRegistryTokenResponse:
         answer: token_service_pb2.CreateRegistryTokenResponse = await self.tokens.CreateRegistryToken(
             token_service_pb2.CreateRegistryTokenRequest(scopes=scopes)
@@ -203,13 +214,16 @@ def credentials(username: str, secret: str) -> token_pb2.Credentials:
     return token_pb2.Credentials(password=token_pb2.Credentials.Password(username=username, secret=secret))
 
 
-def permission_group(project: str, *permissions: str) -> robot_pb2.RobotPermission:
-    """Permissions such as "repository:pull"."""
-    pairs = [permission.split(":") for permission in permissions]
+def permission_group(namespace: str, *permissions: str) -> robot_pb2.RobotPermission:
+    """Permissions such as "repository:pull", or "repository:pull:deny". The namespace "/" is the system level."""
+    entries = [f"{permission}:".split(":") for permission in permissions]
     return robot_pb2.RobotPermission(
-        kind="project",
-        namespace=project,
-        access=[robot_pb2.RobotAccess(resource=resource, action=action) for resource, action in pairs],
+        kind="system" if namespace == "/" else "project",
+        namespace=namespace,
+        access=[
+            robot_pb2.RobotAccess(resource=resource, action=action, effect=effect)
+            for resource, action, effect, *_ in entries
+        ],
     )
 
 

@@ -2,11 +2,14 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sqlalchemy import inspect, select, text
 
+from authsvc.domain.grant import Access, Grant, Scope
+from authsvc.domain.permission import Permission
 from authsvc.store import migrations
-from authsvc.store.tables import change_log, member, metadata, robot, role, user
+from authsvc.store.tables import change_log, member, metadata, robot, robot_permission, role, user
 from svckit.sql.database import Database
 from svckit.sql.migrate import migrate, migration_folder
 from tests.harness.authsvc import sql_store
@@ -42,6 +45,59 @@ def migrations_up_to(revision: str, folder: Path) -> ModuleType:
     history = ModuleType("history")
     history.__path__ = [str(folder)]
     return history
+
+
+async def test_the_robots_of_an_older_database_keep_their_permissions_and_their_ids(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    folder = tmp_path / "history"
+    folder.mkdir()
+    await migrate(database, migrations_up_to("0005", folder))
+    robots = [(1, 1, "ci"), (2, 2, "ci"), (3, 2, "cd"), (7, 2, "gone")]
+    async with database.write() as conn:
+        times = {"now": now.replace(tzinfo=None) if database.dialect == "sqlite" else now}
+        for project_id, name in ((1, "library"), (2, "team")):
+            statement = """INSERT INTO project (id, name, public, initial_storage_limit_bytes, version, create_time,
+                           update_time) VALUES (:id, :name, false, -1, 1, :now, :now)"""
+            await conn.execute(text(statement), {"id": project_id, "name": name, **times})
+        for robot_id, project_id, name in robots:
+            # By the sequence, as the program did it.
+            statement = """INSERT INTO robot (id, project_id, name, description, disabled, duration_days, secret_hash,
+                           creator_kind, creator_id, version, create_time, update_time)
+                           VALUES (:id, :project_id, :name, 'd', false, 5, 'x', 'user', 1, 4, :now, :now)"""
+            values = {"id": robot_id, "project_id": project_id, "name": name, **times}
+            await conn.execute(text(statement), values)
+            permission = "INSERT INTO robot_permission VALUES (:id, :project_id, 'repository', 'pull')"
+            await conn.execute(text(permission), {"id": robot_id, "project_id": project_id})
+        await conn.execute(text("DELETE FROM robot WHERE name = 'gone'"))
+        if database.dialect == "postgresql":
+            await conn.execute(text("SELECT setval(pg_get_serial_sequence('robot', 'id'), 7)"))
+        await conn.commit()
+
+    await migrate(database, migrations)
+
+    pull = Access(Permission("repository", "pull"))
+    async with sql_store(database).read() as unit:
+        found = [await unit.robots.get(robot_id) for robot_id, *_ in robots]
+    assert [each and (each.full_name, each.level, each.etag, each.grants) for each in found] == [
+        ("robot$library+ci", "project", "1-4", (Grant(Scope("project", 1), "library", frozenset({pull})),)),
+        ("robot$team+ci", "project", "2-4", (Grant(Scope("project", 2), "team", frozenset({pull})),)),
+        ("robot$team+cd", "project", "3-4", (Grant(Scope("project", 2), "team", frozenset({pull})),)),
+        None,
+    ]
+    async with sql_store(database).write() as unit:
+        new = {"description": "", "disabled": False, "duration_days": -1, "expire_time": None, "secret_hash": "x"}
+        made: dict[str, Any] = {**new, "creator_kind": "user", "creator_id": 1, "grants": (), "now": now}
+        # Never the id of a robot that was deleted before.
+        assert await unit.robots.add(project_id=0, name="ci", **made) == 8
+        assert await unit.robots.add(project_id=2, name="ci", **made) is None
+        # And what belongs to a project still goes with it.
+        await unit.projects.remove(2)
+        await unit.commit()
+    async with database.read() as conn:
+        assert (await conn.scalars(select(robot.c.id).order_by(robot.c.id))).all() == [1, 8]
+        assert (await conn.scalars(select(robot_permission.c.robot_id))).all() == [1]
 
 
 async def test_the_rows_of_an_older_database_stay_and_can_be_updated(database: Database, tmp_path: Path) -> None:

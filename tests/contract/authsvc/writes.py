@@ -238,7 +238,7 @@ WRITES = [
             "description": "",
             "disabled": False,
             "duration_days": -1,
-            "permissions": ["repository:pull", "tag:list"],
+            "permissions": {"team": ["repository:pull", "tag:list"]},
         },
     ),
     Write(
@@ -252,8 +252,8 @@ WRITES = [
         ),
         ChangeKind.ROBOT_CHANGED,
         "robot$team+ci",
-        old={"disabled": False, "permissions": ["repository:pull"]},
-        new={"disabled": True, "permissions": ["repository:push"]},
+        old={"disabled": False, "permissions": {"team": ["repository:pull"]}},
+        new={"disabled": True, "permissions": {"team": ["repository:push"]}},
         id_of=lambda world: world.robot_id,
     ),
     Write(
@@ -270,7 +270,7 @@ WRITES = [
         lambda world: world.alice.robots.DeleteRobot(robot_service_pb2.DeleteRobotRequest(robot_id=world.robot_id)),
         ChangeKind.ROBOT_DELETED,
         "robot$team+ci",
-        old={"description": "", "disabled": False, "duration_days": 7, "permissions": ["repository:pull"]},
+        old={"description": "", "disabled": False, "duration_days": 7, "permissions": {"team": ["repository:pull"]}},
         id_of=lambda world: world.robot_id,
     ),
 ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.grant import EVERY_PROJECT, Access, Grant, Scope
 from authsvc.domain.model import Project, Robot
 from authsvc.domain.permission import Permission
 from svckit.access.actor import ChangeOrigin
@@ -40,7 +41,14 @@ ROBOT = Robot(
     version=1,
     create_time=NOW,
     update_time=NOW,
-    permissions=frozenset({Permission("tag", "list"), Permission("repository", "pull")}),
+    grants=(
+        Grant(
+            Scope("project", 3),
+            "team",
+            frozenset({Access(Permission("tag", "list"), "allow"), Access(Permission("repository", "pull"))}),
+        ),
+        Grant(EVERY_PROJECT, "*", frozenset({Access(Permission("tag", "delete"), "deny")})),
+    ),
 )
 
 
@@ -64,7 +72,7 @@ def test_what_was_created_or_deleted_is_kept_as_a_whole() -> None:
     assert (created.old, deleted.new) == (None, None)
     assert created.new == deleted.old
     assert created.new is not None
-    assert created.new["permissions"] == ["repository:pull", "tag:list"]
+    assert created.new["permissions"] == {"team": ["repository:pull", "tag:list"], "*": ["deny tag:delete"]}
 
 
 def test_a_change_of_nothing_is_a_mistake() -> None:

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from authsvc.convert import from_robot
+from authsvc.domain.grant import MAXIMUM_ACCESSES, Access, Effect, Grant, Scope
 from authsvc.domain.model import Robot
 from authsvc.domain.permission import ROBOT_PROJECT_PERMISSIONS
 from authsvc.domain.project_settings import SETTINGS
@@ -29,6 +30,7 @@ SOURCES: dict[str, Any] = {
     "Member.role_name": 64,
     "Member.entity_type": 1,
 }
+EFFECTS: tuple[Effect, ...] = ("", "allow", "deny")
 # The roles that one caller may have in one project.
 ROLES = 16
 
@@ -105,17 +107,26 @@ def test_the_largest_page_fits_into_a_message(response: Any, requests: tuple[Any
 
 
 def test_the_largest_page_of_robots_fits_into_a_message() -> None:
-    # A robot has permissions of one project, and each once. So the contract's bounds, which are for requests that say
-    # the same twice, are not what counts.
     request = robot_service_pb2.CreateRobotRequest.DESCRIPTOR.fields_by_name
+    limits = read_bounds(request["permissions"])
+    assert limits is not None
+    assert limits.max_items
     moment = datetime.max.replace(tzinfo=UTC)
     name = longest(request["name"])
+    # The longest names, in as many projects as one robot may have permissions in.
+    accesses = sorted(Access(permission, effect) for permission in ROBOT_PROJECT_PERMISSIONS for effect in EFFECTS)
+    accesses.sort(key=lambda access: -len(f"{access.permission.resource}{access.permission.action}{access.effect}"))
+    per_grant = MAXIMUM_ACCESSES // limits.max_items
+    grants = tuple(
+        Grant(Scope("project", 2**63 - number), f"{number:0255}", frozenset(accesses[:per_grant]))
+        for number in range(1, limits.max_items + 1)
+    )
     robot = Robot(
         id=2**63 - 1,
-        project_id=2**63 - 1,
-        project_name=name,
+        project_id=0,
+        project_name="",
         name=name,
-        full_name=f"{WIDE * 255}{name}{name}",
+        full_name=f"{WIDE * 255}{name}",
         description=longest(request["description"]),
         disabled=True,
         duration_days=36500,
@@ -125,8 +136,9 @@ def test_the_largest_page_of_robots_fits_into_a_message() -> None:
         version=2**63 - 1,
         create_time=moment,
         update_time=moment,
-        permissions=ROBOT_PROJECT_PERMISSIONS,
+        grants=grants,
     )
+    assert sum(len(grant.accesses) for grant in grants) == MAXIMUM_ACCESSES
     page = robot_service_pb2.ListRobotsResponse(robots=[from_robot(robot)] * MAXIMUM_PAGE_SIZE)
     assert page.ByteSize() < MAXIMUM_MESSAGE_BYTES
 

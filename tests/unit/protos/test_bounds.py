@@ -85,7 +85,8 @@ REFUSED: list[tuple[Message, set[str]]] = [
     (robot_pb.CreateRobotRequest(description="d" * 1025), {"description"}),
     (
         robot_pb.UpdateRobotRequest(
-            robot_id=1, permissions=RobotPermissions(permissions=[RobotPermission(access=[RobotAccess(effect="deny")])])
+            robot_id=1,
+            permissions=RobotPermissions(permissions=[RobotPermission(access=[RobotAccess(effect="perhaps")])]),
         ),
         {"permissions.permissions[0].access[0].effect"},
     ),

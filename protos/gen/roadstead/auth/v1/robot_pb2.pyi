@@ -56,14 +56,14 @@ class Robot(_message.Message):
     expire_time_unix_seconds: _builtins.int
     """When it expires, in seconds since 1970; -1 for never."""
     creator_type: _builtins.str
-    """"user" or "robot": who created it."""
+    """"local" for a user, or "robot": who created it. The robot stays as it is if its creator is deleted or loses rights."""
     creator_id: _builtins.int
-    """Id of who created it."""
+    """Id of the user or robot that created it."""
     etag: _builtins.str
     """Changes with every change of the robot, also of its secret; send it back in UpdateRobot."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotPermission]:
-        """What it may do, by project."""
+        """What it may do, by kind and namespace."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -101,7 +101,7 @@ Global___Robot: _TypeAlias = Robot  # noqa: Y015
 
 @_typing.final
 class RobotPermission(_message.Message):
-    """What a robot may do in one project or on the system level."""
+    """What a robot may do in one project, in every project, or on the system level."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -109,12 +109,12 @@ class RobotPermission(_message.Message):
     NAMESPACE_FIELD_NUMBER: _builtins.int
     ACCESS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"project" or "system"."""
+    """"project" or "system". Empty means "project"."""
     namespace: _builtins.str
-    """The project's name; "/" on the system level."""
+    """The project's name; "*" for every project, also later ones; "/" on the system level."""
     @_builtins.property
     def access(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotAccess]:
-        """The permissions."""
+        """The permissions; at least one. Each must be in the catalogue of the kind (ListRobotPermissions)."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class RobotPermissions(_message.Message):
     PERMISSIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotPermission]:
-        """By project; exactly one project for a project robot."""
+        """By kind and namespace; exactly one project for a project's robot. At most 2,000 entries of access in all."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class RobotAccess(_message.Message):
     action: _builtins.str
     """Harbor's action, such as "pull"."""
     effect: _builtins.str
-    """"allow" or empty; Harbor's "deny" is refused."""
+    """"allow" or empty gives the permission. "deny" takes it away wherever the namespace reaches, whatever else gives it."""
     def __init__(
         self,
         *,
@@ -233,7 +233,7 @@ class RobotSecret(_message.Message):
 
     SECRET_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """The secret. It is not stored and cannot be read again."""
+    """The secret, if it is a random one; empty if the caller chose it. It is not stored and cannot be read again."""
     def __init__(
         self,
         *,
@@ -246,3 +246,33 @@ class RobotSecret(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RobotSecret: _TypeAlias = RobotSecret  # noqa: Y015
+
+@_typing.final
+class RobotPermissionCatalogue(_message.Message):
+    """The permissions that robots may be given. The JSON form is Harbor's Permissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def system(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotAccess]:
+        """On the system level; empty for callers that may not create robots there."""
+
+    @_builtins.property
+    def project(self) -> _containers.RepeatedCompositeFieldContainer[Global___RobotAccess]:
+        """In a project, or in every project."""
+
+    def __init__(
+        self,
+        *,
+        system: _abc.Iterable[Global___RobotAccess] | None = ...,
+        project: _abc.Iterable[Global___RobotAccess] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "system", b"system"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RobotPermissionCatalogue: _TypeAlias = RobotPermissionCatalogue  # noqa: Y015

@@ -39,7 +39,7 @@ class CreateRobotRequest(_message.Message):
     description: _builtins.str
     """Free text."""
     level: _builtins.str
-    """"project". System robots come with a later release and are refused now."""
+    """"project" for a robot of the one project that its permissions name, or "system". Empty means "project"."""
     duration_days: _builtins.int
     """Days for which it is valid; -1 for ever; 0 is refused."""
     disabled: _builtins.bool
@@ -52,7 +52,7 @@ class CreateRobotRequest(_message.Message):
     """
     @_builtins.property
     def permissions(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.RobotPermission]:
-        """What it may do; exactly one project for a project robot."""
+        """What it may do; exactly one project for a project's robot. At most 2,000 entries of access in all."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class ListRobotsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
-    """Harbor's q: Level, ProjectID, name."""
+    """Harbor's q: Level, ProjectID, name. Level=project needs a ProjectID, or the field project."""
     sort: _builtins.str
     """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
@@ -171,7 +171,7 @@ class ListRobotsRequest(_message.Message):
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
-        """The project whose robots to list."""
+        """The project whose robots to list; unset for the robots of the system level, unless q names a project."""
 
     def __init__(
         self,
@@ -247,9 +247,9 @@ class UpdateRobotRequest(_message.Message):
     disabled: _builtins.bool
     """Whether it may not log in."""
     name: _builtins.str
-    """Harbor's clients send the full name again; it must be the robot's own, or empty."""
+    """Harbor's clients send the full name again; if it is set, it must be the robot's own."""
     level: _builtins.str
-    """Harbor's clients send the level again; it must be the robot's own, or empty."""
+    """Harbor's clients send the level again; if it is set, it must be the robot's own."""
     etag: _builtins.str
     """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
     because Harbor's clients send back whole objects that they may have read long ago.
@@ -266,13 +266,13 @@ class UpdateRobotRequest(_message.Message):
         permissions: _robot_pb2.RobotPermissions | None = ...,
         duration_days: _builtins.int | None = ...,
         disabled: _builtins.bool | None = ...,
-        name: _builtins.str = ...,
-        level: _builtins.str = ...,
+        name: _builtins.str | None = ...,
+        level: _builtins.str | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "permissions", b"permissions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "_level", b"_level", "_name", b"_name", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "level", b"level", "name", b"name", "permissions", b"permissions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "etag", b"etag", "level", b"level", "name", b"name", "permissions", b"permissions", "robot_id", b"robot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "_duration_days", b"_duration_days", "_level", b"_level", "_name", b"_name", "description", b"description", "disabled", b"disabled", "duration_days", b"duration_days", "etag", b"etag", "level", b"level", "name", b"name", "permissions", b"permissions", "robot_id", b"robot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
@@ -280,12 +280,20 @@ class UpdateRobotRequest(_message.Message):
     _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
     _WhichOneofReturnType__duration_days: _TypeAlias = _typing.Literal["duration_days"]  # noqa: Y015
     _WhichOneofArgType__duration_days: _TypeAlias = _typing.Literal["_duration_days", b"_duration_days"]  # noqa: Y015
+    _WhichOneofReturnType__level: _TypeAlias = _typing.Literal["level"]  # noqa: Y015
+    _WhichOneofArgType__level: _TypeAlias = _typing.Literal["_level", b"_level"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_days) -> _WhichOneofReturnType__duration_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__level) -> _WhichOneofReturnType__level | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___UpdateRobotRequest: _TypeAlias = UpdateRobotRequest  # noqa: Y015
 
@@ -348,7 +356,7 @@ class RefreshRobotSecretResponse(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def secret(self) -> _robot_pb2.RobotSecret:
-        """The new secret."""
+        """The new secret, if it is a random one."""
 
     def __init__(
         self,
@@ -362,6 +370,47 @@ class RefreshRobotSecretResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshRobotSecretResponse: _TypeAlias = RefreshRobotSecretResponse  # noqa: Y015
+
+@_typing.final
+class ListRobotPermissionsRequest(_message.Message):
+    """The request of ListRobotPermissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRobotPermissionsRequest: _TypeAlias = ListRobotPermissionsRequest  # noqa: Y015
+
+@_typing.final
+class ListRobotPermissionsResponse(_message.Message):
+    """The response of ListRobotPermissions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOGUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalogue(self) -> _robot_pb2.RobotPermissionCatalogue:
+        """The permissions."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: _robot_pb2.RobotPermissionCatalogue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalogue", b"catalogue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalogue", b"catalogue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRobotPermissionsResponse: _TypeAlias = ListRobotPermissionsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteRobotRequest(_message.Message):

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RobotServiceStub:
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
     """
 
     def __init__(self, channel):
@@ -60,6 +61,11 @@ class RobotServiceStub:
                 request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretResponse.FromString,
                 _registered_method=True)
+        self.ListRobotPermissions = channel.unary_unary(
+                '/roadstead.auth.v1.RobotService/ListRobotPermissions',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsResponse.FromString,
+                _registered_method=True)
         self.DeleteRobot = channel.unary_unary(
                 '/roadstead.auth.v1.RobotService/DeleteRobot',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.DeleteRobotRequest.SerializeToString,
@@ -68,12 +74,13 @@ class RobotServiceStub:
 
 
 class RobotServiceServicer:
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
     """
 
     def CreateRobot(self, request, context):
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
-        idempotency_key gets the first call's answer.
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
+        the same idempotency_key gets the first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +94,8 @@ class RobotServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRobots(self, request, context):
-        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names.
+        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names. Without a project, it lists
+        the robots of the system level.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,8 +103,8 @@ class RobotServiceServicer:
 
     def UpdateRobot(self, request, context):
         """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
-        REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
-        change came first.
+        REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
+        PRECONDITION if the etag is given and another change came first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +117,16 @@ class RobotServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRobotPermissions(self, request, context):
+        """Lists the permissions that robots may be given. It is for those who may create robots, on the system level or in a
+        project.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRobot(self, request, context):
-        """Deletes a robot.
+        """Deletes a robot. Robots that it created stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +160,11 @@ def add_RobotServiceServicer_to_server(servicer, server):
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretResponse.SerializeToString,
             ),
+            'ListRobotPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRobotPermissions,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsResponse.SerializeToString,
+            ),
             'DeleteRobot': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRobot,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.DeleteRobotRequest.FromString,
@@ -158,7 +179,8 @@ def add_RobotServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RobotService:
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks.
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
     """
 
     @staticmethod
@@ -286,6 +308,33 @@ class RobotService:
             '/roadstead.auth.v1.RobotService/RefreshRobotSecret',
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretRequest.SerializeToString,
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.RefreshRobotSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRobotPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.RobotService/ListRobotPermissions',
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.ListRobotPermissionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,55 +27,73 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RobotServiceStub:
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RobotServiceAsyncStub: ...
     CreateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
-    idempotency_key gets the first call's answer.
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
+    the same idempotency_key gets the first call's answer.
     """
     GetRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]
     """Reads a robot, without its secret."""
     ListRobots: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]
-    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
+    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names. Without a project, it lists
+    the robots of the system level.
+    """
     UpdateRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]
     """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
-    REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
-    change came first.
+    REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
+    PRECONDITION if the etag is given and another change came first.
     """
     RefreshRobotSecret: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]
     """Gives a robot a new secret. The old one stops working at once."""
+    ListRobotPermissions: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotPermissionsRequest, _robot_service_pb2.ListRobotPermissionsResponse]
+    """Lists the permissions that robots may be given. It is for those who may create robots, on the system level or in a
+    project.
+    """
     DeleteRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]
-    """Deletes a robot."""
+    """Deletes a robot. Robots that it created stay."""
 
 @_typing.type_check_only
 class RobotServiceAsyncStub(RobotServiceStub):
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.CreateRobotRequest, _robot_service_pb2.CreateRobotResponse]  # type: ignore[assignment]
-    """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
-    idempotency_key gets the first call's answer.
+    """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
+    the same idempotency_key gets the first call's answer.
     """
     GetRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]  # type: ignore[assignment]
     """Reads a robot, without its secret."""
     ListRobots: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]  # type: ignore[assignment]
-    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
+    """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names. Without a project, it lists
+    the robots of the system level.
+    """
     UpdateRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateRobotRequest, _robot_service_pb2.UpdateRobotResponse]  # type: ignore[assignment]
     """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
-    REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
-    change came first.
+    REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
+    PRECONDITION if the etag is given and another change came first.
     """
     RefreshRobotSecret: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]  # type: ignore[assignment]
     """Gives a robot a new secret. The old one stops working at once."""
+    ListRobotPermissions: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotPermissionsRequest, _robot_service_pb2.ListRobotPermissionsResponse]  # type: ignore[assignment]
+    """Lists the permissions that robots may be given. It is for those who may create robots, on the system level or in a
+    project.
+    """
     DeleteRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.DeleteRobotRequest, _robot_service_pb2.DeleteRobotResponse]  # type: ignore[assignment]
-    """Deletes a robot."""
+    """Deletes a robot. Robots that it created stay."""
 
 class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Accounts for programs. A caller cannot give a robot a permission that the caller lacks."""
+    """Accounts for programs: robots of a project, and robots of the system level, which may have permissions in many
+    projects and on the system level. DENIED if a caller gives a robot a permission that the caller lacks.
+    """
 
     @_abc_1.abstractmethod
     def CreateRobot(
@@ -83,8 +101,8 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.CreateRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.CreateRobotResponse, _abc.Awaitable[_robot_service_pb2.CreateRobotResponse]]:
-        """Creates a robot and its secret. CONFLICT if the name is taken in the project; a repeat with the same
-        idempotency_key gets the first call's answer.
+        """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
+        the same idempotency_key gets the first call's answer.
         """
 
     @_abc_1.abstractmethod
@@ -101,7 +119,9 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _robot_service_pb2.ListRobotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.ListRobotsResponse, _abc.Awaitable[_robot_service_pb2.ListRobotsResponse]]:
-        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names."""
+        """Lists the robots of a project, which the field or q (Level=project,ProjectID=1) names. Without a project, it lists
+        the robots of the system level.
+        """
 
     @_abc_1.abstractmethod
     def UpdateRobot(
@@ -110,8 +130,8 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.UpdateRobotResponse, _abc.Awaitable[_robot_service_pb2.UpdateRobotResponse]]:
         """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
-        REST, as in Harbor, only the duration stays; the others become empty. PRECONDITION if the etag is given and another
-        change came first.
+        REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
+        PRECONDITION if the etag is given and another change came first.
         """
 
     @_abc_1.abstractmethod
@@ -123,11 +143,21 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives a robot a new secret. The old one stops working at once."""
 
     @_abc_1.abstractmethod
+    def ListRobotPermissions(
+        self,
+        request: _robot_service_pb2.ListRobotPermissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_robot_service_pb2.ListRobotPermissionsResponse, _abc.Awaitable[_robot_service_pb2.ListRobotPermissionsResponse]]:
+        """Lists the permissions that robots may be given. It is for those who may create robots, on the system level or in a
+        project.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteRobot(
         self,
         request: _robot_service_pb2.DeleteRobotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_robot_service_pb2.DeleteRobotResponse, _abc.Awaitable[_robot_service_pb2.DeleteRobotResponse]]:
-        """Deletes a robot."""
+        """Deletes a robot. Robots that it created stay."""
 
 def add_RobotServiceServicer_to_server(servicer: RobotServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
