@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from google.protobuf.message import Message
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Many requests name the same things, and to parse a digest costs as much as to look up a token. Texts that cannot be
+# parsed are not remembered, and what can be parsed is short: a mebibyte for each kind at most.
+_digest = lru_cache(maxsize=2048)(Digest.parse)
+_reference = lru_cache(maxsize=2048)(Reference.parse)
+_repository_name = lru_cache(maxsize=2048)(RepositoryName.parse)
+
 
 def parsed(parse: Callable[[str], T], text: str) -> T:
     """Parses a caller's text with a parser of `svckit.oci`, and raises its error as a domain error.
@@ -45,12 +52,12 @@ def parsed(parse: Callable[[str], T], text: str) -> T:
 
 def to_digest(text: str) -> Digest:
     """Reads a digest. Raises as `parsed`."""
-    return parsed(Digest.parse, text)
+    return parsed(_digest, text)
 
 
 def to_reference(text: str) -> Reference:
     """Reads a tag or digest. Raises as `parsed`."""
-    return parsed(Reference.parse, text)
+    return parsed(_reference, text)
 
 
 def to_tag(text: str) -> Tag:
@@ -60,7 +67,7 @@ def to_tag(text: str) -> Tag:
 
 def to_repository_name(text: str) -> RepositoryName:
     """Reads the full name of a repository. Raises as `parsed`."""
-    return parsed(RepositoryName.parse, text)
+    return parsed(_repository_name, text)
 
 
 def to_list_request(message: Message) -> ListRequest:

@@ -8,7 +8,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
@@ -17,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from svckit.logging import lost_lines
+from svckit.tally import Shown, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The media type of the text of `Metrics.render`."""
@@ -61,18 +61,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._handled = Counter(
-            "rpc_server_handled",
-            "RPCs that the server has finished, by gRPC code",
-            ("service", "method", "code"),
-            registry=self.registry,
-        )
-        self._handling_seconds = Histogram(
-            "rpc_server_handling_seconds",
-            "Seconds from the start of an RPC to its end, streams included",
+        self._handled = Tally(
+            self.registry,
+            Shown("rpc_server_handled", "RPCs that the server has finished, by gRPC code"),
+            Shown("rpc_server_handling_seconds", "Seconds from the start of an RPC to its end, streams included"),
             ("service", "method"),
-            buckets=RPC_SECONDS_BUCKETS,
-            registry=self.registry,
+            RPC_SECONDS_BUCKETS,
         )
         self._in_flight = Gauge(
             "rpc_server_in_flight",
@@ -93,27 +87,18 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(_LostLines(service))
-        # Children are kept, because finding one by its labels costs more than counting.
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
-    def observe_rpc(self, method: str, code: str, seconds: float) -> None:
-        """Counts one finished RPC.
+    def observe_rpc(self, method: str, code: str, seconds: float, times: int = 1) -> None:
+        """Counts finished RPCs. Only one thread may do that.
 
         Args:
             method: the name in gRPC, "/roadstead.meta.v1.TagService/ListTags". Only registered methods are allowed:
                 callers may send any other name, and the number of time series would grow without limit.
             code: the name of its gRPC code, such as "OK".
             seconds: how long it took.
+            times: how many have ended so.
         """
-        children = self._children.get((method, code))
-        if children is None:
-            children = self._children[method, code] = (
-                self._handled.labels(self.service, method, code),
-                self._handling_seconds.labels(self.service, method),
-            )
-        handled, handling_seconds = children
-        handled.inc()
-        handling_seconds.observe(seconds)
+        self._handled.observe((self.service, method), code, seconds, times)
 
     def watch_rpcs(
         self, *, in_flight: Callable[[], int], long_streams: Callable[[], int], streams: Callable[[], int]

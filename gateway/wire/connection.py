@@ -94,7 +94,8 @@ class HttpConnection:
             finally:
                 if request.may_have_body:
                     request.body.abandon()
-                await _close(body)
+                if not isinstance(body, bytes):
+                    await _close(body)
                 visit.leave()
                 self._edge.in_flight -= 1
                 self._edge.finished(request, self._status, self._sent_bytes, time.perf_counter() - began)
@@ -116,7 +117,8 @@ class HttpConnection:
         if self._line is not None:
             headers.extend(self._line.headers)
         body = answer.body
-        if isinstance(body, bytes) and answer.status not in _STATUSES_WITHOUT_BODY and _length_of(headers) is None:
+        length = _length_of(headers)
+        if length is None and isinstance(body, bytes) and answer.status not in _STATUSES_WITHOUT_BODY:
             headers.append((b"content-length", str(len(body)).encode("ascii")))
         # Only HTTP/1 has a Connection header; HTTP/2 resets the stream instead.
         unread = not request.body.complete and request.may_have_body
@@ -125,19 +127,28 @@ class HttpConnection:
             headers.append((b"connection", b"close"))
         patience = Patience(request.visit.pace)
         start = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        if isinstance(body, bytes) and len(body) <= _SMALL_BYTES and not unread:
+            await self._send_small(start, body, send, patience)
+            return
         await _in_time(patience, send(start))
         if isinstance(body, bytes):
-            if unread or len(body) > _SMALL_BYTES:
-                await self._send_pieces(body, send, patience)
-                if unread:
-                    await self._discard(request)
-                body = b""
-            await _in_time(patience, send(_piece(body, more=False)))
-            self._sent_bytes += len(body)
+            await self._send_pieces(body, send, patience)
+            if unread:
+                await self._discard(request)
+            await _in_time(patience, send(_piece(b"", more=False)))
         elif request.method == "HEAD":
             await _in_time(patience, send(_piece(b"", more=False)))
         else:
-            await self._stream(request, body, _length_of(headers), send, patience)
+            await self._stream(request, body, length, send, patience)
+
+    async def _send_small(self, start: dict[str, object], body: bytes, send: Send, patience: Patience) -> None:
+        """Sends an answer that the system's own buffers hold: nearly all of them."""
+        try:
+            await patience.wait_for(send(start))
+            await patience.wait_for(send(_piece(body, more=False)))
+        except TimeoutError:
+            raise _too_slow() from None
+        self._sent_bytes += len(body)
 
     async def _stream(
         self,
@@ -230,18 +241,23 @@ async def _in_time(patience: Patience, sending: Awaitable[None]) -> None:
     try:
         await patience.wait_for(sending)
     except TimeoutError:
-        raise _TooSlow("the client reads too slowly") from None
+        raise _too_slow() from None
+
+
+def _too_slow() -> _TooSlow:
+    return _TooSlow("the client reads too slowly")
 
 
 def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    return next((int(value) for name, value in headers if name == b"content-length"), None)
+    length = dict(headers).get(b"content-length")
+    return None if length is None else int(length)
 
 
 def _piece(body: bytes, *, more: bool) -> dict[str, object]:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-async def _close(body: bytes | AsyncIterator[bytes]) -> None:
+async def _close(body: AsyncIterator[bytes]) -> None:
     close = getattr(body, "aclose", None)
     if close is not None:
         await close()

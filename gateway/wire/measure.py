@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from svckit.metrics import labelled_counter
+from svckit.tally import Shown, Tally
 
 _SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 _PLACEMENTS = ("file", "stream")
@@ -26,18 +27,12 @@ class HttpMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         """Adds its metrics to a registry."""
         labels = ("route", "method")
-        self._requests = Counter(
-            "http_requests",
-            "HTTP requests, by status; 499: the client disconnected",
-            (*labels, "code"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "http_request_seconds",
-            "Seconds from the head of a request to the end of its answer",
+        self._requests = Tally(
+            registry,
+            Shown("http_requests", "HTTP requests, by status; 499: the client disconnected"),
+            Shown("http_request_seconds", "Seconds from the head of a request to the end of its answer"),
             labels,
-            buckets=_SECONDS_BUCKETS,
-            registry=registry,
+            _SECONDS_BUCKETS,
         )
         self._received = Counter("http_received_bytes", "Bytes of request bodies", labels, registry=registry)
         self._sent = Counter("http_sent_bytes", "Bytes of response bodies", labels, registry=registry)
@@ -59,7 +54,7 @@ class HttpMetrics:
             registry,
         )
         # Children are kept, because finding one by its labels costs more than counting.
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter, Counter]] = {}
+        self._bytes: dict[tuple[str, str], tuple[Counter, Counter]] = {}
         self.in_flight = Gauge("http_requests_in_flight", "HTTP requests that are being served", registry=registry)
         self._places = Gauge("http_places_taken", "Places that are taken, by kind", ("kind",), registry=registry)
         self._memory = Gauge("http_body_memory_bytes", "Memory that bodies held as a whole use", registry=registry)
@@ -85,18 +80,12 @@ class HttpMetrics:
     ) -> None:
         """Counts one finished request."""
         # A client may send any word as a method, so unknown ones share one series.
-        key = (route, method if method in _METHODS else "other", status)
-        children = self._children.get(key)
+        labels = (route, method if method in _METHODS else "other")
+        self._requests.observe(labels, str(status), seconds)
+        children = self._bytes.get(labels)
         if children is None:
-            children = self._children[key] = (
-                self._requests.labels(*key[:2], str(status)),
-                self._seconds.labels(*key[:2]),
-                self._received.labels(*key[:2]),
-                self._sent.labels(*key[:2]),
-            )
-        requests, duration, received, sent = children
-        requests.inc()
-        duration.observe(seconds)
+            children = self._bytes[labels] = (self._received.labels(*labels), self._sent.labels(*labels))
+        received, sent = children
         if received_bytes:
             received.inc(received_bytes)
         if sent_bytes:

@@ -41,6 +41,7 @@ class GatewayRequest:
         headers: the headers.
         content_length: in bytes; None without the header, or if the body is chunked. A malformed one counts as 0, of
             several the first.
+        may_have_body: whether a body may come. With HTTP/2, no header need announce it.
         body: the body, which is read in pieces.
         visit: what the request takes of the gateway's places and memory.
         request_id: the client's own if it is well formed, else a new one.
@@ -56,6 +57,7 @@ class GatewayRequest:
         "content_length",
         "headers",
         "http_version",
+        "may_have_body",
         "method",
         "query_string",
         "raw_target",
@@ -86,7 +88,9 @@ class GatewayRequest:
         self.raw_target = raw.decode("latin-1")
         self.query_string: bytes = scope["query_string"]
         headers = self.headers = Headers(scope["headers"])
-        self.content_length = _content_length(headers)
+        is_chunked = "Transfer-Encoding" in headers
+        self.content_length = None if is_chunked else _content_length(headers)
+        self.may_have_body = is_chunked or (self.content_length or 0) > 0 or self.http_version == "2"
         self.body = StreamedBody(self.content_length, receive, line, visit)
         self.visit = visit
         self.request_id = _request_id(headers.get("X-Request-Id", ""))
@@ -96,11 +100,6 @@ class GatewayRequest:
         self.route = "unmatched"
         self._origin: Origin | None = None
         self._authorization: tuple[Basic | Bearer | None] | None = None
-
-    @property
-    def may_have_body(self) -> bool:
-        """Whether a body may come. With HTTP/2, no header need announce it."""
-        return (self.content_length or 0) > 0 or self.http_version == "2" or "Transfer-Encoding" in self.headers
 
     @property
     def credentials(self) -> Basic | Bearer | None:
@@ -187,7 +186,7 @@ def _request_id(given: str) -> str:
 
 def _content_length(headers: Headers) -> int | None:
     text = headers.get("Content-Length")
-    if text is None or "Transfer-Encoding" in headers:
+    if text is None:
         return None
     text = text.strip(" \t")
     try:

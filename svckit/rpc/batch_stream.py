@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from svckit.access.call import Call
     from svckit.places import Places
-    from svckit.rpc.members import Account, Members
+    from svckit.rpc.account import Account
+    from svckit.rpc.members import Members
 
 LONGEST_SECONDS: Final = 300.0
 """How long such a call goes on. Its service token was judged when it began, and is valid for so long."""
@@ -47,7 +48,7 @@ class BatchStream:
             requests: the messages, parsed and within their bounds.
             members: judges their members.
             places: the places of calls. So batches cannot use more database connections than calls can.
-            account: counts and logs the call of one member.
+            account: counts and logs the members.
         """
         self._call = call
         self._subject = subject

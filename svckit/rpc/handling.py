@@ -34,6 +34,7 @@ from svckit.errors.status import abort
 from svckit.logging import get_logger
 from svckit.pace import Patience
 from svckit.places import SERVICE_SUBJECTS
+from svckit.rpc.account import Account
 from svckit.rpc.batch_stream import BatchStream
 from svckit.rpc.members import account_members
 from svckit.rpc.stream_pace import PacedRequests
@@ -65,6 +66,7 @@ class HandledMethod:
     """One method with its gate, ready to be registered."""
 
     __slots__ = (
+        "_account",
         "_adds_data",
         "_behavior",
         "_check",
@@ -111,6 +113,7 @@ class HandledMethod:
         self._gate = gate
         self._original = original
         self._server = server
+        self._account = Account(name, server)
         self._check = check
         self._adds_data = adds_data
         self._members = members
@@ -309,21 +312,7 @@ class HandledMethod:
             request.finish(code)
         elif self._members is not None and account_members(code, seconds, self._account):
             return
-        self._account(call, code, seconds)
-
-    def _account(self, call: Call, code: str, seconds: float) -> None:
-        self._server.metrics.observe_rpc(self._name, code, seconds)
-        level = self._server.access_log
-        if level is not None and _log.isEnabledFor(level):
-            _log.log(
-                level,
-                "rpc",
-                method=self._name,
-                code=code,
-                milliseconds=round(seconds * 1000, 2),
-                subject=call.principal.subject,
-                caller_service=call.caller_service,
-            )
+        self._account.note(call, code, seconds)
 
 
 _MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {

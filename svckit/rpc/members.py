@@ -17,27 +17,25 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from svckit import logging
 from svckit.access.gate import Gate
 from svckit.alone import ComeAlone
 from svckit.bounds import request_check
 from svckit.errors import DomainError, error_for
 from svckit.errors.status import to_status
 from svckit.logging import get_logger
+from svckit.rpc.account import logging_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from google.protobuf.message import Message
 
     from svckit.access.call import Call
     from svckit.access.rules import EachRule
+    from svckit.rpc.account import Account
     from svckit.rpc.arrival import Arrivals
     from svckit.tokens.verifier import TokenVerifier
 
-    # Gets the gRPC code and the duration of a finished call.
-    Account = Callable[[Call, str, float], None]
 
 Wanted = TypeVar("Wanted")
 Found = TypeVar("Found")
@@ -73,7 +71,7 @@ class Member:
         if isinstance(error, DomainError | ComeAlone):
             self.refusal = error
             return
-        with _logging_for(self.call):
+        with logging_for(self.call):
             _log.error("rpc_failed", method=self.call.method, subject=self.call.principal.subject, exc_info=error)
         self.refusal = error_for("INTERNAL")
 
@@ -197,14 +195,12 @@ def account_members(code: str, seconds: float, account: Account) -> bool:
     Args:
         code: the code with which the whole RPC ended. If it is not OK, it is the code of every member.
         seconds: how long the RPC took.
-        account: counts and logs one call.
+        account: counts and logs them.
     """
     batch = _current.get(None)
     if batch is None:
         return False
-    for member in batch.members:
-        with _logging_for(member.call):
-            account(member.call, member.code if code == "OK" else code, seconds)
+    account.note_members([(each.call, each.code if code == "OK" else code) for each in batch.members], seconds)
     return True
 
 
@@ -216,9 +212,3 @@ def _awaited(call: Call, outcome: Found | DomainError | ComeAlone) -> Found:
         # Nobody gets it, so nothing is signed or counted as a pull.
         raise error_for("UNAVAILABLE", "the caller waits no longer")
     return outcome
-
-
-def _logging_for(call: Call) -> AbstractContextManager[None]:
-    """Lines in this block belong to the request of one member."""
-    trace = None if call.traceparent is None else logging.trace_of(call.traceparent)
-    return logging.request_context(call.request_id, trace)

@@ -3,10 +3,10 @@
 `with_for_update` is not needed here: SQLAlchemy leaves it out on SQLite.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from sqlalchemy import BindParameter, FromClause, Integer, Table, Text, bindparam, cast, column, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
@@ -72,7 +72,7 @@ def given_rows(dialect: str, name: str, columns: Mapping[str, TypeEngine[Any]]) 
 
 def rows_json(rows: Iterable[Mapping[str, str | int | None]]) -> str:
     """The value of the parameter of `given_rows`. Texts must not contain U+0000, which PostgreSQL refuses."""
-    return json.dumps([{"n": position, **row} for position, row in enumerate(rows)], separators=(",", ":"))
+    return orjson.dumps([{"n": position, **row} for position, row in enumerate(rows)]).decode()
 
 
 async def advisory_xact_lock(conn: AsyncConnection, key: str) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -32,6 +33,13 @@ def test_names_are_read_as_the_spec_has_them() -> None:
     assert to_reference(DIGEST).tag is None
     assert str(to_tag("v1")) == "v1"
     assert str(to_repository_name("library/nginx")) == "library/nginx"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"), [(to_digest, DIGEST), (to_reference, DIGEST), (to_reference, "v1"), (to_repository_name, "a/b")]
+)
+def test_a_name_that_is_read_again_is_not_parsed_again(parse: Callable[[str], object], text: str) -> None:
+    assert parse(text) is parse("".join(text))
 
 
 @pytest.mark.parametrize(

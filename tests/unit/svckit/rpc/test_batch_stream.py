@@ -78,6 +78,30 @@ async def test_each_batch_is_judged_for_itself_and_leaves_nothing_behind(
         assert await stream.ask() == []
 
 
+async def test_the_members_of_a_batch_are_counted_at_once_and_each_by_its_own_code(
+    turns: Any,
+    start_server: StartServer,
+    installation: Installation,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[tuple[str, int]] = []
+    observe = metrics.observe_rpc
+
+    def noted(method: str, code: str, seconds: float, times: int = 1) -> None:
+        counted.append((code, times))
+        observe(method, code, seconds, times)
+
+    monkeypatch.setattr(metrics, "observe_rpc", noted)
+    good, bad = member(installation.registry()), member("x.y.z")
+    async with turns(await start_server()) as stream:
+        assert await stream.ask(good, bad, *[good] * 10, bad) == ["ok", "UNAUTHORIZED", *["ok"] * 10, "UNAUTHORIZED"]
+        # A batch is counted before the next one is read.
+        assert await stream.ask() == []
+        assert counted == [("OK", 11), ("UNAUTHENTICATED", 2)]
+        assert (calls(metrics, "OK"), calls(metrics, "UNAUTHENTICATED")) == (11, 2)
+
+
 async def test_only_the_service_that_the_rule_names_opens_one(
     turns: Any, start_server: StartServer, installation: Installation
 ) -> None:

@@ -215,7 +215,7 @@ async def test_each_call_is_logged_at_the_level_that_is_set(
     assert line == {
         "event": "rpc",
         "level": "info",
-        "logger": "svckit.rpc.handling",
+        "logger": "svckit.rpc.account",
         "service": "metasvc",
         "method": "/roadstead.guarded.v1.Guarded/Public",
         "code": "OK",
