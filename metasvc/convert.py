@@ -14,6 +14,10 @@ from roadstead.meta.v1 import (
     tag_pb2,
 )
 from svckit.convert import from_actor, from_time, parsed
+from svckit.errors import FieldViolation, Invalid
+from svckit.oci.digest import Digest
+from svckit.oci.errors import OciFormatError
+from svckit.oci.reference import Reference, Tag
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
@@ -35,6 +39,26 @@ def to_repository_of(project: ResolvedProject, name: str) -> str:
         DomainError: NAME_INVALID.
     """
     return str(parsed(lambda text: RepositoryName.of(project.name, text), name))
+
+
+def to_source(text: str) -> tuple[RepositoryName, Reference]:
+    """Reads the source of a copy: "project/repository:tag" or "project/repository@digest".
+
+    As in Harbor, the digest counts if there are both.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    named, at, digest = text.partition("@")
+    name, colon, tag = named.partition(":")
+    try:
+        reference = Reference(digest=Digest.parse(digest)) if at else Reference(tag=Tag.parse(tag))
+        if at and colon:
+            Tag.parse(tag)
+        return RepositoryName.parse(name), reference
+    except OciFormatError as error:
+        problem = "must be project/repository:tag or project/repository@digest"
+        raise Invalid(message=f"from {problem}: {error}", violations=[FieldViolation("source", problem)]) from error
 
 
 def from_manifest(manifest: StoredManifest) -> manifest_pb2.Manifest:

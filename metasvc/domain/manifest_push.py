@@ -25,7 +25,7 @@ from svckit.oci.manifest import Manifest, parse_manifest
 from svckit.oci.reference import Reference as OciReference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from metasvc.domain.model import Blob, LinkedBlob, Tag
@@ -277,12 +277,16 @@ def _check_references(manifest: Manifest, kept: Mapping[str, KeptArtifact], pres
     missing = [str(child.digest) for child in manifest.manifests if str(child.digest) not in kept]
     missing += [str(blob.digest) for blob in manifest.blobs_required if str(blob.digest) not in present]
     if missing:
-        missing = list(dict.fromkeys(missing))
-        shown = missing[:_MISSING_NAMED]
-        raise Precondition(
-            "MANIFEST_BLOB_UNKNOWN",
-            f"the manifest names {len(missing)} digests that this repository does not hold: {', '.join(shown[:3])}"
-            + (", …" if len(missing) > len(shown[:3]) else ""),
-            metadata={"digest": shown[0], "missing_count": str(len(missing))},
-            violations=[FieldViolation("content", digest) for digest in shown],
-        )
+        raise missing_content(list(dict.fromkeys(missing)), "the manifest names")
+
+
+def missing_content(digests: Sequence[str], who: str) -> Precondition:
+    """The error for content that a repository does not hold. `who` begins its text: "the manifest names"."""
+    shown = digests[:_MISSING_NAMED]
+    return Precondition(
+        "MANIFEST_BLOB_UNKNOWN",
+        f"{who} {len(digests)} digests that this repository does not hold: {', '.join(shown[:3])}"
+        + (", …" if len(digests) > len(shown[:3]) else ""),
+        metadata={"digest": shown[0], "missing_count": str(len(digests))},
+        violations=[FieldViolation("content", digest) for digest in shown],
+    )

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from metasvc.domain.copy_rows import CopyRows
     from metasvc.domain.lists import Lists
     from metasvc.domain.model import Blob, ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from metasvc.domain.rows import (
@@ -52,6 +53,10 @@ class Unit(Protocol):
     @property
     def blobs(self) -> BlobRows:
         """Blobs and links."""
+
+    @property
+    def copies(self) -> CopyRows:
+        """Copies of artifacts."""
 
     @property
     def tombstones(self) -> TombstoneRows:

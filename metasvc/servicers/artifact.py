@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_accessory, from_artifact, to_repository_of
+from metasvc.convert import from_accessory, from_artifact, to_repository_of, to_source
 from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
+from metasvc.domain.artifact_copy import ArtifactCopy, copy_artifact
 from metasvc.domain.artifact_label import add_artifact_label, remove_artifact_label
 from metasvc.domain.lists import ArtifactParts
+from metasvc.servicers.pull_rights import require_readable
 from roadstead.meta.v1 import artifact_service_pb2 as pb
 from roadstead.meta.v1.artifact_service_pb2_grpc import ArtifactServiceServicer
 from svckit.access.call import current_call
@@ -95,6 +97,21 @@ class ArtifactServicer(ArtifactServiceServicer):
             origin=call.origin,
         )
         return pb.AddArtifactLabelResponse()
+
+    async def CopyArtifact(self, request: pb.CopyArtifactRequest, context: Context) -> pb.CopyArtifactResponse:
+        call = current_call()
+        project = authorized_project(call)
+        source, reference = to_source(request.source)
+        source_project = await require_readable(call, source)
+        wanted = ArtifactCopy(
+            source_project_id=source_project.id,
+            source=str(source),
+            reference=reference,
+            project_id=project.id,
+            repository=to_repository_of(project, request.repository_name),
+        )
+        digest = await copy_artifact(self._ports, wanted, call.origin)
+        return pb.CopyArtifactResponse(reference=str(reference), digest=digest)
 
     async def RemoveArtifactLabel(
         self, request: pb.RemoveArtifactLabelRequest, context: Context

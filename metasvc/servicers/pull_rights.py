@@ -1,4 +1,4 @@
-"""What the caller of a mount may pull, according to its token or to authsvc."""
+"""What the caller of a mount or a copy may take from a source, according to its token or to authsvc."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svckit.access.call import Call
+    from svckit.access.decision import ResolvedProject
 
 _RESOURCE = "repository"
 _ACTION = "pull"
@@ -36,6 +37,19 @@ def require_asked(call: Call, source: str) -> None:
     except OciFormatError:
         return
     raise error_for("INSUFFICIENT_SCOPE", metadata={"scope": f"{_RESOURCE}:{source}:{_ACTION}"})
+
+
+async def require_readable(call: Call, source: RepositoryName) -> ResolvedProject:
+    """Refuses a copy unless the caller may read artifacts of its source, and pull.
+
+    Harbor asks for the first right only. Then a robot that may not pull could copy an artifact to where it may.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED.
+    """
+    key = ProjectKey(name=source.project, repository=str(source))
+    await call.check_project(key, "artifact", "read")
+    return await call.check_project(key, _RESOURCE, _ACTION)
 
 
 class CallPullRights:

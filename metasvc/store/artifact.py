@@ -20,7 +20,7 @@ from metasvc.store.tables import (
 )
 from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
-from svckit.sql.statements import ID_LIST, upsert
+from svckit.sql.statements import ID_LIST, batches, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,11 +97,11 @@ class SqlArtifacts:
 
     async def lock_kept(self, repository_id: int, digests: Iterable[str]) -> dict[str, KeptArtifact]:
         """See the port."""
-        wanted = sorted(set(digests))
-        if not wanted:
-            return {}
-        rows = await run_short(self._conn, _LOCK_KEPT, {"repository_id": repository_id, "digests": wanted})
-        return {row.digest: KeptArtifact(row.id, row.digest, row.size, row.manifest_media_type) for row in rows}
+        kept: dict[str, KeptArtifact] = {}
+        for batch in batches(sorted(set(digests))):
+            rows = await run_short(self._conn, _LOCK_KEPT, {"repository_id": repository_id, "digests": batch})
+            kept |= {row.digest: KeptArtifact(row.id, row.digest, row.size, row.manifest_media_type) for row in rows}
+        return kept
 
     async def add(
         self,

@@ -61,7 +61,7 @@ async def lock_graph(conn: AsyncConnection, repository_id: int, digest: str) -> 
     root: int | None = await conn.scalar(_ROOT, {"repository_id": repository_id, "digest": digest})
     if root is None:
         return None
-    found = await _reachable(conn, {root})
+    found = await reachable(conn, {root})
     while True:
         # All at once, in the order of their ids, as every write does.
         locked = {row.id: row for row in await conn.execute(_LOCK, {"ids": sorted(found)})}
@@ -70,7 +70,7 @@ async def lock_graph(conn: AsyncConnection, repository_id: int, digest: str) -> 
             return None
         # An accessory may have been pushed before the lock. After it, a push waits for the lock of its subject, so
         # this ends. Locks out of order may deadlock; then `Store.repeat` tries again.
-        new = await _reachable(conn, locked.keys()) - found
+        new = await reachable(conn, locked.keys()) - found
         if not new:
             break
         found |= new
@@ -94,8 +94,11 @@ async def lock_graph(conn: AsyncConnection, repository_id: int, digest: str) -> 
     )
 
 
-async def _reachable(conn: AsyncConnection, roots: Collection[int]) -> set[int]:
-    """The artifacts that can be reached from some, and these, by references to children and accessories."""
+async def reachable(conn: AsyncConnection, roots: Collection[int]) -> set[int]:
+    """The artifacts that can be reached from some, and these, by references to children and accessories.
+
+    The number of statements grows with the depth of the graph only.
+    """
     found = set(roots)
     edge = found
     while edge:

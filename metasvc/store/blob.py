@@ -176,11 +176,11 @@ class SqlBlobs:
 
     async def lock_linked(self, repository_id: int, digests: Iterable[str]) -> dict[str, LinkedBlob]:
         """See the port."""
-        wanted = sorted(set(digests))
-        if not wanted:
-            return {}
-        rows = await run_short(self._conn, _LOCK_LINKED, {"repository_id": repository_id, "digests": wanted})
-        return {row.digest: LinkedBlob(row.generation, row.size, row.charged) for row in rows}
+        linked: dict[str, LinkedBlob] = {}
+        for batch in batches(sorted(set(digests))):
+            rows = await run_short(self._conn, _LOCK_LINKED, {"repository_id": repository_id, "digests": batch})
+            linked |= {row.digest: LinkedBlob(row.generation, row.size, row.charged) for row in rows}
+        return linked
 
     async def add(self, new: Blob, now: datetime) -> None:
         """See the port."""

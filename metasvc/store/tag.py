@@ -12,7 +12,7 @@ from metasvc.store.tables import artifact, artifact_accessory, repository, tag
 from svckit.oci.referrers import read_accessory_tag
 from svckit.sql.database import run_short, run_short_one
 from svckit.sql.errors import WriteConflictError
-from svckit.sql.statements import ID_LIST, upsert
+from svckit.sql.statements import ID_LIST, batches, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,14 +97,13 @@ class SqlTags:
 
     async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
         """See the port."""
-        wanted = sorted(set(names))
-        if not wanted:
-            return {}
-        locked = await run_short(self._conn, _LOCK, {"repository_id": repository_id, "names": wanted})
-        if not locked:
-            return {}
-        ids = [row.id for row in locked]
-        return {row.name: to_tag(row) for row in await run_short(self._conn, _LOCKED, {"ids": ids})}
+        tags: dict[str, Tag] = {}
+        for batch in batches(sorted(set(names))):
+            locked = await run_short(self._conn, _LOCK, {"repository_id": repository_id, "names": batch})
+            if locked:
+                ids = [row.id for row in locked]
+                tags |= {row.name: to_tag(row) for row in await run_short(self._conn, _LOCKED, {"ids": ids})}
+        return tags
 
     async def get(self, repository_id: int, tag_id: int) -> Tag | None:
         """See the port."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import insert
 
 from metasvc.store.artifact import SqlArtifacts
+from metasvc.store.artifact_copy import SqlCopies
 from metasvc.store.blob import SqlBlobs, find_blob, find_linked
 from metasvc.store.label import SqlLabels
 from metasvc.store.lists import SqlLists
@@ -73,6 +74,11 @@ class SqlUnit:
     def blobs(self) -> SqlBlobs:
         """Blobs and links."""
         return SqlBlobs(self._conn)
+
+    @property
+    def copies(self) -> SqlCopies:
+        """Copies of artifacts."""
+        return SqlCopies(self._conn)
 
     @property
     def tombstones(self) -> SqlTombstones:

@@ -13,6 +13,7 @@ ADDING = {
     "blob.v1.UploadService/WriteUpload",
     "blob.v1.UploadService/WriteUploadFile",
     "meta.v1.ArtifactService/AddArtifactLabel",
+    "meta.v1.ArtifactService/CopyArtifact",
     "meta.v1.BlobLinkService/LinkBlob",
     "meta.v1.BlobLinkService/MountBlob",
     "meta.v1.LabelService/CreateLabel",

@@ -25,7 +25,7 @@ BODIES = {
     "CreateLabel": {"name": "stable", "scope": "g"},
     "UpdateLabel": {"name": "stable"},
 }
-QUERIES = {"ListLabels": {"scope": "g"}}
+QUERIES = {"CopyArtifact": {"from": "library/app:v1"}, "ListLabels": {"scope": "g"}}
 _ROW = re.compile(r"\| (\w+) \| ([A-Z]+) \| `(/[^`]*)` \| ([a-z ]+) \|")
 
 

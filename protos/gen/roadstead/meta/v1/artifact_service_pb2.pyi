@@ -332,6 +332,64 @@ class DeleteArtifactResponse(_message.Message):
 Global___DeleteArtifactResponse: _TypeAlias = DeleteArtifactResponse  # noqa: Y015
 
 @_typing.final
+class CopyArtifactRequest(_message.Message):
+    """The request of CopyArtifact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    REPOSITORY_NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    repository_name: _builtins.str
+    """Name of the target repository within the project."""
+    source: _builtins.str
+    """The source: "project/repository:tag" or "project/repository@digest"."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project of the target."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        repository_name: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "repository_name", b"repository_name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyArtifactRequest: _TypeAlias = CopyArtifactRequest  # noqa: Y015
+
+@_typing.final
+class CopyArtifactResponse(_message.Message):
+    """The response of CopyArtifact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    reference: _builtins.str
+    """Tag or digest, as the request named it."""
+    digest: _builtins.str
+    """Digest of the artifact."""
+    def __init__(
+        self,
+        *,
+        reference: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyArtifactResponse: _TypeAlias = CopyArtifactResponse  # noqa: Y015
+
+@_typing.final
 class AddArtifactLabelRequest(_message.Message):
     """The request of AddArtifactLabel."""
 

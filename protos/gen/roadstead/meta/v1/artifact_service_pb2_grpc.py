@@ -55,6 +55,11 @@ class ArtifactServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
                 _registered_method=True)
+        self.CopyArtifact = channel.unary_unary(
+                '/roadstead.meta.v1.ArtifactService/CopyArtifact',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactResponse.FromString,
+                _registered_method=True)
         self.AddArtifactLabel = channel.unary_unary(
                 '/roadstead.meta.v1.ArtifactService/AddArtifactLabel',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.AddArtifactLabelRequest.SerializeToString,
@@ -102,6 +107,18 @@ class ArtifactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CopyArtifact(self, request, context):
+        """Copies an artifact into a repository, which is created if it does not exist, with everything that hangs on it:
+        children of an index, accessories of each, and their tags. No bytes move. Tags of these names move in the target,
+        as by a push. What the target holds already stays, so a repeat only makes sure of the tags.
+        The caller also needs artifact:read and repository:pull in the project of the source; PROJECT_UNKNOWN if the caller
+        may not know of it. DENIED for an accessory, which is copied with its subject. MANIFEST_BLOB_UNKNOWN if the source
+        does not hold all its blobs any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddArtifactLabel(self, request, context):
         """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project.
         """
@@ -138,6 +155,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.DeleteArtifact,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.SerializeToString,
+            ),
+            'CopyArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyArtifact,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactResponse.SerializeToString,
             ),
             'AddArtifactLabel': grpc.unary_unary_rpc_method_handler(
                     servicer.AddArtifactLabel,
@@ -259,6 +281,33 @@ class ArtifactService:
             '/roadstead.meta.v1.ArtifactService/DeleteArtifact',
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.DeleteArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.ArtifactService/CopyArtifact',
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.CopyArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,14 @@ class ArtifactServiceStub:
     """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
     PRECONDITION if an index names it.
     """
+    CopyArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CopyArtifactRequest, _artifact_service_pb2.CopyArtifactResponse]
+    """Copies an artifact into a repository, which is created if it does not exist, with everything that hangs on it:
+    children of an index, accessories of each, and their tags. No bytes move. Tags of these names move in the target,
+    as by a push. What the target holds already stays, so a repeat only makes sure of the tags.
+    The caller also needs artifact:read and repository:pull in the project of the source; PROJECT_UNKNOWN if the caller
+    may not know of it. DENIED for an accessory, which is copied with its subject. MANIFEST_BLOB_UNKNOWN if the source
+    does not hold all its blobs any more.
+    """
     AddArtifactLabel: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.AddArtifactLabelRequest, _artifact_service_pb2.AddArtifactLabelResponse]
     """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project."""
     RemoveArtifactLabel: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.RemoveArtifactLabelRequest, _artifact_service_pb2.RemoveArtifactLabelResponse]
@@ -68,6 +76,14 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
     """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
     PRECONDITION if an index names it.
+    """
+    CopyArtifact: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.CopyArtifactRequest, _artifact_service_pb2.CopyArtifactResponse]  # type: ignore[assignment]
+    """Copies an artifact into a repository, which is created if it does not exist, with everything that hangs on it:
+    children of an index, accessories of each, and their tags. No bytes move. Tags of these names move in the target,
+    as by a push. What the target holds already stays, so a repeat only makes sure of the tags.
+    The caller also needs artifact:read and repository:pull in the project of the source; PROJECT_UNKNOWN if the caller
+    may not know of it. DENIED for an accessory, which is copied with its subject. MANIFEST_BLOB_UNKNOWN if the source
+    does not hold all its blobs any more.
     """
     AddArtifactLabel: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.AddArtifactLabelRequest, _artifact_service_pb2.AddArtifactLabelResponse]  # type: ignore[assignment]
     """Puts a label on an artifact. LABEL_UNKNOWN for a label of another project."""
@@ -112,6 +128,20 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_artifact_service_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifact_service_pb2.DeleteArtifactResponse]]:
         """Deletes an artifact with its tags, and what nobody else names: untagged children of an index, and accessories.
         PRECONDITION if an index names it.
+        """
+
+    @_abc_1.abstractmethod
+    def CopyArtifact(
+        self,
+        request: _artifact_service_pb2.CopyArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.CopyArtifactResponse, _abc.Awaitable[_artifact_service_pb2.CopyArtifactResponse]]:
+        """Copies an artifact into a repository, which is created if it does not exist, with everything that hangs on it:
+        children of an index, accessories of each, and their tags. No bytes move. Tags of these names move in the target,
+        as by a push. What the target holds already stays, so a repeat only makes sure of the tags.
+        The caller also needs artifact:read and repository:pull in the project of the source; PROJECT_UNKNOWN if the caller
+        may not know of it. DENIED for an accessory, which is copied with its subject. MANIFEST_BLOB_UNKNOWN if the source
+        does not hold all its blobs any more.
         """
 
     @_abc_1.abstractmethod
