@@ -103,7 +103,7 @@ def from_status(status: status_pb2.Status) -> DomainError:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:
     """The domain error for a failed call. The caller raises it `from` the RPC error, so that the log has both."""
-    for key, value in error.trailing_metadata() or ():
+    for key, value in _trailers(error):
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:
                 status = status_pb2.Status.FromString(value)
@@ -114,6 +114,16 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:
                 return from_status(status)
             break
     return _bare(error.code())
+
+
+def is_answered(error: DomainError) -> bool:
+    """Whether a service has ended a call with this error. Otherwise gRPC has, such as after a broken connection."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and any(key == DETAILS_KEY for key, _ in _trailers(cause))
+
+
+def _trailers(error: grpc.aio.AioRpcError) -> Iterable[tuple[str, str | bytes]]:
+    return error.trailing_metadata() or ()
 
 
 def trailing_metadata(status: status_pb2.Status) -> tuple[tuple[str, bytes], ...]:

@@ -25,7 +25,7 @@ from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.ports import free_ports
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment as process_environment
-from tests.harness.up_process import InstallationError
+from tests.harness.waiting import wait_until
 
 START_SECONDS = 60.0
 # A service may take 20 s to drain (drain_seconds), and then ends the rest; on a busy machine both take longer.
@@ -129,16 +129,23 @@ class Services:
             self.wait_until_serving(name)
 
     def wait_until_serving(self, name: str) -> None:
-        """Waits until a service reports SERVING."""
+        """Waits until a service reports SERVING.
+
+        Raises:
+            WaitTimeoutError: it does not in time, or one of the services has ended.
+        """
         if name == "gateway":
-            wait_for_gateway(self._http_host, failure=self._processes[name].poll, log=self.log)
+            wait_for_gateway(self._http_host, failure=self._ended, log=self.log)
             return
         with open_channel(self.addresses[name]) as channel:
-            health: Any = health_pb2_grpc.HealthStub(channel)  # its types have the asynchronous methods only
-            for answer in health.Watch(health_pb2.HealthCheckRequest(), timeout=START_SECONDS, wait_for_ready=True):
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-        raise InstallationError(f"{name} does not serve:\n{self.log()}")
+            wait_until(
+                lambda: _health(channel),
+                f"{name} to serve",
+                wanted=lambda status: status == health_pb2.HealthCheckResponse.SERVING,
+                seconds=START_SECONDS,
+                failure=self._ended,
+                more=self.log,
+            )
 
     def log(self) -> str:
         """Their log lines."""
@@ -156,6 +163,11 @@ class Services:
                 stderr=subprocess.STDOUT,
                 pass_fds=(self._listener.fileno(),) if name == "gateway" else (),
             )
+
+    def _ended(self) -> dict[str, int] | None:
+        """The exit codes of the services that have ended by themselves; None while all run."""
+        codes = {name: process.poll() for name, process in self._processes.items()}
+        return {name: code for name, code in codes.items() if code is not None} or None
 
     def _end(self) -> None:
         for process in self._processes.values():
@@ -177,6 +189,15 @@ def running_services(data_dir: Path, environment: Mapping[str, str] | None = Non
     """
     with ExitStack() as stack:
         yield Services(data_dir, stack, environment or {})
+
+
+def _health(channel: grpc.Channel) -> object:
+    """The status of a service; if it does not answer, the code of the error."""
+    health: Any = health_pb2_grpc.HealthStub(channel)  # its types have the asynchronous methods only
+    try:
+        return health.Check(health_pb2.HealthCheckRequest(), timeout=START_SECONDS).status
+    except grpc.RpcError as error:
+        return error.code()
 
 
 def _free_addresses() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import grpc.aio
 
 from svckit.errors import DomainError, error_for
+from svckit.errors.status import is_answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class BatchStreams(Generic[Q, A]):
     """Streams to one RPC. Only one batch at a time is under way on each, so no batch waits for another one here.
 
     To open a call for each batch would take both sides twice as much CPU time. Whatever a stream cannot do, a call of
-    its own can. So a batch is never refused here: it only takes the other way.
+    its own can. So a batch is never refused here: it only takes the other way. One that hits a bug fails at once.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class BatchStreams(Generic[Q, A]):
             seconds: how long to wait; None for no limit.
 
         Raises:
-            DomainError: UNAVAILABLE, it was not answered in time.
+            DomainError: UNAVAILABLE, it was not answered in time; INTERNAL, the service could not answer the batch.
         """
         stream = self._take()
         if stream is None:
@@ -81,8 +82,11 @@ class BatchStreams(Generic[Q, A]):
                 answer = await stream.call.read()
         except TimeoutError:
             raise error_for("UNAVAILABLE", "metasvc has not answered in time") from None
-        except (DomainError, asyncio.InvalidStateError):
+        except (DomainError, asyncio.InvalidStateError) as error:
             # The second one is gRPC's, for a call that has just ended.
+            if isinstance(error, DomainError) and error.reason == "INTERNAL" and is_answered(error):
+                # A second attempt would fail in the same way, and be logged a second time.
+                raise
             self._paused_until = asyncio.get_running_loop().time() + _PAUSE_SECONDS
         finally:
             if answer is grpc.aio.EOF:

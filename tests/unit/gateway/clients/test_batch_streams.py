@@ -154,6 +154,19 @@ async def test_after_a_failure_batches_take_the_other_way_for_a_while(
         assert await place.ask(streams) == b"content"
 
 
+async def test_a_batch_that_hits_a_bug_is_not_tried_again(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    async with place.serving():
+        streams = place.streams()
+        assert await place.ask(streams) == b"content"
+        place.metasvc.batch_failure = error_for("INTERNAL")
+        with pytest.raises(DomainError) as caught:
+            await place.ask(streams)
+        assert caught.value.reason == "INTERNAL"
+        assert len([record for record in caplog.records if "rpc_failed" in record.getMessage()]) == 1
+        place.metasvc.batch_failure = None
+        assert await place.ask(streams) == b"content"
+
+
 async def test_a_server_that_does_not_know_the_rpc_is_asked_the_other_way(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,15 @@ from svckit.errors import (
     Unavailable,
     error_for,
 )
-from svckit.errors.status import DETAILS_KEY, abort, from_rpc_error, from_status, to_status, trailing_metadata
+from svckit.errors.status import (
+    DETAILS_KEY,
+    abort,
+    from_rpc_error,
+    from_status,
+    is_answered,
+    to_status,
+    trailing_metadata,
+)
 
 
 def rpc_error(
@@ -40,6 +48,16 @@ def test_every_reason_survives_the_wire(reason: str) -> None:
     assert back.message == there.public_message
     assert back.retry_after_seconds == there.retry_after_seconds
     assert back.metadata == ({} if reason == "INTERNAL" else {"k": "v"})
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_an_error_of_a_service_differs_from_one_of_grpc_itself(is_ours: bool) -> None:
+    trailers = trailing_metadata(to_status(error_for("INTERNAL"), "metasvc")) if is_ours else ()
+    cause = rpc_error(grpc.StatusCode.INTERNAL, trailers=trailers)
+    error = from_rpc_error(cause)
+    error.__cause__ = cause
+    assert error.reason == "INTERNAL"
+    assert is_answered(error) == is_ours
 
 
 def test_the_domain_names_the_service_that_refused() -> None:
