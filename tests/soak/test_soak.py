@@ -1,6 +1,7 @@
 """Clients at work for long, while services are killed, and then in peace: `make soak`.
 
-SOAK_SECONDS (600), SOAK_CLIENTS (6), SOAK_DATABASE (sqlite, or postgresql) and SOAK_SEED (by chance) say how.
+SOAK_SECONDS (600), SOAK_CLIENTS (6), SOAK_DATABASE (sqlite, or postgresql), SOAK_PLACEMENT (file, or stream),
+SOAK_SERVER (hypercorn, or granian) and SOAK_SEED (by chance) say how.
 """
 
 import os
@@ -29,7 +30,10 @@ def test_what_was_answered_holds_whatever_is_killed(
     )
     database = cast('Literal["sqlite", "postgresql"]', os.environ.get("SOAK_DATABASE", "sqlite"))
 
-    variables = PLACEMENTS[os.environ.get("SOAK_PLACEMENT", "file")]
+    variables = {
+        **PLACEMENTS[os.environ.get("SOAK_PLACEMENT", "file")],
+        "ROADSTEAD_GATEWAY_SERVER": os.environ.get("SOAK_SERVER", "hypercorn"),
+    }
 
     report = soak(start_installation(database=database, environment=variables), plan)
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedBlob, Upload, UploadId, UploadOwner
 from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.links import kept_text, link_text
 from blobsvc.store.filesystem.session import data_path, finished_path
-from svckit.durable import replace_file
+from svckit.durable import replace_file, sync_folder
 from svckit.oci.digest import Digest
 
 _FILE_MODE = 0o600
@@ -48,7 +49,13 @@ def write_record(layout: Layout, upload: Upload, blob: StoredBlob) -> None:
         "size_bytes": blob.size_bytes,
         "finish_time": blob.create_time.isoformat(),
     }
-    replace_file(_unsettled_path(layout, blob.key), json.dumps(content, indent=2).encode() + b"\n", mode=_FILE_MODE)
+    path, text = _unsettled_path(layout, blob.key), json.dumps(content)
+    # An earlier attempt to finish may have left one. It says nothing while the session exists.
+    path.unlink(missing_ok=True)
+    if link_text(path, text):
+        sync_folder(path.parent)
+    else:
+        replace_file(path, text.encode(), mode=_FILE_MODE)
 
 
 def find_record(layout: Layout, upload_id: UploadId, key: BlobKey) -> StoredBlob | None:
@@ -136,7 +143,7 @@ def settle_records(layout: Layout, keys: tuple[BlobKey, ...]) -> None:
 
 def _read(path: Path) -> Record | None:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(kept_text(path))
     except FileNotFoundError:
         return None
     key = BlobKey.of(content["digest"], content["generation"])

@@ -11,6 +11,9 @@ One rename finishes an upload: from `data` to the path under `blobs`. Before it 
 exists. `upload.json` holds the generation from the start. So a finish that is repeated after a crash finds its record
 by the digest and this generation. The record is written before the rename, so that no blob lacks one. It says nothing
 while `data` exists.
+
+Records are symbolic links whose targets are their text (`links.py`). A long one is a file, and so are those that older
+versions have written.
 """
 
 import errno

@@ -10,12 +10,13 @@ import json
 import os
 import threading
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
+from blobsvc.store.filesystem.links import kept_text, link_text, open_if_file
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
 from blobsvc.store.filesystem.writeback import begin_writeback
@@ -29,6 +30,7 @@ _DATA = "data"
 _FINISHED = "finished.json"
 _FILE_MODE = 0o600
 _WRITEBACK_STEP_BYTES = 4 * 1024 * 1024
+_TIME_MAY_BE_LOST = timedelta(minutes=1)
 
 
 class SyncFailedError(Exception):
@@ -71,8 +73,10 @@ def create_session(folder: Path, upload: Upload) -> int:
         "generation": upload.generation.number,
         "start_time": upload.start_time.isoformat(),
     }
+    text = json.dumps(record)
     # The data file comes last. So if it exists, the record is complete.
-    _create(record_path(folder), json.dumps(record, indent=2).encode() + b"\n")
+    if not link_text(record_path(folder), text):
+        _create(record_path(folder), text.encode())
     return _create(data_path(folder), b"")
 
 
@@ -83,7 +87,7 @@ def read_record(folder: Path) -> Upload:
         DomainError: BLOB_UPLOAD_UNKNOWN, there is no record, or it is invalid.
     """
     try:
-        record = json.loads(record_path(folder).read_bytes())
+        record = json.loads(kept_text(record_path(folder)))
         return Upload(
             id=UploadId(folder.name),
             owner=UploadOwner(record["repository"], record["project_id"], record["subject"]),
@@ -248,16 +252,22 @@ class HeldSession:
             return self.progress.digest_of(self.size_bytes)
 
     def stamp(self) -> datetime:
-        """Set the file's time to now, which becomes the blob's create time, and make everything durable.
+        """Set the file's time to now, which becomes the blob's create time, and make everything else durable.
+
+        A loss of power may set the time back to that of the last write. So the time is synced, too, if it would be set
+        back by more than a minute.
 
         Raises:
             SyncFailedError: an fsync failed.
         """
         with self.thread_lock:
+            last_write = self.last_write()
             os.utime(self._descriptor)
-            self.progress.synced_bytes = -1
+            finish_time = self.last_write()
+            if finish_time - last_write > _TIME_MAY_BE_LOST:
+                self.progress.synced_bytes = -1
             self.sync()
-            return modified_time(os.fstat(self._descriptor))
+            return finish_time
 
     def last_write(self) -> datetime:
         """When the last byte was written, or the session was started."""
@@ -356,11 +366,12 @@ def sync_names(folder: Path, progress: Progress) -> None:
     """
     if progress.named:
         return
-    descriptor = os.open(record_path(folder), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        sync_file(descriptor)
-    finally:
-        os.close(descriptor)
+    descriptor = open_if_file(record_path(folder))
+    if descriptor is not None:
+        try:
+            sync_file(descriptor)
+        finally:
+            os.close(descriptor)
     sync_folder(folder)
     sync_folder(folder.parent)
     progress.named = True

@@ -3,16 +3,17 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from blobsvc.domain.generation import GenerationClock
-from blobsvc.domain.model import BlobKey, StoredBlob, Upload, UploadId, UploadOwner
+from blobsvc.domain.model import StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import STREAM_ONLY, WriteFilePlacement, WritePlacement
 from blobsvc.store.filesystem.appender import FileAppender
-from blobsvc.store.filesystem.commit import finished_blob, store_as_blob
+from blobsvc.store.filesystem.commit import finish_held, finished_blob, release_taken, take_and_finish
 from blobsvc.store.filesystem.follower import FileFollower, FollowedFile
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
@@ -33,11 +34,10 @@ from svckit.logging import get_logger
 from svckit.oci.digest import Digest
 from svckit.threads import BlockingPool
 
+Taken = TypeVar("Taken")
+
 _log = get_logger(__name__)
 
-# Bytes that are hashed in one call of a thread. Without this limit, a large upload that is hashed again would keep a
-# thread for seconds.
-_HASH_STEP_BYTES = 16 * 1024 * 1024
 # How long finish and cancel wait for the lock. A writer whose stream has just broken releases it soon, and so does the
 # first of two finishes. Another process may hold the lock, so there is no event to wait for.
 _LOCK_WAIT_SECONDS = 10.0
@@ -124,9 +124,8 @@ class FileUploads:
             with self._metrics.uploads_held.track_inprogress():
                 yield follower
         except SyncFailedError as error:
-            _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
             self._end_when_free(upload_id)
-            raise Unavailable(message="the blob store has lost the upload; start it again") from error
+            raise _lost(upload_id, error) from error
         finally:
             await asyncio.shield(asyncio.ensure_future(self._close(follower, file)))
 
@@ -152,9 +151,9 @@ class FileUploads:
     async def finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None = None) -> StoredBlob:
         """As the port says. If the call is cancelled, either the session or the finished blob exists."""
         try:
-            async with self._held(upload_id, wait_seconds=_LOCK_WAIT_SECONDS) as session:
-                return await self._finish(session, digest, expected_size_bytes)
+            return await self._finish(upload_id, digest, expected_size_bytes)
         except NotFound:
+            await self._require_store()
             # It may have been finished before, perhaps by a process that died before it answered.
             with disk_failures():
                 blob = await self._pool.run(finished_blob, self._layout, upload_id, digest)
@@ -184,26 +183,35 @@ class FileUploads:
             with disk_failures():
                 return await self._pool.run(remove_unreadable, self._layout.upload(upload_id))
 
-    async def _finish(self, session: HeldSession, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
+    async def _finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
         began = time.perf_counter()
-        if expected_size_bytes is not None and expected_size_bytes != session.size_bytes:
-            raise Invalid(
-                "SIZE_INVALID",
-                f"the upload has {session.size_bytes} bytes, not {expected_size_bytes}",
-                metadata={"committed_size": str(session.size_bytes)},
-            )
-        with disk_failures():
-            found = await self._hash(session, digest.algorithm)
-        if found != digest:
-            # The bytes stay wrong whatever is appended, so they are deleted.
-            await self._end(session, "mismatched")
-            raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest), "computed": str(found)})
-        key = BlobKey(digest, session.progress.upload.generation)
-        with disk_failures():
-            blob = await self._pool.run(store_as_blob, self._layout, session, key)
-        self._progress.pop(session.progress.upload.id, None)
-        self._metrics.uploads_ended.labels("finished").inc()
+        take = partial(take_and_finish, self._layout, self._taking(upload_id), digest, expected_size_bytes)
+        try:
+            with self._metrics.uploads_held.track_inprogress():
+                taken = await self._acquire(take, release_taken, _LOCK_WAIT_SECONDS)
+                if isinstance(taken, HeldSession):
+                    blob = await self._finish_large(taken, digest, expected_size_bytes)
+                else:
+                    blob = taken
+        except Invalid as error:
+            if error.reason == "DIGEST_INVALID":
+                self._note_end(upload_id, "mismatched")
+            raise
+        except SyncFailedError as error:
+            self._note_end(upload_id, "failed")
+            raise _lost(upload_id, error) from error
+        self._note_end(upload_id, "finished")
         self._metrics.finish_seconds.observe(time.perf_counter() - began)
+        return blob
+
+    async def _finish_large(self, session: HeldSession, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
+        finish = partial(finish_held, self._layout, session, digest, expected_size_bytes)
+        try:
+            with disk_failures():
+                while (blob := await self._pool.run(finish)) is None:
+                    pass
+        finally:
+            await asyncio.shield(self._pool.run(session.release))
         return blob
 
     async def _require_offset(self, session: HeldSession, offset: int | None) -> None:
@@ -235,47 +243,46 @@ class FileUploads:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("upload_not_ended", error=str(error))
 
-    async def _hash(self, session: HeldSession, algorithm: str) -> Digest:
-        while True:
-            digest = await self._pool.run(session.hash_more, algorithm, _HASH_STEP_BYTES)
-            if digest is not None:
-                return digest
-
     async def _end(self, session: HeldSession, how: str) -> None:
         with disk_failures():
             await self._pool.run(remove_session, session.folder)
-        self._progress.pop(session.progress.upload.id, None)
+        self._note_end(session.progress.upload.id, how)
+
+    def _note_end(self, upload_id: UploadId, how: str) -> None:
+        self._progress.pop(upload_id, None)
         self._metrics.uploads_ended.labels(how).inc()
 
     @asynccontextmanager
     async def _held(self, upload_id: UploadId, *, wait_seconds: float) -> AsyncIterator[HeldSession]:
-        session = await self._take(upload_id, wait_seconds)
+        try:
+            session = await self._acquire(self._taking(upload_id), HeldSession.release, wait_seconds)
+        except NotFound:
+            await self._require_store()
+            raise
         self._remember(upload_id, session.progress)
         with self._metrics.uploads_held.track_inprogress():
             try:
                 yield session
             except SyncFailedError as error:
-                _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
                 await self._end(session, "failed")
-                raise Unavailable(message="the blob store has lost the upload; start it again") from error
+                raise _lost(upload_id, error) from error
             finally:
                 await asyncio.shield(self._pool.run(session.release))
 
-    async def _take(self, upload_id: UploadId, wait_seconds: float) -> HeldSession:
-        folder = self._layout.upload(upload_id)
+    def _taking(self, upload_id: UploadId) -> Callable[[], HeldSession]:
+        return partial(HeldSession.take, self._layout.upload(upload_id), self._progress.get(upload_id), self._metrics)
+
+    async def _acquire(self, take: Callable[[], Taken], release: Callable[[Taken], None], wait_seconds: float) -> Taken:
+        """Run a function that takes the lock of a session, again and again until the lock is free."""
         give_up = time.monotonic() + wait_seconds
         while True:
-            take = partial(HeldSession.take, folder, self._progress.get(upload_id), self._metrics)
             try:
                 with disk_failures():
-                    return await self._pool.acquire(take, HeldSession.release)
+                    return await self._pool.acquire(take, release)
             except Conflict:
                 if time.monotonic() >= give_up:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
-            except NotFound:
-                await self._require_store()
-                raise
 
     async def _require_store(self) -> None:
         # A client that hears that its upload is unknown starts again. It must not hear that because a disk is away.
@@ -287,3 +294,8 @@ class FileUploads:
         self._progress.move_to_end(upload_id)
         while len(self._progress) > self._remembered_uploads:
             self._progress.popitem(last=False)
+
+
+def _lost(upload_id: UploadId, error: SyncFailedError) -> Unavailable:
+    _log.error("upload_lost", upload_id=str(upload_id), error=str(error))
+    return Unavailable(message="the blob store has lost the upload; start it again")

@@ -66,7 +66,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "stamped": lambda: die_after(session.HeldSession, "stamp"),
     "recorded": lambda: die_after(commit, "write_record"),
     "renamed": lambda: die_before(commit, "_make_name_durable"),
-    "stored": lambda: die_after(uploads, "store_as_blob"),
+    "stored": lambda: die_after(commit, "store_as_blob"),
     "receipt-signed": die_with_the_receipt,
     "cancel-begun": die_in_the_middle_of_a_cancel,
     "none": lambda: None,

@@ -14,7 +14,7 @@ TAGS = ("latest", "v1", "v2", "v3", "edge")
 # Few enough that clients push images that others have pushed, and push images again after deleting them.
 _SHELF_IMAGES = 10
 _SMALL_BYTES = (200, 30_000)
-_LARGE_BYTES = (600_000, 1_500_000)
+_LARGE_BYTES = (600_000, 2_500_000)
 _LARGE_SHARE = 0.06
 _NEW_SHARE = 0.3
 

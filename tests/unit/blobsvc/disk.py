@@ -39,8 +39,10 @@ class Disk:
         return self.root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex / str(key.generation)
 
     def files(self) -> list[str]:
-        """Every file, by its path in the store."""
-        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+        """Every file and link, by its path in the store."""
+        return sorted(
+            str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_symlink() or path.is_file()
+        )
 
     def counted(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

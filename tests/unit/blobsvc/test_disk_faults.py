@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -176,7 +177,10 @@ async def test_bytes_that_the_disk_did_not_take_end_the_session(
                 case "status":
                     await disk.store.uploads.status(upload_id)
                 case _:
-                    await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+                    # Bytes that nobody has synced: their writer was killed.
+                    with disk.data(upload_id).open("ab") as file:
+                        file.write(b"more")
+                    await disk.store.uploads.finish(upload_id, Digest.of(DATA + b"more"))
     # A second fsync would succeed, and prove nothing.
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await disk.store.uploads.status(upload_id)
@@ -201,15 +205,51 @@ async def test_bytes_are_on_the_disk_before_a_write_is_answered(
     upload_id = await started(disk.store.uploads)
     await write(disk.store.uploads, upload_id, DATA)
     folder = f"uploads/{upload_id}"
-    assert synced == [f"{folder}/data", f"{folder}/upload.json", folder, "uploads"]
+    assert synced == [f"{folder}/data", folder, "uploads"]
 
     synced.clear()
     blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
     digits = blob.digest.hex
     home = f"blobs/sha256/{digits[:2]}"
-    record = f"unlinked/.{blob.generation}.sha256.{digits}."  # a temporary name, until the record is complete
-    assert synced.pop(1).startswith(record)
-    assert synced == [f"{folder}/data", "unlinked", f"{home}/{digits}", home, "blobs/sha256", folder]
+    assert synced == ["unlinked", home, "blobs/sha256", f"{home}/{digits}"]
+
+
+async def test_a_folder_whose_sync_fails_leaves_the_session_and_the_finish_can_be_repeated(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = await started(disk.store.uploads)
+    await append(disk.store.uploads, upload_id, DATA)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", _failing_sync)
+        with refused("UNAVAILABLE"):
+            await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+    assert (await disk.store.admin.list_unlinked()).blobs == ()
+    blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+    assert [found.blob for found in (await disk.store.admin.list_unlinked()).blobs] == [blob]
+
+
+async def test_the_time_of_a_finish_is_synced_if_the_last_write_is_long_ago(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    for age_seconds, wanted in ((50, False), (70, True)):
+        upload_id = await started(disk.store.uploads)
+        await append(disk.store.uploads, upload_id, DATA)
+        data = disk.data(upload_id)
+        os.utime(data, (time.time() - age_seconds,) * 2)
+        inode = data.stat().st_ino
+        synced.clear()
+        blob = await disk.store.uploads.finish(upload_id, Digest.of(DATA))
+        assert (inode in synced) == wanted
+        assert abs(time.time() - blob.create_time.timestamp()) < 30
+        assert disk.blob(blob.key).stat().st_mtime == pytest.approx(blob.create_time.timestamp(), abs=0.001)
 
 
 def _of_one_prefix(count: int) -> list[bytes]:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from blobsvc.domain.model import UploadId
 from blobsvc.store.filesystem.layout import Layout
+from blobsvc.store.filesystem.links import kept_text
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.uploads import FileUploads
 from svckit.oci.digest import SHA256, SHA512, Digest
@@ -39,7 +40,7 @@ async def test_everything_lies_where_the_design_says(disk: Disk) -> None:
             f"uploads/{upload_id}/upload.json",
         ]
     )
-    record = json.loads((disk.session(upload_id) / "upload.json").read_text())
+    record = json.loads(kept_text(disk.session(upload_id) / "upload.json"))
     assert record["repository"] == "library/app"
     assert (record["project_id"], record["subject"], record["algorithm"]) == (1, "user:7", SHA256)
 
@@ -233,7 +234,8 @@ async def test_a_generation_that_was_given_twice_takes_no_place(disk: Disk) -> N
     blob = await push(disk.store.uploads, b"same")
     upload_id = await started(disk.store.uploads)
     record_file = disk.session(upload_id) / "upload.json"
-    record = json.loads(record_file.read_text())
+    record = json.loads(kept_text(record_file))
+    record_file.unlink()
     record_file.write_text(json.dumps({**record, "generation": blob.generation.number}))
     other = await disk.another()
     await append(other.uploads, upload_id, b"same")

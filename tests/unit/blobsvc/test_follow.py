@@ -147,7 +147,7 @@ async def test_the_names_of_a_session_are_durable_after_its_first_commit(
     monkeypatch.setattr(os, "fsync", note)
     await write_followed(disk, upload_id, DATA)
     folder = disk.session(upload_id)
-    assert synced == [str(path) for path in (folder / "data", folder / "upload.json", folder, folder.parent)]
+    assert synced == [str(path) for path in (folder / "data", folder, folder.parent)]
 
 
 async def test_a_commit_whose_sync_fails_ends_the_session_once_its_writer_has_gone(
