@@ -1,17 +1,20 @@
 """Builds authsvc and runs it."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.bundle import Ports, Rules
+from authsvc.domain.configuration import RuntimeConfiguration, refresh
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher, Store
 from authsvc.domain.robot_secret import RobotSecrets
 from authsvc.servicers.access import AccessServicer, StoreChecker
+from authsvc.servicers.configuration import ConfigurationServicer
 from authsvc.servicers.counters import Counters
 from authsvc.servicers.member import MemberServicer
 from authsvc.servicers.project import ProjectServicer
@@ -21,11 +24,13 @@ from authsvc.servicers.user import UserServicer
 from authsvc.store import migrations
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.auth.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from roadstead.auth.v1.configuration_service_pb2_grpc import add_ConfigurationServiceServicer_to_server
 from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+from svckit.configuration.reader import REFRESH_SECONDS
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -59,16 +64,16 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     )
     process.resources.callback(hasher.close)
     database = await process.enter(open_needed(process, migrations))
-    store = SqlStore(
-        database,
-        robot_name_prefix=settings.robot_name_prefix,
-        idempotency_key_seconds=settings.idempotency_key_seconds,
-    )
+    configuration = RuntimeConfiguration(settings.configuration.fixed())
+    store = SqlStore(database, configuration, idempotency_key_seconds=settings.idempotency_key_seconds)
     robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
+    await refresh(store, configuration)
+    process.loops.every(REFRESH_SECONDS, "read_configuration", partial(refresh, store, configuration), waits_first=True)
     counters = Counters(process.metrics.registry)
     ports = build_ports(
         settings,
         store=store,
+        configuration=configuration,
         hasher=hasher,
         robot_secret_key=robot_secret_key,
         signer=process.signer,
@@ -82,6 +87,7 @@ def build_ports(
     settings: AuthSettings,
     *,
     store: Store,
+    configuration: RuntimeConfiguration,
     hasher: Hasher,
     robot_secret_key: bytes,
     signer: TokenSigner,
@@ -98,7 +104,7 @@ def build_ports(
         Attempts(settings.failure_delay_seconds, settings.failure_delay_longest_seconds),
         VerifiedSecrets(settings.verification_seconds),
         now,
-        robot_name_prefix=settings.robot_name_prefix,
+        configuration=configuration,
         observe=counters.login,
     )
     return Ports(
@@ -109,14 +115,8 @@ def build_ports(
         login=login,
         signer=signer,
         robot_access=CallRobotAccess(),
-        rules=Rules(
-            robot_name_prefix=settings.robot_name_prefix,
-            project_creators=settings.project_creation_restriction,
-            default_storage_limit_bytes=settings.default_storage_limit_bytes,
-            registry_token_seconds=settings.registry_token_seconds,
-            token_grant=settings.token_grant,
-            identity_token_seconds=settings.identity_token_seconds,
-        ),
+        rules=Rules(token_grant=settings.token_grant, identity_token_seconds=settings.identity_token_seconds),
+        configuration=configuration,
     )
 
 
@@ -141,6 +141,7 @@ def build_server(
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))
     server.add(add_MemberServiceServicer_to_server, MemberServicer(ports))
     server.add(add_RobotServiceServicer_to_server, RobotServicer(ports))
+    server.add(add_ConfigurationServiceServicer_to_server, ConfigurationServicer(ports))
     return server
 
 

@@ -24,6 +24,7 @@ from gateway.servers.chosen import HELD_PIECES, serve_http
 from gateway.wire.measure import HttpMetrics
 from svckit import logging
 from svckit.allocator import keep_what_the_start_made
+from svckit.configuration.reader import REFRESH_SECONDS, ConfigurationReader
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -34,12 +35,19 @@ from svckit.tokens.verifier import TokenVerifier
 log = logging.get_logger(__name__)
 
 
-def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVerifier, metrics: Metrics) -> Gateway:
+def build_app(
+    settings: GatewaySettings,
+    channels: Channels,
+    configuration: ConfigurationReader,
+    verifier: TokenVerifier,
+    metrics: Metrics,
+) -> Gateway:
     """Builds the app on open channels.
 
     Args:
         settings: the settings of the gateway.
         channels: the channels to the services.
+        configuration: the runtime configuration, which the caller refreshes.
         verifier: verifies tokens on routes where no service does: at /v2/, the token service and
             /api/v2.0/systeminfo.
         metrics: the metrics of this process.
@@ -57,7 +65,7 @@ def build_app(settings: GatewaySettings, channels: Channels, verifier: TokenVeri
     registry = RegistrySurface(settings, services, verifier)
     tokens = TokenSurface(settings, services, verifier)
     readiness = Readiness(channels)
-    api = ApiSurface(settings, channels, services, readiness, verifier)
+    api = ApiSurface(settings, channels, services, readiness, configuration, verifier)
     surfaces: Sequence[Surface] = (
         Surface(registry.prefix, registry),
         Surface(tokens.prefix, tokens),
@@ -81,7 +89,9 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
             for service in called_by(SECTION)
         }
     )
-    app = build_app(settings, channels, process.verifier, process.metrics)
+    configuration = ConfigurationReader(channels["authsvc"])
+    process.loops.every(REFRESH_SECONDS, "read_configuration", configuration.refresh)
+    app = build_app(settings, channels, configuration, process.verifier, process.metrics)
     keep_what_the_start_made()
     async with process.loops.running():
         with stop_signals() as signals:

@@ -42,6 +42,7 @@ from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_ser
 from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
+from svckit.configuration.reader import REFRESH_SECONDS, ConfigurationReader
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -88,7 +89,9 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     )
     if settings.adopt_blob_store:
         await forget_store(ports)
-    pulls = PullRecorder(store, ports.clock)
+    configuration = ConfigurationReader(process.acting_channel("authsvc"))
+    process.loops.every(REFRESH_SECONDS, "read_configuration", configuration.refresh)
+    pulls = PullRecorder(store, ports.clock, lambda: configuration.values)
     process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
     process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
     process.loops.every(_SETTLE_EVERY_SECONDS, "settle_generations", ports.settled.flush, waits_first=True)

@@ -79,8 +79,6 @@ class ServiceSettings(BaseSettings):
     """TLS for calls to services on TCP. `<service>.rpc.tls` is for the server's side."""
     token_service: Annotated[str, Field(min_length=1, max_length=255)] = DEFAULT_REGISTRY_AUDIENCE
     """The name of the token service. It is the audience of registry tokens, and clients see it in the challenge."""
-    project_creation_restriction: Literal["everyone", "adminonly"] = "everyone"
-    """Which users may create projects."""
     manifest_max_bytes: Annotated[int, Field(ge=4 * _MEBIBYTE, le=15 * _MEBIBYTE)] = 4 * _MEBIBYTE
     """The largest manifest. The distribution spec demands 4 MiB; a message between services can have 16 MiB."""
 

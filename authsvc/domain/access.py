@@ -20,9 +20,10 @@ from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecis
 from svckit.errors import FieldViolation, Invalid, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
-    from authsvc.domain.bundle import Ports, ProjectCreators
+    from authsvc.domain.bundle import Ports
     from authsvc.domain.model import Caller
     from authsvc.domain.ports import Unit
+    from svckit.configuration.values import ProjectCreators
 
 _PROJECT_SCOPE = "/project/"
 
@@ -81,7 +82,9 @@ async def check_system_access(ports: Ports, identity: Identity | None, permissio
         caller = await identify(unit, identity, ports.clock())
         if caller.is_administrator:
             return await unit.roles.allows(SYSTEM_ADMINISTRATOR_ROLE, permission)
-        return permission in await _system_permissions(unit, caller, ports.rules.project_creators)
+        return permission in await _system_permissions(
+            unit, caller, ports.configuration.values.project_creation_restriction
+        )
 
 
 async def accessible_projects(ports: Ports, identity: Identity | None, permission: Permission) -> AccessibleProjects:
@@ -113,7 +116,9 @@ async def list_permissions(ports: Ports, identity: Identity, scope: str, *, rela
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         if not scope:
-            permissions = await _system_permissions(unit, caller, ports.rules.project_creators)
+            permissions = await _system_permissions(
+                unit, caller, ports.configuration.values.project_creation_restriction
+            )
             if caller.is_administrator:
                 permissions = SYSTEM_PERMISSIONS
         else:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.login import Login
     from authsvc.domain.ports import Clock, Hasher, RobotAccess, Signer, Store
     from authsvc.domain.robot_secret import RobotSecrets
 
-ProjectCreators = Literal["everyone", "adminonly"]
-"""Harbor's setting `project_creation_restriction`: which users may create projects."""
 TokenGrant = Literal["asked", "held"]
 """What a registry token allows: the actions that were asked for, or all that the caller holds there."""
 
@@ -21,18 +20,10 @@ class Rules:
     """Settings that the rules depend on.
 
     Attributes:
-        robot_name_prefix: the prefix of all robot names; no user name may begin with it.
-        project_creators: which users may create projects.
-        default_storage_limit_bytes: the quota of a project whose creator sets none; -1 for no limit.
-        registry_token_seconds: how long a registry token lives.
         token_grant: whether a registry token allows the actions that were asked for only, or all that are held.
         identity_token_seconds: how long an identity token lives.
     """
 
-    robot_name_prefix: str
-    project_creators: ProjectCreators
-    default_storage_limit_bytes: int
-    registry_token_seconds: int
     token_grant: TokenGrant
     identity_token_seconds: int
 
@@ -50,6 +41,7 @@ class Ports:
         signer: signs tokens.
         robot_access: what the caller of the current RPC may do to robots.
         rules: settings that the rules depend on.
+        configuration: the runtime configuration.
     """
 
     store: Store
@@ -60,3 +52,4 @@ class Ports:
     signer: Signer
     robot_access: RobotAccess
     rules: Rules
+    configuration: RuntimeConfiguration

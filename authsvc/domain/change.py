@@ -1,4 +1,4 @@
-"""The entries of authsvc's change log: changes of users, projects, members and robots.
+"""The entries of authsvc's change log: changes of users, projects, members, robots and the runtime configuration.
 
 An entry holds field values before and after the change. For a create or a delete it holds all fields; for an update,
 only those that differ. Passwords, secrets and their hashes are not fields of these types, so they are never logged.
@@ -46,6 +46,8 @@ class ChangeKind(StrEnum):
     ROBOT_CHANGED = "robot_changed"
     ROBOT_SECRET_CHANGED = "robot_secret_changed"  # noqa: S105 - the name of a kind
     ROBOT_DELETED = "robot_deleted"
+    CONFIGURATION_CHANGED = "configuration_changed"
+    """Values of the runtime configuration. `domain.configuration_change` makes its entry."""
 
 
 Change: TypeAlias = LoggedChange[ChangeKind]

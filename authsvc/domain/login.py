@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authsvc.domain.attempts import Attempts
+    from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.hashing import VerifiedSecrets
     from authsvc.domain.ports import Clock, Hasher, Store, Unit
     from authsvc.domain.robot_secret import RobotSecrets
@@ -53,7 +54,7 @@ class Login:
         verified: VerifiedSecrets,
         clock: Clock,
         *,
-        robot_name_prefix: str,
+        configuration: RuntimeConfiguration,
         observe: Callable[[Literal["ok", "failed"]], None],
     ) -> None:
         """Takes its ports.
@@ -65,7 +66,7 @@ class Login:
             attempts: slows down clients that fail.
             verified: secrets that were correct a short time ago.
             clock: the time.
-            robot_name_prefix: the prefix of all robot names.
+            configuration: has the prefix of all robot names.
             observe: called with the result of each log-in.
         """
         self._store = store
@@ -74,7 +75,7 @@ class Login:
         self._attempts = attempts
         self._verified = verified
         self._clock = clock
-        self._robot_name_prefix = robot_name_prefix
+        self._configuration = configuration
         self._observe = observe
 
     async def log_in(self, name: str, secret: str, address: str) -> Caller:
@@ -147,10 +148,11 @@ class Login:
             return await self._find_robot(unit, name) or await self._find_user(unit, name)
 
     async def _find_robot(self, unit: Unit, name: str) -> Account | None:
-        if not name.startswith(self._robot_name_prefix):
+        prefix = self._configuration.values.robot_name_prefix
+        if not name.startswith(prefix):
             return None
         # Neither a project's name nor a robot's can have a "+". Without one, it is a robot of the system level.
-        project, plus, short_name = name.removeprefix(self._robot_name_prefix).partition("+")
+        project, plus, short_name = name.removeprefix(prefix).partition("+")
         if plus and not project:
             return None
         found = await unit.robots.credentials(project if plus else "", short_name if plus else project)

@@ -97,6 +97,9 @@ class UserRows(Protocol):
     async def by_name(self, username: str) -> User | None:
         """Reads a user by its login name."""
 
+    async def any_begins_with(self, prefix: str) -> bool:
+        """Whether the login name of any user begins with a text."""
+
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """Reads a user and its password's hash, by its login name."""
 
@@ -329,6 +332,19 @@ class RoleRows(Protocol):
         """
 
 
+class ConfigurationRows(Protocol):
+    """The rows of the runtime configuration: the values that somebody has changed."""
+
+    async def read(self) -> Mapping[str, bool | int | str]:
+        """The stored values by name."""
+
+    async def lock(self) -> None:
+        """Waits until no other unit is changing the configuration."""
+
+    async def write(self, values: Mapping[str, bool | int | str], now: datetime) -> None:
+        """Writes values. At least one."""
+
+
 class InstallationRows(Protocol):
     """The single row that exists once the first start has ended, and the first rows of other tables."""
 
@@ -370,6 +386,10 @@ class Unit(Protocol):
     @property
     def roles(self) -> RoleRows:
         """Roles."""
+
+    @property
+    def configuration(self) -> ConfigurationRows:
+        """The runtime configuration."""
 
     @property
     def installation(self) -> InstallationRows:

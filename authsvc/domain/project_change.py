@@ -43,7 +43,7 @@ async def create_project(
         now = ports.clock()
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
-            limit = _limit(caller, new.storage_limit_bytes, ports.rules.default_storage_limit_bytes)
+            limit = _limit(caller, new.storage_limit_bytes, ports.configuration.values.storage_per_project_bytes)
             first = await unit.idempotency.claim(key, now)
             if first is not None:
                 project = await unit.projects.get(first.made_id)

@@ -111,7 +111,7 @@ async def create_registry_token(
     access = await _granted(ports, caller, scopes)
     signed = ports.signer.sign(
         RegistryToken(subject=caller.subject, name=caller.name, access=access, refused=_refused(scopes, access)),
-        lifetime_seconds=ports.rules.registry_token_seconds,
+        lifetime_seconds=ports.configuration.values.token_expiration_minutes * 60,
     )
     if len(signed.text) > MAXIMUM_TOKEN_BYTES:
         raise Invalid(

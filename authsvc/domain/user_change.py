@@ -32,8 +32,9 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
         DomainError: BAD_REQUEST, the name has the prefix of robots; CONFLICT, the name or the mail address is taken, or
             the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
     """
-    if new.username.startswith(ports.rules.robot_name_prefix):
-        refuse("username", f"must not begin with {ports.rules.robot_name_prefix}, the prefix of robot names")
+    prefix = ports.configuration.values.robot_name_prefix
+    if new.username.startswith(prefix):
+        refuse("username", f"must not begin with {prefix}, the prefix of robot names")
     # Before the unit begins: on SQLite, an open unit blocks all other writers while this hashes.
     password_hash = await ports.hasher.hash(new.password)
 

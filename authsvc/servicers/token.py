@@ -51,7 +51,7 @@ class TokenServicer(TokenServiceServicer):
         self._counters.token("registry")
         return pb.CreateRegistryTokenResponse(
             token=signed.text,
-            expires_in_seconds=self._ports.rules.registry_token_seconds,
+            expires_in_seconds=signed.claims.expire_time - signed.claims.issued_time,
             issue_time=from_seconds(signed.claims.issued_time),
             access=map(from_access, signed.claims.access),
         )

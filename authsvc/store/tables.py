@@ -2,8 +2,8 @@
 
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
-Every write locks rows in the same order, so that writes cannot deadlock: installation, idempotency, user (by id),
-project, member, robot, and the change log last.
+Every write locks rows in the same order, so that writes cannot deadlock: installation, configuration, idempotency, user
+(by id), project, member, robot, and the change log last.
 """
 
 from sqlalchemy import (
@@ -27,7 +27,7 @@ from authsvc.domain.change import ChangeKind
 from svckit.sql.change_log import ChangeLog
 from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
-from svckit.sql.types import BigIntKey, ByteOrdered, UtcDateTime
+from svckit.sql.types import BigIntKey, ByteOrdered, Json, UtcDateTime
 
 metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
@@ -43,6 +43,15 @@ installation = Table(
     Column("robot_secret_key", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+configuration = Table(
+    "configuration",
+    metadata,
+    # A value that was never changed has no row. Values that the settings fix may have one, which does not count then.
+    Column("name", Word, primary_key=True),
+    Column("value", Json, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
 )
 
 user = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from authsvc.store.configuration import SqlConfiguration
 from authsvc.store.installation import SqlInstallation
 from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from authsvc.domain.change import Change
+    from authsvc.domain.configuration import RuntimeConfiguration
     from svckit.sql.database import Database
 
 T = TypeVar("T")
@@ -29,9 +31,9 @@ T = TypeVar("T")
 class SqlUnit:
     """A unit that reads. See `domain.ports.Unit`."""
 
-    def __init__(self, conn: AsyncConnection, robot_name_prefix: str) -> None:
+    def __init__(self, conn: AsyncConnection, runtime: RuntimeConfiguration) -> None:
         self._conn = conn
-        self._robot_name_prefix = robot_name_prefix
+        self._runtime = runtime
 
     @property
     def users(self) -> SqlUsers:
@@ -51,12 +53,17 @@ class SqlUnit:
     @property
     def robots(self) -> SqlRobots:
         """Robots."""
-        return SqlRobots(self._conn, self._robot_name_prefix)
+        return SqlRobots(self._conn, self._runtime.values.robot_name_prefix)
 
     @property
     def roles(self) -> SqlRoles:
         """Roles."""
         return SqlRoles(self._conn)
+
+    @property
+    def configuration(self) -> SqlConfiguration:
+        """The runtime configuration."""
+        return SqlConfiguration(self._conn)
 
     @property
     def installation(self) -> SqlInstallation:
@@ -67,8 +74,8 @@ class SqlUnit:
 class SqlUnitOfWork(SqlUnit):
     """A unit that writes. See `domain.ports.UnitOfWork`."""
 
-    def __init__(self, conn: AsyncConnection, robot_name_prefix: str, idempotency_key_seconds: float) -> None:
-        super().__init__(conn, robot_name_prefix)
+    def __init__(self, conn: AsyncConnection, runtime: RuntimeConfiguration, idempotency_key_seconds: float) -> None:
+        super().__init__(conn, runtime)
         self._idempotency_key_seconds = idempotency_key_seconds
         self._recorded: list[Change] = []
 
@@ -90,31 +97,35 @@ class SqlUnitOfWork(SqlUnit):
 
 
 class SqlStore:
-    """Gives out units on one database. See `domain.ports.Store`."""
+    """Gives out units on one database. See `domain.ports.Store`.
 
-    def __init__(self, database: Database, *, robot_name_prefix: str, idempotency_key_seconds: float) -> None:
+    Attributes:
+        runtime: the runtime configuration, which has the prefix of the robots' full names. It is not in their rows.
+    """
+
+    def __init__(self, database: Database, runtime: RuntimeConfiguration, *, idempotency_key_seconds: float) -> None:
         """Takes the database, and settings of the store.
 
         Args:
             database: with its tables.
-            robot_name_prefix: the prefix of the robots' full names. It is not stored in their rows.
+            runtime: the runtime configuration.
             idempotency_key_seconds: how long an idempotency key is remembered.
         """
         self._database = database
-        self._robot_name_prefix = robot_name_prefix
+        self.runtime = runtime
         self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
     async def read(self, *, short: bool = False) -> AsyncIterator[SqlUnit]:
         """See `domain.ports.Store.read`."""
         async with self._database.read(short=short) as conn:
-            yield SqlUnit(conn, self._robot_name_prefix)
+            yield SqlUnit(conn, self.runtime)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.ports.Store.write`."""
         async with self._database.write() as conn:
-            yield SqlUnitOfWork(conn, self._robot_name_prefix, self._idempotency_key_seconds)
+            yield SqlUnitOfWork(conn, self.runtime, self._idempotency_key_seconds)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `domain.ports.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""

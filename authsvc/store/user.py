@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import User
@@ -77,6 +77,12 @@ class SqlUsers:
         """See the port."""
         row = (await self._conn.execute(_BY_NAME, {"username": username})).one_or_none()
         return None if row is None else _user(row)
+
+    async def any_begins_with(self, prefix: str) -> bool:
+        """See the port."""
+        # LIKE ignores case on SQLite.
+        found = select(exists().where(func.substr(user.c.username, 1, len(prefix)) == prefix))
+        return bool(await self._conn.scalar(found))
 
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """See the port."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from svckit.configuration.values import Configuration
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from metasvc.domain.model import StoredManifest
@@ -23,10 +26,11 @@ MAX_REMEMBERED = 50_000
 class PullRecorder:
     """Collects pulls, and writes them when `flush` is called."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Takes the store to write to, and the clock."""
+    def __init__(self, store: Store, clock: Clock, configuration: Callable[[], Configuration] = Configuration) -> None:
+        """Takes the store to write to, the clock, and what gives the runtime configuration."""
         self._store = store
         self._clock = clock
+        self._configuration = configuration
         self._forget()
 
     def _forget(self) -> None:
@@ -39,8 +43,12 @@ class PullRecorder:
         """Remembers one pull. `tag` is the tag that was pulled; None for a pull by digest."""
         if self._remembered >= MAX_REMEMBERED:
             return
+        configuration = self._configuration()
+        if not configuration.pull_count_update_disable:
+            self._repositories[pulled.repository_id] += 1
+        if configuration.pull_time_update_disable:
+            return
         now = self._clock()
-        self._repositories[pulled.repository_id] += 1
         if pulled.artifact_id not in self._artifacts:
             self._remembered += 1
         self._artifacts[pulled.artifact_id] = now

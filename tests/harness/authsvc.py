@@ -16,6 +16,7 @@ import pytest
 from authsvc.config import AuthSettings
 from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.bundle import Ports
+from authsvc.domain.configuration import RuntimeConfiguration
 from authsvc.domain.hashing import Argon2Hasher
 from authsvc.server import build_ports, build_server
 from authsvc.servicers.counters import Counters
@@ -24,6 +25,7 @@ from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import (
     access_service_pb2_grpc,
+    configuration_service_pb2_grpc,
     member_service_pb2,
     member_service_pb2_grpc,
     project_service_pb2,
@@ -104,6 +106,10 @@ class Caller:
     @property
     def tokens(self) -> _Bound:
         return self._stub(token_service_pb2_grpc.TokenServiceStub)
+
+    @property
+    def configuration(self) -> _Bound:
+        return self._stub(configuration_service_pb2_grpc.ConfigurationServiceStub)
 
     @property
     def access(self) -> _Bound:
@@ -227,9 +233,9 @@ def permission_group(namespace: str, *permissions: str) -> robot_pb2.RobotPermis
     )
 
 
-def sql_store(database: Database) -> SqlStore:
-    """The store on a database that has its tables."""
-    return SqlStore(database, robot_name_prefix=PREFIX, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
+def sql_store(database: Database, **fixed: bool | int | str) -> SqlStore:
+    """The store on a database that has its tables, with the values of the configuration that the settings fix."""
+    return SqlStore(database, RuntimeConfiguration(fixed), idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -267,6 +273,7 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
     ports = build_ports(
         configured,
         store=store,
+        configuration=store.runtime,
         hasher=hasher,
         robot_secret_key=key,
         signer=keyring.signer("authsvc", registry_audience=configured.token_service),

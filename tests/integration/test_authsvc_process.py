@@ -79,8 +79,8 @@ def test_a_first_start_without_a_password_says_what_is_missing(folder: Path) -> 
 
 
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(folder: Path) -> None:
-    process = start(configure(folder, 'project_creation_restriction = "nobody"'))
+    process = start(configure(folder, 'configuration.project_creation_restriction = "nobody"'))
     _, errors = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 78
-    for word in ("authsvc.project_creation_restriction", "nobody", "everyone", "adminonly"):
+    for word in ("authsvc.configuration.project_creation_restriction", "nobody", "everyone", "adminonly"):
         assert word in errors

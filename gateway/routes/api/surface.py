@@ -24,6 +24,7 @@ from gateway.wire.credentials import Basic, Bearer
 from gateway.wire.origin import origin_reader
 from gateway.wire.request import GatewayRequest
 from svckit.access.call import serving
+from svckit.configuration.reader import ConfigurationReader
 from svckit.tokens.verifier import TokenVerifier
 
 Route = TranscodedRoute | HandwrittenRoute
@@ -45,6 +46,7 @@ class ApiSurface:
         channels: Channels,
         services: Services,
         readiness: Readiness,
+        configuration: ConfigurationReader,
         verifier: TokenVerifier,
     ) -> None:
         """Compiles the contracts and puts the routes together.
@@ -54,6 +56,7 @@ class ApiSurface:
             channels: the channels to the services.
             services: the clients of the services.
             readiness: asks the services for their health.
+            configuration: the runtime configuration.
             verifier: verifies identity tokens on routes that call no service.
 
         Raises:
@@ -66,7 +69,7 @@ class ApiSurface:
         by_hand = [
             ping.ROUTE,
             health.route(readiness),
-            systeminfo.route(settings, verifier),
+            systeminfo.route(settings, configuration, verifier),
             ProjectSummaryRoute(channels["authsvc"], channels["metasvc"]).route,
         ]
         by_hand.append(description.route([route.rpc for route in transcoded], by_hand))

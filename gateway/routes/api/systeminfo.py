@@ -10,6 +10,8 @@ from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.contracts import PREFIX
 from gateway.transcode.openapi import HandwrittenOperation
 from gateway.wire.answer import Answer
+from svckit.configuration.reader import ConfigurationReader
+from svckit.configuration.values import Configuration
 from svckit.tokens import IdentityToken
 from svckit.tokens.verifier import TokenVerifier
 
@@ -21,6 +23,7 @@ _SCHEMA = {
         "auth_mode": _TEXT,
         "primary_auth_mode": _FLAG,
         "self_registration": _FLAG,
+        "banner_message": _TEXT,
         "harbor_version": _TEXT,
         "registry_url": _TEXT,
         "external_url": _TEXT,
@@ -33,20 +36,27 @@ _SCHEMA = {
 }
 
 
-def route(settings: GatewaySettings, verifier: TokenVerifier) -> HandwrittenRoute:
+def route(settings: GatewaySettings, configuration: ConfigurationReader, verifier: TokenVerifier) -> HandwrittenRoute:
     """The route.
 
     Args:
         settings: the settings of the gateway.
+        configuration: the runtime configuration.
         verifier: verifies the caller's token, because this route calls no service.
     """
 
     async def answer(exchange: ApiExchange) -> Answer:
-        info: dict[str, object] = {"auth_mode": "db_auth", "primary_auth_mode": False, "self_registration": False}
+        values = configuration.values
+        info: dict[str, object] = {
+            "auth_mode": values.auth_mode,
+            "primary_auth_mode": False,
+            "self_registration": values.self_registration,
+            "banner_message": values.banner_message,
+        }
         token = exchange.call.token
         if token is not None:
             verifier.verify(token, IdentityToken)
-            info |= _for_callers(settings, exchange)
+            info |= _for_callers(settings, values, exchange)
         return Answer.of_json(info)
 
     operation = HandwrittenOperation(
@@ -55,7 +65,7 @@ def route(settings: GatewaySettings, verifier: TokenVerifier) -> HandwrittenRout
     return HandwrittenRoute(operation, answer)
 
 
-def _for_callers(settings: GatewaySettings, exchange: ApiExchange) -> dict[str, object]:
+def _for_callers(settings: GatewaySettings, values: Configuration, exchange: ApiExchange) -> dict[str, object]:
     origin = exchange.origin
     url = settings.external_url or (f"{origin.scheme}://{origin.host}" if origin.host else "")
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -63,9 +73,9 @@ def _for_callers(settings: GatewaySettings, exchange: ApiExchange) -> dict[str, 
         "harbor_version": settings.harbor_version,
         "registry_url": urlsplit(url).netloc,
         "external_url": url,
-        "project_creation_restriction": settings.project_creation_restriction,
+        "project_creation_restriction": values.project_creation_restriction,
         "has_ca_root": False,
-        "read_only": False,
+        "read_only": values.read_only,
         "notification_enable": False,
         "current_time": now,
     }

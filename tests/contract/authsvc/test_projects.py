@@ -1,14 +1,13 @@
 import asyncio
-from pathlib import Path
 
 import pytest
 
-from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import project_service_pb2 as pb
 from roadstead.auth.v1 import robot_service_pb2, user_service_pb2
+from roadstead.auth.v1.configuration_service_pb2 import UpdateConfigurationsRequest
 from svckit.errors import Conflict, Denied, Invalid, NotFound, Precondition, Unauthenticated
-from tests.harness.authsvc import PASSWORD, AuthService, Caller, serving
+from tests.harness.authsvc import PASSWORD, AuthService, Caller
 
 
 async def get(caller: Caller, name: str) -> pb.GetProjectResponse:
@@ -258,12 +257,14 @@ async def test_a_project_outlives_its_owner(authsvc: AuthService) -> None:
         await get(again, "team")
 
 
-async def test_creating_projects_can_be_kept_for_administrators(auth_store: SqlStore, socket_folder: Path) -> None:
-    async with serving(auth_store, socket_folder, project_creation_restriction="adminonly") as authsvc:
-        alice = await authsvc.user("alice")
-        with pytest.raises(Denied):
-            await alice.make_project("team")
-        await authsvc.admin.make_project("team")
+async def test_creating_projects_can_be_kept_for_administrators(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    await authsvc.admin.configuration.UpdateConfigurations(
+        UpdateConfigurationsRequest(project_creation_restriction="adminonly")
+    )
+    with pytest.raises(Denied):
+        await alice.make_project("team")
+    await authsvc.admin.make_project("team")
 
 
 async def test_robots_and_strangers_create_no_projects(authsvc: AuthService) -> None:

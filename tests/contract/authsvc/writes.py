@@ -9,7 +9,14 @@ from typing import Any
 from authsvc.domain.change import Change, ChangeKind
 from authsvc.store.tables import change_log
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
-from roadstead.auth.v1 import member_service_pb2, project_service_pb2, robot_pb2, robot_service_pb2, user_service_pb2
+from roadstead.auth.v1 import (
+    configuration_service_pb2,
+    member_service_pb2,
+    project_service_pb2,
+    robot_pb2,
+    robot_service_pb2,
+    user_service_pb2,
+)
 from roadstead.auth.v1.member_pb2 import MemberUser
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.change import LogPosition
@@ -228,6 +235,19 @@ WRITES = [
         "bob",
         old={"role_id": 3, "role_name": "guest"},
         id_of=lambda world: world.member_id,
+    ),
+    Write(
+        "ConfigurationService/UpdateConfigurations",
+        lambda world: world.authsvc.admin.configuration.UpdateConfigurations(
+            configuration_service_pb2.UpdateConfigurationsRequest(robot_token_duration_days=7, self_registration=False)
+        ),
+        ChangeKind.CONFIGURATION_CHANGED,
+        "configuration",
+        old={"robot_token_duration_days": 30},
+        new={"robot_token_duration_days": 7},
+        by="admin",
+        in_project=False,
+        id_of=lambda _world: 1,
     ),
     Write(
         "RobotService/CreateRobot",

@@ -42,6 +42,6 @@ def test_calls_in_flight_stay_below_the_connections_of_postgresql() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "ro bot", "a+b", "a:b", "a/b"])
 def test_a_prefix_that_could_not_be_told_apart_is_refused(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROADSTEAD_AUTHSVC_ROBOT_NAME_PREFIX", prefix)
+    monkeypatch.setenv("ROADSTEAD_AUTHSVC_CONFIGURATION__ROBOT_NAME_PREFIX", prefix)
     with pytest.raises(SettingsError, match="robot_name_prefix"):
         AuthSettings.load(None, "authsvc")

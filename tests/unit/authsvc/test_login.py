@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from authsvc.domain.attempts import Attempts
+from authsvc.domain.configuration import RuntimeConfiguration
 from authsvc.domain.hashing import VerifiedSecrets
 from authsvc.domain.login import Login
 from authsvc.domain.model import RobotState, User
@@ -76,7 +77,7 @@ class House:
             Attempts(1.0, 8.0, sleep=self.sleep),
             VerifiedSecrets(60),
             lambda: NOW,
-            robot_name_prefix="robot$",
+            configuration=RuntimeConfiguration(),
             observe=self.outcomes.append,
         )
 

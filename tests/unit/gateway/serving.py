@@ -15,6 +15,7 @@ from gateway.clients.channels import Channels
 from gateway.config import GatewaySettings
 from gateway.server import build_app
 from gateway.servers.chosen import serve_http
+from svckit.configuration.reader import ConfigurationReader
 from svckit.metrics import Metrics
 from svckit.rpc import open_channel
 from tests.harness.keyring import Keyring
@@ -31,12 +32,14 @@ class ServedGateway:
         port: on 127.0.0.1.
         http: calls it, as nobody.
         stop: ends it.
+        configuration: what it knows of the runtime configuration. Nothing refreshes it.
     """
 
     app: Gateway
     port: int
     http: httpx.AsyncClient
     stop: Callable[[], Awaitable[None]]
+    configuration: ConfigurationReader
 
 
 async def serve_gateway(
@@ -65,7 +68,8 @@ async def serve_gateway(
         )
         for service in services
     }
-    app = build_app(settings, Channels(channels), keyring.verifier(), Metrics("gateway"))
+    configuration = ConfigurationReader(channels["authsvc"])
+    app = build_app(settings, Channels(channels), configuration, keyring.verifier(), Metrics("gateway"))
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_http(app, settings, stop.wait))
 
@@ -78,4 +82,4 @@ async def serve_gateway(
     http = await stack.enter_async_context(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60, verify=NO_TLS)
     )
-    return ServedGateway(app, port, http, end)
+    return ServedGateway(app, port, http, end, configuration)

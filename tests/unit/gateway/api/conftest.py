@@ -12,6 +12,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.config import Limits
+from svckit.configuration.reader import ConfigurationReader
 from svckit.rpc import RpcServer
 from svckit.services import RPC_SERVICES
 from tests.harness.keyring import Keyring
@@ -32,6 +33,7 @@ class Api:
         authsvc: what stands behind it, as `metasvc` does.
         servers: theirs, to be stopped.
         alice: the Authorization header of a user.
+        configuration: what it knows of the runtime configuration.
     """
 
     app: Gateway
@@ -41,6 +43,7 @@ class Api:
     servers: dict[str, RpcServer]
     alice: dict[str, str]
     port: int
+    configuration: ConfigurationReader
 
 
 @pytest.fixture
@@ -68,4 +71,5 @@ async def api() -> AsyncIterator[Api]:
             servers,
             {"Authorization": f"Bearer {keyring.identity_token(name='alice')}"},
             gateway.port,
+            gateway.configuration,
         )

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.routes.api.transcoded import TranscodedRoute
 from roadstead.options.v1.bounds_pb2 import bounds
+from svckit.configuration.values import Configuration
 from tests.unit.gateway.api.conftest import Api
 
 BASIC = ("alice", "open sesame")
@@ -57,7 +58,23 @@ async def test_a_full_disk_is_told_and_leaves_everything_healthy(api: Api) -> No
 
 async def test_systeminfo_tells_nobody_more_than_how_to_log_in(api: Api) -> None:
     answer = await api.http.get("/systeminfo")
-    assert answer.json() == {"auth_mode": "db_auth", "primary_auth_mode": False, "self_registration": False}
+    assert answer.json() == {
+        "auth_mode": "db_auth",
+        "primary_auth_mode": False,
+        "self_registration": False,
+        "banner_message": "",
+    }
+
+
+async def test_systeminfo_shows_the_configuration_as_it_is_now(api: Api) -> None:
+    api.configuration.values = Configuration(
+        self_registration=True, banner_message="Hello", read_only=True, project_creation_restriction="adminonly"
+    )
+    answer = (await api.http.get("/systeminfo")).json()
+    assert (answer["self_registration"], answer["banner_message"]) == (True, "Hello")
+    assert "read_only" not in answer
+    answer = (await api.http.get("/systeminfo", headers=api.alice)).json()
+    assert (answer["read_only"], answer["project_creation_restriction"]) == (True, "adminonly")
 
 
 @pytest.mark.parametrize("how", ["basic", "bearer"])

@@ -1,0 +1,1 @@
+"""The runtime configuration, which authsvc stores, and how other services read it."""

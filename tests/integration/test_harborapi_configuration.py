@@ -1,0 +1,130 @@
+"""harborapi changes the runtime configuration, and every process obeys within five seconds."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import httpx
+import pytest
+from harborapi import HarborAsyncClient
+from harborapi.exceptions import BadRequest
+from harborapi.models import Configurations, ConfigurationsResponse, ProjectReq
+
+from tests.harness.installation import Installation, running_installation
+from tests.harness.plain_http import NO_TLS
+from tests.harness.waiting import wait_until
+
+# harborapi uses a deprecated feature of pydantic; only harborapi can change that.
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+]
+
+EFFECTIVE_SECONDS = 5.0
+
+Api = httpx.Client
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose configuration nobody else relies on, with two gateways."""
+    variables = {"ROADSTEAD_AUTHSVC_CONFIGURATION__SESSION_TIMEOUT_MINUTES": "120"}
+    with running_installation(tmp_path_factory.mktemp("own") / "data", workers=2, environment=variables) as running:
+        yield running
+
+
+@pytest.fixture
+async def harbor(own: Installation) -> AsyncIterator[HarborAsyncClient]:
+    client = HarborAsyncClient(url=f"{own.http_url}/api/v2.0/", username="admin", secret=own.admin_password)
+    yield client
+    await client.client.aclose()
+
+
+@pytest.fixture
+def api(own: Installation) -> Iterator[Api]:
+    """A plain client of the administrator."""
+    with httpx.Client(
+        base_url=f"{own.http_url}/api/v2.0/",
+        auth=("admin", own.admin_password),
+        trust_env=False,
+        verify=NO_TLS,
+        timeout=60,
+    ) as client:
+        yield client
+
+
+def within_five_seconds(look: Callable[[], object], what: str) -> None:
+    wait_until(look, what, seconds=EFFECTIVE_SECONDS)
+
+
+async def test_it_reads_and_changes_the_configuration(harbor: HarborAsyncClient) -> None:
+    before = await harbor.get_config()
+    assert isinstance(before, ConfigurationsResponse)
+    assert before.robot_name_prefix is not None
+    assert (before.robot_name_prefix.value, before.robot_name_prefix.editable) == ("robot$", True)
+    await harbor.update_config(Configurations(robot_token_duration=90, banner_message='{"message":"Hello"}'))
+    after = await harbor.get_config()
+    assert after.robot_token_duration is not None
+    assert after.robot_token_duration.value == 90
+    with pytest.raises(BadRequest):
+        await harbor.update_config(Configurations(storage_per_project=0))
+
+
+async def test_every_gateway_shows_a_change_within_five_seconds(harbor: HarborAsyncClient, own: Installation) -> None:
+    await harbor.update_config(Configurations(banner_message="Maintenance at noon", self_registration=True))
+
+    def shown_by_all() -> bool:
+        # Each connection goes to one of the gateways.
+        answers = [httpx.get(f"{own.http_url}/api/v2.0/systeminfo", trust_env=False, verify=NO_TLS) for _ in range(12)]
+        return {(answer.json()["banner_message"], answer.json()["self_registration"]) for answer in answers} == {
+            ("Maintenance at noon", True)
+        }
+
+    within_five_seconds(shown_by_all, "every gateway to show the banner")
+
+
+async def test_new_projects_obey_at_once(harbor: HarborAsyncClient, api: Api) -> None:
+    await harbor.update_config(Configurations(storage_per_project=4096))
+    await harbor.create_project(ProjectReq(project_name="small"))
+    assert api.get("projects/small/summary").json()["quota"]["hard"] == {"storage": 4096}
+    await harbor.update_config(Configurations(storage_per_project=-1))
+
+
+def test_the_json_is_harbors(api: Api) -> None:
+    shown = api.get("configurations").raise_for_status().json()
+    assert shown["token_expiration"] == {"value": 30, "editable": True}
+    assert shown["auth_mode"] == {"value": "db_auth", "editable": False}
+    assert shown["scanner_skip_update_pulltime"] == {"value": False, "editable": True}
+    assert api.get("internalconfig").raise_for_status().json() == shown
+    changed = api.put("configurations", json={"token_expiration": 31, "ldap_url": "ldap://x", "no_such_key": 1})
+    assert (changed.status_code, changed.content) == (200, b"")
+    assert "ldap_url" not in api.get("configurations").json()
+    assert api.get("configurations").json()["token_expiration"]["value"] == 31
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"token_expiration": "31"}, {"read_only": "true"}, {"auth_mode": "oidc_auth"}, {"session_timeout": 0}]
+)
+def test_wrong_values_are_refused_by_name(api: Api, wrong: dict[str, object]) -> None:
+    refused = api.put("configurations", json=wrong)
+    assert refused.status_code == 400
+    [error] = refused.json()["errors"]
+    assert error["code"] == "BAD_REQUEST"
+    assert next(iter(wrong)) in error["message"]
+
+
+def test_what_the_settings_fix_is_forbidden(api: Api) -> None:
+    assert api.get("configurations").json()["session_timeout"] == {"value": 120, "editable": False}
+    refused = api.put("configurations", json={"session_timeout": 60})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (403, "FORBIDDEN")
+
+
+def test_strangers_and_users_hear_who_may(own: Installation, api: Api) -> None:
+    user = {"username": "mallory", "email": "m@example.com", "realname": "M", "password": "Passw0rd-1"}
+    api.post("users", json=user).raise_for_status()
+    for path in ("configurations", "internalconfig"):
+        assert httpx.get(f"{own.http_url}/api/v2.0/{path}", trust_env=False, verify=NO_TLS).status_code == 401
+        assert (
+            httpx.get(
+                f"{own.http_url}/api/v2.0/{path}", auth=("mallory", "Passw0rd-1"), trust_env=False, verify=NO_TLS
+            ).status_code
+            == 403
+        )
