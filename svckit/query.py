@@ -1,4 +1,4 @@
-"""Parses Harbor's list parameters `q` and `sort` (reference: Harbor's API conventions).
+r"""Parses Harbor's list parameters `q` and `sort` (reference: Harbor's API conventions).
 
 `q` is a list of clauses separated by commas. A row must match all of them:
 
@@ -7,8 +7,13 @@
     creation_time=[2026-01-01T00:00:00~]   from … to; either end may be left out, both ends are included
     tag={a b c}                     any of these values
     label=(1 2)                     all of these values
+    name=\~x                        exactly ~x: after a backslash, the first character has no meaning
 
-A value in double quotes may contain separators. `sort` is a list of keys; a `-` before a key means descending order.
+A value in double quotes may contain separators. Quotes of both kinds around the values of lists and ranges do not
+count. `sort` is a list of keys; a `-` before a key means descending order.
+
+Harbor knows a key by its column and by its field in Go (`project_id`, `ProjectID`), so case and underscores do not
+matter in names.
 
 The caller says which keys there are and which types they have. Anything else is refused: if an unknown filter were
 ignored, the list would show rows that were not asked for.
@@ -150,8 +155,7 @@ def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
 
     Args:
         text: the text as the client sent it. The empty text matches everything.
-        keys: the allowed keys, by the names that clients use. Upper and lower case are the same, because Harbor's own
-            clients write both `ProjectID` and `project_id`.
+        keys: the allowed keys, by the names that clients use.
 
     Raises:
         Invalid: BAD_REQUEST for an unknown key, a form that the key does not allow, or a value of the wrong type.
@@ -165,11 +169,11 @@ def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
     if "\0" in decoded:
         # No row can contain NUL, and PostgreSQL refuses to search for it.
         _refuse("q", "contains a character that is not allowed")
-    by_name = {name.lower(): key for name, key in keys.items()}
+    by_name = {_plain(name): key for name, key in keys.items()}
     parts = _split(decoded, ",")
     if len(parts) > MAXIMUM_CLAUSES:
         _refuse("q", f"has more than {MAXIMUM_CLAUSES} clauses")
-    return Query(tuple(_clause(part, by_name) for part in parts))
+    return Query(tuple(_clause(part, by_name, keys.keys()) for part in parts))
 
 
 def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Order, ...]:
@@ -185,9 +189,10 @@ def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Or
     if len(text) > MAXIMUM_CHARACTERS:
         _refuse("sort", f"is longer than {MAXIMUM_CHARACTERS} characters")
     names = keys if isinstance(keys, Mapping) else {name: name for name in keys}
+    by_name = {_plain(name): key for name, key in names.items()}
     orders: list[Order] = []
     for part in (part.strip() for part in text.split(",") if part.strip()):
-        name = names.get(part.removeprefix("-"))
+        name = by_name.get(_plain(part.removeprefix("-")))
         if name is None:
             _refuse("sort", f"cannot sort by {part.removeprefix('-')!a}; allowed: {', '.join(sorted(names))}")
         if any(order.key == name for order in orders):
@@ -196,14 +201,14 @@ def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Or
     return tuple(orders)
 
 
-def _clause(part: str, keys: Mapping[str, Key]) -> Clause:
+def _clause(part: str, keys: Mapping[str, Key], names: Collection[str]) -> Clause:
     name, equals, pattern = part.partition("=")
     name, pattern = name.strip(), pattern.strip()
     if not equals or not name or not pattern:
         _refuse("q", f"{part.strip()!a} is not a clause of the form key=value")
-    key = keys.get(name.lower())
+    key = keys.get(_plain(name))
     if key is None:
-        _refuse("q", f"there is no key {name!a}; allowed: {', '.join(sorted(keys))}")
+        _refuse("q", f"there is no key {name!a}; allowed: {', '.join(sorted(names))}")
     form, body = _form(name, pattern)
     if form not in key.allowed_forms:
         _refuse("q", f"{name} cannot be used in the form {form.value!r}")
@@ -224,6 +229,9 @@ def _form(name: str, pattern: str) -> tuple[Form, str]:
 
 
 def _exact(key: Key, name: str, body: str) -> Exact:
+    # A backslash at the beginning: what follows is no form, and `nil` not the missing value.
+    if body.startswith("\\"):
+        return Exact(key.name, _typed(key, name, body[1:]))
     return Exact(key.name, _value(key, name, body))
 
 
@@ -238,7 +246,7 @@ def _range(key: Key, name: str, body: str) -> Range:
     ends = [end.strip() for end in body.split("~")]
     if len(ends) != 2 or not any(ends):
         _refuse("q", f"the range of {name} is not of the form [min~max]")
-    minimum, maximum = (_value(key, name, end) if end else None for end in ends)
+    minimum, maximum = (_value(key, name, _unwrapped(end)) if end else None for end in ends)
     # Only numbers and times have ranges (_FORMS_OF_TYPE). A key that allows ranges of texts is a mistake in the
     # program.
     if isinstance(minimum, str) or isinstance(maximum, str):
@@ -269,13 +277,16 @@ def _values(key: Key, name: str, body: str) -> tuple[Value, ...]:
         _refuse("q", f"the list of {name} is empty")
     if len(parts) > MAXIMUM_VALUES:
         _refuse("q", f"the list of {name} has more than {MAXIMUM_VALUES} values")
-    return tuple(_value(key, name, part) for part in parts)
+    return tuple(_value(key, name, _unwrapped(part)) for part in parts)
 
 
 def _value(key: Key, name: str, text: str) -> Value:
     if key.nullable and text == "nil":
         return None
-    plain = _unquoted(text)
+    return _typed(key, name, _unquoted(text))
+
+
+def _typed(key: Key, name: str, plain: str) -> Value:
     if key.value_type is bool:
         # Harbor's clients use Go's forms of a boolean.
         match plain.lower():
@@ -317,6 +328,15 @@ def _unquoted(text: str) -> str:
     if len(stripped) >= 2 and stripped[0] == stripped[-1] == '"':
         return stripped[1:-1]
     return stripped
+
+
+def _unwrapped(text: str) -> str:
+    """A value of a list or range without the single quotes around it, which Harbor removes there."""
+    return text.strip("'")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -14,11 +14,13 @@ from metasvc.domain.repository import unknown_repository
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
 from metasvc.domain.tag import remove_tags
-from svckit.errors import NotFound, Precondition
+from svckit.errors import FieldViolation, Invalid, NotFound, Precondition
 from svckit.listing import Listing, Page, SortKey
-from svckit.query import Form, Key, Order
+from svckit.query import Form, Key, Order, parse_query
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from metasvc.domain.lists import ArtifactParts, Lists
     from metasvc.domain.model import Artifact, Repository
     from metasvc.domain.ports import Ports
@@ -27,32 +29,46 @@ if TYPE_CHECKING:
     from svckit.listing import ListRequest
     from svckit.oci.reference import Reference
 
-ARTIFACTS: Listing[Artifact] = Listing(
-    "artifacts",
-    MappingProxyType(
-        {
-            "id": SortKey(int, lambda row: row.id),
-            "digest": SortKey(str, lambda row: row.digest),
-            "push_time": SortKey(datetime, lambda row: row.push_time),
-            "pull_time": SortKey(datetime, lambda row: row.pull_time or NEVER_PULLED),
-            "size": SortKey(int, lambda row: row.size),
-            "type": SortKey(str, lambda row: row.type),
-            "media_type": SortKey(str, lambda row: row.media_type),
-        }
-    ),
-    (Order("push_time", descending=True),),
-    MappingProxyType(
-        {
-            "digest": Key("digest"),
-            "type": Key("type"),
-            "media_type": Key("media_type"),
-            "push_time": Key("push_time", datetime),
-            "tags": Key("tags", forms=frozenset({Form.EXACT, Form.FUZZY, Form.ANY_OF, Form.ALL_OF}), nullable=True),
-            "labels": Key("labels", int, frozenset({Form.EXACT, Form.ANY_OF, Form.ALL_OF})),
-        }
-    ),
+_SEVERAL = frozenset({Form.EXACT, Form.ANY_OF, Form.ALL_OF})
+_SORT_KEYS: Mapping[str, SortKey[Artifact]] = MappingProxyType(
+    {
+        "id": SortKey(int, lambda row: row.id),
+        "digest": SortKey(str, lambda row: row.digest),
+        "push_time": SortKey(datetime, lambda row: row.push_time),
+        "pull_time": SortKey(datetime, lambda row: row.pull_time or NEVER_PULLED),
+        "size": SortKey(int, lambda row: row.size),
+        "type": SortKey(str, lambda row: row.type),
+        "media_type": SortKey(str, lambda row: row.media_type),
+        "manifest_media_type": SortKey(str, lambda row: row.manifest_media_type),
+        "artifact_type": SortKey(str, lambda row: row.artifact_type),
+    }
 )
+_KEYS: Mapping[str, Key] = MappingProxyType(
+    {
+        "id": Key("id", int),
+        "digest": Key("digest"),
+        "type": Key("type"),
+        "media_type": Key("media_type"),
+        "manifest_media_type": Key("manifest_media_type"),
+        "artifact_type": Key("artifact_type"),
+        "size": Key("size", int),
+        "push_time": Key("push_time", datetime),
+        "pull_time": Key("pull_time", datetime),
+        "tags": Key("tags", forms=_SEVERAL | {Form.FUZZY}, nullable=True),
+        "labels": Key("labels", int, _SEVERAL),
+    }
+)
+_NEWEST_FIRST = (Order("push_time", descending=True),)
+ARTIFACTS: Listing[Artifact] = Listing("artifacts", _SORT_KEYS, _NEWEST_FIRST, _KEYS)
 """A page sorted by push_time or digest is read from an index. Other orders read all artifacts of the repository."""
+OF_PROJECT: Listing[Artifact] = Listing(
+    "artifacts of a project",
+    MappingProxyType({**_SORT_KEYS, "repository_name": SortKey(str, lambda row: row.repository_name)}),
+    _NEWEST_FIRST,
+    MappingProxyType({**_KEYS, "repository_id": Key("repository_id", int), "repository_name": Key("repository_name")}),
+)
+"""A page sorted by push_time is read from an index. Other orders read all artifacts of the project."""
+_TYPES = frozenset({"media_type", "artifact_type"})
 
 ACCESSORIES: Listing[Accessory] = Listing(
     "accessories",
@@ -61,10 +77,20 @@ ACCESSORIES: Listing[Accessory] = Listing(
             "artifact_id": SortKey(int, lambda row: row.artifact_id),
             "type": SortKey(str, lambda row: row.type),
             "size": SortKey(int, lambda row: row.size),
+            "digest": SortKey(str, lambda row: row.digest),
             "creation_time": SortKey(datetime, lambda row: row.create_time),
         }
     ),
     (Order("artifact_id"),),
+    MappingProxyType(
+        {
+            "artifact_id": Key("artifact_id", int),
+            "type": Key("type"),
+            "size": Key("size", int),
+            "digest": Key("digest"),
+            "creation_time": Key("creation_time", datetime),
+        }
+    ),
     unique_key="artifact_id",
 )
 
@@ -110,6 +136,44 @@ async def list_artifacts(
         return Page(fit(views), page.next_page_token, page.total_size)
 
 
+async def list_project_artifacts(
+    ports: Ports, *, project_id: int, request: ListRequest, parts: ArtifactParts, latest: bool
+) -> Page[ArtifactView]:
+    """Lists the artifacts of all repositories of a project, by default the newest first.
+
+    The same are left out as in `list_artifacts`.
+
+    Args:
+        ports: the store.
+        project_id: the project.
+        request: the page.
+        parts: what to read beside the artifacts.
+        latest: of those that match `q`, only the one of each repository that was pushed last. As in Harbor, `q` must
+            then say exactly one of media_type and artifact_type.
+
+    Raises:
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
+    """
+    if latest:
+        _check_latest(request.q)
+    async with ports.store.lists() as lists:
+        page = await OF_PROJECT.page(
+            request,
+            lambda selection: lists.artifacts.project_page(project_id, selection, latest=latest),
+            lambda clauses: lists.artifacts.project_count(project_id, clauses, latest=latest),
+            scope=(project_id, latest),
+        )
+        views = await _views(lists, page.items, parts, whole=False)
+        return Page(fit(views), page.next_page_token, page.total_size)
+
+
+def _check_latest(q: str) -> None:
+    named = {clause.key for clause in parse_query(q, OF_PROJECT.keys).clauses} & _TYPES
+    if len(named) != 1:
+        problem = "must say either media_type or artifact_type with latest_in_repository"
+        raise Invalid(message=f"q {problem}", violations=[FieldViolation("q", problem)])
+
+
 async def _views(
     lists: Lists, found: tuple[Artifact, ...], parts: ArtifactParts, *, whole: bool
 ) -> tuple[ArtifactView, ...]:
@@ -123,7 +187,7 @@ async def _views(
             artifact,
             references=tuple(children.get(artifact.id, ())),
             tags=tuple(tags.get(artifact.id, ())),
-            accessories=tuple(accessories.get(artifact.digest, ())),
+            accessories=tuple(accessories.get((artifact.repository_id, artifact.digest), ())),
             labels=tuple(labels.get(artifact.id, ())),
         )
         for artifact in found

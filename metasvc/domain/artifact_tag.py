@@ -39,7 +39,14 @@ TAGS: Listing[Tag] = Listing(
         }
     ),
     (Order("push_time", descending=True),),
-    MappingProxyType({"name": Key("name")}),
+    MappingProxyType(
+        {
+            "id": Key("id", int),
+            "name": Key("name"),
+            "push_time": Key("push_time", datetime),
+            "pull_time": Key("pull_time", datetime),
+        }
+    ),
 )
 MOVES: Listing[PastMove] = Listing(
     "tag moves",

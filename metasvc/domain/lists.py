@@ -138,6 +138,18 @@ class ArtifactLists(Protocol):
     async def count(self, repository_id: int, clauses: Sequence[Clause]) -> int:
         """Counts all that match."""
 
+    async def project_page(self, project_id: int, selection: Selection, *, latest: bool) -> list[Artifact]:
+        """As `page`, of all repositories of a project.
+
+        Args:
+            project_id: the project.
+            selection: the page.
+            latest: of those that match, only the one of each repository that was pushed last.
+        """
+
+    async def project_count(self, project_id: int, clauses: Sequence[Clause], *, latest: bool) -> int:
+        """Counts all that `project_page` shows."""
+
     async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
         """The children of indexes, by the id of the index and in its order. One query.
 
@@ -146,8 +158,8 @@ class ArtifactLists(Protocol):
             whole: whether to include annotations and URLs that are too long for a list.
         """
 
-    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[str, Sequence[Accessory]]:
-        """The accessories of artifacts of one repository, by the digest of the subject. One query."""
+    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[tuple[int, str], Sequence[Accessory]]:
+        """The accessories of artifacts, by the id of their repository and the digest of the subject. One query."""
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
         """Reads a page of the accessories of a digest, which itself may be missing."""

@@ -39,16 +39,25 @@ _SORT_KEYS: Mapping[str, SortKey[Repository]] = MappingProxyType(
     }
 )
 _NEWEST_FIRST = (Order("creation_time", descending=True),)
-OF_PROJECT: Listing[Repository] = Listing(
-    "repositories", _SORT_KEYS, _NEWEST_FIRST, MappingProxyType({"name": Key("name")})
+_KEYS: Mapping[str, Key] = MappingProxyType(
+    {
+        "id": Key("id", int),
+        # Harbor's name of the column.
+        "repository_id": Key("id", int),
+        "name": Key("name"),
+        "description": Key("description"),
+        "pull_count": Key("pull_count", int),
+        "creation_time": Key("creation_time", datetime),
+        "update_time": Key("update_time", datetime),
+    }
 )
-"""Names are full names. A page in the default order, by creation, is read from an index. Other orders read all
-repositories of the project, because an index on a column that every push or pull changes would slow them down."""
+OF_PROJECT: Listing[Repository] = Listing("repositories", _SORT_KEYS, _NEWEST_FIRST, _KEYS)
+"""Names are full names."""
 OF_ALL: Listing[Repository] = Listing(
     "all repositories",
     _SORT_KEYS,
     _NEWEST_FIRST,
-    MappingProxyType({"name": Key("name"), "project_id": Key("project_id", int)}),
+    MappingProxyType({**_KEYS, "project_id": Key("project_id", int)}),
 )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_accessory, from_artifact, to_repository_of, to_source
-from metasvc.domain.artifact import delete_named_artifact, get_artifact, list_accessories, list_artifacts
+from metasvc.domain.artifact import (
+    delete_named_artifact,
+    get_artifact,
+    list_accessories,
+    list_artifacts,
+    list_project_artifacts,
+)
 from metasvc.domain.artifact_copy import ArtifactCopy, copy_artifact
 from metasvc.domain.artifact_label import add_artifact_label, remove_artifact_label
 from metasvc.domain.lists import ArtifactParts
@@ -51,6 +57,22 @@ class ArtifactServicer(ArtifactServiceServicer):
             parts=_parts(request),
         )
         return pb.ListArtifactsResponse(
+            artifacts=map(from_artifact, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def ListProjectArtifacts(
+        self, request: pb.ListProjectArtifactsRequest, context: Context
+    ) -> pb.ListProjectArtifactsResponse:
+        page = await list_project_artifacts(
+            self._ports,
+            project_id=authorized_project(current_call()).id,
+            request=to_list_request(request),
+            parts=_parts(request),
+            latest=request.latest_in_repository,
+        )
+        return pb.ListProjectArtifactsResponse(
             artifacts=map(from_artifact, page.items),
             next_page_token=page.next_page_token,
             total_size=page.total_size,
@@ -129,7 +151,9 @@ class ArtifactServicer(ArtifactServiceServicer):
         return pb.RemoveArtifactLabelResponse()
 
 
-def _parts(request: pb.GetArtifactRequest | pb.ListArtifactsRequest) -> ArtifactParts:
+def _parts(
+    request: pb.GetArtifactRequest | pb.ListArtifactsRequest | pb.ListProjectArtifactsRequest,
+) -> ArtifactParts:
     return ArtifactParts(
         tags=request.with_tag if request.HasField("with_tag") else True,
         accessories=request.with_accessory,

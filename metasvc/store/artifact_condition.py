@@ -1,4 +1,7 @@
-"""The conditions of artifact lists."""
+"""The conditions of artifact lists.
+
+They are functions of the artifacts, because a list of the newest ones compares artifacts with others.
+"""
 
 from __future__ import annotations
 
@@ -14,98 +17,104 @@ from svckit.sql.selection import condition
 from svckit.sql.types import UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import FromClause
 
     from svckit.query import Clause
     from svckit.sql.selection import Columns
 
-COLUMNS: Mapping[str, ColumnElement[Any]] = {
-    "id": artifact.c.id,
-    "digest": artifact.c.digest,
-    "type": artifact.c.type,
-    "media_type": artifact.c.media_type,
-    "size": artifact.c.size,
-    "push_time": artifact.c.push_time,
-    "pull_time": func.coalesce(artifact.c.pull_time, literal(NEVER_PULLED, UtcDateTime())),
-}
-
 _subject = artifact.alias("subject")
-_TAGGED = tag.c.artifact_id == artifact.c.id
-
 _by_tag = artifact_accessory.alias("by_tag")
 
 IS_ORDINARY: ColumnElement[bool] = ~exists().where(_by_tag.c.tag_id == tag.c.id).correlate(tag)
 """Whether a tag does not make its artifact an accessory."""
 
-# As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
-# children of an index. They are shown with their subject or index. An artifact with an ordinary tag is listed although
-# another tag makes it an accessory.
-LISTED: ColumnElement[bool] = and_(
-    ~exists()
-    .where(
-        artifact_accessory.c.artifact_id == artifact.c.id,
+
+def columns(of: FromClause) -> Mapping[str, ColumnElement[Any]]:
+    """The columns of the artifacts `of`, by the keys of clauses and orders."""
+    names = (
+        "id",
+        "digest",
+        "type",
+        "media_type",
+        "manifest_media_type",
+        "artifact_type",
+        "repository_id",
+        "repository_name",
+        "size",
+        "push_time",
+    )
+    never = literal(NEVER_PULLED, UtcDateTime())
+    return {name: of.c[name] for name in names} | {"pull_time": func.coalesce(of.c.pull_time, never)}
+
+
+def listed(of: FromClause) -> ColumnElement[bool]:
+    """Whether a list shows an artifact.
+
+    As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
+    children of an index. They are shown with their subject or index. An artifact with an ordinary tag is listed
+    although another tag makes it an accessory.
+    """
+    tagged = tag.c.artifact_id == of.c.id
+    is_accessory = exists().where(
+        artifact_accessory.c.artifact_id == of.c.id,
         _subject.c.repository_id == artifact_accessory.c.repository_id,
         _subject.c.digest == artifact_accessory.c.subject_digest,
         or_(
             artifact_accessory.c.source == AccessorySource.SUBJECT.value,
-            ~exists().where(_TAGGED, IS_ORDINARY).correlate(artifact),
+            ~exists().where(tagged, IS_ORDINARY).correlate(of),
         ),
     )
-    .correlate(artifact),
-    or_(
-        ~exists().where(artifact_reference.c.child_id == artifact.c.id).correlate(artifact),
-        exists().where(_TAGGED).correlate(artifact),
-    ),
-)
+    is_child = exists().where(artifact_reference.c.child_id == of.c.id)
+    return and_(~is_accessory.correlate(of), or_(~is_child.correlate(of), exists().where(tagged).correlate(of)))
 
 
-def artifact_condition(clause: Clause, columns: Columns) -> ColumnElement[bool]:
-    """A clause of a `q` as a condition on the artifact table (`svckit.sql.selection.ConditionOf`)."""
-    match clause.key:
-        case "tags":
-            return _tags(clause)
-        case "labels":
-            return _labels(clause)
-        case _:
-            return condition(clause, columns)
+def condition_on(of: FromClause) -> Callable[[Clause, Columns], ColumnElement[bool]]:
+    """Turns clauses of a `q` into conditions on the artifacts `of` (`svckit.sql.selection.ConditionOf`)."""
+
+    def of_clause(clause: Clause, known: Columns) -> ColumnElement[bool]:
+        match clause.key:
+            case "tags":
+                return _some(clause, lambda value: _has_tag(of, value))
+            case "labels":
+                return _some(clause, lambda value: _has_label(of, value))
+            case _:
+                return condition(clause, known)
+
+    return of_clause
 
 
-def _tags(clause: Clause) -> ColumnElement[bool]:
-    """An artifact matches if one of its tags matches."""
+COLUMNS = columns(artifact)
+LISTED = listed(artifact)
+artifact_condition = condition_on(artifact)
+
+
+def _some(clause: Clause, has: Callable[[object], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """The condition for a key of which an artifact may have several values."""
     match clause:
         case Exact(value=value):
-            return _tag(value)
+            return has(value)
         case AnyOf(values=values):
-            return or_(false(), *(_tag(value) for value in values))
+            return or_(false(), *map(has, values))
         case AllOf(values=values):
-            return and_(*(_tag(value) for value in values))
-        case Fuzzy(text=text):
-            return exists().where(_TAGGED, tag.c.name.icontains(text, autoescape=True)).correlate(artifact)
+            return and_(*map(has, values))
+        case Fuzzy():
+            return has(clause)
         case _:
-            raise TypeError(f"tags cannot be filtered by {type(clause).__name__}")
+            raise TypeError(f"{clause.key} cannot be filtered by {type(clause).__name__}")
 
 
-def _labels(clause: Clause) -> ColumnElement[bool]:
-    """An artifact matches if it has the label, one of the labels, or all of them."""
-    match clause:
-        case Exact(value=value):
-            return _label(value)
-        case AnyOf(values=values):
-            return or_(false(), *map(_label, values))
-        case AllOf(values=values):
-            return and_(*map(_label, values))
-        case _:
-            raise TypeError(f"labels cannot be filtered by {type(clause).__name__}")
+def _has_label(of: FromClause, label_id: object) -> ColumnElement[bool]:
+    on_it = exists().where(artifact_label.c.artifact_id == of.c.id, artifact_label.c.label_id == label_id)
+    return on_it.correlate(of)
 
 
-def _label(label_id: object) -> ColumnElement[bool]:
-    on_it = exists().where(artifact_label.c.artifact_id == artifact.c.id, artifact_label.c.label_id == label_id)
-    return on_it.correlate(artifact)
-
-
-def _tag(name: object) -> ColumnElement[bool]:
+def _has_tag(of: FromClause, name: object) -> ColumnElement[bool]:
+    tagged = tag.c.artifact_id == of.c.id
     if name is None:
-        return ~exists().where(_TAGGED).correlate(artifact)
+        return ~exists().where(tagged).correlate(of)
     if name == ANY_TAG:
-        return exists().where(_TAGGED).correlate(artifact)
-    return exists().where(_TAGGED, tag.c.name == name).correlate(artifact)
+        return exists().where(tagged).correlate(of)
+    named = tag.c.name.icontains(name.text, autoescape=True) if isinstance(name, Fuzzy) else tag.c.name == name
+    return exists().where(tagged, named).correlate(of)

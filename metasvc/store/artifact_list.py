@@ -15,7 +15,7 @@ from metasvc.domain.lists import (
 )
 from metasvc.domain.model import Reference
 from metasvc.store.artifact import to_artifact
-from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_condition
+from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_condition, columns, condition_on, listed
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, repository, tag
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.types import Json
@@ -41,11 +41,25 @@ def _unless_long(column: Column[Any], characters: int, instead: object) -> Colum
 
 _LONG = (artifact.c.extra_attrs, artifact.c.annotations)
 _IN_REPOSITORY = (artifact.c.repository_id == bindparam("repository_id"), LISTED)
-_PAGE = select(
+_IN_PROJECT = (artifact.c.project_id == bindparam("project_id"), LISTED)
+_SHOWN = select(
     *(column for column in artifact.c if column not in set(_LONG)),
     *(_unless_long(column, MOST_LISTED_CHARACTERS, {}) for column in _LONG),
-).where(*_IN_REPOSITORY)
+)
+_PAGE = _SHOWN.where(*_IN_REPOSITORY)
 _IDS = select(artifact.c.id).where(*_IN_REPOSITORY)
+_PROJECT_PAGE = _SHOWN.where(*_IN_PROJECT)
+_PROJECT_IDS = select(artifact.c.id).where(*_IN_PROJECT)
+_newest = artifact.alias("newest")
+_NEWEST = (
+    select(_newest.c.id)
+    .where(_newest.c.repository_id == artifact.c.repository_id, listed(_newest))
+    .order_by(_newest.c.push_time.desc(), _newest.c.id.desc())
+    .limit(1)
+    .correlate(artifact)
+)
+_NEWEST_COLUMNS = columns(_newest)
+_newest_condition = condition_on(_newest)
 
 _NAMED_REPOSITORY = (
     repository.c.name == bindparam("repository"),
@@ -90,6 +104,7 @@ _subject = artifact.alias("subject")
 _ACCESSORIES: Select[Any] = select(
     artifact_accessory.c.id,
     artifact_accessory.c.artifact_id,
+    artifact_accessory.c.repository_id,
     artifact_accessory.c.subject_digest,
     artifact_accessory.c.type,
     artifact_accessory.c.create_time,
@@ -106,7 +121,7 @@ _ACCESSORIES: Select[Any] = select(
 )
 _ACCESSORIES_OF = (
     _ACCESSORIES.where(
-        artifact_accessory.c.repository_id == bindparam("repository_id"),
+        artifact_accessory.c.repository_id.in_(bindparam("repository_ids", expanding=True)),
         artifact_accessory.c.subject_digest.in_(bindparam("digests", expanding=True)),
         _IS_FIRST,
     )
@@ -119,12 +134,17 @@ _OF_SUBJECT = (
     _IS_FIRST,
 )
 _ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
-_ACCESSORY_IDS = select(artifact_accessory.c.id).where(*_OF_SUBJECT)
+_ACCESSORY_IDS = (
+    select(artifact_accessory.c.id)
+    .join(artifact, artifact.c.id == artifact_accessory.c.artifact_id)
+    .where(*_OF_SUBJECT)
+)
 _HAS_ACCESSORY = _ACCESSORY_IDS.limit(1)
 _ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "artifact_id": artifact_accessory.c.artifact_id,
     "type": artifact_accessory.c.type,
     "size": artifact.c.size,
+    "digest": artifact.c.digest,
     "creation_time": artifact_accessory.c.create_time,
 }
 
@@ -156,6 +176,19 @@ class SqlArtifactLists:
         values = {"repository_id": repository_id}
         return await count_rows(self._conn, _IDS, COLUMNS, clauses, values=values, condition_of=artifact_condition)
 
+    async def project_page(self, project_id: int, selection: Selection, *, latest: bool) -> list[Artifact]:
+        """See the port."""
+        query = _latest(_PROJECT_PAGE, selection.clauses) if latest else _PROJECT_PAGE
+        values = {"project_id": project_id}
+        rows = await read_page(self._conn, query, COLUMNS, selection, values=values, condition_of=artifact_condition)
+        return list(map(to_artifact, rows))
+
+    async def project_count(self, project_id: int, clauses: Sequence[Clause], *, latest: bool) -> int:
+        """See the port."""
+        query = _latest(_PROJECT_IDS, clauses) if latest else _PROJECT_IDS
+        values = {"project_id": project_id}
+        return await count_rows(self._conn, query, COLUMNS, clauses, values=values, condition_of=artifact_condition)
+
     async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
         """See the port."""
         found: defaultdict[int, list[Reference]] = defaultdict(list)
@@ -165,16 +198,16 @@ class SqlArtifactLists:
                 found[row.parent_id].append(_reference(row))
         return found
 
-    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[str, Sequence[Accessory]]:
+    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[tuple[int, str], Sequence[Accessory]]:
         """See the port."""
-        found: defaultdict[str, list[Accessory]] = defaultdict(list)
+        found: defaultdict[tuple[int, str], list[Accessory]] = defaultdict(list)
         if artifacts:
             values = {
-                "repository_id": artifacts[0].repository_id,
-                "digests": [subject.digest for subject in artifacts],
+                "repository_ids": sorted({subject.repository_id for subject in artifacts}),
+                "digests": sorted({subject.digest for subject in artifacts}),
             }
             for row in await self._conn.execute(_ACCESSORIES_OF, values):
-                found[row.subject_digest].append(_accessory(row))
+                found[row.repository_id, row.subject_digest].append(_accessory(row))
         return found
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
@@ -192,6 +225,16 @@ class SqlArtifactLists:
         """See the port."""
         values = {"repository_id": repository_id, "subject_digest": subject}
         return (await self._conn.execute(_HAS_ACCESSORY, values)).first() is not None
+
+
+def _latest(query: Select[Any], clauses: Sequence[Clause]) -> Select[Any]:
+    """Those that no other artifact of their repository that matches the clauses comes after.
+
+    The newest one of a repository is read from the index on its push times. So a page reads the artifacts of the
+    project in its order until it is full, and not all of them.
+    """
+    newest = _NEWEST.where(*(_newest_condition(clause, _NEWEST_COLUMNS) for clause in clauses))
+    return query.where(artifact.c.id == newest.scalar_subquery())
 
 
 def _reference(row: Row[Any]) -> Reference:

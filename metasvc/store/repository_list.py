@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "id": repository.c.id,
     "name": repository.c.name,
+    "description": repository.c.description,
     "project_id": repository.c.project_id,
     "creation_time": repository.c.create_time,
     "update_time": repository.c.update_time,

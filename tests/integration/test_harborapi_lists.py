@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from harborapi import HarborAsyncClient
 from harborapi.exceptions import BadRequest, Conflict, NotFound
-from harborapi.models import Label, ProjectMetadata, ProjectReq
+from harborapi.models import Label, ProjectMetadata, ProjectReq, Tag
 
 from tests.harness.images import image
 from tests.harness.installation import Installation
@@ -121,3 +122,58 @@ async def test_it_puts_labels_on_artifacts(harbor: HarborAsyncClient, project: s
     foreign = await make_label(harbor, "foreign", await id_of(harbor, elsewhere))
     with pytest.raises(NotFound):
         await harbor.add_artifact_label(project, "sub/app", "v1", Label(id=foreign))
+
+
+async def test_it_filters_and_sorts_lists(harbor: HarborAsyncClient, project: str, installation: Installation) -> None:
+    for repository, tags in (("a", ("v1", "v2")), ("sub/b", ("v1", "w1", "w2"))):
+        await push_tags(installation, f"{project}/{repository}", *tags)
+
+    async def repositories(query: str | None = None, sort: str | None = None) -> list[str | None]:
+        return [each.name for each in await harbor.get_repositories(project, query=query, sort=sort)]
+
+    assert await repositories("name=~/B") == [f"{project}/sub/b"]
+    assert await repositories(f"name={{{project}/a {project}/none}}") == [f"{project}/a"]
+    assert await repositories("pull_count=[0~0]", "pull_count,-name") == [f"{project}/sub/b", f"{project}/a"]
+    assert await repositories(sort="-CreationTime") == [f"{project}/sub/b", f"{project}/a"]
+    for query, sort in (("colour=red", None), (None, "colour"), ("pull_count=many", None)):
+        with pytest.raises(BadRequest):
+            await repositories(query, sort)
+
+    async def artifacts(query: str | None = None, sort: str = "push_time") -> list[str | None]:
+        found = await harbor.get_artifacts(project, "sub/b", query=query, sort=sort, page_size=2)
+        return [tag.name for artifact in found for tag in artifact.tags or []]
+
+    assert await artifacts() == ["v1", "w1", "w2"]
+    assert await artifacts(sort="-push_time") == ["w2", "w1", "v1"]
+    assert await artifacts("tags=~w") == ["w1", "w2"]
+    assert await artifacts("tags={v1 w2}") == ["v1", "w2"]
+    assert await artifacts("tags=nil") == []
+    assert await artifacts("media_type=application/vnd.oci.image.config.v1+json,tags=*") == ["v1", "w1", "w2"]
+    assert await artifacts("push_time=[2100-01-01T00:00:00~]") == []
+
+    await harbor.create_artifact_tag(project, "sub/b", "v1", Tag(name="x1"))
+    found = await harbor.get_artifact_tags(project, "sub/b", "v1", query="name=~1", sort="-name")
+    assert [tag.name for tag in found] == ["x1", "v1"]
+    assert await harbor.get_artifact_accessories(project, "sub/b", "v1", query="type=signature.cosign") == []
+    with pytest.raises(BadRequest):
+        await harbor.get_artifact_accessories(project, "sub/b", "v1", query="colour=red")
+
+
+async def test_it_lists_the_artifacts_of_a_project(
+    harbor: HarborAsyncClient, project: str, installation: Installation
+) -> None:
+    for repository, tags in (("a", ("v1", "v2")), ("sub/b", ("w1",))):
+        await push_tags(installation, f"{project}/{repository}", *tags)
+    media_type = "media_type=application/vnd.oci.image.config.v1+json"
+
+    found = await harbor.get_project_artifacts(project, sort="push_time", with_tag=True, page_size=2)
+    # harborapi's own argument for it sends a parameter that Harbor does not have.
+    path = f"/projects/{await id_of(harbor, project)}/artifacts"
+    latest: Any = await harbor.get(path, params={"q": media_type, "latest_in_repository": True})
+
+    shown = [(each.repository_name, tag.name) for each in found for tag in each.tags or []]
+    assert shown == [(f"{project}/a", "v1"), (f"{project}/a", "v2"), (f"{project}/sub/b", "w1")]
+    assert [each["digest"] for each in latest] == [found[2].digest, found[1].digest]
+    assert not any(each.tags for each in await harbor.get_project_artifacts(project))
+    with pytest.raises(BadRequest):
+        await harbor.get(path, params={"latest_in_repository": True})

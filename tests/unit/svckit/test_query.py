@@ -39,6 +39,23 @@ KEYS = {
         ("tags=nil", (Exact("tags", None),)),
         ("name=nil", (Exact("name", "nil"),)),
         ("name=a=b", (Exact("name", "a=b"),)),
+        # As in Harbor: a backslash before the first character, and quotes around the values of lists and ranges.
+        (r"name=\~a", (Exact("name", "~a"),)),
+        (r"name=\[a]", (Exact("name", "[a]"),)),
+        (r"name=\\a", (Exact("name", r"\a"),)),
+        (r"tags=\nil", (Exact("tags", "nil"),)),
+        (r"name=a\b", (Exact("name", r"a\b"),)),
+        ("name={'a' \"b\" c'}", (AnyOf("name", ("a", "b", "c")),)),
+        ("ProjectID=['1'~\"5\"]", (Range("project_id", 1, 5),)),
+        ("tags={nil a}", (AnyOf("tags", (None, "a")),)),
+        # Names of columns and of fields in Go.
+        (
+            "project_id=7,CreationTime=[~2026-01-02]",
+            (
+                Exact("project_id", 7),
+                Range("create_time", None, datetime(2026, 1, 2, tzinfo=UTC)),
+            ),
+        ),
     ],
 )
 def test_reads_every_form(text: str, clauses: tuple[object, ...]) -> None:
@@ -72,6 +89,10 @@ def test_reads_every_form(text: str, clauses: tuple[object, ...]) -> None:
         "name={" + "a " * 101 + "}",
         ",".join(["name=a"] * 33),
         "name=" + "a" * 5000,
+        r"ProjectID=\~1",
+        "ProjectID={' '}",
+        "name={a b",
+        "name=(a b]",
     ],
 )
 def test_refuses_what_it_does_not_understand(text: str) -> None:
@@ -93,6 +114,7 @@ def test_reads_a_sort() -> None:
     assert parse_sort("", keys) == ()
     assert parse_sort("name,-creation_time", keys) == (Order("name"), Order("create_time", descending=True))
     assert parse_sort("-name", ["name"]) == (Order("name", descending=True),)
+    assert parse_sort("-CreationTime,Name", keys) == (Order("create_time", descending=True), Order("name"))
 
 
 @pytest.mark.parametrize("text", ["colour", "name,-name", "--name", "n" * 5000])

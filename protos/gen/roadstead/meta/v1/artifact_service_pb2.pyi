@@ -115,9 +115,13 @@ class ListArtifactsRequest(_message.Message):
     repository_name: _builtins.str
     """Name of the repository within the project."""
     q: _builtins.str
-    """Harbor's q: digest, type, media_type, push_time, tags (tags=* any, tags=nil none)."""
+    """Harbor's q: id, digest, type, media_type, manifest_media_type, artifact_type, size, push_time, pull_time,
+    tags (tags=* any, tags=nil none), labels (their ids). An artifact that was never pulled has the pull time 1970.
+    """
     sort: _builtins.str
-    """Harbor's sort: push_time, pull_time, size, type, media_type, digest, id; a leading "-" reverses the order."""
+    """Harbor's sort: push_time, pull_time, size, type, media_type, manifest_media_type, artifact_type, digest, id; a
+    leading "-" reverses the order.
+    """
     page: _builtins.int
     """Page number from 1, for REST. page_token takes precedence."""
     page_size: _builtins.int
@@ -199,6 +203,106 @@ class ListArtifactsResponse(_message.Message):
 Global___ListArtifactsResponse: _TypeAlias = ListArtifactsResponse  # noqa: Y015
 
 @_typing.final
+class ListProjectArtifactsRequest(_message.Message):
+    """The request of ListProjectArtifacts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    Q_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TAG_FIELD_NUMBER: _builtins.int
+    WITH_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_LABEL_FIELD_NUMBER: _builtins.int
+    LATEST_IN_REPOSITORY_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    q: _builtins.str
+    """Harbor's q: the keys of ListArtifacts, and repository_id, repository_name (a full name)."""
+    sort: _builtins.str
+    """Harbor's sort: the keys of ListArtifacts, and repository_name; a leading "-" reverses the order."""
+    page: _builtins.int
+    """Page number from 1, for REST. page_token takes precedence."""
+    page_size: _builtins.int
+    """Artifacts on one page: 10 by default, 100 at most."""
+    page_token: _builtins.str
+    """next_page_token of the last response; empty for the first page."""
+    with_tag: _builtins.bool
+    """Whether to return their tags; true by default."""
+    with_accessory: _builtins.bool
+    """Whether to return their accessories; false by default."""
+    with_label: _builtins.bool
+    """Whether to return their labels; false by default."""
+    latest_in_repository: _builtins.bool
+    """Of the artifacts that match q, only the one of each repository that was pushed last. As in Harbor, q must then have
+    exactly one of media_type and artifact_type.
+    """
+    with_total: _builtins.bool
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        q: _builtins.str = ...,
+        sort: _builtins.str = ...,
+        page: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        with_tag: _builtins.bool | None = ...,
+        with_accessory: _builtins.bool = ...,
+        with_label: _builtins.bool = ...,
+        latest_in_repository: _builtins.bool = ...,
+        with_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag", "project", b"project", "with_tag", b"with_tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag", "latest_in_repository", b"latest_in_repository", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort", "with_accessory", b"with_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__with_tag: _TypeAlias = _typing.Literal["with_tag"]  # noqa: Y015
+    _WhichOneofArgType__with_tag: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__with_tag) -> _WhichOneofReturnType__with_tag | None: ...
+
+Global___ListProjectArtifactsRequest: _TypeAlias = ListProjectArtifactsRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectArtifactsResponse(_message.Message):
+    """The response of ListProjectArtifacts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """page_token of the next page; empty on the last page."""
+    total_size: _builtins.int
+    """How many artifacts match; 0 unless with_total is set."""
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_artifact_pb2.Artifact]:
+        """The artifacts of this page."""
+
+    def __init__(
+        self,
+        *,
+        artifacts: _abc.Iterable[_artifact_pb2.Artifact] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectArtifactsResponse: _TypeAlias = ListProjectArtifactsResponse  # noqa: Y015
+
+@_typing.final
 class ListAccessoriesRequest(_message.Message):
     """The request of ListAccessories."""
 
@@ -212,6 +316,7 @@ class ListAccessoriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
+    Q_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -225,7 +330,9 @@ class ListAccessoriesRequest(_message.Message):
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
     sort: _builtins.str
-    """Harbor's sort: type, size, creation_time, artifact_id; a leading "-" reverses the order."""
+    """Harbor's sort: type, size, digest, creation_time, artifact_id; a leading "-" reverses the order."""
+    q: _builtins.str
+    """Harbor's q: the same keys."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -241,10 +348,11 @@ class ListAccessoriesRequest(_message.Message):
         page_token: _builtins.str = ...,
         with_total: _builtins.bool = ...,
         sort: _builtins.str = ...,
+        q: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "reference", b"reference", "repository_name", b"repository_name", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,6 +45,11 @@ class ArtifactServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
                 _registered_method=True)
+        self.ListProjectArtifacts = channel.unary_unary(
+                '/roadstead.meta.v1.ArtifactService/ListProjectArtifacts',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsResponse.FromString,
+                _registered_method=True)
         self.ListAccessories = channel.unary_unary(
                 '/roadstead.meta.v1.ArtifactService/ListAccessories',
                 request_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListAccessoriesRequest.SerializeToString,
@@ -87,6 +92,14 @@ class ArtifactServiceServicer:
         """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
         one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
         and attributes that are too long for a list are left out as well; GetArtifact returns them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProjectArtifacts(self, request, context):
+        """Lists the artifacts of all repositories of a project, by default the newest first. The same are left out as in
+        ListArtifacts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +158,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.ListArtifacts,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'ListProjectArtifacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjectArtifacts,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsResponse.SerializeToString,
             ),
             'ListAccessories': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccessories,
@@ -227,6 +245,33 @@ class ArtifactService:
             '/roadstead.meta.v1.ArtifactService/ListArtifacts',
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjectArtifacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.ArtifactService/ListProjectArtifacts',
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_artifact__service__pb2.ListProjectArtifactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

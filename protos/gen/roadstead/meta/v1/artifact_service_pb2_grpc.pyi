@@ -40,6 +40,10 @@ class ArtifactServiceStub:
     one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
     and attributes that are too long for a list are left out as well; GetArtifact returns them.
     """
+    ListProjectArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListProjectArtifactsRequest, _artifact_service_pb2.ListProjectArtifactsResponse]
+    """Lists the artifacts of all repositories of a project, by default the newest first. The same are left out as in
+    ListArtifacts.
+    """
     ListAccessories: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]
     """Lists the artifacts that name an artifact as their subject."""
     DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteArtifactRequest, _artifact_service_pb2.DeleteArtifactResponse]
@@ -70,6 +74,10 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
     one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
     and attributes that are too long for a list are left out as well; GetArtifact returns them.
+    """
+    ListProjectArtifacts: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListProjectArtifactsRequest, _artifact_service_pb2.ListProjectArtifactsResponse]  # type: ignore[assignment]
+    """Lists the artifacts of all repositories of a project, by default the newest first. The same are left out as in
+    ListArtifacts.
     """
     ListAccessories: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.ListAccessoriesRequest, _artifact_service_pb2.ListAccessoriesResponse]  # type: ignore[assignment]
     """Lists the artifacts that name an artifact as their subject."""
@@ -110,6 +118,16 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists a repository's artifacts, by default the newest first. As in Harbor, artifacts that are shown with another
         one are left out: accessories whose subject is in the repository, and untagged children of an index. Annotations
         and attributes that are too long for a list are left out as well; GetArtifact returns them.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProjectArtifacts(
+        self,
+        request: _artifact_service_pb2.ListProjectArtifactsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.ListProjectArtifactsResponse, _abc.Awaitable[_artifact_service_pb2.ListProjectArtifactsResponse]]:
+        """Lists the artifacts of all repositories of a project, by default the newest first. The same are left out as in
+        ListArtifacts.
         """
 
     @_abc_1.abstractmethod

@@ -86,7 +86,7 @@ class ListRepositoriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
-    """Harbor's q: name."""
+    """Harbor's q: name (a full name), description, pull_count, creation_time, update_time, id."""
     sort: _builtins.str
     """Harbor's sort: name, creation_time, update_time, pull_count, id; a leading "-" reverses the order."""
     page: _builtins.int
@@ -165,7 +165,7 @@ class ListAllRepositoriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
-    """Harbor's q: name, project_id."""
+    """Harbor's q: name (a full name), project_id, description, pull_count, creation_time, update_time, id."""
     sort: _builtins.str
     """Harbor's sort: name, creation_time, update_time, pull_count, id; a leading "-" reverses the order."""
     page: _builtins.int

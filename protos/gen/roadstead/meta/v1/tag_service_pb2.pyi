@@ -100,7 +100,7 @@ class ListTagsRequest(_message.Message):
     reference: _builtins.str
     """Tag or digest of the artifact."""
     q: _builtins.str
-    """Harbor's q: name."""
+    """Harbor's q: name, push_time, pull_time, id. A tag that was never pulled has the pull time 1970."""
     sort: _builtins.str
     """Harbor's sort: name, push_time, pull_time, id; a leading "-" reverses the order."""
     page: _builtins.int
