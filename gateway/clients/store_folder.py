@@ -53,12 +53,16 @@ def open_placed(folder: Path, store_id: str, path: str, flags: int) -> int:
 
 
 def look_at(folder: Path, places: Sequence[PlacedFile]) -> list[bool | OtherStoreError]:
-    """Whether each file is still the one that blobsvc named; or why the folder is not that of its store. It blocks."""
+    """Whether each file is still the one that blobsvc named; or why the folder is not that of its store. It blocks.
+
+    The same file is looked at once. Each look gives the interpreter's lock away, and has to wait to get it back.
+    """
     try:
         found = _id_of(folder)
     except OtherStoreError as error:
         return [error] * len(places)
-    return [_look_at(folder, found, place) for place in places]
+    outcomes = {place: _look_at(folder, found, place) for place in dict.fromkeys(places)}
+    return [outcomes[place] for place in places]
 
 
 def _look_at(folder: Path, found: str, place: PlacedFile) -> bool | OtherStoreError:

@@ -1,13 +1,15 @@
 """The queries that pulls wait for: many manifests, or many blobs, with one statement.
 
 The text of each statement is the same for any number of keys, so it is compiled once, and a database prepares it once.
+What several callers ask for in one batch, such as a tag that a whole cluster pulls, is looked up once. All of them
+have asked before the query begins.
 Only unique indexes are used: the repository by its name, the tag or the digest in it, then the artifact by its id.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Integer, Text, bindparam, case, func, or_, select
 
@@ -31,12 +33,23 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.types import TypeEngine
 
     from metasvc.domain.model import WantedBlob, WantedManifest
 
-T = TypeVar("T")
+# The values of the columns, in their order.
+_Key = tuple[str | int | None, ...]
 
 _ANY_SIZE = 2**62
+_MANIFEST_COLUMNS: Mapping[str, TypeEngine[Any]] = {
+    "project_id": BigInteger(),
+    "repository": Text(),
+    "tag": Text(),
+    "digest": Text(),
+    "content": Integer(),
+    "held_digest": Text(),
+}
+_BLOB_COLUMNS: Mapping[str, TypeEngine[Any]] = {"project_id": BigInteger(), "repository": Text(), "digest": Text()}
 
 
 def _in_repository(wanted: FromClause) -> ColumnElement[bool]:
@@ -45,18 +58,7 @@ def _in_repository(wanted: FromClause) -> ColumnElement[bool]:
 
 @functools.cache
 def _manifests(dialect: str) -> Select[Any]:
-    wanted = given_rows(
-        dialect,
-        "wanted",
-        {
-            "project_id": BigInteger(),
-            "repository": Text(),
-            "tag": Text(),
-            "digest": Text(),
-            "content": Integer(),
-            "held_digest": Text(),
-        },
-    )
+    wanted = given_rows(dialect, "wanted", _MANIFEST_COLUMNS)
     by_digest = artifact.alias("by_digest")
     named_id: ColumnElement[int] = case(
         (
@@ -111,7 +113,7 @@ def _manifests(dialect: str) -> Select[Any]:
 
 @functools.cache
 def _blobs(dialect: str) -> Select[Any]:
-    wanted = given_rows(dialect, "wanted", {"project_id": BigInteger(), "repository": Text(), "digest": Text()})
+    wanted = given_rows(dialect, "wanted", _BLOB_COLUMNS)
     media_type = (
         select(func.min(artifact_blob.c.media_type))
         .where(
@@ -163,34 +165,35 @@ async def find_manifests(
     fetch: Fetch, dialect: str, wanted: Sequence[WantedManifest], content_bytes: int | None
 ) -> list[StoredManifest | None]:
     """See `domain.rows.ArtifactRows.find_manifests`."""
-    rows = rows_json(
-        {
-            "project_id": each.project_id,
-            "repository": each.repository,
-            "tag": None if each.reference.tag is None else each.reference.tag.name,
-            "digest": None if each.reference.digest is None else str(each.reference.digest),
-            "content": int(each.content),
-            "held_digest": each.held_digest or None,
-        }
+    keys: list[_Key] = [
+        (
+            each.project_id,
+            each.repository,
+            None if each.reference.tag is None else each.reference.tag.name,
+            None if each.reference.digest is None else str(each.reference.digest),
+            int(each.content),
+            each.held_digest or None,
+        )
         for each in wanted
-    )
-    values = {"wanted": rows, "content_bytes": _ANY_SIZE if content_bytes is None else content_bytes}
-    found = await fetch(_manifests(dialect), values)
-    return _in_order(len(wanted), ((n, StoredManifest(*columns)) for n, *columns in found))
+    ]
+    distinct = list(dict.fromkeys(keys))
+    values = {
+        "wanted": _rows(_MANIFEST_COLUMNS, distinct),
+        "content_bytes": _ANY_SIZE if content_bytes is None else content_bytes,
+    }
+    rows = await fetch(_manifests(dialect), values)
+    found = {distinct[n]: StoredManifest(*columns) for n, *columns in rows}
+    return [found.get(key) for key in keys]
 
 
 async def find_blobs(fetch: Fetch, dialect: str, wanted: Sequence[WantedBlob]) -> list[ServedBlob | None]:
     """See `domain.rows.BlobRows.find_served`."""
-    rows = rows_json(
-        {"project_id": each.project_id, "repository": each.repository, "digest": each.digest} for each in wanted
-    )
-    found = await fetch(_blobs(dialect), {"wanted": rows})
-    return _in_order(len(wanted), ((n, ServedBlob(*columns)) for n, *columns in found))
+    keys: list[_Key] = [(each.project_id, each.repository, each.digest) for each in wanted]
+    distinct = list(dict.fromkeys(keys))
+    rows = await fetch(_blobs(dialect), {"wanted": _rows(_BLOB_COLUMNS, distinct)})
+    found = {distinct[n]: ServedBlob(*columns) for n, *columns in rows}
+    return [found.get(key) for key in keys]
 
 
-def _in_order(count: int, found: Iterable[tuple[int, T]]) -> list[T | None]:
-    """What was found, each at the position of its key."""
-    ordered: list[T | None] = [None] * count
-    for position, each in found:
-        ordered[position] = each
-    return ordered
+def _rows(columns: Iterable[str], keys: Iterable[_Key]) -> str:
+    return rows_json(dict(zip(columns, key, strict=True)) for key in keys)

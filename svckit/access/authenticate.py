@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Final
 
-from svckit.access.principal import Principal
+from svckit.access.principal import ANONYMOUS, Principal
 from svckit.bounded_json import read_json
 from svckit.errors import Unauthenticated
 from svckit.tokens import ActingToken, IdentityToken, RegistryToken, ServiceToken
@@ -21,6 +21,8 @@ BOTH_KINDS: Final[tuple[CallerToken, ...]] = (RegistryToken, IdentityToken)
 
 _BEARER = "bearer"
 _MAXIMUM_HEADER_CHARACTERS = 1024
+_MOST_PRINCIPALS = 4096
+_NOBODY: Final[tuple[None, Principal]] = (None, ANONYMOUS)
 
 
 class Authenticator:
@@ -33,6 +35,8 @@ class Authenticator:
         self._accepted = {kind.typ: kind for kind in accepted}
         # The first part of a token is the same for all tokens of one kind and key, so it is parsed only once.
         self._kind_of_header: dict[str, CallerToken] = {}
+        # By the identity of the claims: the verifier gives the same ones as long as it remembers a token.
+        self._principals: dict[int, tuple[RegistryToken | IdentityToken, Principal]] = {}
 
     def principal(self, authorization: str, *, expired_seconds: int = 0) -> tuple[Principal, str]:
         """The principal of the token in an `authorization` value, and the token.
@@ -59,9 +63,21 @@ class Authenticator:
         if known is None:
             # Stored only after verification: otherwise anybody could make this mapping grow without limit.
             self._kind_of_header[header] = kind
+        return self._principal_of(claims)
+
+    def _principal_of(self, claims: RegistryToken | IdentityToken) -> Principal:
+        known, principal = self._principals.get(id(claims), _NOBODY)
+        # Claims that are kept here keep their identity, so no other claims can have it.
+        if known is claims:
+            return principal
         if isinstance(claims, RegistryToken):
-            return Principal.of_registry(claims)
-        return Principal.of_identity(claims)
+            principal = Principal.of_registry(claims)
+        else:
+            principal = Principal.of_identity(claims)
+        if len(self._principals) >= _MOST_PRINCIPALS:
+            self._principals.clear()
+        self._principals[id(claims)] = claims, principal
+        return principal
 
     def service(self, token: str) -> str:
         """The service that a service token names.

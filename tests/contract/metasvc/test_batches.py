@@ -1,7 +1,7 @@
 """Many reads at once: one query, and each is answered as if it had come alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from svckit.alone import AloneBecause, ComeAlone
 from svckit.errors import DomainError
 from svckit.errors.status import from_status
 from svckit.oci.reference import Reference
+from svckit.sql.statements import rows_json
 from svckit.tokens import Grant
 from tests.contract.metasvc.remote import Remote, serving
 from tests.contract.metasvc.statements import sent_statements
@@ -88,6 +89,58 @@ async def test_a_batch_of_all_kinds_is_one_query_and_answers_as_single_reads_do(
     assert len(sent) == 1
     contents = {each.digest: each.content for each in together if isinstance(each, StoredManifest)}
     assert contents == {each.digest: each.content for each in (one, two, other)}
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each query was given."""
+    counts: list[int] = []
+
+    def counted(given: Iterable[Any]) -> str:
+        kept = list(given)
+        counts.append(len(kept))
+        return rows_json(kept)
+
+    monkeypatch.setattr("metasvc.store.reads.rows_json", counted)
+    return counts
+
+
+async def test_what_many_ask_for_in_one_batch_is_looked_up_once(world: World, rows: list[int]) -> None:
+    one, two = image("one"), image("two")
+    await world.push(APP, one, "v1")
+    await world.push(APP, two, "v2")
+    rows.clear()
+    kinds = [
+        (wanted("v1"), one.digest, one.content),
+        (wanted("v1", content=False), one.digest, None),
+        (wanted("v1", held=one.digest), one.digest, None),
+        (wanted("v1", held=two.digest), one.digest, one.content),
+        (wanted(one.digest), one.digest, one.content),
+        (wanted("v2"), two.digest, two.content),
+        (wanted("absent"), "MANIFEST_UNKNOWN", None),
+        (wanted("v1", repository="alpha/none"), "MANIFEST_UNKNOWN", None),
+        (wanted("v1", project_id=2), "MANIFEST_UNKNOWN", None),
+    ]
+
+    together = await resolve_manifests(world.ports, [each for each, _, _ in kinds] * 7)
+
+    assert rows == [len(kinds)]
+    assert [told(each) for each in together] == [digest for _, digest, _ in kinds] * 7
+    assert [each.content if isinstance(each, StoredManifest) else None for each in together] == [
+        content for _, _, content in kinds
+    ] * 7
+
+
+async def test_a_blob_that_many_ask_for_in_one_batch_is_looked_up_once(world: World, rows: list[int]) -> None:
+    document = image("one")
+    await world.push(APP, document, "v1")
+    rows.clear()
+    digests = [*document.blobs, ABSENT]
+
+    together = await resolve_blobs(world.ports, [WantedBlob(1, APP, digest) for digest in digests] * 5)
+
+    assert rows == [len(digests)]
+    assert [told(each) for each in together] == [*document.blobs, "BLOB_UNKNOWN"] * 5
 
 
 async def test_heads_and_gets_of_one_manifest_stand_in_one_batch(world: World) -> None:

@@ -1,6 +1,7 @@
 """Looks at files: many with one thread, and a disk that hangs stops neither the event loop nor those who wait."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -119,3 +120,23 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_longer_than_allowed(
     assert all(await asyncio.gather(looks.is_there(place), looks.is_there(place)))
     assert begun.acquire(timeout=10)
     assert not begun.acquire(blocking=False)
+
+
+def test_a_file_that_many_ask_for_is_looked_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    lstat = os.lstat
+
+    def noted(path: str) -> os.stat_result:
+        looks.append(path)
+        return lstat(path)
+
+    here, gone = placed(folder, "here"), placed(folder, "gone")
+    other = here._replace(inode=here.inode + 1)
+    (folder / "gone").unlink()
+    monkeypatch.setattr("gateway.clients.store_folder.os.lstat", noted)
+
+    assert look_at(folder, [here, gone, here, other, here, gone]) == [True, False, True, False, True, False]
+    # A place with another inode is another question.
+    assert looks == [f"{folder}/{name}" for name in ("here", "gone", "here")]
+    assert look_at(folder, [here]) == [True]
+    assert len(looks) == 4
