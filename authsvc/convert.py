@@ -91,6 +91,11 @@ def from_user(user: User) -> user_pb2.User:
     )
 
 
+def from_found_user(user: User) -> user_pb2.FoundUser:
+    """What everybody who has logged in may know about a user."""
+    return user_pb2.FoundUser(id=user.id, username=user.username)
+
+
 def from_held(permission: HeldPermission) -> user_pb2.Permission:
     """A permission that the caller holds."""
     return user_pb2.Permission(resource=permission.resource, action=permission.action)

@@ -17,7 +17,7 @@ from authsvc.domain.permission import (
     Permission,
 )
 from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
-from svckit.errors import FieldViolation, Invalid, NotFound, Unauthenticated
+from svckit.errors import FieldViolation, Invalid, Unauthenticated
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from svckit.configuration.values import ProjectCreators
 
 _PROJECT_SCOPE = "/project/"
+_SYSTEM_SCOPE = "/system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,42 +106,45 @@ async def accessible_projects(ports: Ports, identity: Identity | None, permissio
 async def list_permissions(ports: Ports, identity: Identity, scope: str, *, relative: bool) -> list[HeldPermission]:
     """What the caller may do in the scope; sorted.
 
-    The scope is a project ("/project/1", "/project/library"), or empty for the system level. With `relative`, the
-    resources come without the scope: the project itself is "" instead of "/project/1".
+    The scope is a project ("/project/1", "/project/library"), or "/system". Nothing is held in a project that does not
+    exist or that the caller may not see, and nothing in the empty scope, as in Harbor. With `relative`, the resources
+    come without the scope: the project itself is "." instead of "/project/1".
 
     Raises:
-        DomainError: BAD_REQUEST, any other scope; PROJECT_UNKNOWN, also for a project that the caller may not see;
-            UNAUTHORIZED.
+        DomainError: BAD_REQUEST, any other scope; UNAUTHORIZED.
     """
-    prefix = ""
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         if not scope:
-            permissions = await _system_permissions(
-                unit, caller, ports.configuration.values.project_creation_restriction
-            )
+            return []
+        if scope.rstrip("/") == _SYSTEM_SCOPE:
+            prefix = _SYSTEM_SCOPE
+            creators = ports.configuration.values.project_creation_restriction
+            permissions = await _system_permissions(unit, caller, creators)
             if caller.is_administrator:
                 permissions = SYSTEM_PERMISSIONS
         else:
             project_id, project_name = _project_of(scope)
             found = await unit.roles.in_project(caller, project_id, project_name, Permission("project", "read"))
             if found is None or not found.visible:
-                raise NotFound("PROJECT_UNKNOWN")
+                return []
+            prefix = f"{_PROJECT_SCOPE}{found.project_id}"
             permissions = await unit.roles.held(caller, found.project_id)
             if ANYTHING in permissions:
                 # Listed one by one, because clients look for the single permission that they need.
                 permissions = ROBOT_PROJECT_PERMISSIONS | await unit.roles.permissions(PROJECT_ADMIN_ROLE)
-            prefix = "" if relative else f"{_PROJECT_SCOPE}{found.project_id}"
-    in_project = bool(scope)
+    in_project = prefix != _SYSTEM_SCOPE
     return [
-        HeldPermission(_named(permission.resource, prefix, in_project=in_project), permission.action)
+        HeldPermission(
+            _named(permission.resource, "" if relative else prefix, in_project=in_project), permission.action
+        )
         for permission in sorted(permissions)
     ]
 
 
 def _named(resource: str, prefix: str, *, in_project: bool) -> str:
     if in_project and resource == "project":
-        return prefix
+        return prefix or "."
     return f"{prefix}/{resource}" if prefix else resource
 
 
@@ -156,7 +160,7 @@ async def _system_permissions(unit: Unit, caller: Caller, project_creators: Proj
 def _project_of(scope: str) -> tuple[int | None, str | None]:
     name = scope.removeprefix(_PROJECT_SCOPE).rstrip("/")
     if not scope.startswith(_PROJECT_SCOPE) or not name or "/" in name:
-        description = "must be /project/<id>, /project/<name> or empty"
+        description = "must be /project/<id>, /project/<name>, /system or empty"
         raise Invalid(message=f"scope {description}", violations=[FieldViolation("scope", description)])
     if name.isascii() and name.isdigit() and len(name) <= 18:
         return int(name), None

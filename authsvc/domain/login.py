@@ -82,7 +82,8 @@ class Login:
         """Who has this name and secret.
 
         Args:
-            name: login name of a user, or full name of a robot.
+            name: login name or mail address of a user, or full name of a robot. A login name that is also another
+                user's mail address names its own user only.
             secret: the password or secret.
             address: the client's address; failures are counted for it.
 
@@ -163,6 +164,10 @@ class Login:
 
     async def _find_user(self, unit: Unit, name: str) -> Account | None:
         found = await unit.users.credentials(name)
+        if found is None and "@" in name:
+            # Only if nobody has this login name. Otherwise a user could take the mail address that is another user's
+            # name, and its own password would open what was meant for the other.
+            found = await unit.users.credentials_by_email(name)
         if found is None:
             return None
         user, password_hash = found

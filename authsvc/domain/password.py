@@ -29,4 +29,9 @@ def check_new_password(password: str, name: str) -> None:
             f"must have {MINIMUM_CHARACTERS} to {MAXIMUM_CHARACTERS} characters, with at least one upper-case letter, "
             "one lower-case letter and one digit"
         )
-        raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
+        # Harbor's text.
+        raise Invalid(
+            message="the password or secret must be longer than 8 chars with at least 1 uppercase letter, "
+            "1 lowercase letter and 1 number",
+            violations=[FieldViolation(name, description)],
+        )

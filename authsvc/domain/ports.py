@@ -103,6 +103,9 @@ class UserRows(Protocol):
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """Reads a user and its password's hash, by its login name."""
 
+    async def credentials_by_email(self, email: str) -> tuple[User, str] | None:
+        """Reads a user and its password's hash, by its mail address."""
+
     async def page(self, selection: Selection) -> list[User]:
         """Reads a page."""
 

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, User
 from authsvc.domain.password import check_new_password
-from svckit.errors import Denied, FieldViolation, Invalid, NotFound
+from svckit.errors import Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.listing import Listing, ListRequest, Page, SortKey
-from svckit.query import Key, Order
+from svckit.query import Fuzzy, Key, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.ports import Unit
+    from svckit.query import Clause
 
 MAXIMUM_NAME_CHARACTERS = 255
 
 # Harbor's list and the colon. HTTP Basic ends the name at the first colon, so a user with a colon could never log in.
 _NOT_IN_NAMES = frozenset(',"~#%$:')
-_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
+# Harbor's lists for real names and mail addresses. A domain has a dot, or is an address in brackets.
+_NOT_IN_REALNAMES = frozenset(",~#%$")
+_LOCAL_PART = r"""[^<>()\[\]\\.,;:\s@"]+"""
+_EMAIL = re.compile(
+    rf"{_LOCAL_PART}(?:\.{_LOCAL_PART})*@(?:(?:[a-zA-Z0-9-]+\.)+[a-zA-Z]{{2,}}|\[[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}\])"
+)
 
 
 _LISTING: Listing[User] = Listing(
@@ -37,9 +43,18 @@ _LISTING: Listing[User] = Listing(
         "user_id": SortKey(int, lambda user: user.id),
     },
     default_order=(Order("username"),),
-    keys={"username": Key("username"), "email": Key("email")},
+    keys={
+        "username": Key("username"),
+        "email": Key("email"),
+        "realname": Key("realname"),
+        "user_id": Key("user_id", int),
+        "sysadmin_flag": Key("administrator", bool),
+        "creation_time": Key("creation_time", datetime),
+        "update_time": Key("update_time", datetime),
+    },
     unique_key="user_id",
 )
+_FOUND: Listing[User] = replace(_LISTING, name="found users", keys={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +67,15 @@ class NewUser:
 
     username: str
     password: str = field(repr=False)
-    email: str = ""
-    realname: str = ""
+    email: str
+    realname: str
     comment: str = ""
 
     def __post_init__(self) -> None:
         check_username(self.username)
         check_new_password(self.password, "password")
         check_email(self.email)
+        check_realname(self.realname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +83,7 @@ class ProfileChange:
     """What to change of a profile; None keeps the value.
 
     Attributes:
-        email: the mail address; empty removes it.
+        email: the mail address.
         realname: for people to read.
         comment: free text.
         etag: the etag of the user that was read; empty to change any state.
@@ -82,7 +98,10 @@ class ProfileChange:
     etag: str = ""
 
     def __post_init__(self) -> None:
-        check_email(self.email or "")
+        if self.email is not None:
+            check_email(self.email)
+        if self.realname is not None:
+            check_realname(self.realname)
 
 
 def check_username(username: str) -> None:
@@ -102,13 +121,27 @@ def check_username(username: str) -> None:
 
 
 def check_email(email: str) -> None:
-    """Checks a mail address by its rule. It may be empty.
+    """Checks a mail address by Harbor's rule.
 
     Raises:
         DomainError: BAD_REQUEST.
     """
-    if email and (not _EMAIL.fullmatch(email) or not email.isprintable()):
-        refuse("email", "is not a mail address")
+    if not email:
+        refuse("email", "can't be empty")
+    if not _EMAIL.fullmatch(email) or not email.isprintable():
+        refuse("email", "with illegal format")
+
+
+def check_realname(realname: str) -> None:
+    """Checks a name for people to read by Harbor's rule: 1 to 255 characters, none of `,~#%$`.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    if not 1 <= len(realname) <= MAXIMUM_NAME_CHARACTERS:
+        refuse("realname", "with illegal length")
+    if not _NOT_IN_REALNAMES.isdisjoint(realname):
+        refuse("realname", "contains illegal characters")
 
 
 async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
@@ -124,39 +157,51 @@ async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
 
 
 async def get_current(ports: Ports, identity: Identity) -> User:
-    """Reads the calling user. A robot appears as a user with the robot's id and full name, as in Harbor.
+    """Reads the calling user.
 
     Raises:
-        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
+        DomainError: PRECONDITION, the caller is a robot; UNAUTHORIZED, the caller is disabled, expired or gone.
     """
-    now = ports.clock()
     async with ports.store.read() as unit:
-        caller = await identify(unit, identity, now)
+        caller = await identify(unit, identity, ports.clock())
         if caller.kind == "robot":
-            robot = await unit.robots.get(caller.id)
-            return User(
-                id=caller.id,
-                username=caller.name,
-                email="",
-                realname="",
-                comment="",
-                is_administrator=False,
-                disabled=False,
-                version=1 if robot is None else robot.version,
-                create_time=now if robot is None else robot.create_time,
-                update_time=now if robot is None else robot.update_time,
-            )
+            # Harbor's text.
+            raise Precondition(message="get current user not available for security context: robot")
         return await existing_user(unit, caller.id)
 
 
-async def list_users(ports: Ports, request: ListRequest) -> Page[User]:
-    """Lists users, by default in the order of their names.
+async def list_users(ports: Ports, request: ListRequest, *, username: str = "", email: str = "") -> Page[User]:
+    """Lists users, by default in the order of their names. `username` and `email` are parts of theirs.
 
     Raises:
         DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
+    parts = (("username", username), ("email", email))
+    fixed = tuple(Fuzzy(key, text) for key, text in parts if text)
     async with ports.store.read() as unit:
-        return await _LISTING.page(request, unit.users.page, unit.users.count)
+        return await _page(unit, _LISTING, request, fixed, scope=(username, email))
+
+
+async def search_users(ports: Ports, identity: Identity, request: ListRequest, username: str) -> Page[User]:
+    """Finds users by a part of their names, in the order of their names.
+
+    Raises:
+        DomainError: UNAUTHORIZED, INVALID_PAGE_TOKEN.
+    """
+    async with ports.store.read() as unit:
+        await identify(unit, identity, ports.clock())
+        return await _page(unit, _FOUND, request, (Fuzzy("username", username),), scope=(username,))
+
+
+async def _page(
+    unit: Unit, listing: Listing[User], request: ListRequest, fixed: tuple[Clause, ...], scope: tuple[str, ...]
+) -> Page[User]:
+    return await listing.page(
+        request,
+        lambda selection: unit.users.page(replace(selection, clauses=(*fixed, *selection.clauses))),
+        lambda clauses: unit.users.count((*fixed, *clauses)),
+        scope=scope,
+    )
 
 
 async def existing_user(unit: Unit, user_id: int) -> User:

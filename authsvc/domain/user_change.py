@@ -10,7 +10,7 @@ from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Requester, User
 from authsvc.domain.password import check_new_password
 from authsvc.domain.user import NewUser, ProfileChange, check_self, existing_user, refuse
-from svckit.errors import Conflict, Denied, NotFound, Precondition
+from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.etag import check_etag
 from svckit.idempotency import FirstCall, made_is_gone, used_for_another_request
 from svckit.logging import get_logger
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
+
+FIRST_USER_ID = 1
+"""The administrator of the first start. Harbor's clients rely on it, so it can be disabled, but not deleted."""
 
 
 async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: IdempotencyKey | None = None) -> User:
@@ -160,7 +163,6 @@ async def change_password(
         DomainError: BAD_REQUEST, the new password breaks the rule or is the old one; FORBIDDEN, the old one is wrong,
             or the caller is neither this user nor an administrator; USER_UNKNOWN; TOOMANYREQUESTS, OVERLOADED.
     """
-    check_new_password(new_password, "new_password")
     async with ports.store.read() as unit:
         caller = await identify(unit, requester.identity, ports.clock())
         check_self(caller, user_id)
@@ -168,9 +170,13 @@ async def change_password(
     if caller.user_id == user_id:
         # Without this check, somebody who has stolen an identity token could take over the account for good.
         if not await ports.login.confirms(caller, old_password):
-            raise Denied(message="the old password is wrong")
+            raise Denied(message="Current password is incorrect")
         if new_password == old_password:
-            refuse("new_password", "is the old one")
+            raise Invalid(
+                message="New password is identical to old password",
+                violations=[FieldViolation("new_password", "is identical to the old password")],
+            )
+    check_new_password(new_password, "new_password")
     password_hash = await ports.hasher.hash(new_password)
 
     async def work() -> None:
@@ -190,15 +196,16 @@ async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
     """Deletes a user and its memberships. Its projects stay, without an owner. A new user may have its name.
 
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, the user is the caller or the last administrator.
+        DomainError: USER_UNKNOWN; FORBIDDEN, the user is the caller or the first administrator; PRECONDITION, the user
+            is the last administrator who is not disabled.
     """
 
     async def work() -> None:
         now = ports.clock()
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
-            if caller.user_id == user_id:
-                raise Precondition(message="you cannot delete yourself")
+            if user_id in (caller.user_id, FIRST_USER_ID):
+                raise Denied(message=f"User with ID {user_id} cannot be deleted")
             await _keep_an_administrator(unit, user_id)
             user = await _locked(unit, user_id)
             await unit.users.remove(user_id)
@@ -207,6 +214,18 @@ async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
         _log.info("user_deleted", user_id=user_id, username=user.username, actor=str(requester.origin.actor))
 
     await ports.store.repeat(work)
+
+
+async def set_cli_secret(ports: Ports, requester: Requester, user_id: int) -> None:
+    """Refuses to set the secret for command lines, which only users of an OpenID provider have.
+
+    Raises:
+        DomainError: PRECONDITION; FORBIDDEN, the caller is neither this user nor an administrator; UNAUTHORIZED.
+    """
+    async with ports.store.read(short=True) as unit:
+        check_self(await identify(unit, requester.identity, ports.clock()), user_id)
+    # Harbor's text.
+    raise Precondition(message="unable to update CLI secret under authmode: db_auth")
 
 
 async def _update(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_held, from_user, known_identity, to_requester
+from authsvc.convert import from_found_user, from_held, from_user, known_identity, to_requester
 from authsvc.domain import access as access_domain
 from authsvc.domain import user as domain
 from authsvc.domain import user_change
@@ -56,9 +56,17 @@ class UserServicer(UserServiceServicer):
         return pb.ListCurrentUserPermissionsResponse(permissions=map(from_held, held))
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
-        page = await domain.list_users(self._ports, to_list_request(request))
+        page = await domain.list_users(
+            self._ports, to_list_request(request), username=request.username, email=request.email
+        )
         return pb.ListUsersResponse(
             users=map(from_user, page.items), next_page_token=page.next_page_token, total_size=page.total_size
+        )
+
+    async def SearchUsers(self, request: pb.SearchUsersRequest, context: Context) -> pb.SearchUsersResponse:
+        page = await domain.search_users(self._ports, _identity(), to_list_request(request), request.username)
+        return pb.SearchUsersResponse(
+            users=map(from_found_user, page.items), next_page_token=page.next_page_token, total_size=page.total_size
         )
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.UpdateUserResponse:
@@ -92,6 +100,12 @@ class UserServicer(UserServiceServicer):
             self._ports, _requester(), request.user_id, request.old_password, request.new_password
         )
         return pb.ChangeUserPasswordResponse()
+
+    async def SetUserCliSecret(
+        self, request: pb.SetUserCliSecretRequest, context: Context
+    ) -> pb.SetUserCliSecretResponse:
+        await user_change.set_cli_secret(self._ports, _requester(), request.user_id)
+        return pb.SetUserCliSecretResponse()
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         await user_change.delete_user(self._ports, _requester(), request.user_id)

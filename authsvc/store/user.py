@@ -39,7 +39,9 @@ _ALL: Select[Any] = select(*_SHOWN)
 _GET = _ALL.where(user.c.id == bindparam("user_id"))
 _LOCK = _GET.with_for_update()
 _BY_NAME = _ALL.where(user.c.username == bindparam("username"))
-_CREDENTIALS: Select[Any] = select(*_SHOWN, user.c.password_hash).where(user.c.username == bindparam("username"))
+_WITH_PASSWORD: Select[Any] = select(*_SHOWN, user.c.password_hash)
+_CREDENTIALS = _WITH_PASSWORD.where(user.c.username == bindparam("username"))
+_CREDENTIALS_BY_EMAIL = _WITH_PASSWORD.where(user.c.email == bindparam("email"))
 _LOCK_ADMINISTRATORS = (
     select(user.c.id)
     .where(user.c.is_administrator.is_(True), user.c.disabled.is_(False))
@@ -52,6 +54,7 @@ _COLUMNS: Columns = {
     # A keyset cannot have NULL.
     "email": func.coalesce(user.c.email, ""),
     "realname": user.c.realname,
+    "administrator": user.c.is_administrator,
     "creation_time": user.c.create_time,
     "update_time": user.c.update_time,
 }
@@ -87,6 +90,11 @@ class SqlUsers:
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """See the port."""
         row = (await self._conn.execute(_CREDENTIALS, {"username": username})).one_or_none()
+        return None if row is None else (_user(row), row.password_hash)
+
+    async def credentials_by_email(self, email: str) -> tuple[User, str] | None:
+        """See the port."""
+        row = (await self._conn.execute(_CREDENTIALS_BY_EMAIL, {"email": email})).one_or_none()
         return None if row is None else (_user(row), row.password_hash)
 
     async def page(self, selection: Selection) -> list[User]:

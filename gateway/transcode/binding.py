@@ -24,6 +24,7 @@ from svckit.errors import DomainError, error_for
 RESOURCE_NAME_HEADER = "X-Is-Resource-Name"
 _MAXIMUM_PARAMETERS = 200
 _MAXIMUM_NESTING = 3
+_NO_BODY = "the request needs a body"
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
 
 Headers = Callable[[str], str | None]
@@ -181,16 +182,21 @@ class RequestBinder:
                 document = load(body)
                 if document is not None:
                     read_field(message, document, name)
+                elif not binding.extras.optional_body:
+                    raise error_for("BAD_REQUEST", _NO_BODY)
 
             return fill_field, {name: field}
         read = decoders.of_message(request)
         fields = {json_name(field): field for field in request.fields if field.name not in filled}
         skip = frozenset(json_name(field) for field in request.fields if field.name in filled)
 
+        may_be_missing = binding.extras.optional_body or not fields
+
         def fill_request(message: Message, body: bytes) -> None:
-            # A body without required fields may be missing: Harbor's clients send none to refresh a robot's secret.
             if body.strip():
                 read(load(body), message, "", skip)
+            elif not may_be_missing:
+                raise error_for("BAD_REQUEST", _NO_BODY)
 
         return fill_request, fields
 

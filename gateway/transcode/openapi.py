@@ -141,7 +141,10 @@ class OpenApi:
                 schema: Mapping[str, Any] = self._object(fields)
             else:
                 schema = self._field(next(iter(fields.values())))
-            described["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+            described["requestBody"] = {
+                "required": not binding.extras.optional_body,
+                "content": {"application/json": {"schema": schema}},
+            }
         return described
 
     def _parameters(self, route: RpcRoute) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -203,15 +205,15 @@ class AuthService:
         answer = await self.anonymous.tokens.CreateIdentityToken(
             token_service_pb2.CreateIdentityTokenRequest(credentials=credentials(username, password))
         )
-        caller = Caller(self, answer.token, name=username)
-        current = await caller.users.GetCurrentUser(user_service_pb2.GetCurrentUserRequest())
-        caller.id = current.user.id
-        return caller
+        claims = json.loads(base64.urlsafe_b64decode(f"{answer.token.split('.')[1]}=="))
+        return Caller(self, answer.token, int(claims["sub"].partition(":")[2]), username)
 
     async def user(self, name: str) -> Caller:
         """A new user, logged in."""
         await self.admin.users.CreateUser(
-            user_service_pb2.CreateUserRequest(username=name, password=PASSWORD, email=f"{name}@example.org")
+            user_service_pb2.CreateUserRequest(
+                username=name, password=PASSWORD, email=f"{name}@example.org", realname=name
+            )
         )
         return await self.log_in(name, PASSWORD)
 

@@ -124,6 +124,15 @@ def walk_users(walk: Walk) -> Login:
     walk.change("PUT", f"{path}/password", {"new_password": "Passw0rd-2"})
     assert walk.read("/users/current", auth=(login.name, "Passw0rd-2"))["username"] == login.name
     walk.call("GET", "/users/current", 401, auth=login.basic)
+    # By the mail address, too.
+    assert walk.read("/users/current", auth=(f"{login.name}@example.org", "Passw0rd-2"))["username"] == login.name
+    assert walk.read(f"/users/search?username={login.name}") == [{"user_id": user["user_id"], "username": login.name}]
+    assert [each["username"] for each in walk.read(f"/users?email={login.name}@example.org")] == [login.name]
+    for body in ({}, {"comment": "x"}, {"email": "x@example.org"}):
+        assert walk.call("PUT", path, 400, json=body).json()["errors"][0]["code"] == "BAD_REQUEST"
+    walk.call("PUT", f"{path}/sysadmin", 400)
+    refused = walk.call("PUT", f"{path}/cli_secret", 412, json={"secret": "Passw0rd-3"})
+    assert refused.json()["errors"][0]["message"] == "unable to update CLI secret under authmode: db_auth"
     return Login(login.name, "Passw0rd-2")
 
 
@@ -176,7 +185,8 @@ def walk_robots(walk: Walk, project: str) -> None:
     path = f"/robots/{robot['id']}"
     assert created.headers["Location"] == f"/api/v2.0{path}"
     assert robot["name"] == f"robot${project}+ci"
-    assert walk.read("/users/current", auth=(robot["name"], robot["secret"]))["username"] == robot["name"]
+    # Proven, and no user.
+    walk.call("GET", "/users/current", 412, auth=(robot["name"], robot["secret"]))
     project_id = walk.read(f"/projects/{project}")["project_id"]
     query = quote(f"Level=project,ProjectID={project_id}", safe="")
     assert walk.read(f"/robots?q={query}") == walk.read(f"/projects/{project}/robots") == [walk.read(path)]
@@ -187,7 +197,7 @@ def walk_robots(walk: Walk, project: str) -> None:
     assert (walk.read(path)["description"], walk.read(path)["duration"]) == ("", -1)
     walk.call("PUT", path, 400, json={"description": "without permissions"})
     secret = walk.call("PATCH", path, json={"secret": ""}).json()["secret"]
-    assert walk.read("/users/current", auth=(robot["name"], secret))["username"] == robot["name"]
+    walk.call("GET", "/users/current", 412, auth=(robot["name"], secret))
     walk.call("GET", "/users/current", 401, auth=(robot["name"], robot["secret"]))
     walk.change("DELETE", path)
     walk.call("GET", path, 404)

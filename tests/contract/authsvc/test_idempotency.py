@@ -42,12 +42,13 @@ class Create:
 
 async def create_user(authsvc: AuthService, _alice: Caller) -> Create:
     def request(username: str = "dora", password: str = PASSWORD, **fields: str) -> Any:
-        return user_service_pb2.CreateUserRequest(username=username, password=password, **fields)
+        named = {"email": f"{username}@example.org", "realname": username, **fields}
+        return user_service_pb2.CreateUserRequest(username=username, password=password, **named)
 
     return Create(
         authsvc.admin.users.CreateUser,
-        request(email="dora@example.org"),
-        [request("erik"), request(), request(email="dora@example.org", password="Battery-staple-2")],
+        request(),
+        [request("erik"), request(comment="new"), request(password="Battery-staple-2")],
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import robot_pb2, user_service_pb2
 from roadstead.auth.v1 import robot_service_pb2 as pb
-from svckit.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from svckit.errors import Conflict, Denied, Invalid, NotFound, Precondition, Unauthenticated
 from tests.harness.authsvc import AuthService, Caller, permission_group
 
 TEAM = ProjectRef(name="team")
@@ -45,8 +45,10 @@ async def test_a_robot_logs_in_with_a_secret_that_is_shown_once(authsvc: AuthSer
     assert list(robot.permissions) == [PULL]
     assert created.secret not in str(robot)
     machine = await authsvc.log_in(created.name, created.secret)
-    current = (await machine.users.GetCurrentUser(user_service_pb2.GetCurrentUserRequest())).user
-    assert (current.id, current.username, current.administrator) == (created.id, created.name, False)
+    assert machine.id == created.id
+    # Its id would look like a user's.
+    with pytest.raises(Precondition):
+        await machine.users.GetCurrentUser(user_service_pb2.GetCurrentUserRequest())
     for name, secret in ((created.name, "wrong"), ("robot$team+no", created.secret), ("robot$ci", created.secret)):
         with pytest.raises(Unauthenticated):
             await authsvc.log_in(name, secret)

@@ -8,7 +8,8 @@ from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller
 
 
 def new(username: str = "alice", password: str = PASSWORD, **fields: str) -> pb.CreateUserRequest:
-    return pb.CreateUserRequest(username=username, password=password, **fields)
+    named = {"email": f"{username}@example.org", "realname": "Some Body", **fields}
+    return pb.CreateUserRequest(username=username, password=password, **named)
 
 
 async def test_a_created_user_can_log_in_and_reads_itself(authsvc: AuthService) -> None:
@@ -29,7 +30,7 @@ async def test_a_created_user_can_log_in_and_reads_itself(authsvc: AuthService) 
 
 async def test_names_and_mail_addresses_are_taken_once(authsvc: AuthService) -> None:
     await authsvc.admin.users.CreateUser(new(email="a@example.org"))
-    for request in (new(), new("bob", email="a@example.org")):
+    for request in (new(email="b@example.org"), new("bob", email="a@example.org")):
         with pytest.raises(Conflict):
             await authsvc.admin.users.CreateUser(request)
     await authsvc.admin.users.CreateUser(new("carol"))
@@ -82,9 +83,17 @@ async def test_a_repeated_create_answers_as_the_first_did(authsvc: AuthService) 
         new(password="NO-LOWER-CASE-1"),
         new(password="No-digit-at-all"),
         new(password="A1a" * 50),
+        new(email=""),
         new(email="nobody"),
+        new(email="nobody@example"),
+        new(email="a b@example.org"),
+        new(email="a@example.org\n"),
+        new(email="a..b@example.org"),
+        new(realname=""),
         new(realname="a" * 256),
-        new(comment="a" * 1025),
+        new(realname="a,b"),
+        new(realname="100%"),
+        new(comment="a" * 31),
         new(idempotency_key="a" * 129),
     ],
 )
@@ -121,12 +130,13 @@ async def test_only_administrators_create_list_and_delete(authsvc: AuthService) 
 async def test_a_profile_is_changed_field_by_field(authsvc: AuthService) -> None:
     alice = await authsvc.user("alice")
     await alice.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, realname="Alice"))
-    user = (await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, email=""))).user
-    assert (user.realname, user.email, user.username) == ("Alice", "", "alice")
-    with pytest.raises(Invalid):
-        await alice.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, email="nobody"))
+    user = (await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, email="al@example.org"))).user
+    assert (user.realname, user.email, user.username) == ("Alice", "al@example.org", "alice")
+    for change in ({"email": "nobody"}, {"email": ""}, {"realname": ""}, {"realname": "a#b"}, {"comment": "c" * 31}):
+        with pytest.raises(Invalid):
+            await alice.users.UpdateUser(pb.UpdateUserRequest(user_id=alice.id, **change))
     with pytest.raises(NotFound):
-        await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=999, email=""))
+        await authsvc.admin.users.UpdateUser(pb.UpdateUserRequest(user_id=999, email="al@example.org"))
 
 
 async def test_a_disabled_user_neither_logs_in_nor_goes_on(authsvc: AuthService) -> None:
@@ -169,8 +179,6 @@ async def test_the_last_administrator_stays(authsvc: AuthService) -> None:
     with pytest.raises(Precondition):
         await admin.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=1, administrator=False))
     with pytest.raises(Precondition):
-        await admin.users.DeleteUser(pb.DeleteUserRequest(user_id=1))
-    with pytest.raises(Precondition):
         await admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=1, disabled=True))
     await admin.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True))
 
@@ -191,14 +199,21 @@ async def test_a_password_is_changed_with_the_old_one(authsvc: AuthService) -> N
     def change(old: str, new_password: str) -> pb.ChangeUserPasswordRequest:
         return pb.ChangeUserPasswordRequest(user_id=alice.id, old_password=old, new_password=new_password)
 
-    for request, error in (
-        (change("Wrong-horse-1", "Other-horse-1"), Denied),
-        (change("", "Other-horse-1"), Denied),
-        (change(PASSWORD, "short"), Invalid),
-        (change(PASSWORD, PASSWORD), Invalid),
+    weak = (
+        "the password or secret must be longer than 8 chars with at least 1 uppercase letter, 1 lowercase letter and "
+        "1 number"
+    )
+    for request, error, text in (
+        (change("Wrong-horse-1", "Other-horse-1"), Denied, "Current password is incorrect"),
+        (change("", "Other-horse-1"), Denied, "Current password is incorrect"),
+        # Whoever does not know the password learns nothing about the new one.
+        (change("Wrong-horse-1", "short"), Denied, "Current password is incorrect"),
+        (change(PASSWORD, "short"), Invalid, weak),
+        (change(PASSWORD, PASSWORD), Invalid, "New password is identical to old password"),
     ):
-        with pytest.raises(error):
+        with pytest.raises(error) as refused:
             await alice.users.ChangeUserPassword(request)
+        assert refused.value.message == text
     await alice.users.ChangeUserPassword(change(PASSWORD, "Other-horse-1"))
     with pytest.raises(Unauthenticated):
         await authsvc.log_in("alice", PASSWORD)
@@ -232,6 +247,17 @@ async def test_users_are_listed_in_pages(authsvc: AuthService) -> None:
     assert await listed(page_size=3, page=2) == (["carol"], 4, "")
     assert await listed(q="username=~LIC") == (["alice"], 1, "")
     assert await listed(q="email=bob@example.org") == (["bob"], 1, "")
+    assert await listed(username="LIC") == (["alice"], 1, "")
+    assert await listed(email="bob@EX") == (["bob"], 1, "")
+    assert await listed(username="b", email="alice") == ([], 0, "")
+    assert await listed(q="realname=~some,username={bob carol}") == (["bob", "carol"], 2, "")
+    assert await listed(q="sysadmin_flag=true") == (["admin"], 1, "")
+    assert await listed(q="user_id=[3~],creation_time=[2026-01-01T00:00:00~]") == (["alice", "bob"], 2, "")
+    # A token belongs to its filters.
+    names, _, token = await listed(email="example.org", page_size=2)
+    assert await listed(email="example.org", page_size=2, page_token=token) == (["carol"], 3, "")
+    with pytest.raises(Invalid):
+        await listed(email="example", page_size=2, page_token=token)
     assert (await listed(sort="-creation_time"))[0] == ["alice", "bob", "carol", "admin"]
     names, _, token = await listed(sort="-creation_time", page_size=2)
     assert (await listed(sort="-creation_time", page_size=2, page_token=token))[0] == ["carol", "admin"]
@@ -256,21 +282,111 @@ async def test_permissions_of_the_caller_are_named_as_harbor_names_them(authsvc:
         )
         return {(permission.resource, permission.action) for permission in answer.permissions}
 
-    assert await permissions(alice, "") == {("project", "create")}
+    for caller in (alice, authsvc.admin):
+        assert await permissions(caller, "") == set()
+    assert await permissions(alice, "/system", relative=True) == {("project", "create")}
+    assert await permissions(alice, "/system") == {("/system/project", "create")}
     held = await permissions(alice, f"/project/{project_id}")
     assert (f"/project/{project_id}/repository", "push") in held
     assert (f"/project/{project_id}", "delete") in held
     assert held == await permissions(alice, "/project/alices")
-    assert ("repository", "push") in await permissions(alice, "/project/alices", relative=True)
+    relative = await permissions(alice, "/project/alices", relative=True)
+    assert {("repository", "push"), (".", "delete")} <= relative
+    assert ("", "delete") not in relative
     assert (f"/project/{project_id}/repository", "push") in await permissions(authsvc.admin, "/project/alices")
-    assert ("user", "create") in await permissions(authsvc.admin, "")
+    assert ("user", "create") in await permissions(authsvc.admin, "/system", relative=True)
     library = await permissions(alice, "/project/library", relative=True)
     assert ("repository", "pull") in library
     assert ("repository", "push") not in library
     bob = await authsvc.user("bob")
     for scope in ("/project/alices", "/project/nothing", "/project/999"):
-        with pytest.raises(NotFound):
-            await permissions(bob, scope)
-    for scope in ("/", "/project/", "/project/a/b", "project/1"):
+        # What bob may not see looks like what is not there.
+        assert await permissions(bob, scope) == set()
+    for scope in ("/", "/systems", "/project/", "/project/a/b", "project/1"):
         with pytest.raises(Invalid):
             await permissions(alice, scope)
+
+
+async def test_anybody_who_has_logged_in_finds_users_by_name_and_sees_no_more(authsvc: AuthService) -> None:
+    await authsvc.admin.users.CreateUser(new("carol"))
+    bob = await authsvc.user("bob")
+
+    async def found(username: str, **fields: object) -> tuple[list[tuple[int, str]], int, str]:
+        request = pb.SearchUsersRequest(username=username, with_total=True, **fields)  # type: ignore[arg-type]
+        answer = await bob.users.SearchUsers(request)
+        return [(user.id, user.username) for user in answer.users], answer.total_size, answer.next_page_token
+
+    assert await found("O") == ([(3, "bob"), (2, "carol")], 2, "")
+    first, total, token = await found("o", page_size=1)
+    assert (first, total) == ([(3, "bob")], 2)
+    assert await found("o", page_size=1, page_token=token) == ([(2, "carol")], 2, "")
+    assert await found("o", page_size=1, page=2) == ([(2, "carol")], 2, "")
+    assert await found("o_") == ([], 0, "")
+    # A token of one search is none of another.
+    for wrong in (found(""), found("b", page_size=1, page_token=token)):
+        with pytest.raises(Invalid):
+            await wrong
+    with pytest.raises(Unauthenticated):
+        await authsvc.anonymous.users.SearchUsers(pb.SearchUsersRequest(username="bob"))
+
+
+async def test_the_first_user_and_oneself_cannot_be_deleted(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    make = pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True)
+    await authsvc.admin.users.SetUserAdministrator(make)
+    for caller, user_id in ((authsvc.admin, 1), (alice, 1), (alice, alice.id)):
+        with pytest.raises(Denied) as refused:
+            await caller.users.DeleteUser(pb.DeleteUserRequest(user_id=user_id))
+        assert refused.value.message == f"User with ID {user_id} cannot be deleted"
+    await alice.users.DeleteUser(pb.DeleteUserRequest(user_id=bob.id))
+
+
+async def test_the_secret_for_command_lines_needs_another_way_to_log_in(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    request = pb.SetUserCliSecretRequest(user_id=alice.id, secret="Secret-of-alice-1")
+    for caller in (alice, authsvc.admin):
+        with pytest.raises(Precondition) as refused:
+            await caller.users.SetUserCliSecret(request)
+        assert refused.value.message == "unable to update CLI secret under authmode: db_auth"
+    with pytest.raises(Denied):
+        await bob.users.SetUserCliSecret(request)
+    with pytest.raises(Unauthenticated):
+        await authsvc.log_in("alice", "Secret-of-alice-1")
+
+
+async def test_a_user_logs_in_with_the_mail_address(authsvc: AuthService) -> None:
+    alice = await authsvc.user("alice")
+    by_mail = await authsvc.log_in("alice@example.org", PASSWORD)
+    assert by_mail.id == alice.id
+    current = (await by_mail.users.GetCurrentUser(pb.GetCurrentUserRequest())).user
+    assert current.username == "alice"
+    for name, password in (
+        ("alice@example.org", "Wrong-horse-1"),
+        ("ALICE@example.org", PASSWORD),
+        ("@example.org", PASSWORD),
+        # Of the first administrator, who has no mail address.
+        ("", ADMIN_PASSWORD),
+    ):
+        with pytest.raises(Unauthenticated):
+            await authsvc.log_in(name, password)
+    await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id, disabled=True))
+    with pytest.raises(Unauthenticated):
+        await authsvc.log_in("alice@example.org", PASSWORD)
+
+
+async def test_a_name_that_is_anothers_mail_address_opens_its_own_account_only(authsvc: AuthService) -> None:
+    victim = (await authsvc.admin.users.CreateUser(new("alice@example.org", email="a@example.org"))).user
+    thief = await authsvc.user("mallory")
+    await authsvc.admin.users.ChangeUserPassword(
+        pb.ChangeUserPasswordRequest(user_id=victim.id, new_password="Victims-horse-1")
+    )
+    await thief.users.UpdateUser(pb.UpdateUserRequest(user_id=thief.id, email="alice@example.org"))
+    # Names win: the thief's password opens nothing under the victim's name.
+    with pytest.raises(Unauthenticated):
+        await authsvc.log_in("alice@example.org", PASSWORD)
+    assert (await authsvc.log_in("alice@example.org", "Victims-horse-1")).id == victim.id
+    # Neither does the name let the victim's old password be changed by the thief.
+    with pytest.raises(Denied):
+        await thief.users.ChangeUserPassword(
+            pb.ChangeUserPasswordRequest(user_id=victim.id, old_password=PASSWORD, new_password="Thieves-horse-1")
+        )

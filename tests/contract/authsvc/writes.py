@@ -92,7 +92,7 @@ def users(call: Callable[[World, Any], Awaitable[Any]]) -> Callable[[World], Awa
     return lambda world: call(world, world.authsvc.admin.users)
 
 
-PROFILE = {"email": "bob@example.org", "realname": "", "comment": "", "administrator": False, "disabled": False}
+PROFILE = {"email": "bob@example.org", "realname": "bob", "comment": "", "administrator": False, "disabled": False}
 WRITES = [
     Write(
         "UserService/CreateUser",
@@ -112,7 +112,7 @@ WRITES = [
     Write(
         "UserService/UpdateUser",
         lambda world: world.bob.users.UpdateUser(
-            user_service_pb2.UpdateUserRequest(user_id=world.bob.id, email="b@example.org", realname="")
+            user_service_pb2.UpdateUserRequest(user_id=world.bob.id, email="b@example.org", realname="bob")
         ),
         ChangeKind.USER_PROFILE_CHANGED,
         "bob",

@@ -40,7 +40,7 @@ KNOWN = {
     "auth.v1.CreateRobotRequest.duration_days": FieldBounds(minimum=-1, maximum=36500),
     "auth.v1.CreateRobotRequest.level": FieldBounds(one_of=("", "project", "system")),
     "auth.v1.CreateUserRequest.comment": FieldBounds(
-        max_length=1024, pattern=r"[^\x00]*", pattern_text="must not contain U+0000"
+        max_length=30, pattern=r"[^\x00]*", pattern_text="must not contain U+0000"
     ),
     "auth.v1.CreateUserRequest.idempotency_key": FieldBounds(
         max_length=128, pattern=r"[^\x00-\x1f\x7f]*", pattern_text="must not contain control characters"

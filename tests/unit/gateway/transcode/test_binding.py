@@ -141,7 +141,7 @@ def test_what_a_whole_body_leaves_out_is_set_to_its_zero_value_where_the_contrac
     extras = rest_pb2.RestRule(replaced=["holds", "deep"])
     method = rpc(http_pb2.HttpRule(put="/api/v2.0/fleets", body="*"), extras, request="Fleet")
     (route,) = compile_bindings(bindings_of(method))
-    assert bound(route, []) == made("Fleet", holds={}, deep=False)
+    assert bound(route, [], b"", b"{}") == made("Fleet", holds={}, deep=False)
     assert bound(route, [], b"", b'{"note": "n"}') == made("Fleet", holds={}, deep=False, note="n")
     said = made("Fleet", holds={"items": [{"size_bytes": 1}]}, deep=True)
     assert bound(route, [], b"", b'{"holds": [{"size": 1}], "deep": true}') == said
@@ -151,10 +151,6 @@ def test_a_body_may_be_one_field_and_then_the_query_fills_the_others() -> None:
     route = compiled(post="/api/v2.0/ships", body="ship")
     request = bound(route, [], b"ship_name=n&ship.id=9", b'{"id": 4, "display_name": "d"}')
     assert request == made("ShipRequest", name="n", ship={"id": 4, "display_name": "d"})
-
-
-def test_a_body_may_be_left_out() -> None:
-    assert bound(compiled(post="/api/v2.0/ships", body="*"), []) == made("ShipRequest")
 
 
 @pytest.mark.parametrize("page, size, expected", [(b"", b"", (1, 10)), (b"3", b"100", (3, 100)), (b"1", b"", (1, 10))])
@@ -238,3 +234,14 @@ def test_additional_bindings_are_routes_of_their_own() -> None:
         ("GET", False),
     ]
     assert bound(compile_bindings(found)[2], ["p"]) == made("ShipRequest", project={"name": "p"})
+
+
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_a_request_without_its_body_is_refused_unless_the_contract_says_otherwise(body: bytes) -> None:
+    for rule in ({"put": "/api/v2.0/ships/{id}", "body": "*"}, {"put": "/api/v2.0/ships/{id}", "body": "ship"}):
+        with pytest.raises(Invalid):
+            bound(compiled(None, **rule), ["7"], body=body)
+    may = rest_pb2.RestRule(optional_body=True)
+    assert bound(compiled(may, put="/api/v2.0/ships/{id}", body="*"), ["7"], body=body) == made("ShipRequest", id=7)
+    with pytest.raises(Invalid):
+        bound(compiled(put="/api/v2.0/ships/{id}", body="ship"), ["7"], body=b"null")

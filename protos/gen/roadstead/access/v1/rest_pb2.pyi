@@ -34,6 +34,7 @@ class RestRule(_message.Message):
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     COMPOSED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
+    OPTIONAL_BODY_FIELD_NUMBER: _builtins.int
     name_or_id: _builtins.str
     """Path of a ProjectRef whose path variable may hold a name or an id (Harbor's project_name_or_id):
     a decimal number is an id unless the header X-Is-Resource-Name says "true".
@@ -50,6 +51,10 @@ class RestRule(_message.Message):
     """Harbor's operationId of this operation; empty if Harbor has none."""
     composed: _builtins.bool
     """Whether hand-written code of the gateway answers this path. The rule is then used for OpenAPI only."""
+    optional_body: _builtins.bool
+    """Whether the body may be missing. Otherwise a request without one is BAD_REQUEST, because it would set every field to
+    its zero value, or change nothing and say that it had.
+    """
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderInput]:
         """Request fields that are filled from headers."""
@@ -71,10 +76,11 @@ class RestRule(_message.Message):
         operation_id: _builtins.str = ...,
         composed: _builtins.bool = ...,
         replaced: _abc.Iterable[_builtins.str] | None = ...,
+        optional_body: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "operation_id", b"operation_id", "replaced", b"replaced", "success_status", b"success_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "operation_id", b"operation_id", "optional_body", b"optional_body", "replaced", b"replaced", "success_status", b"success_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1croadstead/auth/v1/user.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\"\xdd\x02\n\x04User\x12\x13\n\x02id\x18\x01 \x01(\x03R\x07user_id\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08realname\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12$\n\radministrator\x18\x06 \x01(\x08R\rsysadmin_flag\x12\x35\n\x19\x61\x64ministrator_by_provider\x18\x07 \x01(\x08R\x12\x61\x64min_role_in_auth\x12\x18\n\x08\x64isabled\x18\x08 \x01(\x08\x42\x06\xda\xf3\x18\x02\x08\x01\x12>\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x0b \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\".\n\nPermission\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1croadstead/auth/v1/user.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\"\xdd\x02\n\x04User\x12\x13\n\x02id\x18\x01 \x01(\x03R\x07user_id\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08realname\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12$\n\radministrator\x18\x06 \x01(\x08R\rsysadmin_flag\x12\x35\n\x19\x61\x64ministrator_by_provider\x18\x07 \x01(\x08R\x12\x61\x64min_role_in_auth\x12\x18\n\x08\x64isabled\x18\x08 \x01(\x08\x42\x06\xda\xf3\x18\x02\x08\x01\x12>\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x0b \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"2\n\tFoundUser\x12\x13\n\x02id\x18\x01 \x01(\x03R\x07user_id\x12\x10\n\x08username\x18\x02 \x01(\t\".\n\nPermission\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER'].fields_by_name['etag']._serialized_options = b'\332\363\030\002\010\001'
   _globals['_USER']._serialized_start=117
   _globals['_USER']._serialized_end=466
-  _globals['_PERMISSION']._serialized_start=468
-  _globals['_PERMISSION']._serialized_end=514
+  _globals['_FOUNDUSER']._serialized_start=468
+  _globals['_FOUNDUSER']._serialized_end=518
+  _globals['_PERMISSION']._serialized_start=520
+  _globals['_PERMISSION']._serialized_end=566
 # @@protoc_insertion_point(module_scope)

@@ -84,6 +84,32 @@ class User(_message.Message):
 Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
+class FoundUser(_message.Message):
+    """What everybody who has logged in may know about a user. The JSON form is Harbor's UserSearchRespItem."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The user's id."""
+    username: _builtins.str
+    """Login name."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        username: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FoundUser: _TypeAlias = FoundUser  # noqa: Y015
+
+@_typing.final
 class Permission(_message.Message):
     """A permission that a caller holds. The JSON form is Harbor's Permission."""
 

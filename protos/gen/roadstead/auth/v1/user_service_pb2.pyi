@@ -157,7 +157,7 @@ class GetCurrentUserResponse(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """The caller. For a robot, it has the robot's id and full name."""
+        """The caller."""
 
     def __init__(
         self,
@@ -181,9 +181,9 @@ class ListCurrentUserPermissionsRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     RELATIVE_FIELD_NUMBER: _builtins.int
     scope: _builtins.str
-    """"/project/<id>" or "/project/<name>"; empty for the system level."""
+    """"/project/<id>" or "/project/<name>", or "/system" for the system level. Empty: nothing is held."""
     relative: _builtins.bool
-    """Whether resources in the answer are relative to the scope."""
+    """Whether resources in the answer are relative to the scope. The project itself is then "."."""
     def __init__(
         self,
         *,
@@ -234,8 +234,12 @@ class ListUsersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
-    """Harbor's q: username, email (exact or ~fuzzy)."""
+    """Harbor's q: username, email, realname (exact, ~fuzzy or {any of}), user_id, sysadmin_flag, creation_time,
+    update_time.
+    """
     sort: _builtins.str
     """Harbor's sort: username, realname, email, creation_time, update_time, user_id; a leading "-" reverses the order."""
     page: _builtins.int
@@ -246,6 +250,10 @@ class ListUsersRequest(_message.Message):
     """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    username: _builtins.str
+    """Part of the login name."""
+    email: _builtins.str
+    """Part of the mail address."""
     def __init__(
         self,
         *,
@@ -255,10 +263,12 @@ class ListUsersRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_total: _builtins.bool = ...,
+        username: _builtins.str = ...,
+        email: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "q", b"q", "sort", b"sort", "username", b"username", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -297,6 +307,76 @@ class ListUsersResponse(_message.Message):
 Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
 
 @_typing.final
+class SearchUsersRequest(_message.Message):
+    """The request of SearchUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """Part of the login name, upper or lower case."""
+    page: _builtins.int
+    """Page number from 1, for REST. page_token takes precedence."""
+    page_size: _builtins.int
+    """Users on one page: 10 by default, 100 at most."""
+    page_token: _builtins.str
+    """next_page_token of the last response; empty for the first page."""
+    with_total: _builtins.bool
+    """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        page: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        with_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "username", b"username", "with_total", b"with_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchUsersRequest: _TypeAlias = SearchUsersRequest  # noqa: Y015
+
+@_typing.final
+class SearchUsersResponse(_message.Message):
+    """The response of SearchUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """page_token of the next page; empty on the last page."""
+    total_size: _builtins.int
+    """How many users match; 0 unless with_total is set."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.FoundUser]:
+        """The users of this page, by name."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_user_pb2.FoundUser] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "total_size", b"total_size", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchUsersResponse: _TypeAlias = SearchUsersResponse  # noqa: Y015
+
+@_typing.final
 class UpdateUserRequest(_message.Message):
     """The request of UpdateUser."""
 
@@ -314,7 +394,7 @@ class UpdateUserRequest(_message.Message):
     realname: _builtins.str
     """New name for people to read."""
     comment: _builtins.str
-    """New free text."""
+    """New free text, as short as Harbor's."""
     etag: _builtins.str
     """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
     because Harbor's clients send back whole objects that they may have read long ago.
@@ -529,6 +609,49 @@ class ChangeUserPasswordResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChangeUserPasswordResponse: _TypeAlias = ChangeUserPasswordResponse  # noqa: Y015
+
+@_typing.final
+class SetUserCliSecretRequest(_message.Message):
+    """The request of SetUserCliSecret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.int
+    """The user's id."""
+    secret: _builtins.str
+    """The new secret."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.int = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserCliSecretRequest: _TypeAlias = SetUserCliSecretRequest  # noqa: Y015
+
+@_typing.final
+class SetUserCliSecretResponse(_message.Message):
+    """The response of SetUserCliSecret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserCliSecretResponse: _TypeAlias = SetUserCliSecretResponse  # noqa: Y015
 
 @_typing.final
 class DeleteUserRequest(_message.Message):

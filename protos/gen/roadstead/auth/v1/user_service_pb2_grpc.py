@@ -60,6 +60,11 @@ class UserServiceStub:
                 request_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.FromString,
                 _registered_method=True)
+        self.SearchUsers = channel.unary_unary(
+                '/roadstead.auth.v1.UserService/SearchUsers',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersResponse.FromString,
+                _registered_method=True)
         self.UpdateUser = channel.unary_unary(
                 '/roadstead.auth.v1.UserService/UpdateUser',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserRequest.SerializeToString,
@@ -79,6 +84,11 @@ class UserServiceStub:
                 '/roadstead.auth.v1.UserService/ChangeUserPassword',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordResponse.FromString,
+                _registered_method=True)
+        self.SetUserCliSecret = channel.unary_unary(
+                '/roadstead.auth.v1.UserService/SetUserCliSecret',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretResponse.FromString,
                 _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/roadstead.auth.v1.UserService/DeleteUser',
@@ -107,14 +117,15 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCurrentUser(self, request, context):
-        """Reads the user or robot who calls.
+        """Reads the user who calls. PRECONDITION for a robot, as in Harbor: the id of a robot would look like a user's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCurrentUserPermissions(self, request, context):
-        """Lists what the caller may do, in one project or on the system level.
+        """Lists what the caller may do in a scope: in one project, or on the system level. It is nothing in a project that the
+        caller may not see, and without a scope, as in Harbor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +133,13 @@ class UserServiceServicer:
 
     def ListUsers(self, request, context):
         """Lists users by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchUsers(self, request, context):
+        """Finds users by a part of their names, so that everybody who has logged in can name them as members.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,8 +174,16 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetUserCliSecret(self, request, context):
+        """Sets the secret with which a user of an OpenID provider logs in from the command line. PRECONDITION: the users of this
+        installation log in with their passwords.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteUser(self, request, context):
-        """Deletes a user and its memberships. Administrators cannot delete themselves.
+        """Deletes a user and its memberships. FORBIDDEN for oneself and for the first administrator, whose id is 1.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +217,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ListUsersRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ListUsersResponse.SerializeToString,
             ),
+            'SearchUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchUsers,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersResponse.SerializeToString,
+            ),
             'UpdateUser': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateUser,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.UpdateUserRequest.FromString,
@@ -210,6 +241,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.ChangeUserPassword,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordResponse.SerializeToString,
+            ),
+            'SetUserCliSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserCliSecret,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -364,6 +400,33 @@ class UserService:
             _registered_method=True)
 
     @staticmethod
+    def SearchUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.UserService/SearchUsers',
+            roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_user__service__pb2.SearchUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpdateUser(request,
             target,
             options=(),
@@ -461,6 +524,33 @@ class UserService:
             '/roadstead.auth.v1.UserService/ChangeUserPassword',
             roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordRequest.SerializeToString,
             roadstead_dot_auth_dot_v1_dot_user__service__pb2.ChangeUserPasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserCliSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.UserService/SetUserCliSecret',
+            roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_user__service__pb2.SetUserCliSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

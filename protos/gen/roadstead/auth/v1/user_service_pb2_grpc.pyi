@@ -40,11 +40,15 @@ class UserServiceStub:
     GetUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]
     """Reads a user."""
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]
-    """Reads the user or robot who calls."""
+    """Reads the user who calls. PRECONDITION for a robot, as in Harbor: the id of a robot would look like a user's."""
     ListCurrentUserPermissions: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListCurrentUserPermissionsRequest, _user_service_pb2.ListCurrentUserPermissionsResponse]
-    """Lists what the caller may do, in one project or on the system level."""
+    """Lists what the caller may do in a scope: in one project, or on the system level. It is nothing in a project that the
+    caller may not see, and without a scope, as in Harbor.
+    """
     ListUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]
     """Lists users by name."""
+    SearchUsers: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SearchUsersRequest, _user_service_pb2.SearchUsersResponse]
+    """Finds users by a part of their names, so that everybody who has logged in can name them as members."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]
     """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
     change came first.
@@ -55,8 +59,12 @@ class UserServiceStub:
     """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]
     """Changes a password. Users must give their old one; administrators need not, for another user's password."""
+    SetUserCliSecret: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserCliSecretRequest, _user_service_pb2.SetUserCliSecretResponse]
+    """Sets the secret with which a user of an OpenID provider logs in from the command line. PRECONDITION: the users of this
+    installation log in with their passwords.
+    """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]
-    """Deletes a user and its memberships. Administrators cannot delete themselves."""
+    """Deletes a user and its memberships. FORBIDDEN for oneself and for the first administrator, whose id is 1."""
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -70,11 +78,15 @@ class UserServiceAsyncStub(UserServiceStub):
     GetUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetUserRequest, _user_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Reads a user."""
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetCurrentUserRequest, _user_service_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
-    """Reads the user or robot who calls."""
+    """Reads the user who calls. PRECONDITION for a robot, as in Harbor: the id of a robot would look like a user's."""
     ListCurrentUserPermissions: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListCurrentUserPermissionsRequest, _user_service_pb2.ListCurrentUserPermissionsResponse]  # type: ignore[assignment]
-    """Lists what the caller may do, in one project or on the system level."""
+    """Lists what the caller may do in a scope: in one project, or on the system level. It is nothing in a project that the
+    caller may not see, and without a scope, as in Harbor.
+    """
     ListUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListUsersRequest, _user_service_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users by name."""
+    SearchUsers: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SearchUsersRequest, _user_service_pb2.SearchUsersResponse]  # type: ignore[assignment]
+    """Finds users by a part of their names, so that everybody who has logged in can name them as members."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.UpdateUserRequest, _user_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
     """Changes a user's profile. Fields that the request does not set stay. PRECONDITION if the etag is given and another
     change came first.
@@ -85,8 +97,12 @@ class UserServiceAsyncStub(UserServiceStub):
     """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]  # type: ignore[assignment]
     """Changes a password. Users must give their old one; administrators need not, for another user's password."""
+    SetUserCliSecret: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserCliSecretRequest, _user_service_pb2.SetUserCliSecretResponse]  # type: ignore[assignment]
+    """Sets the secret with which a user of an OpenID provider logs in from the command line. PRECONDITION: the users of this
+    installation log in with their passwords.
+    """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_user_service_pb2.DeleteUserRequest, _user_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Deletes a user and its memberships. Administrators cannot delete themselves."""
+    """Deletes a user and its memberships. FORBIDDEN for oneself and for the first administrator, whose id is 1."""
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """The local users."""
@@ -115,7 +131,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.GetCurrentUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.GetCurrentUserResponse, _abc.Awaitable[_user_service_pb2.GetCurrentUserResponse]]:
-        """Reads the user or robot who calls."""
+        """Reads the user who calls. PRECONDITION for a robot, as in Harbor: the id of a robot would look like a user's."""
 
     @_abc_1.abstractmethod
     def ListCurrentUserPermissions(
@@ -123,7 +139,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.ListCurrentUserPermissionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ListCurrentUserPermissionsResponse, _abc.Awaitable[_user_service_pb2.ListCurrentUserPermissionsResponse]]:
-        """Lists what the caller may do, in one project or on the system level."""
+        """Lists what the caller may do in a scope: in one project, or on the system level. It is nothing in a project that the
+        caller may not see, and without a scope, as in Harbor.
+        """
 
     @_abc_1.abstractmethod
     def ListUsers(
@@ -132,6 +150,14 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.ListUsersResponse, _abc.Awaitable[_user_service_pb2.ListUsersResponse]]:
         """Lists users by name."""
+
+    @_abc_1.abstractmethod
+    def SearchUsers(
+        self,
+        request: _user_service_pb2.SearchUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.SearchUsersResponse, _abc.Awaitable[_user_service_pb2.SearchUsersResponse]]:
+        """Finds users by a part of their names, so that everybody who has logged in can name them as members."""
 
     @_abc_1.abstractmethod
     def UpdateUser(
@@ -168,11 +194,21 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a password. Users must give their old one; administrators need not, for another user's password."""
 
     @_abc_1.abstractmethod
+    def SetUserCliSecret(
+        self,
+        request: _user_service_pb2.SetUserCliSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_service_pb2.SetUserCliSecretResponse, _abc.Awaitable[_user_service_pb2.SetUserCliSecretResponse]]:
+        """Sets the secret with which a user of an OpenID provider logs in from the command line. PRECONDITION: the users of this
+        installation log in with their passwords.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteUser(
         self,
         request: _user_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.DeleteUserResponse, _abc.Awaitable[_user_service_pb2.DeleteUserResponse]]:
-        """Deletes a user and its memberships. Administrators cannot delete themselves."""
+        """Deletes a user and its memberships. FORBIDDEN for oneself and for the first administrator, whose id is 1."""
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
