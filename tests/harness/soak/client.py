@@ -138,16 +138,21 @@ class RegistryClient:
             method: of the request.
             path: of the request.
             expected: the statuses that the answer may have.
-            again: one more, for a repeated request: an earlier attempt may have done it, and its answer was lost.
+            again: one more, if an earlier attempt may have done it, and its answer was lost. If something was away, the
+                gateway may have made that attempt: it repeats calls of services that have ended in the middle.
             sent: what httpx takes.
 
         Raises:
             Surprise: the answer is not among those expected, or does not come.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while (answer := self._try(method, path, **sent)) is None:
-            if again is not None:
+        while True:
+            begun = time.monotonic()
+            answer = self._try(method, path, **sent)
+            if again is not None and (answer is None or self._traffic.something_was_away(begun, time.monotonic())):
                 expected = (*expected, again)
+            if answer is not None:
+                break
             if time.monotonic() > deadline:
                 raise Surprise(f"no answer to {method} {path}")
         if answer.status_code not in expected:

@@ -74,8 +74,9 @@ class Traffic:
                 continue
             if isinstance(attempt.outcome, int) and attempt.outcome not in AWAY:
                 yield f"never to be answered: {attempt}"
-            elif not any(
-                attempt.begun < outage.ended + _RECOVERY_SECONDS and attempt.ended > outage.begun
-                for outage in self.outages
-            ):
+            elif not self.something_was_away(attempt.begun, attempt.ended):
                 yield f"nothing was away: {attempt}"
+
+    def something_was_away(self, begun: float, ended: float) -> bool:
+        """Whether there was an outage in a time, or just before it."""
+        return any(begun < outage.ended + _RECOVERY_SECONDS and ended > outage.begun for outage in self.outages)
