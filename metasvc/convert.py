@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from metasvc.domain.addition import addition_path, additions_of
 from roadstead.meta.v1 import (
     artifact_pb2,
     label_pb2,
@@ -133,7 +134,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
 
 
 def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
-    """Writes an artifact with what was read beside it. This release has no additions and no icons."""
+    """Writes an artifact with what was read beside it. This release has no icons."""
     artifact = view.artifact
     message = artifact_pb2.Artifact(
         id=artifact.id,
@@ -154,6 +155,8 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         accessories=map(from_accessory, view.accessories),
         labels=map(from_label, view.labels),
     )
+    for name in additions_of(artifact):
+        message.addition_links[name].href = addition_path(artifact, name)
     # Set even when it is empty, because Harbor always sends it.
     message.extra_attributes.SetInParent()
     message.extra_attributes.update({key: _cut(value, 1) for key, value in artifact.extra_attrs.items()})

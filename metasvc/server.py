@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from metasvc.clients.authsvc import AuthDirectory
-from metasvc.clients.blobsvc import ConfigBlobs, StoredBytes
+from metasvc.clients.blobsvc import ConfigBlobs, LayerBlobs, StoredBytes
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.blob_store import forget_store
 from metasvc.domain.lists import VisibleProjects
-from metasvc.domain.ports import BlobBytes, Clock, ConfigReader, Ports, ProjectDirectory
+from metasvc.domain.ports import BlobBytes, Clock, ConfigReader, LayerReader, Ports, ProjectDirectory
 from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
 from metasvc.domain.review import ReviewPolicy
@@ -18,6 +18,7 @@ from metasvc.domain.settled import SettledGenerations
 from metasvc.domain.store_memory import StoreMemory
 from metasvc.domain.tombstone import delete_generations, delete_unlinked
 from metasvc.domain.unit import Store
+from metasvc.servicers.addition import AdditionServicer
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
 from metasvc.servicers.label import LabelServicer
@@ -30,6 +31,7 @@ from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.blob_log import MeteredBlobLog
 from metasvc.store.unit_of_work import SqlStore
+from roadstead.meta.v1.addition_service_pb2_grpc import add_AdditionServiceServicer_to_server
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
 from roadstead.meta.v1.label_service_pb2_grpc import add_LabelServiceServicer_to_server
@@ -83,6 +85,7 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         store=store,
         directory=AuthDirectory(process.acting_channel("authsvc")),
         configs=ConfigBlobs(blobsvc, process.signer, process.verifier),
+        layers=LayerBlobs(blobsvc, process.signer, process.verifier),
         stored=StoredBytes(blobsvc),
         metrics=process.metrics,
         visible=RememberedVisibleProjects(checker),
@@ -115,6 +118,7 @@ def build_ports(
     store: Store,
     directory: ProjectDirectory,
     configs: ConfigReader,
+    layers: LayerReader,
     stored: BlobBytes,
     metrics: Metrics,
     visible: VisibleProjects,
@@ -125,6 +129,7 @@ def build_ports(
         store=store,
         directory=directory,
         configs=configs,
+        layers=layers,
         bytes=stored,
         store_memory=StoreMemory(),
         settled=SettledGenerations(stored),
@@ -160,6 +165,7 @@ def build_server(
     server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(ports))
     server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(ports))
     server.add(add_LabelServiceServicer_to_server, LabelServicer(ports))
+    server.add(add_AdditionServiceServicer_to_server, AdditionServicer(ports))
     server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
     return server
 

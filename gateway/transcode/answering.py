@@ -16,7 +16,7 @@ from gateway.transcode.encoding import Encoders, dump
 from gateway.transcode.fields import ContractError, find_field, held_type
 from gateway.transcode.paging import is_paged, page_headers
 from gateway.transcode.template import PathTemplate, fill
-from gateway.wire.answer import JSON, Answer
+from gateway.wire.answer import JSON, NOT_SNIFFED, Answer
 
 _HTTP_BODY = httpbody_pb2.HttpBody.DESCRIPTOR.full_name
 
@@ -74,6 +74,9 @@ class ResponseWriter:
             answer.headers.extend(page_headers(path, query, request, response))
         media_type, answer.body = self._write_body(response)
         answer.headers.append(("Content-Type", media_type))
+        if self.is_raw:
+            # It may be what anybody has pushed. Browsers must not guess that it is a page.
+            answer.headers.append(NOT_SNIFFED)
         return answer
 
     def _compile_body(self, response: Descriptor, encoders: Encoders) -> _WriteBody:

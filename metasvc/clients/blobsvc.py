@@ -1,8 +1,9 @@
-"""Reads configs from blobsvc, looks at stored bytes, and deletes them."""
+"""Reads configs and layers from blobsvc, looks at stored bytes, and deletes them."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from metasvc.domain.model import BlobKey
@@ -12,6 +13,7 @@ from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
     ListUnlinkedRequest,
     ReadBlobRequest,
+    ReadBlobResponse,
     SettleGenerationsRequest,
     StatBlobsRequest,
 )
@@ -21,7 +23,7 @@ from svckit.errors import DomainError, Unavailable
 from svckit.tokens import Finding, Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import grpc.aio
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 # A push waits for this read and counts as a call in flight meanwhile, so it must be short. It is longer than a restart
 # of blobsvc.
 LONGEST_SECONDS = 3.0
+# Somebody waits for an addition, who may ask again.
+LONGEST_LAYER_SECONDS = 10.0
+_LAYERS_AT_ONCE = 4
 # Nobody waits for these.
 _LONGEST_DELETE_SECONDS = 30.0
 # Generations in one request.
@@ -61,30 +66,86 @@ class ConfigBlobs:
 
     async def read(self, blob: ServedBlob, *, project_id: int, repository: str) -> bytes:
         """See the port."""
-        grant = self._signer.sign(
-            Grant(
-                subject=f"service:{self._signer.service}",
-                repository=repository,
-                project_id=project_id,
-                digest=blob.digest,
-                generation=blob.generation,
-                size=blob.size,
-            )
-        )
-        request = ReadBlobRequest(grant=grant.text, limit=blob.size)
         try:
-            answers = self._blobs.ReadBlob(request, timeout=self._longest_seconds)
+            answers = _read(self._blobs, self._signer, blob, project_id, repository, self._longest_seconds)
             content = b"".join([answer.data async for answer in answers])
         except DomainError as error:
-            if error.reason == "BLOB_DAMAGED":
-                finding = self._verifier.verify(error.metadata.get("finding", ""), Finding)
-                raise DamagedConfigError(finding.damage, finding.store_id) from error
             # The error is about metasvc's own call and not about the push. A client that got it would, for example,
             # take a refused token for its own.
-            raise _unreadable() from error
+            raise _damage(error, self._verifier) or _unreadable() from error
         if len(content) != blob.size:
             raise _unreadable()
         return content
+
+
+class LayerBlobs:
+    """See `domain.ports.LayerReader`. It needs a channel with metasvc's own service token, as `ConfigBlobs`."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        signer: TokenSigner,
+        verifier: TokenVerifier,
+        longest_seconds: float = LONGEST_LAYER_SECONDS,
+    ) -> None:
+        """Takes a channel to blobsvc, what signs grants and verifies findings, and the longest time of a read."""
+        self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
+        self._signer = signer
+        self._verifier = verifier
+        self._longest_seconds = longest_seconds
+        # Archives are expanded while they are read. Without this, many callers could take all of the CPU from pushes.
+        self._places = asyncio.Semaphore(_LAYERS_AT_ONCE)
+
+    @asynccontextmanager
+    async def open(self, blob: ServedBlob, *, project_id: int, repository: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See the port."""
+        try:
+            async with asyncio.timeout(self._longest_seconds), self._places:
+                answers = _read(self._blobs, self._signer, blob, project_id, repository, self._longest_seconds)
+                try:
+                    yield self._pieces(answers)
+                finally:
+                    # The caller may have what it wants.
+                    answers.cancel()
+        except TimeoutError:
+            raise _slow() from None
+
+    async def _pieces(self, answers: AsyncIterable[ReadBlobResponse]) -> AsyncIterator[bytes]:
+        try:
+            async for answer in answers:
+                yield answer.data
+        except DomainError as error:
+            raise _damage(error, self._verifier) or _slow() from error
+
+
+def _read(
+    blobs: BlobServiceAsyncStub,
+    signer: TokenSigner,
+    blob: ServedBlob,
+    project_id: int,
+    repository: str,
+    longest_seconds: float,
+) -> grpc.aio.UnaryStreamCall[ReadBlobRequest, ReadBlobResponse]:
+    """Reads a blob by a grant for metasvc itself."""
+    grant = signer.sign(
+        Grant(
+            subject=f"service:{signer.service}",
+            repository=repository,
+            project_id=project_id,
+            digest=blob.digest,
+            generation=blob.generation,
+            size=blob.size,
+        )
+    )
+    return blobs.ReadBlob(ReadBlobRequest(grant=grant.text, limit=blob.size), timeout=longest_seconds)
+
+
+def _damage(error: DomainError, verifier: TokenVerifier) -> DamagedConfigError | None:
+    """What blobsvc has found damaged; None for another error."""
+    if error.reason != "BLOB_DAMAGED":
+        return None
+    finding = verifier.verify(error.metadata.get("finding", ""), Finding)
+    return DamagedConfigError(finding.damage, finding.store_id)
 
 
 class StoredBytes:
@@ -139,6 +200,10 @@ def _unavailable() -> Iterator[None]:
         yield
     except DomainError as error:
         raise Unavailable(message="the stored bytes cannot be looked at now; try again") from error
+
+
+def _slow() -> Unavailable:
+    return Unavailable(message="the stored bytes cannot be read now; try again")
 
 
 def _unreadable() -> Unavailable:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from metasvc.domain.lists import VisibleProjects
@@ -79,6 +80,19 @@ class ConfigReader(Protocol):
         Raises:
             DamagedConfigError: the bytes are missing, or are not those that were uploaded.
             DomainError: UNAVAILABLE; blobsvc cannot be reached, or is too slow.
+        """
+
+
+class LayerReader(Protocol):
+    """Reads layers from blobsvc, piece by piece."""
+
+    def open(
+        self, blob: ServedBlob, *, project_id: int, repository: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Opens a blob, to read it from its beginning to its end or to where the caller stops.
+
+        Only a few are open at the same time; others wait. Must not be called within a unit of work. The arguments are
+        those of `ConfigReader.read`, and so are the errors, which the pieces raise as well.
         """
 
 
@@ -183,6 +197,7 @@ class Ports:
         store: gives units of work.
         directory: the projects of authsvc, and who may push into them.
         configs: reads configs from blobsvc.
+        layers: reads layers from blobsvc.
         bytes: looks at the bytes in blobsvc, and deletes them.
         store_memory: remembers the id of the right blob store.
         settled: tells blobsvc about generations that are decided.
@@ -198,6 +213,7 @@ class Ports:
     store: Store
     directory: ProjectDirectory
     configs: ConfigReader
+    layers: LayerReader
     bytes: BlobBytes
     store_memory: StoreMemory
     settled: SettledGenerations

@@ -21,7 +21,7 @@ async def quarantine_blob(ports: Ports, key: BlobKey, damage: Damage, found_by: 
         ports: the ports of metasvc.
         key: the damaged generation.
         damage: what is wrong with it.
-        found_by: what has found it, for the log: "read", "mount", "manifest", "link", "copy".
+        found_by: what has found it, for the log: "read", "mount", "manifest", "link", "copy", "addition".
 
     Returns:
         Whether it was live. A generation that was replaced in the meantime needs no quarantine.

@@ -89,7 +89,9 @@ def image(
             "author": "tests",
             "config": {"Env": ["PATH=/bin"], "Labels": {"seed": str(seed)}},
             "rootfs": {"type": "layers", "diff_ids": [digest_of(archive) for archive in archives]},
-            "history": [{"created_by": f"layer {number}"} for number in range(layers)],
+            "history": [
+                {"created": "2026-01-02T03:04:05Z", "created_by": f"layer {number}"} for number in range(layers)
+            ],
         }
     )
     media_type = DOCKER_MANIFEST if docker else OCI_MANIFEST

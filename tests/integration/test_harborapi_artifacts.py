@@ -1,6 +1,7 @@
 """What Harbor's client does with artifacts, against a running installation."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
 
@@ -54,3 +55,17 @@ async def test_it_copies_an_index_into_another_project(
         await harbor.copy_artifact(target, "deep/copy", f"{project}/app:absent")
     with pytest.raises(BadRequest):
         await harbor.copy_artifact(target, "deep/copy", f"{project}/app")
+
+
+async def test_it_reads_what_an_image_was_built_of(
+    harbor: HarborAsyncClient, installation: Installation, project: str
+) -> None:
+    login = Login("admin", installation.admin_password)
+    pushed = image(53)
+    await asyncio.to_thread(push, installation.http_url, login, f"{project}/app", pushed, "v1")
+    history = await harbor.get_artifact_build_history(project, "app", "v1")
+    config = json.loads(pushed.blobs[pushed.config["digest"]])
+    assert [entry.created_by for entry in history] == [step["created_by"] for step in config["history"]]
+    artifact = await harbor.get_artifact(project, "app", "v1")
+    assert artifact.addition_links is not None
+    assert "build_history" in (artifact.addition_links.root or {})

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -109,6 +110,35 @@ class Configs:
 
 
 @dataclass
+class Layers:
+    """The bytes of blobsvc, in memory; see `domain.ports.LayerReader`.
+
+    Attributes:
+        contents: by digest.
+        asked: the digests that were opened.
+        read_bytes: how many bytes were read.
+        failure: raised by the second piece.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    read_bytes: int = 0
+    failure: Exception | None = None
+
+    @asynccontextmanager
+    async def open(self, blob: ServedBlob, *, project_id: int, repository: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked.append(blob.digest)
+        yield self._pieces(self.contents[blob.digest])
+
+    async def _pieces(self, content: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 1000):
+            if self.failure is not None and start:
+                raise self.failure
+            self.read_bytes += len(content[start : start + 1000])
+            yield content[start : start + 1000]
+
+
+@dataclass
 class Visible:
     """The projects whose repositories the caller may list; see `domain.lists.VisibleProjects`."""
 
@@ -188,6 +218,7 @@ class World:
         self.store = SqlStore(database, idempotency_key_seconds=IDEMPOTENCY_KEY_SECONDS)
         self.directory = Directory()
         self.configs = Configs()
+        self.layers = Layers()
         self.bytes = Bytes(database)
         self.findings = Findings()
         self.visible = Visible()
@@ -198,6 +229,7 @@ class World:
             store=self.store,
             directory=self.directory,
             configs=self.configs,
+            layers=self.layers,
             bytes=self.bytes,
             store_memory=StoreMemory(),
             settled=SettledGenerations(self.bytes),

@@ -30,6 +30,8 @@ QUERIES = {
     "ListLabels": {"scope": "g"},
     "searchUsers": {"username": "a"},
 }
+# Their paths are such of another operation, whose service refuses them (tests/integration/test_additions.py).
+REFUSED_BY_ANOTHER = {"getVulnerabilitiesAddition"}
 _ROW = re.compile(r"\| (\w+) \| ([A-Z]+) \| `(/[^`]*)` \| ([a-z ]+) \|")
 
 
@@ -102,6 +104,8 @@ async def test_the_running_gateway_answers_what_is_served_and_nothing_else(api: 
     # What composes an answer asks metasvc about the project that authsvc knows.
     api.authsvc.replies["ProjectService.GetProject"] = GetProjectResponse(project=Project(id=1, name="library"))
     for operation in operations():
+        if operation.name in REFUSED_BY_ANOTHER:
+            continue
         body = BODIES.get(operation.name, {} if operation.method in ("POST", "PUT") else None)
         answer = await api.http.request(
             operation.method,
