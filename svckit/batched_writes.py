@@ -30,14 +30,14 @@ class BatchedWrites:
         self._batch_bytes = 0
         self._writing: asyncio.Future[None] | None = None
 
-    async def append(self, data: bytes) -> None:
+    async def append(self, *data: bytes) -> None:
         """Adds bytes. A failed write raises in the next call.
 
         Raises:
             DomainError: STORAGE_FULL, UNAVAILABLE.
         """
-        self._batch.append(data)
-        self._batch_bytes += len(data)
+        self._batch += data
+        self._batch_bytes += sum(map(len, data))
         if self._writing is not None and (self._writing.done() or self._batch_bytes >= _BATCH_BYTES):
             await self._written()
         if self._writing is None:

@@ -14,6 +14,7 @@ from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.small_upload import SMALL_BYTES, SmallAppends, SmallBytes, unless_unsupported
 from gateway.clients.upload_file import FileUpload, read_answer
+from gateway.wire.body import Chunk, size_of
 from gateway.wire.measure import HttpMetrics
 from gateway.wire.upload_body import RestOfBody
 from roadstead.blob.v1 import upload_service_pb2 as pb
@@ -42,26 +43,26 @@ class StartedUpload:
 class _Source:
     """The chunks of a body. After an error of theirs, what came before is used first."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
         self._chunks = chunks
-        self._first: bytes | None = None
+        self._first: Chunk | None = None
         self._failure: Exception | None = None
 
-    async def peek(self) -> bytes:
+    async def peek(self) -> Chunk:
         """The first chunk, which comes again; empty if there is none."""
         self._first = await self.next_chunk()
-        return self._first or b""
+        return self._first or ()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
         """All chunks, as `next_chunk` gives them."""
         while (chunk := await self.next_chunk()) is not None:
             yield chunk
 
     def put_back(self, data: bytes) -> None:
         """Makes bytes come again, before the error of the chunks."""
-        self._first = data
+        self._first = [data]
 
-    async def next_chunk(self) -> bytes | None:
+    async def next_chunk(self) -> Chunk | None:
         """The next chunk; None at the end, and after an error."""
         if self._first is not None:
             first, self._first = self._first, None
@@ -92,8 +93,8 @@ class _StreamUpload:
     def __init__(self, call: grpc.aio.StreamUnaryCall[pb.WriteUploadRequest, pb.WriteUploadResponse]) -> None:
         self._call = call
 
-    async def append(self, data: bytes) -> None:
-        await self._call.write(pb.WriteUploadRequest(data=data))
+    async def append(self, chunk: Chunk) -> None:
+        await self._call.write(pb.WriteUploadRequest(data=b"".join(chunk)))
 
     async def commit(self) -> int:
         await self._call.done_writing()
@@ -151,7 +152,7 @@ class UploadClient:
         ticket: str,
         repository: str,
         offset: int | None,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         size_bytes: int | None = None,
         rest: Rest | None = None,
     ) -> int:
@@ -163,7 +164,7 @@ class UploadClient:
             ticket: the ticket of the upload.
             repository: the repository; the ticket must be for it.
             offset: the offset of the bytes; None for the committed size.
-            chunks: pieces of about 1 MiB, 4 MiB at most.
+            chunks: about 1 MiB each, 4 MiB at most.
             size_bytes: the size of all chunks; None if the client did not give it.
             rest: between two chunks, holds what comes next, so that it can be moved into a file without coming here.
 
@@ -174,14 +175,14 @@ class UploadClient:
         source = _Source(chunks)
         if self._folder is not None:
             # Without a size, the first chunk shows whether there is much to come.
-            known_bytes = len(await source.peek()) if size_bytes is None else size_bytes
+            known_bytes = size_of(await source.peek()) if size_bytes is None else size_bytes
             if known_bytes >= self._file_min_bytes:
                 async with self._file_upload(self._folder, ticket, repository, offset, size_bytes) as file:
                     if file is not None:
                         self._configs.forget(ticket)
                         return await self._write_file(source, rest, file)
         if size_bytes is not None and size_bytes <= SMALL_BYTES:
-            data = b"".join([chunk async for chunk in source])
+            data = b"".join([piece async for chunk in source for piece in chunk])
             committed = await self._small.append(ticket, repository, SmallBytes(data, offset))
             if committed is not None:
                 source.raise_failure()
@@ -192,7 +193,7 @@ class UploadClient:
             counted = self._received_bytes.labels("stream")
             while (chunk := await source.next_chunk()) is not None:
                 await stream.append(chunk)
-                counted.inc(len(chunk))
+                counted.inc(size_of(chunk))
                 # It must not stay in memory while the next one is waited for.
                 del chunk
             return await self._commit(source, stream)
@@ -200,8 +201,8 @@ class UploadClient:
     async def _write_file(self, source: _Source, rest: Rest | None, file: FileUpload) -> int:
         counted = self._received_bytes.labels("file")
         while (chunk := await source.next_chunk()) is not None:
-            await file.append(chunk)
-            counted.inc(len(chunk))
+            await file.append(*chunk)
+            counted.inc(size_of(chunk))
             del chunk
             if rest is not None:
                 async with rest() as held:
@@ -307,7 +308,7 @@ class UploadClient:
             receipt = await self._small.finish(closing, last, timeout_seconds)
             if receipt is None:
                 async with self._stream_upload(ticket, repository, last.offset, len(last.data)) as stream:
-                    await stream.append(last.data)
+                    await stream.append([last.data])
                     await stream.commit()
         except DomainError as error:
             # It may be finished already, if the answer to the first attempt was lost.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from gateway.clients.staging_file import StagingFile
+from gateway.wire.body import size_of
 from gateway.wire.upload_body import RestOfBody
 from roadstead.blob.v1 import upload_service_pb2 as pb
 from svckit.batched_writes import BatchedWrites
@@ -43,15 +44,16 @@ class FileUpload:
         self._asked: asyncio.Task[int] | None = None
         self._writes = BatchedWrites(pool, file.write)
 
-    async def append(self, data: bytes) -> None:
+    async def append(self, *pieces: bytes) -> None:
         """Adds bytes. A failed write raises in the next call.
 
         Raises:
             DomainError: UPLOADS_EXCEEDED, STORAGE_FULL, UNAVAILABLE, and other refusals of blobsvc.
         """
-        await self._require(self._size + len(data))
-        self._size += len(data)
-        await self._writes.append(data)
+        size_bytes = size_of(pieces)
+        await self._require(self._size + size_bytes)
+        self._size += size_bytes
+        await self._writes.append(*pieces)
 
     async def move(self, rest: RestOfBody, on_moved: Callable[[int], None]) -> None:
         """Moves the rest of a body into the file, as far as it comes fast.

@@ -7,7 +7,7 @@ slows the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.wire.admission import Visit
@@ -18,12 +18,23 @@ from svckit.pace import Patience
 CHUNK_BYTES = 1024 * 1024
 """The size of one chunk. gRPC is fastest with messages of this size."""
 
+Chunk = Sequence[bytes]
+"""The pieces of one chunk, one after the other. Joining them would copy each byte once more."""
+
 # The pieces of a chunked body may have one byte each, and a list of a million of those needs forty times their size.
 _PIECES_HELD = 256
+# Smaller pieces are joined, so that whoever writes them makes few calls of the system.
+_WORTH_KEEPING_BYTES = 32 * 1024
 # The memory of a whole body is counted in such steps.
 _STEP_BYTES = 64 * 1024
 
 Receive = Callable[[], Awaitable[Any]]
+
+
+def size_of(chunk: Chunk) -> int:
+    """The size of a chunk, in bytes."""
+    return sum(map(len, chunk))
+
 
 # asyncio keeps only weak references to tasks; without this set, a running task could be garbage collected.
 _discard_tasks: set[asyncio.Task[None]] = set()
@@ -119,7 +130,7 @@ class StreamedBody:
                 return piece
         return b""
 
-    async def chunks(self, size: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
+    async def chunks(self, size: int = CHUNK_BYTES) -> AsyncIterator[Chunk]:
         """The body in chunks of about `size` bytes. After an error, the data received so far is yielded first.
 
         Raises:
@@ -134,11 +145,12 @@ class StreamedBody:
                 piece = await self.next_piece()
             except (ClientGone, DomainError) as error:
                 broken, piece = error, b""
-            held.append(piece)
-            held_bytes += len(piece)
+            if piece:
+                held.append(piece)
+                held_bytes += len(piece)
             if held_bytes and (held_bytes >= size or len(held) >= _PIECES_HELD or not piece):
-                yield b"".join(held)
-                held.clear()
+                yield held if held_bytes >= len(held) * _WORTH_KEEPING_BYTES else [b"".join(held)]
+                held = []
                 held_bytes = 0
             if broken is not None:
                 raise broken

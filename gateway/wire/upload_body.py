@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from gateway.wire.body import StreamedBody
+from gateway.wire.body import Chunk, StreamedBody, size_of
 from gateway.wire.line import Next, SocketBody
 from svckit.errors import Invalid
 from svckit.threads import BlockingPool
@@ -18,7 +18,7 @@ _TRIED_AFTER_MOST_BYTES = 64 * 1024 * 1024
 _WORTH_BYTES = 4 * 1024 * 1024
 
 
-class UploadBody(AsyncIterator[bytes]):
+class UploadBody(AsyncIterator[Chunk]):
     """A body that nobody else reads, in chunks of about 1 MiB. After an error, what came before is given first."""
 
     def __init__(self, body: StreamedBody, length: int | None) -> None:
@@ -34,15 +34,17 @@ class UploadBody(AsyncIterator[bytes]):
         """This body, which can be read once."""
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> Chunk:
         """The next chunk.
 
         Raises:
             DomainError: SIZE_INVALID, the body has another length than was announced; REQUEST_TIMEOUT.
             ClientGone: the client has closed the connection.
         """
-        chunk = b"" if self._is_too_long else await anext(self._chunks, b"")
-        self._seen += len(chunk)
+        # Not `anext(…, ())`: CPython before 3.14 raises SystemError for a tuple (gh-128078).
+        taken = None if self._is_too_long else await anext(self._chunks, None)
+        chunk: Chunk = taken or ()
+        self._seen += size_of(chunk)
         if chunk and not self._is_too_long:
             return chunk
         if self._length is not None and self._seen != self._length:

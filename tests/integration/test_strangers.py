@@ -198,7 +198,7 @@ def _port(address: str) -> int:
 # Attacks over gRPC do not pass the gateway, so one HTTP server is enough for them.
 _ATTACKS = [
     *(("hypercorn", attack) for attack in over_http.ATTACKS + over_tls.ATTACKS + over_grpc.ATTACKS),
-    *(("granian", attack) for attack in over_http.ATTACKS + over_tls.ATTACKS),
+    *(("granian", attack) for attack in over_http.ATTACKS + over_http.ON_GRANIAN + over_tls.ATTACKS),
 ]
 
 

@@ -176,7 +176,7 @@ class UploadRoute:
             return None
         exchange.request.visit.begin_stream(subject)
         body = UploadBody(exchange.request.body, length)
-        return SmallBytes(b"".join([chunk async for chunk in body]), offset)
+        return SmallBytes(b"".join([piece async for chunk in body for piece in chunk]), offset)
 
     async def _close(self, exchange: Exchange, held: _Session) -> Answer:
         """The closing PUT, with the last bytes or without."""

@@ -27,7 +27,12 @@ _tasks: Any = _futures
 _BLOCKING_THREADS = 512
 _PYTHON_THREADS = 1
 _THREAD_IDLE_SECONDS = 30
-_LEAST_BUFFER_BYTES = 64 * 1024
+_LEAST_BUFFER_BYTES = 128 * 1024
+"""hyper reads this much of a connection at once, and a piece of a body is not larger.
+
+Each piece wakes several threads, so larger ones take less CPU time (docs/performance.md). But anybody can make hyper
+keep so much of a head that does not end, on each connection.
+"""
 _WINDOW_BYTES = 1024 * 1024
 
 Serve = Callable[[Any, Any], Awaitable[None]]

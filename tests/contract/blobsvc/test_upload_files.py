@@ -58,9 +58,9 @@ class Writer:
     async def write(self, folder: Path, ticket: str, content: bytes, size: int | None = None) -> int:
         """Writes as the gateway does, in chunks of a MiB."""
 
-        async def chunks() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[list[bytes]]:
             for start in range(0, len(content), MIB):
-                yield content[start : start + MIB]
+                yield [content[start : start + MIB]]
 
         metrics = HttpMetrics(CollectorRegistry())
         client = UploadClient(self.channel, BlobFolder(folder, metrics), metrics, RecentConfigs(), 0)

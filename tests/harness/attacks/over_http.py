@@ -105,6 +105,11 @@ async def slow_heads(attacker: Attacker) -> None:
     await attacker.hold(900, b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")
 
 
+async def large_heads_that_do_not_end(attacker: Attacker) -> None:
+    """The same, and nearly as large as Granian keeps them. Hypercorn refuses them much earlier."""
+    await attacker.hold(900, b"GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"x" * 130_000)
+
+
 async def heads_that_never_end(attacker: Attacker) -> None:
     """Heads that go on."""
     await attacker.ask(50, b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + b"X-More: 0123456789\r\n" * 100_000)
@@ -178,3 +183,6 @@ ATTACKS: tuple[Attack, ...] = (
     json_of_many_keys,
     a_thousand_ranges,
 )
+
+ON_GRANIAN: tuple[Attack, ...] = (large_heads_that_do_not_end,)
+"""Those that only Granian keeps anything of."""

@@ -1,10 +1,11 @@
 """Uploads into the staging file: what is checked before, who holds the lock and for how long, and what is refused."""
 
+import asyncio
 import errno
 import fcntl
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,52 @@ async def test_when_blobsvc_refuses_in_the_middle_its_reason_is_answered_and_wha
     [file] = house.blobsvc.staged
     assert file.read_bytes() == CONTENT
     assert not is_locked(file)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the pieces that are given to a staging file."""
+    sizes: list[int] = []
+    write = staging_file.StagingFile.write
+
+    def note(file: staging_file.StagingFile, pieces: Sequence[bytes]) -> None:
+        sizes.extend(map(len, pieces))
+        write(file, pieces)
+
+    monkeypatch.setattr(staging_file.StagingFile, "write", note)
+    return sizes
+
+
+async def send(house: House, head: str, body: Iterable[bytes]) -> None:
+    """Sends a PATCH as fast as the server reads it."""
+    location = await begin(house)
+    reader, writer = await house.raw()
+    authorization = house.bearer()["Authorization"]
+    writer.write(f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n{head}\r\n\r\n".encode())
+    for part in body:
+        writer.write(part)
+        await writer.drain()
+    async with asyncio.timeout(20):
+        assert b" 202 " in await reader.readline()
+    writer.transport.abort()
+    [upload] = house.blobsvc.uploads.values()
+    assert upload == CONTENT
+
+
+@pytest.mark.parametrize("server", ["granian"], indirect=True)
+async def test_large_pieces_are_written_as_the_server_gives_them(make_house: MakeHouse, written: list[int]) -> None:
+    house = await make_house(placement="file")
+    await send(house, f"Content-Length: {len(CONTENT)}", [CONTENT])
+    # Not joined into chunks of a MiB, which would copy each byte once more. Each piece wakes three threads, so they are
+    # large; but what hyper reads at once, it also keeps of a head that does not end.
+    assert 64 * 1024 < max(written) <= 128 * 1024
+
+
+@pytest.mark.parametrize("server", ["granian"], indirect=True)
+async def test_small_pieces_are_joined_before_they_are_written(make_house: MakeHouse, written: list[int]) -> None:
+    house = await make_house(placement="file", blob_file_min_bytes=0)
+    parts = [CONTENT[start : start + 1000] for start in range(0, len(CONTENT), 1000)]
+    body = [*(b"%x\r\n%b\r\n" % (len(part), part) for part in parts), b"0\r\n\r\n"]
+    await send(house, "Transfer-Encoding: chunked", body)
+    assert sum(written) == len(CONTENT)
+    assert len(written) < len(parts) / 100
