@@ -1,7 +1,6 @@
 """Builds authsvc and runs it."""
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from authsvc.config import SECTION, AuthSettings
@@ -67,8 +66,6 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     configuration = RuntimeConfiguration(settings.configuration.fixed())
     store = SqlStore(database, configuration, idempotency_key_seconds=settings.idempotency_key_seconds)
     robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
-    await refresh(store, configuration)
-    process.loops.every(REFRESH_SECONDS, "read_configuration", partial(refresh, store, configuration), waits_first=True)
     counters = Counters(process.metrics.registry)
     ports = build_ports(
         settings,
@@ -80,6 +77,13 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
         counters=counters,
     )
     server = build_server(settings, ports, counters=counters, trust=process.trust, metrics=process.metrics)
+
+    async def follow_configuration() -> None:
+        await refresh(store, configuration)
+        server.set_read_only(configuration.values.read_only)
+
+    await follow_configuration()
+    process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration, waits_first=True)
     await process.serve(server)
 
 

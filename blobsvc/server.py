@@ -106,7 +106,7 @@ def build_server(
         UploadServicer(UploadPorts(store.uploads, signer, lifetimes, unlinked)),
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked))
+    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, server.set_read_only))
     return server
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs, LayerBlobs, StoredBytes
+from metasvc.clients.store_mode import StoreMode
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.blob_store import forget_store
@@ -93,7 +94,7 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     if settings.adopt_blob_store:
         await forget_store(ports)
     configuration = ConfigurationReader(process.acting_channel("authsvc"))
-    process.loops.every(REFRESH_SECONDS, "read_configuration", configuration.refresh)
+    process.needs.require("configuration", configuration.require_known)
     pulls = PullRecorder(store, ports.clock, lambda: configuration.values)
     process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
     process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
@@ -109,6 +110,17 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         pulls=pulls,
         metrics=process.metrics,
     )
+    server.set_read_only(None)
+    store_mode = StoreMode(blobsvc)
+
+    async def follow_configuration() -> None:
+        await configuration.refresh()
+        read_only = configuration.values.read_only
+        server.set_read_only(read_only)
+        # After an answer of authsvc only: a replica that cannot reach authsvc must not undo what others say.
+        await store_mode.set_read_only(read_only)
+
+    process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration)
     await process.serve(server)
 
 

@@ -1,6 +1,6 @@
 """BlobService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc.aio
@@ -23,6 +23,8 @@ from roadstead.blob.v1.blob_service_pb2 import (
     LocateBlobResponse,
     ReadBlobRequest,
     ReadBlobResponse,
+    SetReadOnlyRequest,
+    SetReadOnlyResponse,
     SettleGenerationsRequest,
     SettleGenerationsResponse,
     StatBlobRequest,
@@ -40,8 +42,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
-    def __init__(self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes) -> None:
-        """Takes the ports for reading, the administration of the same store, and the count of its unlinked bytes."""
+    def __init__(
+        self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes, set_read_only: Callable[[bool], None]
+    ) -> None:
+        """Takes what it serves.
+
+        Args:
+            ports: the ports for reading.
+            admin: the administration of the same store.
+            unlinked: the count of its unlinked bytes.
+            set_read_only: has the server refuse uploads, or not any more.
+        """
+        self._set_read_only = set_read_only
         self._ports = ports
         self._admin = admin
         self._unlinked = unlinked
@@ -77,6 +89,10 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
         keys = [convert.to_blob_key(generation) for generation in request.generations]
         await settle(self._admin, self._unlinked, keys)
         return SettleGenerationsResponse()
+
+    async def SetReadOnly(self, request: SetReadOnlyRequest, context: Context) -> SetReadOnlyResponse:
+        self._set_read_only(request.read_only)
+        return SetReadOnlyResponse()
 
 
 def _grant() -> Grant:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from roadstead.auth.v1 import configuration_service_pb2, configuration_service_pb2_grpc
 from svckit.configuration.values import Configuration
+from svckit.errors import error_for
 from svckit.logging import get_logger
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 2.0
 """The pause between two reads: a change takes effect everywhere within five seconds."""
 _LONGEST_SECONDS = 5.0
+# Before the first answer there is nothing else to do than to wait for authsvc, which starts at the same time.
+_FIRST_SECONDS = 60.0
 
 _log = get_logger(__name__)
 
@@ -43,12 +46,23 @@ class ConfigurationReader:
             DomainError: UNAVAILABLE; the values stay as they are.
         """
         request = configuration_service_pb2.ReadConfigurationsRequest()
-        answer = await self._stub.ReadConfigurations(request, timeout=_LONGEST_SECONDS)
+        answer = await self._stub.ReadConfigurations(
+            request, timeout=_LONGEST_SECONDS if self.is_known else _FIRST_SECONDS
+        )
         values = to_configuration(answer.configurations)
         if values != self.values:
             _log.info("configuration_changed", keys=changed_keys(self.values, values))
         self.values = values
         self.is_known = True
+
+    async def require_known(self) -> None:
+        """Raises if authsvc has never answered: the check of a service that must not serve before (`Needs`).
+
+        Raises:
+            DomainError: UNAVAILABLE.
+        """
+        if not self.is_known:
+            raise error_for("UNAVAILABLE", "authsvc has not told the configuration yet")
 
 
 def to_configuration(message: Configurations) -> Configuration:

@@ -151,6 +151,15 @@ _TABLE = (
         "STORAGE_FULL",
         retry_after_seconds=60,
     ),
+    # Harbor's text and code.
+    Reason(
+        "READ_ONLY",
+        "The system is in read only mode. Any modification is prohibited.",
+        403,
+        "FAILED_PRECONDITION",
+        "DENIED",
+        "DENIED",
+    ),
     # The request itself is wrong.
     Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),

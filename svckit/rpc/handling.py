@@ -5,7 +5,7 @@ The steps are:
 1. refuse the call if all places are taken
 2. authenticate the caller, and take a place of its share
 3. parse the request
-4. check the access rule, then the bounds of the request
+4. check the access rule, the condition of the server (read-only, disk full), then the bounds of the request
 5. run the servicer's method
 6. make sure that the checks that the rule leaves to the domain were done
 7. send the answer
@@ -69,6 +69,7 @@ class HandledMethod:
         "_account",
         "_adds_data",
         "_behavior",
+        "_changes",
         "_check",
         "_gate",
         "_is_long_lived",
@@ -90,6 +91,7 @@ class HandledMethod:
         *,
         is_long_lived: bool = False,
         adds_data: bool = False,
+        changes: bool = False,
         members: Members | None = None,
     ) -> None:
         """Wraps the handler that the generated code made for a servicer's method.
@@ -102,6 +104,7 @@ class HandledMethod:
             server: the objects that the methods of its server share.
             is_long_lived: whether its calls stay open while nothing happens.
             adds_data: whether it is refused while the disk is full.
+            changes: whether it is refused in read-only mode.
             members: judges the members of its batches; None if its calls are no batches.
 
         Raises:
@@ -116,6 +119,7 @@ class HandledMethod:
         self._account = Account(name, server)
         self._check = check
         self._adds_data = adds_data
+        self._changes = changes
         self._members = members
         self._parse = _parser(original)
         self._is_long_lived = is_long_lived
@@ -163,14 +167,14 @@ class HandledMethod:
                 held = calls
             if self._original.request_streaming:
                 await gate.admit(call, None)
+                self._check_condition()
                 request = self._arriving(call, subject, incoming)
             else:
                 server.messages.hold(subject, len(incoming))
                 request = self._parse(incoming)
                 # Access is checked first: a caller without access learns nothing about the request.
                 await gate.admit(call, request)
-                if self._adds_data and server.is_full:
-                    raise error_for("STORAGE_FULL")
+                self._check_condition()
                 if self._check is not None:
                     self._check(request, len(incoming))
                 if self._members is not None:
@@ -224,12 +228,18 @@ class HandledMethod:
     def _parse_and_check(self, data: bytes) -> Message:
         """Parses and checks one message of a stream. Its errors are raised in the handler's loop over the requests."""
         message = self._parse(data)
-        if self._adds_data and self._server.is_full:
-            # Also checked in the middle of a stream: one long upload could use up the reserved space.
-            raise error_for("STORAGE_FULL")
+        # Also in the middle of a stream: one long upload could use up the reserved space.
+        self._check_condition()
         if self._check is not None:
             self._check(message, len(data))
         return message
+
+    def _check_condition(self) -> None:
+        """Raises if the server does not take such calls at the moment."""
+        if self._changes and self._server.refuses_changes is not None:
+            raise error_for(self._server.refuses_changes)
+        if self._adds_data and self._server.is_full:
+            raise error_for("STORAGE_FULL")
 
     def _single_answer(self) -> Behavior:
         original = self._original

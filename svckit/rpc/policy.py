@@ -58,6 +58,13 @@ def adds_data(method: MethodDescriptor) -> bool:
     return bool(method.GetOptions().Extensions[call_pb2.call].adds_data)
 
 
+def is_refused_read_only(method: MethodDescriptor) -> bool:
+    """Whether an RPC is refused in read-only mode: it has side effects, and its contract does not say that it works."""
+    options = method.GetOptions()
+    has_effects = options.idempotency_level != MethodOptions.NO_SIDE_EFFECTS
+    return has_effects and not options.Extensions[call_pb2.call].works_read_only
+
+
 def is_long_lived(method: MethodDescriptor) -> bool:
     """Whether a call of an RPC stays open while nothing happens."""
     return method.GetOptions().Extensions[call_pb2.call].long_lived

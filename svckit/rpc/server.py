@@ -31,7 +31,7 @@ from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.held_messages import HeldMessages
 from svckit.rpc.listening import Bindings
 from svckit.rpc.members import Members
-from svckit.rpc.policy import adds_data, is_long_lived
+from svckit.rpc.policy import adds_data, is_long_lived, is_refused_read_only
 from svckit.rpc.server_context import ServerContext
 from svckit.rpc.server_places import ServerPlaces
 from svckit.rpc.shield import settle_shielded
@@ -188,6 +188,7 @@ class RpcServer:
                     self._shared,
                     is_long_lived=is_long_lived(methods[method]),
                     adds_data=adds_data(methods[method]),
+                    changes=is_refused_read_only(methods[method]),
                     members=members,
                 )
                 self._handlers[name] = handled.handler()
@@ -240,6 +241,16 @@ class RpcServer:
         self._shared.is_full = is_full
         if self._health is not None:
             self._health.set_condition(away=away, is_full=is_full)
+
+    def set_read_only(self, read_only: bool | None) -> None:
+        """Has calls that change something refused, or not any more. None: until it is known, they are UNAVAILABLE.
+
+        The contracts say which calls these are (`svckit.rpc.policy`).
+        """
+        reason = None if read_only is False else "UNAVAILABLE" if read_only is None else "READ_ONLY"
+        if reason != self._shared.refuses_changes and read_only is not None:
+            _log.info("read_only_mode", read_only=read_only)
+        self._shared.refuses_changes = reason
 
     async def wait_until_stopped(self) -> None:
         """Returns when the server has stopped. Raises the error that stopped it, if there was one."""

@@ -29,6 +29,7 @@ class ServerContext:
         access_log: the level at which each call is logged; None for no log.
         paces: how long clients of streams are waited for.
         is_full: whether methods that add data are refused at the moment.
+        refuses_changes: the reason why methods that change something are refused at the moment; None if they are not.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class ServerContext:
         "metrics",
         "paces",
         "places",
+        "refuses_changes",
         "service",
     )
 
@@ -64,3 +66,4 @@ class ServerContext:
         self.access_log = _LEVELS[access_log]
         self.paces = paces
         self.is_full = False
+        self.refuses_changes: str | None = None

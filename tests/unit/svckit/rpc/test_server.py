@@ -256,6 +256,44 @@ async def test_a_full_disk_refuses_what_adds_data_and_nothing_else(
         assert from_rpc_error(stream.value).reason == "STORAGE_FULL"
 
 
+async def test_read_only_mode_refuses_what_changes_something_and_nothing_else(
+    start_server: Any, installation: Installation
+) -> None:
+    server = await start_server()
+    ticket = guarded_pb2.Request(document=installation.ticket())
+    bearer = (("authorization", f"Bearer {installation.user(1)}"),)
+    async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+        stub = guarded_pb2_grpc.GuardedStub(channel)
+        for read_only, reason in ((None, "UNAVAILABLE"), (True, "READ_ONLY")):
+            server.set_read_only(read_only)
+            await stub.Public(guarded_pb2.Request())
+            # Its contract says that it works.
+            await stub.Hash(guarded_pb2.Request())
+            with pytest.raises(grpc.aio.AioRpcError) as one:
+                await stub.CreateUser(guarded_pb2.Request(), metadata=bearer)
+            assert from_rpc_error(one.value).reason == reason
+            # Who is not let in hears that, and not in which mode the server is.
+            with pytest.raises(grpc.aio.AioRpcError) as stranger:
+                await stub.CreateUser(guarded_pb2.Request())
+            assert from_rpc_error(stranger.value).reason == "UNAUTHORIZED"
+            # A stream is refused before its first message.
+            writing = stub.WriteUpload(metadata=(("authorization", f"Bearer {installation.pusher()}"),))
+            with pytest.raises(grpc.aio.AioRpcError) as stream:
+                await writing
+            assert from_rpc_error(stream.value).reason == reason
+        server.set_read_only(False)
+        await stub.CreateUser(guarded_pb2.Request(), metadata=bearer)
+        # And one that is under way is ended.
+        writing = stub.WriteUpload(metadata=(("authorization", f"Bearer {installation.pusher()}"),))
+        await writing.write(ticket)
+        server.set_read_only(True)
+        await writing.write(guarded_pb2.Request(data=b"x"))
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await writing
+        assert from_rpc_error(late.value).reason == "READ_ONLY"
+        assert late.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
 async def test_reflection_is_there_when_switched_on_only(start_server: Any, socket_dir: Path) -> None:
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 

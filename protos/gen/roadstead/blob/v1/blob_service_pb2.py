@@ -27,9 +27,10 @@ from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule
 from roadstead.blob.v1 import blob_pb2 as roadstead_dot_blob_dot_v1_dot_blob__pb2
 from roadstead.blob.v1 import placement_pb2 as roadstead_dot_blob_dot_v1_dot_placement__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
+from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"O\n\x10StatBlobsRequest\x12;\n\x05\x62lobs\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"Q\n\x11StatBlobsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.roadstead.blob.v1.BlobStat\x12\x10\n\x08store_id\x18\x02 \x01(\t\".\n\x08\x42lobStat\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse2\xa0\x07\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12r\n\tStatBlobs\x12#.roadstead.blob.v1.StatBlobsRequest\x1a$.roadstead.blob.v1.StatBlobsResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12u\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\"\x1a\x90\x02\x02\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x82\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x12\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvcb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"O\n\x10StatBlobsRequest\x12;\n\x05\x62lobs\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"Q\n\x11StatBlobsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.roadstead.blob.v1.BlobStat\x12\x10\n\x08store_id\x18\x02 \x01(\t\".\n\x08\x42lobStat\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse\"\'\n\x12SetReadOnlyRequest\x12\x11\n\tread_only\x18\x01 \x01(\x08\"\x15\n\x13SetReadOnlyResponse2\xa4\x08\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12r\n\tStatBlobs\x12#.roadstead.blob.v1.StatBlobsRequest\x1a$.roadstead.blob.v1.StatBlobsResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12{\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\" \x90\x02\x02\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\xe2\xf3\x18\x02 \x01\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x88\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x12v\n\x0bSetReadOnly\x12%.roadstead.blob.v1.SetReadOnlyRequest\x1a&.roadstead.blob.v1.SetReadOnlyResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,45 +72,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ListBlobs']._serialized_options = b'\220\002\001\312\363\030\n\032\010\n\006jobsvc'
   _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\023\032\021\n\007metasvc\n\006jobsvc'
+  _globals['_BLOBSERVICE'].methods_by_name['DeleteBlob']._serialized_options = b'\220\002\002\312\363\030\023\032\021\n\007metasvc\n\006jobsvc\342\363\030\002 \001'
   _globals['_BLOBSERVICE'].methods_by_name['ListUnlinked']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ListUnlinked']._serialized_options = b'\220\002\001\312\363\030\013\032\t\n\007metasvc'
   _globals['_BLOBSERVICE'].methods_by_name['SettleGenerations']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['SettleGenerations']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc'
-  _globals['_READBLOBREQUEST']._serialized_start=224
-  _globals['_READBLOBREQUEST']._serialized_end=312
-  _globals['_READBLOBRESPONSE']._serialized_start=314
-  _globals['_READBLOBRESPONSE']._serialized_end=346
-  _globals['_STATBLOBREQUEST']._serialized_start=348
-  _globals['_STATBLOBREQUEST']._serialized_end=405
-  _globals['_STATBLOBRESPONSE']._serialized_start=407
-  _globals['_STATBLOBRESPONSE']._serialized_end=464
-  _globals['_STATBLOBSREQUEST']._serialized_start=466
-  _globals['_STATBLOBSREQUEST']._serialized_end=545
-  _globals['_STATBLOBSRESPONSE']._serialized_start=547
-  _globals['_STATBLOBSRESPONSE']._serialized_end=628
-  _globals['_BLOBSTAT']._serialized_start=630
-  _globals['_BLOBSTAT']._serialized_end=676
-  _globals['_LOCATEBLOBREQUEST']._serialized_start=678
-  _globals['_LOCATEBLOBREQUEST']._serialized_end=794
-  _globals['_LOCATEBLOBRESPONSE']._serialized_start=796
-  _globals['_LOCATEBLOBRESPONSE']._serialized_end=890
-  _globals['_LISTBLOBSREQUEST']._serialized_start=893
-  _globals['_LISTBLOBSREQUEST']._serialized_end=1040
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=1042
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=1126
-  _globals['_DELETEBLOBREQUEST']._serialized_start=1128
-  _globals['_DELETEBLOBREQUEST']._serialized_end=1216
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=1218
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=1238
-  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1241
-  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1391
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1393
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1488
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1490
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1583
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1585
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1612
-  _globals['_BLOBSERVICE']._serialized_start=1615
-  _globals['_BLOBSERVICE']._serialized_end=2543
+  _globals['_BLOBSERVICE'].methods_by_name['SettleGenerations']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc\342\363\030\002 \001'
+  _globals['_BLOBSERVICE'].methods_by_name['SetReadOnly']._loaded_options = None
+  _globals['_BLOBSERVICE'].methods_by_name['SetReadOnly']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc\342\363\030\002 \001'
+  _globals['_READBLOBREQUEST']._serialized_start=257
+  _globals['_READBLOBREQUEST']._serialized_end=345
+  _globals['_READBLOBRESPONSE']._serialized_start=347
+  _globals['_READBLOBRESPONSE']._serialized_end=379
+  _globals['_STATBLOBREQUEST']._serialized_start=381
+  _globals['_STATBLOBREQUEST']._serialized_end=438
+  _globals['_STATBLOBRESPONSE']._serialized_start=440
+  _globals['_STATBLOBRESPONSE']._serialized_end=497
+  _globals['_STATBLOBSREQUEST']._serialized_start=499
+  _globals['_STATBLOBSREQUEST']._serialized_end=578
+  _globals['_STATBLOBSRESPONSE']._serialized_start=580
+  _globals['_STATBLOBSRESPONSE']._serialized_end=661
+  _globals['_BLOBSTAT']._serialized_start=663
+  _globals['_BLOBSTAT']._serialized_end=709
+  _globals['_LOCATEBLOBREQUEST']._serialized_start=711
+  _globals['_LOCATEBLOBREQUEST']._serialized_end=827
+  _globals['_LOCATEBLOBRESPONSE']._serialized_start=829
+  _globals['_LOCATEBLOBRESPONSE']._serialized_end=923
+  _globals['_LISTBLOBSREQUEST']._serialized_start=926
+  _globals['_LISTBLOBSREQUEST']._serialized_end=1073
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=1075
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=1159
+  _globals['_DELETEBLOBREQUEST']._serialized_start=1161
+  _globals['_DELETEBLOBREQUEST']._serialized_end=1249
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=1251
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=1271
+  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1274
+  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1424
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1426
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1521
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1523
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1616
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1618
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1645
+  _globals['_SETREADONLYREQUEST']._serialized_start=1647
+  _globals['_SETREADONLYREQUEST']._serialized_end=1686
+  _globals['_SETREADONLYRESPONSE']._serialized_start=1688
+  _globals['_SETREADONLYRESPONSE']._serialized_end=1709
+  _globals['_BLOBSERVICE']._serialized_start=1712
+  _globals['_BLOBSERVICE']._serialized_end=2772
 # @@protoc_insertion_point(module_scope)

@@ -456,3 +456,42 @@ class SettleGenerationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SettleGenerationsResponse: _TypeAlias = SettleGenerationsResponse  # noqa: Y015
+
+@_typing.final
+class SetReadOnlyRequest(_message.Message):
+    """The request of SetReadOnly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    read_only: _builtins.bool
+    """Whether uploads are refused."""
+    def __init__(
+        self,
+        *,
+        read_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_only", b"read_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReadOnlyRequest: _TypeAlias = SetReadOnlyRequest  # noqa: Y015
+
+@_typing.final
+class SetReadOnlyResponse(_message.Message):
+    """The response of SetReadOnly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReadOnlyResponse: _TypeAlias = SetReadOnlyResponse  # noqa: Y015

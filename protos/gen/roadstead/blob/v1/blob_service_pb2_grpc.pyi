@@ -60,6 +60,10 @@ class BlobServiceStub:
     """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
     unlinked. Unknown and settled ones are ignored. The call deletes nothing.
     """
+    SetReadOnly: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]
+    """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
+    blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
+    """
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
@@ -92,6 +96,10 @@ class BlobServiceAsyncStub(BlobServiceStub):
     SettleGenerations: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SettleGenerationsRequest, _blob_service_pb2.SettleGenerationsResponse]  # type: ignore[assignment]
     """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
     unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+    """
+    SetReadOnly: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]  # type: ignore[assignment]
+    """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
+    blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
     """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,6 +178,16 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_blob_service_pb2.SettleGenerationsResponse, _abc.Awaitable[_blob_service_pb2.SettleGenerationsResponse]]:
         """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
         unlinked. Unknown and settled ones are ignored. The call deletes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def SetReadOnly(
+        self,
+        request: _blob_service_pb2.SetReadOnlyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.SetReadOnlyResponse, _abc.Awaitable[_blob_service_pb2.SetReadOnlyResponse]]:
+        """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
+        blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
         """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

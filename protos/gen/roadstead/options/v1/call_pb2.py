@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1froadstead/options/v1/call.proto\x12\x14roadstead.options.v1\x1a google/protobuf/descriptor.proto\"E\n\x08\x43\x61llRule\x12\x12\n\ntakes_long\x18\x01 \x01(\x08\x12\x12\n\nlong_lived\x18\x02 \x01(\x08\x12\x11\n\tadds_data\x18\x03 \x01(\x08:N\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x0b\x32\x1e.roadstead.options.v1.CallRuleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1froadstead/options/v1/call.proto\x12\x14roadstead.options.v1\x1a google/protobuf/descriptor.proto\"^\n\x08\x43\x61llRule\x12\x12\n\ntakes_long\x18\x01 \x01(\x08\x12\x12\n\nlong_lived\x18\x02 \x01(\x08\x12\x11\n\tadds_data\x18\x03 \x01(\x08\x12\x17\n\x0fworks_read_only\x18\x04 \x01(\x08:N\n\x04\x63\x61ll\x12\x1e.google.protobuf.MethodOptions\x18\xbc\x8e\x03 \x01(\x0b\x32\x1e.roadstead.options.v1.CallRuleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.options.v1.call_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALLRULE']._serialized_start=91
-  _globals['_CALLRULE']._serialized_end=160
+  _globals['_CALLRULE']._serialized_end=185
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class CallRule(_message.Message):
     TAKES_LONG_FIELD_NUMBER: _builtins.int
     LONG_LIVED_FIELD_NUMBER: _builtins.int
     ADDS_DATA_FIELD_NUMBER: _builtins.int
+    WORKS_READ_ONLY_FIELD_NUMBER: _builtins.int
     takes_long: _builtins.bool
     """Whether the RPC hashes or copies bytes, so that its time depends on their number. Channels set no deadline then."""
     long_lived: _builtins.bool
@@ -38,16 +39,21 @@ class CallRule(_message.Message):
     """Whether the RPC adds data, so that it is refused with STORAGE_FULL while the disk is full. Reads, deletes and
     changes of existing data still work, because an administrator must be able to disable a user, for example.
     """
+    works_read_only: _builtins.bool
+    """Whether the RPC also works in read-only mode. RPCs without side effects work always; others are refused with READ_ONLY
+    then. This is for log-ins, for leaving the mode, and for what a service must go on with.
+    """
     def __init__(
         self,
         *,
         takes_long: _builtins.bool = ...,
         long_lived: _builtins.bool = ...,
         adds_data: _builtins.bool = ...,
+        works_read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_data", b"adds_data", "long_lived", b"long_lived", "takes_long", b"takes_long"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adds_data", b"adds_data", "long_lived", b"long_lived", "takes_long", b"takes_long", "works_read_only", b"works_read_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

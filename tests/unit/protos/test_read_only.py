@@ -1,0 +1,33 @@
+"""Which RPCs work in read-only mode: written by hand, and held against the contracts."""
+
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from svckit.rpc.policy import is_refused_read_only
+from tests.harness.contracts import every_rpc
+
+# They have side effects, and work all the same.
+WORKING = {
+    # The way out of the mode, and log-ins.
+    "auth.v1.ConfigurationService/UpdateConfigurations",
+    "auth.v1.TokenService/CreateIdentityToken",
+    "auth.v1.TokenService/CreateRegistryToken",
+    # Pulls. Their streams cannot be repeated, so they do not count as reads.
+    "meta.v1.BlobLinkService/ResolveBlobBatches",
+    "meta.v1.ManifestService/ResolveManifestBatches",
+    # A damaged blob must not be served.
+    "meta.v1.BlobLinkService/QuarantineBlob",
+    # What services finish that was accepted before.
+    "auth.v1.ProjectService/DeleteProject",
+    "blob.v1.BlobService/DeleteBlob",
+    "blob.v1.BlobService/SettleGenerations",
+    "blob.v1.BlobService/SetReadOnly",
+}
+
+
+def test_every_other_rpc_with_side_effects_is_refused() -> None:
+    changing = {
+        rpc.name for rpc in every_rpc() if rpc.method.GetOptions().idempotency_level != MethodOptions.NO_SIDE_EFFECTS
+    }
+    refused = {rpc.name for rpc in every_rpc() if is_refused_read_only(rpc.method)}
+    assert refused == changing - WORKING
+    assert changing >= WORKING
