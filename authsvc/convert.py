@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from authsvc.domain.grant import Access, AskedGrant, merge_asked
+from authsvc.domain.member import NamedEntity
 from authsvc.domain.model import Identity, Requester
 from authsvc.domain.permission import Permission
 from authsvc.domain.robot import FOR_EVER, NewRobot, RobotChange
 from authsvc.domain.token import PasswordCredentials
-from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_pb2
+from authsvc.domain.user_group import NewUserGroup
+from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_group_pb2, user_pb2
 from svckit.convert import from_time
 from svckit.errors import Unauthenticated
 from svckit.keys import public_jwk
@@ -22,17 +24,17 @@ if TYPE_CHECKING:
 
     from authsvc.domain.access import HeldPermission
     from authsvc.domain.grant import Effect, Grant, Kind
-    from authsvc.domain.model import Member, Project, Robot, User
+    from authsvc.domain.model import GroupMember, GroupType, Member, Project, Robot, User, UserGroup
     from authsvc.domain.project import SeenProject
     from authsvc.domain.robot import Catalogue, NewSecret
-    from roadstead.auth.v1 import robot_service_pb2
+    from roadstead.auth.v1 import member_service_pb2, robot_service_pb2, user_group_service_pb2
     from svckit.access.call import Call
     from svckit.access.principal import Principal
     from svckit.tokens import Access as TokenAccess
     from svckit.trust import TrustedKey
 
 
-_ENTITY_TYPE_USER = "u"
+_ENTITY_TYPES = {"user": "u", "group": "g"}
 # The contract allows these words only. An empty one means the first.
 _KINDS: dict[str, Kind] = {"": "project", "project": "project", "system": "system"}
 _EFFECTS: dict[str, Effect] = {"": "", "allow": "allow", "deny": "deny"}
@@ -96,6 +98,42 @@ def from_found_user(user: User) -> user_pb2.FoundUser:
     return user_pb2.FoundUser(id=user.id, username=user.username)
 
 
+def to_new_group(request: user_group_service_pb2.CreateUserGroupRequest) -> NewUserGroup:
+    """The group to create.
+
+    Raises:
+        DomainError: BAD_REQUEST; it is a group of LDAP, or has what only those have.
+    """
+    # Its bounds are those of the type.
+    return NewUserGroup(request.group_name, cast("GroupType", request.group_type), request.ldap_group_dn)
+
+
+def from_group(group: UserGroup) -> user_group_pb2.UserGroup:
+    """A group of users."""
+    return user_group_pb2.UserGroup(
+        id=group.id,
+        group_name=group.name,
+        group_type=group.type,
+        ldap_group_dn=group.ldap_group_dn,
+        etag=group.etag,
+    )
+
+
+def from_found_group(group: UserGroup) -> user_group_pb2.FoundUserGroup:
+    """What everybody who has logged in may know about a group."""
+    return user_group_pb2.FoundUserGroup(id=group.id, group_name=group.name, group_type=group.type)
+
+
+def from_group_member(member: GroupMember) -> user_group_pb2.UserGroupMember:
+    """A user in a group."""
+    return user_group_pb2.UserGroupMember(
+        group_id=member.group_id,
+        user_id=member.user_id,
+        username=member.username,
+        create_time=from_time(member.create_time),
+    )
+
+
 def from_held(permission: HeldPermission) -> user_pb2.Permission:
     """A permission that the caller holds."""
     return user_pb2.Permission(resource=permission.resource, action=permission.action)
@@ -123,16 +161,33 @@ def from_seen(seen: SeenProject) -> project_pb2.Project:
     return from_project(seen.project, seen.role_ids)
 
 
+def to_named_entity(request: member_service_pb2.CreateMemberRequest) -> NamedEntity:
+    """The user or group to make a member.
+
+    Raises:
+        DomainError: BAD_REQUEST; the request names none, or two.
+    """
+    user, group = request.member_user, request.member_group
+    return NamedEntity(
+        user_id=user.user_id,
+        username=user.username,
+        group_id=group.id,
+        group_name=group.group_name,
+        group_type=group.group_type,
+        ldap_group_dn=group.ldap_group_dn,
+    )
+
+
 def from_member(member: Member) -> member_pb2.Member:
     """A membership."""
     return member_pb2.Member(
         id=member.id,
         project_id=member.project_id,
-        entity_name=member.username,
+        entity_name=member.entity_name,
         role_name=member.role_name,
         role_id=member.role_id,
-        entity_id=member.user_id,
-        entity_type=_ENTITY_TYPE_USER,
+        entity_id=member.entity.id,
+        entity_type=_ENTITY_TYPES[member.entity.kind],
         etag=member.etag,
     )
 

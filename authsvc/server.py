@@ -20,6 +20,7 @@ from authsvc.servicers.project import ProjectServicer
 from authsvc.servicers.robot import CallRobotAccess, RobotServicer
 from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
+from authsvc.servicers.user_group import UserGroupServicer
 from authsvc.store import migrations
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.auth.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
@@ -28,6 +29,7 @@ from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_
 from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
+from roadstead.auth.v1.user_group_service_pb2_grpc import add_UserGroupServiceServicer_to_server
 from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
 from svckit.configuration.reader import REFRESH_SECONDS
 from svckit.metrics import Metrics
@@ -142,6 +144,7 @@ def build_server(
     )
     server.add(add_AccessServiceServicer_to_server, AccessServicer(ports))
     server.add(add_UserServiceServicer_to_server, UserServicer(ports))
+    server.add(add_UserGroupServiceServicer_to_server, UserGroupServicer(ports))
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))
     server.add(add_MemberServiceServicer_to_server, MemberServicer(ports))
     server.add(add_RobotServiceServicer_to_server, RobotServicer(ports))

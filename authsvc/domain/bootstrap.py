@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.model import Entity
 from authsvc.domain.password import MINIMUM_CHARACTERS
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project import NO_LIMIT, existing_project
@@ -73,7 +74,7 @@ async def bootstrap(store: Store, hasher: Hasher, clock: Clock, admin_password: 
             await unit.installation.add(made, now)
             user_id = await unit.installation.add_first_user(FIRST_USER, password_hash, now)
             project_id = await unit.installation.add_first_project(FIRST_PROJECT, user_id, NO_LIMIT, now)
-            await unit.members.add(project_id, user_id, PROJECT_ADMIN_ROLE, now)
+            await unit.members.add(project_id, Entity("user", user_id), PROJECT_ADMIN_ROLE, now)
             user, project = await existing_user(unit, user_id), await existing_project(unit, project_id)
             unit.record(change_of(ChangeKind.USER_CREATED, _ORIGIN, now, new=user))
             unit.record(change_of(ChangeKind.PROJECT_CREATED, _ORIGIN, now, new=project))

@@ -26,7 +26,7 @@ async def identify(unit: Unit, identity: Identity | None, now: datetime) -> Call
         user = await unit.users.get(identity.id)
         if user is None or user.disabled:
             raise Unauthenticated
-        return Caller("user", user.id, user.username, user.is_administrator)
+        return user.caller
     robot = await unit.robots.state(identity.id)
     if robot is None or robot.is_refused(now):
         raise Unauthenticated

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from authsvc.domain.model import Member, Project, Robot, User
+from authsvc.domain.model import GroupMember, Member, Project, Robot, User, UserGroup
 from svckit.change import Change as LoggedChange
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ class ChangeKind(StrEnum):
     """The project's settings changed. "public" is one of them."""
     PROJECT_DELETED = "project_deleted"
     """The project's members and robots were deleted too."""
+    USER_GROUP_CREATED = "user_group_created"
+    USER_GROUP_CHANGED = "user_group_changed"
+    USER_GROUP_DELETED = "user_group_deleted"
+    """The group's memberships in projects were deleted too."""
+    USER_GROUP_MEMBER_ADDED = "user_group_member_added"
+    """A user came into a group. The entry's resource is the group."""
+    USER_GROUP_MEMBER_REMOVED = "user_group_member_removed"
     MEMBER_CREATED = "member_created"
     MEMBER_ROLE_CHANGED = "member_role_changed"
     MEMBER_DELETED = "member_deleted"
@@ -51,7 +58,7 @@ class ChangeKind(StrEnum):
 
 
 Change: TypeAlias = LoggedChange[ChangeKind]
-Subject: TypeAlias = User | Project | Member | Robot
+Subject: TypeAlias = User | UserGroup | GroupMember | Project | Member | Robot
 
 
 def change_of(
@@ -61,6 +68,7 @@ def change_of(
     *,
     old: Subject | None = None,
     new: Subject | None = None,
+    name: str = "",
 ) -> Change:
     """The entry of a change.
 
@@ -70,35 +78,40 @@ def change_of(
         time: when.
         old: the state before; None for a create.
         new: the state after; None for a delete.
+        name: the name of the resource, for subjects that do not know it.
     """
     subject = old if new is None else new
     if subject is None:
         raise ValueError("a change needs a state before or after it")
     before, after = _differences(None if old is None else _fields(old), None if new is None else _fields(new))
-    project_id, name = _place(subject)
+    project_id, resource_id, own_name = _place(subject)
     return LoggedChange(
         kind=kind,
         origin=origin,
         time=time,
         project_id=project_id,
-        resource_id=subject.id,
-        resource_name=name,
+        resource_id=resource_id,
+        resource_name=name or own_name,
         old=before,
         new=after,
     )
 
 
-def _place(subject: Subject) -> tuple[int, str]:
-    """The id of the project that the subject belongs to, 0 for none, and the subject's name."""
+def _place(subject: Subject) -> tuple[int, int, str]:
+    """The id of the project that the subject belongs to, 0 for none, and the id and the name of the resource."""
     match subject:
         case User():
-            return 0, subject.username
+            return 0, subject.id, subject.username
+        case UserGroup():
+            return 0, subject.id, subject.name
+        case GroupMember():
+            return 0, subject.group_id, ""
         case Project():
-            return subject.id, subject.name
+            return subject.id, subject.id, subject.name
         case Member():
-            return subject.project_id, subject.username
+            return subject.project_id, subject.id, subject.entity_name
         case Robot():
-            return subject.project_id, subject.full_name
+            return subject.project_id, subject.id, subject.full_name
 
 
 def _fields(subject: Subject) -> Fields:
@@ -111,6 +124,10 @@ def _fields(subject: Subject) -> Fields:
                 "administrator": subject.is_administrator,
                 "disabled": subject.disabled,
             }
+        case UserGroup():
+            return {"name": subject.name, "type": subject.type, "ldap_group_dn": subject.ldap_group_dn}
+        case GroupMember():
+            return {"user_id": subject.user_id, "username": subject.username}
         case Project():
             return {
                 "owner_id": subject.owner_id,
@@ -119,7 +136,8 @@ def _fields(subject: Subject) -> Fields:
                 "metadata": {**subject.settings, "public": "true" if subject.public else "false"},
             }
         case Member():
-            return {"user_id": subject.user_id, "role_id": subject.role_id, "role_name": subject.role_name}
+            entity = {f"{subject.entity.kind}_id": subject.entity.id}
+            return {**entity, "role_id": subject.role_id, "role_name": subject.role_name}
         case Robot():
             return {
                 "description": subject.description,

@@ -171,5 +171,4 @@ class Login:
         if found is None:
             return None
         user, password_hash = found
-        caller = Caller("user", user.id, user.username, user.is_administrator)
-        return Account(caller, password_hash, user.disabled)
+        return Account(user.caller, password_hash, user.disabled)

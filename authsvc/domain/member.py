@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
-from authsvc.domain.model import Caller, Member, Requester
+from authsvc.domain.model import Caller, Entity, Member, Requester
 from authsvc.domain.permission import Role, lacking
+from authsvc.domain.user import find_user, refuse
+from authsvc.domain.user_group import normal_dn
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
-from svckit.query import Clause, Exact, Fuzzy, Order
+from svckit.query import Clause, Exact, Form, Fuzzy, Key, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
+    from authsvc.domain.model import GroupType
     from authsvc.domain.ports import Unit, UnitOfWork
     from svckit.idempotency import IdempotencyKey
 
@@ -27,11 +30,81 @@ _log = get_logger(__name__)
 _LISTING: Listing[Member] = Listing(
     name="members",
     sort_keys={
-        "entity_name": SortKey(str, lambda member: member.username),
+        "entity_name": SortKey(str, lambda member: member.entity_name),
         "id": SortKey(int, lambda member: member.id),
+        "role_id": SortKey(int, lambda member: member.role_id),
     },
     default_order=(Order("entity_name"),),
+    keys={
+        "entity_name": Key("entity_name"),
+        "entity_id": Key("entity_id", int),
+        "entity_type": Key("entity_type", forms=frozenset({Form.EXACT})),
+        "role_id": Key("role_id", int),
+        "id": Key("id", int),
+    },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedEntity:
+    """The user or group that a caller wants to make a member. Empty values are not given.
+
+    Attributes:
+        user_id: a user's id; or its name:
+        username: a user's login name.
+        group_id: a group's id; or its name and type, or its distinguished name:
+        group_name: a group's name.
+        group_type: its type: 1 LDAP, 2 HTTP, 3 OIDC.
+        ldap_group_dn: the distinguished name of a group of LDAP.
+
+    Raises:
+        DomainError: BAD_REQUEST; nothing is given, a user and a group, or a group's name without its type.
+    """
+
+    user_id: int = 0
+    username: str = ""
+    group_id: int = 0
+    group_name: str = ""
+    group_type: int = 0
+    ldap_group_dn: str = ""
+
+    def __post_init__(self) -> None:
+        names_user = bool(self.user_id or self.username)
+        names_group = bool(self.group_id or self.group_name or self.ldap_group_dn)
+        if not names_user and not names_group:
+            # Harbor's text.
+            raise Invalid(
+                message="at least one of member_user or member_group must be provided",
+                violations=[FieldViolation("member_user", "names no user, and member_group no group")],
+            )
+        if names_user and names_group:
+            refuse("member_group", "must not be given together with member_user")
+        if self.group_name and not (self.group_id or self.ldap_group_dn) and self.group_type not in (1, 2, 3):
+            refuse("member_group.group_type", "must be 1, 2 or 3 with a group_name")
+
+    async def find(self, unit: Unit) -> Entity:
+        """Finds the user or group. If it is described in several ways, it must be what all of them say.
+
+        Raises:
+            DomainError: USER_UNKNOWN, USER_GROUP_UNKNOWN.
+        """
+        if self.user_id or self.username:
+            return Entity("user", (await find_user(unit, self.user_id, self.username, "member_user")).id)
+        dn = normal_dn(self.ldap_group_dn)
+        if self.group_id:
+            group = await unit.user_groups.get(self.group_id)
+        elif dn:
+            group = await unit.user_groups.by_ldap_group_dn(dn)
+        else:
+            group = await unit.user_groups.by_name(self.group_name, cast("GroupType", self.group_type))
+        if (
+            group is None
+            or self.group_name not in ("", group.name)
+            or self.group_type not in (0, group.type)
+            or dn not in ("", group.ldap_group_dn)
+        ):
+            raise NotFound("USER_GROUP_UNKNOWN")
+        return Entity("group", group.id)
 
 
 async def create_member(
@@ -39,19 +112,17 @@ async def create_member(
     requester: Requester,
     project_id: int,
     role_id: int,
+    named: NamedEntity,
     *,
-    user_id: int = 0,
-    username: str = "",
     key: IdempotencyKey | None = None,
 ) -> Member:
-    """Gives a role to a user, who is given by id or by name. The interceptor has already checked "member:create".
+    """Gives a role to a user or a group. The interceptor has already checked "member:create".
 
     A repeat with the same idempotency key answers with the membership that the first call made.
 
     Raises:
-        DomainError: USER_UNKNOWN; CONFLICT, the user is a member already, or the key was used for another request;
-            BAD_REQUEST, there is no such role, or no user is given; FORBIDDEN, the role allows more than the caller
-            may do.
+        DomainError: USER_UNKNOWN, USER_GROUP_UNKNOWN; CONFLICT, it is a member already, or the key was used for another
+            request; BAD_REQUEST, there is no such role; FORBIDDEN, the role allows more than the caller may do.
     """
 
     async def work() -> Member:
@@ -66,21 +137,15 @@ async def create_member(
                 if member is None:
                     raise made_is_gone()
                 return member
-            member_user_id = await _find_user(unit, user_id, username)
-            member_id = await unit.members.add(project_id, member_user_id, role_id, now)
+            member_id = await unit.members.add(project_id, await named.find(unit), role_id, now)
             if member_id is None:
-                raise Conflict(message="the user is a member already")
+                # Harbor's text.
+                raise Conflict(message="The project member specified already exist")
             await unit.idempotency.remember(key, member_id)
             member = await _existing(unit, project_id, member_id)
             unit.record(change_of(ChangeKind.MEMBER_CREATED, requester.origin, now, new=member))
             await unit.commit()
-        _log.info(
-            "member_created",
-            project_id=project_id,
-            user_id=member_user_id,
-            role=role.name,
-            actor=str(requester.origin.actor),
-        )
+        _log.info("member_created", **_logged(member), role=role.name, actor=str(requester.origin.actor))
         return member
 
     return await ports.store.repeat(work)
@@ -97,10 +162,10 @@ async def get_member(ports: Ports, project_id: int, member_id: int) -> Member:
 
 
 async def list_members(ports: Ports, project_id: int, request: ListRequest, name: str) -> Page[Member]:
-    """Lists a project's members, by default in the order of their names. `name` is a part of the user's name.
+    """Lists a project's members, by default in the order of their names. `name` is a part of theirs.
 
     Raises:
-        DomainError: INVALID_PAGE_TOKEN.
+        DomainError: BAD_REQUEST, INVALID_PAGE_TOKEN.
     """
     fixed: tuple[Clause, ...] = (Exact("project_id", project_id),)
     if name:
@@ -139,13 +204,7 @@ async def update_member(
             await unit.members.update(changed)
             unit.record(change_of(ChangeKind.MEMBER_ROLE_CHANGED, requester.origin, now, old=member, new=changed))
             await unit.commit()
-        _log.info(
-            "member_role_changed",
-            project_id=project_id,
-            user_id=member.user_id,
-            role=role.name,
-            actor=str(requester.origin.actor),
-        )
+        _log.info("member_role_changed", **_logged(member), role=role.name, actor=str(requester.origin.actor))
         return changed
 
     return await ports.store.repeat(work)
@@ -166,7 +225,7 @@ async def delete_member(ports: Ports, requester: Requester, project_id: int, mem
             await unit.members.remove(member)
             unit.record(change_of(ChangeKind.MEMBER_DELETED, requester.origin, now, old=member))
             await unit.commit()
-        _log.info("member_deleted", project_id=project_id, user_id=member.user_id, actor=str(requester.origin.actor))
+        _log.info("member_deleted", **_logged(member), actor=str(requester.origin.actor))
 
     await ports.store.repeat(work)
 
@@ -182,7 +241,8 @@ async def _assignable(unit: UnitOfWork, role_id: int) -> Role:
     role = await unit.roles.get(role_id)
     if role is None or not role.is_assignable:
         raise Invalid(
-            message="there is no such role",
+            # Harbor's text.
+            message="invalid role: must be a built-in project role (1-5) or an existing custom role",
             violations=[FieldViolation("role_id", "is not the id of a role that members can have")],
         )
     return role
@@ -193,19 +253,12 @@ async def _check_grant(unit: UnitOfWork, caller: Caller, project_id: int, role: 
         raise Denied(message=f"the role {role.name} allows more than you may do")
 
 
-async def _find_user(unit: UnitOfWork, user_id: int, username: str) -> int:
-    if not user_id and not username:
-        raise Invalid(
-            message="member_user names no user", violations=[FieldViolation("member_user", "has neither id nor name")]
-        )
-    user = await unit.users.get(user_id) if user_id else await unit.users.by_name(username)
-    if user is None or (username and user.username != username):
-        raise NotFound("USER_UNKNOWN")
-    return user.id
-
-
 async def _existing(unit: Unit, project_id: int, member_id: int) -> Member:
     member = await unit.members.get(project_id, member_id)
     if member is None:
         raise NotFound("MEMBER_UNKNOWN")
     return member
+
+
+def _logged(member: Member) -> dict[str, int]:
+    return {"project_id": member.project_id, f"{member.entity.kind}_id": member.entity.id}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.grant import Grant, Kind
     from svckit.access.actor import ChangeOrigin
+
+GroupType: TypeAlias = Literal[1, 2, 3]
+"""Harbor's types of groups: LDAP, HTTP (an authenticating proxy), OIDC."""
+LDAP_GROUP: Literal[1] = 1
 
 _SUBJECT = re.compile(r"(?P<kind>user|robot):(?P<id>[1-9][0-9]{0,17})", re.ASCII)
 
@@ -59,12 +63,14 @@ class Caller:
         id: the user's or the robot's id; 0 for an anonymous caller.
         name: the name used to log in; empty for an anonymous caller.
         is_administrator: whether everything is allowed.
+        in_groups: whether the user is in a group, whose roles have to be looked for.
     """
 
     kind: Literal["anonymous", "user", "robot"]
     id: int = 0
     name: str = ""
     is_administrator: bool = False
+    in_groups: bool = False
 
     @property
     def subject(self) -> str:
@@ -108,6 +114,7 @@ class User(Versioned):
         disabled: may not log in.
         version: grows with every change.
         create_time: when it was created; `update_time` when it was last changed.
+        in_groups: is in a group.
     """
 
     id: int
@@ -120,6 +127,62 @@ class User(Versioned):
     version: int
     create_time: datetime
     update_time: datetime
+    in_groups: bool = False
+
+    @property
+    def caller(self) -> Caller:
+        """The user as a caller, who must not be disabled."""
+        return Caller("user", self.id, self.username, self.is_administrator, self.in_groups)
+
+
+@dataclass(frozen=True, slots=True)
+class UserGroup(Versioned):
+    """Users who get roles in projects together.
+
+    Attributes:
+        id: never used for another group.
+        name: unique among the groups of its type.
+        type: where its users come from, as in Harbor: 1 LDAP, 2 HTTP, 3 OIDC.
+        ldap_group_dn: the distinguished name of a group of LDAP, in lower case; empty for others.
+        version: grows with every change.
+        create_time: when it was created.
+    """
+
+    id: int
+    name: str
+    type: GroupType
+    ldap_group_dn: str
+    version: int
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A user in a group.
+
+    Attributes:
+        group_id: the group's.
+        user_id: the user's; `username` is its name.
+        create_time: when the user came into the group.
+    """
+
+    group_id: int
+    user_id: int
+    username: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """The user or group that a membership is about.
+
+    Attributes:
+        kind: "user" or "group". A user and a group may have the same id, and the same name.
+        id: the user's or the group's id.
+    """
+
+    kind: Literal["user", "group"]
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +215,23 @@ class Project(Versioned):
 
 @dataclass(frozen=True, slots=True)
 class Member(Versioned):
-    """A user's role in a project.
+    """The role of a user or group in a project.
 
     Attributes:
         id: of the membership.
         project_id: the project's.
-        user_id: the user's.
-        username: the user's.
+        entity: the user or group.
+        entity_name: its name.
         role_id: Harbor's id of the role.
         role_name: Harbor's name of it.
         version: grows with every change.
-        create_time: when the user became a member.
+        create_time: when it became a member.
     """
 
     id: int
     project_id: int
-    user_id: int
-    username: str
+    entity: Entity
+    entity_name: str
     role_id: int
     role_name: str
     version: int

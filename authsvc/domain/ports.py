@@ -14,7 +14,18 @@ if TYPE_CHECKING:
 
     from authsvc.domain.change import Change
     from authsvc.domain.grant import Grant
-    from authsvc.domain.model import Caller, Member, Project, Robot, RobotState, User
+    from authsvc.domain.model import (
+        Caller,
+        Entity,
+        GroupMember,
+        GroupType,
+        Member,
+        Project,
+        Robot,
+        RobotState,
+        User,
+        UserGroup,
+    )
     from authsvc.domain.permission import Permission, Role
     from svckit.idempotency import IdempotencyRows
     from svckit.listing import Selection
@@ -138,6 +149,56 @@ class UserRows(Protocol):
         """Deletes a user and its memberships."""
 
 
+class UserGroupRows(Protocol):
+    """The rows of groups, and of the users in them."""
+
+    async def get(self, group_id: int) -> UserGroup | None:
+        """Reads a group."""
+
+    async def lock(self, group_id: int) -> UserGroup | None:
+        """Reads a group, locked."""
+
+    async def by_name(self, name: str, group_type: GroupType) -> UserGroup | None:
+        """Reads a group by its name and type."""
+
+    async def by_ldap_group_dn(self, ldap_group_dn: str) -> UserGroup | None:
+        """Reads a group of LDAP by its distinguished name, which is in lower case."""
+
+    async def page(self, selection: Selection) -> list[UserGroup]:
+        """Reads a page."""
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add(self, *, name: str, group_type: GroupType, ldap_group_dn: str, now: datetime) -> int | None:
+        """Adds a group and returns its id; None if the name or the distinguished name is taken."""
+
+    async def update(self, group: UserGroup, now: datetime) -> bool:
+        """Writes the name of a locked group. False if it is taken."""
+
+    async def remove(self, group_id: int) -> None:
+        """Deletes a group, its memberships in projects, and the rows of its users."""
+
+    async def member(self, group_id: int, user_id: int) -> GroupMember | None:
+        """Reads a user in a group."""
+
+    async def member_page(self, selection: Selection) -> list[GroupMember]:
+        """Reads a page; a clause names the group."""
+
+    async def member_count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add_member(self, group_id: int, user_id: int, now: datetime) -> bool:
+        """Takes a user into a group. False if it is in it already.
+
+        Raises:
+            DomainError: NOT_FOUND; the group or the user was deleted at this moment.
+        """
+
+    async def remove_member(self, group_id: int, user_id: int) -> bool:
+        """Takes a user out of a group. False if it is not in it."""
+
+
 class ProjectRows(Protocol):
     """The rows of projects and their settings."""
 
@@ -197,11 +258,11 @@ class MemberRows(Protocol):
     async def count(self, clauses: Sequence[Clause]) -> int:
         """Counts all that match."""
 
-    async def add(self, project_id: int, user_id: int, role_id: int, now: datetime) -> int | None:
-        """Adds a membership and returns its id; None if the user is a member already.
+    async def add(self, project_id: int, entity: Entity, role_id: int, now: datetime) -> int | None:
+        """Adds a membership and returns its id; None if the user or group is a member already.
 
         Raises:
-            DomainError: NOT_FOUND; the project or the user was deleted at this moment.
+            DomainError: NOT_FOUND; the project, the user or the group was deleted at this moment.
         """
 
     async def update(self, member: Member) -> None:
@@ -210,8 +271,8 @@ class MemberRows(Protocol):
     async def remove(self, member: Member) -> None:
         """Deletes a locked membership."""
 
-    async def roles_of(self, user_id: int, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
-        """The user's roles in these projects, by project, strongest first. One query."""
+    async def roles_of(self, caller: Caller, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
+        """The caller's roles in these projects, its own and its groups', by project, strongest first. One query."""
 
 
 class RobotRows(Protocol):
@@ -373,6 +434,10 @@ class Unit(Protocol):
     @property
     def users(self) -> UserRows:
         """Users."""
+
+    @property
+    def user_groups(self) -> UserGroupRows:
+        """Groups of users."""
 
     @property
     def projects(self) -> ProjectRows:

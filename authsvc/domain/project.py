@@ -103,7 +103,7 @@ async def get_project(ports: Ports, identity: Identity | None, project_id: int) 
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         project = await existing_project(unit, project_id)
-        roles = await unit.members.roles_of(caller.user_id, [project_id])
+        roles = await unit.members.roles_of(caller, [project_id])
         return SeenProject(project, roles.get(project_id, ()))
 
 
@@ -170,7 +170,7 @@ async def list_projects(
             lambda clauses: unit.projects.count(caller, (*fixed, *clauses)),
             scope=(name, public, owner),
         )
-        roles = await unit.members.roles_of(caller.user_id, [project.id for project in page.items])
+        roles = await unit.members.roles_of(caller, [project.id for project in page.items])
     seen = tuple(SeenProject(project, roles.get(project.id, ())) for project in page.items)
     return Page(seen, page.next_page_token, page.total_size)
 

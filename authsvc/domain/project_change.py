@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
+from authsvc.domain.model import Entity
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project import NewProject, ProjectChange, SeenProject, existing_project
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
@@ -49,7 +50,7 @@ async def create_project(
                 project = await unit.projects.get(first.made_id)
                 if project is None:
                     raise made_is_gone()
-                roles = await unit.members.roles_of(caller.user_id, [project.id])
+                roles = await unit.members.roles_of(caller, [project.id])
                 return SeenProject(project, roles.get(project.id, ()))
             owner_id = caller.user_id or min(await unit.users.lock_administrators())
             project_id = await unit.projects.add(
@@ -62,7 +63,7 @@ async def create_project(
             )
             if project_id is None:
                 raise Conflict(message=f"the project {new.name} exists already")
-            await unit.members.add(project_id, owner_id, PROJECT_ADMIN_ROLE, now)
+            await unit.members.add(project_id, Entity("user", owner_id), PROJECT_ADMIN_ROLE, now)
             await unit.idempotency.remember(key, project_id)
             project = await existing_project(unit, project_id)
             unit.record(change_of(ChangeKind.PROJECT_CREATED, requester.origin, now, new=project))
@@ -98,7 +99,7 @@ async def update_project(ports: Ports, requester: Requester, project_id: int, ch
                     message="the name of a project does not change",
                     violations=[FieldViolation("project_name", "is not the project's own")],
                 )
-            roles = (await unit.members.roles_of(caller.user_id, [project_id])).get(project_id, ())
+            roles = (await unit.members.roles_of(caller, [project_id])).get(project_id, ())
             wanted = replace(
                 project,
                 public=project.public if change.public is None else change.public,

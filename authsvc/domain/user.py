@@ -216,6 +216,20 @@ async def existing_user(unit: Unit, user_id: int) -> User:
     return user
 
 
+async def find_user(unit: Unit, user_id: int, username: str, field_name: str) -> User:
+    """Finds a user by id or by name. If both are given, they must be of the same user.
+
+    Raises:
+        DomainError: USER_UNKNOWN; BAD_REQUEST, none of them is given. It names the field.
+    """
+    if not user_id and not username:
+        refuse(field_name, "names no user")
+    user = await unit.users.get(user_id) if user_id else await unit.users.by_name(username)
+    if user is None or (username and user.username != username):
+        raise NotFound("USER_UNKNOWN")
+    return user
+
+
 def check_self(caller: Caller, user_id: int) -> None:
     """Checks that the caller is this user or an administrator.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_member, to_requester
+from authsvc.convert import from_member, to_named_entity, to_requester
 from authsvc.domain import member as domain
 from roadstead.auth.v1 import member_service_pb2 as pb
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceServicer
@@ -34,8 +34,7 @@ class MemberServicer(MemberServiceServicer):
             _requester(),
             _project_id(),
             request.role_id,
-            user_id=request.member_user.user_id,
-            username=request.member_user.username,
+            to_named_entity(request),
             key=idempotency_key(request),
         )
         return pb.CreateMemberResponse(member=from_member(member))

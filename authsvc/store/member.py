@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, case, delete, func, select, union, update
 from sqlalchemy.exc import IntegrityError
 
-from authsvc.domain.model import Member
-from authsvc.store.tables import member, role, user
+from authsvc.domain.model import Entity, Member
+from authsvc.store.tables import member, role, user, user_group
+from authsvc.store.user_group import GROUPS_OF_CALLER
 from svckit.errors import NotFound
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
@@ -17,31 +18,47 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Row
+    from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from authsvc.domain.model import Caller
     from svckit.listing import Selection
     from svckit.query import Clause
     from svckit.sql.selection import Columns
 
-_ALL = select(member, user.c.username, role.c.name.label("role_name")).select_from(
-    member.join(user, user.c.id == member.c.user_id).join(role, role.c.id == member.c.role_id)
+_ALL = select(
+    member,
+    # A membership is a user's or a group's; the other name is NULL.
+    func.coalesce(user.c.username, user_group.c.name).label("entity_name"),
+    role.c.name.label("role_name"),
+).select_from(
+    member.join(role, role.c.id == member.c.role_id)
+    .outerjoin(user, user.c.id == member.c.user_id)
+    .outerjoin(user_group, user_group.c.id == member.c.group_id)
 )
 _GET = _ALL.where(member.c.project_id == bindparam("project_id"), member.c.id == bindparam("member_id"))
 _LOCK = _GET.with_for_update(of=member)
-_ROLES_OF = (
-    select(member.c.project_id, member.c.role_id)
-    .select_from(member.join(role, role.c.id == member.c.role_id))
-    .where(
-        member.c.user_id == bindparam("user_id"),
-        member.c.project_id.in_(bindparam("project_ids", expanding=True)),
+
+
+def _roles_by(way: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(member.c.project_id, member.c.role_id, role.c.rank)
+        .select_from(member.join(role, role.c.id == member.c.role_id))
+        .where(way, member.c.project_id.in_(bindparam("project_ids", expanding=True)))
     )
-    .order_by(role.c.rank)
-)
+
+
+_OWN_ROLES = _roles_by(member.c.user_id == bindparam("caller_id"))
+# Two parts rather than an OR, so that each is read by its own index. A role that both give comes once.
+_ROLES_OF = _OWN_ROLES.order_by(role.c.rank)
+_ROLES_WITH_GROUPS = union(_OWN_ROLES, _roles_by(member.c.group_id.in_(GROUPS_OF_CALLER))).order_by("rank")
 _COLUMNS: Columns = {
     "id": member.c.id,
     "project_id": member.c.project_id,
-    "entity_name": user.c.username,
+    "role_id": member.c.role_id,
+    "entity_name": func.coalesce(user.c.username, user_group.c.name),
+    "entity_id": func.coalesce(member.c.user_id, member.c.group_id),
+    "entity_type": case((member.c.group_id.is_(None), "u"), else_="g"),
 }
 
 
@@ -69,17 +86,24 @@ class SqlMembers:
         """See the port."""
         return await count_rows(self._conn, _ALL, _COLUMNS, clauses)
 
-    async def add(self, project_id: int, user_id: int, role_id: int, now: datetime) -> int | None:
+    async def add(self, project_id: int, entity: Entity, role_id: int, now: datetime) -> int | None:
         """See the port."""
         try:
             added: int | None = await self._conn.scalar(
                 upsert(self._conn, member)
-                .values(project_id=project_id, user_id=user_id, role_id=role_id, version=1, create_time=now)
+                .values(
+                    project_id=project_id,
+                    user_id=entity.id if entity.kind == "user" else None,
+                    group_id=entity.id if entity.kind == "group" else None,
+                    role_id=role_id,
+                    version=1,
+                    create_time=now,
+                )
                 .on_conflict_do_nothing()
                 .returning(member.c.id)
             )
         except IntegrityError as error:
-            raise NotFound(message="the project or the user has just been deleted") from error
+            raise NotFound(message="the project, the user or the group has just been deleted") from error
         return added
 
     async def update(self, changed: Member) -> None:
@@ -92,13 +116,14 @@ class SqlMembers:
         """See the port."""
         await self._conn.execute(delete(member).where(member.c.id == ended.id))
 
-    async def roles_of(self, user_id: int, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
+    async def roles_of(self, caller: Caller, project_ids: Sequence[int]) -> Mapping[int, tuple[int, ...]]:
         """See the port."""
-        if not user_id or not project_ids:
+        if caller.kind != "user" or not project_ids:
             return {}
-        rows = await self._conn.execute(_ROLES_OF, {"user_id": user_id, "project_ids": list(project_ids)})
+        query = _ROLES_WITH_GROUPS if caller.in_groups else _ROLES_OF
+        rows = await self._conn.execute(query, {"caller_id": caller.id, "project_ids": list(project_ids)})
         roles: dict[int, tuple[int, ...]] = {}
-        for project_id, role_id in rows:
+        for project_id, role_id, _ in rows:
             roles[project_id] = (*roles.get(project_id, ()), role_id)
         return roles
 
@@ -107,8 +132,8 @@ def _member(row: Row[Any]) -> Member:
     return Member(
         id=row.id,
         project_id=row.project_id,
-        user_id=row.user_id,
-        username=row.username,
+        entity=Entity("user", row.user_id) if row.group_id is None else Entity("group", row.group_id),
+        entity_name=row.entity_name,
         role_id=row.role_id,
         role_name=row.role_name,
         version=row.version,

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import Project
 from authsvc.store.robot_grant import is_given_project
-from authsvc.store.tables import member, project, project_setting, user
+from authsvc.store.tables import member, project, project_setting, user, user_group_member
 from svckit.errors import NotFound
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
@@ -160,6 +160,9 @@ def _visible_to(caller: Caller) -> Select[Any]:
     ways: list[ColumnElement[bool]] = [project.c.public.is_(True)]
     if caller.kind == "user":
         ways.append(project.c.id.in_(select(member.c.project_id).where(member.c.user_id == caller.id)))
+        if caller.in_groups:
+            groups = select(user_group_member.c.group_id).where(user_group_member.c.user_id == caller.id)
+            ways.append(project.c.id.in_(select(member.c.project_id).where(member.c.group_id.in_(groups))))
     elif caller.kind == "robot":
         ways.append(is_given_project(caller.id))
     return _ALL.where(or_(*ways))

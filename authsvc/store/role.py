@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, and_, bindparam, exists, false, not_, or_, select, true, union_all
+from sqlalchemy import BigInteger, and_, bindparam, exists, not_, or_, select, true, union_all
 
 from authsvc.domain.permission import (
     ANYTHING,
@@ -26,6 +26,7 @@ from authsvc.store.robot_grant import (
     robot_gives,
 )
 from authsvc.store.tables import member, project, robot_permission, robot_wide_permission, role, role_permission
+from authsvc.store.user_group import GROUPS_OF_CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -41,8 +42,8 @@ _OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(
 )
 _REPOSITORY = "repository"
 _ANY = ANYTHING.resource
-# The statements for callers of one type differ only in this parameter. A caller's type is its kind, and whether it is
-# an administrator. So each statement is built once and cached, because to build one takes longer than to run it.
+# The statements for callers of one type differ only in this parameter. So each statement is built once and cached,
+# because to build one takes longer than to run it.
 _CALLER_ID = bindparam("caller_id", type_=BigInteger)
 _IN_PROJECT_OF_ROBOT = union_all(
     select(robot_permission.c.resource, robot_permission.c.action, robot_permission.c.effect).where(
@@ -55,6 +56,14 @@ _IN_PROJECT_OF_ROBOT = union_all(
 _ON_SYSTEM_OF_ROBOT = select(
     robot_wide_permission.c.resource, robot_wide_permission.c.action, robot_wide_permission.c.effect
 ).where(robot_wide_permission.c.robot_id == _CALLER_ID, robot_wide_permission.c.kind == SYSTEM_KIND)
+
+
+class _CallerType(NamedTuple):
+    """What a statement depends on. A user who is in no group does not pay for groups."""
+
+    kind: str
+    is_administrator: bool
+    in_groups: bool
 
 
 class SqlRoles:
@@ -95,7 +104,7 @@ class SqlRoles:
             return await self.permissions(SYSTEM_ADMINISTRATOR_ROLE)
         held = (
             select(role_permission.c.resource, role_permission.c.action)
-            .select_from(role_permission.join(project, _role_applies(caller.kind)))
+            .select_from(role_permission.join(project, _role_applies(_caller_type(caller))))
             .where(project.c.id == project_id)
         )
         rows = (await self._conn.execute(held, {"caller_id": caller.id})).all()
@@ -158,12 +167,12 @@ def _is(columns: Any, permission: Permission) -> ColumnElement[bool]:
     )
 
 
-def _caller_type(caller: Caller) -> tuple[str, bool]:
-    return caller.kind, caller.is_administrator
+def _caller_type(caller: Caller) -> _CallerType:
+    return _CallerType(caller.kind, caller.is_administrator, caller.in_groups)
 
 
 @lru_cache(maxsize=512)
-def _in_project(caller_type: tuple[str, bool], permission: Permission, *, by_name: bool) -> Select[Any]:
+def _in_project(caller_type: _CallerType, permission: Permission, *, by_name: bool) -> Select[Any]:
     named = project.c.name == bindparam("project_name") if by_name else project.c.id == bindparam("project_id")
     return select(
         project.c.id,
@@ -173,54 +182,57 @@ def _in_project(caller_type: tuple[str, bool], permission: Permission, *, by_nam
     ).where(named)
 
 
-@lru_cache(maxsize=8)
-def _repository_actions(caller_type: tuple[str, bool]) -> Select[Any]:
+@lru_cache(maxsize=16)
+def _repository_actions(caller_type: _CallerType) -> Select[Any]:
     columns = [_is_allowed(caller_type, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
     return select(project.c.id, project.c.name, *columns).where(
         project.c.name.in_(bindparam("project_names", expanding=True)), _is_visible(caller_type)
     )
 
 
-def _role_applies(kind: str) -> ColumnElement[bool]:
+def _role_applies(caller_type: _CallerType) -> ColumnElement[bool]:
     """Whether the role of a row of `role_permission` is one that the caller has in the row's project."""
     ways: list[ColumnElement[bool]] = [
         and_(project.c.public.is_(True), role_permission.c.role_id == PUBLIC_ROLE),
     ]
-    if kind == "user":
-        ways.append(
-            exists()
-            .where(
-                member.c.project_id == project.c.id,
-                member.c.user_id == _CALLER_ID,
-                member.c.role_id == role_permission.c.role_id,
-            )
-            # SQLAlchemy correlates only one level by itself. Without this line, the query would read all projects.
-            .correlate(project, role_permission)
-        )
+    ways += [
+        exists()
+        .where(way, member.c.role_id == role_permission.c.role_id)
+        # SQLAlchemy correlates only one level by itself. Without this line, the query would read all projects.
+        .correlate(project, role_permission)
+        for way in _memberships(caller_type)
+    ]
     return or_(*ways)
 
 
-def _is_allowed(caller_type: tuple[str, bool], permission: Permission) -> ColumnElement[bool]:
+def _memberships(caller_type: _CallerType) -> list[ColumnElement[bool]]:
+    """The ways in which a row of `member` can be the caller's in a row's project. Each has an index of its own."""
+    if caller_type.kind != "user":
+        return []
+    of_project = member.c.project_id == project.c.id
+    ways = [and_(of_project, member.c.user_id == _CALLER_ID)]
+    if caller_type.in_groups:
+        ways.append(and_(of_project, member.c.group_id.in_(GROUPS_OF_CALLER)))
+    return ways
+
+
+def _is_allowed(caller_type: _CallerType, permission: Permission) -> ColumnElement[bool]:
     """Whether the caller holds a permission in a row's project."""
-    kind, is_administrator = caller_type
-    if is_administrator:
+    if caller_type.is_administrator:
         return exists().where(
             role_permission.c.role_id == SYSTEM_ADMINISTRATOR_ROLE, _is(role_permission.c, permission)
         )
-    by_role = exists().where(_is(role_permission.c, permission), _role_applies(kind)).correlate(project)
-    if kind != "robot":
+    by_role = exists().where(_is(role_permission.c, permission), _role_applies(caller_type)).correlate(project)
+    if caller_type.kind != "robot":
         return by_role
     return and_(or_(by_role, robot_gives(_CALLER_ID, permission)), not_(robot_denies(_CALLER_ID, permission)))
 
 
-def _is_visible(caller_type: tuple[str, bool]) -> ColumnElement[bool]:
+def _is_visible(caller_type: _CallerType) -> ColumnElement[bool]:
     """Whether the caller may see a row's project."""
-    kind, is_administrator = caller_type
-    if is_administrator:
+    if caller_type.is_administrator:
         return true()
-    involved: ColumnElement[bool] = false()
-    if kind == "user":
-        involved = exists().where(member.c.project_id == project.c.id, member.c.user_id == _CALLER_ID)
-    elif kind == "robot":
-        involved = is_given_project(_CALLER_ID)
-    return or_(project.c.public.is_(True), involved)
+    ways = [project.c.public.is_(True), *(exists().where(way).correlate(project) for way in _memberships(caller_type))]
+    if caller_type.kind == "robot":
+        ways.append(is_given_project(_CALLER_ID))
+    return or_(*ways)

@@ -3,7 +3,7 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: installation, configuration, idempotency, user
-(by id), project, member, robot, and the change log last.
+(by id), user group, project, member, robot, and the change log last.
 """
 
 from sqlalchemy import (
@@ -122,16 +122,50 @@ role_permission = Table(
     PrimaryKeyConstraint("role_id", "resource", "action"),
 )
 
+user_group = Table(
+    "user_group",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("name", ByteOrdered, nullable=False),
+    # Harbor's: 1 LDAP, 2 HTTP, 3 OIDC.
+    Column("type", BigInteger, nullable=False),
+    # In lower case. NULL if it is not a group of LDAP.
+    Column("ldap_group_dn", Text, nullable=True, unique=True),
+    Column("version", BigInteger, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    UniqueConstraint("name", "type"),
+    Index("ix_user_group_name_id", "name", "id"),
+    Index("ix_user_group_create_time_id", "create_time", "id"),
+    sqlite_autoincrement=True,
+)
+
+# Which users are in which groups. By user first: that is asked with each check of access.
+user_group_member = Table(
+    "user_group_member",
+    metadata,
+    Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("group_id", BigInteger, ForeignKey("user_group.id", ondelete="CASCADE"), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("user_id", "group_id"),
+    Index("ix_user_group_member_group_id_user_id", "group_id", "user_id"),
+)
+
+# The roles of users and groups in projects.
 member = Table(
     "member",
     metadata,
     Column("id", BigIntKey, primary_key=True),
     Column("project_id", BigInteger, ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
-    Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    # One of the two.
+    Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("group_id", BigInteger, ForeignKey("user_group.id", ondelete="CASCADE"), nullable=True, index=True),
     Column("role_id", BigInteger, ForeignKey("role.id"), nullable=False, index=True),
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
     UniqueConstraint("project_id", "user_id"),
+    UniqueConstraint("project_id", "group_id"),
+    CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="one_entity"),
     sqlite_autoincrement=True,
 )
 

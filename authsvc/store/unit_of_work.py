@@ -13,6 +13,7 @@ from authsvc.store.robot import SqlRobots
 from authsvc.store.role import SqlRoles
 from authsvc.store.tables import change_log, idempotency
 from authsvc.store.user import SqlUsers
+from authsvc.store.user_group import SqlUserGroups
 from svckit.sql.errors import retry_conflicts
 from svckit.sql.idempotency import SqlIdempotency
 
@@ -39,6 +40,11 @@ class SqlUnit:
     def users(self) -> SqlUsers:
         """Users."""
         return SqlUsers(self._conn)
+
+    @property
+    def user_groups(self) -> SqlUserGroups:
+        """Groups of users."""
+        return SqlUserGroups(self._conn)
 
     @property
     def projects(self) -> SqlProjects:

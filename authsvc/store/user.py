@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import User
-from authsvc.store.tables import user
+from authsvc.store.tables import user, user_group_member
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
 
@@ -34,10 +34,12 @@ _SHOWN = (
     user.c.version,
     user.c.create_time,
     user.c.update_time,
+    # Asked here, so that the checks of access look for the roles of groups only if the caller is in one.
+    exists().where(user_group_member.c.user_id == user.c.id).correlate(user).label("in_groups"),
 )
 _ALL: Select[Any] = select(*_SHOWN)
 _GET = _ALL.where(user.c.id == bindparam("user_id"))
-_LOCK = _GET.with_for_update()
+_LOCK = _GET.with_for_update(of=user)
 _BY_NAME = _ALL.where(user.c.username == bindparam("username"))
 _WITH_PASSWORD: Select[Any] = select(*_SHOWN, user.c.password_hash)
 _CREDENTIALS = _WITH_PASSWORD.where(user.c.username == bindparam("username"))
@@ -185,4 +187,5 @@ def _user(row: Row[Any]) -> User:
         version=row.version,
         create_time=row.create_time,
         update_time=row.update_time,
+        in_groups=bool(row.in_groups),
     )

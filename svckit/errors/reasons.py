@@ -101,6 +101,7 @@ _TABLE = (
     Reason("NOT_FOUND", "not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("PROJECT_UNKNOWN", "project not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("USER_UNKNOWN", "user not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("USER_GROUP_UNKNOWN", "user group not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("MEMBER_UNKNOWN", "project member not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("ROBOT_UNKNOWN", "robot not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("LABEL_UNKNOWN", "label not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),

@@ -38,10 +38,12 @@ from roadstead.auth.v1 import (
     token_pb2,
     token_service_pb2,
     token_service_pb2_grpc,
+    user_group_service_pb2,
+    user_group_service_pb2_grpc,
     user_service_pb2,
     user_service_pb2_grpc,
 )
-from roadstead.auth.v1.member_pb2 import MemberUser
+from roadstead.auth.v1.member_pb2 import MemberGroup, MemberUser
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
 from svckit.sql.database import Database
@@ -94,6 +96,10 @@ class Caller:
         return self._stub(user_service_pb2_grpc.UserServiceStub)
 
     @property
+    def groups(self) -> _Bound:
+        return self._stub(user_group_service_pb2_grpc.UserGroupServiceStub)
+
+    @property
     def projects(self) -> _Bound:
         return self._stub(project_service_pb2_grpc.ProjectServiceStub)
 
@@ -129,6 +135,25 @@ class Caller:
                 project=ProjectRef(name=project),
                 role_id=ROLES[role],
                 member_user=MemberUser(user_id=user.id),
+            )
+        )
+        return int(answer.member.id)
+
+    async def make_group(self, name: str, *users: Caller, group_type: int = 3) -> int:
+        """A group with these users. The caller must be an administrator."""
+        request = user_group_service_pb2.CreateUserGroupRequest(group_name=name, group_type=group_type)
+        group_id = int((await self.groups.CreateUserGroup(request)).user_group.id)
+        for user in users:
+            await self.groups.AddUserGroupMember(
+                user_group_service_pb2.AddUserGroupMemberRequest(group_id=group_id, user_id=user.id)
+            )
+        return group_id
+
+    async def add_group(self, project: str, group_id: int, role: str) -> int:
+        """Makes a group a member of a project."""
+        answer = await self.members.CreateMember(
+            member_service_pb2.CreateMemberRequest(
+                project=ProjectRef(name=project), role_id=ROLES[role], member_group=MemberGroup(id=group_id)
             )
         )
         return int(answer.member.id)

@@ -20,7 +20,7 @@ async def test_the_first_start_makes_admin_and_library_with_the_first_ids(auth_s
         found = await unit.users.credentials("admin")
         library = await unit.projects.by_name("library")
         assert library is not None
-        roles = await unit.members.roles_of(1, [library.id])
+        roles = await unit.members.roles_of(Caller("user", 1), [library.id])
     assert found is not None
     user, password_hash = found
     assert (user.id, user.is_administrator) == (1, True)

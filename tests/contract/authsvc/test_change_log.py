@@ -35,12 +35,13 @@ _NO_CHANGES = {
 
 @pytest.fixture
 async def world(authsvc: AuthService, migrated_database: Database) -> World:
-    """Alice has a project with bob as a guest, and a robot."""
+    """Alice has a project with bob as a guest, and a robot. There is a group with bob in it."""
     made = World(authsvc, migrated_database)
     made.alice, made.bob = await authsvc.user("alice"), await authsvc.user("bob")
     made.project_id = await made.alice.make_project("team", metadata={"severity": "low"})
     made.member_id = await made.alice.add_member("team", made.bob, "guest")
     made.robot_id = (await made.alice.make_robot("team", "ci", "repository:pull", duration_days=7)).id
+    made.group_id = await authsvc.admin.make_group("crew", made.bob)
     await made.settle()
     return made
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import inspect, select, text
 
 from authsvc.domain.grant import Access, Grant, Scope
+from authsvc.domain.model import Entity
 from authsvc.domain.permission import Permission
 from authsvc.store import migrations
 from authsvc.store.tables import change_log, member, metadata, robot, robot_permission, role, user
@@ -98,6 +99,58 @@ async def test_the_robots_of_an_older_database_keep_their_permissions_and_their_
     async with database.read() as conn:
         assert (await conn.scalars(select(robot.c.id).order_by(robot.c.id))).all() == [1, 8]
         assert (await conn.scalars(select(robot_permission.c.robot_id))).all() == [1]
+
+
+async def test_the_members_of_an_older_database_keep_their_roles_and_their_ids(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    folder = tmp_path / "history"
+    folder.mkdir()
+    await migrate(database, migrations_up_to("0007", folder))
+    members = [(1, 1, 1), (2, 2, 3), (9, 2, 4)]
+    async with database.write() as conn:
+        times = {"now": now.replace(tzinfo=None) if database.dialect == "sqlite" else now}
+        for user_id in (1, 2):
+            statement = """INSERT INTO "user" (id, username, realname, comment, password_hash, is_administrator,
+                           disabled, create_time, update_time)
+                           VALUES (:id, :name, '', '', 'x', false, false, :now, :now)"""
+            await conn.execute(text(statement), {"id": user_id, "name": f"user-{user_id}", **times})
+        for project_id in (1, 2):
+            statement = """INSERT INTO project (id, name, public, initial_storage_limit_bytes, version, create_time,
+                           update_time) VALUES (:id, :name, false, -1, 1, :now, :now)"""
+            await conn.execute(text(statement), {"id": project_id, "name": f"project-{project_id}", **times})
+        for member_id, user_id, role_id in members:
+            statement = """INSERT INTO member (id, project_id, user_id, role_id, version, create_time)
+                           VALUES (:id, :project_id, :user_id, :role_id, 5, :now)"""
+            values = {"id": member_id, "project_id": 2 if member_id == 9 else 1, "user_id": user_id, "role_id": role_id}
+            await conn.execute(text(statement), {**values, **times})
+        await conn.execute(text("DELETE FROM member WHERE id = 9"))
+        if database.dialect == "postgresql":
+            await conn.execute(text("SELECT setval(pg_get_serial_sequence('member', 'id'), 9)"))
+        await conn.commit()
+
+    await migrate(database, migrations)
+
+    async with sql_store(database).write() as unit:
+        found = [await unit.members.get(1, member_id) for member_id, *_ in members]
+        assert [each and (each.entity, each.entity_name, each.role_id, each.etag) for each in found] == [
+            (Entity("user", 1), "user-1", 1, "1-5"),
+            (Entity("user", 2), "user-2", 3, "2-5"),
+            None,
+        ]
+        group_id = await unit.user_groups.add(name="crew", group_type=3, ldap_group_dn="", now=now)
+        assert group_id is not None
+        # Never the id of a membership that ended before.
+        assert await unit.members.add(1, Entity("group", group_id), 2, now) == 10
+        assert await unit.members.add(1, Entity("group", group_id), 3, now) is None
+        assert await unit.members.add(1, Entity("user", 2), 3, now) is None
+        # And the memberships of a user still go with it.
+        await unit.users.remove(2)
+        await unit.user_groups.remove(group_id)
+        await unit.commit()
+    async with database.read() as conn:
+        assert (await conn.scalars(select(member.c.id).order_by(member.c.id))).all() == [1]
 
 
 async def test_the_rows_of_an_older_database_stay_and_can_be_updated(database: Database, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from roadstead.auth.v1 import (
     project_service_pb2,
     robot_pb2,
     robot_service_pb2,
+    user_group_service_pb2,
     user_service_pb2,
 )
 from roadstead.auth.v1.member_pb2 import MemberUser
@@ -39,6 +40,7 @@ class World:
     bob: Caller = field(init=False)
     project_id: int = 0
     member_id: int = 0
+    group_id: int = 0
     robot_id: int = 0
 
     async def settle(self) -> None:
@@ -90,6 +92,10 @@ class Write:
 
 def users(call: Callable[[World, Any], Awaitable[Any]]) -> Callable[[World], Awaitable[Any]]:
     return lambda world: call(world, world.authsvc.admin.users)
+
+
+def groups(call: Callable[[World, Any], Awaitable[Any]]) -> Callable[[World], Awaitable[Any]]:
+    return lambda world: call(world, world.authsvc.admin.groups)
 
 
 PROFILE = {"email": "bob@example.org", "realname": "bob", "comment": "", "administrator": False, "disabled": False}
@@ -174,6 +180,76 @@ WRITES = [
         by="admin",
         in_project=False,
         id_of=lambda world: world.bob.id,
+    ),
+    Write(
+        "UserGroupService/CreateUserGroup",
+        groups(
+            lambda _world, stub: stub.CreateUserGroup(
+                user_group_service_pb2.CreateUserGroupRequest(group_name="ops", group_type=2)
+            )
+        ),
+        ChangeKind.USER_GROUP_CREATED,
+        "ops",
+        new={"name": "ops", "type": 2, "ldap_group_dn": ""},
+        by="admin",
+        in_project=False,
+    ),
+    Write(
+        "UserGroupService/UpdateUserGroup",
+        groups(
+            lambda world, stub: stub.UpdateUserGroup(
+                user_group_service_pb2.UpdateUserGroupRequest(group_id=world.group_id, group_name="team")
+            )
+        ),
+        ChangeKind.USER_GROUP_CHANGED,
+        "team",
+        old={"name": "crew"},
+        new={"name": "team"},
+        by="admin",
+        in_project=False,
+        id_of=lambda world: world.group_id,
+    ),
+    Write(
+        "UserGroupService/AddUserGroupMember",
+        groups(
+            lambda world, stub: stub.AddUserGroupMember(
+                user_group_service_pb2.AddUserGroupMemberRequest(group_id=world.group_id, username="alice")
+            )
+        ),
+        ChangeKind.USER_GROUP_MEMBER_ADDED,
+        "crew",
+        new={"user_id": 2, "username": "alice"},
+        by="admin",
+        in_project=False,
+        id_of=lambda world: world.group_id,
+    ),
+    Write(
+        "UserGroupService/RemoveUserGroupMember",
+        groups(
+            lambda world, stub: stub.RemoveUserGroupMember(
+                user_group_service_pb2.RemoveUserGroupMemberRequest(group_id=world.group_id, user_id=world.bob.id)
+            )
+        ),
+        ChangeKind.USER_GROUP_MEMBER_REMOVED,
+        "crew",
+        old={"user_id": 3, "username": "bob"},
+        by="admin",
+        in_project=False,
+        id_of=lambda world: world.group_id,
+    ),
+    Write(
+        "UserGroupService/DeleteUserGroup",
+        groups(
+            lambda world, stub: stub.DeleteUserGroup(
+                user_group_service_pb2.DeleteUserGroupRequest(group_id=world.group_id)
+            )
+        ),
+        ChangeKind.USER_GROUP_DELETED,
+        "crew",
+        old={"name": "crew", "type": 3, "ldap_group_dn": ""},
+        by="admin",
+        in_project=False,
+        id_of=lambda world: world.group_id,
     ),
     Write(
         "ProjectService/CreateProject",

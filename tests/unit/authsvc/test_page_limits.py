@@ -12,7 +12,14 @@ from authsvc.domain.grant import MAXIMUM_ACCESSES, Access, Effect, Grant, Scope
 from authsvc.domain.model import Robot
 from authsvc.domain.permission import ROBOT_PROJECT_PERMISSIONS
 from authsvc.domain.project_settings import SETTINGS
-from roadstead.auth.v1 import member_pb2, member_service_pb2, project_service_pb2, robot_service_pb2, user_service_pb2
+from roadstead.auth.v1 import (
+    member_pb2,
+    member_service_pb2,
+    project_service_pb2,
+    robot_service_pb2,
+    user_group_service_pb2,
+    user_service_pb2,
+)
 from svckit.bounds import read_bounds
 from svckit.listing import MAXIMUM_PAGE_SIZE
 from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES
@@ -26,6 +33,7 @@ SOURCES: dict[str, Any] = {
     "Member.entity_name": member_pb2.MemberUser.DESCRIPTOR.fields_by_name["username"],
     "Project.etag": 64,
     "User.etag": 64,
+    "UserGroup.etag": 64,
     "Member.etag": 64,
     "Member.role_name": 64,
     "Member.entity_type": 1,
@@ -94,8 +102,12 @@ def fill(row: Message, *requests: Any) -> None:
             (user_service_pb2.CreateUserRequest, user_service_pb2.UpdateUserRequest),
         ),
         (member_service_pb2.ListMembersResponse, ()),
+        (user_group_service_pb2.ListUserGroupsResponse, (user_group_service_pb2.CreateUserGroupRequest,)),
+        (user_group_service_pb2.SearchUserGroupsResponse, (user_group_service_pb2.CreateUserGroupRequest,)),
+        (user_group_service_pb2.ListUserGroupMembersResponse, (user_service_pb2.CreateUserRequest,)),
+        (user_service_pb2.SearchUsersResponse, (user_service_pb2.CreateUserRequest,)),
     ],
-    ids=["projects", "users", "members"],
+    ids=["projects", "users", "members", "groups", "found groups", "users of a group", "found users"],
 )
 def test_the_largest_page_fits_into_a_message(response: Any, requests: tuple[Any, ...]) -> None:
     page = response(next_page_token="x" * 4096, total_size=2**63 - 1)

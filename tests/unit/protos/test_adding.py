@@ -7,6 +7,8 @@ ADDING = {
     "auth.v1.MemberService/CreateMember",
     "auth.v1.ProjectService/CreateProject",
     "auth.v1.RobotService/CreateRobot",
+    "auth.v1.UserGroupService/AddUserGroupMember",
+    "auth.v1.UserGroupService/CreateUserGroup",
     "auth.v1.UserService/CreateUser",
     "blob.v1.UploadService/AppendUpload",
     "blob.v1.UploadService/StartUpload",

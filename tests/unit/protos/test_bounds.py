@@ -34,7 +34,6 @@ UNBOUNDED = {
 # What clients know of the contracts, written by hand.
 KNOWN = {
     "auth.v1.ChangeUserPasswordRequest.new_password": FieldBounds(max_length=128),
-    "auth.v1.CreateMemberRequest.member_user": FieldBounds(required=True),
     "auth.v1.CreateProjectRequest.name": FieldBounds(max_length=255, reason="NAME_INVALID"),
     "auth.v1.CreateProjectRequest.storage_limit_bytes": FieldBounds(minimum=-1),
     "auth.v1.CreateRobotRequest.duration_days": FieldBounds(minimum=-1, maximum=36500),

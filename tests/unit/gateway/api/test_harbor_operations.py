@@ -19,6 +19,8 @@ OURS = {"getOpenApi"}
 # What the contracts require.
 BODIES = {
     "createProjectMember": {"role_id": 1, "member_user": {"username": "bob"}},
+    "createUserGroup": {"group_name": "crew", "group_type": 3},
+    "updateUserGroup": {"group_name": "crew"},
     "updateProjectMember": {"role_id": 1},
     "updateQuota": {"hard": {"storage": -1}},
     "addLabel": {"id": 7},
@@ -28,6 +30,7 @@ BODIES = {
 QUERIES = {
     "CopyArtifact": {"from": "library/app:v1"},
     "ListLabels": {"scope": "g"},
+    "searchUserGroups": {"groupname": "a"},
     "searchUsers": {"username": "a"},
 }
 # Their paths are such of another operation, whose service refuses them (tests/integration/test_additions.py).

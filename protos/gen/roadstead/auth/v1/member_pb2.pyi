@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Member(_message.Message):
-    """A user's role in a project. The JSON form is Harbor's ProjectMemberEntity."""
+    """The role of a user or a group in a project. The JSON form is Harbor's ProjectMemberEntity."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,3 +91,37 @@ class MemberUser(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MemberUser: _TypeAlias = MemberUser  # noqa: Y015
+
+@_typing.final
+class MemberGroup(_message.Message):
+    """A group to be made a member: by id, by name and type, or by the distinguished name of a group of LDAP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    GROUP_NAME_FIELD_NUMBER: _builtins.int
+    GROUP_TYPE_FIELD_NUMBER: _builtins.int
+    LDAP_GROUP_DN_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The group's id; 0 if it is not given."""
+    group_name: _builtins.str
+    """The group's name."""
+    group_type: _builtins.int
+    """The group's type: 1 LDAP, 2 HTTP, 3 OIDC. It must be given with a name, because two groups may have one name."""
+    ldap_group_dn: _builtins.str
+    """The distinguished name of a group of LDAP."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        group_name: _builtins.str = ...,
+        group_type: _builtins.int = ...,
+        ldap_group_dn: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_name", b"group_name", "group_type", b"group_type", "id", b"id", "ldap_group_dn", b"ldap_group_dn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberGroup: _TypeAlias = MemberGroup  # noqa: Y015

@@ -31,7 +31,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/auth/v1/member_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1eroadstead/auth/v1/member.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xfe\x01\n\x13\x43reateMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x17\n\x07role_id\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x01\x12:\n\x0bmember_user\x18\x03 \x01(\x0b\x32\x1d.roadstead.auth.v1.MemberUserB\x06\xea\xf3\x18\x02P\x01\x12X\n\x0fidempotency_key\x18\x04 \x01(\tB?\xea\xf3\x18;\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B#must not contain control characters\"A\n\x14\x43reateMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"w\n\x10GetMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\">\n\x11GetMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"\xee\x01\n\x12ListMembersRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12(\n\x0b\x65ntity_name\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01R\nentityname\x12\x14\n\x04page\x18\x03 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x05 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x06 \x01(\x08\"n\n\x13ListMembersResponse\x12*\n\x07members\x18\x01 \x03(\x0b\x32\x19.roadstead.auth.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xa9\x01\n\x13UpdateMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\x12\x17\n\x07role_id\x18\x03 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x01\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@\"A\n\x14UpdateMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"z\n\x13\x44\x65leteMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\"\x16\n\x14\x44\x65leteMemberResponse2\xf9\t\n\rMemberService\x12\xc6\x02\n\x0c\x43reateMember\x12&.roadstead.auth.v1.CreateMemberRequest\x1a\'.roadstead.auth.v1.CreateMemberResponse\"\xe4\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06\x63reate\x1a\x07project\xd2\xf3\x18\x83\x01\n\x07project\x10\xc9\x01\x1a:/api/v2.0/projects/{member.project_id}/members/{member.id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\x13\x63reateProjectMember\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02.\")/api/v2.0/projects/{project.name}/members:\x01*\x12\xdd\x01\n\tGetMember\x12#.roadstead.auth.v1.GetMemberRequest\x1a$.roadstead.auth.v1.GetMemberResponse\"\x84\x01\x90\x02\x01\xca\xf3\x18\x19\"\x17\n\x06member\x12\x04read\x1a\x07project\xd2\xf3\x18\x1b\n\x07project2\x10getProjectMember\x82\xd3\xe4\x93\x02?\x12\x35/api/v2.0/projects/{project.name}/members/{member_id}b\x06member\x12\xd9\x01\n\x0bListMembers\x12%.roadstead.auth.v1.ListMembersRequest\x1a&.roadstead.auth.v1.ListMembersResponse\"{\x90\x02\x01\xca\xf3\x18\x19\"\x17\n\x06member\x12\x04list\x1a\x07project\xd2\xf3\x18\x1d\n\x07project2\x12listProjectMembers\x82\xd3\xe4\x93\x02\x34\x12)/api/v2.0/projects/{project.name}/membersb\x07members\x12\xfa\x01\n\x0cUpdateMember\x12&.roadstead.auth.v1.UpdateMemberRequest\x1a\'.roadstead.auth.v1.UpdateMemberResponse\"\x98\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06update\x1a\x07project\xd2\xf3\x18\x32\n\x07project \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x13updateProjectMember\x82\xd3\xe4\x93\x02:\x1a\x35/api/v2.0/projects/{project.name}/members/{member_id}:\x01*\x12\xe5\x01\n\x0c\x44\x65leteMember\x12&.roadstead.auth.v1.DeleteMemberRequest\x1a\'.roadstead.auth.v1.DeleteMemberResponse\"\x83\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18 \n\x07project \x01\x32\x13\x64\x65leteProjectMember\x82\xd3\xe4\x93\x02\x37*5/api/v2.0/projects/{project.name}/members/{member_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/auth/v1/member_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1eroadstead/auth/v1/member.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xac\x02\n\x13\x43reateMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x17\n\x07role_id\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x01\x12\x32\n\x0bmember_user\x18\x03 \x01(\x0b\x32\x1d.roadstead.auth.v1.MemberUser\x12X\n\x0fidempotency_key\x18\x04 \x01(\tB?\xea\xf3\x18;\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B#must not contain control characters\x12\x34\n\x0cmember_group\x18\x05 \x01(\x0b\x32\x1e.roadstead.auth.v1.MemberGroup\"A\n\x14\x43reateMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"w\n\x10GetMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\">\n\x11GetMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"\x99\x02\n\x12ListMembersRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12(\n\x0b\x65ntity_name\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01R\nentityname\x12\x14\n\x04page\x18\x03 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x05 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x06 \x01(\x08\x12\x12\n\x01q\x18\x07 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x08 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \"n\n\x13ListMembersResponse\x12*\n\x07members\x18\x01 \x03(\x0b\x32\x19.roadstead.auth.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xa9\x01\n\x13UpdateMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\x12\x17\n\x07role_id\x18\x03 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x01\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@\"A\n\x14UpdateMemberResponse\x12)\n\x06member\x18\x01 \x01(\x0b\x32\x19.roadstead.auth.v1.Member\"z\n\x13\x44\x65leteMemberRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12)\n\tmember_id\x18\x02 \x01(\x03\x42\x16\xea\xf3\x18\x12(\x01r\x0eMEMBER_UNKNOWN\"\x16\n\x14\x44\x65leteMemberResponse2\xf9\t\n\rMemberService\x12\xc6\x02\n\x0c\x43reateMember\x12&.roadstead.auth.v1.CreateMemberRequest\x1a\'.roadstead.auth.v1.CreateMemberResponse\"\xe4\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06\x63reate\x1a\x07project\xd2\xf3\x18\x83\x01\n\x07project\x10\xc9\x01\x1a:/api/v2.0/projects/{member.project_id}/members/{member.id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\x13\x63reateProjectMember\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02.\")/api/v2.0/projects/{project.name}/members:\x01*\x12\xdd\x01\n\tGetMember\x12#.roadstead.auth.v1.GetMemberRequest\x1a$.roadstead.auth.v1.GetMemberResponse\"\x84\x01\x90\x02\x01\xca\xf3\x18\x19\"\x17\n\x06member\x12\x04read\x1a\x07project\xd2\xf3\x18\x1b\n\x07project2\x10getProjectMember\x82\xd3\xe4\x93\x02?\x12\x35/api/v2.0/projects/{project.name}/members/{member_id}b\x06member\x12\xd9\x01\n\x0bListMembers\x12%.roadstead.auth.v1.ListMembersRequest\x1a&.roadstead.auth.v1.ListMembersResponse\"{\x90\x02\x01\xca\xf3\x18\x19\"\x17\n\x06member\x12\x04list\x1a\x07project\xd2\xf3\x18\x1d\n\x07project2\x12listProjectMembers\x82\xd3\xe4\x93\x02\x34\x12)/api/v2.0/projects/{project.name}/membersb\x07members\x12\xfa\x01\n\x0cUpdateMember\x12&.roadstead.auth.v1.UpdateMemberRequest\x1a\'.roadstead.auth.v1.UpdateMemberResponse\"\x98\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06update\x1a\x07project\xd2\xf3\x18\x32\n\x07project \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x13updateProjectMember\x82\xd3\xe4\x93\x02:\x1a\x35/api/v2.0/projects/{project.name}/members/{member_id}:\x01*\x12\xe5\x01\n\x0c\x44\x65leteMember\x12&.roadstead.auth.v1.DeleteMemberRequest\x1a\'.roadstead.auth.v1.DeleteMemberResponse\"\x83\x01\x90\x02\x02\xca\xf3\x18\x1b\"\x19\n\x06member\x12\x06\x64\x65lete\x1a\x07project\xd2\xf3\x18 \n\x07project \x01\x32\x13\x64\x65leteProjectMember\x82\xd3\xe4\x93\x02\x37*5/api/v2.0/projects/{project.name}/members/{member_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEMEMBERREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_CREATEMEMBERREQUEST'].fields_by_name['role_id']._loaded_options = None
   _globals['_CREATEMEMBERREQUEST'].fields_by_name['role_id']._serialized_options = b'\352\363\030\002(\001'
-  _globals['_CREATEMEMBERREQUEST'].fields_by_name['member_user']._loaded_options = None
-  _globals['_CREATEMEMBERREQUEST'].fields_by_name['member_user']._serialized_options = b'\352\363\030\002P\001'
   _globals['_CREATEMEMBERREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEMEMBERREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\352\363\030;\020\200\001:\021[^\\x00-\\x1f\\x7f]*B#must not contain control characters'
   _globals['_GETMEMBERREQUEST'].fields_by_name['project']._loaded_options = None
@@ -60,6 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMEMBERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
   _globals['_LISTMEMBERSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMEMBERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['q']._loaded_options = None
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['q']._serialized_options = b'\352\363\030\003\020\200 '
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['sort']._loaded_options = None
+  _globals['_LISTMEMBERSREQUEST'].fields_by_name['sort']._serialized_options = b'\352\363\030\003\020\200 '
   _globals['_UPDATEMEMBERREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_UPDATEMEMBERREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_UPDATEMEMBERREQUEST'].fields_by_name['member_id']._loaded_options = None
@@ -83,25 +85,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERSERVICE'].methods_by_name['DeleteMember']._loaded_options = None
   _globals['_MEMBERSERVICE'].methods_by_name['DeleteMember']._serialized_options = b'\220\002\002\312\363\030\033\"\031\n\006member\022\006delete\032\007project\322\363\030 \n\007project \0012\023deleteProjectMember\202\323\344\223\0027*5/api/v2.0/projects/{project.name}/members/{member_id}'
   _globals['_CREATEMEMBERREQUEST']._serialized_start=295
-  _globals['_CREATEMEMBERREQUEST']._serialized_end=549
-  _globals['_CREATEMEMBERRESPONSE']._serialized_start=551
-  _globals['_CREATEMEMBERRESPONSE']._serialized_end=616
-  _globals['_GETMEMBERREQUEST']._serialized_start=618
-  _globals['_GETMEMBERREQUEST']._serialized_end=737
-  _globals['_GETMEMBERRESPONSE']._serialized_start=739
-  _globals['_GETMEMBERRESPONSE']._serialized_end=801
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=804
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=1042
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1044
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1154
-  _globals['_UPDATEMEMBERREQUEST']._serialized_start=1157
-  _globals['_UPDATEMEMBERREQUEST']._serialized_end=1326
-  _globals['_UPDATEMEMBERRESPONSE']._serialized_start=1328
-  _globals['_UPDATEMEMBERRESPONSE']._serialized_end=1393
-  _globals['_DELETEMEMBERREQUEST']._serialized_start=1395
-  _globals['_DELETEMEMBERREQUEST']._serialized_end=1517
-  _globals['_DELETEMEMBERRESPONSE']._serialized_start=1519
-  _globals['_DELETEMEMBERRESPONSE']._serialized_end=1541
-  _globals['_MEMBERSERVICE']._serialized_start=1544
-  _globals['_MEMBERSERVICE']._serialized_end=2817
+  _globals['_CREATEMEMBERREQUEST']._serialized_end=595
+  _globals['_CREATEMEMBERRESPONSE']._serialized_start=597
+  _globals['_CREATEMEMBERRESPONSE']._serialized_end=662
+  _globals['_GETMEMBERREQUEST']._serialized_start=664
+  _globals['_GETMEMBERREQUEST']._serialized_end=783
+  _globals['_GETMEMBERRESPONSE']._serialized_start=785
+  _globals['_GETMEMBERRESPONSE']._serialized_end=847
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=850
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=1131
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=1133
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=1243
+  _globals['_UPDATEMEMBERREQUEST']._serialized_start=1246
+  _globals['_UPDATEMEMBERREQUEST']._serialized_end=1415
+  _globals['_UPDATEMEMBERRESPONSE']._serialized_start=1417
+  _globals['_UPDATEMEMBERRESPONSE']._serialized_end=1482
+  _globals['_DELETEMEMBERREQUEST']._serialized_start=1484
+  _globals['_DELETEMEMBERREQUEST']._serialized_end=1606
+  _globals['_DELETEMEMBERRESPONSE']._serialized_start=1608
+  _globals['_DELETEMEMBERRESPONSE']._serialized_end=1630
+  _globals['_MEMBERSERVICE']._serialized_start=1633
+  _globals['_MEMBERSERVICE']._serialized_end=2906
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,7 @@ class CreateMemberRequest(_message.Message):
     ROLE_ID_FIELD_NUMBER: _builtins.int
     MEMBER_USER_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    MEMBER_GROUP_FIELD_NUMBER: _builtins.int
     role_id: _builtins.int
     """Harbor's id of the role."""
     idempotency_key: _builtins.str
@@ -40,7 +41,11 @@ class CreateMemberRequest(_message.Message):
 
     @_builtins.property
     def member_user(self) -> _member_pb2.MemberUser:
-        """The user."""
+        """The user. Either a user or a group must be given."""
+
+    @_builtins.property
+    def member_group(self) -> _member_pb2.MemberGroup:
+        """The group."""
 
     def __init__(
         self,
@@ -49,10 +54,11 @@ class CreateMemberRequest(_message.Message):
         role_id: _builtins.int = ...,
         member_user: _member_pb2.MemberUser | None = ...,
         idempotency_key: _builtins.str = ...,
+        member_group: _member_pb2.MemberGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["member_user", b"member_user", "project", b"project"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member_group", b"member_group", "member_user", b"member_user", "project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "member_user", b"member_user", "project", b"project", "role_id", b"role_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "member_group", b"member_group", "member_user", b"member_user", "project", b"project", "role_id", b"role_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,6 +152,8 @@ class ListMembersRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    Q_FIELD_NUMBER: _builtins.int
+    SORT_FIELD_NUMBER: _builtins.int
     entity_name: _builtins.str
     """Part of the member's name."""
     page: _builtins.int
@@ -156,6 +164,10 @@ class ListMembersRequest(_message.Message):
     """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    q: _builtins.str
+    """Harbor's q: entity_name (exact, ~fuzzy or {any of}), entity_type ("u" or "g"), entity_id, role_id, id."""
+    sort: _builtins.str
+    """Harbor's sort: entity_name, role_id, id; a leading "-" reverses the order."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -169,10 +181,12 @@ class ListMembersRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_total: _builtins.bool = ...,
+        q: _builtins.str = ...,
+        sort: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_name", b"entity_name", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity_name", b"entity_name", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,7 @@ class MemberServiceServicer:
     """
 
     def CreateMember(self, request, context):
-        """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+        """Gives a user or a group a role. CONFLICT if it is a member already; a repeat with the same idempotency_key gets the
         first call's answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

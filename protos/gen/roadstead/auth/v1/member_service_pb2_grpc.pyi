@@ -34,7 +34,7 @@ class MemberServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MemberServiceAsyncStub: ...
     CreateMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]
-    """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+    """Gives a user or a group a role. CONFLICT if it is a member already; a repeat with the same idempotency_key gets the
     first call's answer.
     """
     GetMember: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]
@@ -52,7 +52,7 @@ class MemberServiceAsyncStub(MemberServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CreateMemberRequest, _member_service_pb2.CreateMemberResponse]  # type: ignore[assignment]
-    """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+    """Gives a user or a group a role. CONFLICT if it is a member already; a repeat with the same idempotency_key gets the
     first call's answer.
     """
     GetMember: _aio.UnaryUnaryMultiCallable[_member_service_pb2.GetMemberRequest, _member_service_pb2.GetMemberResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _member_service_pb2.CreateMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.CreateMemberResponse, _abc.Awaitable[_member_service_pb2.CreateMemberResponse]]:
-        """Gives a user a role. CONFLICT if the user is a member already; a repeat with the same idempotency_key gets the
+        """Gives a user or a group a role. CONFLICT if it is a member already; a repeat with the same idempotency_key gets the
         first call's answer.
         """
 
