@@ -11,10 +11,12 @@ from authsvc.domain.grant import Access, AskedGrant, merge_asked
 from authsvc.domain.member import NamedEntity
 from authsvc.domain.model import Identity, Requester
 from authsvc.domain.permission import Permission
+from authsvc.domain.project_robot import AskedAccess, AskedProjectRobot
 from authsvc.domain.robot import FOR_EVER, NewRobot, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from authsvc.domain.user_group import NewUserGroup
 from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_group_pb2, user_pb2
+from svckit.access.decision import ProjectKey
 from svckit.convert import from_time
 from svckit.errors import Unauthenticated
 from svckit.keys import public_jwk
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from authsvc.domain.model import GroupMember, GroupType, Member, Project, Robot, User, UserGroup
     from authsvc.domain.project import SeenProject
     from authsvc.domain.robot import Catalogue, NewSecret
+    from roadstead.access.v1.project_ref_pb2 import ProjectRef
     from roadstead.auth.v1 import member_service_pb2, robot_service_pb2, user_group_service_pb2
     from svckit.access.call import Call
     from svckit.access.principal import Principal
@@ -218,6 +221,26 @@ def to_new_robot(request: robot_service_pb2.CreateRobotRequest) -> NewRobot:
         duration_days=request.duration_days,
         disabled=request.disabled,
     )
+
+
+def to_project_robot(request: robot_service_pb2.CreateProjectRobotRequest) -> AskedProjectRobot:
+    """The robot that Harbor's older request asks for."""
+    return AskedProjectRobot(
+        request.name,
+        tuple(AskedAccess(access.resource, access.action, _EFFECTS[access.effect]) for access in request.access),
+        request.description,
+        request.expire_time_unix_seconds,
+    )
+
+
+def to_project_key(project: ProjectRef) -> ProjectKey | None:
+    """The project that a request names; None if it names none."""
+    return None if project.WhichOneof("ref") is None else named_project(project)
+
+
+def named_project(project: ProjectRef) -> ProjectKey:
+    """The project that a request names by id or by name. The contract requires it."""
+    return ProjectKey(id=project.id) if project.HasField("id") else ProjectKey(name=project.name)
 
 
 def to_robot_change(request: robot_service_pb2.UpdateRobotRequest) -> RobotChange:

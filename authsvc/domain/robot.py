@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.grant import AskedGrant, Kind
     from authsvc.domain.model import Identity
+    from svckit.access.decision import ProjectKey
     from svckit.listing import Selection
 
 FOR_EVER = -1
@@ -68,6 +69,7 @@ class NewRobot:
         description: free text.
         duration_days: how long it is valid; -1 for ever.
         disabled: may not log in.
+        stated_expire_time: when it expires, if that is not at the end of its last day.
 
     Raises:
         DomainError: BAD_REQUEST; a field breaks its rule.
@@ -79,6 +81,7 @@ class NewRobot:
     description: str = ""
     duration_days: int = FOR_EVER
     disabled: bool = False
+    stated_expire_time: datetime | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
@@ -159,13 +162,18 @@ async def list_catalogue(ports: Ports, identity: Identity) -> Catalogue:
     return Catalogue(ROBOT_PROJECT_PERMISSIONS, SYSTEM_PERMISSIONS)
 
 
-async def get_robot(ports: Ports, robot_id: int) -> Robot:
+async def get_robot(ports: Ports, robot_id: int, project: ProjectKey | None = None) -> Robot:
     """Reads a robot.
+
+    Args:
+        ports: the ports of authsvc.
+        robot_id: the robot's id.
+        project: the project that it must belong to; None for any robot.
 
     Raises:
         DomainError: ROBOT_UNKNOWN, also for a robot that the caller may not read.
     """
-    return await permitted_robot(ports, robot_id, "read")
+    return await permitted_robot(ports, robot_id, "read", project)
 
 
 async def list_robots(ports: Ports, request: ListRequest, project_id: int | None, project_name: str) -> Page[Robot]:
@@ -214,8 +222,10 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
         return await _LISTING.page(request, fetch, count, scope=(scope_id,))
 
 
-async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
+async def permitted_robot(ports: Ports, robot_id: int, action: str, project: ProjectKey | None = None) -> Robot:
     """The robot, if the caller may do `action` to robots of its project, or of the system level.
+
+    With a project, a robot that does not belong to it is unknown.
 
     Raises:
         DomainError: FORBIDDEN; ROBOT_UNKNOWN, also for a caller that may not read the robot; UNAUTHORIZED.
@@ -223,7 +233,7 @@ async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
     ports.robot_access.require_identity()
     async with ports.store.read() as unit:
         robot = await unit.robots.get(robot_id)
-    if robot is None:
+    if robot is None or not _belongs(robot, project):
         raise NotFound("ROBOT_UNKNOWN")
     try:
         await _check(ports, robot, action)
@@ -232,6 +242,12 @@ async def permitted_robot(ports: Ports, robot_id: int, action: str) -> Robot:
             raise NotFound("ROBOT_UNKNOWN") from None
         raise refusal from None
     return robot
+
+
+def _belongs(robot: Robot, project: ProjectKey | None) -> bool:
+    if project is None or robot.level == "system":
+        return project is None
+    return robot.project_id == project.id if project.name is None else robot.project_name == project.name
 
 
 async def _may_read(ports: Ports, robot: Robot) -> bool:

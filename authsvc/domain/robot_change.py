@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.grant import AskedGrant, Grant, Scope
     from authsvc.domain.ports import Unit, UnitOfWork
+    from svckit.access.decision import ProjectKey
     from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)
@@ -78,7 +79,7 @@ async def create_robot(
                 description=new.description,
                 disabled=new.disabled,
                 duration_days=new.duration_days,
-                expire_time=expire_time(now, new.duration_days),
+                expire_time=new.stated_expire_time or expire_time(now, new.duration_days),
                 secret_hash=secret_hash,
                 creator_kind=caller.kind,
                 creator_id=caller.id,
@@ -110,14 +111,18 @@ async def create_robot(
     return NewSecret(replace(robot, expire_time=expire_time(robot.create_time, new.duration_days)), secret)
 
 
-async def update_robot(ports: Ports, requester: Requester, robot_id: int, change: RobotChange) -> Robot:
+async def update_robot(
+    ports: Ports, requester: Requester, robot_id: int, change: RobotChange, project: ProjectKey | None = None
+) -> Robot:
     """Changes the description, permissions, duration or state of a robot, as far as the change sets them.
+
+    With a project, a robot that does not belong to it is unknown.
 
     Raises:
         DomainError: ROBOT_UNKNOWN; FORBIDDEN, the caller may not change robots; DENIED, the caller lacks one of the
             permissions; PROJECT_UNKNOWN; PRECONDITION, another change came first; BAD_REQUEST.
     """
-    await permitted_robot(ports, robot_id, "update")
+    await permitted_robot(ports, robot_id, "update", project)
 
     async def work() -> Robot:
         now = ports.clock()
@@ -135,7 +140,7 @@ async def update_robot(ports: Ports, requester: Requester, robot_id: int, change
                 description=robot.description if change.description is None else change.description,
                 disabled=robot.disabled if change.disabled is None else change.disabled,
                 duration_days=days,
-                expire_time=expire_time(robot.create_time, days),
+                expire_time=robot.expire_time if days == robot.duration_days else expire_time(robot.create_time, days),
                 grants=grants,
             )
             # Checked even if the permissions stay the same: a caller that enables a robot, or extends its duration,
@@ -189,13 +194,13 @@ async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chos
     return NewSecret(await ports.store.repeat(work), secret)
 
 
-async def delete_robot(ports: Ports, requester: Requester, robot_id: int) -> None:
-    """Deletes a robot.
+async def delete_robot(ports: Ports, requester: Requester, robot_id: int, project: ProjectKey | None = None) -> None:
+    """Deletes a robot. With a project, a robot that does not belong to it is unknown.
 
     Raises:
         DomainError: ROBOT_UNKNOWN, FORBIDDEN.
     """
-    await permitted_robot(ports, robot_id, "delete")
+    await permitted_robot(ports, robot_id, "delete", project)
 
     async def work() -> None:
         now = ports.clock()

@@ -9,12 +9,17 @@ from authsvc.convert import (
     from_created_robot,
     from_robot,
     known_identity,
+    named_project,
     to_new_robot,
+    to_project_key,
+    to_project_robot,
     to_requester,
     to_robot_change,
 )
 from authsvc.domain import robot as domain
 from authsvc.domain import robot_change
+from authsvc.domain.project_robot import create_project_robot
+from authsvc.domain.robot import RobotChange
 from roadstead.auth.v1 import robot_service_pb2 as pb
 from roadstead.auth.v1.robot_pb2 import RobotSecret
 from roadstead.auth.v1.robot_service_pb2_grpc import RobotServiceServicer
@@ -67,8 +72,16 @@ class RobotServicer(RobotServiceServicer):
         )
         return pb.CreateRobotResponse(robot=from_created_robot(created))
 
+    async def CreateProjectRobot(
+        self, request: pb.CreateProjectRobotRequest, context: Context
+    ) -> pb.CreateProjectRobotResponse:
+        created = await create_project_robot(
+            self._ports, _requester(), named_project(request.project), to_project_robot(request)
+        )
+        return pb.CreateProjectRobotResponse(robot=from_created_robot(created), project_id=created.robot.project_id)
+
     async def GetRobot(self, request: pb.GetRobotRequest, context: Context) -> pb.GetRobotResponse:
-        robot = await domain.get_robot(self._ports, request.robot_id)
+        robot = await domain.get_robot(self._ports, request.robot_id, to_project_key(request.project))
         return pb.GetRobotResponse(robot=from_robot(robot))
 
     async def ListRobots(self, request: pb.ListRobotsRequest, context: Context) -> pb.ListRobotsResponse:
@@ -86,6 +99,19 @@ class RobotServicer(RobotServiceServicer):
         robot = await robot_change.update_robot(self._ports, _requester(), request.robot_id, to_robot_change(request))
         return pb.UpdateRobotResponse(robot=from_robot(robot))
 
+    async def UpdateProjectRobot(
+        self, request: pb.UpdateProjectRobotRequest, context: Context
+    ) -> pb.UpdateProjectRobotResponse:
+        change = RobotChange(
+            description=request.description if request.HasField("description") else None,
+            disabled=request.disabled if request.HasField("disabled") else None,
+            etag=request.etag,
+        )
+        robot = await robot_change.update_robot(
+            self._ports, _requester(), request.robot_id, change, to_project_key(request.project)
+        )
+        return pb.UpdateProjectRobotResponse(robot=from_robot(robot))
+
     async def RefreshRobotSecret(
         self, request: pb.RefreshRobotSecretRequest, context: Context
     ) -> pb.RefreshRobotSecretResponse:
@@ -100,7 +126,7 @@ class RobotServicer(RobotServiceServicer):
         return pb.ListRobotPermissionsResponse(catalogue=from_catalogue(catalogue))
 
     async def DeleteRobot(self, request: pb.DeleteRobotRequest, context: Context) -> pb.DeleteRobotResponse:
-        await robot_change.delete_robot(self._ports, _requester(), request.robot_id)
+        await robot_change.delete_robot(self._ports, _requester(), request.robot_id, to_project_key(request.project))
         return pb.DeleteRobotResponse()
 
 

@@ -108,6 +108,9 @@ class World:
         pull = {"resource": "repository", "action": "pull"}
         permissions = [{"kind": "project", "namespace": project, "access": [pull]}]
         samples: dict[str, object] = {"level": "project", "duration_days": -1, "permissions": permissions}
+        if rpc.method.name == "CreateProjectRobot":
+            access = {"resource": f"/project/{self.project_ids[kind]}/repository", "action": "pull"}
+            return {"name": name, "access": [access]}
         if rpc.method.name == "CreateRobot":
             return samples | {"name": name}
         if rpc.method.name == "ListRobots":

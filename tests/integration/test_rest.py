@@ -193,12 +193,30 @@ def walk_robots(walk: Walk, project: str) -> None:
     walk.change("PUT", path, {**walk.read(path), "description": "changed", "duration": -1})
     assert (walk.read(path)["description"], walk.read(path)["expires_at"]) == ("changed", -1)
     # What a whole object leaves out is empty, but the duration stays: Harbor's PUT.
-    walk.change("PUT", path, {"permissions": document["permissions"], "level": "project"})
+    same = {"name": robot["name"], "level": "project"}
+    walk.change("PUT", path, {"permissions": document["permissions"], **same})
     assert (walk.read(path)["description"], walk.read(path)["duration"]) == ("", -1)
-    walk.call("PUT", path, 400, json={"description": "without permissions"})
+    walk.call("PUT", path, 400, json={"description": "without permissions", **same})
+    for wrong in ({"name": "ci"}, {"level": "system"}, {"name": None}, {"level": ""}):
+        refused = walk.call("PUT", path, 400, json={"permissions": document["permissions"], **same, **wrong})
+        assert refused.json()["errors"][0]["message"].startswith("cannot update the level or name of robot")
     secret = walk.call("PATCH", path, json={"secret": ""}).json()["secret"]
     walk.call("GET", "/users/current", 412, auth=(robot["name"], secret))
     walk.call("GET", "/users/current", 401, auth=(robot["name"], robot["secret"]))
+    walk.change("DELETE", path)
+    walk.call("GET", path, 404)
+    assert {"resource": "repository", "action": "pull"} in walk.read("/permissions")["project"]
+    walk_old_paths_of_robots(walk, project, project_id)
+
+
+def walk_old_paths_of_robots(walk: Walk, project: str, project_id: int) -> None:
+    access = [{"resource": f"/project/{project_id}/repository", "action": "pull"}]
+    created = walk.create(f"/projects/{project}/robots", {"name": "old", "access": access})
+    path = f"/projects/{project_id}/robots/{created.json()['id']}"
+    assert created.headers["Location"] == f"/api/v2.0{path}"
+    walk.change("PUT", path, {"disable": True})
+    assert walk.read(path)["disable"] is True
+    assert walk.read(path) == walk.read(f"/robots/{created.json()['id']}")
     walk.change("DELETE", path)
     walk.call("GET", path, 404)
 

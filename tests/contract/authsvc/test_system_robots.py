@@ -217,14 +217,33 @@ async def test_robots_of_both_levels_have_names_of_their_own(authsvc: AuthServic
     assert (wide.name, small.name) == ("robot$ci", "robot$team+ci")
     with pytest.raises(Conflict):
         await authsvc.admin.make_system_robot("ci", permission_group("*", PUSH))
-    for name, secret in (
-        (wide.name, small.secret),
-        (small.name, wide.secret),
-        ("robot$+ci", wide.secret),
-        ("robot$ci+", wide.secret),
-        ("robot$", wide.secret),
-        ("ci", wide.secret),
-    ):
+    strange = [
+        "robot$+ci",
+        "robot$ci+",
+        "robot$",
+        "ci",
+        "$ci",
+        "robot$team+",
+        "robot$team++ci",
+        "robot$ci\0",
+        "robot%24ci",
+    ]
+    strange += [
+        "ROBOT$ci",
+        "robot$CI",
+        " robot$ci",
+        "robot$ci ",
+        "robot$robot$ci",
+        "robot$team%2Bci",
+        "robot\uff04ci",
+        "+ci",
+    ]
+    strange += [f"robot${wide.id}", f"robot$/{wide.name}", "robot$*+ci", "robot$/+ci"]
+    for name in strange:
+        for secret in (wide.secret, small.secret):
+            with pytest.raises(Unauthenticated):
+                await authsvc.log_in(name, secret)
+    for name, secret in ((wide.name, small.secret), (small.name, wide.secret)):
         with pytest.raises(Unauthenticated):
             await authsvc.log_in(name, secret)
     assert (await authsvc.log_in(wide.name, wide.secret)).id == wide.id

@@ -338,6 +338,33 @@ WRITES = [
         },
     ),
     Write(
+        "RobotService/CreateProjectRobot",
+        lambda world: world.alice.robots.CreateProjectRobot(
+            robot_service_pb2.CreateProjectRobotRequest(
+                project=TEAM,
+                name="old",
+                expire_time_unix_seconds=-1,
+                access=[
+                    robot_pb2.RobotAccess(resource=f"/project/{world.project_id}/tag", action="list", effect="allow")
+                ],
+            )
+        ),
+        ChangeKind.ROBOT_CREATED,
+        "robot$team+old",
+        new={"description": "", "disabled": False, "duration_days": -1, "permissions": {"team": ["tag:list"]}},
+    ),
+    Write(
+        "RobotService/UpdateProjectRobot",
+        lambda world: world.alice.robots.UpdateProjectRobot(
+            robot_service_pb2.UpdateProjectRobotRequest(project=TEAM, robot_id=world.robot_id, disabled=True)
+        ),
+        ChangeKind.ROBOT_CHANGED,
+        "robot$team+ci",
+        old={"disabled": False},
+        new={"disabled": True},
+        id_of=lambda world: world.robot_id,
+    ),
+    Write(
         "RobotService/UpdateRobot",
         lambda world: world.alice.robots.UpdateRobot(
             robot_service_pb2.UpdateRobotRequest(

@@ -99,22 +99,100 @@ class CreateRobotResponse(_message.Message):
 Global___CreateRobotResponse: _TypeAlias = CreateRobotResponse  # noqa: Y015
 
 @_typing.final
+class CreateProjectRobotRequest(_message.Message):
+    """The request of CreateProjectRobot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_UNIX_SECONDS_FIELD_NUMBER: _builtins.int
+    ACCESS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Short name, as in CreateRobot."""
+    description: _builtins.str
+    """Free text."""
+    expire_time_unix_seconds: _builtins.int
+    """When it expires, in seconds since 1970; -1 for never; 0 for the duration that the configuration proposes
+    (robot_token_duration).
+    """
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The robot's project."""
+
+    @_builtins.property
+    def access(self) -> _containers.RepeatedCompositeFieldContainer[_robot_pb2.RobotAccess]:
+        """What it may do. The resources have full names, with the project's id: "/project/1/repository"."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        expire_time_unix_seconds: _builtins.int = ...,
+        access: _abc.Iterable[_robot_pb2.RobotAccess] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "description", b"description", "expire_time_unix_seconds", b"expire_time_unix_seconds", "name", b"name", "project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProjectRobotRequest: _TypeAlias = CreateProjectRobotRequest  # noqa: Y015
+
+@_typing.final
+class CreateProjectRobotResponse(_message.Message):
+    """The response of CreateProjectRobot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROBOT_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    """The project's id."""
+    @_builtins.property
+    def robot(self) -> _robot_pb2.CreatedRobot:
+        """The robot with its secret."""
+
+    def __init__(
+        self,
+        *,
+        robot: _robot_pb2.CreatedRobot | None = ...,
+        project_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["robot", b"robot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "robot", b"robot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProjectRobotResponse: _TypeAlias = CreateProjectRobotResponse  # noqa: Y015
+
+@_typing.final
 class GetRobotRequest(_message.Message):
     """The request of GetRobot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROBOT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
     robot_id: _builtins.int
     """The robot's id."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project that the robot must belong to; unset for any robot."""
+
     def __init__(
         self,
         *,
         robot_id: _builtins.int = ...,
+        project: _project_ref_pb2.ProjectRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["robot_id", b"robot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "robot_id", b"robot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,6 +400,77 @@ class UpdateRobotResponse(_message.Message):
 Global___UpdateRobotResponse: _TypeAlias = UpdateRobotResponse  # noqa: Y015
 
 @_typing.final
+class UpdateProjectRobotRequest(_message.Message):
+    """The request of UpdateProjectRobot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    ROBOT_ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    robot_id: _builtins.int
+    """The robot's id."""
+    description: _builtins.str
+    """The new description."""
+    disabled: _builtins.bool
+    """Whether it may not log in."""
+    etag: _builtins.str
+    """As in UpdateRobot."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The robot's project."""
+
+    def __init__(
+        self,
+        *,
+        project: _project_ref_pb2.ProjectRef | None = ...,
+        robot_id: _builtins.int = ...,
+        description: _builtins.str | None = ...,
+        disabled: _builtins.bool | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "description", b"description", "disabled", b"disabled", "project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_disabled", b"_disabled", "description", b"description", "disabled", b"disabled", "etag", b"etag", "project", b"project", "robot_id", b"robot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
+    _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
+
+Global___UpdateProjectRobotRequest: _TypeAlias = UpdateProjectRobotRequest  # noqa: Y015
+
+@_typing.final
+class UpdateProjectRobotResponse(_message.Message):
+    """The response of UpdateProjectRobot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROBOT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def robot(self) -> _robot_pb2.Robot:
+        """The robot as it is now."""
+
+    def __init__(
+        self,
+        *,
+        robot: _robot_pb2.Robot | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["robot", b"robot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["robot", b"robot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProjectRobotResponse: _TypeAlias = UpdateProjectRobotResponse  # noqa: Y015
+
+@_typing.final
 class RefreshRobotSecretRequest(_message.Message):
     """The request of RefreshRobotSecret."""
 
@@ -419,16 +568,22 @@ class DeleteRobotRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROBOT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
     robot_id: _builtins.int
     """The robot's id."""
+    @_builtins.property
+    def project(self) -> _project_ref_pb2.ProjectRef:
+        """The project that the robot must belong to; unset for any robot."""
+
     def __init__(
         self,
         *,
         robot_id: _builtins.int = ...,
+        project: _project_ref_pb2.ProjectRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["robot_id", b"robot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "robot_id", b"robot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,11 @@ class RobotServiceStub:
                 request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotResponse.FromString,
                 _registered_method=True)
+        self.CreateProjectRobot = channel.unary_unary(
+                '/roadstead.auth.v1.RobotService/CreateProjectRobot',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotResponse.FromString,
+                _registered_method=True)
         self.GetRobot = channel.unary_unary(
                 '/roadstead.auth.v1.RobotService/GetRobot',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.GetRobotRequest.SerializeToString,
@@ -55,6 +60,11 @@ class RobotServiceStub:
                 '/roadstead.auth.v1.RobotService/UpdateRobot',
                 request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotRequest.SerializeToString,
                 response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotResponse.FromString,
+                _registered_method=True)
+        self.UpdateProjectRobot = channel.unary_unary(
+                '/roadstead.auth.v1.RobotService/UpdateProjectRobot',
+                request_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotRequest.SerializeToString,
+                response_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotResponse.FromString,
                 _registered_method=True)
         self.RefreshRobotSecret = channel.unary_unary(
                 '/roadstead.auth.v1.RobotService/RefreshRobotSecret',
@@ -86,6 +96,14 @@ class RobotServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateProjectRobot(self, request, context):
+        """Creates a robot of a project by Harbor's older request. The resources have full names, and there is a moment of
+        expiry instead of a duration. Otherwise as CreateRobot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRobot(self, request, context):
         """Reads a robot, without its secret.
         """
@@ -105,6 +123,14 @@ class RobotServiceServicer:
         """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
         REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
         PRECONDITION if the etag is given and another change came first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProjectRobot(self, request, context):
+        """Changes a project's robot by Harbor's older request, which sets the state and no permissions. Fields that the request
+        does not set stay; over REST, a missing `disable` means false, as in Harbor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +166,11 @@ def add_RobotServiceServicer_to_server(servicer, server):
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotResponse.SerializeToString,
             ),
+            'CreateProjectRobot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProjectRobot,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotResponse.SerializeToString,
+            ),
             'GetRobot': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRobot,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.GetRobotRequest.FromString,
@@ -154,6 +185,11 @@ def add_RobotServiceServicer_to_server(servicer, server):
                     servicer.UpdateRobot,
                     request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotRequest.FromString,
                     response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotResponse.SerializeToString,
+            ),
+            'UpdateProjectRobot': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProjectRobot,
+                    request_deserializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotRequest.FromString,
+                    response_serializer=roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotResponse.SerializeToString,
             ),
             'RefreshRobotSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshRobotSecret,
@@ -200,6 +236,33 @@ class RobotService:
             '/roadstead.auth.v1.RobotService/CreateRobot',
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotRequest.SerializeToString,
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateRobotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProjectRobot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.RobotService/CreateProjectRobot',
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.CreateProjectRobotResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -281,6 +344,33 @@ class RobotService:
             '/roadstead.auth.v1.RobotService/UpdateRobot',
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotRequest.SerializeToString,
             roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateRobotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProjectRobot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.auth.v1.RobotService/UpdateProjectRobot',
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotRequest.SerializeToString,
+            roadstead_dot_auth_dot_v1_dot_robot__service__pb2.UpdateProjectRobotResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class RobotServiceStub:
     """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
     the same idempotency_key gets the first call's answer.
     """
+    CreateProjectRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.CreateProjectRobotRequest, _robot_service_pb2.CreateProjectRobotResponse]
+    """Creates a robot of a project by Harbor's older request. The resources have full names, and there is a moment of
+    expiry instead of a duration. Otherwise as CreateRobot.
+    """
     GetRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]
     """Reads a robot, without its secret."""
     ListRobots: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]
@@ -49,6 +53,10 @@ class RobotServiceStub:
     """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
     REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
     PRECONDITION if the etag is given and another change came first.
+    """
+    UpdateProjectRobot: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateProjectRobotRequest, _robot_service_pb2.UpdateProjectRobotResponse]
+    """Changes a project's robot by Harbor's older request, which sets the state and no permissions. Fields that the request
+    does not set stay; over REST, a missing `disable` means false, as in Harbor.
     """
     RefreshRobotSecret: _grpc.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]
     """Gives a robot a new secret. The old one stops working at once."""
@@ -70,6 +78,10 @@ class RobotServiceAsyncStub(RobotServiceStub):
     """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
     the same idempotency_key gets the first call's answer.
     """
+    CreateProjectRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.CreateProjectRobotRequest, _robot_service_pb2.CreateProjectRobotResponse]  # type: ignore[assignment]
+    """Creates a robot of a project by Harbor's older request. The resources have full names, and there is a moment of
+    expiry instead of a duration. Otherwise as CreateRobot.
+    """
     GetRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.GetRobotRequest, _robot_service_pb2.GetRobotResponse]  # type: ignore[assignment]
     """Reads a robot, without its secret."""
     ListRobots: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.ListRobotsRequest, _robot_service_pb2.ListRobotsResponse]  # type: ignore[assignment]
@@ -80,6 +92,10 @@ class RobotServiceAsyncStub(RobotServiceStub):
     """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
     REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
     PRECONDITION if the etag is given and another change came first.
+    """
+    UpdateProjectRobot: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.UpdateProjectRobotRequest, _robot_service_pb2.UpdateProjectRobotResponse]  # type: ignore[assignment]
+    """Changes a project's robot by Harbor's older request, which sets the state and no permissions. Fields that the request
+    does not set stay; over REST, a missing `disable` means false, as in Harbor.
     """
     RefreshRobotSecret: _aio.UnaryUnaryMultiCallable[_robot_service_pb2.RefreshRobotSecretRequest, _robot_service_pb2.RefreshRobotSecretResponse]  # type: ignore[assignment]
     """Gives a robot a new secret. The old one stops working at once."""
@@ -103,6 +119,16 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_robot_service_pb2.CreateRobotResponse, _abc.Awaitable[_robot_service_pb2.CreateRobotResponse]]:
         """Creates a robot and its secret. CONFLICT if the name is taken in the project, or on the system level; a repeat with
         the same idempotency_key gets the first call's answer.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateProjectRobot(
+        self,
+        request: _robot_service_pb2.CreateProjectRobotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_robot_service_pb2.CreateProjectRobotResponse, _abc.Awaitable[_robot_service_pb2.CreateProjectRobotResponse]]:
+        """Creates a robot of a project by Harbor's older request. The resources have full names, and there is a moment of
+        expiry instead of a duration. Otherwise as CreateRobot.
         """
 
     @_abc_1.abstractmethod
@@ -132,6 +158,16 @@ class RobotServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes a robot's description, permissions, duration and state. Fields that the request does not set stay. Over
         REST, as in Harbor, only the duration stays; the others become empty, and name and level must be repeated.
         PRECONDITION if the etag is given and another change came first.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateProjectRobot(
+        self,
+        request: _robot_service_pb2.UpdateProjectRobotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_robot_service_pb2.UpdateProjectRobotResponse, _abc.Awaitable[_robot_service_pb2.UpdateProjectRobotResponse]]:
+        """Changes a project's robot by Harbor's older request, which sets the state and no permissions. Fields that the request
+        does not set stay; over REST, a missing `disable` means false, as in Harbor.
         """
 
     @_abc_1.abstractmethod
