@@ -67,6 +67,7 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
             old.close()
     _handler = _Handler(render, _InPlace(stream) if stream is not None else _on_a_thread(target, render))
     _root.addHandler(_handler)
+    sys.excepthook = _end_lines_first
     _root.setLevel(level.upper())
     # At INFO, these loggers repeat our own lines or write a line for each request. At DEBUG, aiosqlite and hpack write
     # the parameters of statements and the headers of requests, with password hashes and tokens.
@@ -78,6 +79,12 @@ def flush() -> None:
     """Waits until all lines so far are written, but not longer than some seconds: the reader may have stopped."""
     if _handler is not None:
         _handler.flush()
+
+
+def _end_lines_first(*error: Any) -> None:
+    # The interpreter would write the traceback into the middle of lines that are being written.
+    flush()
+    sys.__excepthook__(*error)
 
 
 def lost_lines() -> int:
@@ -138,8 +145,7 @@ class RepeatedLine:
 
 
 _Values = tuple[str | float | bool | None, ...]
-# One use of a repeated line: its values, the time in nanoseconds, the id of the trace, and that of the request. No
-# named tuple, which would take longer to make than all the rest of it. Nothing in it can change.
+# Values, nanoseconds, the ids of trace and request. No named tuple: to make one takes longer than all the rest.
 _Record = tuple[RepeatedLine, _Values, int, str | None, str | None]
 
 

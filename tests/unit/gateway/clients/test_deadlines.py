@@ -52,9 +52,12 @@ async def test_each_read_waits_until_its_own_deadline(timers: list[asyncio.Timer
         deadlines.forget(answers[seconds])
 
     assert not answers[100.0].done()
-    # The first one was set for the first read, and put off for one that ends sooner.
-    assert [round(timer.when() - began, 2) for timer in timers] == [0.06, 0.02, 0.04, 0.06, 100.0]
-    assert [timer.cancelled() for timer in timers] == [True, False, False, False, False]
+    # The first one was set for the first read, and put off for one that ends sooner. Then each look sets the next one,
+    # and a late look serves several reads.
+    assert [round(timer.when() - began, 2) for timer in timers[:2]] == [0.06, 0.02]
+    assert [timer.cancelled() for timer in timers[:2]] == [True, False]
+    assert round(timers[-1].when() - began, 2) == 100.0
+    assert len(timers) <= 5
     timers[-1].cancel()
 
 
