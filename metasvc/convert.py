@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.domain.addition import addition_path, additions_of
+from metasvc.domain.icon import accessory_icon, artifact_icon
 from roadstead.meta.v1 import (
     artifact_pb2,
     label_pb2,
@@ -134,7 +135,7 @@ def from_move(move: PastMove) -> tag_pb2.TagMove:
 
 
 def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
-    """Writes an artifact with what was read beside it. This release has no icons."""
+    """Writes an artifact with what was read beside it."""
     artifact = view.artifact
     message = artifact_pb2.Artifact(
         id=artifact.id,
@@ -147,6 +148,7 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         repository_name=artifact.repository_name,
         digest=artifact.digest,
         size_bytes=artifact.size,
+        icon=artifact_icon(artifact.type),
         push_time=from_time(artifact.push_time),
         pull_time=from_time(artifact.pull_time),
         annotations=artifact.annotations,
@@ -174,6 +176,7 @@ def from_accessory(accessory: Accessory) -> artifact_pb2.Accessory:
         size_bytes=accessory.size,
         digest=accessory.digest,
         type=accessory.type,
+        icon=accessory_icon(accessory.type),
         create_time=from_time(accessory.create_time),
     )
 

@@ -22,12 +22,14 @@ from metasvc.domain.unit import Store
 from metasvc.servicers.addition import AdditionServicer
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
+from metasvc.servicers.icon import IconServicer
 from metasvc.servicers.label import LabelServicer
 from metasvc.servicers.manifest import ManifestServicer
 from metasvc.servicers.project import ProjectServicer
 from metasvc.servicers.quota import QuotaServicer
 from metasvc.servicers.referrer import ReferrerServicer
 from metasvc.servicers.repository import RepositoryServicer
+from metasvc.servicers.statistic import StatisticServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.blob_log import MeteredBlobLog
@@ -35,12 +37,14 @@ from metasvc.store.unit_of_work import SqlStore
 from roadstead.meta.v1.addition_service_pb2_grpc import add_AdditionServiceServicer_to_server
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
+from roadstead.meta.v1.icon_service_pb2_grpc import add_IconServiceServicer_to_server
 from roadstead.meta.v1.label_service_pb2_grpc import add_LabelServiceServicer_to_server
 from roadstead.meta.v1.manifest_service_pb2_grpc import add_ManifestServiceServicer_to_server
 from roadstead.meta.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.meta.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to_server
 from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServicer_to_server
 from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
+from roadstead.meta.v1.statistic_service_pb2_grpc import add_StatisticServiceServicer_to_server
 from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
 from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
@@ -178,6 +182,8 @@ def build_server(
     server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(ports))
     server.add(add_LabelServiceServicer_to_server, LabelServicer(ports))
     server.add(add_AdditionServiceServicer_to_server, AdditionServicer(ports))
+    server.add(add_IconServiceServicer_to_server, IconServicer())
+    server.add(add_StatisticServiceServicer_to_server, StatisticServicer(ports))
     server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
     return server
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from svckit.access.call import current_call
+from svckit.access.call import Call, current_call
 from svckit.access.remembered import LONGEST_SECONDS, RecentAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from svckit.access.call import Call
     from svckit.access.decision import AccessibleProjects
 
 _RIGHT = ("repository", "list")
@@ -22,6 +21,9 @@ class ProjectLister(Protocol):
 
     async def accessible_projects(self, call: Call, resource: str, action: str) -> AccessibleProjects:
         """The projects in which the caller may do `action` on `resource`."""
+
+    async def project_count(self, call: Call) -> int:
+        """How many projects the caller may see."""
 
 
 class RememberedVisibleProjects:
@@ -55,7 +57,25 @@ class RememberedVisibleProjects:
 
     async def listable(self) -> AccessibleProjects:
         """See the port."""
+        return await self._of(current_call())
+
+    async def public(self) -> AccessibleProjects:
+        """See the port. These are the projects of a caller without a token."""
         call = current_call()
+        nobody = Call(
+            call.method,
+            request_id=call.request_id,
+            traceparent=call.traceparent,
+            client_address=call.client_address,
+            deadline=call.deadline,
+        )
+        return await self._of(nobody)
+
+    async def project_count(self) -> int:
+        """See the port."""
+        return await self._lister.project_count(current_call())
+
+    async def _of(self, call: Call) -> AccessibleProjects:
         key = (call.token, call.principal.subject)
         answer = self._answers.find(key)
         if answer is None:

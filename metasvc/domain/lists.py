@@ -241,6 +241,9 @@ class Lists(Protocol):
     def quotas(self) -> QuotaLists:
         """Quotas."""
 
+    async def stored_bytes(self) -> int:
+        """The bytes of all blobs, each counted once. Reads the whole table of blobs."""
+
 
 class VisibleProjects(Protocol):
     """The projects whose repositories a caller may list."""
@@ -251,3 +254,9 @@ class VisibleProjects(Protocol):
         Raises:
             DomainError: UNAVAILABLE; authsvc cannot be asked.
         """
+
+    async def public(self) -> AccessibleProjects:
+        """As `listable`, for a caller without credentials."""
+
+    async def project_count(self) -> int:
+        """How many projects the current caller may see. Raises as `listable`."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import func, select
+
 from metasvc.store.artifact_list import SqlArtifactLists
 from metasvc.store.label_list import SqlLabelLists
 from metasvc.store.quota_list import SqlQuotaLists
 from metasvc.store.repository_list import SqlRepositoryLists
+from metasvc.store.tables import blob
 from metasvc.store.tag_list import SqlTagLists
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+_STORED_BYTES = select(func.sum(blob.c.size))
 
 
 class SqlLists:
@@ -44,3 +50,8 @@ class SqlLists:
     def quotas(self) -> SqlQuotaLists:
         """Quotas."""
         return SqlQuotaLists(self._conn)
+
+    async def stored_bytes(self) -> int:
+        """See the port."""
+        # PostgreSQL's sum of bigint is a decimal.
+        return int(await self._conn.scalar(_STORED_BYTES) or 0)

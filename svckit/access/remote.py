@@ -77,6 +77,12 @@ class RemoteChecker:
             answer = await self._access.ListAccessibleProjects(request)
         return AccessibleProjects(all=answer.all, project_ids=frozenset(answer.project_ids))
 
+    async def project_count(self, call: Call) -> int:
+        """Counts the projects that the caller may see, by ListProjects. Raises as `check_project`."""
+        request = project_service_pb2.ListProjectsRequest(page_size=1, with_total=True)
+        with serving(call):
+            return (await self._projects.ListProjects(request)).total_size
+
 
 def _named(project: ProjectKey) -> project_ref_pb2.ProjectRef:
     named = project_ref_pb2.ProjectRef()

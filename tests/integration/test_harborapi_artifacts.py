@@ -1,6 +1,7 @@
 """What Harbor's client does with artifacts, against a running installation."""
 
 import asyncio
+import base64
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -69,3 +70,20 @@ async def test_it_reads_what_an_image_was_built_of(
     artifact = await harbor.get_artifact(project, "app", "v1")
     assert artifact.addition_links is not None
     assert "build_history" in (artifact.addition_links.root or {})
+
+
+async def test_it_searches_counts_and_shows_icons(
+    harbor: HarborAsyncClient, installation: Installation, project: str
+) -> None:
+    login = Login("admin", installation.admin_password)
+    await asyncio.to_thread(push, installation.http_url, login, f"{project}/app", image(54), "v1")
+    found = await harbor.search(project)
+    assert [each.name for each in found.project or []] == [project]
+    assert [each.repository_name for each in found.repository or []] == [f"{project}/app"]
+    statistics = await harbor.get_statistics()
+    assert (statistics.total_repo_count or 0) > 0
+    assert (statistics.total_storage_consumption or 0) > 0
+    artifact = await harbor.get_artifact(project, "app", "v1")
+    icon = await harbor.get_icon(artifact.icon or "")
+    assert base64.b64decode(icon.content or "").startswith(b"\x89PNG")
+    assert icon.content_type == "image/png"

@@ -11,6 +11,7 @@ from gateway.clients.token import TokenClient
 from gateway.config import GatewaySettings
 from gateway.routes.api import description, health, ping, systeminfo
 from gateway.routes.api.composed.projects import ProjectCompositions
+from gateway.routes.api.composed.search import SearchRoute
 from gateway.routes.api.composed.summary import ProjectSummaryRoute
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.routes.api.transcoded import TranscodedRoute, caller_of
@@ -71,6 +72,7 @@ class ApiSurface:
             health.route(readiness),
             systeminfo.route(settings, configuration, verifier),
             ProjectSummaryRoute(channels["authsvc"], channels["metasvc"]).route,
+            SearchRoute(channels["authsvc"], channels["metasvc"]).route,
         ]
         by_hand.append(description.route([route.rpc for route in transcoded], by_hand))
         self.routes: Sequence[Route] = (*transcoded, *by_hand)

@@ -143,9 +143,17 @@ class Visible:
     """The projects whose repositories the caller may list; see `domain.lists.VisibleProjects`."""
 
     projects: AccessibleProjects = NO_PROJECTS
+    public_projects: AccessibleProjects = NO_PROJECTS
+    all_projects: int = 0
 
     async def listable(self) -> AccessibleProjects:
         return self.projects
+
+    async def public(self) -> AccessibleProjects:
+        return self.public_projects
+
+    async def project_count(self) -> int:
+        return self.all_projects
 
 
 @dataclass

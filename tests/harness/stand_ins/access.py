@@ -57,6 +57,9 @@ class Permissions:
             ),
         )
 
+    async def project_count(self, call: Call) -> int:
+        return len(self.projects)
+
 
 @dataclass
 class People:

@@ -17,6 +17,9 @@ class Lister:
             raise self.failure
         return AccessibleProjects(all=False, project_ids=frozenset({len(self.asked)}))
 
+    async def project_count(self, call: Call) -> int:
+        return 7 if call.token == "a" else 0
+
 
 class Watch:
     def __init__(self) -> None:
@@ -65,3 +68,13 @@ async def test_what_is_remembered_is_bounded() -> None:
 def test_longer_than_two_seconds_is_refused() -> None:
     with pytest.raises(ValueError, match="seconds"):
         RememberedVisibleProjects(Lister(), 3)
+
+
+async def test_what_is_public_is_asked_for_without_the_caller_s_token() -> None:
+    lister = Lister()
+    visible = RememberedVisibleProjects(lister)
+    with serving(Call("/count", token="a", request_id="r")):
+        public = await visible.public()
+        assert await visible.public() == public != await visible.listable()
+        assert await visible.project_count() == 7
+    assert [token for token, _, _ in lister.asked] == [None, "a"]

@@ -30,6 +30,7 @@ BODIES = {
 QUERIES = {
     "CopyArtifact": {"from": "library/app:v1"},
     "ListLabels": {"scope": "g"},
+    "search": {"q": "lib"},
     "searchUserGroups": {"groupname": "a"},
     "searchUsers": {"username": "a"},
 }

@@ -110,7 +110,7 @@ class Artifact(_message.Message):
     size_bytes: _builtins.int
     """Bytes of the manifest and all that it names."""
     icon: _builtins.str
-    """Digest of an icon; empty."""
+    """Digest of the icon of its type (IconService)."""
     @_builtins.property
     def push_time(self) -> _timestamp_pb2.Timestamp:
         """When it was first pushed to this repository."""
@@ -346,7 +346,7 @@ class Accessory(_message.Message):
     type: _builtins.str
     """Harbor's type, such as "signature.cosign", "signature.notation", "sbom.harbor", or "subject.accessory"."""
     icon: _builtins.str
-    """Digest of an icon; empty."""
+    """Digest of an icon (IconService); empty if accessories of this type have none."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was pushed."""
