@@ -52,7 +52,7 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
     }
 )
 OF_PROJECT: Listing[Repository] = Listing("repositories", _SORT_KEYS, _NEWEST_FIRST, _KEYS)
-"""Names are full names."""
+"""Names are full names. There is an index for each order. A page also counts the artifacts of its repositories."""
 OF_ALL: Listing[Repository] = Listing(
     "all repositories",
     _SORT_KEYS,

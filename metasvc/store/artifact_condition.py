@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_
+from sqlalchemy import ColumnElement, and_, exists, false, func, literal, or_, select, true
 
 from metasvc.domain.lists import ANY_TAG, NEVER_PULLED
 from metasvc.domain.model import AccessorySource
@@ -49,25 +49,42 @@ def columns(of: FromClause) -> Mapping[str, ColumnElement[Any]]:
     return {name: of.c[name] for name in names} | {"pull_time": func.coalesce(of.c.pull_time, never)}
 
 
-def listed(of: FromClause) -> ColumnElement[bool]:
+def listed(of: FromClause, *, few: bool = True) -> ColumnElement[bool]:
     """Whether a list shows an artifact.
 
     As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
     children of an index. They are shown with their subject or index. An artifact with an ordinary tag is listed
     although another tag makes it an accessory.
+
+    Args:
+        of: the artifacts.
+        few: whether only few artifacts are looked at, as for a page. Then each is looked up by indexes. Otherwise
+            PostgreSQL may join the whole tables, which is faster for many artifacts. It would do the same for a page,
+            because it cannot know how few artifacts fill it.
     """
+    exist = exist_by_index if few else _exist
     tagged = tag.c.artifact_id == of.c.id
-    is_accessory = exists().where(
+    is_accessory = exist(
+        of,
         artifact_accessory.c.artifact_id == of.c.id,
         _subject.c.repository_id == artifact_accessory.c.repository_id,
         _subject.c.digest == artifact_accessory.c.subject_digest,
-        or_(
-            artifact_accessory.c.source == AccessorySource.SUBJECT.value,
-            ~exists().where(tagged, IS_ORDINARY).correlate(of),
-        ),
+        or_(artifact_accessory.c.source == AccessorySource.SUBJECT.value, ~exist(of, tagged, IS_ORDINARY)),
     )
-    is_child = exists().where(artifact_reference.c.child_id == of.c.id)
-    return and_(~is_accessory.correlate(of), or_(~is_child.correlate(of), exists().where(tagged).correlate(of)))
+    return and_(~is_accessory, or_(~exist(of, artifact_reference.c.child_id == of.c.id), exist(of, tagged)))
+
+
+def _exist(of: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(*conditions).correlate(of)
+
+
+def exist_by_index(of: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """As EXISTS, in a form that PostgreSQL does not turn into a join.
+
+    With `IS TRUE`, it guesses that half of the rows match, and so keeps to the order of the list. With `IS NULL`, it
+    would guess one of two hundred, and rather sort all rows.
+    """
+    return select(true()).where(*conditions).limit(1).correlate(of).scalar_subquery().is_(true())
 
 
 def condition_on(of: FromClause) -> Callable[[Clause, Columns], ColumnElement[bool]]:
@@ -87,6 +104,9 @@ def condition_on(of: FromClause) -> Callable[[Clause, Columns], ColumnElement[bo
 
 COLUMNS = columns(artifact)
 LISTED = listed(artifact)
+"""For a page."""
+COUNTED = listed(artifact, few=False)
+"""The same, for counts."""
 artifact_condition = condition_on(artifact)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, exists, func, literal, select
+from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select
 
 from metasvc.domain.lists import (
     MOST_LISTED_CHARACTERS,
@@ -15,7 +15,16 @@ from metasvc.domain.lists import (
 )
 from metasvc.domain.model import Reference
 from metasvc.store.artifact import to_artifact
-from metasvc.store.artifact_condition import COLUMNS, LISTED, artifact_condition, columns, condition_on, listed
+from metasvc.store.artifact_condition import (
+    COLUMNS,
+    COUNTED,
+    LISTED,
+    artifact_condition,
+    columns,
+    condition_on,
+    exist_by_index,
+    listed,
+)
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, repository, tag
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.types import Json
@@ -47,9 +56,9 @@ _SHOWN = select(
     *(_unless_long(column, MOST_LISTED_CHARACTERS, {}) for column in _LONG),
 )
 _PAGE = _SHOWN.where(*_IN_REPOSITORY)
-_IDS = select(artifact.c.id).where(*_IN_REPOSITORY)
+_IDS = select(artifact.c.id).where(artifact.c.repository_id == bindparam("repository_id"), COUNTED)
 _PROJECT_PAGE = _SHOWN.where(*_IN_PROJECT)
-_PROJECT_IDS = select(artifact.c.id).where(*_IN_PROJECT)
+_PROJECT_IDS = select(artifact.c.id).where(artifact.c.project_id == bindparam("project_id"), COUNTED)
 _newest = artifact.alias("newest")
 _NEWEST = (
     select(_newest.c.id)
@@ -95,11 +104,12 @@ _LISTED_CHILDREN = _CHILDREN.with_only_columns(
 
 # An artifact may be an accessory of one subject for several reasons. It is listed once.
 _other = artifact_accessory.alias("other")
-_IS_FIRST = ~exists().where(
+_IS_FIRST = ~exist_by_index(
+    artifact_accessory,
     _other.c.artifact_id == artifact_accessory.c.artifact_id,
     _other.c.subject_digest == artifact_accessory.c.subject_digest,
     _other.c.id < artifact_accessory.c.id,
-).correlate(artifact_accessory)
+)
 _subject = artifact.alias("subject")
 _ACCESSORIES: Select[Any] = select(
     artifact_accessory.c.id,

@@ -70,9 +70,15 @@ repository = Table(
     Column("update_time", UtcDateTime, nullable=False),
     # Grows with each update of the description. Etags are made from it.
     Column("version", BigInteger, nullable=False, server_default="0"),
-    # The default order of lists, of one project and of all.
+    # The orders of lists, of one project and of all. A push changes the update time once a second at most, and pulls
+    # are counted together. So these indexes do not slow them down.
     Index(None, "project_id", "create_time", "id"),
     Index(None, "create_time", "id"),
+    Index(None, "project_id", "name"),
+    Index(None, "project_id", "update_time", "id"),
+    Index(None, "update_time", "id"),
+    Index(None, "project_id", "pull_count", "id"),
+    Index(None, "pull_count", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -80,7 +86,7 @@ artifact = Table(
     "artifact",
     metadata,
     Column("id", BigIntKey, primary_key=True),
-    Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False, index=True),
+    Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False),
     Column("repository_id", BigInteger, ForeignKey("repository.id", ondelete="CASCADE"), nullable=False),
     # Stored in addition to the id for queries by operators (docs/operations.md). Names do not change.
     Column("repository_name", Text, nullable=False),
@@ -110,6 +116,7 @@ artifact = Table(
     UniqueConstraint("repository_id", "digest"),
     Index(None, "digest", "repository_name"),
     Index(None, "repository_id", "push_time", "id"),
+    Index(None, "project_id", "push_time", "id"),
     sqlite_autoincrement=True,
 )
 
