@@ -72,6 +72,8 @@ user = Table(
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Index("ix_user_create_time_id", "create_time", "id"),
+    Index("ix_user_update_time_id", "update_time", "id"),
+    Index("ix_user_realname_id", "realname", "id"),
     # The id of a deleted row is never used again, because tokens and logs may still name it.
     sqlite_autoincrement=True,
 )

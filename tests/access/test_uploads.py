@@ -100,7 +100,7 @@ class Scene:
 
 @pytest.fixture
 def begin(realm: Realm) -> Callable[[str], Scene]:
-    """Begins uploads by a user or by a robot."""
+    """Begins uploads by a user, by a user whose role is a group's, or by a robot."""
 
     def begin(kind: str) -> Scene:
         project = realm.management.create_project()
@@ -108,7 +108,10 @@ def begin(realm: Realm) -> Callable[[str], Scene]:
             pusher = realm.management.create_robot(project)
         else:
             pusher = realm.management.create_user()
-            realm.management.add_member(project, pusher, DEVELOPER)
+            if kind == "user by group":
+                realm.management.add_group(project, realm.management.create_group(pusher), DEVELOPER)
+            else:
+                realm.management.add_member(project, pusher, DEVELOPER)
         token = realm.registry_token(pusher, f"repository:{project}/app:pull,push")
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=realm.installation.http_url, trust_env=False, verify=NO_TLS) as client:
@@ -143,6 +146,27 @@ def delete_user(management: Management, scene: Scene) -> None:
     management.client.delete(f"/users/{user['user_id']}").raise_for_status()
 
 
+def remove_group(management: Management, scene: Scene) -> None:
+    path = f"/projects/{scene.project}/members"
+    management.client.delete(f"{path}/{_group(management, scene)['id']}").raise_for_status()
+
+
+def delete_group(management: Management, scene: Scene) -> None:
+    management.client.delete(f"/usergroups/{_group(management, scene)['entity_id']}").raise_for_status()
+
+
+def leave_group(management: Management, scene: Scene) -> None:
+    path = f"/usergroups/{_group(management, scene)['entity_id']}/members"
+    [user] = management.client.get(path).json()
+    management.client.delete(f"{path}/{user['user_id']}").raise_for_status()
+
+
+def _group(management: Management, scene: Scene) -> dict[str, Any]:
+    [member] = management.client.get(f"/projects/{scene.project}/members", params={"q": "entity_type=g"}).json()
+    found: dict[str, Any] = member
+    return found
+
+
 def disable_robot(management: Management, scene: Scene) -> None:
     robot = _robot(management, scene)
     management.client.put(f"/robots/{robot['id']}", json={**robot, "disable": True}).raise_for_status()
@@ -161,6 +185,9 @@ def _robot(management: Management, scene: Scene) -> dict[str, Any]:
 
 LOSSES = {
     "removed member": ("user", remove_member),
+    "removed group": ("user by group", remove_group),
+    "deleted group": ("user by group", delete_group),
+    "removed from the group": ("user by group", leave_group),
     "lowered role": ("user", lower_role),
     "deleted user": ("user", delete_user),
     "disabled robot": ("robot", disable_robot),

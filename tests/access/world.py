@@ -128,9 +128,10 @@ def world(installation: Installation, management: Management) -> Iterator[World]
         "public": management.create_project(public=True),
     }
     logins = {name: management.create_user() for name in ("outsider", *ROLES)}
-    for project in projects.values():
-        for role in ROLES:
-            management.add_member(project, logins[role], ROLE_IDS[role])
+    for role in ROLES:
+        # By group in one project, by itself in the other: the answers must be the same.
+        management.add_group(projects["private"], management.create_group(logins[role]), ROLE_IDS[role])
+        management.add_member(projects["public"], logins[role], ROLE_IDS[role])
     logins["sysadmin"] = management.admin
     robots = {kind: management.create_robot(project) for kind, project in projects.items()}
     for project in projects.values():

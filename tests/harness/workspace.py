@@ -93,6 +93,18 @@ class Management:
         body = {"role_id": role_id, "member_user": {"username": login.name}}
         self._post(f"/projects/{project}/members", body)
 
+    def create_group(self, *logins: Login) -> int:
+        """Creates a group of these users, and returns its id."""
+        created = self._post("/usergroups", {"group_name": f"g{secrets.token_hex(5)}", "group_type": 3})
+        group_id = int(created.headers["Location"].rpartition("/")[2])
+        for login in logins:
+            self._post(f"/usergroups/{group_id}/members", {"username": login.name})
+        return group_id
+
+    def add_group(self, project: str, group_id: int, role_id: int) -> None:
+        """Gives a group a role in a project."""
+        self._post(f"/projects/{project}/members", {"role_id": role_id, "member_group": {"id": group_id}})
+
     def create_robot(self, project: str, access: list[dict[str, str]] | None = None) -> Login:
         """Creates a robot in a project, by default one that may build, push, pull and delete."""
         body = {
