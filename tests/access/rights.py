@@ -10,7 +10,17 @@ from tests.access.matrix import MATRIX, PUBLIC, ROLES
 from tests.harness.contracts import Rpc, every_rpc
 from tests.harness.workspace import BUILDER_PERMISSIONS
 
-CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot")
+CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot", "system-robot")
+
+# A robot of the system level: what it may do in every project, and on the system level.
+SYSTEM_ROBOT_IN_PROJECTS = frozenset(
+    {("repository", "pull"), ("repository", "list"), ("tag", "create"), ("robot", "read"), ("member", "list")}
+)
+SYSTEM_ROBOT_ON_SYSTEM = frozenset(
+    {("user", "list"), ("quota", "list"), ("catalog", "read"), ("user-group", "read"), ("robot", "list")}
+)
+# Robots that may do everything, but for being disabled or expired. They got their tokens before.
+DEAD_ROBOTS = ("disabled-robot", "expired-robot")
 
 RPCS: Mapping[str, Rpc] = {rpc.name: rpc for rpc in every_rpc()}
 
@@ -87,6 +97,8 @@ def may(caller: str, kind: str, right: Right) -> bool:
         case "self":
             return caller == "sysadmin"
         case "system":
+            if caller == "system-robot":
+                return right.permission in SYSTEM_ROBOT_ON_SYSTEM
             return caller == "sysadmin" or (right.needed == "project:create" and caller not in ("anonymous", "robot"))
         case "project":
             return _in_project(caller, kind, right.permission)
@@ -101,4 +113,6 @@ def _in_project(caller: str, kind: str, pair: tuple[str, str]) -> bool:
         return True
     if caller == "robot":
         return {"resource": pair[0], "action": pair[1]} in BUILDER_PERMISSIONS
+    if caller == "system-robot":
+        return pair in SYSTEM_ROBOT_IN_PROJECTS
     return caller in MATRIX and pair in MATRIX[caller]

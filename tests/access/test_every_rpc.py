@@ -7,9 +7,14 @@ admitted caller learns that; a refused caller does not. `test_services.py` has t
 import pytest
 
 from roadstead.access.v1 import rule_pb2
-from tests.access.rights import CALLERS, REFUSALS, RIGHTS, RPCS, may
+from tests.access.rights import CALLERS, DEAD_ROBOTS, REFUSALS, RIGHTS, RPCS, may
 from tests.access.world import World
 from tests.harness import plain_http
+
+# blobsvc takes an identity token from nobody.
+TAKING_IDENTITIES = [
+    name for name, right in RIGHTS.items() if right.kind not in ("public", "holder") and RPCS[name].server != "blobsvc"
+]
 
 
 def test_every_rpc_has_a_rule_and_a_line_in_the_table() -> None:
@@ -30,6 +35,17 @@ def test_who_is_let_in(world: World, name: str, caller: str, kind: str) -> None:
 
     assert (reason not in REFUSALS) == may(caller, kind, RIGHTS[name]), reason
     assert "INTERNAL" not in reason
+
+
+@pytest.mark.parametrize("kind", ["private", "public"])
+@pytest.mark.parametrize("robot", DEAD_ROBOTS)
+@pytest.mark.parametrize("name", TAKING_IDENTITIES)
+def test_a_robot_that_is_disabled_or_expired_is_let_in_nowhere(world: World, name: str, robot: str, kind: str) -> None:
+    rpc = RPCS[name]
+
+    reason = rpc.call(world.channels[rpc.server], world.request(rpc, kind), world.identity[robot])
+
+    assert reason in REFUSALS
 
 
 @pytest.mark.parametrize("caller", CALLERS)

@@ -1,7 +1,8 @@
 """All kinds of callers, in two projects of an installation."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -15,13 +16,15 @@ from roadstead.blob.v1.upload_service_pb2 import WriteUploadFileRequest, WriteUp
 from roadstead.meta.v1.manifest_service_pb2 import WriteManifestRequest
 from tests.access.markers import acting_token
 from tests.access.matrix import ROLES
-from tests.access.rights import RIGHTS
+from tests.access.rights import RIGHTS, SYSTEM_ROBOT_IN_PROJECTS, SYSTEM_ROBOT_ON_SYSTEM
 from tests.harness.contracts import Rpc
 from tests.harness.images import image
 from tests.harness.installation import Installation
 from tests.harness.keyring import Keyring
 from tests.harness.push import push
 from tests.harness.workspace import Login, Management
+
+Bearer = Callable[[Login, list[str] | None], Mapping[str, str]]
 
 ROLE_IDS = {"projectAdmin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
 ABSENT_DIGEST = f"sha256:{'0' * 64}"
@@ -30,7 +33,10 @@ ABSENT_ID = 999_999_999
 
 @dataclass(frozen=True)
 class World:
-    """Two projects with an image each, the tokens of all callers, and the keys of the services."""
+    """Two projects with an image each, the tokens of all callers, and the keys of the services.
+
+    DEAD_ROBOTS have tokens in `identity` only, because a registry token says itself what it allows, until it ends.
+    """
 
     projects: Mapping[str, str]
     project_ids: Mapping[str, int]
@@ -77,6 +83,8 @@ class World:
         if rpc.name == "auth.v1.TokenService/CreateIdentityToken":
             password = Credentials.Password(username=self.outsider.name, secret=self.outsider.secret)
             samples["credentials"] = Credentials(password=password)
+        if rpc.method.name.startswith("Search"):
+            samples |= {"username": "absent", "group_name": "absent"}
         if rpc.name.startswith("auth.v1.RobotService/"):
             samples |= self._robot_samples(rpc, kind)
         if rpc.name.startswith("meta.v1.LabelService/"):
@@ -134,6 +142,7 @@ def world(installation: Installation, management: Management) -> Iterator[World]
         management.add_member(projects["public"], logins[role], ROLE_IDS[role])
     logins["sysadmin"] = management.admin
     robots = {kind: management.create_robot(project) for kind, project in projects.items()}
+    logins["system-robot"], _ = _system_robot(management, SYSTEM_ROBOT_IN_PROJECTS, SYSTEM_ROBOT_ON_SYSTEM)
     for project in projects.values():
         push(installation.http_url, management.admin, f"{project}/app", image(7), "v1")
 
@@ -162,6 +171,8 @@ def world(installation: Installation, management: Management) -> Iterator[World]
 
     identity: dict[str, Mapping[str, str]] = {}
     registry: dict[str, Mapping[str, str]] = {}
+    identity["disabled-robot"] = _disabled_robot(management, bearer)
+    identity["expired-robot"] = _expired_robot(management, management.project_id(projects["private"]), bearer)
     for kind, project in projects.items():
         identity |= everybody(kind, None)
         registry |= everybody(kind, [f"repository:{project}/app:pull,push,delete"])
@@ -178,3 +189,49 @@ def world(installation: Installation, management: Management) -> Iterator[World]
     )
     for channel in channels.values():
         channel.close()
+
+
+Pairs = Collection[tuple[str, str]]
+
+
+def _system_robot(management: Management, in_projects: Pairs, on_system: Pairs) -> tuple[Login, int]:
+    """A robot of the system level, and its id."""
+    permissions = [
+        {"kind": kind, "namespace": namespace, "access": _accesses(pairs)}
+        for kind, namespace, pairs in (("project", "*", in_projects), ("system", "/", on_system))
+    ]
+    body = {"name": f"r{secrets.token_hex(6)}", "level": "system", "duration": -1, "permissions": permissions}
+    created = management.client.post("/robots", json=body).raise_for_status().json()
+    return Login(created["name"], created["secret"]), created["id"]
+
+
+def _accesses(pairs: Pairs, prefix: str = "") -> list[dict[str, str]]:
+    return [{"resource": f"{prefix}{resource}", "action": action} for resource, action in sorted(pairs)]
+
+
+def _catalogue(management: Management, level: str) -> Pairs:
+    catalogue = management.client.get("/permissions").raise_for_status().json()
+    return {(each["resource"], each["action"]) for each in catalogue[level]}
+
+
+def _disabled_robot(management: Management, bearer: Bearer) -> Mapping[str, str]:
+    """A token of a robot that was given all there is, and was disabled since."""
+    login, robot_id = _system_robot(management, _catalogue(management, "project"), _catalogue(management, "system"))
+    token = bearer(login, None)
+    robot = management.client.get(f"/robots/{robot_id}").json()
+    management.client.put(f"/robots/{robot_id}", json={**robot, "disable": True}).raise_for_status()
+    return token
+
+
+def _expired_robot(management: Management, project_id: int, bearer: Bearer) -> Mapping[str, str]:
+    """A token of a robot that was given all there is in a project, and expires as soon as it has the token."""
+    body = {
+        "name": f"r{secrets.token_hex(6)}",
+        "access": _accesses(_catalogue(management, "project"), f"/project/{project_id}/"),
+        "expires_at": int(time.time()) + 3,
+    }
+    created = management.client.post(f"/projects/{project_id}/robots", json=body).raise_for_status().json()
+    token = bearer(Login(created["name"], created["secret"]), None)
+    # There is no event for this. The tests that use the token must not begin before.
+    time.sleep(max(0.0, created["expires_at"] + 0.1 - time.time()))
+    return token

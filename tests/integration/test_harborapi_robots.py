@@ -18,6 +18,7 @@ from tests.harness import plain_http
 from tests.harness.images import image, write_oci_layout
 from tests.harness.installation import Installation
 from tests.harness.programs import Client
+from tests.harness.push import push
 from tests.harness.workspace import BUILDER_PERMISSIONS, DEVELOPER, PROJECT_ADMIN, Login, Management
 
 # harborapi uses a deprecated feature of pydantic; only harborapi can change that.
@@ -316,6 +317,39 @@ def test_a_robot_of_each_level_is_known_everywhere_by_its_full_name_only(
         # The secret of one does not go with the name of the other. More names are tried where a failure costs no delay.
         answer = plain_http.get(f"{installation.http_url}{path}", auth=(small.name, wide.secret))
         assert answer.status_code == 401
+
+
+async def test_lists_show_what_a_system_robot_may_list(
+    harbor: HarborAsyncClient, connect: Connect, management: Management, installation: Installation
+) -> None:
+    listing = Access(resource="repository", action="list")
+    denial = Access(resource="repository", action="list", effect="deny")
+    one, two = management.create_project(), management.create_project()
+    robots = {
+        "every": await harbor.create_robot(system_robot(grants("*", listing, PULL))),
+        "one": await harbor.create_robot(system_robot(grants(one, listing), grants(two, PULL))),
+        "not two": await harbor.create_robot(system_robot(grants("*", listing), grants(two, denial))),
+        "none": await harbor.create_robot(system_robot(grants("/", Access(resource="user", action="list")))),
+    }
+    later = management.create_project()
+    for project in (one, two, later):
+        await asyncio.to_thread(push, installation.http_url, management.admin, f"{project}/app", image(3), "v1")
+
+    async def seen(name: str) -> set[str]:
+        client = connect(login_of(robots[name]))
+        repositories = await client.get_repositories(page_size=100)
+        return {str(each.name).partition("/")[0] for each in repositories} & {one, two, later}
+
+    assert await seen("every") == {one, two, later}
+    assert await seen("one") == {one}
+    assert await seen("not two") == {one, later}
+    assert await seen("none") == set()
+    assert [each.name for each in await connect(login_of(robots["every"])).get_repositories(later)] == [f"{later}/app"]
+    for name in ("one", "none"):
+        with pytest.raises(NotFound):
+            await connect(login_of(robots[name])).get_repositories(later)
+    with pytest.raises(Forbidden):
+        await connect(login_of(robots["not two"])).get_repositories(two)
 
 
 async def test_crane_pushes_and_pulls_in_both_projects_of_a_system_robot(

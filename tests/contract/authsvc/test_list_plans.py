@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from roadstead.auth.v1 import user_group_service_pb2, user_service_pb2
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import robot_service_pb2, user_group_service_pb2, user_service_pb2
 from svckit.sql.database import Database
 from tests.contract.metasvc.statements import sent_statements
-from tests.harness.authsvc import AuthService
+from tests.harness.authsvc import AuthService, permission_group
 
 
 def users(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
@@ -22,6 +23,12 @@ def users(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
 def groups(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
     return lambda authsvc, token: authsvc.admin.groups.ListUserGroups(
         user_group_service_pb2.ListUserGroupsRequest(sort=sort, page_size=1, page_token=token)
+    )
+
+
+def robots(project: ProjectRef | None, sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
+    return lambda authsvc, token: authsvc.admin.robots.ListRobots(
+        robot_service_pb2.ListRobotsRequest(project=project, sort=sort, page_size=1, page_token=token)
     )
 
 
@@ -37,6 +44,11 @@ LISTS: dict[str, tuple[str, Callable[[AuthService, str], Awaitable[Any]]]] = {
         for sort in ("username", "-username", "realname", "creation_time", "-update_time", "user_id")
     },
     **{f"groups by {sort}": ("user_group", groups(sort)) for sort in ("group_name", "-creation_time", "id")},
+    **{
+        f"robots of {level} by {sort}": ("robot", robots(project, sort))
+        for level, project in (("a project", ProjectRef(id=1)), ("the system level", None))
+        for sort in ("name", "-name", "creation_time", "-update_time", "id")
+    },
     "users of a group": ("user_group_member", users_of_a_group),
 }
 
@@ -49,6 +61,8 @@ async def test_a_page_is_read_in_the_order_of_an_index(
     made = [await authsvc.user(each) for each in ("alice", "bob", "carol")]
     for group in ("crew", "ops", "team"):
         await authsvc.admin.make_group(group, *made)
+        await authsvc.admin.make_robot("library", group, "repository:pull")
+        await authsvc.admin.make_system_robot(group, permission_group("*", "repository:pull"))
     first = await call(authsvc, "")
     with sent_statements("SELECT") as sent:
         await call(authsvc, first.next_page_token)

@@ -11,6 +11,8 @@ from roadstead.auth.v1 import access_service_pb2, project_service_pb2, robot_pb2
 from roadstead.auth.v1 import robot_service_pb2 as pb
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from svckit.sql.database import Database
+from tests.contract.metasvc.statements import sent_statements
 from tests.harness.authsvc import AuthService, Caller, permission_group
 
 PULL = "repository:pull"
@@ -324,3 +326,34 @@ async def test_an_update_replaces_all_grants_and_repeats_what_cannot_change(auth
     await update(disabled=True)
     with pytest.raises(Unauthenticated):
         await may(robot, "team", PUSH)
+
+
+async def test_what_a_robot_may_do_is_found_by_keys(authsvc: AuthService, migrated_database: Database) -> None:
+    await authsvc.admin.make_project("team")
+    groups = (
+        permission_group("team", PULL),
+        permission_group("*", "repository:list"),
+        permission_group("/", "user:list"),
+    )
+    robot = await machine(authsvc, "ci", *groups)
+    with sent_statements("SELECT") as sent:
+        await may(robot, "team", PULL)
+        await may_system(robot, "user:list")
+        await granted(robot, "repository:team/app:pull", "registry:catalog:*")
+        await accessible(robot, "repository:list")
+        await accessible(robot, "tag:list")
+        await projects(robot)
+        with pytest.raises(Unauthenticated):
+            await authsvc.log_in(robot.name, "Wrong-secret-1")
+    asked = [statement for statement in sent if "robot" in statement]
+    assert len(asked) >= 8
+    if migrated_database.dialect != "sqlite":
+        # The tables are too small for PostgreSQL's planner to need an index. The indexes are the same.
+        return
+    async with migrated_database.read() as conn:
+        for statement in asked:
+            values = (1,) * statement.count("?")
+            rows = (await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings().all()
+            steps = [str(row["detail"]) for row in rows]
+            assert any(step.startswith("SEARCH robot") for step in steps), (statement, steps)
+            assert not [step for step in steps if step.startswith("SCAN robot")], (statement, steps)
