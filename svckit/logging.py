@@ -7,7 +7,6 @@ writes one for each request. They do if somebody else has added a handler to the
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import re
 import sys
@@ -16,11 +15,11 @@ from collections.abc import Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NoReturn, TextIO
 
-import orjson
 import structlog
 
+from svckit.log_lines import as_bytes, as_clean_json, as_clean_lines, as_json, as_text
 from svckit.log_writer import LineWriter, Render
-from svckit.redaction import has_hint, needs_redaction, redact
+from svckit.redaction import has_hint, redact
 
 Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -34,8 +33,6 @@ trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 _FLUSH_SECONDS = 5.0
-# A path may hold what is no text. Its line must be written anyway.
-_ENCODING = ("utf-8", "backslashreplace")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # What a record takes beside its texts, as a line or in memory.
 _RECORD_BYTES = 320
@@ -59,7 +56,7 @@ def configure(service: str, level: Level = "info", format: Format = "auto", stre
     _service = service
     target = sys.stderr if stream is None else stream
     is_for_people = format == "console" or (format == "auto" and target.isatty())
-    render = structlog.dev.ConsoleRenderer(colors=target.isatty()) if is_for_people else _as_json
+    render = structlog.dev.ConsoleRenderer(colors=target.isatty()) if is_for_people else as_json
     for old in _root.handlers[:]:
         # Only the handler of an earlier call is removed, so that the capturing handler of a test stays.
         if isinstance(old, _Handler):
@@ -180,13 +177,13 @@ class _Handler(logging.Handler):
     def __init__(self, render: Any, writer: LineWriter | _InPlace) -> None:
         super().__init__()
         self._writer = writer
-        self._is_json = render is _as_json
+        self._is_json = render is as_json
         # Tracebacks are turned into text first, because the redaction only searches texts.
         self._processors = [structlog.processors.format_exc_info, redact, render]
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=_processors(),
-                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *self._processors, _as_text],
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *self._processors, as_text],
             )
         )
 
@@ -196,7 +193,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._put(self.format(record).encode(*_ENCODING), is_important=record.levelno >= logging.WARNING)
+            self._put(as_bytes(self.format(record)), is_important=record.levelno >= logging.WARNING)
         except Exception:
             self.handleError(record)
 
@@ -210,18 +207,18 @@ class _Handler(logging.Handler):
         self._writer.put_later(self._render_records, record, _RECORD_BYTES + texts_bytes)
 
     def _rendered(self, logger: Any, method: str, event: Any) -> bytes:
-        line = _as_clean_json(event) if self._is_json else None
+        line = as_clean_json(event) if self._is_json else None
         if line is None:
             for process in self._processors:
                 event = process(logger, method, event)
-            line = _as_bytes(event)
+            line = as_bytes(event)
         return line
 
     def _render_records(self, records: Sequence[_Record]) -> bytes:
         lines = [kind.line_of(values, when, trace, request) for kind, values, when, trace, request in records]
         texts = [text for _, values, _, _, request in records for text in (request, *values) if type(text) is str]
         if self._is_json and not has_hint("\n".join(texts)):
-            together = _as_clean_lines(lines)
+            together = as_clean_lines(lines)
             if together is not None:
                 return together
         return b"".join([self._rendered(None, "info", line) + b"\n" for line in lines])
@@ -268,50 +265,10 @@ def _on_a_thread(stream: TextIO, render: Callable[..., str | bytes]) -> LineWrit
         event: Any = {"logger": __name__, "level": "warning", "event": "log_lines_lost", "lines": count}
         for process in (_add_time, _add_service):
             event = process(None, "warning", event)
-        return _as_bytes(render(None, "warning", event)) + b"\n"
+        return as_bytes(render(None, "warning", event)) + b"\n"
 
     stream.flush()
     return LineWriter(stream.fileno(), describe_loss)
-
-
-def _as_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    """One JSON object. It is plain ASCII: other line separators of Unicode could make one line look like two."""
-    try:
-        line = orjson.dumps(event)
-    except TypeError:
-        line = b"\x80"  # a number or a text that it does not write
-    return line if line.isascii() else json.dumps(event, separators=(",", ":"), default=repr).encode()
-
-
-def _as_clean_json(event: Any) -> bytes | None:
-    """The line, if nothing in it needs the other processors. Nearly all lines need none."""
-    if "exc_info" in event:
-        return None
-    try:
-        line = orjson.dumps(event)
-    except TypeError:
-        return None
-    return line if line.isascii() and not needs_redaction(event, line) else None
-
-
-def _as_clean_lines(events: Sequence[Any]) -> bytes | None:
-    """The lines, if they can be written as they are. There must be no secret in them."""
-    try:
-        lines = orjson.dumps(events)
-    except TypeError:
-        return None
-    # One array costs a tenth of so many objects. It can be cut if no text has a brace.
-    if not lines.isascii() or lines.count(b"{") != len(events):
-        return None
-    return lines[1:-1].replace(b"},{", b"}\n{") + b"\n"
-
-
-def _as_bytes(line: str | bytes) -> bytes:
-    return line if isinstance(line, bytes) else line.encode(*_ENCODING)
-
-
-def _as_text(_logger: object, _method: str, line: Any) -> str:
-    return line.decode() if isinstance(line, bytes) else str(line)
 
 
 def _hand_over(logger: Any, method: str, event: Any) -> Any:

@@ -110,6 +110,8 @@ async def test_the_description_holds_every_route_with_its_parameters_and_schemas
     assert {(parameter["name"], parameter["in"]) for parameter in listed["parameters"]} == {
         ("project_name_or_id", "path"),
         ("entityname", "query"),
+        ("q", "query"),
+        ("sort", "query"),
         ("page", "query"),
         ("page_size", "query"),
         ("page_token", "query"),
@@ -145,10 +147,10 @@ async def test_the_description_shows_the_bounds_that_the_services_enforce(api: A
     assert robot["description"] == {"type": "string", "maxLength": 1024, "pattern": "^(?:[^\\x00]*)$"}
     assert robot["permissions"] == {
         "type": "array",
-        "maxItems": 100,
+        "maxItems": 200,
         "items": {"$ref": "#/components/schemas/auth.v1.RobotPermission"},
     }
-    assert schemas["auth.v1.RobotAccess"]["properties"]["effect"] == {"type": "string", "enum": ["", "allow"]}
+    assert schemas["auth.v1.RobotAccess"]["properties"]["effect"] == {"type": "string", "enum": ["", "allow", "deny"]}
     assert body("/projects")["properties"]["metadata"] == {
         "type": "object",
         "maxProperties": 32,
