@@ -70,8 +70,8 @@ def _is_weaker_for_callers(before: AccessRule, after: AccessRule) -> bool:
         case "authenticated", "system":
             return after.system.resource == _CATALOG
         case "self", "self":
-            # Without a field it is every user.
-            return before.self.field != ""
+            # Without a field it is every user, and no robot.
+            return before.self.field != "" or after.self.robot_action != ""
         case _:
             return True
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, User
 from authsvc.domain.password import check_new_password
+from authsvc.domain.permission import Permission
 from svckit.errors import Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.query import Fuzzy, Key, Order
@@ -145,14 +146,14 @@ def check_realname(realname: str) -> None:
 
 
 async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
-    """Reads a user. Users may read themselves, administrators any user.
+    """Reads a user. Users may read themselves, administrators and robots with "user:read" any user.
 
     Raises:
         DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED.
     """
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
-        check_self(caller, user_id)
+        await check_self_or_robot(unit, caller, user_id, "read")
         return await existing_user(unit, user_id)
 
 
@@ -237,6 +238,18 @@ def check_self(caller: Caller, user_id: int) -> None:
         DomainError: FORBIDDEN.
     """
     if not (caller.is_administrator or caller.user_id == user_id):
+        raise Denied
+
+
+async def check_self_or_robot(unit: Unit, caller: Caller, user_id: int, action: str) -> None:
+    """Checks that the caller is this user, an administrator, or a robot that may do the action to users.
+
+    Raises:
+        DomainError: FORBIDDEN.
+    """
+    if caller.kind != "robot":
+        check_self(caller, user_id)
+    elif Permission("user", action) not in await unit.roles.on_system(caller):
         raise Denied
 
 

@@ -9,7 +9,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Requester, User
 from authsvc.domain.password import check_new_password
-from authsvc.domain.user import NewUser, ProfileChange, check_self, existing_user, refuse
+from authsvc.domain.user import NewUser, ProfileChange, check_self, check_self_or_robot, existing_user, refuse
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.etag import check_etag
 from svckit.idempotency import FirstCall, made_is_gone, used_for_another_request
@@ -80,7 +80,7 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
 
 
 async def update_user(ports: Ports, requester: Requester, user_id: int, change: ProfileChange) -> User:
-    """Changes a profile. Users may change their own, administrators any.
+    """Changes a profile. Users may change their own, administrators and robots with "user:update" any.
 
     Raises:
         DomainError: USER_UNKNOWN, FORBIDDEN, UNAUTHORIZED; PRECONDITION, another change came first; CONFLICT, the mail
@@ -91,7 +91,7 @@ async def update_user(ports: Ports, requester: Requester, user_id: int, change: 
         now = ports.clock()
         async with ports.store.write() as unit:
             caller = await identify(unit, requester.identity, now)
-            check_self(caller, user_id)
+            await check_self_or_robot(unit, caller, user_id, "update")
             user = await _locked(unit, user_id)
             changed = replace(
                 user,

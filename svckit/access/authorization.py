@@ -32,7 +32,9 @@ _REPOSITORY = "repository"
 _REPOSITORY_ACTIONS = frozenset({"pull", "push", "delete"})
 _CATALOG = "catalog"
 
-ADMINISTRATOR_RIGHT = ("user", "update")
+USER = "user"
+"""Harbor's resource for the users of the installation."""
+ADMINISTRATOR_RIGHT = (USER, "update")
 """The permission that a `self` rule uses to recognize an administrator: to change any user."""
 
 

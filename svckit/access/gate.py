@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from svckit.access.authorization import (
     ADMINISTRATOR_RIGHT,
+    USER,
     authorize_acting,
     authorize_authenticated,
     authorize_self,
@@ -176,6 +177,9 @@ def _self_admission(rule: SelfRule) -> Admit:
 
     async def admit(call: Call, request: Message | None) -> None:
         if authorize_acting(call.principal, rule.services):
+            return
+        if call.principal.kind == "robot" and rule.robot_action:
+            await call.check_system(USER, rule.robot_action)
             return
         if not authorize_self(call.principal, None if read is None else read(_single(request))):
             await call.check_system(*ADMINISTRATOR_RIGHT)

@@ -106,11 +106,13 @@ class RowRule:
 class SelfRule:
     """The user whose id `read` finds in the request may call, and so may administrators.
 
-    If `read` is None, the request is about the caller itself. `services` may act for themselves, for every user.
+    If `read` is None, the request is about the caller itself. `services` may act for themselves, for every user. A
+    robot may call if it holds `robot_action` on users; empty for no robot.
     """
 
     read: Callable[[Message], int] | None = field(repr=False, compare=False)
     services: frozenset[str] = frozenset()
+    robot_action: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +219,9 @@ def _known(method: MethodDescriptor, services: Iterable[str], known: frozenset[s
 def _self_rule(method: MethodDescriptor, declared: rule_pb2.AccessRule.Self) -> SelfRule:
     services = _acting(method, declared.services)
     if declared.field:
-        return SelfRule(_user_reader(method, declared.field), services)
-    if services:
-        raise RuleError(f"{method.full_name}: a self rule with services must name a field: a service is not a user")
+        return SelfRule(_user_reader(method, declared.field), services, declared.robot_action)
+    if services or declared.robot_action:
+        raise RuleError(f"{method.full_name}: a self rule for services or robots must name a field: they are not users")
     return SelfRule(None)
 
 

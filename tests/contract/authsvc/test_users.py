@@ -4,7 +4,7 @@ import pytest
 
 from roadstead.auth.v1 import user_service_pb2 as pb
 from svckit.errors import Conflict, Denied, DomainError, Invalid, NotFound, Precondition, Unauthenticated
-from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller
+from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller, permission_group
 
 
 def new(username: str = "alice", password: str = PASSWORD, **fields: str) -> pb.CreateUserRequest:
@@ -390,3 +390,42 @@ async def test_a_name_that_is_anothers_mail_address_opens_its_own_account_only(a
         await thief.users.ChangeUserPassword(
             pb.ChangeUserPasswordRequest(user_id=victim.id, old_password=PASSWORD, new_password="Thieves-horse-1")
         )
+
+
+async def test_a_robot_reads_and_changes_users_as_far_as_it_was_given_and_never_their_secrets(
+    authsvc: AuthService,
+) -> None:
+    alice = await authsvc.user("alice")
+
+    async def robot(*actions: str) -> Caller:
+        group = permission_group("/", *(f"user:{action}" for action in actions))
+        created = await authsvc.admin.make_system_robot(f"r-{'-'.join(actions)}", group)
+        return await authsvc.log_in(created.name, created.secret)
+
+    reader, writer = await robot("read"), await robot("update")
+    read = pb.GetUserRequest(user_id=alice.id)
+    change = pb.UpdateUserRequest(user_id=alice.id, realname="Alice")
+    assert (await reader.users.GetUser(read)).user.username == "alice"
+    assert (await writer.users.UpdateUser(change)).user.realname == "Alice"
+    lister, all_but_read = await robot("list"), await robot("list", "delete", "create")
+    for call in (
+        reader.users.UpdateUser(change),
+        writer.users.GetUser(read),
+        lister.users.GetUser(read),
+        all_but_read.users.UpdateUser(change),
+        # A password or the rights of an administrator would give the robot more than it holds.
+        writer.users.ChangeUserPassword(
+            pb.ChangeUserPasswordRequest(user_id=1, old_password=ADMIN_PASSWORD, new_password="Robots-horse-1")
+        ),
+        writer.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True)),
+        writer.users.SetUserCliSecret(pb.SetUserCliSecretRequest(user_id=alice.id, secret="Robots-horse-1")),
+    ):
+        with pytest.raises(Denied):
+            await call
+    # A robot of a project with the id of a user is not that user.
+    await alice.make_project("team")
+    for number in range(alice.id + 1):
+        made = await alice.make_robot("team", f"ci-{number}", "repository:pull")
+        machine = await authsvc.log_in(made.name, made.secret)
+        with pytest.raises(Denied):
+            await machine.users.GetUser(pb.GetUserRequest(user_id=made.id))

@@ -49,9 +49,10 @@ def row(resource: str, action: str) -> AccessRule:
     return AccessRule(row=AccessRule.Row(resource=resource, action=action))
 
 
-def self_(field: str) -> AccessRule:
+def self_(field: str, robot_action: str = "") -> AccessRule:
     kind: AccessRule = AccessRule()
     kind.self.field = field
+    kind.self.robot_action = robot_action
     kind.self.SetInParent()
     return kind
 
@@ -122,6 +123,8 @@ def test_what_keeps_out_as_many_or_more_is_not_weaker(before: AccessRule, after:
         pytest.param(each("push", "gateway"), each("pull", "gateway"), id="another action of each member"),
         pytest.param(services("gateway"), each("pull", "gateway"), id="a batch"),
         pytest.param(self_("id"), self_(""), id="every user"),
+        pytest.param(self_("id"), self_("id", "read"), id="robots"),
+        pytest.param(self_(""), self_("id", "read"), id="robots instead of every user"),
         pytest.param(self_("id"), AUTHENTICATED, id="not only one's own"),
         pytest.param(GRANT, RECEIPT, id="another document"),
         pytest.param(AUTHENTICATED, system("catalog", "read"), id="registry tokens"),

@@ -56,6 +56,7 @@ def _server(installation: Installation, *listen: str, **settings: Any) -> RpcSer
         ("UnknownInSystem", "names nosvc"),
         ("UnknownInRow", "names nosvc"),
         ("UnknownInSelf", "names nosvc"),
+        ("RobotsOfNobody", "must name a field"),
         ("UnknownInFiltered", "names nosvc"),
         ("ActingGateway", "names gateway"),
         ("ActingOnNobody", "a service is not a user"),

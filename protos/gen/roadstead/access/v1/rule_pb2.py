@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/access/v1/rule.proto\x12\x13roadstead.access.v1\x1a google/protobuf/descriptor.proto\"\xe1\t\n\nAccessRule\x12\x38\n\x06public\x18\x01 \x01(\x0b\x32&.roadstead.access.v1.AccessRule.PublicH\x00\x12\x46\n\rauthenticated\x18\x02 \x01(\x0b\x32-.roadstead.access.v1.AccessRule.AuthenticatedH\x00\x12:\n\x07service\x18\x03 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.ServiceH\x00\x12:\n\x07project\x18\x04 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.ProjectH\x00\x12\x38\n\x06system\x18\x05 \x01(\x0b\x32&.roadstead.access.v1.AccessRule.SystemH\x00\x12\x32\n\x03row\x18\x06 \x01(\x0b\x32#.roadstead.access.v1.AccessRule.RowH\x00\x12\x34\n\x04self\x18\x07 \x01(\x0b\x32$.roadstead.access.v1.AccessRule.SelfH\x00\x12<\n\x08\x66iltered\x18\x08 \x01(\x0b\x32(.roadstead.access.v1.AccessRule.FilteredH\x00\x12\x38\n\x06holder\x18\t \x01(\x0b\x32&.roadstead.access.v1.AccessRule.HolderH\x00\x12\x34\n\x04\x65\x61\x63h\x18\n \x01(\x0b\x32$.roadstead.access.v1.AccessRule.EachH\x00\x1a\x08\n\x06Public\x1a\x0f\n\rAuthenticated\x1a\x1a\n\x07Service\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x1aL\n\x07Project\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08services\x18\x04 \x03(\t\x1a<\n\x06System\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x1a\x39\n\x03Row\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x1a\'\n\x04Self\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08services\x18\x02 \x03(\t\x1a\x1c\n\x08\x46iltered\x12\x10\n\x08services\x18\x01 \x03(\t\x1aS\n\x06Holder\x12:\n\x08\x64ocument\x18\x01 \x01(\x0e\x32(.roadstead.access.v1.AccessRule.Document\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x1a\x62\n\x04\x45\x61\x63h\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x12\x0f\n\x07members\x18\x02 \x01(\t\x12\x38\n\x07project\x18\x03 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.Project\"\x80\x01\n\x08\x44ocument\x12\x18\n\x14\x44OCUMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44OCUMENT_UPLOAD_TICKET\x10\x01\x12\x14\n\x10\x44OCUMENT_RECEIPT\x10\x02\x12\x12\n\x0e\x44OCUMENT_GRANT\x10\x03\x12\x14\n\x10\x44OCUMENT_FINDING\x10\x04\x42\x06\n\x04kind:O\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1f.roadstead.access.v1.AccessRuleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/access/v1/rule.proto\x12\x13roadstead.access.v1\x1a google/protobuf/descriptor.proto\"\xf7\t\n\nAccessRule\x12\x38\n\x06public\x18\x01 \x01(\x0b\x32&.roadstead.access.v1.AccessRule.PublicH\x00\x12\x46\n\rauthenticated\x18\x02 \x01(\x0b\x32-.roadstead.access.v1.AccessRule.AuthenticatedH\x00\x12:\n\x07service\x18\x03 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.ServiceH\x00\x12:\n\x07project\x18\x04 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.ProjectH\x00\x12\x38\n\x06system\x18\x05 \x01(\x0b\x32&.roadstead.access.v1.AccessRule.SystemH\x00\x12\x32\n\x03row\x18\x06 \x01(\x0b\x32#.roadstead.access.v1.AccessRule.RowH\x00\x12\x34\n\x04self\x18\x07 \x01(\x0b\x32$.roadstead.access.v1.AccessRule.SelfH\x00\x12<\n\x08\x66iltered\x18\x08 \x01(\x0b\x32(.roadstead.access.v1.AccessRule.FilteredH\x00\x12\x38\n\x06holder\x18\t \x01(\x0b\x32&.roadstead.access.v1.AccessRule.HolderH\x00\x12\x34\n\x04\x65\x61\x63h\x18\n \x01(\x0b\x32$.roadstead.access.v1.AccessRule.EachH\x00\x1a\x08\n\x06Public\x1a\x0f\n\rAuthenticated\x1a\x1a\n\x07Service\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x1aL\n\x07Project\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x10\n\x08services\x18\x04 \x03(\t\x1a<\n\x06System\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x1a\x39\n\x03Row\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x03(\t\x1a=\n\x04Self\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08services\x18\x02 \x03(\t\x12\x14\n\x0crobot_action\x18\x03 \x01(\t\x1a\x1c\n\x08\x46iltered\x12\x10\n\x08services\x18\x01 \x03(\t\x1aS\n\x06Holder\x12:\n\x08\x64ocument\x18\x01 \x01(\x0e\x32(.roadstead.access.v1.AccessRule.Document\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x1a\x62\n\x04\x45\x61\x63h\x12\x0f\n\x07\x63\x61llers\x18\x01 \x03(\t\x12\x0f\n\x07members\x18\x02 \x01(\t\x12\x38\n\x07project\x18\x03 \x01(\x0b\x32\'.roadstead.access.v1.AccessRule.Project\"\x80\x01\n\x08\x44ocument\x12\x18\n\x14\x44OCUMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44OCUMENT_UPLOAD_TICKET\x10\x01\x12\x14\n\x10\x44OCUMENT_RECEIPT\x10\x02\x12\x12\n\x0e\x44OCUMENT_GRANT\x10\x03\x12\x14\n\x10\x44OCUMENT_FINDING\x10\x04\x42\x06\n\x04kind:O\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x1f.roadstead.access.v1.AccessRuleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.access.v1.rule_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCESSRULE']._serialized_start=90
-  _globals['_ACCESSRULE']._serialized_end=1339
+  _globals['_ACCESSRULE']._serialized_end=1361
   _globals['_ACCESSRULE_PUBLIC']._serialized_start=692
   _globals['_ACCESSRULE_PUBLIC']._serialized_end=700
   _globals['_ACCESSRULE_AUTHENTICATED']._serialized_start=702
@@ -47,13 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSRULE_ROW']._serialized_start=887
   _globals['_ACCESSRULE_ROW']._serialized_end=944
   _globals['_ACCESSRULE_SELF']._serialized_start=946
-  _globals['_ACCESSRULE_SELF']._serialized_end=985
-  _globals['_ACCESSRULE_FILTERED']._serialized_start=987
-  _globals['_ACCESSRULE_FILTERED']._serialized_end=1015
-  _globals['_ACCESSRULE_HOLDER']._serialized_start=1017
-  _globals['_ACCESSRULE_HOLDER']._serialized_end=1100
-  _globals['_ACCESSRULE_EACH']._serialized_start=1102
-  _globals['_ACCESSRULE_EACH']._serialized_end=1200
-  _globals['_ACCESSRULE_DOCUMENT']._serialized_start=1203
-  _globals['_ACCESSRULE_DOCUMENT']._serialized_end=1331
+  _globals['_ACCESSRULE_SELF']._serialized_end=1007
+  _globals['_ACCESSRULE_FILTERED']._serialized_start=1009
+  _globals['_ACCESSRULE_FILTERED']._serialized_end=1037
+  _globals['_ACCESSRULE_HOLDER']._serialized_start=1039
+  _globals['_ACCESSRULE_HOLDER']._serialized_end=1122
+  _globals['_ACCESSRULE_EACH']._serialized_start=1124
+  _globals['_ACCESSRULE_EACH']._serialized_end=1222
+  _globals['_ACCESSRULE_DOCUMENT']._serialized_start=1225
+  _globals['_ACCESSRULE_DOCUMENT']._serialized_end=1353
 # @@protoc_insertion_point(module_scope)

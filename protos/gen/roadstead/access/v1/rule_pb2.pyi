@@ -225,8 +225,13 @@ class AccessRule(_message.Message):
 
         FIELD_FIELD_NUMBER: _builtins.int
         SERVICES_FIELD_NUMBER: _builtins.int
+        ROBOT_ACTION_FIELD_NUMBER: _builtins.int
         field: _builtins.str
         """Path of the request field that holds the user's id; empty if the RPC is about the caller."""
+        robot_action: _builtins.str
+        """A robot may call, too, if it holds this action on the resource "user" on the system level. Empty: no robot. Only with
+        a field.
+        """
         @_builtins.property
         def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Services that may act for themselves, for every user. Only with a field."""
@@ -236,10 +241,11 @@ class AccessRule(_message.Message):
             *,
             field: _builtins.str = ...,
             services: _abc.Iterable[_builtins.str] | None = ...,
+            robot_action: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "services", b"services"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "robot_action", b"robot_action", "services", b"services"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
