@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from authsvc.domain.cve_allowlist import CveAllowlist, parse_allowlist
 from authsvc.domain.grant import Access, AskedGrant, merge_asked
 from authsvc.domain.member import NamedEntity
 from authsvc.domain.model import Identity, Requester
@@ -15,7 +16,7 @@ from authsvc.domain.project_robot import AskedAccess, AskedProjectRobot
 from authsvc.domain.robot import FOR_EVER, NewRobot, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from authsvc.domain.user_group import NewUserGroup
-from roadstead.auth.v1 import member_pb2, project_pb2, robot_pb2, token_pb2, user_group_pb2, user_pb2
+from roadstead.auth.v1 import cve_allowlist_pb2, member_pb2, project_pb2, robot_pb2, token_pb2, user_group_pb2, user_pb2
 from svckit.access.decision import ProjectKey
 from svckit.convert import from_time
 from svckit.errors import Unauthenticated
@@ -142,6 +143,32 @@ def from_held(permission: HeldPermission) -> user_pb2.Permission:
     return user_pb2.Permission(resource=permission.resource, action=permission.action)
 
 
+def to_allowlist(message: cve_allowlist_pb2.CveAllowlist, project_id: int) -> CveAllowlist:
+    """A list of accepted vulnerabilities for a project; 0 for the system, and for a project that is being created.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    return parse_allowlist(
+        [item.cve_id for item in message.items],
+        message.expire_time_unix_seconds if message.HasField("expire_time_unix_seconds") else None,
+        stated_project_id=message.project_id,
+        project_id=project_id,
+    )
+
+
+def from_allowlist(project_id: int, allowlist: CveAllowlist) -> cve_allowlist_pb2.CveAllowlist:
+    """A list of accepted vulnerabilities; its project id is 0 for the system."""
+    return cve_allowlist_pb2.CveAllowlist(
+        id=project_id,
+        project_id=project_id,
+        expire_time_unix_seconds=allowlist.expire_time_unix_seconds,
+        items=[cve_allowlist_pb2.CveAllowlistItem(cve_id=cve_id) for cve_id in allowlist.cve_ids],
+        create_time=None if allowlist.create_time is None else from_time(allowlist.create_time),
+        update_time=None if allowlist.update_time is None else from_time(allowlist.update_time),
+    )
+
+
 def from_project(project: Project, role_ids: Sequence[int] = ()) -> project_pb2.Project:
     """A project, with the caller's roles."""
     return project_pb2.Project(
@@ -156,6 +183,7 @@ def from_project(project: Project, role_ids: Sequence[int] = ()) -> project_pb2.
         current_user_role_ids=role_ids,
         initial_storage_limit_bytes=project.initial_storage_limit_bytes,
         etag=project.etag,
+        cve_allowlist=from_allowlist(project.id, project.cve_allowlist),
     )
 
 

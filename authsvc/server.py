@@ -15,8 +15,10 @@ from authsvc.domain.robot_secret import RobotSecrets
 from authsvc.servicers.access import AccessServicer, StoreChecker
 from authsvc.servicers.configuration import ConfigurationServicer
 from authsvc.servicers.counters import Counters
+from authsvc.servicers.cve_allowlist import CveAllowlistServicer
 from authsvc.servicers.member import MemberServicer
 from authsvc.servicers.project import ProjectServicer
+from authsvc.servicers.project_metadata import ProjectMetadataServicer
 from authsvc.servicers.robot import CallRobotAccess, RobotServicer
 from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
@@ -25,7 +27,9 @@ from authsvc.store import migrations
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.auth.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from roadstead.auth.v1.configuration_service_pb2_grpc import add_ConfigurationServiceServicer_to_server
+from roadstead.auth.v1.cve_allowlist_service_pb2_grpc import add_CveAllowlistServiceServicer_to_server
 from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
+from roadstead.auth.v1.project_metadata_service_pb2_grpc import add_ProjectMetadataServiceServicer_to_server
 from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
@@ -148,6 +152,8 @@ def build_server(
     server.add(add_ProjectServiceServicer_to_server, ProjectServicer(ports))
     server.add(add_MemberServiceServicer_to_server, MemberServicer(ports))
     server.add(add_RobotServiceServicer_to_server, RobotServicer(ports))
+    server.add(add_ProjectMetadataServiceServicer_to_server, ProjectMetadataServicer(ports))
+    server.add(add_CveAllowlistServiceServicer_to_server, CveAllowlistServicer(ports))
     server.add(add_ConfigurationServiceServicer_to_server, ConfigurationServicer(ports))
     return server
 

@@ -9,10 +9,11 @@ from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Entity
 from authsvc.domain.password import MINIMUM_CHARACTERS
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
-from authsvc.domain.project import NO_LIMIT, existing_project
+from authsvc.domain.project import existing_project
 from authsvc.domain.robot_secret import KEY_BYTES
 from authsvc.domain.user import existing_user
 from svckit.access.actor import Actor, ChangeOrigin
+from svckit.configuration.values import NO_LIMIT
 from svckit.errors.start import StartError
 from svckit.logging import get_logger
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from authsvc.domain.cve_allowlist import NOTHING, CveAllowlist
 from authsvc.domain.model import GroupMember, Member, Project, Robot, User, UserGroup
 from svckit.change import Change as LoggedChange
 
@@ -53,6 +54,7 @@ class ChangeKind(StrEnum):
     ROBOT_CHANGED = "robot_changed"
     ROBOT_SECRET_CHANGED = "robot_secret_changed"  # noqa: S105 - the name of a kind
     ROBOT_DELETED = "robot_deleted"
+    SYSTEM_CVE_ALLOWLIST_CHANGED = "system_cve_allowlist_changed"
     CONFIGURATION_CHANGED = "configuration_changed"
     """Values of the runtime configuration. `domain.configuration_change` makes its entry."""
 
@@ -134,6 +136,11 @@ def _fields(subject: Subject) -> Fields:
                 "initial_storage_limit_bytes": subject.initial_storage_limit_bytes,
                 # As in the API: by Harbor's names, with "public" among them.
                 "metadata": {**subject.settings, "public": "true" if subject.public else "false"},
+                **(
+                    {}
+                    if subject.cve_allowlist == NOTHING
+                    else {"cve_allowlist": allowlist_fields(subject.cve_allowlist)}
+                ),
             }
         case Member():
             entity = {f"{subject.entity.kind}_id": subject.entity.id}
@@ -151,6 +158,11 @@ def _fields(subject: Subject) -> Fields:
 def _access(access: Access) -> str:
     text = f"{access.permission.resource}:{access.permission.action}"
     return f"deny {text}" if access.denies else text
+
+
+def allowlist_fields(allowlist: CveAllowlist) -> dict[str, object]:
+    """The fields of a list of accepted vulnerabilities, as in the API."""
+    return {"expires_at": allowlist.expire_time_unix_seconds, "items": list(allowlist.cve_ids)}
 
 
 def _differences(old: Fields | None, new: Fields | None) -> tuple[Fields | None, Fields | None]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from authsvc.domain.cve_allowlist import NOTHING, CveAllowlist
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -199,6 +201,7 @@ class Project(Versioned):
         initial_storage_limit_bytes: the first limit of metasvc's quota; -1 for no limit.
         version: grows with every change.
         create_time: when it was created; `update_time` when it was last changed.
+        cve_allowlist: the vulnerabilities that it accepts.
     """
 
     id: int
@@ -211,6 +214,7 @@ class Project(Versioned):
     create_time: datetime
     update_time: datetime
     settings: Mapping[str, str] = field(default_factory=dict)
+    cve_allowlist: CveAllowlist = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

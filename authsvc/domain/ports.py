@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.change import Change
+    from authsvc.domain.cve_allowlist import CveAllowlist
     from authsvc.domain.grant import Grant
     from authsvc.domain.model import (
         Caller,
@@ -396,6 +397,19 @@ class RoleRows(Protocol):
         """
 
 
+class CveAllowlistRows(Protocol):
+    """The lists of accepted vulnerabilities: the system's, whose project id is 0, and those of projects."""
+
+    async def get(self, project_id: int) -> CveAllowlist:
+        """Reads a list; an empty one if none was set."""
+
+    async def lock_system(self) -> None:
+        """Waits until no other unit is changing the list of the system. For a project's list, lock the project."""
+
+    async def put(self, project_id: int, allowlist: CveAllowlist) -> None:
+        """Writes a list with its times."""
+
+
 class ConfigurationRows(Protocol):
     """The rows of the runtime configuration: the values that somebody has changed."""
 
@@ -454,6 +468,10 @@ class Unit(Protocol):
     @property
     def roles(self) -> RoleRows:
         """Roles."""
+
+    @property
+    def cve_allowlists(self) -> CveAllowlistRows:
+        """Lists of accepted vulnerabilities."""
 
     @property
     def configuration(self) -> ConfigurationRows:

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
+from authsvc.domain.cve_allowlist import NOTHING, CveAllowlist
 from authsvc.domain.model import Identity, Project
 from authsvc.domain.project_settings import parse_settings
-from svckit.errors import FieldViolation, Invalid, NotFound, from_oci_error
+from svckit.errors import NotFound, from_oci_error
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.oci.errors import NameInvalidError
 from svckit.oci.repository import ProjectName
@@ -22,10 +23,6 @@ from svckit.query import Clause, Exact, Fuzzy, Key, Order
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.ports import Unit
-
-NO_LIMIT = -1
-"""The storage limit of a project without one."""
-
 
 _LISTING: Listing[Project] = Listing(
     name="projects",
@@ -64,17 +61,28 @@ class NewProject:
         name: by Harbor's rule.
         public: whether anybody may pull.
         settings: by Harbor's names, without "public".
-        storage_limit_bytes: -1 for no limit; None for the default.
+        storage_limit_bytes: -1 for no limit; None or 0 for the default.
+        cve_allowlist: the vulnerabilities that it accepts.
+        registry_id: the registry whose proxy it is; None for none.
     """
 
     name: str
     public: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     storage_limit_bytes: int | None = None
+    cve_allowlist: CveAllowlist = NOTHING
+    registry_id: int | None = None
 
     @classmethod
     def parse(
-        cls, name: str, *, public: bool | None, settings: Mapping[str, str], storage_limit_bytes: int | None
+        cls,
+        name: str,
+        *,
+        public: bool | None,
+        settings: Mapping[str, str],
+        storage_limit_bytes: int | None = None,
+        cve_allowlist: CveAllowlist = NOTHING,
+        registry_id: int | None = None,
     ) -> NewProject:
         """Reads a request.
 
@@ -86,12 +94,7 @@ class NewProject:
         except NameInvalidError as error:
             raise from_oci_error(error) from error
         kept, is_public = parse_settings(settings, public)
-        if storage_limit_bytes is not None and storage_limit_bytes != NO_LIMIT and storage_limit_bytes <= 0:
-            raise Invalid(
-                message="storage_limit must be -1 for no limit, or more than 0",
-                violations=[FieldViolation("storage_limit", "must be -1 or more than 0")],
-            )
-        return cls(name, bool(is_public), kept, storage_limit_bytes)
+        return cls(name, bool(is_public), kept, storage_limit_bytes, cve_allowlist, registry_id)
 
 
 async def get_project(ports: Ports, identity: Identity | None, project_id: int) -> SeenProject:
@@ -184,22 +187,32 @@ class ProjectChange:
         public: None keeps the value.
         etag: the etag of the project that was read; empty to overwrite any state.
         name: empty, or the project's own name.
+        cve_allowlist: the list to write; None keeps it.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
     public: bool | None = None
     etag: str = ""
     name: str = ""
+    cve_allowlist: CveAllowlist | None = None
 
     @classmethod
-    def parse(cls, *, settings: Mapping[str, str], public: bool | None, etag: str, name: str) -> ProjectChange:
+    def parse(
+        cls,
+        *,
+        settings: Mapping[str, str],
+        public: bool | None,
+        etag: str,
+        name: str,
+        cve_allowlist: CveAllowlist | None = None,
+    ) -> ProjectChange:
         """Reads a request.
 
         Raises:
             DomainError: BAD_REQUEST.
         """
         kept, is_public = parse_settings(settings, public)
-        return cls(kept, is_public, etag, name)
+        return cls(kept, is_public, etag, name, cve_allowlist)
 
 
 async def existing_project(unit: Unit, project_id: int) -> Project:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
-from svckit.errors import FieldViolation, Invalid
+from svckit.errors import FieldViolation, Invalid, Precondition
 
 PUBLIC = "public"
 """Whether anybody may pull. Stored in a column of its own, because access checks depend on it."""
@@ -48,7 +48,6 @@ SETTINGS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
         "auto_scan": _boolean,
         "auto_sbom_generation": _boolean,
         "reuse_sys_cve_allowlist": _boolean,
-        "retention_id": _number(0),
         "proxy_speed_kb": _number(-1),
         "max_upstream_conn": _number(-1),
         "proxy_cache_local_on_not_found": _boolean,
@@ -59,9 +58,44 @@ SETTINGS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
 )
 """The settings that a project may have, each with the function that says what is wrong with a value, or gives None."""
 
-# The id of the project's retention policy, which is set when the policy is created. Clients send it back as they have
-# read it. It is accepted and ignored, as in Harbor.
-_NOT_FOR_CALLERS = frozenset({"retention_id"})
+# The id of the project's retention policy, which is set when the policy is created. There are no such policies yet.
+_RETENTION_ID = "retention_id"
+
+# Nothing enforces these yet. If they could be switched on, people would rely on them.
+_PROTECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "prevent_vul": "there is no scanner that finds vulnerabilities",
+        "auto_scan": "there is no scanner that finds vulnerabilities",
+        "auto_sbom_generation": "there is no scanner that makes SBOMs",
+        "enable_content_trust": "nothing verifies signatures of Notary",
+        "enable_content_trust_cosign": "nothing verifies signatures of cosign",
+    }
+)
+
+# What Harbor reads as true and false (Go's ParseBool).
+_FLAG_WORDS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true")
+    | dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false")
+)
+
+
+def read_flag(text: str) -> str | None:
+    """A flag in the form in which it is stored, from any form that Harbor takes; None if it is none."""
+    return _FLAG_WORDS.get(text)
+
+
+def check_protections(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Refuses to switch on what nothing enforces. What is on already may be sent back.
+
+    Raises:
+        DomainError: PRECONDITION, which says what is missing.
+    """
+    for name, missing in _PROTECTIONS.items():
+        if after.get(name) == "true" and before.get(name) != "true":
+            raise Precondition(
+                message=f"{name} cannot be switched on: {missing}",
+                violations=[FieldViolation(f"metadata.{name}", f"cannot be true: {missing}")],
+            )
 
 
 def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[dict[str, str], bool | None]:
@@ -77,7 +111,11 @@ def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[di
     Raises:
         DomainError: BAD_REQUEST; an unknown setting, a value that breaks its rule, or two different values of "public".
     """
+    if settings.get(_RETENTION_ID):
+        _refuse(_RETENTION_ID, "should be omitted: the project has no retention policy of that id")
     for name, value in settings.items():
+        if name == _RETENTION_ID:
+            continue
         explain = SETTINGS.get(name)
         if explain is None:
             _refuse(name, "is not a setting of a project")
@@ -89,7 +127,7 @@ def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[di
         if public is not None and public != (stated == "true"):
             _refuse(PUBLIC, "is given twice, with different values")
         public = stated == "true"
-    kept = {name: value for name, value in settings.items() if name != PUBLIC and name not in _NOT_FOR_CALLERS}
+    kept = {name: value for name, value in settings.items() if name not in (PUBLIC, _RETENTION_ID)}
     return kept, public
 
 

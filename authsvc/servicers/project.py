@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_requester
+from authsvc.convert import from_project, from_seen, identity_of, known_identity, to_allowlist, to_requester
 from authsvc.domain import project as domain
 from authsvc.domain import project_change
 from roadstead.auth.v1 import project_service_pb2 as pb
@@ -34,6 +34,8 @@ class ProjectServicer(ProjectServiceServicer):
             public=request.public if request.HasField("public") else None,
             settings=request.metadata,
             storage_limit_bytes=request.storage_limit_bytes if request.HasField("storage_limit_bytes") else None,
+            cve_allowlist=to_allowlist(request.cve_allowlist, 0),
+            registry_id=request.registry_id if request.HasField("registry_id") else None,
         )
         project = await project_change.create_project(
             self._ports, to_requester(current_call()), new, key=idempotency_key(request)
@@ -71,6 +73,9 @@ class ProjectServicer(ProjectServiceServicer):
             public=request.public if request.HasField("public") else None,
             etag=request.etag,
             name=request.name,
+            cve_allowlist=to_allowlist(request.cve_allowlist, _project_id())
+            if request.HasField("cve_allowlist")
+            else None,
         )
         seen = await project_change.update_project(self._ports, to_requester(current_call()), _project_id(), change)
         return pb.UpdateProjectResponse(project=from_seen(seen))

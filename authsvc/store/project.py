@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from authsvc.domain.cve_allowlist import NOTHING
 from authsvc.domain.model import Project
+from authsvc.store.cve_allowlist import SqlCveAllowlists
 from authsvc.store.robot_grant import is_given_project
 from authsvc.store.tables import member, project, project_setting, user, user_group_member
 from svckit.errors import NotFound
@@ -120,6 +122,7 @@ class SqlProjects:
     async def remove(self, project_id: int) -> None:
         """See the port."""
         await self._conn.execute(delete(project).where(project.c.id == project_id))
+        await SqlCveAllowlists(self._conn).remove(project_id)
 
     async def _set(self, project_id: int, settings: Mapping[str, str]) -> None:
         rows = [{"project_id": project_id, "name": name, "value": value} for name, value in settings.items()]
@@ -136,6 +139,7 @@ class SqlProjects:
             found = await self._conn.execute(_SETTINGS, {"project_ids": list(settings)})
             for project_id, name, value in found:
                 settings[project_id][name] = value
+        allowlists = await SqlCveAllowlists(self._conn).of_projects(list(settings))
         return [
             Project(
                 id=row.id,
@@ -148,6 +152,7 @@ class SqlProjects:
                 create_time=row.create_time,
                 update_time=row.update_time,
                 settings=settings[row.id],
+                cve_allowlist=allowlists.get(row.id, NOTHING),
             )
             for row in rows
         ]

@@ -3,7 +3,7 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: installation, configuration, idempotency, user
-(by id), user group, project, member, robot, and the change log last.
+(by id), user group, project, CVE allowlist, member, robot, and the change log last.
 """
 
 from sqlalchemy import (
@@ -102,6 +102,18 @@ project_setting = Table(
     Column("name", Word, nullable=False),
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("project_id", "name"),
+)
+
+cve_allowlist = Table(
+    "cve_allowlist",
+    metadata,
+    # 0 for the list of the system. There is no foreign key, because no project has that id.
+    Column("project_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("cve_ids", Json, nullable=False),
+    # NULL: the list never ends to count.
+    Column("expire_time_unix_seconds", BigInteger, nullable=True),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
 )
 
 role = Table(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from authsvc.store.configuration import SqlConfiguration
+from authsvc.store.cve_allowlist import SqlCveAllowlists
 from authsvc.store.installation import SqlInstallation
 from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
@@ -65,6 +66,11 @@ class SqlUnit:
     def roles(self) -> SqlRoles:
         """Roles."""
         return SqlRoles(self._conn)
+
+    @property
+    def cve_allowlists(self) -> SqlCveAllowlists:
+        """Lists of accepted vulnerabilities."""
+        return SqlCveAllowlists(self._conn)
 
     @property
     def configuration(self) -> SqlConfiguration:

@@ -28,8 +28,10 @@ from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import (
     access_service_pb2_grpc,
     configuration_service_pb2_grpc,
+    cve_allowlist_service_pb2_grpc,
     member_service_pb2,
     member_service_pb2_grpc,
+    project_metadata_service_pb2_grpc,
     project_service_pb2,
     project_service_pb2_grpc,
     robot_pb2,
@@ -114,6 +116,14 @@ class Caller:
     @property
     def tokens(self) -> _Bound:
         return self._stub(token_service_pb2_grpc.TokenServiceStub)
+
+    @property
+    def project_metadata(self) -> _Bound:
+        return self._stub(project_metadata_service_pb2_grpc.ProjectMetadataServiceStub)
+
+    @property
+    def allowlists(self) -> _Bound:
+        return self._stub(cve_allowlist_service_pb2_grpc.CveAllowlistServiceStub)
 
     @property
     def configuration(self) -> _Bound:

@@ -89,7 +89,7 @@ async def test_it_keeps_projects_members_and_robots(harbor: HarborAsyncClient) -
     assert (await harbor.get_project(project.project_id)).name == name
     assert project.metadata is not None
     assert project.metadata.public == "false"
-    await harbor.update_project(name, ProjectReq(metadata=ProjectMetadata(auto_scan="true")))
+    await harbor.update_project(name, ProjectReq(metadata=ProjectMetadata(reuse_sys_cve_allowlist="true")))
     assert name in {each.name for each in await harbor.get_projects(page_size=1)}
     summary = await harbor.get_project_summary(name)
     assert (summary.repo_count, summary.project_admin_count) == (0, 1)

@@ -6,7 +6,14 @@ import httpx
 import pytest
 from harborapi import HarborAsyncClient
 from harborapi.exceptions import BadRequest
-from harborapi.models import Configurations, ConfigurationsResponse, ProjectReq
+from harborapi.models import (
+    Configurations,
+    ConfigurationsResponse,
+    CVEAllowlist,
+    CVEAllowlistItem,
+    ProjectMetadata,
+    ProjectReq,
+)
 
 from tests.harness.installation import Installation, running_installation
 from tests.harness.plain_http import NO_TLS
@@ -128,3 +135,66 @@ def test_strangers_and_users_hear_who_may(own: Installation, api: Api) -> None:
             ).status_code
             == 403
         )
+
+
+async def test_it_keeps_cve_allowlists(harbor: HarborAsyncClient, api: Api) -> None:
+    await harbor.update_cve_allowlist(CVEAllowlist(items=[CVEAllowlistItem(cve_id="CVE-2019-10164")]))
+    system = await harbor.get_cve_allowlist()
+    assert system.items is not None
+    assert [item.cve_id for item in system.items] == ["CVE-2019-10164"]
+    await harbor.create_project(ProjectReq(project_name="listed"))
+    assert (await harbor.get_project("listed")).cve_allowlist is not None
+    await harbor.update_project(
+        "listed", ProjectReq(cve_allowlist=CVEAllowlist(items=[CVEAllowlistItem(cve_id="CVE-1")], expires_at=1))
+    )
+    kept = (await harbor.get_project("listed")).cve_allowlist
+    assert kept is not None
+    assert kept.items is not None
+    assert ([item.cve_id for item in kept.items], kept.expires_at) == (["CVE-1"], 1)
+    other = {"cve_allowlist": {"project_id": 1, "items": []}}
+    refused = api.put("projects/listed", json=other)
+    assert refused.status_code == 400
+    assert "project_id in cve_allowlist must be" in refused.json()["errors"][0]["message"]
+
+
+async def test_it_reads_and_writes_single_settings(harbor: HarborAsyncClient, api: Api) -> None:
+    await harbor.create_project(ProjectReq(project_name="settings"))
+    await harbor.set_project_metadata("settings", ProjectMetadata(severity="high"))
+    assert (await harbor.get_project_metadata("settings")).severity == "high"
+    await harbor.update_project_metadata_entry("settings", "severity", ProjectMetadata(severity="low"))
+    entry = await harbor.get_project_metadata_entry("settings", "severity")
+    assert entry["severity"] == "low"
+    await harbor.delete_project_metadata_entry("settings", "severity")
+    assert api.get("projects/settings/metadatas/").json() == {"public": "false"}
+    for path, body, status, text in (
+        ("metadatas/", {"k": "v"}, 400, "invalid key: k"),
+        ("metadatas/", {"public": "true"}, 409, "public"),
+        ("metadatas/", {"prevent_vul": "true"}, 412, "there is no scanner"),
+    ):
+        refused = api.post(f"projects/settings/{path}", json=body)
+        assert refused.status_code == status, refused.text
+        assert text in refused.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["configurations", "system/CVEAllowlist", "projects/library", "projects/library/metadatas/public", "quotas/1"],
+)
+def test_an_update_without_a_body_is_refused(api: Api, path: str) -> None:
+    refused = api.put(path)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"registry_id": 7}, 400),
+        ({"registry_id": 0}, 400),
+        ({"metadata": {"retention_id": "7"}}, 400),
+        ({"metadata": {"auto_scan": "true"}}, 412),
+        ({"storage_limit": 2**50 + 1}, 400),
+    ],
+)
+def test_what_a_project_cannot_have_is_refused(api: Api, body: dict[str, object], status: int) -> None:
+    assert api.post("projects", json={"project_name": "refused", **body}).status_code == status
+    assert api.head("projects", params={"project_name": "refused"}).status_code == 404

@@ -146,8 +146,8 @@ def walk_projects(walk: Walk) -> str:
     by_id = walk.read(location.removeprefix("/api/v2.0"))
     assert by_id == walk.read(f"/projects/{name}", headers={"X-Is-Resource-Name": "true"})
     assert (by_id["name"], by_id["repo_count"], by_id["metadata"]["public"]) == (name, 0, "false")
-    walk.change("PUT", f"/projects/{name}", {"metadata": {"auto_scan": "true"}})
-    assert walk.read(f"/projects/{name}")["metadata"]["auto_scan"] == "true"
+    walk.change("PUT", f"/projects/{name}", {"metadata": {"reuse_sys_cve_allowlist": "true"}})
+    assert walk.read(f"/projects/{name}")["metadata"]["reuse_sys_cve_allowlist"] == "true"
     assert [project["name"] for project in walk.read(f"/projects?name={name}&public=false")] == [name]
     assert walk.read(f"/projects/{name}/_deletable")["deletable"] is True
     summary = walk.read(f"/projects/{name}/summary")

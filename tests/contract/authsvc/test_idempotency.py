@@ -56,7 +56,7 @@ async def create_project(_authsvc: AuthService, alice: Caller) -> Create:
     request = project_service_pb2.CreateProjectRequest
     return Create(
         alice.projects.CreateProject,
-        request(name="new", metadata={"severity": "high", "auto_scan": "true"}),
+        request(name="new", metadata={"severity": "high", "reuse_sys_cve_allowlist": "true"}),
         [request(name="other"), request(name="new"), request(name="new", public=True)],
     )
 

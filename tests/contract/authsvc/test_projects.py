@@ -26,11 +26,13 @@ async def names(caller: Caller, **fields: object) -> list[str]:
 async def test_who_creates_a_project_owns_and_administers_it(authsvc: AuthService) -> None:
     alice = await authsvc.user("alice")
     created = await alice.projects.CreateProject(
-        pb.CreateProjectRequest(name="team.a", public=True, metadata={"severity": "high", "auto_scan": "true"})
+        pb.CreateProjectRequest(
+            name="team.a", public=True, metadata={"severity": "high", "reuse_sys_cve_allowlist": "true"}
+        )
     )
     project = (await get(alice, "team.a")).project
     assert project == created.project
-    assert dict(project.metadata) == {"public": "true", "severity": "high", "auto_scan": "true"}
+    assert dict(project.metadata) == {"public": "true", "severity": "high", "reuse_sys_cve_allowlist": "true"}
     assert (project.owner_id, project.owner_name) == (alice.id, "alice")
     assert list(project.current_user_role_ids) == [1]
     assert project.current_user_role_id == 1
@@ -67,7 +69,6 @@ async def test_a_name_is_taken_once_and_a_repeat_answers_as_the_first_did(authsv
         pb.CreateProjectRequest(name="team", metadata={"severity": "awful"}),
         pb.CreateProjectRequest(name="team", metadata={"proxy_speed_kb": "fast"}),
         pb.CreateProjectRequest(name="team", public=True, metadata={"public": "false"}),
-        pb.CreateProjectRequest(name="team", storage_limit_bytes=0),
         pb.CreateProjectRequest(name="team", storage_limit_bytes=-2),
     ],
 )
@@ -172,17 +173,19 @@ async def test_settings_change_name_by_name_and_by_etag(authsvc: AuthService) ->
     def change(**fields: object) -> pb.UpdateProjectRequest:
         return pb.UpdateProjectRequest(project=ProjectRef(name="team"), **fields)  # type: ignore[arg-type]
 
-    answer = await alice.projects.UpdateProject(change(metadata={"auto_scan": "true"}, public=True, etag=etag))
-    assert dict(answer.project.metadata) == {"public": "true", "severity": "high", "auto_scan": "true"}
+    answer = await alice.projects.UpdateProject(
+        change(metadata={"reuse_sys_cve_allowlist": "true"}, public=True, etag=etag)
+    )
+    assert dict(answer.project.metadata) == {"public": "true", "severity": "high", "reuse_sys_cve_allowlist": "true"}
     assert answer.project.etag != etag
     assert answer.project == (await get(alice, "team")).project
     with pytest.raises(Precondition):
         await alice.projects.UpdateProject(change(public=False, etag=etag))
-    await alice.projects.UpdateProject(change(metadata={"public": "false", "retention_id": "7"}, name="team"))
+    await alice.projects.UpdateProject(change(metadata={"public": "false", "retention_id": ""}, name="team"))
     assert dict((await get(alice, "team")).project.metadata) == {
         "public": "false",
         "severity": "high",
-        "auto_scan": "true",
+        "reuse_sys_cve_allowlist": "true",
     }
     for wrong in ({"name": "other"}, {"metadata": {"colour": "red"}}):
         with pytest.raises(Invalid):

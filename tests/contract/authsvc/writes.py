@@ -11,13 +11,16 @@ from authsvc.store.tables import change_log
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import (
     configuration_service_pb2,
+    cve_allowlist_service_pb2,
     member_service_pb2,
+    project_metadata_service_pb2,
     project_service_pb2,
     robot_pb2,
     robot_service_pb2,
     user_group_service_pb2,
     user_service_pb2,
 )
+from roadstead.auth.v1.cve_allowlist_pb2 import CveAllowlist, CveAllowlistItem
 from roadstead.auth.v1.member_pb2 import MemberUser
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.change import LogPosition
@@ -254,24 +257,26 @@ WRITES = [
     Write(
         "ProjectService/CreateProject",
         lambda world: world.bob.projects.CreateProject(
-            project_service_pb2.CreateProjectRequest(name="new", public=True, metadata={"auto_scan": "true"})
+            project_service_pb2.CreateProjectRequest(
+                name="new", public=True, metadata={"reuse_sys_cve_allowlist": "true"}
+            )
         ),
         ChangeKind.PROJECT_CREATED,
         "new",
-        new={"initial_storage_limit_bytes": -1, "metadata": {"public": "true", "auto_scan": "true"}},
+        new={"initial_storage_limit_bytes": -1, "metadata": {"public": "true", "reuse_sys_cve_allowlist": "true"}},
         by="bob",
     ),
     Write(
         "ProjectService/UpdateProject",
         lambda world: world.alice.projects.UpdateProject(
             project_service_pb2.UpdateProjectRequest(
-                project=TEAM, public=True, metadata={"severity": "high", "auto_scan": "true"}
+                project=TEAM, public=True, metadata={"severity": "high", "reuse_sys_cve_allowlist": "true"}
             )
         ),
         ChangeKind.PROJECT_CHANGED,
         "team",
         old={"metadata": {"public": "false", "severity": "low"}},
-        new={"metadata": {"public": "true", "severity": "high", "auto_scan": "true"}},
+        new={"metadata": {"public": "true", "severity": "high", "reuse_sys_cve_allowlist": "true"}},
         id_of=lambda world: world.project_id,
     ),
     Write(
@@ -311,6 +316,56 @@ WRITES = [
         "bob",
         old={"role_id": 3, "role_name": "guest"},
         id_of=lambda world: world.member_id,
+    ),
+    Write(
+        "ProjectMetadataService/AddProjectMetadata",
+        lambda world: world.alice.project_metadata.AddProjectMetadata(
+            project_metadata_service_pb2.AddProjectMetadataRequest(project=TEAM, metadata={"prevent_vul": "false"})
+        ),
+        ChangeKind.PROJECT_CHANGED,
+        "team",
+        old={"metadata": None},
+        new={"metadata": {"prevent_vul": "false"}},
+        id_of=lambda world: world.project_id,
+    ),
+    Write(
+        "ProjectMetadataService/UpdateProjectMetadata",
+        lambda world: world.alice.project_metadata.UpdateProjectMetadata(
+            project_metadata_service_pb2.UpdateProjectMetadataRequest(
+                project=TEAM, meta_name="severity", metadata={"severity": "HIGH"}
+            )
+        ),
+        ChangeKind.PROJECT_CHANGED,
+        "team",
+        old={"metadata": {"severity": "low"}},
+        new={"metadata": {"severity": "high"}},
+        id_of=lambda world: world.project_id,
+    ),
+    Write(
+        "ProjectMetadataService/DeleteProjectMetadata",
+        lambda world: world.alice.project_metadata.DeleteProjectMetadata(
+            project_metadata_service_pb2.DeleteProjectMetadataRequest(project=TEAM, meta_name="severity")
+        ),
+        ChangeKind.PROJECT_CHANGED,
+        "team",
+        old={"metadata": {"severity": "low"}},
+        new={"metadata": None},
+        id_of=lambda world: world.project_id,
+    ),
+    Write(
+        "CveAllowlistService/UpdateSystemCveAllowlist",
+        lambda world: world.authsvc.admin.allowlists.UpdateSystemCveAllowlist(
+            cve_allowlist_service_pb2.UpdateSystemCveAllowlistRequest(
+                allowlist=CveAllowlist(items=[CveAllowlistItem(cve_id="CVE-2019-10164")])
+            )
+        ),
+        ChangeKind.SYSTEM_CVE_ALLOWLIST_CHANGED,
+        "CVEAllowlist",
+        old={"expires_at": None, "items": []},
+        new={"expires_at": None, "items": ["CVE-2019-10164"]},
+        by="admin",
+        in_project=False,
+        id_of=lambda _world: 1,
     ),
     Write(
         "ConfigurationService/UpdateConfigurations",

@@ -20,6 +20,7 @@ from roadstead.auth.v1 import (
     user_group_service_pb2,
     user_service_pb2,
 )
+from roadstead.auth.v1.cve_allowlist_pb2 import CveAllowlist, CveAllowlistItem
 from svckit.bounds import read_bounds
 from svckit.listing import MAXIMUM_PAGE_SIZE
 from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES
@@ -39,6 +40,8 @@ SOURCES: dict[str, Any] = {
     "Member.entity_type": 1,
 }
 EFFECTS: tuple[Effect, ...] = ("", "allow", "deny")
+CVE_ITEMS: Any = CveAllowlist.DESCRIPTOR.fields_by_name["items"]
+CVE_ID: Any = CveAllowlistItem.DESCRIPTOR.fields_by_name["cve_id"]
 # The roles that one caller may have in one project.
 ROLES = 16
 
@@ -74,6 +77,16 @@ def fill(row: Message, *requests: Any) -> None:
             items, key, value = (max(each) for each in zip(*map(map_bounds, sources), strict=True))
             for number in range(items):
                 getattr(row, field.name)[WIDE * (key - 1) + chr(0x1F600 + number)] = WIDE * value
+        elif field.full_name == "roadstead.auth.v1.CveAllowlist.items":
+            limits, item = read_bounds(CVE_ITEMS), read_bounds(CVE_ID)
+            assert limits is not None
+            assert item is not None
+            assert limits.max_items
+            assert item.max_length
+            # Its pattern allows ASCII only.
+            row.items.extend([CveAllowlistItem(cve_id="x" * item.max_length)] * limits.max_items)  # type: ignore[attr-defined]
+        elif field.full_name == "roadstead.auth.v1.Project.cve_allowlist":
+            fill(row.cve_allowlist)  # type: ignore[attr-defined]
         elif field.is_repeated:
             assert field.name == "current_user_role_ids", field.full_name
             getattr(row, field.name).extend([2**31 - 1] * ROLES)

@@ -12,7 +12,7 @@ def test_settings_are_kept_but_for_what_is_said_elsewhere() -> None:
         "proxy_speed_kb": "-1",
         "proxy_cache_filter_pattern": "",
         "proxy_cache_filter_kind": "regex",
-        "retention_id": "12",
+        "retention_id": "",
     }
     kept, public = parse_settings(settings, None)
     assert public is True
@@ -36,7 +36,7 @@ def test_whether_a_project_is_public_is_said_once_or_twice_alike() -> None:
         ("public", ""),
         ("severity", "High"),
         ("retention_id", "x"),
-        ("retention_id", "-1"),
+        ("retention_id", "12"),
         ("proxy_speed_kb", "-2"),
         ("proxy_speed_kb", "9" * 30),
         ("max_upstream_conn", "٣"),

@@ -5,6 +5,7 @@ from tests.harness.contracts import every_rpc
 
 ADDING = {
     "auth.v1.MemberService/CreateMember",
+    "auth.v1.ProjectMetadataService/AddProjectMetadata",
     "auth.v1.ProjectService/CreateProject",
     "auth.v1.RobotService/CreateProjectRobot",
     "auth.v1.RobotService/CreateRobot",

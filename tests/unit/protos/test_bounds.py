@@ -35,7 +35,7 @@ UNBOUNDED = {
 KNOWN = {
     "auth.v1.ChangeUserPasswordRequest.new_password": FieldBounds(max_length=128),
     "auth.v1.CreateProjectRequest.name": FieldBounds(max_length=255, reason="NAME_INVALID"),
-    "auth.v1.CreateProjectRequest.storage_limit_bytes": FieldBounds(minimum=-1),
+    "auth.v1.CreateProjectRequest.storage_limit_bytes": FieldBounds(minimum=-1, maximum=2**50),
     "auth.v1.CreateRobotRequest.duration_days": FieldBounds(minimum=-1, maximum=36500),
     "auth.v1.CreateRobotRequest.level": FieldBounds(one_of=("", "project", "system")),
     "auth.v1.CreateUserRequest.comment": FieldBounds(

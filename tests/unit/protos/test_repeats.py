@@ -27,6 +27,7 @@ RPCS = {rpc.name: rpc for rpc in every_rpc()}
 # Of these, a repeat does harm, or a channel cannot make it: written by hand, with the reasons in the contracts.
 NEVER_REPEATED = {
     "auth.v1.RobotService/CreateProjectRobot",
+    "auth.v1.ProjectMetadataService/AddProjectMetadata",
     "auth.v1.RobotService/RefreshRobotSecret",
     "auth.v1.UserService/ChangeUserPassword",
     "blob.v1.UploadService/AppendUpload",

@@ -125,7 +125,7 @@ async def test_the_description_holds_every_route_with_its_parameters_and_schemas
     assert "X-Total-Count" in success["headers"]
     made = operations["POST", "/api/v2.0/projects"]
     body = made["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert body["storage_limit"] == {"type": "integer", "format": "int64", "minimum": -1}
+    assert body["storage_limit"] == {"type": "integer", "format": "int64", "minimum": -1, "maximum": 2**50}
     assert "Location" in made["responses"]["201"]["headers"]
     assert "content" not in made["responses"]["201"]
 
@@ -153,7 +153,7 @@ async def test_the_description_shows_the_bounds_that_the_services_enforce(api: A
     assert schemas["auth.v1.RobotAccess"]["properties"]["effect"] == {"type": "string", "enum": ["", "allow", "deny"]}
     assert body("/projects")["properties"]["metadata"] == {
         "type": "object",
-        "maxProperties": 32,
+        "maxProperties": 16,
         "additionalProperties": {"type": "string", "maxLength": 1024},
     }
     quota = body("/quotas/{id}", "put")

@@ -79,7 +79,11 @@ async def test_a_create_answers_201_with_a_location_and_nothing_else(api: Api) -
     assert answer.headers["Content-Length"] == "0"
     assert "Content-Type" not in answer.headers
     assert api.authsvc.last("ProjectService.CreateProject").request == message(
-        project_service_pb2.CreateProjectRequest, name="team", metadata={"public": "true"}, storage_limit_bytes=-1
+        project_service_pb2.CreateProjectRequest,
+        name="team",
+        metadata={"public": "true"},
+        storage_limit_bytes=-1,
+        cve_allowlist={},
     )
 
 

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
+from roadstead.auth.v1 import cve_allowlist_pb2 as roadstead_dot_auth_dot_v1_dot_cve__allowlist__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1froadstead/auth/v1/project.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\"\x87\x04\n\x07Project\x12\x16\n\x02id\x18\x01 \x01(\x03R\nproject_id\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08owner_id\x18\x03 \x01(\x03\x12\x12\n\nowner_name\x18\x04 \x01(\t\x12>\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x08metadata\x18\x07 \x03(\x0b\x32(.roadstead.auth.v1.Project.MetadataEntry\x12\x1c\n\x14\x63urrent_user_role_id\x18\x08 \x01(\x05\x12\x1d\n\x15\x63urrent_user_role_ids\x18\t \x03(\x05\x12H\n\x1binitial_storage_limit_bytes\x18\n \x01(\x03\x42\x06\xda\xf3\x18\x02\x08\x01R\x1binitial_storage_limit_bytes\x12\x0f\n\x07\x64\x65leted\x18\x0b \x01(\x08\x12$\n\x10repository_count\x18\x0c \x01(\x03R\nrepo_count\x12\x14\n\x04\x65tag\x18\r \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1froadstead/auth/v1/project.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a%roadstead/auth/v1/cve_allowlist.proto\"\xbf\x04\n\x07Project\x12\x16\n\x02id\x18\x01 \x01(\x03R\nproject_id\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08owner_id\x18\x03 \x01(\x03\x12\x12\n\nowner_name\x18\x04 \x01(\t\x12>\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x08metadata\x18\x07 \x03(\x0b\x32(.roadstead.auth.v1.Project.MetadataEntry\x12\x1c\n\x14\x63urrent_user_role_id\x18\x08 \x01(\x05\x12\x1d\n\x15\x63urrent_user_role_ids\x18\t \x03(\x05\x12H\n\x1binitial_storage_limit_bytes\x18\n \x01(\x03\x42\x06\xda\xf3\x18\x02\x08\x01R\x1binitial_storage_limit_bytes\x12\x0f\n\x07\x64\x65leted\x18\x0b \x01(\x08\x12$\n\x10repository_count\x18\x0c \x01(\x03R\nrepo_count\x12\x14\n\x04\x65tag\x18\r \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\x12\x36\n\rcve_allowlist\x18\x0e \x01(\x0b\x32\x1f.roadstead.auth.v1.CveAllowlist\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECT'].fields_by_name['initial_storage_limit_bytes']._serialized_options = b'\332\363\030\002\010\001'
   _globals['_PROJECT'].fields_by_name['etag']._loaded_options = None
   _globals['_PROJECT'].fields_by_name['etag']._serialized_options = b'\332\363\030\002\010\001'
-  _globals['_PROJECT']._serialized_start=120
-  _globals['_PROJECT']._serialized_end=639
-  _globals['_PROJECT_METADATAENTRY']._serialized_start=592
-  _globals['_PROJECT_METADATAENTRY']._serialized_end=639
+  _globals['_PROJECT']._serialized_start=159
+  _globals['_PROJECT']._serialized_end=734
+  _globals['_PROJECT_METADATAENTRY']._serialized_start=687
+  _globals['_PROJECT_METADATAENTRY']._serialized_end=734
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from roadstead.auth.v1 import cve_allowlist_pb2 as _cve_allowlist_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -58,6 +59,7 @@ class Project(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     REPOSITORY_COUNT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    CVE_ALLOWLIST_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The project's id; never used for another project."""
     name: _builtins.str
@@ -92,6 +94,10 @@ class Project(_message.Message):
     def current_user_role_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """All the caller's roles, strongest first."""
 
+    @_builtins.property
+    def cve_allowlist(self) -> _cve_allowlist_pb2.CveAllowlist:
+        """The vulnerabilities that the project accepts."""
+
     def __init__(
         self,
         *,
@@ -108,10 +114,11 @@ class Project(_message.Message):
         deleted: _builtins.bool = ...,
         repository_count: _builtins.int = ...,
         etag: _builtins.str = ...,
+        cve_allowlist: _cve_allowlist_pb2.CveAllowlist | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "cve_allowlist", b"cve_allowlist", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current_user_role_id", b"current_user_role_id", "current_user_role_ids", b"current_user_role_ids", "deleted", b"deleted", "etag", b"etag", "id", b"id", "initial_storage_limit_bytes", b"initial_storage_limit_bytes", "metadata", b"metadata", "name", b"name", "owner_id", b"owner_id", "owner_name", b"owner_name", "repository_count", b"repository_count", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current_user_role_id", b"current_user_role_id", "current_user_role_ids", b"current_user_role_ids", "cve_allowlist", b"cve_allowlist", "deleted", b"deleted", "etag", b"etag", "id", b"id", "initial_storage_limit_bytes", b"initial_storage_limit_bytes", "metadata", b"metadata", "name", b"name", "owner_id", b"owner_id", "owner_name", b"owner_name", "repository_count", b"repository_count", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,12 +26,13 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from roadstead.access.v1 import project_ref_pb2 as roadstead_dot_access_dot_v1_dot_project__ref__pb2
 from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
+from roadstead.auth.v1 import cve_allowlist_pb2 as roadstead_dot_auth_dot_v1_dot_cve__allowlist__pb2
 from roadstead.auth.v1 import project_pb2 as roadstead_dot_auth_dot_v1_dot_project__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'roadstead/auth/v1/project_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1froadstead/auth/v1/project.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xa8\x03\n\x14\x43reateProjectRequest\x12\x31\n\x04name\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALIDR\x0cproject_name\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12X\n\x08metadata\x18\x03 \x03(\x0b\x32\x35.roadstead.auth.v1.CreateProjectRequest.MetadataEntryB\x0f\xea\xf3\x18\x0b  b\x02\x10@j\x03\x10\x80\x08\x12@\n\x13storage_limit_bytes\x18\x04 \x01(\x03\x42\x0f\xea\xf3\x18\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x01R\rstorage_limit\x88\x01\x01\x12X\n\x0fidempotency_key\x18\x05 \x01(\tB?\xea\xf3\x18;\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B#must not contain control characters\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_publicB\x16\n\x14_storage_limit_bytes\"D\n\x15\x43reateProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"M\n\x11GetProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"A\n\x12GetProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"\xaf\x02\n\x13ListProjectsRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x05owner\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x05 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x06 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x07 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x08 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x18\n\x0bwith_detail\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nwith_total\x18\n \x01(\x08\x42\t\n\x07_publicB\x0e\n\x0c_with_detail\"q\n\x14ListProjectsResponse\x12,\n\x08projects\x18\x01 \x03(\x0b\x32\x1a.roadstead.auth.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"I\n\x17\x43heckProjectNameRequest\x12.\n\x0cproject_name\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\xff\x01r\x0fPROJECT_UNKNOWN\"\x1a\n\x18\x43heckProjectNameResponse\"\xb6\x02\n\x14UpdateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12X\n\x08metadata\x18\x03 \x03(\x0b\x32\x35.roadstead.auth.v1.UpdateProjectRequest.MetadataEntryB\x0f\xea\xf3\x18\x0b  b\x02\x10@j\x03\x10\x80\x08\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12#\n\x04name\x18\x05 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01R\x0cproject_name\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_public\"D\n\x15UpdateProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"P\n\x14LookUpProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"D\n\x15LookUpProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"2\n\x14\x44\x65leteProjectRequest\x12\x1a\n\nproject_id\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x17\n\x15\x44\x65leteProjectResponse2\xa7\n\n\x0eProjectService\x12\x87\x02\n\rCreateProject\x12\'.roadstead.auth.v1.CreateProjectRequest\x1a(.roadstead.auth.v1.CreateProjectResponse\"\xa2\x01\x90\x02\x02\xca\xf3\x18\x13*\x11\n\x07project\x12\x06\x63reate\xd2\xf3\x18\x61\x10\xc9\x01\x1a\'/api/v2.0/projects/{project.project_id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\rcreateProject\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v2.0/projects:\x01*\x12\xc9\x01\n\nGetProject\x12$.roadstead.auth.v1.GetProjectRequest\x1a%.roadstead.auth.v1.GetProjectResponse\"n\x90\x02\x01\xca\xf3\x18\x1a\"\x18\n\x07project\x12\x04read\x1a\x07project\xd2\xf3\x18\x17\n\x07project2\ngetProject8\x01\x82\xd3\xe4\x93\x02,\x12!/api/v2.0/projects/{project.name}b\x07project\x12\xa2\x01\n\x0cListProjects\x12&.roadstead.auth.v1.ListProjectsRequest\x1a\'.roadstead.auth.v1.ListProjectsResponse\"A\x90\x02\x01\xca\xf3\x18\x02\x42\x00\xd2\xf3\x18\x10\x32\x0clistProjects8\x01\x82\xd3\xe4\x93\x02\x1e\x12\x12/api/v2.0/projectsb\x08projects\x12\xab\x01\n\x10\x43heckProjectName\x12*.roadstead.auth.v1.CheckProjectNameRequest\x1a+.roadstead.auth.v1.CheckProjectNameResponse\">\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x0f \x01\x32\x0bheadProject\x82\xd3\xe4\x93\x02\x1c\x42\x1a\n\x04HEAD\x12\x12/api/v2.0/projects\x12\xe3\x01\n\rUpdateProject\x12\'.roadstead.auth.v1.UpdateProjectRequest\x1a(.roadstead.auth.v1.UpdateProjectResponse\"\x7f\x90\x02\x02\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06update\x1a\x07project\xd2\xf3\x18,\n\x07project \x01*\x10\n\x08If-Match\x12\x04\x65tag2\rupdateProject\x82\xd3\xe4\x93\x02&\x1a!/api/v2.0/projects/{project.name}:\x01*\x12\x87\x01\n\rLookUpProject\x12\'.roadstead.auth.v1.LookUpProjectRequest\x1a(.roadstead.auth.v1.LookUpProjectResponse\"#\x90\x02\x01\xca\xf3\x18\x1c\x1a\x1a\n\x07metasvc\n\x06jobsvc\n\x07gateway\x12|\n\rDeleteProject\x12\'.roadstead.auth.v1.DeleteProjectRequest\x1a(.roadstead.auth.v1.DeleteProjectResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'roadstead/auth/v1/project_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a%roadstead/auth/v1/cve_allowlist.proto\x1a\x1froadstead/auth/v1/project.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x9b\x04\n\x14\x43reateProjectRequest\x12\x31\n\x04name\x18\x01 \x01(\tB\x15\xea\xf3\x18\x11\x10\xff\x01r\x0cNAME_INVALIDR\x0cproject_name\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12X\n\x08metadata\x18\x03 \x03(\x0b\x32\x35.roadstead.auth.v1.CreateProjectRequest.MetadataEntryB\x0f\xea\xf3\x18\x0b \x10\x62\x02\x10@j\x03\x10\x80\x08\x12I\n\x13storage_limit_bytes\x18\x04 \x01(\x03\x42\x18\xea\xf3\x18\x14(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x80\x80\x80\x80\x80\x80\x80\x02H\x01R\rstorage_limit\x88\x01\x01\x12X\n\x0fidempotency_key\x18\x05 \x01(\tB?\xea\xf3\x18;\x10\x80\x01:\x11[^\\x00-\\x1f\\x7f]*B#must not contain control characters\x12\x36\n\rcve_allowlist\x18\x06 \x01(\x0b\x32\x1f.roadstead.auth.v1.CveAllowlist\x12 \n\x0bregistry_id\x18\x07 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00H\x02\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_publicB\x16\n\x14_storage_limit_bytesB\x0e\n\x0c_registry_id\"D\n\x15\x43reateProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"M\n\x11GetProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"A\n\x12GetProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"\xaf\x02\n\x13ListProjectsRequest\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x05owner\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x15\n\x04sort\x18\x05 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x06 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x07 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x08 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x18\n\x0bwith_detail\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x12\n\nwith_total\x18\n \x01(\x08\x42\t\n\x07_publicB\x0e\n\x0c_with_detail\"q\n\x14ListProjectsResponse\x12,\n\x08projects\x18\x01 \x03(\x0b\x32\x1a.roadstead.auth.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"I\n\x17\x43heckProjectNameRequest\x12.\n\x0cproject_name\x18\x01 \x01(\tB\x18\xea\xf3\x18\x14\x10\xff\x01r\x0fPROJECT_UNKNOWN\"\x1a\n\x18\x43heckProjectNameResponse\"\xee\x02\n\x14UpdateProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x13\n\x06public\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12X\n\x08metadata\x18\x03 \x03(\x0b\x32\x35.roadstead.auth.v1.UpdateProjectRequest.MetadataEntryB\x0f\xea\xf3\x18\x0b \x10\x62\x02\x10@j\x03\x10\x80\x08\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12#\n\x04name\x18\x05 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01R\x0cproject_name\x12\x36\n\rcve_allowlist\x18\x06 \x01(\x0b\x32\x1f.roadstead.auth.v1.CveAllowlist\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_public\"D\n\x15UpdateProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"P\n\x14LookUpProjectRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\"D\n\x15LookUpProjectResponse\x12+\n\x07project\x18\x01 \x01(\x0b\x32\x1a.roadstead.auth.v1.Project\"2\n\x14\x44\x65leteProjectRequest\x12\x1a\n\nproject_id\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x17\n\x15\x44\x65leteProjectResponse2\xa7\n\n\x0eProjectService\x12\x87\x02\n\rCreateProject\x12\'.roadstead.auth.v1.CreateProjectRequest\x1a(.roadstead.auth.v1.CreateProjectResponse\"\xa2\x01\x90\x02\x02\xca\xf3\x18\x13*\x11\n\x07project\x12\x06\x63reate\xd2\xf3\x18\x61\x10\xc9\x01\x1a\'/api/v2.0/projects/{project.project_id} \x01*\"\n\x0fIdempotency-Key\x12\x0fidempotency_key2\rcreateProject\xe2\xf3\x18\x02\x18\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v2.0/projects:\x01*\x12\xc9\x01\n\nGetProject\x12$.roadstead.auth.v1.GetProjectRequest\x1a%.roadstead.auth.v1.GetProjectResponse\"n\x90\x02\x01\xca\xf3\x18\x1a\"\x18\n\x07project\x12\x04read\x1a\x07project\xd2\xf3\x18\x17\n\x07project2\ngetProject8\x01\x82\xd3\xe4\x93\x02,\x12!/api/v2.0/projects/{project.name}b\x07project\x12\xa2\x01\n\x0cListProjects\x12&.roadstead.auth.v1.ListProjectsRequest\x1a\'.roadstead.auth.v1.ListProjectsResponse\"A\x90\x02\x01\xca\xf3\x18\x02\x42\x00\xd2\xf3\x18\x10\x32\x0clistProjects8\x01\x82\xd3\xe4\x93\x02\x1e\x12\x12/api/v2.0/projectsb\x08projects\x12\xab\x01\n\x10\x43heckProjectName\x12*.roadstead.auth.v1.CheckProjectNameRequest\x1a+.roadstead.auth.v1.CheckProjectNameResponse\">\x90\x02\x01\xca\xf3\x18\x02\x12\x00\xd2\xf3\x18\x0f \x01\x32\x0bheadProject\x82\xd3\xe4\x93\x02\x1c\x42\x1a\n\x04HEAD\x12\x12/api/v2.0/projects\x12\xe3\x01\n\rUpdateProject\x12\'.roadstead.auth.v1.UpdateProjectRequest\x1a(.roadstead.auth.v1.UpdateProjectResponse\"\x7f\x90\x02\x02\xca\xf3\x18\x1c\"\x1a\n\x07project\x12\x06update\x1a\x07project\xd2\xf3\x18,\n\x07project \x01*\x10\n\x08If-Match\x12\x04\x65tag2\rupdateProject\x82\xd3\xe4\x93\x02&\x1a!/api/v2.0/projects/{project.name}:\x01*\x12\x87\x01\n\rLookUpProject\x12\'.roadstead.auth.v1.LookUpProjectRequest\x1a(.roadstead.auth.v1.LookUpProjectResponse\"#\x90\x02\x01\xca\xf3\x18\x1c\x1a\x1a\n\x07metasvc\n\x06jobsvc\n\x07gateway\x12|\n\rDeleteProject\x12\'.roadstead.auth.v1.DeleteProjectRequest\x1a(.roadstead.auth.v1.DeleteProjectResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['name']._serialized_options = b'\352\363\030\021\020\377\001r\014NAME_INVALID'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['metadata']._loaded_options = None
-  _globals['_CREATEPROJECTREQUEST'].fields_by_name['metadata']._serialized_options = b'\352\363\030\013  b\002\020@j\003\020\200\010'
+  _globals['_CREATEPROJECTREQUEST'].fields_by_name['metadata']._serialized_options = b'\352\363\030\013 \020b\002\020@j\003\020\200\010'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['storage_limit_bytes']._loaded_options = None
-  _globals['_CREATEPROJECTREQUEST'].fields_by_name['storage_limit_bytes']._serialized_options = b'\352\363\030\013(\377\377\377\377\377\377\377\377\377\001'
+  _globals['_CREATEPROJECTREQUEST'].fields_by_name['storage_limit_bytes']._serialized_options = b'\352\363\030\024(\377\377\377\377\377\377\377\377\377\0010\200\200\200\200\200\200\200\002'
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEPROJECTREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\352\363\030;\020\200\001:\021[^\\x00-\\x1f\\x7f]*B#must not contain control characters'
+  _globals['_CREATEPROJECTREQUEST'].fields_by_name['registry_id']._loaded_options = None
+  _globals['_CREATEPROJECTREQUEST'].fields_by_name['registry_id']._serialized_options = b'\352\363\030\002(\000'
   _globals['_GETPROJECTREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_GETPROJECTREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_LISTPROJECTSREQUEST'].fields_by_name['name']._loaded_options = None
@@ -71,7 +74,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['metadata']._loaded_options = None
-  _globals['_UPDATEPROJECTREQUEST'].fields_by_name['metadata']._serialized_options = b'\352\363\030\013  b\002\020@j\003\020\200\010'
+  _globals['_UPDATEPROJECTREQUEST'].fields_by_name['metadata']._serialized_options = b'\352\363\030\013 \020b\002\020@j\003\020\200\010'
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['etag']._serialized_options = b'\352\363\030\002\020@'
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['name']._loaded_options = None
@@ -94,38 +97,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTSERVICE'].methods_by_name['LookUpProject']._serialized_options = b'\220\002\001\312\363\030\034\032\032\n\007metasvc\n\006jobsvc\n\007gateway'
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc\342\363\030\002 \001'
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=297
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=721
-  _globals['_CREATEPROJECTREQUEST_METADATAENTRY']._serialized_start=639
-  _globals['_CREATEPROJECTREQUEST_METADATAENTRY']._serialized_end=686
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=723
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=791
-  _globals['_GETPROJECTREQUEST']._serialized_start=793
-  _globals['_GETPROJECTREQUEST']._serialized_end=870
-  _globals['_GETPROJECTRESPONSE']._serialized_start=872
-  _globals['_GETPROJECTRESPONSE']._serialized_end=937
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=940
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=1243
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1245
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1358
-  _globals['_CHECKPROJECTNAMEREQUEST']._serialized_start=1360
-  _globals['_CHECKPROJECTNAMEREQUEST']._serialized_end=1433
-  _globals['_CHECKPROJECTNAMERESPONSE']._serialized_start=1435
-  _globals['_CHECKPROJECTNAMERESPONSE']._serialized_end=1461
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=1464
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=1774
-  _globals['_UPDATEPROJECTREQUEST_METADATAENTRY']._serialized_start=639
-  _globals['_UPDATEPROJECTREQUEST_METADATAENTRY']._serialized_end=686
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=1776
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=1844
-  _globals['_LOOKUPPROJECTREQUEST']._serialized_start=1846
-  _globals['_LOOKUPPROJECTREQUEST']._serialized_end=1926
-  _globals['_LOOKUPPROJECTRESPONSE']._serialized_start=1928
-  _globals['_LOOKUPPROJECTRESPONSE']._serialized_end=1996
-  _globals['_DELETEPROJECTREQUEST']._serialized_start=1998
-  _globals['_DELETEPROJECTREQUEST']._serialized_end=2048
-  _globals['_DELETEPROJECTRESPONSE']._serialized_start=2050
-  _globals['_DELETEPROJECTRESPONSE']._serialized_end=2073
-  _globals['_PROJECTSERVICE']._serialized_start=2076
-  _globals['_PROJECTSERVICE']._serialized_end=3395
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=336
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=875
+  _globals['_CREATEPROJECTREQUEST_METADATAENTRY']._serialized_start=777
+  _globals['_CREATEPROJECTREQUEST_METADATAENTRY']._serialized_end=824
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=877
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=945
+  _globals['_GETPROJECTREQUEST']._serialized_start=947
+  _globals['_GETPROJECTREQUEST']._serialized_end=1024
+  _globals['_GETPROJECTRESPONSE']._serialized_start=1026
+  _globals['_GETPROJECTRESPONSE']._serialized_end=1091
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=1094
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=1397
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=1399
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=1512
+  _globals['_CHECKPROJECTNAMEREQUEST']._serialized_start=1514
+  _globals['_CHECKPROJECTNAMEREQUEST']._serialized_end=1587
+  _globals['_CHECKPROJECTNAMERESPONSE']._serialized_start=1589
+  _globals['_CHECKPROJECTNAMERESPONSE']._serialized_end=1615
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=1618
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=1984
+  _globals['_UPDATEPROJECTREQUEST_METADATAENTRY']._serialized_start=777
+  _globals['_UPDATEPROJECTREQUEST_METADATAENTRY']._serialized_end=824
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=1986
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=2054
+  _globals['_LOOKUPPROJECTREQUEST']._serialized_start=2056
+  _globals['_LOOKUPPROJECTREQUEST']._serialized_end=2136
+  _globals['_LOOKUPPROJECTRESPONSE']._serialized_start=2138
+  _globals['_LOOKUPPROJECTRESPONSE']._serialized_end=2206
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=2208
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=2258
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=2260
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=2283
+  _globals['_PROJECTSERVICE']._serialized_start=2286
+  _globals['_PROJECTSERVICE']._serialized_end=3605
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from roadstead.access.v1 import project_ref_pb2 as _project_ref_pb2
+from roadstead.auth.v1 import cve_allowlist_pb2 as _cve_allowlist_pb2
 from roadstead.auth.v1 import project_pb2 as _project_pb2
 import builtins as _builtins
 import sys
@@ -51,17 +52,27 @@ class CreateProjectRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     STORAGE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CVE_ALLOWLIST_FIELD_NUMBER: _builtins.int
+    REGISTRY_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: lower-case letters, digits and `.`, `_`, `-` between them."""
     public: _builtins.bool
     """Whether anybody may pull; the same as metadata "public"."""
     storage_limit_bytes: _builtins.int
-    """Bytes that the project may store, -1 for no limit, which is the default. Administrators only."""
+    """Bytes that the project may store, at most 1024 TiB; -1 for no limit; 0 or unset for the default of the installation.
+    Only administrators may set another limit than the default.
+    """
     idempotency_key: _builtins.str
     """Makes repeats safe: a string that the caller chooses anew for each create. A repeat gets the first call's answer."""
+    registry_id: _builtins.int
+    """Id of the registry whose proxy the project is. There are no registries yet, so none is known."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Settings by Harbor's names; an unknown name is refused."""
+
+    @_builtins.property
+    def cve_allowlist(self) -> _cve_allowlist_pb2.CveAllowlist:
+        """The vulnerabilities that the project accepts. Its project_id must be 0; id and times are ignored."""
 
     def __init__(
         self,
@@ -71,17 +82,23 @@ class CreateProjectRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         storage_limit_bytes: _builtins.int | None = ...,
         idempotency_key: _builtins.str = ...,
+        cve_allowlist: _cve_allowlist_pb2.CveAllowlist | None = ...,
+        registry_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_storage_limit_bytes", b"_storage_limit_bytes", "public", b"public", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_registry_id", b"_registry_id", "_storage_limit_bytes", b"_storage_limit_bytes", "cve_allowlist", b"cve_allowlist", "public", b"public", "registry_id", b"registry_id", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_storage_limit_bytes", b"_storage_limit_bytes", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "name", b"name", "public", b"public", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "_registry_id", b"_registry_id", "_storage_limit_bytes", b"_storage_limit_bytes", "cve_allowlist", b"cve_allowlist", "idempotency_key", b"idempotency_key", "metadata", b"metadata", "name", b"name", "public", b"public", "registry_id", b"registry_id", "storage_limit_bytes", b"storage_limit_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__public: _TypeAlias = _typing.Literal["public"]  # noqa: Y015
     _WhichOneofArgType__public: _TypeAlias = _typing.Literal["_public", b"_public"]  # noqa: Y015
+    _WhichOneofReturnType__registry_id: _TypeAlias = _typing.Literal["registry_id"]  # noqa: Y015
+    _WhichOneofArgType__registry_id: _TypeAlias = _typing.Literal["_registry_id", b"_registry_id"]  # noqa: Y015
     _WhichOneofReturnType__storage_limit_bytes: _TypeAlias = _typing.Literal["storage_limit_bytes"]  # noqa: Y015
     _WhichOneofArgType__storage_limit_bytes: _TypeAlias = _typing.Literal["_storage_limit_bytes", b"_storage_limit_bytes"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__public) -> _WhichOneofReturnType__public | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__registry_id) -> _WhichOneofReturnType__registry_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_limit_bytes) -> _WhichOneofReturnType__storage_limit_bytes | None: ...
 
@@ -326,6 +343,7 @@ class UpdateProjectRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    CVE_ALLOWLIST_FIELD_NUMBER: _builtins.int
     public: _builtins.bool
     """Whether anybody may pull."""
     etag: _builtins.str
@@ -342,6 +360,12 @@ class UpdateProjectRequest(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Settings to change; others stay."""
 
+    @_builtins.property
+    def cve_allowlist(self) -> _cve_allowlist_pb2.CveAllowlist:
+        """The vulnerabilities that the project accepts, as a whole. Its project_id must be 0 or the project's own; id and times
+        are ignored. Unset: the list stays.
+        """
+
     def __init__(
         self,
         *,
@@ -350,10 +374,11 @@ class UpdateProjectRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         etag: _builtins.str = ...,
         name: _builtins.str = ...,
+        cve_allowlist: _cve_allowlist_pb2.CveAllowlist | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "project", b"project", "public", b"public"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "cve_allowlist", b"cve_allowlist", "project", b"project", "public", b"public"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "etag", b"etag", "metadata", b"metadata", "name", b"name", "project", b"project", "public", b"public"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_public", b"_public", "cve_allowlist", b"cve_allowlist", "etag", b"etag", "metadata", b"metadata", "name", b"name", "project", b"project", "public", b"public"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__public: _TypeAlias = _typing.Literal["public"]  # noqa: Y015
     _WhichOneofArgType__public: _TypeAlias = _typing.Literal["_public", b"_public"]  # noqa: Y015
