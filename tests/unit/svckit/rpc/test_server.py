@@ -59,7 +59,7 @@ def _server(installation: Installation, *listen: str, **settings: Any) -> RpcSer
         ("RobotsOfNobody", "must name a field"),
         ("UnknownInFiltered", "names nosvc"),
         ("ActingGateway", "names gateway"),
-        ("ActingOnNobody", "a service is not a user"),
+        ("ActingOnNobody", "they are not users"),
         ("EachOfNothing", "a repeated field of messages"),
         ("EachWithoutCall", "has no MemberCall"),
         ("EachWithoutAnswers", "no answers with"),
