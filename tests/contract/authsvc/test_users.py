@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from roadstead.auth.v1 import user_service_pb2 as pb
+from roadstead.auth.v1.token_service_pb2 import CreateRegistryTokenRequest
 from svckit.errors import Conflict, Denied, DomainError, Invalid, NotFound, Precondition, Unauthenticated
-from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller, permission_group
+from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller, credentials, permission_group
 
 
 def new(username: str = "alice", password: str = PASSWORD, **fields: str) -> pb.CreateUserRequest:
@@ -360,6 +361,12 @@ async def test_a_user_logs_in_with_the_mail_address(authsvc: AuthService) -> Non
     assert by_mail.id == alice.id
     current = (await by_mail.users.GetCurrentUser(pb.GetCurrentUserRequest())).user
     assert current.username == "alice"
+    # As docker does it.
+    request = CreateRegistryTokenRequest(
+        credentials=credentials("alice@example.org", PASSWORD), scopes=["repository:library/app:pull"]
+    )
+    answer = await authsvc.anonymous.tokens.CreateRegistryToken(request)
+    assert [access.name for access in answer.access] == ["library/app"]
     for name, password in (
         ("alice@example.org", "Wrong-horse-1"),
         ("ALICE@example.org", PASSWORD),
