@@ -60,14 +60,14 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
 )
 _NEWEST_FIRST = (Order("push_time", descending=True),)
 ARTIFACTS: Listing[Artifact] = Listing("artifacts", _SORT_KEYS, _NEWEST_FIRST, _KEYS)
-"""A page sorted by push_time or digest is read from an index. Other orders read all artifacts of the repository."""
+"""A page sorted by push_time, size or digest is read from an index. Other orders read the whole repository."""
 OF_PROJECT: Listing[Artifact] = Listing(
     "artifacts of a project",
     MappingProxyType({**_SORT_KEYS, "repository_name": SortKey(str, lambda row: row.repository_name)}),
     _NEWEST_FIRST,
     MappingProxyType({**_KEYS, "repository_id": Key("repository_id", int), "repository_name": Key("repository_name")}),
 )
-"""A page sorted by push_time is read from an index. Other orders read all artifacts of the project."""
+"""A page sorted by push_time or size is read from an index. Other orders read all artifacts of the project."""
 _TYPES = frozenset({"media_type", "artifact_type"})
 
 ACCESSORIES: Listing[Accessory] = Listing(

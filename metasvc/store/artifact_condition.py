@@ -49,37 +49,30 @@ def columns(of: FromClause) -> Mapping[str, ColumnElement[Any]]:
     return {name: of.c[name] for name in names} | {"pull_time": func.coalesce(of.c.pull_time, never)}
 
 
-def listed(of: FromClause, *, few: bool = True) -> ColumnElement[bool]:
+def listed(of: FromClause) -> ColumnElement[bool]:
     """Whether a list shows an artifact.
 
     As in Harbor (src/pkg/artifact/dao), a list leaves out accessories whose subject is in the repository, and untagged
     children of an index. They are shown with their subject or index. An artifact with an ordinary tag is listed
     although another tag makes it an accessory.
-
-    Args:
-        of: the artifacts.
-        few: whether only few artifacts are looked at, as for a page. Then each is looked up by indexes. Otherwise
-            PostgreSQL may join the whole tables, which is faster for many artifacts. It would do the same for a page,
-            because it cannot know how few artifacts fill it.
     """
-    exist = exist_by_index if few else _exist
     tagged = tag.c.artifact_id == of.c.id
-    is_accessory = exist(
+    is_accessory = exist_by_index(
         of,
         artifact_accessory.c.artifact_id == of.c.id,
         _subject.c.repository_id == artifact_accessory.c.repository_id,
         _subject.c.digest == artifact_accessory.c.subject_digest,
-        or_(artifact_accessory.c.source == AccessorySource.SUBJECT.value, ~exist(of, tagged, IS_ORDINARY)),
+        or_(artifact_accessory.c.source == AccessorySource.SUBJECT.value, ~exist_by_index(of, tagged, IS_ORDINARY)),
     )
-    return and_(~is_accessory, or_(~exist(of, artifact_reference.c.child_id == of.c.id), exist(of, tagged)))
-
-
-def _exist(of: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(*conditions).correlate(of)
+    is_child = exist_by_index(of, artifact_reference.c.child_id == of.c.id)
+    return and_(~is_accessory, or_(~is_child, exist_by_index(of, tagged)))
 
 
 def exist_by_index(of: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """As EXISTS, in a form that PostgreSQL does not turn into a join.
+
+    It would join the whole tables, because it cannot know how few artifacts fill a page. A count of 22,000 artifacts of
+    a million takes it a tenth of the time as well.
 
     With `IS TRUE`, it guesses that half of the rows match, and so keeps to the order of the list. With `IS NULL`, it
     would guess one of two hundred, and rather sort all rows.
@@ -104,9 +97,6 @@ def condition_on(of: FromClause) -> Callable[[Clause, Columns], ColumnElement[bo
 
 COLUMNS = columns(artifact)
 LISTED = listed(artifact)
-"""For a page."""
-COUNTED = listed(artifact, few=False)
-"""The same, for counts."""
 artifact_condition = condition_on(artifact)
 
 

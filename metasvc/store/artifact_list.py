@@ -17,7 +17,6 @@ from metasvc.domain.model import Reference
 from metasvc.store.artifact import to_artifact
 from metasvc.store.artifact_condition import (
     COLUMNS,
-    COUNTED,
     LISTED,
     artifact_condition,
     columns,
@@ -56,9 +55,9 @@ _SHOWN = select(
     *(_unless_long(column, MOST_LISTED_CHARACTERS, {}) for column in _LONG),
 )
 _PAGE = _SHOWN.where(*_IN_REPOSITORY)
-_IDS = select(artifact.c.id).where(artifact.c.repository_id == bindparam("repository_id"), COUNTED)
+_IDS = select(artifact.c.id).where(*_IN_REPOSITORY)
 _PROJECT_PAGE = _SHOWN.where(*_IN_PROJECT)
-_PROJECT_IDS = select(artifact.c.id).where(artifact.c.project_id == bindparam("project_id"), COUNTED)
+_PROJECT_IDS = select(artifact.c.id).where(*_IN_PROJECT)
 _newest = artifact.alias("newest")
 _NEWEST = (
     select(_newest.c.id)

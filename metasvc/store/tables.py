@@ -115,8 +115,12 @@ artifact = Table(
     Column("annotations", Json, nullable=False),
     UniqueConstraint("repository_id", "digest"),
     Index(None, "digest", "repository_name"),
+    # The orders of lists, of one repository and of a project. The pull time has none: with an index on it, each pull
+    # would write all entries of its artifact in all indexes.
     Index(None, "repository_id", "push_time", "id"),
     Index(None, "project_id", "push_time", "id"),
+    Index(None, "repository_id", "size", "id"),
+    Index(None, "project_id", "size", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -309,16 +309,16 @@ CASES: Sequence[Case] = (
     *(Case("repositories of a project", _repositories, sort) for sort in _REPOSITORY_SORTS),
     Case("repositories of a project", _repositories, "id", reads_page_only=False),
     Case("some projects' repositories", _all_repositories, projects=frozenset(range(1, 400)), reads_page_only=False),
-    *(Case("artifacts", _artifacts, sort) for sort in ("", "push_time", "digest")),
+    *(Case("artifacts", _artifacts, sort) for sort in ("", "push_time", "digest", "size", "-size")),
     *(
         Case("artifacts", _artifacts, sort, reads_page_only=False)
-        for sort in ("-pull_time", "size", "-type", "media_type", "id")
+        for sort in ("-pull_time", "-type", "media_type", "id")
     ),
     Case("artifacts", _artifacts, q="tags=*"),
     Case("artifacts", _artifacts, q="labels=(1)", reads_page_only=False),
     Case("artifacts", _artifacts, q=f"media_type={CONFIG}"),
-    *(Case("artifacts of a project", _project_artifacts, sort) for sort in ("", "push_time")),
-    Case("artifacts of a project", _project_artifacts, "-size", reads_page_only=False),
+    *(Case("artifacts of a project", _project_artifacts, sort) for sort in ("", "push_time", "-size")),
+    Case("artifacts of a project", _project_artifacts, "-pull_time", reads_page_only=False),
     Case("latest artifacts", _latest_artifacts, q=f"media_type={CONFIG}", reads_page_only=False),
     *(Case("tags", _tags, sort) for sort in ("", "push_time")),
     *(Case("tags", _tags, sort, reads_page_only=False) for sort in ("name", "-id")),
