@@ -15,7 +15,7 @@ from authsvc.domain.model import Robot
 from authsvc.domain.permission import ROBOT_PROJECT_PERMISSIONS, SYSTEM_PERMISSIONS, Permission
 from svckit.errors import Denied, FieldViolation, Invalid, NotFound
 from svckit.listing import Listing, ListRequest, Page, SortKey
-from svckit.query import Clause, Exact, Form, Key, Order, parse_query
+from svckit.query import AnyOf, Clause, Exact, Form, Key, Order, parse_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,13 @@ _LISTING: Listing[Robot] = Listing(
         "ProjectID": Key(_SCOPE_ID, int, frozenset({Form.EXACT})),
         "project_id": Key(_SCOPE_ID, int, frozenset({Form.EXACT})),
         "name": Key("name"),
+        "id": Key("id", int),
+        "description": Key("description"),
+        "disabled": Key("disabled", bool),
+        "duration": Key("duration_days", int),
+        "creator_ref": Key("creator_id", int),
+        "creation_time": Key("creation_time", datetime),
+        "update_time": Key("update_time", datetime),
     },
 )
 
@@ -179,7 +186,8 @@ async def get_robot(ports: Ports, robot_id: int, project: ProjectKey | None = No
 async def list_robots(ports: Ports, request: ListRequest, project_id: int | None, project_name: str) -> Page[Robot]:
     """Lists the robots of one project: of the given project, or of the one that `q` names with `ProjectID`.
 
-    Without a project, it lists the robots of the system level.
+    Without a project, it lists the robots of the system level. As in Harbor, `q` may name a project's robot by
+    "library+builder" as well.
 
     Raises:
         DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED; BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -206,10 +214,15 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
         scope_id = await ports.robot_access.check_id(int(str(stated)), "list")
     is_empty = level is not None and (level == "project") != bool(scope_id)
 
-    def within(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
-        return (Exact(_SCOPE_ID, scope_id), *(clause for clause in clauses if clause.key != _LEVEL))
-
     async with ports.store.read() as unit:
+        project = await unit.projects.get(scope_id) if scope_id else None
+        prefix = "" if project is None else f"{project.name}+"
+
+        def within(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
+            return (
+                Exact(_SCOPE_ID, scope_id),
+                *(_with_short_name(clause, prefix) for clause in clauses if clause.key != _LEVEL),
+            )
 
         async def fetch(selection: Selection) -> Sequence[Robot]:
             if is_empty:
@@ -220,6 +233,16 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
             return 0 if is_empty else await unit.robots.count(within(clauses))
 
         return await _LISTING.page(request, fetch, count, scope=(scope_id,))
+
+
+def _with_short_name(clause: Clause, prefix: str) -> Clause:
+    match clause:
+        case Exact(key="name", value=str(name)):
+            return replace(clause, value=name.removeprefix(prefix))
+        case AnyOf(key="name", values=names):
+            return replace(clause, values=tuple(str(name).removeprefix(prefix) for name in names))
+        case _:
+            return clause
 
 
 async def permitted_robot(ports: Ports, robot_id: int, action: str, project: ProjectKey | None = None) -> Robot:

@@ -57,6 +57,10 @@ _COLUMNS: Columns = {
     "id": robot.c.id,
     "scope_id": robot.c.scope_id,
     "name": robot.c.name,
+    "description": robot.c.description,
+    "disabled": robot.c.disabled,
+    "duration_days": robot.c.duration_days,
+    "creator_id": robot.c.creator_id,
     "creation_time": robot.c.create_time,
     "update_time": robot.c.update_time,
 }

@@ -259,6 +259,15 @@ async def test_robots_are_listed_by_project_in_every_way_that_clients_name_it(au
     assert await listed(alice, project=ProjectRef(id=project_id)) == everything
     assert await listed(alice, q=f"Level=project,ProjectID={project_id}") == everything
     assert await listed(alice, project=TEAM, q="name=~B") == ["robot$team+b"]
+    for named in ("name=team+b", "name={team+b x}", "name={b}"):
+        assert await listed(alice, project=TEAM, q=named.replace("+", "%2B")) == ["robot$team+b"]
+    assert await listed(alice, project=TEAM, q="name=other%2Bb") == []
+    assert await listed(alice, project=TEAM, q=f"creator_ref={alice.id},disabled=false,duration=-1") == everything
+    assert await listed(alice, project=TEAM, q="disabled=true") == []
+    assert await listed(alice, project=TEAM, q="description=~x") == []
+    assert await listed(alice, project=TEAM, q="creation_time=[2020-01-01T00:00:00~]") == everything
+    assert await listed(alice, project=TEAM, q="update_time=[~2020-01-01T00:00:00]") == []
+    assert await listed(alice, project=TEAM, q="id=[1~2]") == ["robot$team+a", "robot$team+b"]
     assert await listed(alice, project=TEAM, sort="-creation_time", page_size=2) == ["robot$team+c", "robot$team+a"]
     first = await alice.robots.ListRobots(pb.ListRobotsRequest(project=TEAM, page_size=2, with_total=True))
     assert first.total_size == 3

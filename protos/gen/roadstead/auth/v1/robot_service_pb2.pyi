@@ -236,7 +236,9 @@ class ListRobotsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     q: _builtins.str
-    """Harbor's q: Level, ProjectID, name. Level=project needs a ProjectID, or the field project."""
+    """Harbor's q: Level, ProjectID, name, id, description, disabled, duration, creator_ref, creation_time, update_time.
+    Level=project needs a ProjectID, or the field project.
+    """
     sort: _builtins.str
     """Harbor's sort: name, creation_time, update_time, id; a leading "-" reverses the order."""
     page: _builtins.int
