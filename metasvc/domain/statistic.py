@@ -33,14 +33,15 @@ async def get_statistics(ports: Ports, *, is_user: bool) -> Statistic:
         is_user: whether the caller is a user. A robot has no private projects and sees no totals, as in Harbor.
 
     Raises:
-        DomainError: UNAVAILABLE; authsvc cannot be asked.
+        DomainError: UNAUTHORIZED; the caller is disabled, expired or gone. UNAVAILABLE; authsvc cannot be asked.
     """
     public = (await ports.visible.public()).project_ids
-    visible = await ports.visible.listable() if is_user else None
-    total_projects = await ports.visible.project_count() if visible is not None and visible.all else 0
+    # Asked for robots as well: this refuses one that is disabled or has expired.
+    visible = await ports.visible.listable()
+    total_projects = await ports.visible.project_count() if is_user and visible.all else 0
     async with ports.store.lists() as lists:
         public_repositories = await _repositories(lists, public)
-        if visible is None:
+        if not is_user:
             return Statistic(0, 0, len(public), public_repositories)
         if visible.all:
             total = await lists.repositories.count(None, ())

@@ -17,7 +17,14 @@ SYSTEM_ROBOT_IN_PROJECTS = frozenset(
     {("repository", "pull"), ("repository", "list"), ("tag", "create"), ("robot", "read"), ("member", "list")}
 )
 SYSTEM_ROBOT_ON_SYSTEM = frozenset(
-    {("user", "list"), ("quota", "list"), ("catalog", "read"), ("user-group", "read"), ("robot", "list")}
+    {
+        ("user", "list"),
+        ("user", "read"),
+        ("quota", "list"),
+        ("catalog", "read"),
+        ("user-group", "read"),
+        ("robot", "list"),
+    }
 )
 # Robots that may do everything, but for being disabled or expired. They got their tokens before.
 DEAD_ROBOTS = ("disabled-robot", "expired-robot")
@@ -95,7 +102,8 @@ def may(caller: str, kind: str, right: Right) -> bool:
         case "authenticated":
             return caller != "anonymous"
         case "self":
-            return caller == "sysadmin"
+            by_action = caller == "system-robot" and right.permission in SYSTEM_ROBOT_ON_SYSTEM
+            return caller == "sysadmin" or by_action
         case "system":
             if caller == "system-robot":
                 return right.permission in SYSTEM_ROBOT_ON_SYSTEM

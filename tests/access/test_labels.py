@@ -55,7 +55,7 @@ def test_nobody_learns_which_labels_a_hidden_project_has(world: World, method: s
 
     answers = {answer(world, method, caller, request) for request in (hidden, absent)}
 
-    if caller in ("anonymous", "outsider", "limitedGuest", "robot"):
+    if caller in ("anonymous", "outsider", "limitedGuest", "robot", "system-robot"):
         assert answers == {"UNAUTHORIZED" if caller == "anonymous" else "LABEL_UNKNOWN"}
     else:
         may = caller in ("projectAdmin", "maintainer", "sysadmin") or method == "GetLabel"
