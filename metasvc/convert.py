@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.domain.addition import addition_path, additions_of
+from metasvc.domain.addition import addition_paths
 from metasvc.domain.icon import accessory_icon, artifact_icon
 from roadstead.meta.v1 import (
     artifact_pb2,
@@ -157,8 +157,8 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         accessories=map(from_accessory, view.accessories),
         labels=map(from_label, view.labels),
     )
-    for name in additions_of(artifact):
-        message.addition_links[name].href = addition_path(artifact, name)
+    for name, path in addition_paths(artifact).items():
+        message.addition_links[name].href = path
     # Set even when it is empty, because Harbor always sends it.
     message.extra_attributes.SetInParent()
     message.extra_attributes.update({key: _cut(value, 1) for key, value in artifact.extra_attrs.items()})

@@ -63,6 +63,7 @@ class HandwrittenOperation:
         operation_id: Harbor's operation id, or our own.
         summary: one line.
         schema: the schema of the JSON answer; None if the answer is text.
+        query: the schemas of the parameters in the query, by name. All are required.
     """
 
     method: str
@@ -70,6 +71,7 @@ class HandwrittenOperation:
     operation_id: str
     summary: str
     schema: Mapping[str, Any] | None = None
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -268,11 +270,13 @@ def _handwritten(operation: HandwrittenOperation) -> dict[str, Any]:
     if schema is None:
         media_type, schema = "text/plain", {"type": "string"}
     variables = re.findall(r"\{([^}]+)\}", operation.path)
+    parameters: list[tuple[str, str, Mapping[str, Any]]] = [("path", name, {"type": "string"}) for name in variables]
+    parameters += [("query", name, schema) for name, schema in operation.query.items()]
     return {
         "operationId": operation.operation_id,
         "summary": operation.summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in variables
+            {"name": name, "in": where, "required": True, "schema": schema} for where, name, schema in parameters
         ],
         "responses": {
             "200": {"description": "Success", "content": {media_type: {"schema": schema}}},

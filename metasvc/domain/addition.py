@@ -75,12 +75,15 @@ def additions_of(artifact: Artifact) -> tuple[str, ...]:
     return _OF_TYPE.get(artifact.type, ()) if artifact.config_digest else ()
 
 
-def addition_path(artifact: Artifact, name: str) -> str:
-    """The path of an addition under Harbor's API, with the name of the repository encoded twice."""
+def addition_paths(artifact: Artifact) -> dict[str, str]:
+    """The paths of its additions under Harbor's API, by their names. The name of the repository is encoded twice."""
+    names = additions_of(artifact)
+    if not names:
+        return {}
     project, _, repository = artifact.repository_name.partition("/")
     encoded = quote(quote(repository, safe=""), safe="")
-    path = f"/api/v2.0/projects/{project}/repositories/{encoded}/artifacts/{artifact.digest}"
-    return f"{path}/additions/{name}"
+    path = f"/api/v2.0/projects/{project}/repositories/{encoded}/artifacts/{artifact.digest}/additions"
+    return {name: f"{path}/{name}" for name in names}
 
 
 async def get_addition(ports: Ports, *, project_id: int, repository: str, reference: Reference, name: str) -> Addition:

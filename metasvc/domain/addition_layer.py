@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metasvc.domain.archive import DEFAULT_BOUNDS, ArchiveError, ArchiveSearch
+from metasvc.domain.archive import ArchiveError, ArchiveSearch
 from svckit.errors import Invalid, Precondition
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MAX_LAYER_BYTES = 20 * 1024 * 1024
 """A larger archive is not read. Charts and documents are far smaller; models are, too, but for their weights."""
+MAX_FILE_BYTES = 12 * 1024 * 1024
+"""A larger layer that is a file itself is not read: it must fit into a message. SBOMs of large images have some MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ async def read_layer(ports: Ports, layer: Layer) -> bytes:
         DomainError: REQUEST_TOO_LARGE; UNAVAILABLE.
         DamagedConfigError: the bytes are missing, or are not those that were uploaded.
     """
-    _require_size(layer, DEFAULT_BOUNDS.file_bytes)
+    _require_size(layer, MAX_FILE_BYTES)
     async with ports.layers.open(layer.blob, project_id=layer.project_id, repository=layer.repository) as pieces:
         return b"".join([piece async for piece in pieces])
 

@@ -138,6 +138,30 @@ def test_a_robot_needs_its_rights_on_both_sides(
     assert said(copy(source, shown, management.create_robot(source, creates + reads))) == (403, "FORBIDDEN")
 
 
+def system_robot(management: Management, rights: dict[str, list[dict[str, str]]]) -> Login:
+    """A robot of the system level, with rights in several projects; "*" stands for all."""
+    permissions = [{"kind": "project", "namespace": name, "access": held} for name, held in rights.items()]
+    body = {"name": f"r{secrets.token_hex(4)}", "level": "system", "duration": -1, "permissions": permissions}
+    created = management.client.post("/robots", json=body).raise_for_status().json()
+    return Login(created["name"], created["secret"])
+
+
+def test_a_robot_of_many_projects_copies_as_far_as_it_has_rights_in_each(
+    copy: Copy, management: Management, source: str, target: str
+) -> None:
+    creates, reads = access("artifact:create"), access("artifact:read", "repository:pull")
+    assert said(copy(source, target, system_robot(management, {source: reads, target: creates}))) == (201, "")
+    assert said(copy(source, target, system_robot(management, {"*": creates + reads}))) == (201, "")
+    # The same rights the other way round.
+    assert said(copy(source, target, system_robot(management, {source: creates, target: reads}))) == (403, "FORBIDDEN")
+    no_pull = access("artifact:read")
+    assert said(copy(source, target, system_robot(management, {source: no_pull, target: creates}))) == (
+        403,
+        "FORBIDDEN",
+    )
+    assert said(copy(source, target, system_robot(management, {target: creates + reads}))) == (404, "NOT_FOUND")
+
+
 @pytest.mark.parametrize("missing", ["artifact:create", "artifact:read", "repository:pull"])
 def test_a_robot_that_lacks_one_right_copies_nothing(
     copy: Copy, management: Management, source: str, missing: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from metasvc.domain.addition import Addition, get_addition
-from metasvc.domain.addition_layer import MAX_LAYER_BYTES
+from metasvc.domain.addition_layer import MAX_FILE_BYTES, MAX_LAYER_BYTES
 from metasvc.domain.ports import DamagedConfigError
 from svckit.errors import DomainError, Unavailable
 from svckit.oci import media_types
@@ -237,6 +237,9 @@ async def test_what_is_too_large_is_not_read(world: World) -> None:
     await world.execute("UPDATE blob SET size = :size", size=MAX_LAYER_BYTES + 1)
     assert (await refusal(world, "readme.md"))[0] == "REQUEST_TOO_LARGE"
     assert (await refusal(world, "dependencies"))[0] == "REQUEST_TOO_LARGE"
+    await push(world, (SBOM, b"{}"), [("application/spdx+json", b'{"spdx": 1}')])
+    await world.execute("UPDATE blob SET size = :size", size=MAX_FILE_BYTES + 1)
+    assert (await refusal(world, "sbom"))[0] == "REQUEST_TOO_LARGE"
     assert world.layers.asked == []
 
 

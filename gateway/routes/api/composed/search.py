@@ -72,10 +72,15 @@ class SearchRoute:
     @property
     def route(self) -> HandwrittenRoute:
         """The route."""
-        summary = "Find projects and repositories by a part of their names"
-        return HandwrittenRoute(
-            HandwrittenOperation("GET", f"{PREFIX}/search", "search", summary, _SCHEMA), self.answer
+        operation = HandwrittenOperation(
+            "GET",
+            f"{PREFIX}/search",
+            "search",
+            "Find projects and repositories by a part of their names",
+            _SCHEMA,
+            {"q": {"type": "string", "maxLength": _MOST_CHARACTERS}},
         )
+        return HandwrittenRoute(operation, self.answer)
 
     async def answer(self, exchange: ApiExchange) -> Answer:
         """Answers one request."""

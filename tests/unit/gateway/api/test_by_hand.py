@@ -106,6 +106,9 @@ async def test_the_description_holds_every_route_with_its_parameters_and_schemas
     assert operations.keys() == {(route.method, route.path) for route in surface.routes}  # type: ignore[attr-defined]
     names = [operation["operationId"] for operation in operations.values()]
     assert len(set(names)) == len(names)
+    assert operations["GET", "/api/v2.0/search"]["parameters"] == [
+        {"name": "q", "in": "query", "required": True, "schema": {"type": "string", "maxLength": 255}}
+    ]
     listed = operations["GET", "/api/v2.0/projects/{project_name_or_id}/members"]
     assert {(parameter["name"], parameter["in"]) for parameter in listed["parameters"]} == {
         ("project_name_or_id", "path"),

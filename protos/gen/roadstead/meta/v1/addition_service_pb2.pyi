@@ -65,7 +65,7 @@ class GetAdditionResponse(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def content(self) -> _httpbody_pb2.HttpBody:
-        """Its bytes and their type: JSON, Markdown or text, 5 MiB at most."""
+        """Its bytes and their type: JSON, Markdown or text, 12 MiB at most."""
 
     def __init__(
         self,
