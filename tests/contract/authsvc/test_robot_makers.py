@@ -127,7 +127,7 @@ async def test_the_catalogue_is_for_those_who_create_robots(authsvc: AuthService
     assert (len(system), len(project)) == (SYSTEM_PERMISSIONS, PROJECT_PERMISSIONS)
     assert {"audit-log:list", "garbage-collection:stop", "ldap-user:create"} <= system
     assert {"repository:push", "robot:delete", "metadata:list"} <= project
-    assert not {"immutable-tag:list", "robot:update"} & project
+    assert not {"immutable-tag:read", "robot:update"} & project
     assert await catalogue(alice) == (set(), project)
     small = await log_in(authsvc, await alice.make_robot("team", "ci", PULL))
     for caller in (bob, small):
