@@ -16,7 +16,7 @@ from gateway.clients.reads.manifest_cache import ManifestCache
 from gateway.clients.reads.metrics import ReadMetrics
 from gateway.clients.reads.reads import Reads
 from gateway.config import SECTION, GatewaySettings
-from gateway.routes import probes
+from gateway.routes import probes, version
 from gateway.routes.api.surface import ApiSurface
 from gateway.routes.registry.surface import RegistrySurface
 from gateway.routes.token import TokenSurface
@@ -71,7 +71,7 @@ def build_app(
         Surface(tokens.prefix, tokens),
         Surface(api.prefix, api),
     )
-    blueprints: Sequence[Blueprint] = (probes.blueprint(settings, readiness, metrics),)
+    blueprints: Sequence[Blueprint] = (probes.blueprint(settings, readiness, metrics), version.blueprint())
     return Gateway(settings, surfaces, blueprints, counted, verifier)
 
 

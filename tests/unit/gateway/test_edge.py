@@ -268,6 +268,15 @@ async def test_the_probes_tell_living_from_ready(house: House) -> None:
     assert (await house.http.post("/healthz")).status_code == 405
 
 
+async def test_the_version_of_the_api_is_told_to_anybody(house: House) -> None:
+    for headers in ({}, {"Authorization": "Basic bm9ib2R5Ondyb25n"}):
+        answer = await house.http.get("/api/version", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"version": "v2.0"})
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert (await house.http.post("/api/version")).status_code == 405
+    assert (await house.http.get("/api/versions")).status_code == 404
+
+
 async def test_metrics_count_by_route_and_are_for_this_machine_only(make_house: MakeHouse) -> None:
     house = await make_house()
     digest = house.hold(b"x" * 1000)
