@@ -93,6 +93,17 @@ async def test_it_keeps_users(harbor: HarborAsyncClient, installation: Installat
         await harbor.get_user(user_id)
 
 
+async def test_wrong_credentials_are_refused_also_where_none_are_needed(installation: Installation) -> None:
+    url = f"{installation.http_url}/api/v2.0/projects/library"
+    assert get(url).status_code == 200
+    for name, secret in (("admin", "wrong"), ("nobody", "wrong"), ("nobody@example.com", "wrong")):
+        assert get(url, auth=(name, secret)).status_code == 401
+        client = log_in(installation, name, secret)
+        with pytest.raises(Unauthorized):
+            await client.get_project("library")
+        await client.client.aclose()
+
+
 async def test_it_keeps_groups_and_their_memberships(
     harbor: HarborAsyncClient, installation: Installation, management: Management
 ) -> None:
