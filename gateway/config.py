@@ -123,6 +123,9 @@ class GatewaySettings(ProcessSettings):
     """PEM chain. With `tls_key_file`: HTTPS, and HTTP/2."""
     tls_key_file: Path | None = None
     """PEM key."""
+    ca_certificate_file: Path | None = None
+    """PEM file that anybody may download from /api/v2.0/systeminfo/getcert: the authority that clients of this registry
+    should trust. It may be replaced at any time. Empty: there is none, which is 404."""
     manifest_cache_bytes: int = Field(default=32 * _MEBIBYTE, ge=0)
     """How many bytes of manifests one process holds, so that metasvc does not send them again. metasvc is still asked
     for each pull. 0: none."""

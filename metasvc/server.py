@@ -1,5 +1,6 @@
 """Builds metasvc and runs it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from metasvc.servicers.quota import QuotaServicer
 from metasvc.servicers.referrer import ReferrerServicer
 from metasvc.servicers.repository import RepositoryServicer
 from metasvc.servicers.statistic import StatisticServicer
+from metasvc.servicers.system import SystemServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.blob_log import MeteredBlobLog
@@ -45,11 +47,13 @@ from roadstead.meta.v1.quota_service_pb2_grpc import add_QuotaServiceServicer_to
 from roadstead.meta.v1.referrer_service_pb2_grpc import add_ReferrerServiceServicer_to_server
 from roadstead.meta.v1.repository_service_pb2_grpc import add_RepositoryServiceServicer_to_server
 from roadstead.meta.v1.statistic_service_pb2_grpc import add_StatisticServiceServicer_to_server
+from roadstead.meta.v1.system_service_pb2_grpc import add_SystemServiceServicer_to_server
 from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_server
 from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
 from svckit.configuration.reader import REFRESH_SECONDS, ConfigurationReader
+from svckit.configuration.values import Configuration
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -81,7 +85,13 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     """
     settings = process.settings
     database = await process.enter(open_needed(process, migrations))
-    store = SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
+    configuration = ConfigurationReader(process.acting_channel("authsvc"))
+    process.needs.require("configuration", configuration.require_known)
+    store = SqlStore(
+        database,
+        idempotency_key_seconds=settings.idempotency_key_seconds,
+        enforces_quotas=lambda: configuration.values.quota_per_project_enable,
+    )
     # Access checks are sent with the caller's own token, so that authsvc decides for that caller.
     checker = RemoteChecker(process.channel("authsvc"))
     blobsvc = process.acting_channel("blobsvc")
@@ -94,11 +104,10 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         stored=StoredBytes(blobsvc),
         metrics=process.metrics,
         visible=RememberedVisibleProjects(checker),
+        configuration=lambda: configuration.values,
     )
     if settings.adopt_blob_store:
         await forget_store(ports)
-    configuration = ConfigurationReader(process.acting_channel("authsvc"))
-    process.needs.require("configuration", configuration.require_known)
     pulls = PullRecorder(store, ports.clock, lambda: configuration.values)
     process.loops.every(settings.pull_flush_seconds, "record_pulls", pulls.flush, waits_first=True, has_last_round=True)
     process.loops.every(_DELETIONS_EVERY_SECONDS, "finish_deletions", partial(finish_deletions, ports))
@@ -139,6 +148,7 @@ def build_ports(
     metrics: Metrics,
     visible: VisibleProjects,
     clock: Clock | None = None,
+    configuration: Callable[[], Configuration] = Configuration,
 ) -> Ports:
     """The ports of the use cases, on any store."""
     return Ports(
@@ -158,6 +168,7 @@ def build_ports(
         manifest_max_bytes=settings.manifest_max_bytes,
         delete_enabled=settings.delete_enabled,
         delete_blobs_in_use=settings.delete_blobs_in_use,
+        configuration=configuration,
     )
 
 
@@ -185,6 +196,7 @@ def build_server(
     server.add(add_IconServiceServicer_to_server, IconServicer())
     server.add(add_StatisticServiceServicer_to_server, StatisticServicer(ports))
     server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
+    server.add(add_SystemServiceServicer_to_server, SystemServicer(ports))
     return server
 
 

@@ -192,8 +192,24 @@ class BlobReader(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The space for blobs.
+
+    Attributes:
+        total_bytes: the size of the disk.
+        free_bytes: what blobs may still take of it.
+    """
+
+    total_bytes: int
+    free_bytes: int
+
+
 class BlobAdmin(Protocol):
     """The methods for garbage collection and for the removal of expired sessions."""
+
+    async def capacity(self) -> Capacity:
+        """Tell how much space there is."""
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None

@@ -15,6 +15,8 @@ from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
     DeleteBlobResponse,
+    GetCapacityRequest,
+    GetCapacityResponse,
     ListBlobsRequest,
     ListBlobsResponse,
     ListUnlinkedRequest,
@@ -89,6 +91,10 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
         keys = [convert.to_blob_key(generation) for generation in request.generations]
         await settle(self._admin, self._unlinked, keys)
         return SettleGenerationsResponse()
+
+    async def GetCapacity(self, request: GetCapacityRequest, context: Context) -> GetCapacityResponse:
+        capacity = await self._admin.capacity()
+        return GetCapacityResponse(total_bytes=capacity.total_bytes, free_bytes=capacity.free_bytes)
 
     async def SetReadOnly(self, request: SetReadOnlyRequest, context: Context) -> SetReadOnlyResponse:
         self._set_read_only(request.read_only)

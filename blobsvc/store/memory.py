@@ -20,7 +20,7 @@ from blobsvc.domain.model import (
     UploadOwner,
 )
 from blobsvc.domain.placement import STREAM_ONLY, WritePlacement
-from blobsvc.domain.ports import LocatedBlob, OpenedBlob, UploadFollower
+from blobsvc.domain.ports import Capacity, LocatedBlob, OpenedBlob, UploadFollower
 from svckit.errors import Conflict, Invalid, NotFound, error_for
 from svckit.oci.digest import Digest
 
@@ -259,6 +259,10 @@ class MemoryBlobAdmin:
         ]
         page = tuple(found[:limit])
         return BlobPage(page, page[-1].blob.key if len(found) > limit else None)
+
+    async def capacity(self) -> Capacity:
+        """As the port says, as if there were a tebibyte."""
+        return Capacity(2**40, 2**40 - sum(len(content) for _, content in self._stored.values()))
 
     async def settle(self, keys: Iterable[BlobKey]) -> None:
         """As the port says."""

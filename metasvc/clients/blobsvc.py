@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import DamagedConfigError, StatedSizes, UnlinkedPage
+from metasvc.domain.ports import Capacity, DamagedConfigError, StatedSizes, UnlinkedPage
 from roadstead.blob.v1.blob_pb2 import BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
+    GetCapacityRequest,
     ListUnlinkedRequest,
     ReadBlobRequest,
     ReadBlobResponse,
@@ -172,6 +173,12 @@ class StoredBytes:
         with _unavailable():
             request = DeleteBlobRequest(digest=key.digest, generation=key.generation)
             await self._blobs.DeleteBlob(request, timeout=_LONGEST_DELETE_SECONDS)
+
+    async def capacity(self) -> Capacity:
+        """See the port."""
+        with _unavailable():
+            answer = await self._blobs.GetCapacity(GetCapacityRequest(), timeout=LONGEST_SECONDS)
+        return Capacity(answer.total_bytes, answer.free_bytes)
 
     async def settle(self, keys: Sequence[BlobKey]) -> None:
         """See the port."""

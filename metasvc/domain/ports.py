@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from svckit.configuration.values import Configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -122,6 +124,18 @@ class StatedSizes:
     sizes: Sequence[int | None]
 
 
+class Capacity(NamedTuple):
+    """The space for blobs.
+
+    Attributes:
+        total_bytes: the size of the disk.
+        free_bytes: what blobs may still take of it.
+    """
+
+    total_bytes: int
+    free_bytes: int
+
+
 class BlobBytes(Protocol):
     """The bytes in blobsvc. No method may be called within a unit of work.
 
@@ -133,6 +147,9 @@ class BlobBytes(Protocol):
 
     async def delete(self, key: BlobKey) -> None:
         """Deletes a generation that has a tombstone. It is no error if it is already gone."""
+
+    async def capacity(self) -> Capacity:
+        """The size of the disk of blobsvc, and what is free on it."""
 
     async def settle(self, keys: Sequence[BlobKey]) -> None:
         """Tells blobsvc that these generations are linked or will be deleted."""
@@ -208,6 +225,7 @@ class Ports:
         manifest_max_bytes: the size of the largest manifest that may be pushed.
         delete_enabled: whether clients may delete under /v2 (distribution's `storage.delete.enabled`).
         delete_blobs_in_use: whether they may delete a blob that a manifest names.
+        configuration: gives the runtime configuration.
     """
 
     store: Store
@@ -224,3 +242,4 @@ class Ports:
     manifest_max_bytes: int
     delete_enabled: bool
     delete_blobs_in_use: bool
+    configuration: Callable[[], Configuration] = Configuration

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from metasvc.domain.model import NO_LIMIT, ChangeKind
 from metasvc.domain.project import in_project, make_row
 from svckit.change import Change
-from svckit.errors import DomainError, NotFound
+from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.listing import Listing, SortKey
 from svckit.query import Order
@@ -39,6 +39,23 @@ QUOTAS: Listing[Project] = Listing(
 """These lists use no index: usages change with every push, and there are far fewer projects than artifacts."""
 
 
+def parse_limit(storage_bytes: int, *, names_count: bool) -> int:
+    """Reads a limit. The contract bounds it already.
+
+    Args:
+        storage_bytes: -1 for no limit.
+        names_count: whether the request also limits a number of artifacts.
+
+    Raises:
+        DomainError: BAD_REQUEST, with Harbor's texts.
+    """
+    if names_count:
+        _refuse("hard.count", "resource count not support")
+    if storage_bytes == 0:
+        _refuse("hard.storage", "invalid value for resource storage")
+    return storage_bytes
+
+
 async def get_quota(ports: Ports, *, project_id: int) -> Project:
     """Reads a project's quota. If the project was never used, its row is made.
 
@@ -59,6 +76,8 @@ async def check_upload_size(ports: Ports, *, project_id: int, size_bytes: int) -
     Raises:
         DomainError: QUOTA_EXCEEDED with `limit_bytes` and `needed_bytes`; PROJECT_UNKNOWN.
     """
+    if not ports.configuration().quota_per_project_enable:
+        return _ANY_SIZE_BYTES
     limit_bytes = (await get_quota(ports, project_id=project_id)).quota_bytes
     if limit_bytes == NO_LIMIT:
         return _ANY_SIZE_BYTES
@@ -133,6 +152,10 @@ async def set_quota(ports: Ports, *, project_id: int, limit_bytes: int, etag: st
         return row
 
     return await in_project(ports, project_id, work)
+
+
+def _refuse(field: str, message: str) -> NoReturn:
+    raise Invalid(message=message, violations=[FieldViolation(field, message)])
 
 
 async def _existing(unit: UnitOfWork, project_id: int) -> Project:

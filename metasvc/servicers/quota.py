@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_quota
-from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, set_quota
+from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, parse_limit, set_quota
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
@@ -47,7 +47,7 @@ class QuotaServicer(QuotaServiceServicer):
         quota = await set_quota(
             self._ports,
             project_id=request.id,
-            limit_bytes=request.hard.storage_bytes,
+            limit_bytes=parse_limit(request.hard.storage_bytes, names_count=request.hard.HasField("count")),
             etag=request.etag,
             origin=current_call().origin,
         )

@@ -42,13 +42,14 @@ _ADD_MOVES = insert(tag_history)
 class SqlUnit:
     """A unit that reads. See `domain.unit.Unit`."""
 
-    def __init__(self, conn: AsyncConnection) -> None:
+    def __init__(self, conn: AsyncConnection, *, enforces_quotas: bool = True) -> None:
         self._conn = conn
+        self._enforces_quotas = enforces_quotas
 
     @property
     def projects(self) -> SqlProjects:
         """Projects."""
-        return SqlProjects(self._conn)
+        return SqlProjects(self._conn, enforces_quotas=self._enforces_quotas)
 
     @property
     def repositories(self) -> SqlRepositories:
@@ -94,8 +95,8 @@ class SqlUnit:
 class SqlUnitOfWork(SqlUnit):
     """A unit that writes. See `domain.unit.UnitOfWork`."""
 
-    def __init__(self, conn: AsyncConnection, idempotency_key_seconds: float) -> None:
-        super().__init__(conn)
+    def __init__(self, conn: AsyncConnection, idempotency_key_seconds: float, *, enforces_quotas: bool) -> None:
+        super().__init__(conn, enforces_quotas=enforces_quotas)
         self._idempotency_key_seconds = idempotency_key_seconds
         self._changes: list[Change[ChangeKind]] = []
         self._moves: list[TagMove | None] = []
@@ -142,9 +143,22 @@ class SqlUnitOfWork(SqlUnit):
 class SqlStore:
     """Gives out units on one database. See `domain.unit.Store`."""
 
-    def __init__(self, database: Database, *, idempotency_key_seconds: float) -> None:
-        """Takes the database, open, and how long idempotency keys are remembered."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        idempotency_key_seconds: float,
+        enforces_quotas: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Takes the database, and settings of the store.
+
+        Args:
+            database: open.
+            idempotency_key_seconds: how long idempotency keys are remembered.
+            enforces_quotas: whether quotas are enforced at the moment. Usages are counted in any case.
+        """
         self._database = database
+        self._enforces_quotas = enforces_quotas
         self._idempotency_key_seconds = idempotency_key_seconds
 
     @asynccontextmanager
@@ -175,7 +189,7 @@ class SqlStore:
     async def write(self, *, short: bool = False) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.unit.Store.write`."""
         async with self._database.write(short=short) as conn:
-            yield SqlUnitOfWork(conn, self._idempotency_key_seconds)
+            yield SqlUnitOfWork(conn, self._idempotency_key_seconds, enforces_quotas=self._enforces_quotas())
 
     @asynccontextmanager
     async def lists(self) -> AsyncIterator[SqlLists]:

@@ -1,5 +1,6 @@
 """harborapi changes the runtime configuration, and every process obeys within five seconds."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
@@ -198,3 +199,21 @@ def test_an_update_without_a_body_is_refused(api: Api, path: str) -> None:
 def test_what_a_project_cannot_have_is_refused(api: Api, body: dict[str, object], status: int) -> None:
     assert api.post("projects", json={"project_name": "refused", **body}).status_code == status
     assert api.head("projects", params={"project_name": "refused"}).status_code == 404
+
+
+@pytest.mark.parametrize("hard", [{"storage": 0}, {"storage": 1000, "count": 10}, {"storage": 2**50 + 1}, {}])
+def test_a_quota_that_means_nothing_is_refused(api: Api, hard: dict[str, int]) -> None:
+    assert api.put("quotas/1", json={"hard": hard}).status_code == 400
+    assert api.get("quotas/1").json()["hard"] == {"storage": -1}
+
+
+async def test_it_sees_the_disk_and_no_certificate(harbor: HarborAsyncClient, own: Installation, api: Api) -> None:
+    volumes = await harbor.get_system_volume_info()
+    assert volumes.storage is not None
+    [volume] = volumes.storage
+    assert volume.total is not None
+    status = os.statvfs(own.data_dir)
+    assert volume.total == status.f_blocks * status.f_frsize
+    assert volume.free is not None
+    assert 0 < volume.free < volume.total
+    assert api.get("systeminfo/getcert").status_code == 404

@@ -1,5 +1,6 @@
 """Lists and deletes blobs and expires uploads in a file system (`domain.ports.BlobAdmin`)."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadId, UploadOwner
+from blobsvc.domain.ports import Capacity
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
@@ -38,6 +40,12 @@ class FileBlobAdmin:
         self._pool = pool
         self._uploads = uploads
         self._owners: dict[UploadId, UploadOwner] = {}
+
+    async def capacity(self) -> Capacity:
+        """As the port says."""
+        with disk_failures():
+            status = await self._pool.run(os.statvfs, self._layout.root)
+        return Capacity(status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize)
 
     async def list(
         self, *, after: BlobKey | None = None, limit: int = 1000, finished_before: datetime | None = None

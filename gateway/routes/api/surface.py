@@ -9,7 +9,7 @@ from gateway.clients.channels import CONTRACTS, Channels, Services
 from gateway.clients.readiness import Readiness
 from gateway.clients.token import TokenClient
 from gateway.config import GatewaySettings
-from gateway.routes.api import description, health, ping, systeminfo
+from gateway.routes.api import certificate, description, health, ping, systeminfo
 from gateway.routes.api.composed.projects import ProjectCompositions
 from gateway.routes.api.composed.search import SearchRoute
 from gateway.routes.api.composed.summary import ProjectSummaryRoute
@@ -71,6 +71,7 @@ class ApiSurface:
             ping.ROUTE,
             health.route(readiness),
             systeminfo.route(settings, configuration, verifier),
+            certificate.route(settings),
             ProjectSummaryRoute(channels["authsvc"], channels["metasvc"]).route,
             SearchRoute(channels["authsvc"], channels["metasvc"]).route,
         ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from gateway.config import GatewaySettings
+from gateway.routes.api.certificate import has_certificate
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.contracts import PREFIX
 from gateway.transcode.openapi import HandwrittenOperation
@@ -31,6 +32,7 @@ _SCHEMA = {
         "has_ca_root": _FLAG,
         "read_only": _FLAG,
         "notification_enable": _FLAG,
+        "registry_storage_provider_name": _TEXT,
         "current_time": {"type": "string", "format": "date-time"},
     },
 }
@@ -74,8 +76,9 @@ def _for_callers(settings: GatewaySettings, values: Configuration, exchange: Api
         "registry_url": urlsplit(url).netloc,
         "external_url": url,
         "project_creation_restriction": values.project_creation_restriction,
-        "has_ca_root": False,
+        "has_ca_root": has_certificate(settings),
         "read_only": values.read_only,
         "notification_enable": False,
+        "registry_storage_provider_name": "filesystem",
         "current_time": now,
     }

@@ -34,7 +34,7 @@ from blobsvc.domain.placement import (
     WritePlacement,
     WriteUrlPlacement,
 )
-from blobsvc.domain.ports import BlobAdmin, LocatedBlob, OpenedBlob, UploadFollower
+from blobsvc.domain.ports import BlobAdmin, Capacity, LocatedBlob, OpenedBlob, UploadFollower
 from gateway.clients.blob_folder import BlobFolder
 from gateway.clients.recent_configs import RecentConfigs
 from gateway.clients.upload import UploadClient
@@ -44,6 +44,7 @@ from roadstead.blob.v1 import placement_pb2
 from roadstead.blob.v1.blob_pb2 import Blob, BlobGeneration
 from roadstead.blob.v1.blob_service_pb2 import (
     DeleteBlobRequest,
+    GetCapacityRequest,
     ListBlobsRequest,
     ListUnlinkedRequest,
     LocateBlobRequest,
@@ -283,6 +284,10 @@ class RemoteAdmin:
             tuple(_stored(blob) for blob in response.blobs),
             position_of(token, BLOBS, finished_before) if token else None,
         )
+
+    async def capacity(self) -> Capacity:
+        answer = await self._metasvc.GetCapacity(GetCapacityRequest())
+        return Capacity(answer.total_bytes, answer.free_bytes)
 
     async def delete(self, key: BlobKey) -> None:
         await self._stub.DeleteBlob(DeleteBlobRequest(digest=str(key.digest), generation=key.generation.number))

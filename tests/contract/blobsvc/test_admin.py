@@ -36,6 +36,11 @@ async def test_an_empty_store_lists_nothing(store: Store) -> None:
     assert (page.blobs, page.next_after) == ((), None)
 
 
+async def test_it_tells_how_much_space_there_is(store: Store) -> None:
+    capacity = await store.admin.capacity()
+    assert 0 < capacity.free_bytes <= capacity.total_bytes
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 1000])
 async def test_pages_hold_every_generation_once_and_in_order(store: Store, limit: int) -> None:
     pushed = [await push(store.uploads, bytes([number]), SHA256) for number in range(4)]

@@ -9,7 +9,7 @@ from blobsvc.domain.damage import DamagedBlobError
 from blobsvc.domain.model import BlobKey as FileKey
 from blobsvc.store.memory import MemoryStore
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import StatedSizes, UnlinkedPage
+from metasvc.domain.ports import Capacity, StatedSizes, UnlinkedPage
 from svckit.errors import DomainError
 from svckit.tokens import Damage
 from tests.contract.blobsvc.steps import read
@@ -51,6 +51,10 @@ class Bytes:
         found = await self._files.blobs.sizes([file_key(key) for key in keys])
         await self._others()
         return StatedSizes(self._files.id, found)
+
+    async def capacity(self) -> Capacity:
+        found = await self._files.admin.capacity()
+        return Capacity(found.total_bytes, found.free_bytes)
 
     async def delete(self, key: BlobKey) -> None:
         await self._others()

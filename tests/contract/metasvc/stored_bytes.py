@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from metasvc.domain.model import BlobKey
-from metasvc.domain.ports import StatedSizes, UnlinkedPage
+from metasvc.domain.ports import Capacity, StatedSizes, UnlinkedPage
 from svckit.sql.database import Database
 from svckit.tokens import Damage
 
@@ -36,6 +36,11 @@ class Bytes:
     failure: Exception | None = None
     before_answer: Callable[[], Awaitable[object]] | None = None
     asked: list[BlobKey] = field(default_factory=list)
+
+    async def capacity(self) -> Capacity:
+        if self.failure is not None:
+            raise self.failure
+        return Capacity(total_bytes=2**40, free_bytes=2**39)
 
     def finish(self, key: BlobKey, time: datetime) -> None:
         """Finishes an upload, which nobody has linked yet."""

@@ -1,13 +1,15 @@
 """Quotas of used and of new projects are read, listed and set."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from metasvc.domain.model import NO_LIMIT, ChangeKind, Project
 from metasvc.domain.project import delete_project
-from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, set_quota
-from svckit.errors import DomainError, NotFound
+from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, parse_limit, set_quota
+from svckit.configuration.values import Configuration
+from svckit.errors import DomainError, Invalid, NotFound
 from svckit.listing import Page
 from tests.contract.metasvc.world import ORIGIN, OTHER_ORIGIN, World, asked, blob_digest, image
 
@@ -135,3 +137,32 @@ async def test_an_upload_larger_than_the_whole_limit_is_refused_whatever_is_used
     assert await check_upload_size(world.ports, project_id=1, size_bytes=2**62) == 2**63 - 1
     with pytest.raises(NotFound):
         await check_upload_size(world.ports, project_id=9, size_bytes=1)
+
+
+async def test_quotas_can_be_switched_off_and_are_still_counted(world: World) -> None:
+    await put(world, 1, 50)
+    enforced = True
+    world.store._enforces_quotas = lambda: enforced
+    ports = replace(world.ports, configuration=lambda: Configuration(quota_per_project_enable=enforced))
+    enforced = False
+    await world.push("alpha/app", image("one"))
+    used = (await get(world, 1)).used_bytes
+    assert used > 50
+    assert await check_upload_size(ports, project_id=1, size_bytes=1000) > 1000
+    enforced = True
+    with pytest.raises(DomainError):
+        await check_upload_size(ports, project_id=1, size_bytes=1000)
+    with pytest.raises(DomainError) as caught:
+        await world.push("alpha/app", image("two"))
+    assert caught.value.reason == "QUOTA_EXCEEDED"
+    assert (await get(world, 1)).used_bytes == used
+
+
+def test_a_limit_is_a_number_of_bytes_and_not_zero() -> None:
+    assert parse_limit(-1, names_count=False) == NO_LIMIT
+    for storage_bytes, names_count, text in (
+        (0, False, "invalid value for resource storage"),
+        (1000, True, "resource count not support"),
+    ):
+        with pytest.raises(Invalid, match=text):
+            parse_limit(storage_bytes, names_count=names_count)

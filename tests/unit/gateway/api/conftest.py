@@ -54,11 +54,13 @@ async def api() -> AsyncIterator[Api]:
         stand_ins = {service: Scripted() for service in RPC_SERVICES}
         stand_ins["authsvc"].replies["TokenService.CreateIdentityToken"] = tokens_for_alice(keyring)
         servers = await serve(stack, folder, stand_ins, keyring)
+        (folder / "ca.crt").write_bytes(b"PEM")
         gateway = await serve_gateway(
             stack,
             folder,
             stand_ins,
             keyring,
+            ca_certificate_file=folder / "ca.crt",
             limits=Limits(drain_seconds=0.2, json_bytes=4096, request_seconds=5.0),
             **SETTINGS,
         )

@@ -89,6 +89,21 @@ async def test_systeminfo_tells_who_has_logged_in_what_this_registry_is(api: Api
     assert abs(datetime.fromisoformat(info["current_time"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+async def test_anybody_downloads_the_certificate_while_there_is_one(api: Api) -> None:
+    path = api.app.settings.ca_certificate_file
+    assert path is not None
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        answer = await api.http.get("/systeminfo/getcert")
+        assert (answer.status_code, answer.content) == (200, content)
+        assert answer.headers["Content-Disposition"] == "attachment; filename=ca.crt"
+        assert (await api.http.get("/systeminfo", headers=api.alice)).json()["has_ca_root"] is True
+    path.unlink()
+    refused = await api.http.get("/systeminfo/getcert")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
+    assert (await api.http.get("/systeminfo", headers=api.alice)).json()["has_ca_root"] is False
+
+
 async def test_systeminfo_refuses_a_token_that_is_none(api: Api) -> None:
     assert (await api.http.get("/systeminfo", headers={"Authorization": "Bearer x.y.z"})).status_code == 401
     assert (await api.http.get("/systeminfo", auth=("alice", "wrong"))).status_code == 401

@@ -75,6 +75,11 @@ class BlobServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.FromString,
                 _registered_method=True)
+        self.GetCapacity = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/GetCapacity',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityResponse.FromString,
+                _registered_method=True)
         self.SetReadOnly = channel.unary_unary(
                 '/roadstead.blob.v1.BlobService/SetReadOnly',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyRequest.SerializeToString,
@@ -148,6 +153,13 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCapacity(self, request, context):
+        """The size of the disk that holds the blobs, and what is free on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetReadOnly(self, request, context):
         """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
         blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
@@ -198,6 +210,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.SettleGenerations,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.SerializeToString,
+            ),
+            'GetCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCapacity,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityResponse.SerializeToString,
             ),
             'SetReadOnly': grpc.unary_unary_rpc_method_handler(
                     servicer.SetReadOnly,
@@ -422,6 +439,33 @@ class BlobService:
             '/roadstead.blob.v1.BlobService/SettleGenerations',
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SettleGenerationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/GetCapacity',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.GetCapacityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,8 @@ class BlobServiceStub:
     """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
     unlinked. Unknown and settled ones are ignored. The call deletes nothing.
     """
+    GetCapacity: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.GetCapacityRequest, _blob_service_pb2.GetCapacityResponse]
+    """The size of the disk that holds the blobs, and what is free on it."""
     SetReadOnly: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
     blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
@@ -97,6 +99,8 @@ class BlobServiceAsyncStub(BlobServiceStub):
     """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
     unlinked. Unknown and settled ones are ignored. The call deletes nothing.
     """
+    GetCapacity: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.GetCapacityRequest, _blob_service_pb2.GetCapacityResponse]  # type: ignore[assignment]
+    """The size of the disk that holds the blobs, and what is free on it."""
     SetReadOnly: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]  # type: ignore[assignment]
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
     blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
@@ -179,6 +183,14 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Settles finished uploads: metasvc has linked these generations, or will delete them. They no longer count as
         unlinked. Unknown and settled ones are ignored. The call deletes nothing.
         """
+
+    @_abc_1.abstractmethod
+    def GetCapacity(
+        self,
+        request: _blob_service_pb2.GetCapacityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.GetCapacityResponse, _abc.Awaitable[_blob_service_pb2.GetCapacityResponse]]:
+        """The size of the disk that holds the blobs, and what is free on it."""
 
     @_abc_1.abstractmethod
     def SetReadOnly(

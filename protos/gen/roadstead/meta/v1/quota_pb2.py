@@ -27,7 +27,7 @@ from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/meta/v1/quota.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\xb7\x02\n\x05Quota\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x39\n\treference\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaReferenceR\x03ref\x12/\n\x04hard\x18\x03 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResources\x12/\n\x04used\x18\x04 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResources\x12>\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x07 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"*\n\x0eQuotaReference\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\"Z\n\x0eQuotaResources\x12\x36\n\rstorage_bytes\x18\x01 \x01(\x03\x42\x11\xea\xf3\x18\r(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01P\x01H\x00R\x07storage\x88\x01\x01\x42\x10\n\x0e_storage_bytesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/meta/v1/quota.proto\x12\x11roadstead.meta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\xb7\x02\n\x05Quota\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x39\n\treference\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaReferenceR\x03ref\x12/\n\x04hard\x18\x03 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResources\x12/\n\x04used\x18\x04 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResources\x12>\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x07 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"*\n\x0eQuotaReference\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x92\x01\n\x0eQuotaResources\x12?\n\rstorage_bytes\x18\x01 \x01(\x03\x42\x1a\xea\xf3\x18\x16(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x30\x80\x80\x80\x80\x80\x80\x80\x02P\x01H\x00R\x07storage\x88\x01\x01\x12#\n\x05\x63ount\x18\x02 \x01(\x03\x42\x0f\xea\xf3\x18\x0b(\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x01\x88\x01\x01\x42\x10\n\x0e_storage_bytesB\x08\n\x06_countb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTA'].fields_by_name['etag']._loaded_options = None
   _globals['_QUOTA'].fields_by_name['etag']._serialized_options = b'\332\363\030\002\010\001'
   _globals['_QUOTARESOURCES'].fields_by_name['storage_bytes']._loaded_options = None
-  _globals['_QUOTARESOURCES'].fields_by_name['storage_bytes']._serialized_options = b'\352\363\030\r(\377\377\377\377\377\377\377\377\377\001P\001'
+  _globals['_QUOTARESOURCES'].fields_by_name['storage_bytes']._serialized_options = b'\352\363\030\026(\377\377\377\377\377\377\377\377\377\0010\200\200\200\200\200\200\200\002P\001'
+  _globals['_QUOTARESOURCES'].fields_by_name['count']._loaded_options = None
+  _globals['_QUOTARESOURCES'].fields_by_name['count']._serialized_options = b'\352\363\030\013(\377\377\377\377\377\377\377\377\377\001'
   _globals['_QUOTA']._serialized_start=153
   _globals['_QUOTA']._serialized_end=464
   _globals['_QUOTAREFERENCE']._serialized_start=466
   _globals['_QUOTAREFERENCE']._serialized_end=508
-  _globals['_QUOTARESOURCES']._serialized_start=510
-  _globals['_QUOTARESOURCES']._serialized_end=600
+  _globals['_QUOTARESOURCES']._serialized_start=511
+  _globals['_QUOTARESOURCES']._serialized_end=657
 # @@protoc_insertion_point(module_scope)

@@ -106,19 +106,28 @@ class QuotaResources(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STORAGE_BYTES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
     storage_bytes: _builtins.int
-    """Bytes; -1 for no limit. An update without it is refused, so that it cannot set a limit of 0 by accident."""
+    """Bytes, at most 1024 TiB in an update; -1 for no limit. An update without it is refused, so that it cannot set a limit of 0 by accident."""
+    count: _builtins.int
+    """An amount of artifacts, as in versions of Harbor before 2.0. Never set in answers; an update with it is refused."""
     def __init__(
         self,
         *,
         storage_bytes: _builtins.int | None = ...,
+        count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes", "storage_bytes", b"storage_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_storage_bytes", b"_storage_bytes", "count", b"count", "storage_bytes", b"storage_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes", "storage_bytes", b"storage_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_count", b"_count", "_storage_bytes", b"_storage_bytes", "count", b"count", "storage_bytes", b"storage_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
     _WhichOneofReturnType__storage_bytes: _TypeAlias = _typing.Literal["storage_bytes"]  # noqa: Y015
     _WhichOneofArgType__storage_bytes: _TypeAlias = _typing.Literal["_storage_bytes", b"_storage_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_bytes) -> _WhichOneofReturnType__storage_bytes | None: ...
 
 Global___QuotaResources: _TypeAlias = QuotaResources  # noqa: Y015

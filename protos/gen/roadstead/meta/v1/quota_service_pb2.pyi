@@ -160,7 +160,7 @@ class UpdateQuotaRequest(_message.Message):
     """
     @_builtins.property
     def hard(self) -> _quota_pb2.QuotaResources:
-        """The new limit; -1 for none."""
+        """The new limit; -1 for none. 0 and a `count` are refused."""
 
     def __init__(
         self,

@@ -1,0 +1,48 @@
+"""GET /systeminfo/getcert: the certificate of the authority that clients should trust, for downloads."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from gateway.config import GatewaySettings
+from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
+from gateway.transcode.contracts import PREFIX
+from gateway.transcode.openapi import HandwrittenOperation
+from gateway.wire.answer import Answer
+from svckit.errors import error_for
+
+_MAXIMUM_BYTES = 1024 * 1024
+
+
+def route(settings: GatewaySettings) -> HandwrittenRoute:
+    """The route. The file is read for each request, so that it can be replaced."""
+
+    async def answer(_exchange: ApiExchange) -> Answer:
+        path = settings.ca_certificate_file
+        content = None if path is None else await asyncio.to_thread(_read, path)
+        if content is None:
+            raise error_for("NOT_FOUND", "CA certificate not found")
+        headers = [
+            ("Content-Type", "application/octet-stream"),
+            ("Content-Disposition", "attachment; filename=ca.crt"),
+        ]
+        return Answer(200, headers, content)
+
+    operation = HandwrittenOperation(
+        "GET", f"{PREFIX}/systeminfo/getcert", "getCert", "Download the certificate to trust"
+    )
+    return HandwrittenRoute(operation, answer, ignores_credentials=True)
+
+
+def has_certificate(settings: GatewaySettings) -> bool:
+    """Whether there is a certificate to download."""
+    return settings.ca_certificate_file is not None and settings.ca_certificate_file.is_file()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAXIMUM_BYTES)
+    except OSError:
+        return None
