@@ -74,7 +74,8 @@ async def create_project_robot(
     name = (await look_up_project(ports, project_id, None)).name
     accesses = frozenset(_accesses(project_id, name, asked.accesses))
     grants = (AskedGrant("project", name, accesses),)
-    proposed_days = ports.configuration.values.robot_token_duration_days
+    # The configuration allows more days than a robot may have, as Harbor's does.
+    proposed_days = min(ports.configuration.values.robot_token_duration_days, _MAXIMUM_DAYS)
     expire_time, days = _expiry(asked.expire_time_unix_seconds, ports.clock(), proposed_days)
     return await create_robot(
         ports,

@@ -58,3 +58,5 @@ async def test_a_robot_without_an_expiry_gets_the_duration_of_the_configuration(
     assert await days("first") == 30
     await configure(authsvc, robot_token_duration_days=12)
     assert await days("second") == 12
+    await configure(authsvc, robot_token_duration_days=9_999_999_999)
+    assert await days("third") == 36_500
