@@ -27,6 +27,8 @@ from svckit.tokens import RegistryToken, UploadTicket
 from svckit.tokens.documents import LONGEST_EXPIRED_SECONDS
 from svckit.tokens.verifier import TokenVerifier
 
+_LARGEST_BYTES = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class _Session:
@@ -102,7 +104,7 @@ class UploadRoute:
         digest = to_digest(text)
         await exchange.authenticate()
         token = self._verifier.verify(exchange.call.token or "", RegistryToken)
-        size = exchange.request.content_length
+        size = _size(exchange)
         entry = token.allowed("repository", exchange.repository, "push")
         if entry is not None and entry.project_id is not None and size:
             await exchange.services.quotas.check_upload_size(entry.project_id, size)
@@ -139,7 +141,7 @@ class UploadRoute:
         """
         chunk = _chunk(exchange)
         exchange.set_timeout(None)
-        size = exchange.request.content_length
+        size = _size(exchange)
         if chunk is not None and size is not None and size != chunk.length:
             raise Invalid("SIZE_INVALID", f"Content-Range names {chunk.length} bytes, and Content-Length {size}")
         offset, length = (None, size) if chunk is None else (chunk.first, chunk.length)
@@ -230,6 +232,18 @@ class UploadRoute:
 def _is_http2(exchange: Exchange) -> bool:
     # With HTTP/2, a body needs no header that announces it.
     return not exchange.request.http_version.startswith("1") and exchange.request.content_length is None
+
+
+def _size(exchange: Exchange) -> int | None:
+    """The size of the body; None without a Content-Length.
+
+    Raises:
+        DomainError: SIZE_INVALID; no store takes so many bytes, and no message can name their number.
+    """
+    size = exchange.request.content_length
+    if size is not None and size > _LARGEST_BYTES:
+        raise Invalid("SIZE_INVALID", "the Content-Length is too large")
+    return size
 
 
 def _chunk(exchange: Exchange) -> ByteRange | None:

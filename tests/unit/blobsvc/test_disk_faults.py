@@ -147,7 +147,14 @@ def test_a_folder_that_takes_no_files_is_noticed_between_two_writes(
 
 
 def test_a_full_disk_does_not_look_like_a_store_that_is_away(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "open", _no_space)
+    opened = os.open
+
+    def full(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            _no_space()
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", full)
 
     disk.store.examine()
 

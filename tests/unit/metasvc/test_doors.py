@@ -42,10 +42,14 @@ def test_every_write_of_a_tag_or_artifact_goes_through_its_door() -> None:
 
 def test_only_these_read_what_a_reference_means() -> None:
     # They read a tag without a lock. Pulls go through `manifest_read`; writes that name a tag use `find_digest`.
-    # The other two ask for a digest.
+    # The others ask for a digest.
     assert callers()["store.find_manifests"] == {
         "manifest_read.resolve_manifests",
         "extra_attributes.read_attributes",
         "manifest_push.put_manifest",
     }
-    assert callers()["artifacts.find_manifests"] == {"manifest_read.resolve_manifest", "artifact.find_digest"}
+    assert callers()["artifacts.find_manifests"] == {
+        "manifest_read.resolve_manifest",
+        "artifact.find_digest",
+        "addition._manifest",
+    }
