@@ -436,3 +436,21 @@ async def test_a_robot_reads_and_changes_users_as_far_as_it_was_given_and_never_
         machine = await authsvc.log_in(made.name, made.secret)
         with pytest.raises(Denied):
             await machine.users.GetUser(pb.GetUserRequest(user_id=made.id))
+
+
+async def test_of_creates_and_changes_at_the_same_moment_one_gets_the_name_and_the_mail_address(
+    authsvc: AuthService,
+) -> None:
+    made = await asyncio.gather(
+        *(authsvc.admin.users.CreateUser(new(email=f"alice-{number}@example.org")) for number in range(3)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in made if isinstance(each, Exception)] == [Conflict, Conflict]
+    users = [await authsvc.user(name) for name in ("bob", "carol", "dora")]
+    changed = await asyncio.gather(
+        *(user.users.UpdateUser(pb.UpdateUserRequest(user_id=user.id, email="one@example.org")) for user in users),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in changed if isinstance(each, Exception)] == [Conflict, Conflict]
+    listed = await authsvc.admin.users.ListUsers(pb.ListUsersRequest(q="email=one@example.org"))
+    assert len(listed.users) == 1
