@@ -9,6 +9,7 @@ import pytest
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import access_service_pb2, project_service_pb2, robot_pb2, user_service_pb2
 from roadstead.auth.v1 import robot_service_pb2 as pb
+from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceStub
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
 from svckit.sql.database import Database
@@ -326,6 +327,27 @@ async def test_an_update_replaces_all_grants_and_repeats_what_cannot_change(auth
     await update(disabled=True)
     with pytest.raises(Unauthenticated):
         await may(robot, "team", PUSH)
+
+
+async def test_an_upload_goes_on_only_as_long_as_the_robot_may_push(authsvc: AuthService) -> None:
+    await authsvc.admin.make_project("team")
+    everywhere = await authsvc.admin.make_system_robot("a", permission_group("*", PUSH))
+    denied = await authsvc.admin.make_system_robot(
+        "b", permission_group("*", PUSH), permission_group("team", f"{PUSH}:deny")
+    )
+    expiring = await authsvc.admin.make_system_robot("c", permission_group("team", PUSH), duration_days=1)
+
+    async def may_still(robot: robot_pb2.CreatedRobot) -> bool:
+        request = access_service_pb2.CheckSubjectAccessRequest(
+            subject=f"robot:{robot.id}", project=ProjectRef(name="team"), resource="repository", action="push"
+        )
+        async with authsvc.service_channel("metasvc") as channel:
+            return bool((await AccessServiceStub(channel).CheckSubjectAccess(request)).allowed)
+
+    assert [await may_still(robot) for robot in (everywhere, denied, expiring)] == [True, False, True]
+    await authsvc.admin.robots.UpdateRobot(pb.UpdateRobotRequest(robot_id=everywhere.id, disabled=True))
+    authsvc.clock.ahead = timedelta(days=1, seconds=1)
+    assert [await may_still(robot) for robot in (everywhere, denied, expiring)] == [False, False, False]
 
 
 async def test_what_a_robot_may_do_is_found_by_keys(authsvc: AuthService, migrated_database: Database) -> None:
