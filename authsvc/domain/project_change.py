@@ -193,16 +193,25 @@ def _limit(caller: Caller, wanted: int | None, configuration: Configuration) -> 
     # Harbor's clients send 0 for the default, and -1 for every user. So a limit that equals the default needs no right.
     if not wanted or wanted == default:
         return default
-    if not caller.is_administrator:
+    if not _acts_as_administrator(caller):
         if wanted == NO_LIMIT:
             return default
         raise Denied(message="only an administrator may set a storage limit")
     return wanted
 
 
+def _acts_as_administrator(caller: Caller) -> bool:
+    """Whether a caller who may create projects counts as an administrator there, as in Harbor.
+
+    Robots do: they have been given `project:create` on the system level. Users may create projects in most
+    installations, so that they may says nothing.
+    """
+    return caller.is_administrator or caller.kind == "robot"
+
+
 def _refuse_registry(caller: Caller, registry_id: int) -> NoReturn:
     """Refuses a project that is the proxy of a registry, with Harbor's texts: there are no registries yet."""
-    if not caller.is_administrator:
+    if not _acts_as_administrator(caller):
         raise Denied(message="Only system admin can create proxy cache project")
     known = f"failed to get the registry {registry_id}: registry {registry_id} not found"
     invalid = f"{registry_id} is invalid value of registry_id, it should be greater than 0"

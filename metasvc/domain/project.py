@@ -26,6 +26,9 @@ T = TypeVar("T")
 _INTERRUPTED_AFTER = timedelta(seconds=20)
 _OWN_ORIGIN = ChangeOrigin(Actor("service", name="metasvc"))
 
+NOT_EMPTY = "the project contains repositories, can not be deleted"
+"""Why a project cannot be deleted, in Harbor's words."""
+
 
 class _NoRowError(Exception):
     """The project has no row yet."""
@@ -106,7 +109,7 @@ async def delete_project(ports: Ports, project_id: int, origin: ChangeOrigin) ->
                 return False
             if row.state is ProjectState.ACTIVE:
                 if await unit.projects.has_repository(project_id):
-                    raise Precondition("PROJECT_NOT_EMPTY", "the project has repositories; delete them first")
+                    raise Precondition("PROJECT_NOT_EMPTY", NOT_EMPTY)
                 await unit.projects.fence(project_id, ports.clock())
                 await unit.commit()
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from metasvc.convert import from_usage
-from metasvc.domain.project import delete_project, is_deletable, list_usages
+from metasvc.domain.project import NOT_EMPTY, delete_project, is_deletable, list_usages
 from roadstead.meta.v1 import project_service_pb2 as pb
 from roadstead.meta.v1.project_service_pb2_grpc import ProjectServiceServicer
 from svckit.access.call import current_call
@@ -39,7 +39,7 @@ class ProjectServicer(ProjectServiceServicer):
         self, request: pb.GetProjectDeletableRequest, context: Context
     ) -> pb.GetProjectDeletableResponse:
         deletable = await is_deletable(self._ports, authorized_project(current_call()).id)
-        message = "" if deletable else "the project has repositories; delete them first"
+        message = "" if deletable else NOT_EMPTY
         return pb.GetProjectDeletableResponse(deletable=deletable, message=message)
 
     async def ListProjectUsages(

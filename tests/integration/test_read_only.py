@@ -169,5 +169,12 @@ def test_a_service_that_restarts_is_read_only_again(own: Installation, http: htt
     assert http.put("/api/v2.0/projects/library", json={}).status_code == 403
 
 
+def test_a_project_with_repositories_is_not_deletable_in_harbors_words(http: httpx.Client) -> None:
+    told = http.get("/api/v2.0/projects/library/_deletable").json()
+    assert told == {"deletable": False, "message": "the project contains repositories, can not be deleted"}
+    refused = http.delete("/api/v2.0/projects/library")
+    assert (refused.status_code, refused.json()["errors"][0]["message"]) == (412, told["message"])
+
+
 def test_pushes_work_again_afterwards(own: Installation) -> None:
     push(own.http_url, Login("admin", own.admin_password), "library/app", image(2), "v9")

@@ -72,7 +72,7 @@ class ApiSurface:
             health.route(readiness),
             systeminfo.route(settings, configuration, verifier),
             certificate.route(settings),
-            ProjectSummaryRoute(channels["authsvc"], channels["metasvc"]).route,
+            ProjectSummaryRoute(channels["authsvc"], channels["metasvc"], configuration).route,
             SearchRoute(channels["authsvc"], channels["metasvc"]).route,
         ]
         by_hand.append(description.route([route.rpc for route in transcoded], by_hand))

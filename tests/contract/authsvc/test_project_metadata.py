@@ -13,7 +13,7 @@ from roadstead.auth.v1.cve_allowlist_pb2 import CveAllowlist, CveAllowlistItem
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.errors import Conflict, Denied, DomainError, Invalid, Precondition, Unauthenticated
 from svckit.sql.database import Database
-from tests.harness.authsvc import AuthService, Caller
+from tests.harness.authsvc import AuthService, Caller, permission_group
 
 TEAM = ProjectRef(name="team")
 PROTECTIONS = (
@@ -147,6 +147,11 @@ async def test_a_limit_at_creation_is_the_administrators(alice: Caller, authsvc:
     assert [await limit_of(name) for name in ("zero", "unlimited", "big", "free")] == [4096, 4096, 2**50, -1]
     with pytest.raises(Denied):
         await alice.make_project("more", storage_limit_bytes=8192)
+    # A robot that may create projects counts as an administrator there, as in Harbor.
+    made = await authsvc.admin.make_system_robot("maker", permission_group("/", "project:create"))
+    machine = await authsvc.log_in(made.name, made.secret)
+    await machine.make_project("by-robot", storage_limit_bytes=8192)
+    assert await limit_of("by-robot") == 8192
     for wrong in (2**50 + 1, -2):
         with pytest.raises(Invalid):
             await authsvc.admin.make_project("more", storage_limit_bytes=wrong)

@@ -24,6 +24,7 @@ from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceStub
 from roadstead.auth.v1.member_service_pb2_grpc import MemberServiceStub
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from roadstead.meta.v1 import project_service_pb2 as usage_pb2
+from svckit.configuration.reader import ConfigurationReader
 
 if TYPE_CHECKING:
     from roadstead.auth.v1.access_service_pb2_grpc import AccessServiceAsyncStub
@@ -54,8 +55,11 @@ _SCHEMA = {
 class ProjectSummaryRoute:
     """Answers with the summary of a project."""
 
-    def __init__(self, authsvc: grpc.aio.Channel, metasvc: grpc.aio.Channel) -> None:
-        """Takes the channels to both services."""
+    def __init__(
+        self, authsvc: grpc.aio.Channel, metasvc: grpc.aio.Channel, configuration: ConfigurationReader
+    ) -> None:
+        """Takes the channels to both services, and the runtime configuration."""
+        self._configuration = configuration
         self._projects: ProjectServiceAsyncStub = ProjectServiceStub(authsvc)
         self._members: MemberServiceAsyncStub = MemberServiceStub(authsvc)
         self._access: AccessServiceAsyncStub = AccessServiceStub(authsvc)
@@ -81,7 +85,8 @@ class ProjectSummaryRoute:
         if sees_members:
             roles = await self._count_roles(found)
             summary |= {name: roles[role_id] for role_id, name in _COUNTS_BY_ROLE.items()}
-        if sees_quota:
+        # Without quotas, Harbor's summary has none.
+        if sees_quota and self._configuration.values.quota_per_project_enable:
             summary["quota"] = {"hard": {"storage": usage.limit_bytes}, "used": {"storage": usage.used_bytes}}
         return Answer.of_json(summary)
 

@@ -4,6 +4,7 @@ from google.protobuf.message import Message
 
 from roadstead.auth.v1 import access_service_pb2, member_service_pb2, project_service_pb2
 from roadstead.meta.v1 import project_service_pb2 as usage_pb2
+from svckit.configuration.values import Configuration
 from svckit.errors import error_for
 from tests.unit.gateway.api.conftest import Api
 from tests.unit.gateway.api.stand_ins import message
@@ -93,6 +94,13 @@ async def test_a_summary_counts_members_by_role_and_tells_the_quota(api: Api) ->
         "quota": {"hard": {"storage": -1}, "used": {"storage": 50}},
     }
     assert api.authsvc.last("ProjectService.GetProject").request.project.id == 12
+
+
+async def test_a_summary_has_no_quota_while_quotas_are_switched_off(api: Api) -> None:
+    summarize(api, "quota")
+    assert "quota" in (await api.http.get("/projects/12/summary", headers=api.alice)).json()
+    api.configuration.values = Configuration(quota_per_project_enable=False)
+    assert "quota" not in (await api.http.get("/projects/12/summary", headers=api.alice)).json()
 
 
 async def test_a_summary_shows_nothing_that_the_caller_may_not_read(api: Api) -> None:
