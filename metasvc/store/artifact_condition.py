@@ -116,8 +116,8 @@ def _some(clause: Clause, has: Callable[[object], ColumnElement[bool]]) -> Colum
 
 
 def _has_label(of: FromClause, label_id: object) -> ColumnElement[bool]:
-    on_it = exists().where(artifact_label.c.artifact_id == of.c.id, artifact_label.c.label_id == label_id)
-    return on_it.correlate(of)
+    # In the order of the list, as other filters. A join made page 1,000 seven times slower.
+    return exist_by_index(of, artifact_label.c.artifact_id == of.c.id, artifact_label.c.label_id == label_id)
 
 
 def _has_tag(of: FromClause, name: object) -> ColumnElement[bool]:

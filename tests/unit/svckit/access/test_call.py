@@ -11,7 +11,7 @@ from svckit.access.call import Call, NoPermissions, current_call, current_call_o
 from svckit.access.decision import ProjectKey, ResolvedProject
 from svckit.access.principal import ANONYMOUS, Principal
 from svckit.errors import Denied, DomainError, NotFound, Unauthenticated
-from svckit.tokens import Access, ActingToken, RegistryToken
+from svckit.tokens import Access, ActingToken, IdentityToken, RegistryToken
 
 _USER = Principal("user", "user:7", 7, "alice")
 _CAUSE = Actor("execution", 12)
@@ -145,3 +145,21 @@ sys.exit(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] 
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.stderr.strip() == ""
+
+
+def test_being_logged_in_is_enough_for_a_row_that_everybody_may_see_and_for_no_other_rule() -> None:
+    user = Principal.of_identity(IdentityToken(subject="user:7", kind="user", id=7, name="alice"))
+    call = Call("m", principal=user, row_right=("label", "list"))
+    call.check_identity()
+    assert call.checked
+
+    without_a_row = Call("m", principal=user)
+    without_a_row.check_identity()
+    assert not without_a_row.checked
+
+    registry = Principal.of_registry(RegistryToken(subject="user:7"))
+    for principal, refusal in ((ANONYMOUS, Unauthenticated), (registry, Unauthenticated), (_acting(), Denied)):
+        refused = Call("m", principal=principal, row_right=("label", "list"))
+        with pytest.raises(refusal):
+            refused.check_identity()
+        assert not refused.checked
