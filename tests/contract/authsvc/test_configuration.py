@@ -224,8 +224,12 @@ async def test_a_service_reads_the_values_and_keeps_them_while_authsvc_is_away(
         channel = authsvc.acting_channel("metasvc")
         reader = ConfigurationReader(channel)
         assert (reader.values, reader.is_known) == (Configuration(), False)
+        # metasvc is NOT_SERVING until it knows.
+        with pytest.raises(DomainError, match="authsvc has not told the configuration yet"):
+            await reader.require_known()
         await put(authsvc.admin, read_only=True, banner_message="Hello")
         await reader.refresh()
+        await reader.require_known()
     with pytest.raises(DomainError) as away:
         await reader.refresh()
     assert away.value.reason == "UNAVAILABLE"
