@@ -6,28 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.access.matrix import MATRIX, PUBLIC, ROLES
+from tests.access.callers import ROBOTS, held_in_project, held_on_system
+from tests.access.matrix import Pair
 from tests.harness.contracts import Rpc, every_rpc
-from tests.harness.workspace import BUILDER_PERMISSIONS
-
-CALLERS = ("anonymous", "outsider", *ROLES, "sysadmin", "robot", "system-robot")
-
-# A robot of the system level: what it may do in every project, and on the system level.
-SYSTEM_ROBOT_IN_PROJECTS = frozenset(
-    {("repository", "pull"), ("repository", "list"), ("tag", "create"), ("robot", "read"), ("member", "list")}
-)
-SYSTEM_ROBOT_ON_SYSTEM = frozenset(
-    {
-        ("user", "list"),
-        ("user", "read"),
-        ("quota", "list"),
-        ("catalog", "read"),
-        ("user-group", "read"),
-        ("robot", "list"),
-    }
-)
-# Robots that may do everything, but for being disabled or expired. They got their tokens before.
-DEAD_ROBOTS = ("disabled-robot", "expired-robot")
 
 RPCS: Mapping[str, Rpc] = {rpc.name: rpc for rpc in every_rpc()}
 
@@ -81,7 +62,7 @@ class Right:
         return cls(kind, " ".join(words), acting=frozenset(acting))
 
     @property
-    def permission(self) -> tuple[str, str]:
+    def permission(self) -> Pair:
         """The resource and the action that are needed."""
         resource, _, action = self.needed.partition(":")
         return resource, action
@@ -95,32 +76,24 @@ RIGHTS: Mapping[str, Right] = {
 
 
 def may(caller: str, kind: str, right: Right) -> bool:
-    """The answer that the two tables demand."""
+    """The answer that the tables demand."""
+    if right.kind in ("public", "filtered"):
+        return True
+    if right.kind == "authenticated":
+        return caller != "anonymous"
+    if caller == "sysadmin":
+        return right.kind in ("self", "administrator", "system", "project", "somewhere")
     match right.kind:
-        case "public" | "filtered":
-            return True
-        case "authenticated":
-            return caller != "anonymous"
-        case "self":
-            by_action = caller == "system-robot" and right.permission in SYSTEM_ROBOT_ON_SYSTEM
-            return caller == "sysadmin" or by_action
-        case "system":
-            if caller == "system-robot":
-                return right.permission in SYSTEM_ROBOT_ON_SYSTEM
-            return caller == "sysadmin" or (right.needed == "project:create" and caller not in ("anonymous", "robot"))
+        case "self" | "system":
+            return right.permission in held_on_system(caller)
         case "project":
-            return _in_project(caller, kind, right.permission)
+            return right.permission in held_in_project(caller, kind)
+        case "somewhere":
+            return right.permission in _held_somewhere(caller, kind)
         case _:
             return False
 
 
-def _in_project(caller: str, kind: str, pair: tuple[str, str]) -> bool:
-    if caller == "sysadmin":
-        return True
-    if kind == "public" and pair in MATRIX[PUBLIC]:
-        return True
-    if caller == "robot":
-        return {"resource": pair[0], "action": pair[1]} in BUILDER_PERMISSIONS
-    if caller == "system-robot":
-        return pair in SYSTEM_ROBOT_IN_PROJECTS
-    return caller in MATRIX and pair in MATRIX[caller]
+def _held_somewhere(caller: str, kind: str) -> frozenset[Pair]:
+    robot = ROBOTS.get(caller)
+    return robot.held if robot is not None else held_in_project(caller, kind)

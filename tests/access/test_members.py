@@ -15,7 +15,8 @@ from roadstead.meta.v1.manifest_service_pb2_grpc import ManifestServiceStub
 from svckit.errors.status import from_status
 from svckit.tokens import RegistryToken
 from svckit.tokens.claims import Access
-from tests.access.rights import CALLERS, RIGHTS, may
+from tests.access.callers import CALLERS
+from tests.access.rights import RIGHTS, may
 from tests.access.world import World
 from tests.harness.contracts import reason_of
 from tests.harness.images import image
