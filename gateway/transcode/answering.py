@@ -11,11 +11,13 @@ from google.api import httpbody_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from gateway.transcode.binding import NAME_IN_LOCATION_HEADER, Headers
 from gateway.transcode.contracts import Binding
 from gateway.transcode.encoding import Encoders, dump
 from gateway.transcode.fields import ContractError, find_field, held_type
 from gateway.transcode.paging import is_paged, page_headers
 from gateway.transcode.template import PathTemplate, fill
+from gateway.transcode.texts import parse_flag
 from gateway.wire.answer import JSON, NOT_SNIFFED, Answer
 
 _HTTP_BODY = httpbody_pb2.HttpBody.DESCRIPTOR.full_name
@@ -33,6 +35,7 @@ class ResponseWriter:
         is_empty: whether the answer has no body.
         is_raw: whether the service chooses media type and bytes itself (google.api.HttpBody).
         is_paged: whether the answer is a page of a list.
+        may_name_in_location: whether a header decides if the Location holds a name or an id.
     """
 
     def __init__(self, binding: Binding, encoders: Encoders) -> None:
@@ -54,20 +57,27 @@ class ResponseWriter:
         self.is_raw = _answered_type(response, self.body_field) == _HTTP_BODY
         self._write_body = self._compile_body(response, encoders)
         self._location = _LocationWriter(extras.location, request, response) if extras.location else None
+        self._named_location = self._location
+        self.may_name_in_location = bool(extras.named_location)
+        if self.may_name_in_location:
+            self._named_location = _LocationWriter(extras.named_location, request, response)
         self.is_paged = is_paged(request) and self.body_field is not None and self.body_field.is_repeated
 
-    def write(self, path: str, query: bytes, request: Message, response: Message) -> Answer:
+    def write(self, path: str, query: bytes, headers: Headers, request: Message, response: Message) -> Answer:
         """Writes one answer.
 
         Args:
             path: the path of the HTTP request, as the client wrote it.
             query: its query, as the client wrote it.
+            headers: its headers.
             request: the RPC's request.
             response: the RPC's response.
         """
         answer = Answer(self.status)
-        if self._location is not None:
-            answer.headers.append(("Location", self._location.write(request, response)))
+        is_named = self.may_name_in_location and parse_flag(headers(NAME_IN_LOCATION_HEADER))
+        location = self._named_location if is_named else self._location
+        if location is not None:
+            answer.headers.append(("Location", location.write(request, response)))
         if self.is_empty:
             return answer
         if self.is_paged:

@@ -22,6 +22,7 @@ from svckit.descriptors import is_map
 from svckit.errors import DomainError, error_for
 
 RESOURCE_NAME_HEADER = "X-Is-Resource-Name"
+NAME_IN_LOCATION_HEADER = "X-Resource-Name-In-Location"
 _MAXIMUM_PARAMETERS = 200
 _MAXIMUM_NESTING = 3
 _NO_BODY = "the request needs a body"

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.transcode.binding import RESOURCE_NAME_HEADER
+from gateway.transcode.binding import NAME_IN_LOCATION_HEADER, RESOURCE_NAME_HEADER
 from gateway.transcode.contracts import Binding
 from gateway.transcode.encoding import dump
 from gateway.transcode.fields import FLOATS, enum_names, json_name, listed_field
@@ -40,6 +40,18 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
     "google.protobuf.ListValue": {"type": "array", "items": {}},
     "google.protobuf.Empty": {"type": "object"},
     "google.api.HttpBody": {"type": "string", "format": "binary"},
+}
+_IS_NAME = {
+    "name": RESOURCE_NAME_HEADER,
+    "in": "header",
+    "description": "Whether a project in the path that looks like an id is a name",
+    "schema": {"type": "boolean", "default": False},
+}
+_NAME_IN_LOCATION = {
+    "name": NAME_IN_LOCATION_HEADER,
+    "in": "header",
+    "description": "Whether the Location of the answer holds the name in place of the id",
+    "schema": {"type": "boolean", "default": False},
 }
 _UNBOUNDED = FieldBounds()
 _INT64 = frozenset(
@@ -160,14 +172,9 @@ class OpenApi:
             required = parameter.where == "path" or _bounds(parameter.field).required
             described.append({"name": parameter.name, "in": parameter.where, "required": required, "schema": schema})
         if route.binder.takes_name_or_id:
-            described.append(
-                {
-                    "name": RESOURCE_NAME_HEADER,
-                    "in": "header",
-                    "description": "Whether a project in the path that looks like an id is a name",
-                    "schema": {"type": "boolean", "default": False},
-                }
-            )
+            described.append(_IS_NAME)
+        if route.writer.may_name_in_location:
+            described.append(_NAME_IN_LOCATION)
         return described
 
     def _success(self, route: RpcRoute) -> dict[str, Any]:
@@ -208,18 +215,27 @@ class OpenApi:
         full_name: str = descriptor.full_name
         if full_name in _KNOWN:
             return _KNOWN[full_name]
-        name = full_name.removeprefix("roadstead.")
+        name = _schema_name(descriptor)
         if name not in self._schemas:
             # The name is registered first, because a type may contain itself.
             schema = self._schemas[name] = {}
             schema.update(self._object({json_name(held): held for held in descriptor.fields}))
-        return {"$ref": f"#/components/schemas/{name}"}
+        return schema_of(descriptor)
 
     def _object(self, fields: Mapping[str, FieldDescriptor]) -> dict[str, Any]:
         described: dict[str, Any] = {"type": "object"}
         if required := [name for name, held in fields.items() if _bounds(held).required]:
             described["required"] = required
         return described | {"properties": {name: self._field(held) for name, held in fields.items()}}
+
+
+def schema_of(descriptor: Descriptor) -> Mapping[str, Any]:
+    """The schema of a message that a described route takes or answers."""
+    return {"$ref": f"#/components/schemas/{_schema_name(descriptor)}"}
+
+
+def _schema_name(descriptor: Descriptor) -> str:
+    return str(descriptor.full_name).removeprefix("roadstead.")
 
 
 def _bounds(held: FieldDescriptor) -> FieldBounds:
@@ -276,7 +292,8 @@ def _handwritten(operation: HandwrittenOperation) -> dict[str, Any]:
         "operationId": operation.operation_id,
         "summary": operation.summary,
         "parameters": [
-            {"name": name, "in": where, "required": True, "schema": schema} for where, name, schema in parameters
+            *({"name": name, "in": where, "required": True, "schema": schema} for where, name, schema in parameters),
+            *([_IS_NAME] if "project_name_or_id" in variables else []),
         ],
         "responses": {
             "200": {"description": "Success", "content": {media_type: {"schema": schema}}},

@@ -54,9 +54,9 @@ class RpcRoute:
             apply_page_defaults(message, query)
         return message
 
-    def answer(self, path: str, query: bytes, request: Message, response: Message) -> Answer:
+    def answer(self, path: str, query: bytes, headers: Headers, request: Message, response: Message) -> Answer:
         """Writes the HTTP answer; the arguments are those of `ResponseWriter.write`."""
-        return self.writer.write(path, query, request, response)
+        return self.writer.write(path, query, headers, request, response)
 
 
 def compile_bindings(bindings: Iterable[Binding]) -> list[RpcRoute]:

@@ -64,7 +64,7 @@ class TranscodedRoute:
             response = await self._call(message)
         except DomainError as error:
             raise with_json_names(self.rpc.binding.rpc.input_type, error) from error
-        return self.rpc.answer(request.raw_target, query, message, response)
+        return self.rpc.answer(request.raw_target, query, exchange.header, message, response)
 
     async def _read_body(self, exchange: ApiExchange) -> bytes:
         exchange.request.visit.require_token()

@@ -15,7 +15,7 @@ from gateway.routes.api.composed.projects import ProjectCompositions
 from gateway.routes.api.exchange import ApiExchange, HandwrittenRoute
 from gateway.transcode.contracts import PREFIX
 from gateway.transcode.encoding import Encoders
-from gateway.transcode.openapi import HandwrittenOperation
+from gateway.transcode.openapi import HandwrittenOperation, schema_of
 from gateway.wire.answer import Answer
 from gateway.wire.fields import read_pairs
 from roadstead.auth.v1 import project_pb2, project_service_pb2
@@ -40,7 +40,7 @@ _NUMBER = {"type": "integer", "format": "int64"}
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "project": {"type": "array", "items": {"type": "object"}},
+        "project": {"type": "array", "items": schema_of(project_pb2.Project.DESCRIPTOR)},
         "repository": {
             "type": "array",
             "items": {

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -19,8 +20,15 @@ def compiled(extras: rest_pb2.RestRule | None = None, **rule: Any) -> RpcRoute:
     return route
 
 
-def answered(route: RpcRoute, response: Any, request: Any = None, query: bytes = b"", path: str = PATH) -> Answer:
-    return route.answer(path, query, made("ShipRequest") if request is None else request, response)
+def answered(
+    route: RpcRoute,
+    response: Any,
+    request: Any = None,
+    query: bytes = b"",
+    path: str = PATH,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    return route.answer(path, query, (headers or {}).get, made("ShipRequest") if request is None else request, response)
 
 
 def document(answer: Answer) -> Any:
@@ -95,6 +103,19 @@ def test_a_create_says_where_the_new_one_is_and_has_no_body() -> None:
     )
     assert (answer.status, answer.body) == (201, b"")
     assert answer.headers == [("Location", f"{PATH}/4/a%252Fb%20c")]
+
+
+@pytest.mark.parametrize(
+    ("said", "location"), [("true", "name"), ("True", "name"), ("false", "4"), ("perhaps", "4"), (None, "4")]
+)
+def test_a_header_decides_whether_the_location_holds_the_name(said: str | None, location: str) -> None:
+    extras = rest_pb2.RestRule(
+        location=f"{PATH}/{{ship.id}}", named_location=f"{PATH}/{{ship_name}}", empty_body=True, success_status=201
+    )
+    headers = {} if said is None else {"X-Resource-Name-In-Location": said}
+    route = compiled(extras, post=PATH, body="*")
+    answer = answered(route, made("ShipResponse", ship={"id": 4}), made("ShipRequest", name="name"), headers=headers)
+    assert answer.headers == [("Location", f"{PATH}/{location}")]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/access/v1/rest.proto\x12\x13roadstead.access.v1\x1a google/protobuf/descriptor.proto\"\xe0\x01\n\x08RestRule\x12\x12\n\nname_or_id\x18\x01 \x01(\t\x12\x16\n\x0esuccess_status\x18\x02 \x01(\x05\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x12\n\nempty_body\x18\x04 \x01(\x08\x12\x31\n\x07headers\x18\x05 \x03(\x0b\x32 .roadstead.access.v1.HeaderInput\x12\x14\n\x0coperation_id\x18\x06 \x01(\t\x12\x10\n\x08\x63omposed\x18\x07 \x01(\x08\x12\x10\n\x08replaced\x18\x08 \x03(\t\x12\x15\n\roptional_body\x18\t \x01(\x08\",\n\x0bHeaderInput\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\".\n\x08JsonRule\x12\x11\n\tomit_zero\x18\x01 \x01(\x08\x12\x0f\n\x07\x61s_list\x18\x02 \x01(\x08:M\n\x04rest\x12\x1e.google.protobuf.MethodOptions\x18\xba\x8e\x03 \x01(\x0b\x32\x1d.roadstead.access.v1.RestRule:L\n\x04json\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1d.roadstead.access.v1.JsonRuleb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/access/v1/rest.proto\x12\x13roadstead.access.v1\x1a google/protobuf/descriptor.proto\"\xf8\x01\n\x08RestRule\x12\x12\n\nname_or_id\x18\x01 \x01(\t\x12\x16\n\x0esuccess_status\x18\x02 \x01(\x05\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x12\n\nempty_body\x18\x04 \x01(\x08\x12\x31\n\x07headers\x18\x05 \x03(\x0b\x32 .roadstead.access.v1.HeaderInput\x12\x14\n\x0coperation_id\x18\x06 \x01(\t\x12\x10\n\x08\x63omposed\x18\x07 \x01(\x08\x12\x10\n\x08replaced\x18\x08 \x03(\t\x12\x15\n\roptional_body\x18\t \x01(\x08\x12\x16\n\x0enamed_location\x18\n \x01(\t\",\n\x0bHeaderInput\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\".\n\x08JsonRule\x12\x11\n\tomit_zero\x18\x01 \x01(\x08\x12\x0f\n\x07\x61s_list\x18\x02 \x01(\x08:M\n\x04rest\x12\x1e.google.protobuf.MethodOptions\x18\xba\x8e\x03 \x01(\x0b\x32\x1d.roadstead.access.v1.RestRule:L\n\x04json\x12\x1d.google.protobuf.FieldOptions\x18\xbb\x8e\x03 \x01(\x0b\x32\x1d.roadstead.access.v1.JsonRuleb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.access.v1.rest_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESTRULE']._serialized_start=90
-  _globals['_RESTRULE']._serialized_end=314
-  _globals['_HEADERINPUT']._serialized_start=316
-  _globals['_HEADERINPUT']._serialized_end=360
-  _globals['_JSONRULE']._serialized_start=362
-  _globals['_JSONRULE']._serialized_end=408
+  _globals['_RESTRULE']._serialized_end=338
+  _globals['_HEADERINPUT']._serialized_start=340
+  _globals['_HEADERINPUT']._serialized_end=384
+  _globals['_JSONRULE']._serialized_start=386
+  _globals['_JSONRULE']._serialized_end=432
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class RestRule(_message.Message):
     COMPOSED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
     OPTIONAL_BODY_FIELD_NUMBER: _builtins.int
+    NAMED_LOCATION_FIELD_NUMBER: _builtins.int
     name_or_id: _builtins.str
     """Path of a ProjectRef whose path variable may hold a name or an id (Harbor's project_name_or_id):
     a decimal number is an id unless the header X-Is-Resource-Name says "true".
@@ -54,6 +55,10 @@ class RestRule(_message.Message):
     optional_body: _builtins.bool
     """Whether the body may be missing. Otherwise a request without one is BAD_REQUEST, because it would set every field to
     its zero value, or change nothing and say that it had.
+    """
+    named_location: _builtins.str
+    """Template of the Location header for requests whose header X-Resource-Name-In-Location says "true"; empty if the
+    operation has no such header.
     """
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeaderInput]:
@@ -77,10 +82,11 @@ class RestRule(_message.Message):
         composed: _builtins.bool = ...,
         replaced: _abc.Iterable[_builtins.str] | None = ...,
         optional_body: _builtins.bool = ...,
+        named_location: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "operation_id", b"operation_id", "optional_body", b"optional_body", "replaced", b"replaced", "success_status", b"success_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composed", b"composed", "empty_body", b"empty_body", "headers", b"headers", "location", b"location", "name_or_id", b"name_or_id", "named_location", b"named_location", "operation_id", b"operation_id", "optional_body", b"optional_body", "replaced", b"replaced", "success_status", b"success_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
