@@ -6,8 +6,8 @@ import pytest
 
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import access_service_pb2 as pb
-from roadstead.auth.v1 import user_service_pb2
-from tests.access.matrix import ACTIONS, MATRIX, PUBLIC, RESOURCES, ROLES
+from roadstead.auth.v1 import robot_service_pb2, user_service_pb2
+from tests.access.matrix import ACTIONS, MATRIX, PUBLIC, RESOURCES, ROBOT_IN_PROJECT, ROBOT_ON_SYSTEM, ROLES
 from tests.harness.authsvc import AuthService, Caller
 
 EVERYTHING = frozenset((resource, action) for resource in RESOURCES for action in ACTIONS)
@@ -99,3 +99,11 @@ async def test_whoever_creates_a_project_is_its_administrator(authsvc: AuthServi
     owner = await authsvc.user("owner")
     await owner.make_project("mine")
     assert await allowed(owner, "mine") == MATRIX["projectAdmin"]
+
+
+async def test_a_robot_may_be_given_what_the_table_of_robots_lists_and_nothing_else(authsvc: AuthService) -> None:
+    catalogue = (
+        await authsvc.admin.robots.ListRobotPermissions(robot_service_pb2.ListRobotPermissionsRequest())
+    ).catalogue
+    assert {(each.resource, each.action) for each in catalogue.project} == ROBOT_IN_PROJECT
+    assert {(each.resource, each.action) for each in catalogue.system} == ROBOT_ON_SYSTEM
