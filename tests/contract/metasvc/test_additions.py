@@ -34,7 +34,7 @@ def tar(files: Mapping[str, bytes], *, compressed: bool = True) -> bytes:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
-    return gzip.compress(buffer.getvalue()) if compressed else buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0) if compressed else buffer.getvalue()
 
 
 Part = tuple[str, bytes] | tuple[str, bytes, Mapping[str, str]]
@@ -210,7 +210,11 @@ async def test_what_is_not_there_is_not_found(world: World, name: str, reference
     assert (await refusal(world, name, reference))[0] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("layer", [b"no archive", tar({"shop/README.md": b"text" * 999})[:-30], b""])
+@pytest.mark.parametrize(
+    "layer",
+    [b"no archive", tar({"shop/README.md": b"text" * 999})[:-30], b""],
+    ids=["text", "cut off", "nothing"],
+)
 async def test_a_damaged_archive_says_so(world: World, layer: bytes) -> None:
     await push(world, (HELM, b"{}"), [(CHART_LAYER, layer)])
     reason, message = await refusal(world, "values.yaml")
