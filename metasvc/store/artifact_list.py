@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select
+from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select, true, tuple_
 
 from metasvc.domain.lists import (
     MOST_LISTED_CHARACTERS,
@@ -58,16 +58,21 @@ _PAGE = _SHOWN.where(*_IN_REPOSITORY)
 _IDS = select(artifact.c.id).where(*_IN_REPOSITORY)
 _PROJECT_PAGE = _SHOWN.where(*_IN_PROJECT)
 _PROJECT_IDS = select(artifact.c.id).where(*_IN_PROJECT)
-_newest = artifact.alias("newest")
-_NEWEST = (
-    select(_newest.c.id)
-    .where(_newest.c.repository_id == artifact.c.repository_id, listed(_newest))
-    .order_by(_newest.c.push_time.desc(), _newest.c.id.desc())
+_newer = artifact.alias("newer")
+_NEWER = (
+    select(true())
+    .where(
+        _newer.c.repository_id == artifact.c.repository_id,
+        tuple_(_newer.c.push_time, _newer.c.id) > tuple_(artifact.c.push_time, artifact.c.id),
+        listed(_newer),
+    )
+    # The nearest one first. From the other end, each of many artifacts would look at all newer ones that do not match.
+    .order_by(_newer.c.push_time, _newer.c.id)
     .limit(1)
     .correlate(artifact)
 )
-_NEWEST_COLUMNS = columns(_newest)
-_newest_condition = condition_on(_newest)
+_NEWER_COLUMNS = columns(_newer)
+_newer_condition = condition_on(_newer)
 
 _NAMED_REPOSITORY = (
     repository.c.name == bindparam("repository"),
@@ -239,11 +244,11 @@ class SqlArtifactLists:
 def _latest(query: Select[Any], clauses: Sequence[Clause]) -> Select[Any]:
     """Those that no other artifact of their repository that matches the clauses comes after.
 
-    The newest one of a repository is read from the index on its push times. So a page reads the artifacts of the
-    project in its order until it is full, and not all of them.
+    The next newer one is read from the index on the push times of a repository. So a page reads the artifacts of the
+    project in its order until it is full, and looks at each of them twice at most.
     """
-    newest = _NEWEST.where(*(_newest_condition(clause, _NEWEST_COLUMNS) for clause in clauses))
-    return query.where(artifact.c.id == newest.scalar_subquery())
+    newer = _NEWER.where(*(_newer_condition(clause, _NEWER_COLUMNS) for clause in clauses))
+    return query.where(newer.scalar_subquery().is_not(true()))
 
 
 def _reference(row: Row[Any]) -> Reference:

@@ -124,6 +124,12 @@ class Filled:
         async with self._open(case, page_size) as (ports, first, thousandth):
             return await self._read(case, ports, first), await self._read(case, ports, thousandth)
 
+    async def first_page(self, case: Case, page_size: int) -> Read:
+        """The first page of a list, and its total."""
+        async with self._world(case) as ports:
+            request = ListRequest(q=case.q, sort=case.sort, page_size=page_size, with_total=True)
+            return await self._read(case, ports, request)
+
     async def seconds(self, case: Case, page_size: int, rounds: int) -> tuple[float, float]:
         """How long the same two pages take: the least of so many rounds, in turn. Others may use the machine."""
         taken: tuple[list[float], list[float]] = ([], [])
@@ -137,14 +143,19 @@ class Filled:
 
     @asynccontextmanager
     async def _open(self, case: Case, page_size: int) -> AsyncIterator[tuple[Ports, ListRequest, ListRequest]]:
+        async with self._world(case) as ports:
+            first = ListRequest(q=case.q, sort=case.sort, page_size=page_size)
+            before = await case.read(ports, self.scale, replace(first, page=THOUSANDTH - 1))
+            assert before.next_page_token, "there are not so many rows"
+            yield ports, first, replace(first, page_token=before.next_page_token)
+
+    @asynccontextmanager
+    async def _world(self, case: Case) -> AsyncIterator[Ports]:
         database = await open_database(self.url)
         try:
             world = World(database)
             world.visible.projects = AccessibleProjects(case.projects is None, case.projects or frozenset())
-            first = ListRequest(q=case.q, sort=case.sort, page_size=page_size)
-            before = await case.read(world.ports, self.scale, replace(first, page=THOUSANDTH - 1))
-            assert before.next_page_token, "there are not so many rows"
-            yield world.ports, first, replace(first, page_token=before.next_page_token)
+            yield world.ports
         finally:
             await database.close()
 
@@ -301,6 +312,9 @@ async def _labels(ports: Ports, _scale: Scale, request: ListRequest) -> Page[Any
 async def _global_labels(ports: Ports, _scale: Scale, request: ListRequest) -> Page[Any]:
     return await list_labels(ports, _Anybody(), scope=LabelScope.GLOBAL, project_id=0, name="", request=request)
 
+
+OLDER_HALF = Case("latest artifacts", _latest_artifacts, q=f"media_type={CONFIG},id=[~{Scale().busiest // 2}]")
+"""All artifacts that match are in one repository, and so many that do not match were pushed after them."""
 
 _REPOSITORY_SORTS = ("", "creation_time", "name", "-name", "update_time", "-update_time", "pull_count", "-pull_count")
 CASES: Sequence[Case] = (

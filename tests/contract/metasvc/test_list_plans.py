@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.list_plans import CASES, Case, Filled, large_database
+from tests.harness.list_plans import CASES, OLDER_HALF, Case, Filled, large_database
 from tests.harness.many_rows import Scale
 
 PAGE_SIZE = 2
@@ -35,3 +35,13 @@ async def test_a_page_reads_by_index_and_the_thousandth_as_much_as_the_first(fil
     assert thousandth.cost <= 1.5 * first.cost + MORE_ROWS * filled.cost_of_row
     if case.reads_page_only:
         assert max(first.cost, thousandth.cost) <= MOST_ROWS * filled.cost_of_row
+
+
+async def test_the_latest_of_a_repository_is_found_without_reading_it_for_each_of_its_artifacts(
+    filled: Filled,
+) -> None:
+    page = await filled.first_page(OLDER_HALF, PAGE_SIZE)
+
+    assert len(page.items) == 1
+    # The page and the total look at all artifacts of the project, and twice at those that match.
+    assert page.cost <= 40 * filled.scale.busiest * filled.cost_of_row
