@@ -35,7 +35,7 @@ MAXIMUM_CHARACTERS = 4096
 """A longer `q` or `sort` is refused."""
 MAXIMUM_CLAUSES = 32
 MAXIMUM_VALUES = 100
-"""The most values in one list."""
+"""The most values in all lists of a `q` together. SQLite refuses a condition with more than 1,000 parts."""
 
 _MAXIMUM_NUMBER = 2**63 - 1
 
@@ -173,7 +173,10 @@ def parse_query(text: str, keys: Mapping[str, Key]) -> Query:
     parts = _split(decoded, ",")
     if len(parts) > MAXIMUM_CLAUSES:
         _refuse("q", f"has more than {MAXIMUM_CLAUSES} clauses")
-    return Query(tuple(_clause(part, by_name, keys.keys()) for part in parts))
+    clauses = tuple(_clause(part, by_name, keys.keys()) for part in parts)
+    if sum(len(clause.values) for clause in clauses if isinstance(clause, AnyOf | AllOf)) > MAXIMUM_VALUES:
+        _refuse("q", f"has more than {MAXIMUM_VALUES} values in its lists")
+    return Query(clauses)
 
 
 def parse_sort(text: str, keys: Mapping[str, str] | Collection[str]) -> tuple[Order, ...]:
@@ -275,8 +278,6 @@ def _values(key: Key, name: str, body: str) -> tuple[Value, ...]:
     parts = [part for part in _split(body, " ") if part]
     if not parts:
         _refuse("q", f"the list of {name} is empty")
-    if len(parts) > MAXIMUM_VALUES:
-        _refuse("q", f"the list of {name} has more than {MAXIMUM_VALUES} values")
     return tuple(_value(key, name, _unwrapped(part)) for part in parts)
 
 

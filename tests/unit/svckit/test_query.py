@@ -87,6 +87,7 @@ def test_reads_every_form(text: str, clauses: tuple[object, ...]) -> None:
         "name=a%00b",
         'name="a',
         "name={" + "a " * 101 + "}",
+        ",".join(["tags={" + "a " * 51 + "}"] * 2),
         ",".join(["name=a"] * 33),
         "name=" + "a" * 5000,
         r"ProjectID=\~1",
