@@ -46,8 +46,9 @@ async def get_statistics(ports: Ports, *, is_user: bool) -> Statistic:
         if visible.all:
             total = await lists.repositories.count(None, ())
             return Statistic(
-                private_projects=total_projects - len(public),
-                private_repositories=total - public_repositories,
+                # What is public was asked first. It may have been deleted since.
+                private_projects=max(total_projects - len(public), 0),
+                private_repositories=max(total - public_repositories, 0),
                 public_projects=len(public),
                 public_repositories=public_repositories,
                 total_projects=total_projects,

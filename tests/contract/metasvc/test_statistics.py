@@ -33,6 +33,14 @@ async def test_an_administrator_sees_everything_and_the_bytes_once(world: World)
     assert await get_statistics(world.ports, is_user=True) == expected
 
 
+async def test_a_public_project_that_was_just_deleted_makes_no_number_negative(world: World) -> None:
+    await fill(world)
+    world.visible.projects = AccessibleProjects(all=True)
+    world.visible.all_projects = 1
+    counted = await get_statistics(world.ports, is_user=True)
+    assert (counted.total_projects, counted.private_projects) == (1, 0)
+
+
 async def test_a_robot_has_no_private_projects(world: World) -> None:
     await fill(world)
     world.visible.projects = AccessibleProjects(all=True)
