@@ -21,6 +21,8 @@ _STEP_BYTES = 64 * 1024
 _GZIP = b"\x1f\x8b"
 _WBITS = 31
 _REGULAR = frozenset(b"0\x007")
+# Links, devices, folders and pipes: no bytes follow, whatever size they claim, as for Go's and GNU's programs.
+_EMPTY = frozenset(b"123456")
 _LONG_NAME, _PAX, _GLOBAL_PAX, _LONG_LINK, _SPARSE = b"LxgKS"
 
 
@@ -180,7 +182,8 @@ class ArchiveSearch:
             raise ArchiveError(f"has more than {self._bounds.entries} entries")
         if _checksum(block) != _octal(block[148:156]):
             raise ArchiveError("is not a tar file, or is damaged")
-        kind, size = block[156], _number(block[124:136])
+        kind = block[156]
+        size = 0 if kind in _EMPTY else _number(block[124:136])
         self._left, self._padding = size, -size % _BLOCK
         self._kept, self._kept_kind = None, kind
         if kind in (_LONG_NAME, _PAX):
