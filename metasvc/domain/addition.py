@@ -6,6 +6,7 @@ are read within bounds, and what is wrong with them is told to whoever asks.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,7 +30,7 @@ from svckit.oci.media_types import is_image_config
 from svckit.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from metasvc.domain.ports import Ports
     from svckit.oci.descriptor import Descriptor
@@ -144,11 +145,11 @@ class _Source:
     async def read(self, name: str) -> Addition:
         match name:
             case "build_history":
-                return Addition(_JSON, _history(await self._config()))
+                return await self._of_config(_history)
             case "dependencies":
-                return Addition(_JSON, _dependencies(await self._config()))
+                return await self._of_config(_dependencies)
             case "files":
-                return Addition(_JSON, list_files(self._manifest))
+                return Addition(_JSON, await asyncio.to_thread(list_files, self._manifest))
             case "sbom":
                 return Addition(_SBOM_TYPE, await read_layer(self._ports, await self._layer(self._only_layer())))
             case _ if self._artifact.media_type == HELM_CONFIG:
@@ -200,6 +201,10 @@ class _Source:
             raise NotFound("NOT_FOUND", f"the repository does not serve {described.digest} any more")
         self.reading, self.generation = served.digest, served.generation
         return Layer(served, self._artifact.project_id, self._artifact.repository_name)
+
+    async def _of_config(self, show: Callable[[bytes], bytes]) -> Addition:
+        config = await self._config()
+        return Addition(_JSON, await read_in_thread_if_large(len(config), show, config))
 
     async def _config(self) -> bytes:
         config = self._manifest.config

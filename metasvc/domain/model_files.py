@@ -19,6 +19,8 @@ _DOCUMENTS = tuple(
     f"application/vnd.{owner}.model.doc.v1.{form}" for owner in ("cncf", "cnai") for form in ("tar", "tar+gzip", "raw")
 )
 _DEEPEST = 64
+# All paths together, with the folders in them. The answer must fit into a message.
+_MOST_NAMES = 100_000
 
 Folder = dict[str, "Folder | int"]
 """What a folder has, by name: folders, and the sizes of files."""
@@ -35,12 +37,18 @@ def named_layer(manifest: Manifest, names: Collection[str]) -> Descriptor | None
 def list_files(manifest: Manifest) -> bytes:
     """The tree of files as Harbor writes it: folders first, each with what is in it.
 
+    It may take some tenths of a second, so it runs in a thread.
+
     Raises:
-        DomainError: PRECONDITION; two layers contradict each other, or a path is too deep.
+        DomainError: PRECONDITION; two layers contradict each other, a path is too deep, or there is too much.
     """
     root: Folder = {}
+    names = 0
     for layer in manifest.layers:
         path = _path(layer)
+        names += 1 + path.count("/")
+        if names > _MOST_NAMES:
+            raise Precondition("PRECONDITION", f"the paths of the files have more than {_MOST_NAMES} names")
         if path:
             _add(root, path, layer.size)
     return json.dumps(_listed(root), ensure_ascii=False, separators=(",", ":")).encode()

@@ -176,6 +176,18 @@ async def test_files_that_cannot_be_are_refused(world: World, paths: Sequence[st
     assert (await refusal(world, "files"))[0] == "PRECONDITION"
 
 
+async def test_paths_of_files_with_too_many_names_in_all_are_refused(world: World) -> None:
+    # A manifest of 4 MiB could otherwise name 600,000 folders.
+    layers = [
+        ("application/vnd.cncf.model.weight.v1.raw", b"x", {"org.cncf.model.filepath": f"{number}/" + "x/" * 62 + "y"})
+        for number in range(1_600)
+    ]
+    await push(world, (MODEL, b"{}"), layers)
+    assert (await refusal(world, "files"))[0] == "PRECONDITION"
+    await push(world, (MODEL, b"{}"), layers[:1_500])
+    assert len((await addition(world, "files")).content) < MAX_FILE_BYTES
+
+
 async def test_a_model_without_documents_has_none(world: World) -> None:
     doc = ("application/vnd.cncf.model.doc.v1.tar", tar({"OTHER": b"x"}), {"org.cncf.model.filepath": "README"})
     await push(world, (MODEL, b"{}"), [doc])
