@@ -72,7 +72,7 @@ class NoticeRows(Protocol):
 
 
 """,
-    ("authsvc/domain/ports.py", "Project, Robot, RobotState, User\n"): "Notice, ",
+    ("authsvc/domain/ports.py", "        Project,\n        Robot,\n"): "        Notice,\n",
     ("authsvc/domain/model.py", "@dataclass(frozen=True, slots=True)\nclass Member(Versioned):"): """\
 @dataclass(frozen=True, slots=True)
 class Notice:
