@@ -105,11 +105,11 @@ async def update_user(ports: Ports, requester: Requester, user_id: int, change: 
 
 
 async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disabled: bool, etag: str = "") -> User:
-    """Disables or enables a user.
+    """Disables or enables a user. Robots that may change users cannot do it to an administrator.
 
     Raises:
-        DomainError: USER_UNKNOWN; PRECONDITION, the user is the last administrator or the caller, or another change
-            came first.
+        DomainError: USER_UNKNOWN; FORBIDDEN, the user is an administrator and the caller is not; PRECONDITION, the user
+            is the last administrator or the caller, or another change came first.
     """
 
     async def work() -> User:
@@ -121,6 +121,9 @@ async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disa
                     raise Precondition(message="you cannot disable yourself")
                 await _keep_an_administrator(unit, user_id)
             user = await _locked(unit, user_id)
+            if user.is_administrator and not caller.is_administrator:
+                # Whoever enables an administrator makes one.
+                raise Denied
             kind = ChangeKind.USER_DISABLED if disabled else ChangeKind.USER_ENABLED
             return await _update(unit, requester, now, kind, user, replace(user, disabled=disabled), etag)
 
@@ -182,6 +185,8 @@ async def change_password(
     async def work() -> None:
         now = ports.clock()
         async with ports.store.write() as unit:
+            # Again: the caller may have lost its rights while the passwords were hashed.
+            check_self(await identify(unit, requester.identity, now), user_id)
             user = await _locked(unit, user_id)
             changed = replace(user, version=user.version + 1, update_time=now)
             await unit.users.set_password(changed, password_hash)

@@ -3,9 +3,8 @@ import asyncio
 import pytest
 
 from roadstead.auth.v1 import user_service_pb2 as pb
-from roadstead.auth.v1.token_service_pb2 import CreateRegistryTokenRequest
 from svckit.errors import Conflict, Denied, DomainError, Invalid, NotFound, Precondition, Unauthenticated
-from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, Caller, credentials, permission_group
+from tests.harness.authsvc import PASSWORD, AuthService, Caller
 
 
 def new(username: str = "alice", password: str = PASSWORD, **fields: str) -> pb.CreateUserRequest:
@@ -194,45 +193,6 @@ async def test_the_last_administrator_stays(authsvc: AuthService) -> None:
     assert sorted(await asyncio.gather(take_from(admin, alice.id), take_from(alice, 1))) == [False, True]
 
 
-async def test_a_password_is_changed_with_the_old_one(authsvc: AuthService) -> None:
-    alice = await authsvc.user("alice")
-
-    def change(old: str, new_password: str) -> pb.ChangeUserPasswordRequest:
-        return pb.ChangeUserPasswordRequest(user_id=alice.id, old_password=old, new_password=new_password)
-
-    weak = (
-        "the password or secret must be longer than 8 chars with at least 1 uppercase letter, 1 lowercase letter and "
-        "1 number"
-    )
-    for request, error, text in (
-        (change("Wrong-horse-1", "Other-horse-1"), Denied, "Current password is incorrect"),
-        (change("", "Other-horse-1"), Denied, "Current password is incorrect"),
-        # Whoever does not know the password learns nothing about the new one.
-        (change("Wrong-horse-1", "short"), Denied, "Current password is incorrect"),
-        (change(PASSWORD, "short"), Invalid, weak),
-        (change(PASSWORD, PASSWORD), Invalid, "New password is identical to old password"),
-    ):
-        with pytest.raises(error) as refused:
-            await alice.users.ChangeUserPassword(request)
-        assert refused.value.message == text
-    await alice.users.ChangeUserPassword(change(PASSWORD, "Other-horse-1"))
-    with pytest.raises(Unauthenticated):
-        await authsvc.log_in("alice", PASSWORD)
-    await authsvc.log_in("alice", "Other-horse-1")
-    # An administrator needs none for another user, and needs it for itself.
-    await authsvc.admin.users.ChangeUserPassword(change("", "Third-horse-1"))
-    await authsvc.log_in("alice", "Third-horse-1")
-    own = pb.ChangeUserPasswordRequest(user_id=1, new_password="Other-admin-1")
-    with pytest.raises(Denied):
-        await authsvc.admin.users.ChangeUserPassword(own)
-    own.old_password = ADMIN_PASSWORD
-    await authsvc.admin.users.ChangeUserPassword(own)
-    with pytest.raises(NotFound):
-        await authsvc.admin.users.ChangeUserPassword(
-            pb.ChangeUserPasswordRequest(user_id=999, new_password="Other-admin-1")
-        )
-
-
 async def test_users_are_listed_in_pages(authsvc: AuthService) -> None:
     for name in ("carol", "bob", "alice"):
         await authsvc.admin.users.CreateUser(new(name, email=f"{name}@example.org"))
@@ -340,102 +300,6 @@ async def test_the_first_user_and_oneself_cannot_be_deleted(authsvc: AuthService
             await caller.users.DeleteUser(pb.DeleteUserRequest(user_id=user_id))
         assert refused.value.message == f"User with ID {user_id} cannot be deleted"
     await alice.users.DeleteUser(pb.DeleteUserRequest(user_id=bob.id))
-
-
-async def test_the_secret_for_command_lines_needs_another_way_to_log_in(authsvc: AuthService) -> None:
-    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
-    request = pb.SetUserCliSecretRequest(user_id=alice.id, secret="Secret-of-alice-1")
-    for caller in (alice, authsvc.admin):
-        with pytest.raises(Precondition) as refused:
-            await caller.users.SetUserCliSecret(request)
-        assert refused.value.message == "unable to update CLI secret under authmode: db_auth"
-    with pytest.raises(Denied):
-        await bob.users.SetUserCliSecret(request)
-    with pytest.raises(Unauthenticated):
-        await authsvc.log_in("alice", "Secret-of-alice-1")
-
-
-async def test_a_user_logs_in_with_the_mail_address(authsvc: AuthService) -> None:
-    alice = await authsvc.user("alice")
-    by_mail = await authsvc.log_in("alice@example.org", PASSWORD)
-    assert by_mail.id == alice.id
-    current = (await by_mail.users.GetCurrentUser(pb.GetCurrentUserRequest())).user
-    assert current.username == "alice"
-    # As docker does it.
-    request = CreateRegistryTokenRequest(
-        credentials=credentials("alice@example.org", PASSWORD), scopes=["repository:library/app:pull"]
-    )
-    answer = await authsvc.anonymous.tokens.CreateRegistryToken(request)
-    assert [access.name for access in answer.access] == ["library/app"]
-    for name, password in (
-        ("alice@example.org", "Wrong-horse-1"),
-        ("ALICE@example.org", PASSWORD),
-        ("@example.org", PASSWORD),
-        # Of the first administrator, who has no mail address.
-        ("", ADMIN_PASSWORD),
-    ):
-        with pytest.raises(Unauthenticated):
-            await authsvc.log_in(name, password)
-    await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id, disabled=True))
-    with pytest.raises(Unauthenticated):
-        await authsvc.log_in("alice@example.org", PASSWORD)
-
-
-async def test_a_name_that_is_anothers_mail_address_opens_its_own_account_only(authsvc: AuthService) -> None:
-    victim = (await authsvc.admin.users.CreateUser(new("alice@example.org", email="a@example.org"))).user
-    thief = await authsvc.user("mallory")
-    await authsvc.admin.users.ChangeUserPassword(
-        pb.ChangeUserPasswordRequest(user_id=victim.id, new_password="Victims-horse-1")
-    )
-    await thief.users.UpdateUser(pb.UpdateUserRequest(user_id=thief.id, email="alice@example.org"))
-    # Names win: the thief's password opens nothing under the victim's name.
-    with pytest.raises(Unauthenticated):
-        await authsvc.log_in("alice@example.org", PASSWORD)
-    assert (await authsvc.log_in("alice@example.org", "Victims-horse-1")).id == victim.id
-    # Neither does the name let the victim's old password be changed by the thief.
-    with pytest.raises(Denied):
-        await thief.users.ChangeUserPassword(
-            pb.ChangeUserPasswordRequest(user_id=victim.id, old_password=PASSWORD, new_password="Thieves-horse-1")
-        )
-
-
-async def test_a_robot_reads_and_changes_users_as_far_as_it_was_given_and_never_their_secrets(
-    authsvc: AuthService,
-) -> None:
-    alice = await authsvc.user("alice")
-
-    async def robot(*actions: str) -> Caller:
-        group = permission_group("/", *(f"user:{action}" for action in actions))
-        created = await authsvc.admin.make_system_robot(f"r-{'-'.join(actions)}", group)
-        return await authsvc.log_in(created.name, created.secret)
-
-    reader, writer = await robot("read"), await robot("update")
-    read = pb.GetUserRequest(user_id=alice.id)
-    change = pb.UpdateUserRequest(user_id=alice.id, realname="Alice")
-    assert (await reader.users.GetUser(read)).user.username == "alice"
-    assert (await writer.users.UpdateUser(change)).user.realname == "Alice"
-    lister, all_but_read = await robot("list"), await robot("list", "delete", "create")
-    for call in (
-        reader.users.UpdateUser(change),
-        writer.users.GetUser(read),
-        lister.users.GetUser(read),
-        all_but_read.users.UpdateUser(change),
-        # A password or the rights of an administrator would give the robot more than it holds.
-        writer.users.ChangeUserPassword(
-            pb.ChangeUserPasswordRequest(user_id=1, old_password=ADMIN_PASSWORD, new_password="Robots-horse-1")
-        ),
-        writer.users.SetUserAdministrator(pb.SetUserAdministratorRequest(user_id=alice.id, administrator=True)),
-        writer.users.SetUserCliSecret(pb.SetUserCliSecretRequest(user_id=alice.id, secret="Robots-horse-1")),
-    ):
-        with pytest.raises(Denied):
-            await call
-    # A robot of a project with the id of a user is not that user.
-    await alice.make_project("team")
-    for number in range(alice.id + 1):
-        made = await alice.make_robot("team", f"ci-{number}", "repository:pull")
-        machine = await authsvc.log_in(made.name, made.secret)
-        with pytest.raises(Denied):
-            await machine.users.GetUser(pb.GetUserRequest(user_id=made.id))
 
 
 async def test_of_creates_and_changes_at_the_same_moment_one_gets_the_name_and_the_mail_address(
