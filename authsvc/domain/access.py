@@ -49,6 +49,9 @@ async def check_project_access(
     Raises:
         DomainError: UNAUTHORIZED; the caller is disabled, expired or gone.
     """
+    if project_name is not None and "\0" in project_name:
+        # PostgreSQL refuses to look for such a name, and bounds of fields are checked after access.
+        return NOT_VISIBLE
     async with ports.store.read(short=True) as unit:
         caller = await identify(unit, identity, ports.clock())
         found = await unit.roles.in_project(caller, project_id, project_name, permission)

@@ -27,7 +27,7 @@ from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/auth/v1/access_service.proto\x12\x11roadstead.auth.v1\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\"\x80\x01\n\x12\x43heckAccessRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x18\n\x08resource\x18\x02 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\"a\n\x13\x43heckAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0f\n\x07visible\x18\x02 \x01(\x08\x12\x12\n\nproject_id\x18\x03 \x01(\x03\x12\x14\n\x0cproject_name\x18\x04 \x01(\t\"\xa0\x01\n\x19\x43heckSubjectAccessRequest\x12\x17\n\x07subject\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x38\n\x07project\x18\x02 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12\x18\n\x08resource\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x04 \x01(\tB\x06\xea\xf3\x18\x02\x10@\"-\n\x1a\x43heckSubjectAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\"L\n\x18\x43heckSystemAccessRequest\x12\x18\n\x08resource\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tB\x06\xea\xf3\x18\x02\x10@\",\n\x19\x43heckSystemAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\"Q\n\x1dListAccessibleProjectsRequest\x12\x18\n\x08resource\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tB\x06\xea\xf3\x18\x02\x10@\"B\n\x1eListAccessibleProjectsResponse\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x13\n\x0bproject_ids\x18\x02 \x03(\x03\x32\x86\x04\n\rAccessService\x12g\n\x0b\x43heckAccess\x12%.roadstead.auth.v1.CheckAccessRequest\x1a&.roadstead.auth.v1.CheckAccessResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x12y\n\x11\x43heckSystemAccess\x12+.roadstead.auth.v1.CheckSystemAccessRequest\x1a,.roadstead.auth.v1.CheckSystemAccessResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x12\x85\x01\n\x12\x43heckSubjectAccess\x12,.roadstead.auth.v1.CheckSubjectAccessRequest\x1a-.roadstead.auth.v1.CheckSubjectAccessResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x88\x01\n\x16ListAccessibleProjects\x12\x30.roadstead.auth.v1.ListAccessibleProjectsRequest\x1a\x31.roadstead.auth.v1.ListAccessibleProjectsResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&roadstead/auth/v1/access_service.proto\x12\x11roadstead.auth.v1\x1a%roadstead/access/v1/project_ref.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a!roadstead/options/v1/bounds.proto\"\xc6\x01\n\x12\x43heckAccessRequest\x12\x38\n\x07project\x18\x01 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12;\n\x08resource\x18\x02 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\x12\x39\n\x06\x61\x63tion\x18\x03 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\"a\n\x13\x43heckAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0f\n\x07visible\x18\x02 \x01(\x08\x12\x12\n\nproject_id\x18\x03 \x01(\x03\x12\x14\n\x0cproject_name\x18\x04 \x01(\t\"\xe6\x01\n\x19\x43heckSubjectAccessRequest\x12\x17\n\x07subject\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x38\n\x07project\x18\x02 \x01(\x0b\x32\x1f.roadstead.access.v1.ProjectRefB\x06\xea\xf3\x18\x02P\x01\x12;\n\x08resource\x18\x03 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\x12\x39\n\x06\x61\x63tion\x18\x04 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\"-\n\x1a\x43heckSubjectAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\"\x92\x01\n\x18\x43heckSystemAccessRequest\x12;\n\x08resource\x18\x01 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\x12\x39\n\x06\x61\x63tion\x18\x02 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\",\n\x19\x43heckSystemAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\"\x97\x01\n\x1dListAccessibleProjectsRequest\x12;\n\x08resource\x18\x01 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\x12\x39\n\x06\x61\x63tion\x18\x02 \x01(\tB)\xea\xf3\x18%\x10@:\x08[^\\x00]*B\x17must not contain U+0000\"B\n\x1eListAccessibleProjectsResponse\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x13\n\x0bproject_ids\x18\x02 \x03(\x03\x32\x86\x04\n\rAccessService\x12g\n\x0b\x43heckAccess\x12%.roadstead.auth.v1.CheckAccessRequest\x1a&.roadstead.auth.v1.CheckAccessResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x12y\n\x11\x43heckSystemAccess\x12+.roadstead.auth.v1.CheckSystemAccessRequest\x1a,.roadstead.auth.v1.CheckSystemAccessResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x12\x85\x01\n\x12\x43heckSubjectAccess\x12,.roadstead.auth.v1.CheckSubjectAccessRequest\x1a-.roadstead.auth.v1.CheckSubjectAccessResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x88\x01\n\x16ListAccessibleProjects\x12\x30.roadstead.auth.v1.ListAccessibleProjectsRequest\x1a\x31.roadstead.auth.v1.ListAccessibleProjectsResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,25 +37,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKACCESSREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_CHECKACCESSREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_CHECKACCESSREQUEST'].fields_by_name['resource']._loaded_options = None
-  _globals['_CHECKACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CHECKACCESSREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_CHECKACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['subject']._loaded_options = None
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['subject']._serialized_options = b'\352\363\030\002\020@'
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['project']._loaded_options = None
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['project']._serialized_options = b'\352\363\030\002P\001'
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['resource']._loaded_options = None
-  _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKSUBJECTACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['resource']._loaded_options = None
-  _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_CHECKSYSTEMACCESSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['resource']._loaded_options = None
-  _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['resource']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030\002\020@'
+  _globals['_LISTACCESSIBLEPROJECTSREQUEST'].fields_by_name['action']._serialized_options = b'\352\363\030%\020@:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_ACCESSSERVICE'].methods_by_name['CheckAccess']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['CheckAccess']._serialized_options = b'\220\002\001\312\363\030\002\n\000'
   _globals['_ACCESSSERVICE'].methods_by_name['CheckSystemAccess']._loaded_options = None
@@ -65,21 +65,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCESSSERVICE'].methods_by_name['ListAccessibleProjects']._loaded_options = None
   _globals['_ACCESSSERVICE'].methods_by_name['ListAccessibleProjects']._serialized_options = b'\220\002\001\312\363\030\002\n\000'
   _globals['_CHECKACCESSREQUEST']._serialized_start=168
-  _globals['_CHECKACCESSREQUEST']._serialized_end=296
-  _globals['_CHECKACCESSRESPONSE']._serialized_start=298
-  _globals['_CHECKACCESSRESPONSE']._serialized_end=395
-  _globals['_CHECKSUBJECTACCESSREQUEST']._serialized_start=398
-  _globals['_CHECKSUBJECTACCESSREQUEST']._serialized_end=558
-  _globals['_CHECKSUBJECTACCESSRESPONSE']._serialized_start=560
-  _globals['_CHECKSUBJECTACCESSRESPONSE']._serialized_end=605
-  _globals['_CHECKSYSTEMACCESSREQUEST']._serialized_start=607
-  _globals['_CHECKSYSTEMACCESSREQUEST']._serialized_end=683
-  _globals['_CHECKSYSTEMACCESSRESPONSE']._serialized_start=685
-  _globals['_CHECKSYSTEMACCESSRESPONSE']._serialized_end=729
-  _globals['_LISTACCESSIBLEPROJECTSREQUEST']._serialized_start=731
-  _globals['_LISTACCESSIBLEPROJECTSREQUEST']._serialized_end=812
-  _globals['_LISTACCESSIBLEPROJECTSRESPONSE']._serialized_start=814
-  _globals['_LISTACCESSIBLEPROJECTSRESPONSE']._serialized_end=880
-  _globals['_ACCESSSERVICE']._serialized_start=883
-  _globals['_ACCESSSERVICE']._serialized_end=1401
+  _globals['_CHECKACCESSREQUEST']._serialized_end=366
+  _globals['_CHECKACCESSRESPONSE']._serialized_start=368
+  _globals['_CHECKACCESSRESPONSE']._serialized_end=465
+  _globals['_CHECKSUBJECTACCESSREQUEST']._serialized_start=468
+  _globals['_CHECKSUBJECTACCESSREQUEST']._serialized_end=698
+  _globals['_CHECKSUBJECTACCESSRESPONSE']._serialized_start=700
+  _globals['_CHECKSUBJECTACCESSRESPONSE']._serialized_end=745
+  _globals['_CHECKSYSTEMACCESSREQUEST']._serialized_start=748
+  _globals['_CHECKSYSTEMACCESSREQUEST']._serialized_end=894
+  _globals['_CHECKSYSTEMACCESSRESPONSE']._serialized_start=896
+  _globals['_CHECKSYSTEMACCESSRESPONSE']._serialized_end=940
+  _globals['_LISTACCESSIBLEPROJECTSREQUEST']._serialized_start=943
+  _globals['_LISTACCESSIBLEPROJECTSREQUEST']._serialized_end=1094
+  _globals['_LISTACCESSIBLEPROJECTSRESPONSE']._serialized_start=1096
+  _globals['_LISTACCESSIBLEPROJECTSRESPONSE']._serialized_end=1162
+  _globals['_ACCESSSERVICE']._serialized_start=1165
+  _globals['_ACCESSSERVICE']._serialized_end=1683
 # @@protoc_insertion_point(module_scope)

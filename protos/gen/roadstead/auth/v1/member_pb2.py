@@ -26,7 +26,7 @@ from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/auth/v1/member.proto\x12\x11roadstead.auth.v1\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\x9f\x01\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\nproject_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntity_name\x18\x03 \x01(\t\x12\x11\n\trole_name\x18\x04 \x01(\t\x12\x0f\n\x07role_id\x18\x05 \x01(\x05\x12\x11\n\tentity_id\x18\x06 \x01(\x03\x12\x13\n\x0b\x65ntity_type\x18\x07 \x01(\t\x12\x14\n\x04\x65tag\x18\x08 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"L\n\nMemberUser\x12\x1d\n\x07user_id\x18\x01 \x01(\x03\x42\x0c\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x02(\x00\x12\x1f\n\x08username\x18\x02 \x01(\tB\r\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x03\x10\xff\x01\"\x94\x01\n\x0bMemberGroup\x12\x18\n\x02id\x18\x01 \x01(\x03\x42\x0c\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x02(\x00\x12!\n\ngroup_name\x18\x02 \x01(\tB\r\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x03\x10\xff\x01\x12\"\n\ngroup_type\x18\x03 \x01(\x05\x42\x0e\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x04(\x00\x30\x03\x12$\n\rldap_group_dn\x18\x04 \x01(\tB\r\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x03\x10\x80\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eroadstead/auth/v1/member.proto\x12\x11roadstead.auth.v1\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\x9f\x01\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\nproject_id\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntity_name\x18\x03 \x01(\t\x12\x11\n\trole_name\x18\x04 \x01(\t\x12\x0f\n\x07role_id\x18\x05 \x01(\x05\x12\x11\n\tentity_id\x18\x06 \x01(\x03\x12\x13\n\x0b\x65ntity_type\x18\x07 \x01(\t\x12\x14\n\x04\x65tag\x18\x08 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"o\n\nMemberUser\x12\x1d\n\x07user_id\x18\x01 \x01(\x03\x42\x0c\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x02(\x00\x12\x42\n\x08username\x18\x02 \x01(\tB0\xda\xf3\x18\x02\x08\x01\xea\xf3\x18&\x10\xff\x01:\x08[^\\x00]*B\x17must not contain U+0000\"\xda\x01\n\x0bMemberGroup\x12\x18\n\x02id\x18\x01 \x01(\x03\x42\x0c\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x02(\x00\x12\x44\n\ngroup_name\x18\x02 \x01(\tB0\xda\xf3\x18\x02\x08\x01\xea\xf3\x18&\x10\xff\x01:\x08[^\\x00]*B\x17must not contain U+0000\x12\"\n\ngroup_type\x18\x03 \x01(\x05\x42\x0e\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x04(\x00\x30\x03\x12G\n\rldap_group_dn\x18\x04 \x01(\tB0\xda\xf3\x18\x02\x08\x01\xea\xf3\x18&\x10\x80\x04:\x08[^\\x00]*B\x17must not contain U+0000b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,19 +38,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERUSER'].fields_by_name['user_id']._loaded_options = None
   _globals['_MEMBERUSER'].fields_by_name['user_id']._serialized_options = b'\332\363\030\002\010\001\352\363\030\002(\000'
   _globals['_MEMBERUSER'].fields_by_name['username']._loaded_options = None
-  _globals['_MEMBERUSER'].fields_by_name['username']._serialized_options = b'\332\363\030\002\010\001\352\363\030\003\020\377\001'
+  _globals['_MEMBERUSER'].fields_by_name['username']._serialized_options = b'\332\363\030\002\010\001\352\363\030&\020\377\001:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_MEMBERGROUP'].fields_by_name['id']._loaded_options = None
   _globals['_MEMBERGROUP'].fields_by_name['id']._serialized_options = b'\332\363\030\002\010\001\352\363\030\002(\000'
   _globals['_MEMBERGROUP'].fields_by_name['group_name']._loaded_options = None
-  _globals['_MEMBERGROUP'].fields_by_name['group_name']._serialized_options = b'\332\363\030\002\010\001\352\363\030\003\020\377\001'
+  _globals['_MEMBERGROUP'].fields_by_name['group_name']._serialized_options = b'\332\363\030\002\010\001\352\363\030&\020\377\001:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_MEMBERGROUP'].fields_by_name['group_type']._loaded_options = None
   _globals['_MEMBERGROUP'].fields_by_name['group_type']._serialized_options = b'\332\363\030\002\010\001\352\363\030\004(\0000\003'
   _globals['_MEMBERGROUP'].fields_by_name['ldap_group_dn']._loaded_options = None
-  _globals['_MEMBERGROUP'].fields_by_name['ldap_group_dn']._serialized_options = b'\332\363\030\002\010\001\352\363\030\003\020\200\004'
+  _globals['_MEMBERGROUP'].fields_by_name['ldap_group_dn']._serialized_options = b'\332\363\030\002\010\001\352\363\030&\020\200\004:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_MEMBER']._serialized_start=121
   _globals['_MEMBER']._serialized_end=280
   _globals['_MEMBERUSER']._serialized_start=282
-  _globals['_MEMBERUSER']._serialized_end=358
-  _globals['_MEMBERGROUP']._serialized_start=361
-  _globals['_MEMBERGROUP']._serialized_end=509
+  _globals['_MEMBERUSER']._serialized_end=393
+  _globals['_MEMBERGROUP']._serialized_start=396
+  _globals['_MEMBERGROUP']._serialized_end=614
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/auth/v1/robot.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\xb8\x03\n\x05Robot\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\t\x12\x1f\n\rduration_days\x18\x05 \x01(\x03R\x08\x64uration\x12\x10\n\x08\x65\x64itable\x18\x06 \x01(\x08\x12\x19\n\x08\x64isabled\x18\x07 \x01(\x08R\x07\x64isable\x12,\n\x18\x65xpire_time_unix_seconds\x18\x08 \x01(\x03R\nexpires_at\x12\x37\n\x0bpermissions\x18\t \x03(\x0b\x32\".roadstead.auth.v1.RobotPermission\x12\x14\n\x0c\x63reator_type\x18\n \x01(\t\x12\x1f\n\ncreator_id\x18\x0b \x01(\x03R\x0b\x63reator_ref\x12>\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x0e \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"\x8d\x01\n\x0fRobotPermission\x12%\n\x04kind\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12\x1a\n\tnamespace\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x37\n\x06\x61\x63\x63\x65ss\x18\x03 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccessB\x07\xea\xf3\x18\x03 \xc8\x01\"T\n\x10RobotPermissions\x12@\n\x0bpermissions\x18\x01 \x03(\x0b\x32\".roadstead.auth.v1.RobotPermissionB\x07\xea\xf3\x18\x03 \xc8\x01\"j\n\x0bRobotAccess\x12\x18\n\x08resource\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\tB\x19\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x0fJ\x00J\x05\x61llowJ\x04\x64\x65ny\"\xab\x01\n\x0c\x43reatedRobot\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x06secret\x18\x03 \x01(\tB\x03\x80\x01\x01\x12>\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12,\n\x18\x65xpire_time_unix_seconds\x18\x05 \x01(\x03R\nexpires_at\"(\n\x0bRobotSecret\x12\x19\n\x06secret\x18\x01 \x01(\tB\t\x80\x01\x01\xda\xf3\x18\x02\x08\x01\"{\n\x18RobotPermissionCatalogue\x12.\n\x06system\x18\x01 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccess\x12/\n\x07project\x18\x02 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1droadstead/auth/v1/robot.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a!roadstead/options/v1/bounds.proto\"\xb8\x03\n\x05Robot\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\t\x12\x1f\n\rduration_days\x18\x05 \x01(\x03R\x08\x64uration\x12\x10\n\x08\x65\x64itable\x18\x06 \x01(\x08\x12\x19\n\x08\x64isabled\x18\x07 \x01(\x08R\x07\x64isable\x12,\n\x18\x65xpire_time_unix_seconds\x18\x08 \x01(\x03R\nexpires_at\x12\x37\n\x0bpermissions\x18\t \x03(\x0b\x32\".roadstead.auth.v1.RobotPermission\x12\x14\n\x0c\x63reator_type\x18\n \x01(\t\x12\x1f\n\ncreator_id\x18\x0b \x01(\x03R\x0b\x63reator_ref\x12>\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x0e \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\"\xb0\x01\n\x0fRobotPermission\x12%\n\x04kind\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13J\x00J\x07projectJ\x06system\x12=\n\tnamespace\x18\x02 \x01(\tB*\xea\xf3\x18&\x10\xff\x01:\x08[^\\x00]*B\x17must not contain U+0000\x12\x37\n\x06\x61\x63\x63\x65ss\x18\x03 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccessB\x07\xea\xf3\x18\x03 \xc8\x01\"T\n\x10RobotPermissions\x12@\n\x0bpermissions\x18\x01 \x03(\x0b\x32\".roadstead.auth.v1.RobotPermissionB\x07\xea\xf3\x18\x03 \xc8\x01\"j\n\x0bRobotAccess\x12\x18\n\x08resource\x18\x01 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12\x16\n\x06\x61\x63tion\x18\x02 \x01(\tB\x06\xea\xf3\x18\x02\x10@\x12)\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\tB\x19\xda\xf3\x18\x02\x08\x01\xea\xf3\x18\x0fJ\x00J\x05\x61llowJ\x04\x64\x65ny\"\xab\x01\n\x0c\x43reatedRobot\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x06secret\x18\x03 \x01(\tB\x03\x80\x01\x01\x12>\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12,\n\x18\x65xpire_time_unix_seconds\x18\x05 \x01(\x03R\nexpires_at\"(\n\x0bRobotSecret\x12\x19\n\x06secret\x18\x01 \x01(\tB\t\x80\x01\x01\xda\xf3\x18\x02\x08\x01\"{\n\x18RobotPermissionCatalogue\x12.\n\x06system\x18\x01 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccess\x12/\n\x07project\x18\x02 \x03(\x0b\x32\x1e.roadstead.auth.v1.RobotAccessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROBOTPERMISSION'].fields_by_name['kind']._loaded_options = None
   _globals['_ROBOTPERMISSION'].fields_by_name['kind']._serialized_options = b'\352\363\030\023J\000J\007projectJ\006system'
   _globals['_ROBOTPERMISSION'].fields_by_name['namespace']._loaded_options = None
-  _globals['_ROBOTPERMISSION'].fields_by_name['namespace']._serialized_options = b'\352\363\030\003\020\377\001'
+  _globals['_ROBOTPERMISSION'].fields_by_name['namespace']._serialized_options = b'\352\363\030&\020\377\001:\010[^\\x00]*B\027must not contain U+0000'
   _globals['_ROBOTPERMISSION'].fields_by_name['access']._loaded_options = None
   _globals['_ROBOTPERMISSION'].fields_by_name['access']._serialized_options = b'\352\363\030\003 \310\001'
   _globals['_ROBOTPERMISSIONS'].fields_by_name['permissions']._loaded_options = None
@@ -57,15 +57,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROBOT']._serialized_start=153
   _globals['_ROBOT']._serialized_end=593
   _globals['_ROBOTPERMISSION']._serialized_start=596
-  _globals['_ROBOTPERMISSION']._serialized_end=737
-  _globals['_ROBOTPERMISSIONS']._serialized_start=739
-  _globals['_ROBOTPERMISSIONS']._serialized_end=823
-  _globals['_ROBOTACCESS']._serialized_start=825
-  _globals['_ROBOTACCESS']._serialized_end=931
-  _globals['_CREATEDROBOT']._serialized_start=934
-  _globals['_CREATEDROBOT']._serialized_end=1105
-  _globals['_ROBOTSECRET']._serialized_start=1107
-  _globals['_ROBOTSECRET']._serialized_end=1147
-  _globals['_ROBOTPERMISSIONCATALOGUE']._serialized_start=1149
-  _globals['_ROBOTPERMISSIONCATALOGUE']._serialized_end=1272
+  _globals['_ROBOTPERMISSION']._serialized_end=772
+  _globals['_ROBOTPERMISSIONS']._serialized_start=774
+  _globals['_ROBOTPERMISSIONS']._serialized_end=858
+  _globals['_ROBOTACCESS']._serialized_start=860
+  _globals['_ROBOTACCESS']._serialized_end=966
+  _globals['_CREATEDROBOT']._serialized_start=969
+  _globals['_CREATEDROBOT']._serialized_end=1140
+  _globals['_ROBOTSECRET']._serialized_start=1142
+  _globals['_ROBOTSECRET']._serialized_end=1182
+  _globals['_ROBOTPERMISSIONCATALOGUE']._serialized_start=1184
+  _globals['_ROBOTPERMISSIONCATALOGUE']._serialized_end=1307
 # @@protoc_insertion_point(module_scope)

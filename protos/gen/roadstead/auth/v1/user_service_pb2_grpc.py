@@ -154,7 +154,8 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetUserDisabled(self, request, context):
-        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds.
+        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds. FORBIDDEN for a robot if
+        the user is an administrator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

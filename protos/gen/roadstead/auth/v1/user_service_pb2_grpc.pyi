@@ -54,7 +54,9 @@ class UserServiceStub:
     change came first.
     """
     SetUserDisabled: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]
-    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
+    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds. FORBIDDEN for a robot if
+    the user is an administrator.
+    """
     SetUserAdministrator: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]
     """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _grpc.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]
@@ -92,7 +94,9 @@ class UserServiceAsyncStub(UserServiceStub):
     change came first.
     """
     SetUserDisabled: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserDisabledRequest, _user_service_pb2.SetUserDisabledResponse]  # type: ignore[assignment]
-    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
+    """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds. FORBIDDEN for a robot if
+    the user is an administrator.
+    """
     SetUserAdministrator: _aio.UnaryUnaryMultiCallable[_user_service_pb2.SetUserAdministratorRequest, _user_service_pb2.SetUserAdministratorResponse]  # type: ignore[assignment]
     """Gives or takes away the rights of a system administrator. The last administrator keeps them."""
     ChangeUserPassword: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ChangeUserPasswordRequest, _user_service_pb2.ChangeUserPasswordResponse]  # type: ignore[assignment]
@@ -175,7 +179,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.SetUserDisabledRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_service_pb2.SetUserDisabledResponse, _abc.Awaitable[_user_service_pb2.SetUserDisabledResponse]]:
-        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds."""
+        """Disables or enables a user. It affects new tokens at once, and access checks within 5 seconds. FORBIDDEN for a robot if
+        the user is an administrator.
+        """
 
     @_abc_1.abstractmethod
     def SetUserAdministrator(
