@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from svckit.errors import DomainError, Unavailable, error_for
+from svckit.errors import DomainError, Invalid, Unavailable, error_for
 from svckit.errors.start import StartError
 
 Result = TypeVar("Result")
@@ -77,6 +77,9 @@ def domain_errors() -> Iterator[None]:
             raise Unavailable(
                 message="the database does not answer", retry_after_seconds=RETRY_AFTER_SECONDS
             ) from error
+        if state is None and isinstance(error, DataError):
+            # psycopg refuses a text with U+0000 before it sends anything. SQLite takes it, and finds nothing.
+            raise Invalid(message="a text contains a character that is not allowed") from error
         raise
 
 
