@@ -269,7 +269,7 @@ async def _check_grants(unit: Unit, caller: Caller, grants: Sequence[Grant]) -> 
         robot = await unit.robots.get(caller.id)
         missing = exceeding(grants, () if robot is None else robot.grants)
     else:
-        held = {grant.scope: await _held_by_user(unit, caller, grant.scope) for grant in grants}
+        held = await _held_by_user(unit, caller, [grant.scope for grant in grants])
         missing = frozenset[Permission]().union(
             *(lacking(held[grant.scope], held_in([grant], grant.scope)) for grant in grants)
         )
@@ -278,8 +278,11 @@ async def _check_grants(unit: Unit, caller: Caller, grants: Sequence[Grant]) -> 
         raise Denied("DENIED", f"you cannot give a robot permissions that you do not have: {named}")
 
 
-async def _held_by_user(unit: Unit, caller: Caller, scope: Scope) -> frozenset[Permission]:
-    if scope.project_id:
-        return await unit.roles.held(caller, scope.project_id)
+async def _held_by_user(unit: Unit, caller: Caller, scopes: Sequence[Scope]) -> Mapping[Scope, frozenset[Permission]]:
+    if caller.is_administrator:
+        # The same everywhere, and a robot may have 200 scopes.
+        return dict.fromkeys(scopes, await unit.roles.permissions(SYSTEM_ADMINISTRATOR_ROLE))
     # Nobody but administrators holds anything on the system level, or in every project.
-    return await unit.roles.permissions(SYSTEM_ADMINISTRATOR_ROLE) if caller.is_administrator else frozenset()
+    return {
+        scope: await unit.roles.held(caller, scope.project_id) if scope.project_id else frozenset() for scope in scopes
+    }

@@ -44,7 +44,10 @@ _STATE: Select[Any] = select(
     robot.c.secret_hash,
 ).select_from(_FROM)
 _STATE_BY_ID = _STATE.where(robot.c.id == bindparam("robot_id"))
-_STATE_BY_NAME = _STATE.where(project.c.name == bindparam("project_name"), robot.c.name == bindparam("name"))
+# By the index of names, which begins with scope_id. Otherwise a log-in would read all robots of the project.
+_STATE_BY_NAME = _STATE.where(
+    project.c.name == bindparam("project_name"), robot.c.scope_id == project.c.id, robot.c.name == bindparam("name")
+)
 _STATE_ON_SYSTEM = _STATE.where(robot.c.scope_id == SYSTEM_LEVEL, robot.c.name == bindparam("name"))
 _ROBOT_IDS: BindParameter[Any] = bindparam("robot_ids", expanding=True)
 _IN_PROJECTS = (

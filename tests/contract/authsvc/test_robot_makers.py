@@ -7,6 +7,7 @@ import pytest
 from roadstead.auth.v1 import robot_pb2, user_service_pb2
 from roadstead.auth.v1 import robot_service_pb2 as pb
 from svckit.errors import Denied, DomainError, NotFound, Unauthenticated
+from tests.contract.metasvc.statements import sent_statements
 from tests.harness.authsvc import AuthService, Caller, permission_group
 
 PULL = "repository:pull"
@@ -109,6 +110,16 @@ async def test_a_robot_stays_as_it_is_when_its_creator_goes_or_loses_rights(auth
     assert (robot.creator_type, robot.creator_id) == ("robot", made.id)
     with pytest.raises(Unauthenticated):
         await maker.make_robot("team", "another", CREATE)
+
+
+async def test_what_an_administrator_holds_is_read_once_for_all_projects(authsvc: AuthService) -> None:
+    names = [f"team-{number}" for number in range(9)]
+    for name in names:
+        await authsvc.admin.make_project(name)
+    with sent_statements("SELECT") as sent:
+        await authsvc.admin.make_system_robot("ci", *(permission_group(name, PULL) for name in names))
+    # Once more for the permission to create robots.
+    assert len([statement for statement in sent if "FROM role_permission" in statement]) == 2
 
 
 async def test_the_catalogue_is_for_those_who_create_robots(authsvc: AuthService) -> None:

@@ -365,8 +365,9 @@ async def test_what_a_robot_may_do_is_found_by_keys(authsvc: AuthService, migrat
         await accessible(robot, "repository:list")
         await accessible(robot, "tag:list")
         await projects(robot)
-        with pytest.raises(Unauthenticated):
-            await authsvc.log_in(robot.name, "Wrong-secret-1")
+        for name in (robot.name, "robot$team+ci"):
+            with pytest.raises(Unauthenticated):
+                await authsvc.log_in(name, "Wrong-secret-1")
     asked = [statement for statement in sent if "robot" in statement]
     assert len(asked) >= 8
     if migrated_database.dialect != "sqlite":
@@ -379,3 +380,5 @@ async def test_what_a_robot_may_do_is_found_by_keys(authsvc: AuthService, migrat
             steps = [str(row["detail"]) for row in rows]
             assert any(step.startswith("SEARCH robot") for step in steps), (statement, steps)
             assert not [step for step in steps if step.startswith("SCAN robot")], (statement, steps)
+            if "robot.name = ?" in statement:
+                assert any("(scope_id=? AND name=?)" in step for step in steps), (statement, steps)
