@@ -43,6 +43,7 @@ REPOSITORY_ACTIONS = ("pull", "push", "delete")
 """What a registry token can allow on a repository: the actions of these names on the resource "repository"."""
 
 CREATE_PROJECT = Permission("project", "create")
+LIST_PROJECTS = Permission("project", "list")
 READ_CATALOG = Permission("catalog", "read")
 
 _LETTERS: Mapping[str, str] = MappingProxyType(
@@ -126,9 +127,13 @@ SYSTEM_PERMISSIONS = _spell_out(_SYSTEM_LEVEL)
 """All permissions of the system level."""
 
 # Harbor's robots may have metadata:list, but none of its roles has it. A caller that may read each setting may list
-# them.
+# them. The other way round, every role has configuration:read, and no robot may have it: without its line, a robot with
+# member:create could make nobody a member. A project shows its configuration to all who read it.
 _COVERED_BY: Mapping[Permission, Permission] = MappingProxyType(
-    {Permission("metadata", "list"): Permission("metadata", "read")}
+    {
+        Permission("metadata", "list"): Permission("metadata", "read"),
+        Permission("configuration", "read"): Permission("project", "read"),
+    }
 )
 
 

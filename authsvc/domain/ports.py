@@ -212,11 +212,11 @@ class ProjectRows(Protocol):
     async def lock(self, project_id: int) -> Project | None:
         """Reads a project, locked."""
 
-    async def page(self, caller: Caller, selection: Selection) -> list[Project]:
-        """Reads a page of the projects that the caller may see."""
+    async def page(self, caller: Caller | None, selection: Selection) -> list[Project]:
+        """Reads a page of the projects that the caller may see; None for all projects."""
 
-    async def count(self, caller: Caller, clauses: Sequence[Clause]) -> int:
-        """Counts all projects that match and that the caller may see."""
+    async def count(self, caller: Caller | None, clauses: Sequence[Clause]) -> int:
+        """Counts all projects that match and that the caller may see; None for all projects."""
 
     async def visible_ids(self, caller: Caller, names: Collection[str]) -> Mapping[str, int]:
         """The ids of those of these projects that the caller may see, by name. One query."""

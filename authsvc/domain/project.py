@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.cve_allowlist import NOTHING, CveAllowlist
 from authsvc.domain.model import Identity, Project
+from authsvc.domain.permission import LIST_PROJECTS
 from authsvc.domain.project_settings import parse_settings
 from svckit.errors import NotFound, from_oci_error
 from svckit.listing import Listing, ListRequest, Page, SortKey
@@ -147,6 +148,9 @@ async def list_projects(
 ) -> Page[SeenProject]:
     """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all.
 
+    As in Harbor, a robot that may list projects on the system level sees all of them here. It cannot read them one by
+    one.
+
     Args:
         ports: the ports of authsvc.
         identity: the caller.
@@ -167,10 +171,11 @@ async def list_projects(
         fixed.append(Exact("owner_name", owner))
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
+        viewer = None if LIST_PROJECTS in await unit.roles.on_system(caller) else caller
         page = await _LISTING.page(
             request,
-            lambda selection: unit.projects.page(caller, replace(selection, clauses=(*fixed, *selection.clauses))),
-            lambda clauses: unit.projects.count(caller, (*fixed, *clauses)),
+            lambda selection: unit.projects.page(viewer, replace(selection, clauses=(*fixed, *selection.clauses))),
+            lambda clauses: unit.projects.count(viewer, (*fixed, *clauses)),
             scope=(name, public, owner),
         )
         roles = await unit.members.roles_of(caller, [project.id for project in page.items])

@@ -64,11 +64,11 @@ class SqlProjects:
         """See the port."""
         return await self._one(_LOCK, {"project_id": project_id})
 
-    async def page(self, caller: Caller, selection: Selection) -> list[Project]:
+    async def page(self, caller: Caller | None, selection: Selection) -> list[Project]:
         """See the port."""
         return await self._with_settings(await read_page(self._conn, _visible_to(caller), _COLUMNS, selection))
 
-    async def count(self, caller: Caller, clauses: Sequence[Clause]) -> int:
+    async def count(self, caller: Caller | None, clauses: Sequence[Clause]) -> int:
         """See the port."""
         return await count_rows(self._conn, _visible_to(caller), _COLUMNS, clauses)
 
@@ -158,9 +158,9 @@ class SqlProjects:
         ]
 
 
-def _visible_to(caller: Caller) -> Select[Any]:
-    """All projects that the caller may see."""
-    if caller.is_administrator:
+def _visible_to(caller: Caller | None) -> Select[Any]:
+    """All projects that the caller may see; None for all."""
+    if caller is None or caller.is_administrator:
         return _ALL
     ways: list[ColumnElement[bool]] = [project.c.public.is_(True)]
     if caller.kind == "user":

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
-from metasvc.domain.model import NO_LIMIT, ChangeKind
+from metasvc.domain.model import NO_LIMIT, ChangeKind, ProjectState
 from metasvc.domain.project import in_project, make_row
 from svckit.change import Change
 from svckit.errors import DomainError, FieldViolation, Invalid, NotFound
@@ -60,11 +60,15 @@ async def get_quota(ports: Ports, *, project_id: int) -> Project:
     """Reads a project's quota. If the project was never used, its row is made.
 
     Raises:
-        DomainError: PROJECT_UNKNOWN.
+        DomainError: PROJECT_UNKNOWN, it does not exist or was deleted.
     """
     async with ports.store.read(short=True) as unit:
         found = await unit.projects.get(project_id)
-    return found if found is not None else await make_row(ports, project_id)
+    if found is None:
+        return await make_row(ports, project_id)
+    if found.state is ProjectState.DELETED:
+        raise NotFound("PROJECT_UNKNOWN")
+    return found
 
 
 async def check_upload_size(ports: Ports, *, project_id: int, size_bytes: int) -> int:

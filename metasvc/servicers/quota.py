@@ -11,6 +11,7 @@ from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
 from svckit.access.decision import ProjectKey
 from svckit.convert import to_list_request
+from svckit.errors import Denied, NotFound
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from metasvc.domain.ports import Ports
 
     Context = grpc.aio.ServicerContext[Any, Any]
+
+_QUOTA, _READ = "quota", "read"
 
 
 class QuotaServicer(QuotaServiceServicer):
@@ -29,8 +32,8 @@ class QuotaServicer(QuotaServiceServicer):
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Context) -> pb.GetQuotaResponse:
         # A quota has the id of its project, so access can be checked before the row is read.
-        project = await current_call().check_project(ProjectKey(id=request.id), "quota", "read")
-        quota = await get_quota(self._ports, project_id=project.id)
+        await _check_readable(request.id)
+        quota = await get_quota(self._ports, project_id=request.id)
         return pb.GetQuotaResponse(quota=from_quota(quota))
 
     async def ListQuotas(self, request: pb.ListQuotasRequest, context: Context) -> pb.ListQuotasResponse:
@@ -56,3 +59,20 @@ class QuotaServicer(QuotaServiceServicer):
     async def CheckUploadSize(self, request: pb.CheckUploadSizeRequest, context: Context) -> pb.CheckUploadSizeResponse:
         allowed = await check_upload_size(self._ports, project_id=request.project_id, size_bytes=request.size_bytes)
         return pb.CheckUploadSizeResponse(allowed_size_bytes=allowed)
+
+
+async def _check_readable(project_id: int) -> None:
+    """Checks that the caller may read the quota, by a role in its project or, as in Harbor, on the system level.
+
+    Raises:
+        DomainError: PROJECT_UNKNOWN, FORBIDDEN, UNAUTHORIZED, INSUFFICIENT_SCOPE.
+    """
+    call = current_call()
+    try:
+        await call.check_project(ProjectKey(id=project_id), _QUOTA, _READ)
+    except (Denied, NotFound) as refusal:
+        try:
+            await call.check_system(_QUOTA, _READ)
+        except Denied:
+            # As if nothing else had been asked: the refusal tells whether the caller may know of the project.
+            raise refusal from None

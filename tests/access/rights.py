@@ -82,12 +82,14 @@ def may(caller: str, kind: str, right: Right) -> bool:
     if right.kind == "authenticated":
         return caller != "anonymous"
     if caller == "sysadmin":
-        return right.kind in ("self", "administrator", "system", "project", "somewhere")
+        return right.kind in ("self", "administrator", "system", "project", "either", "somewhere")
     match right.kind:
         case "self" | "system":
             return right.permission in held_on_system(caller)
         case "project":
             return right.permission in held_in_project(caller, kind)
+        case "either":
+            return right.permission in held_in_project(caller, kind) | held_on_system(caller)
         case "somewhere":
             return right.permission in _held_somewhere(caller, kind)
         case _:

@@ -11,6 +11,8 @@ from tests.access.world import World
 from tests.harness.contracts import OK
 
 GLOBAL = "g"
+SYSTEM_ROBOT = "robot of the system"
+"""It holds all that a robot may do to global labels."""
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def answer(world: World, method: str, caller: str, request: object) -> str:
     return rpc.call(world.channels["metasvc"], request, world.identity[f"{caller}/private"])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("caller", [*CALLERS, SYSTEM_ROBOT])
 def test_everybody_who_is_logged_in_may_list_them(world: World, caller: str) -> None:
     # A project that is named beside it does not count.
     request = pb.ListLabelsRequest(scope=GLOBAL, project_id=world.project_ids["private"])
@@ -32,7 +34,7 @@ def test_everybody_who_is_logged_in_may_list_them(world: World, caller: str) -> 
     assert answer(world, "ListLabels", caller, request) == ("UNAUTHORIZED" if caller == "anonymous" else OK)
 
 
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("caller", [*CALLERS, SYSTEM_ROBOT])
 @pytest.mark.parametrize("method", ["CreateLabel", "GetLabel", "UpdateLabel", "DeleteLabel"])
 def test_administrators_look_after_them(world: World, method: str, caller: str, label_id: int) -> None:
     request = {
@@ -42,7 +44,7 @@ def test_administrators_look_after_them(world: World, method: str, caller: str, 
         "DeleteLabel": pb.DeleteLabelRequest(label_id=label_id),
     }[method]
 
-    refusal = {"anonymous": "UNAUTHORIZED", "sysadmin": OK}.get(caller, "FORBIDDEN")
+    refusal = {"anonymous": "UNAUTHORIZED", "sysadmin": OK, SYSTEM_ROBOT: OK}.get(caller, "FORBIDDEN")
 
     assert answer(world, method, caller, request) == refusal
 

@@ -4,7 +4,7 @@ import pytest
 
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import member_service_pb2 as pb
-from roadstead.auth.v1 import user_service_pb2
+from roadstead.auth.v1 import robot_service_pb2, user_service_pb2
 from svckit.errors import Conflict, Denied, Invalid, NotFound
 from tests.harness.authsvc import ROLES, AuthService, Caller
 
@@ -99,6 +99,23 @@ async def test_a_role_changes_and_ends(authsvc: AuthService) -> None:
         await alice.members.DeleteMember(delete)
     with pytest.raises(NotFound):
         await listed(bob)
+
+
+async def test_a_robot_that_holds_everything_gives_the_roles_of_guests(authsvc: AuthService) -> None:
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    await alice.make_project("team")
+    asked = robot_service_pb2.ListRobotPermissionsRequest()
+    catalogue = (await alice.robots.ListRobotPermissions(asked)).catalogue.project
+    created = await alice.make_robot("team", "hr", *(f"{each.resource}:{each.action}" for each in catalogue))
+    robot = await authsvc.log_in(created.name, created.secret)
+    member_id = await robot.add_member("team", bob, "limitedGuest")
+    await robot.members.UpdateMember(pb.UpdateMemberRequest(project=TEAM, member_id=member_id, role_id=ROLES["guest"]))
+    # The others hold something that no robot may have, such as repository:create.
+    for role in ROLES.keys() - {"limitedGuest", "guest"}:
+        with pytest.raises(Denied):
+            await robot.members.UpdateMember(
+                pb.UpdateMemberRequest(project=TEAM, member_id=member_id, role_id=ROLES[role])
+            )
 
 
 async def test_a_deleted_user_is_no_member(authsvc: AuthService) -> None:

@@ -90,6 +90,10 @@ async def test_a_limit_is_for_projects_that_are_there(world: World) -> None:
     with pytest.raises(DomainError) as caught:
         await put(world, 2, 10)
     assert caught.value.reason == "PROJECT_UNKNOWN"
+    # Its row stays, under another name.
+    with pytest.raises(DomainError) as caught:
+        await get(world, 2)
+    assert caught.value.reason == "PROJECT_UNKNOWN"
 
 
 async def test_the_list_shows_projects_with_a_row(world: World) -> None:

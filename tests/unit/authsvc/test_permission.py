@@ -23,6 +23,13 @@ def test_who_may_read_metadata_may_have_them_listed() -> None:
     assert lacking(frozenset({PULL}), listing) == listing
 
 
+def test_who_may_read_the_project_may_let_others_read_its_configuration() -> None:
+    reading = frozenset({Permission("configuration", "read")})
+    assert not lacking(frozenset({Permission("project", "read")}), reading)
+    writing = frozenset({Permission("configuration", "update")})
+    assert lacking(frozenset({Permission("project", "update")}), writing) == writing
+
+
 # Transcribed by hand from Harbor's table of what project robots may be given, apart from the program's own.
 @pytest.mark.parametrize(
     "resource, actions",

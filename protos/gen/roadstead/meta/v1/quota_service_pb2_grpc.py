@@ -62,7 +62,7 @@ class QuotaServiceServicer:
     """
 
     def GetQuota(self, request, context):
-        """Reads a project's quota.
+        """Reads a project's quota. The permission is needed in the project, or on the system level.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

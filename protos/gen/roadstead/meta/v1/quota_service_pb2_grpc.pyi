@@ -34,7 +34,7 @@ class QuotaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QuotaServiceAsyncStub: ...
     GetQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]
-    """Reads a project's quota."""
+    """Reads a project's quota. The permission is needed in the project, or on the system level."""
     ListQuotas: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]
     """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out."""
     UpdateQuota: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]
@@ -52,7 +52,7 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.GetQuotaRequest, _quota_service_pb2.GetQuotaResponse]  # type: ignore[assignment]
-    """Reads a project's quota."""
+    """Reads a project's quota. The permission is needed in the project, or on the system level."""
     ListQuotas: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.ListQuotasRequest, _quota_service_pb2.ListQuotasResponse]  # type: ignore[assignment]
     """Lists the quotas of projects that were used, or whose quota was read or set. Other projects are left out."""
     UpdateQuota: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.UpdateQuotaRequest, _quota_service_pb2.UpdateQuotaResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _quota_service_pb2.GetQuotaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_quota_service_pb2.GetQuotaResponse, _abc.Awaitable[_quota_service_pb2.GetQuotaResponse]]:
-        """Reads a project's quota."""
+        """Reads a project's quota. The permission is needed in the project, or on the system level."""
 
     @_abc_1.abstractmethod
     def ListQuotas(
