@@ -119,9 +119,13 @@ async def refresh(store: Store, configuration: RuntimeConfiguration) -> Configur
     Raises:
         DomainError: UNAVAILABLE.
     """
+    known = configuration.state
     async with store.read(short=True) as unit:
-        configuration.state = configuration.combine(await unit.configuration.read())
-    return configuration.state
+        found = configuration.combine(await unit.configuration.read())
+    # Otherwise an update has ended meanwhile, and this read may not have seen it. The next one does.
+    if configuration.state is known and found != known:
+        configuration.state = found
+    return found
 
 
 def _refuse(name: str, description: str) -> NoReturn:

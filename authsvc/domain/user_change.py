@@ -35,9 +35,6 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
         DomainError: BAD_REQUEST, the name has the prefix of robots; CONFLICT, the name or the mail address is taken, or
             the key was used for another request; UNAUTHORIZED, the caller is disabled or gone.
     """
-    prefix = ports.configuration.values.robot_name_prefix
-    if new.username.startswith(prefix):
-        refuse("username", f"must not begin with {prefix}, the prefix of robot names")
     # Before the unit begins: on SQLite, an open unit blocks all other writers while this hashes.
     password_hash = await ports.hasher.hash(new.password)
 
@@ -45,6 +42,7 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
         now = ports.clock()
         async with ports.store.write() as unit:
             await identify(unit, requester.identity, now)
+            await _check_no_robot_prefix(ports, unit, new.username)
             first = await unit.idempotency.claim(key, now)
             if first is not None:
                 return first
@@ -77,6 +75,14 @@ async def create_user(ports: Ports, requester: Requester, new: NewUser, *, key: 
     if user is None:
         raise made_is_gone()
     return user
+
+
+async def _check_no_robot_prefix(ports: Ports, unit: UnitOfWork, username: str) -> None:
+    """Refuses a name that begins as those of robots do. With the lock, the prefix stays as it is until the commit."""
+    await unit.configuration.lock()
+    prefix = ports.configuration.combine(await unit.configuration.read()).values.robot_name_prefix
+    if username.startswith(prefix):
+        refuse("username", f"must not begin with {prefix}, the prefix of robot names")
 
 
 async def update_user(ports: Ports, requester: Requester, user_id: int, change: ProfileChange) -> User:

@@ -1,14 +1,18 @@
 """The runtime configuration: who sets what, what is refused, and when it takes effect."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from authsvc.config import FixedConfiguration
 from authsvc.domain.change import ChangeKind
 from authsvc.domain.configuration import RuntimeConfiguration, refresh
+from authsvc.domain.ports import Store
 from authsvc.store.tables import change_log
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
@@ -203,6 +207,16 @@ async def test_a_prefix_that_a_user_name_begins_with_is_refused(authsvc: AuthSer
     await put(authsvc.admin, robot_name_prefix="al")
 
 
+async def test_no_user_gets_a_name_with_a_prefix_that_another_replica_has_just_set(
+    authsvc: AuthService, migrated_database: Database
+) -> None:
+    async with sql_store(migrated_database).write() as unit:
+        await unit.configuration.write({"robot_name_prefix": "bot_"}, datetime.now(UTC))
+        await unit.commit()
+    with pytest.raises(Invalid, match="bot_"):
+        await authsvc.user("bot_alice")
+
+
 async def test_tokens_live_as_long_as_configured(authsvc: AuthService) -> None:
     await put(authsvc.admin, token_expiration_minutes=2)
     assert (await authsvc.admin.registry_token("repository:library/app:pull")).expires_in_seconds == 120
@@ -240,3 +254,28 @@ async def test_a_service_reads_the_values_and_keeps_them_while_authsvc_is_away(
 @pytest.mark.parametrize("stored", [{"banner_message": 7}, {"read_only": "yes"}, {"of_a_newer_program": True}])
 async def test_a_stored_value_that_means_nothing_here_does_not_count(stored: dict[str, int | str | bool]) -> None:
     assert RuntimeConfiguration().combine(stored).values == Configuration()
+
+
+async def test_a_read_does_not_undo_an_update_that_ended_while_it_ran(auth_store: SqlStore) -> None:
+    configuration = RuntimeConfiguration()
+    newer = configuration.combine({"banner_message": "new"})
+
+    class Rows:
+        async def read(self) -> dict[str, object]:
+            # The update commits after this read, and ends before it.
+            configuration.state = newer
+            return {}
+
+    class Unit:
+        configuration = Rows()
+
+    class OvertakenStore:
+        @asynccontextmanager
+        async def read(self, *, short: bool) -> AsyncIterator[Unit]:
+            assert short
+            yield Unit()
+
+    await refresh(cast("Store", OvertakenStore()), configuration)
+    assert configuration.state == newer
+    await refresh(auth_store, configuration)
+    assert configuration.values == Configuration()
