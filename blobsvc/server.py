@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from blobsvc.config import SECTION, BlobSettings
 from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.ports import BlobAdmin, Store
+from blobsvc.domain.read_only import ReadOnlyMode
 from blobsvc.domain.unlinked import UnlinkedBytes, UnlinkedLimits
 from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
 from blobsvc.servicers.blob import BlobServicer
@@ -106,7 +107,8 @@ def build_server(
         UploadServicer(UploadPorts(store.uploads, signer, lifetimes, unlinked)),
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, server.set_read_only))
+    read_only = ReadOnlyMode(server.set_read_only)
+    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, read_only))
     return server
 
 

@@ -1,6 +1,6 @@
 """BlobService."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -10,6 +10,7 @@ from blobsvc.domain.blob import locate_blob, read_blob, stat_blob
 from blobsvc.domain.damage import ReadPorts
 from blobsvc.domain.listing import list_blobs, list_unlinked
 from blobsvc.domain.ports import BlobAdmin
+from blobsvc.domain.read_only import ReadOnlyMode
 from blobsvc.domain.unlinked import UnlinkedBytes, settle
 from roadstead.blob.v1 import blob_service_pb2_grpc
 from roadstead.blob.v1.blob_service_pb2 import (
@@ -44,18 +45,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
-    def __init__(
-        self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes, set_read_only: Callable[[bool], None]
-    ) -> None:
+    def __init__(self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes, read_only: ReadOnlyMode) -> None:
         """Takes what it serves.
 
         Args:
             ports: the ports for reading.
             admin: the administration of the same store.
             unlinked: the count of its unlinked bytes.
-            set_read_only: has the server refuse uploads, or not any more.
+            read_only: the mode in which uploads are refused.
         """
-        self._set_read_only = set_read_only
+        self._read_only = read_only
         self._ports = ports
         self._admin = admin
         self._unlinked = unlinked
@@ -97,7 +96,7 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
         return GetCapacityResponse(total_bytes=capacity.total_bytes, free_bytes=capacity.free_bytes)
 
     async def SetReadOnly(self, request: SetReadOnlyRequest, context: Context) -> SetReadOnlyResponse:
-        self._set_read_only(request.read_only)
+        self._read_only.tell(read_only=request.read_only)
         return SetReadOnlyResponse()
 
 

@@ -162,7 +162,7 @@ class BlobServiceServicer:
 
     def SetReadOnly(self, request, context):
         """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
-        blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
+        blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,7 @@ class BlobServiceStub:
     """The size of the disk that holds the blobs, and what is free on it."""
     SetReadOnly: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
-    blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
+    blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
     """
 
 @_typing.type_check_only
@@ -103,7 +103,7 @@ class BlobServiceAsyncStub(BlobServiceStub):
     """The size of the disk that holds the blobs, and what is free on it."""
     SetReadOnly: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]  # type: ignore[assignment]
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
-    blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
+    blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
     """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -199,7 +199,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_blob_service_pb2.SetReadOnlyResponse, _abc.Awaitable[_blob_service_pb2.SetReadOnlyResponse]]:
         """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
-        blobsvc that has not been told yet accepts uploads; metasvc links none of them in that mode.
+        blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
         """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
