@@ -81,7 +81,7 @@ class Report:
 
 @contextmanager
 def furnished(installation: Installation) -> Iterator[Realm]:
-    """A project with a repository, members and a robot, so that some of the requests are about what exists."""
+    """A project with all that it can have, and a group, so that some of the requests are about what exists."""
     management = Management.of(installation)
     try:
         project = management.create_project()
@@ -93,6 +93,9 @@ def furnished(installation: Installation) -> Iterator[Realm]:
         management.add_member(project, owner, MAINTAINER)
         management.add_member(project, member, DEVELOPER)
         management.add_member(project, users[0], DEVELOPER)
+        management.create_group(users[0])
+        for scope in ({"scope": "g"}, {"scope": "p", "project_id": management.project_id(project)}):
+            management.client.post("/labels", json={"name": "l", **scope}).raise_for_status()
         robot = management.create_robot(project)
         digest = push(installation.http_url, owner, f"{project}/app", image(1), "v1", "v2")
         yield Realm(
@@ -189,6 +192,12 @@ def _known(
     everybody = management.client.get("/users", params={"page_size": 100}).json()
     members = management.client.get(f"/projects/{project}/members").json()
     listed = management.client.get("/robots", params={"q": f"Level=project,ProjectID={project_id}", "page_size": 100})
+    groups = management.client.get("/usergroups").json()
+    labels = [
+        label["id"]
+        for query in ("scope=g", f"scope=p&project_id={project_id}")
+        for label in management.client.get(f"/labels?{query}").json()
+    ]
     names = [login.name for login in (*users, *robots)]
     return {
         "project_name_or_id": [project, str(project_id), "library", "1"],
@@ -203,7 +212,11 @@ def _known(
         "user_id": [user["user_id"] for user in everybody if user["username"] in names],
         "username": [user.name for user in users],
         "role_id": [1, 2, 3, 4, 5],
-        "id": [project_id],
+        "id": [project_id, *labels],
+        "label_id": labels,
+        "group_id": [group["id"] for group in groups],
+        "meta_name": ["public", "severity"],
+        "addition": ["build_history", "readme.md"],
         "level": ["project", "system"],
         "duration": [-1, 7],
         "scope": [f"/project/{project}", "g", "p"],

@@ -105,11 +105,13 @@ class Management:
         """Gives a group a role in a project."""
         self._post(f"/projects/{project}/members", {"role_id": role_id, "member_group": {"id": group_id}})
 
-    def create_robot(self, project: str, access: list[dict[str, str]] | None = None) -> Login:
-        """Creates a robot in a project, by default one that may build, push, pull and delete."""
+    def create_robot(
+        self, project: str, access: list[dict[str, str]] | None = None, *, level: str = "project"
+    ) -> Login:
+        """Creates a robot in a project, or one of the system level; by default it may build, push, pull and delete."""
         body = {
             "name": f"r{secrets.token_hex(4)}",
-            "level": "project",
+            "level": level,
             "duration": -1,
             "permissions": [
                 {"kind": "project", "namespace": project, "access": access or BUILDER_PERMISSIONS},

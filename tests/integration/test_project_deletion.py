@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -45,6 +45,8 @@ class Scene:
         management: the REST API, as an administrator.
         alice: maintains the project.
         robot: of the project.
+        system_robot: of the system level, with permissions in the project.
+        carol: maintains the project through a group.
         bob: has nothing to do with it, until he takes its name.
     """
 
@@ -53,6 +55,8 @@ class Scene:
     project: str
     alice: Login
     robot: Login
+    system_robot: Login
+    carol: Login
     bob: Login
 
     @property
@@ -105,9 +109,11 @@ def new_scene(services: Services) -> Iterator[Callable[[], Scene]]:
 
     def make() -> Scene:
         project = management.create_project()
-        alice, bob = management.create_user(), management.create_user()
+        alice, carol, bob = (management.create_user() for _ in range(3))
         management.add_member(project, alice, MAINTAINER)
-        return Scene(services, management, project, alice, management.create_robot(project), bob)
+        management.add_group(project, management.create_group(carol), MAINTAINER)
+        robot, system_robot = (management.create_robot(project, level=level) for level in ("project", "system"))
+        return Scene(services, management, project, alice, robot, system_robot, carol, bob)
 
     try:
         yield make
@@ -133,11 +139,13 @@ def in_flight() -> Iterator[ThreadPoolExecutor]:
 def test_nothing_of_the_old_project_opens_the_new_one(scene: Scene) -> None:
     pushed = new_image()
     push(scene.services.http_url, scene.alice, scene.repository, pushed, "v1")
-    with scene.registry(scene.alice) as alice, scene.registry(scene.robot) as robot:
+    former = (scene.alice, scene.robot, scene.system_robot, scene.carol)
+    with ExitStack() as held:
+        clients = [held.enter_context(scene.registry(login)) for login in former]
         # Everything that a gateway may remember of the old project, it has seen.
-        for client in (alice, robot):
+        for client in clients:
             assert set(reads(client, scene.repository, pushed)) == {200}
-        locations = [begin(client, scene.repository) for client in (alice, robot)]
+        locations = [begin(client, scene.repository) for client in clients]
         scene.delete_repository()
         assert scene.delete().status_code == 200
 
@@ -148,10 +156,15 @@ def test_nothing_of_the_old_project_opens_the_new_one(scene: Scene) -> None:
             put_referrer(bob, scene.repository, pushed)
             assert len(referrers(bob, scene.repository, pushed)) == 1
 
-        for client, location in zip((alice, robot), locations, strict=True):
+        for client, location in zip(clients, locations, strict=True):
             statuses = [*reads(client, scene.repository, pushed), *writes(client, scene.repository, location)]
             assert {status for status in statuses if status not in {401, 403, 404}} == set(), str(statuses)
             assert referrers(client, scene.repository, pushed) == []
+    for login in (scene.alice, scene.system_robot, scene.carol):
+        # With a new token: neither permissions nor memberships follow the name.
+        with scene.registry(login) as client:
+            statuses = [*reads(client, scene.repository, pushed), *new_writes(client, scene.repository)]
+            assert set(statuses) <= {401, 403, 404}, f"{login}: {statuses}"
     alice_sees = httpx.get(f"{scene.services.http_url}/api/v2.0/projects/{scene.project}", auth=scene.alice.basic)
     assert alice_sees.status_code == 404, alice_sees.text
     robot_asks = httpx.get(f"{scene.services.http_url}/service/token", auth=scene.robot.basic)
@@ -298,13 +311,23 @@ def reads(client: httpx.Client, repository: str, pushed: Image) -> list[int]:
 
 
 def writes(client: httpx.Client, repository: str, location: str) -> list[int]:
-    """The statuses of everything that changes a repository."""
-    other = new_image()
-    media_type = {"Content-Type": other.media_type}
+    """The statuses of everything that changes a repository, with an upload that began before."""
     # blobsvc asks nobody about projects, so an upload may go on. Nothing of it can be linked.
     assert client.patch(location, content=PIECE).status_code in {202, 401, 403, 404}
+    ended = client.put(httpx.URL(location).copy_add_param("digest", digest_of(PIECE)))
+    return [ended.status_code, *manifest_writes(client, repository)]
+
+
+def new_writes(client: httpx.Client, repository: str) -> list[int]:
+    """The statuses of everything that changes a repository."""
+    return [client.post(f"/v2/{repository}/blobs/uploads/").status_code, *manifest_writes(client, repository)]
+
+
+def manifest_writes(client: httpx.Client, repository: str) -> list[int]:
+    """The statuses of a manifest's push and of a tag's deletion."""
+    other = new_image()
+    media_type = {"Content-Type": other.media_type}
     return [
-        client.put(httpx.URL(location).copy_add_param("digest", digest_of(PIECE))).status_code,
         client.put(f"/v2/{repository}/manifests/v2", content=other.manifest, headers=media_type).status_code,
         client.delete(f"/v2/{repository}/manifests/v1").status_code,
     ]

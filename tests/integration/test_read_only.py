@@ -1,6 +1,10 @@
 """In read-only mode everything is read and nothing changes: over REST, under /v2, and over gRPC to each service."""
 
+import secrets
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -15,7 +19,7 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from roadstead.meta.v1.tag_service_pb2 import DeleteTagRequest
 from roadstead.meta.v1.tag_service_pb2_grpc import TagServiceStub
 from svckit.errors.status import from_rpc_error
-from tests.harness.images import image
+from tests.harness.images import digest_of, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
@@ -50,8 +54,8 @@ def begins_an_upload(http: httpx.Client) -> int:
     return http.post("/v2/library/app/blobs/uploads/").status_code
 
 
-@pytest.fixture
-def read_only(http: httpx.Client) -> Iterator[None]:
+@contextmanager
+def read_only_mode(http: httpx.Client) -> Iterator[None]:
     """Read-only, everywhere, and writable again at the end."""
     set_read_only(http, read_only=True)
     for look in (lambda: begins_an_upload(http), lambda: http.put("/api/v2.0/projects/library", json={}).status_code):
@@ -60,6 +64,13 @@ def read_only(http: httpx.Client) -> Iterator[None]:
     set_read_only(http, read_only=False)
     for look in (lambda: begins_an_upload(http), lambda: http.put("/api/v2.0/projects/library", json={}).status_code):
         wait_until(look, "writes", wanted=lambda status: status < 300, seconds=EFFECTIVE_SECONDS)
+
+
+@pytest.fixture
+def read_only(http: httpx.Client) -> Iterator[None]:
+    """See `read_only_mode`."""
+    with read_only_mode(http):
+        yield
 
 
 def manifest(http: httpx.Client, method: str, reference: str) -> httpx.Response:
@@ -154,6 +165,42 @@ def test_each_service_refuses_callers_of_its_own_port(own: Installation) -> None
     assert _refusal(lambda: uploads.StartUpload(begin, metadata=as_client)) == "READ_ONLY"
     for channel in channels.values():
         channel.close()
+
+
+def test_a_file_that_a_gateway_is_writing_is_refused_and_goes_on_afterwards(
+    own: Installation, http: httpx.Client
+) -> None:
+    # Such a body is large enough for the gateway to write the file itself.
+    half_bytes = 4 * 1024 * 1024
+    content = secrets.token_bytes(2 * half_bytes)
+    location = http.post("/v2/library/app/blobs/uploads/").headers["Location"]
+    go_on = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield content[:half_bytes]
+        go_on.wait(60)
+        yield content[half_bytes:]
+
+    def has_begun() -> bool:
+        return any(file.stat().st_size for file in own.data_dir.glob("blobsvc/uploads/*/data"))
+
+    assert not has_begun()
+    size = {"Content-Length": str(len(content))}
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(http.patch, location, content=body(), headers=size)
+        try:
+            wait_until(has_begun, "the first bytes")
+            with read_only_mode(http):
+                go_on.set()
+                assert sending.result(60).status_code == 403
+        finally:
+            go_on.set()
+    received = http.get(location).headers["Range"].removeprefix("0-")
+    digest = digest_of(content)
+    rest = content[int(received) + 1 :]
+    ended = http.put(httpx.URL(location).copy_add_param("digest", digest), content=rest)
+    assert ended.status_code == 201, ended.text
+    assert http.get(f"/v2/library/app/blobs/{digest}", follow_redirects=True).content == content
 
 
 @pytest.mark.usefixtures("read_only")
