@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/access/v1/project_ref.proto\x12\x13roadstead.access.v1\x1a!roadstead/options/v1/bounds.proto\"\x8f\x01\n\nProjectRef\x12%\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWNH\x00\x12M\n\x04name\x18\x02 \x01(\tB=\xea\xf3\x18\x39\x08\x01\x10\xff\x01:\x08[^\\x00]*B\x17must not contain U+0000r\x0fPROJECT_UNKNOWNH\x00\x42\x0b\n\x03ref\x12\x04\xf0\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/access/v1/project_ref.proto\x12\x13roadstead.access.v1\x1a!roadstead/options/v1/bounds.proto\"l\n\nProjectRef\x12%\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWNH\x00\x12*\n\x04name\x18\x02 \x01(\tB\x1a\xea\xf3\x18\x16\x08\x01\x10\xff\x01r\x0fPROJECT_UNKNOWNH\x00\x42\x0b\n\x03ref\x12\x04\xf0\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTREF'].fields_by_name['id']._loaded_options = None
   _globals['_PROJECTREF'].fields_by_name['id']._serialized_options = b'\352\363\030\023(\001r\017PROJECT_UNKNOWN'
   _globals['_PROJECTREF'].fields_by_name['name']._loaded_options = None
-  _globals['_PROJECTREF'].fields_by_name['name']._serialized_options = b'\352\363\0309\010\001\020\377\001:\010[^\\x00]*B\027must not contain U+0000r\017PROJECT_UNKNOWN'
-  _globals['_PROJECTREF']._serialized_start=98
-  _globals['_PROJECTREF']._serialized_end=241
+  _globals['_PROJECTREF'].fields_by_name['name']._serialized_options = b'\352\363\030\026\010\001\020\377\001r\017PROJECT_UNKNOWN'
+  _globals['_PROJECTREF']._serialized_start=97
+  _globals['_PROJECTREF']._serialized_end=205
 # @@protoc_insertion_point(module_scope)
