@@ -86,6 +86,13 @@ def test_what_no_name_has_is_not_found(ask: Ask, management: Management, text: s
     assert ask("/search", management.admin, q=text) == {"project": [], "repository": []}
 
 
+@pytest.mark.parametrize("text", [WORD, "%"])
+def test_wrong_credentials_are_refused_whatever_is_searched(installation: Installation, text: str) -> None:
+    url = f"{installation.http_url}/api/v2.0/search"
+    answer = plain_http.get(url, params={"q": text}, headers={"Authorization": "Bearer a.b.c"})
+    assert answer.status_code == 401
+
+
 def test_an_underscore_stands_for_itself(ask: Ask, management: Management, found: dict[str, str]) -> None:
     assert ask("/search", management.admin, q=f"{WORD[:4]}_{WORD[5:]}")["repository"] == []
     assert found["public"]

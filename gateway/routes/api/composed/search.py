@@ -36,6 +36,8 @@ _MOST_PARAMETERS = 200
 _MOST_CHARACTERS = 255
 # No name has other characters, so nothing is found by them.
 _PART_OF_A_NAME = re.compile(r"[a-z0-9._/-]*")
+# authsvc is asked nevertheless, so that wrong credentials are refused whatever is searched.
+_NOTHING = "project_id=0"
 _NUMBER = {"type": "integer", "format": "int64"}
 _SCHEMA = {
     "type": "object",
@@ -85,9 +87,10 @@ class SearchRoute:
     async def answer(self, exchange: ApiExchange) -> Answer:
         """Answers one request."""
         text = _wanted(exchange.request.query_string).lower()
-        projects: Sequence[project_pb2.Project] = ()
         repositories: list[dict[str, object]] = []
-        if _PART_OF_A_NAME.fullmatch(text) is not None:
+        if _PART_OF_A_NAME.fullmatch(text) is None:
+            projects = await self._find_projects(_NOTHING)
+        else:
             query = f"name=~{text}" if text else ""
             projects, repositories = await asyncio.gather(self._find_projects(query), self._find_repositories(query))
         return Answer.of_json(
