@@ -41,7 +41,7 @@ ADDED = {
     ("authsvc/server.py", "from authsvc.servicers.project import"): """\
 from authsvc.servicers.notice import NoticeServicer
 """,
-    ("authsvc/server.py", "from roadstead.auth.v1.project_service_pb2_grpc import"): """\
+    ("authsvc/server.py", "from roadstead.auth.v1.project_metadata_service_pb2_grpc import"): """\
 from roadstead.auth.v1.notice_service_pb2_grpc import add_NoticeServiceServicer_to_server
 """,
     ("authsvc/store/unit_of_work.py", "    @property\n    def users(self) -> SqlUsers:"): """\
