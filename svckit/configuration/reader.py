@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ REFRESH_SECONDS = 2.0
 _LONGEST_SECONDS = 5.0
 # Before the first answer there is nothing else to do than to wait for authsvc, which starts at the same time.
 _FIRST_SECONDS = 60.0
+# Shorter than a look at what a service needs (`Needs`). Services start together, so the answer is about to come.
+_AWAITED_SECONDS = 1.0
 
 _log = get_logger(__name__)
 
@@ -30,14 +33,18 @@ class ConfigurationReader:
 
     Attributes:
         values: the values of the last read; Harbor's defaults before the first one.
-        is_known: whether authsvc has answered since this process began.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes a channel to authsvc on which this service may read the configuration."""
         self._stub: ConfigurationServiceAsyncStub = configuration_service_pb2_grpc.ConfigurationServiceStub(channel)
         self.values = Configuration()
-        self.is_known = False
+        self._answered = asyncio.Event()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether authsvc has answered since this process began."""
+        return self._answered.is_set()
 
     async def refresh(self) -> None:
         """Reads the values. `svckit.process.loops` repeats this every `REFRESH_SECONDS`.
@@ -53,16 +60,19 @@ class ConfigurationReader:
         if values != self.values:
             _log.info("configuration_changed", keys=changed_keys(self.values, values))
         self.values = values
-        self.is_known = True
+        self._answered.set()
 
     async def require_known(self) -> None:
-        """Raises if authsvc has never answered: the check of a service that must not serve before (`Needs`).
+        """Waits a moment for the first answer of authsvc: the check of a service that must not serve before (`Needs`).
 
         Raises:
-            DomainError: UNAVAILABLE.
+            DomainError: UNAVAILABLE; it has not come.
         """
-        if not self.is_known:
-            raise error_for("UNAVAILABLE", "authsvc has not told the configuration yet")
+        try:
+            async with asyncio.timeout(_AWAITED_SECONDS):
+                await self._answered.wait()
+        except TimeoutError:
+            raise error_for("UNAVAILABLE", "authsvc has not told the configuration yet") from None
 
 
 def to_configuration(message: Configurations) -> Configuration:
