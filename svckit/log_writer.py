@@ -181,11 +181,19 @@ class LineWriter:
             try:
                 parts.append(render(contents))
             except Exception:
-                # A line that cannot be rendered must not end the thread.
-                with self._lock:
-                    self._missing += len(contents)
-                    self.lost_lines += len(contents)
+                # One that cannot be rendered must take no others with it.
+                parts += [self._rendered_alone(render, content) for content in contents]
         return b"".join(parts)
+
+    def _rendered_alone(self, render: Render, record: object) -> bytes:
+        try:
+            return render([record])
+        except Exception:
+            # A line that cannot be rendered must not end the thread.
+            with self._lock:
+                self._missing += 1
+                self.lost_lines += 1
+            return b""
 
 
 def _write(descriptor: int, data: bytes) -> None:

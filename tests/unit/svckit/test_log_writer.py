@@ -278,14 +278,20 @@ def test_records_count_by_the_size_that_is_given_for_them(pipe: Pipe) -> None:
     writer.close(10)
 
 
-def test_records_that_cannot_be_rendered_are_missed_and_the_thread_goes_on(pipe: Pipe) -> None:
+def test_a_record_that_cannot_be_rendered_is_missed_alone_and_the_thread_goes_on(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("svckit.log_writer._GATHER_SECONDS", 3600.0)
     writer, render = LineWriter(pipe.writer, _loss), Rendering()
 
-    writer.put_later(render, -1, 100)
+    for number in (1, -1, 2):
+        writer.put_later(render, number, 100)
+    assert writer.flush(10)
 
-    assert pipe.read(7) == b"lost 1\n"
+    assert os.read(pipe.reader, 100) == b"r1\nr2\nlost 1\n"
     assert writer.lost_lines == 1
     writer.put_later(render, 5, 100)
+    assert writer.flush(10)
     assert pipe.read(3) == b"r5\n"
     writer.close(10)
 
