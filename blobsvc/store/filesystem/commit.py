@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, StoredBlob, UploadId
@@ -18,7 +19,7 @@ from blobsvc.store.filesystem.session import (
     remove_session,
 )
 from svckit.durable import sync_folder
-from svckit.errors import Invalid, NotFound
+from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
 
 # How often to try the rename. Each time, a delete may remove the target folder that was just made.
@@ -64,28 +65,35 @@ def finish_held(
     The lock is held from the hash to the rename, so that no writer outlives the verification.
 
     Raises:
-        DomainError: SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has ended.
+        DomainError: SIZE_INVALID, and the session continues; DIGEST_INVALID, and the session has ended;
+            UPLOAD_CONFLICT, the session was released.
         SyncFailedError: the disk did not take the bytes, and the session has ended.
         OSError: another failure. Either the session still exists, or the blob does.
     """
-    if expected_size_bytes is not None and expected_size_bytes != session.size_bytes:
-        raise Invalid(
-            "SIZE_INVALID",
-            f"the upload has {session.size_bytes} bytes, not {expected_size_bytes}",
-            metadata={"committed_size": str(session.size_bytes)},
-        )
-    found = session.hash_more(digest.algorithm, _HASH_STEP_BYTES)
-    if found is None:
-        return None
-    if found != digest:
-        # The bytes stay wrong whatever is appended, so they are deleted.
-        remove_session(session.folder)
-        raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest), "computed": str(found)})
-    try:
-        return store_as_blob(layout, session, BlobKey(digest, session.progress.upload.generation))
-    except SyncFailedError:
-        remove_session(session.folder)
-        raise
+    # Until the rename: a caller who is cancelled releases the session while this still runs.
+    with session.thread_lock:
+        if session.is_released:
+            raise Conflict("UPLOAD_CONFLICT")
+        if expected_size_bytes is not None and expected_size_bytes != session.size_bytes:
+            raise Invalid(
+                "SIZE_INVALID",
+                f"the upload has {session.size_bytes} bytes, not {expected_size_bytes}",
+                metadata={"committed_size": str(session.size_bytes)},
+            )
+        found = session.hash_more(digest.algorithm, _HASH_STEP_BYTES)
+        if found is None:
+            return None
+        if found != digest:
+            # The bytes stay wrong whatever is appended, so they are deleted.
+            remove_session(session.folder)
+            raise Invalid("DIGEST_INVALID", metadata={"digest": str(digest), "computed": str(found)})
+        try:
+            blob = store_as_blob(layout, session, BlobKey(digest, session.progress.upload.generation))
+        except SyncFailedError:
+            remove_session(session.folder)
+            raise
+        session.count_finish()
+        return blob
 
 
 def store_as_blob(layout: Layout, session: HeldSession, key: BlobKey) -> StoredBlob:
@@ -146,21 +154,33 @@ def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:
     for attempts_left in reversed(range(_RENAME_ATTEMPTS)):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _make_home_durable(layout, key)
-            if target.exists():
-                if target.samefile(source):
-                    # A file system without a journal may keep both names of an earlier rename after a loss of power.
-                    source.unlink()
-                    return
-                # Two replicas have chosen the same generation for the same digest. A rename would leave two receipts
-                # for one file, and garbage collection of one of them would delete the bytes of both.
-                raise FileExistsError(errno.EEXIST, "a generation was used twice")
-            source.rename(target)
+            with _opened(target.parent) as home:
+                _make_home_durable(layout, key)
+                if target.exists():
+                    if target.samefile(source):
+                        # A file system without a journal may keep both names of an earlier rename after a loss of
+                        # power.
+                        source.unlink()
+                        return
+                    # Two replicas have chosen the same generation for the same digest. A rename would leave two
+                    # receipts for one file, and garbage collection of one of them would delete the bytes of both.
+                    raise FileExistsError(errno.EEXIST, "a generation was used twice")
+                # Into the folder that is durable. By its path, it could be one that was made after a delete of this.
+                os.rename(source, target.name, dst_dir_fd=home)
         except FileNotFoundError:
             if not attempts_left:
                 raise
         else:
             return
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _make_home_durable(layout: Layout, key: BlobKey) -> None:

@@ -16,7 +16,10 @@ from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.links import kept_text, link_text
 from blobsvc.store.filesystem.session import data_path, finished_path
 from svckit.durable import replace_file, sync_folder
+from svckit.logging import get_logger
 from svckit.oci.digest import Digest
+
+_log = get_logger(__name__)
 
 _FILE_MODE = 0o600
 
@@ -144,12 +147,16 @@ def settle_records(layout: Layout, keys: tuple[BlobKey, ...]) -> None:
 def _read(path: Path) -> Record | None:
     try:
         content = json.loads(kept_text(path))
+        key = BlobKey.of(content["digest"], content["generation"])
+        blob = StoredBlob(key, content["size_bytes"], datetime.fromisoformat(content["finish_time"]))
+        owner = UploadOwner(content["repository"], content["project_id"], content["subject"])
+        return Record(UploadId(content["upload_id"]), UnlinkedBlob(blob, owner))
     except FileNotFoundError:
         return None
-    key = BlobKey.of(content["digest"], content["generation"])
-    blob = StoredBlob(key, content["size_bytes"], datetime.fromisoformat(content["finish_time"]))
-    owner = UploadOwner(content["repository"], content["project_id"], content["subject"])
-    return Record(UploadId(content["upload_id"]), UnlinkedBlob(blob, owner))
+    except (ValueError, TypeError, KeyError):
+        # A loss of power has emptied it (decision 37). It must not hide the others from whoever lists them.
+        _log.error("record_unreadable", path=str(path))
+        return None
 
 
 def _unsettled_path(layout: Layout, key: BlobKey) -> Path:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,6 +140,7 @@ class HeldSession:
         progress: the state of the session in memory.
         size_bytes: the size of the data file.
         thread_lock: held by the thread that uses the file.
+        is_released: whether it is over. It changes only under `thread_lock`.
     """
 
     def __init__(
@@ -151,8 +153,10 @@ class HeldSession:
         self.thread_lock = threading.RLock()
         self._metrics = metrics
         self._descriptor = descriptor
-        self._released = False
+        self.is_released = False
         self._written_back = size_bytes
+        self._taken_at = time.perf_counter()
+        metrics.uploads_held.inc()
 
     @property
     def inode(self) -> int:
@@ -187,8 +191,13 @@ class HeldSession:
     def release(self) -> None:
         """Release the lock, once no thread uses the file."""
         with self.thread_lock:
-            self._released = True
+            self.is_released = True
             os.close(self._descriptor)
+            self._metrics.uploads_held.dec()
+
+    def count_finish(self) -> None:
+        """Count the time from the lock to the durable blob."""
+        self._metrics.finish_seconds.observe(time.perf_counter() - self._taken_at)
 
     def write(self, batch: Iterable[bytes]) -> None:
         """Append bytes. They are hashed at once if the running hash covers all bytes before them.
@@ -197,7 +206,7 @@ class HeldSession:
             OSError: such as ENOSPC. `size_bytes` includes the bytes that were written before the error.
         """
         with self.thread_lock:
-            if self._released:
+            if self.is_released:
                 return
             for data in batch:
                 view = memoryview(data)

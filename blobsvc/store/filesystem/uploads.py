@@ -98,7 +98,7 @@ class FileUploads:
         """As the port says. In one call of a thread: `open` needs four, and each costs more than the write."""
         folder, known = self._layout.upload(upload_id), self._progress.get(upload_id)
         try:
-            with self._metrics.uploads_held.track_inprogress(), disk_failures():
+            with disk_failures():
                 progress, size_bytes = await self._pool.run(append_at_once, folder, known, self._metrics, offset, data)
         except NotFound:
             await self._require_store()
@@ -184,15 +184,13 @@ class FileUploads:
                 return await self._pool.run(remove_unreadable, self._layout.upload(upload_id))
 
     async def _finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
-        began = time.perf_counter()
         take = partial(take_and_finish, self._layout, self._taking(upload_id), digest, expected_size_bytes)
         try:
-            with self._metrics.uploads_held.track_inprogress():
-                taken = await self._acquire(take, release_taken, _LOCK_WAIT_SECONDS)
-                if isinstance(taken, HeldSession):
-                    blob = await self._finish_large(taken, digest, expected_size_bytes)
-                else:
-                    blob = taken
+            taken = await self._acquire(take, release_taken, _LOCK_WAIT_SECONDS)
+            if isinstance(taken, HeldSession):
+                blob = await self._finish_large(upload_id, taken, digest, expected_size_bytes)
+            else:
+                blob = taken
         except Invalid as error:
             if error.reason == "DIGEST_INVALID":
                 self._note_end(upload_id, "mismatched")
@@ -201,10 +199,13 @@ class FileUploads:
             self._note_end(upload_id, "failed")
             raise _lost(upload_id, error) from error
         self._note_end(upload_id, "finished")
-        self._metrics.finish_seconds.observe(time.perf_counter() - began)
         return blob
 
-    async def _finish_large(self, session: HeldSession, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
+    async def _finish_large(
+        self, upload_id: UploadId, session: HeldSession, digest: Digest, expected_size_bytes: int | None
+    ) -> StoredBlob:
+        # A caller whose time is up repeats the finish, which then goes on where this one has stopped.
+        self._remember(upload_id, session.progress)
         finish = partial(finish_held, self._layout, session, digest, expected_size_bytes)
         try:
             with disk_failures():
@@ -260,14 +261,13 @@ class FileUploads:
             await self._require_store()
             raise
         self._remember(upload_id, session.progress)
-        with self._metrics.uploads_held.track_inprogress():
-            try:
-                yield session
-            except SyncFailedError as error:
-                await self._end(session, "failed")
-                raise _lost(upload_id, error) from error
-            finally:
-                await asyncio.shield(self._pool.run(session.release))
+        try:
+            yield session
+        except SyncFailedError as error:
+            await self._end(session, "failed")
+            raise _lost(upload_id, error) from error
+        finally:
+            await asyncio.shield(self._pool.run(session.release))
 
     def _taking(self, upload_id: UploadId) -> Callable[[], HeldSession]:
         return partial(HeldSession.take, self._layout.upload(upload_id), self._progress.get(upload_id), self._metrics)

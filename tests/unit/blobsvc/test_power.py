@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from blobsvc.domain.model import UploadId, UploadOwner
+from blobsvc.domain.model import BlobKey, UploadId, UploadOwner
 from blobsvc.store.filesystem import FileStore, links
 from svckit.oci.digest import SHA256, Digest
-from tests.contract.blobsvc.steps import OWNER, Append, append, append_at_once, both_ways, keys, read
+from tests.contract.blobsvc.steps import OWNER, Append, append, append_at_once, both_ways, keys, read, refused
 from tests.unit.blobsvc.disk import Disk
 from tests.unit.blobsvc.power import Power
 
@@ -110,6 +110,45 @@ async def test_a_finish_is_repeated_to_the_same_end_wherever_power_was_lost(
     for folder in left:
         async with after(folder) as store:
             await check_finished(store, upload.id, owner)
+
+
+async def test_a_blob_moves_into_the_folder_that_is_durable_and_into_no_other(
+    disk: Disk, power: Power, folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Just before the rename, the digest's last blob is deleted, and another finish makes the folder again."""
+    upload = await disk.store.uploads.start(OWNER, SHA256)
+    await append_at_once(disk.store.uploads, upload.id, DATA)
+    home = disk.blob(BlobKey(DIGEST, upload.generation)).parent
+    rename = os.rename
+
+    def replace_home_first(source: Path, target: Path | str, **where: int) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        home.rmdir()
+        home.mkdir()
+        rename(source, target, **where)
+
+    monkeypatch.setattr(os, "rename", replace_home_first)
+    await disk.store.uploads.finish(upload.id, DIGEST)
+    async with after(power.leave(next(folders))) as store:
+        await check_finished(store, upload.id, OWNER)
+
+
+async def test_a_record_that_is_lost_hides_no_other(disk: Disk) -> None:
+    """As after a loss of power on a file system that leaves links empty."""
+    lost, kept = [await disk.store.uploads.start(OWNER, SHA256) for _ in range(2)]
+    blobs = []
+    for upload in (lost, kept):
+        await append_at_once(disk.store.uploads, upload.id, DATA)
+        blobs.append(await disk.store.uploads.finish(upload.id, DIGEST))
+    record = min((disk.root / "unlinked").iterdir())
+    record.unlink()
+    record.write_bytes(b"")
+    store = await disk.another()
+    assert [found.blob for found in (await store.admin.list_unlinked()).blobs] == blobs[1:]
+    with refused("BLOB_UPLOAD_UNKNOWN"):
+        await store.uploads.finish(lost.id, DIGEST)
+    await store.admin.settle([blob.key for blob in blobs])
+    assert await store.uploads.finish(kept.id, DIGEST) == blobs[1]
 
 
 async def test_a_rename_that_has_left_both_names_is_finished_by_a_repeat(disk: Disk) -> None:
