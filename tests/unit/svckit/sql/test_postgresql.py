@@ -203,6 +203,15 @@ async def test_conflicts_that_do_not_end_reach_the_caller() -> None:
     assert caught.value.reason == "UNAVAILABLE"
 
 
+async def test_a_text_that_it_does_not_take_is_a_bad_request_and_ends_no_connection(bank: Database) -> None:
+    with pytest.raises(DomainError) as caught:
+        async with bank.read() as conn:
+            await conn.execute(select(account.c.balance).where(account.c.name == "a\0"))
+    assert caught.value.reason == "BAD_REQUEST"
+    async with bank.read() as conn:
+        assert (await conn.scalars(select(account.c.balance).where(account.c.name == "a"))).all() == [0]
+
+
 async def test_a_failed_statement_is_not_taken_for_a_dead_server(opened: Database) -> None:
     with pytest.raises(Exception, match="nowhere") as caught:
         async with opened.read() as conn:
