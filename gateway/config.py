@@ -125,7 +125,8 @@ class GatewaySettings(ProcessSettings):
     """PEM key."""
     ca_certificate_file: Path | None = None
     """PEM file that anybody may download from /api/v2.0/systeminfo/getcert: the authority that clients of this registry
-    should trust. It may be replaced at any time. Empty: there is none, which is 404."""
+    should trust. It may be replaced at any time. A file with a private key is not given. Empty: there is none, which
+    is 404."""
     manifest_cache_bytes: int = Field(default=32 * _MEBIBYTE, ge=0)
     """How many bytes of manifests one process holds, so that metasvc does not send them again. metasvc is still asked
     for each pull. 0: none."""

@@ -11,6 +11,9 @@ from gateway.transcode.contracts import PREFIX
 from gateway.transcode.openapi import HandwrittenOperation
 from gateway.wire.answer import Answer
 from svckit.errors import error_for
+from svckit.logging import get_logger
+
+_log = get_logger(__name__)
 
 _MAXIMUM_BYTES = 1024 * 1024
 
@@ -43,6 +46,11 @@ def has_certificate(settings: GatewaySettings) -> bool:
 def _read(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(_MAXIMUM_BYTES)
+            content = file.read(_MAXIMUM_BYTES + 1)
     except OSError:
         return None
+    # A part of a certificate is of no use, and a file with both parts of a pair is easily named by mistake.
+    if len(content) > _MAXIMUM_BYTES or b"PRIVATE KEY-----" in content:
+        _log.error("certificate_withheld", file=str(path), reason="it holds a private key, or is too large")
+        return None
+    return content

@@ -98,6 +98,9 @@ async def test_anybody_downloads_the_certificate_while_there_is_one(api: Api) ->
         assert (answer.status_code, answer.content) == (200, content)
         assert answer.headers["Content-Disposition"] == "attachment; filename=ca.crt"
         assert (await api.http.get("/systeminfo", headers=api.alice)).json()["has_ca_root"] is True
+    for wrong in (b"-----BEGIN CERTIFICATE-----\n-----BEGIN EC PRIVATE KEY-----\n", b"x" * (1024 * 1024 + 1)):
+        path.write_bytes(wrong)
+        assert (await api.http.get("/systeminfo/getcert")).status_code == 404
     path.unlink()
     refused = await api.http.get("/systeminfo/getcert")
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
