@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+# uvloop rounds to milliseconds. A timer for less would go off at once, again and again until the time has come.
+_SHORTEST_SECONDS = 0.001
+
 
 class Deadlines:
     """Ends the waiting of reads whose deadline has passed.
@@ -43,4 +46,4 @@ class Deadlines:
             elif not answer.done():
                 answer.set_exception(TimeoutError())
         if left:
-            self._set_for(min(left))
+            self._set_for(max(min(left), now + _SHORTEST_SECONDS))

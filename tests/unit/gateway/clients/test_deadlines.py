@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.clients.reads.deadlines import Deadlines
 
@@ -82,3 +83,26 @@ async def test_a_deadline_in_the_past_ends_the_waiting_at_once() -> None:
         async with asyncio.timeout(10):
             await answer
     assert answer.done()
+
+
+def test_uvloop_does_not_look_again_and_again_until_a_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[None] = []
+    look = Deadlines._look
+
+    def noted(deadlines: Deadlines) -> None:
+        looks.append(None)
+        look(deadlines)
+
+    async def wait() -> None:
+        deadlines, now = Deadlines(), asyncio.get_running_loop().time()
+        answers = [_future() for _ in range(50)]
+        for number, answer in enumerate(answers):
+            # Not whole milliseconds, which uvloop counts in.
+            deadlines.watch(answer, now + 0.01 + number * 0.00137)
+        await asyncio.gather(*answers, return_exceptions=True)
+
+    monkeypatch.setattr(Deadlines, "_look", noted)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(wait())
+    # Each may be a little early once.
+    assert len(looks) <= 2 * 50
