@@ -86,7 +86,7 @@ def test_what_no_name_has_is_not_found(ask: Ask, management: Management, text: s
     assert ask("/search", management.admin, q=text) == {"project": [], "repository": []}
 
 
-@pytest.mark.parametrize("text", [WORD, "%"])
+@pytest.mark.parametrize("text", [WORD, "%"], ids=["a name", "no name"])
 def test_wrong_credentials_are_refused_whatever_is_searched(installation: Installation, text: str) -> None:
     url = f"{installation.http_url}/api/v2.0/search"
     answer = plain_http.get(url, params={"q": text}, headers={"Authorization": "Bearer a.b.c"})
