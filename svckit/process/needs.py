@@ -105,12 +105,13 @@ class Needs:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _look_at_need(self, need: _Need) -> None:
-        if need.pending is None:
-            need.pending = asyncio.ensure_future(need.look())
-        done, _ = await asyncio.wait({need.pending}, timeout=LOOK_SECONDS)
+        # Two looks may be under way: that of the start, and the first of the loop. They share the check.
+        pending = need.pending = need.pending or asyncio.ensure_future(need.look())
+        done, _ = await asyncio.wait({pending}, timeout=LOOK_SECONDS)
         if done:
-            error = "cancelled" if need.pending.cancelled() else need.pending.exception()
-            need.pending = None
+            error = "cancelled" if pending.cancelled() else pending.exception()
+            if need.pending is pending:
+                need.pending = None
         else:
             # The check is kept until it ends. Otherwise blocked checks would accumulate, each with a connection or a
             # thread.

@@ -67,6 +67,27 @@ async def test_what_is_away_is_named_until_it_is_back(watched: Watched) -> None:
     assert watched.shown("database") == 1
 
 
+async def test_two_looks_at_once_share_one_check(watched: Watched) -> None:
+    """The look of the start, and the first of the loop."""
+    asked = 0
+    answer = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+
+    watched.needs.require("database", ask)
+    looks = asyncio.gather(watched.look(), watched.look())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answer.set()
+    assert [*await looks] == [((), False), ((), False)]
+    assert asked == 1
+    assert await watched.look() == ((), False)
+    assert asked == 2
+
+
 async def test_each_change_is_logged_once(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     there = [True, False, False, True, True]
 
