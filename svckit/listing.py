@@ -122,6 +122,7 @@ class Listing(Generic[T]):
         fetch: Callable[[Selection], Awaitable[Sequence[T]]],
         count: Callable[[tuple[Clause, ...]], Awaitable[int]],
         *,
+        fixed: Sequence[Clause] = (),
         scope: Sequence[object] = (),
     ) -> Page[T]:
         """Reads one page.
@@ -132,6 +133,7 @@ class Listing(Generic[T]):
             request: the list request.
             fetch: reads rows.
             count: counts the rows that match all clauses. It is called only if the total is requested.
+            fixed: clauses that come before those of `q`. What they are made of belongs to `scope`.
             scope: other values that decide which rows there are, such as the parent's id: strings, numbers, None.
 
         Raises:
@@ -139,7 +141,7 @@ class Listing(Generic[T]):
         """
         size = clamp_page_size(request.page_size, self.default_page_size, self.maximum_page_size)
         offset = _offset(request.page, size)
-        clauses = parse_query(request.q, self.keys).clauses
+        clauses = (*fixed, *parse_query(request.q, self.keys).clauses)
         orders = self._orders(request.sort)
         fingerprint = query_fingerprint(self.name, request.q, request.sort, *scope)
         after: tuple[KeysetValue, ...] | None = None

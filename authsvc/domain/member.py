@@ -173,8 +173,9 @@ async def list_members(ports: Ports, project_id: int, request: ListRequest, name
     async with ports.store.read() as unit:
         return await _LISTING.page(
             request,
-            lambda selection: unit.members.page(replace(selection, clauses=(*fixed, *selection.clauses))),
-            lambda clauses: unit.members.count((*fixed, *clauses)),
+            unit.members.page,
+            unit.members.count,
+            fixed=fixed,
             scope=(project_id, name),
         )
 

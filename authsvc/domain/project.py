@@ -6,8 +6,9 @@ The repositories of a project are in metasvc.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
@@ -174,8 +175,9 @@ async def list_projects(
         viewer = None if LIST_PROJECTS in await unit.roles.on_system(caller) else caller
         page = await _LISTING.page(
             request,
-            lambda selection: unit.projects.page(viewer, replace(selection, clauses=(*fixed, *selection.clauses))),
-            lambda clauses: unit.projects.count(viewer, (*fixed, *clauses)),
+            partial(unit.projects.page, viewer),
+            partial(unit.projects.count, viewer),
+            fixed=fixed,
             scope=(name, public, owner),
         )
         roles = await unit.members.roles_of(caller, [project.id for project in page.items])

@@ -199,8 +199,9 @@ async def _page(
 ) -> Page[User]:
     return await listing.page(
         request,
-        lambda selection: unit.users.page(replace(selection, clauses=(*fixed, *selection.clauses))),
-        lambda clauses: unit.users.count((*fixed, *clauses)),
+        unit.users.page,
+        unit.users.count,
+        fixed=fixed,
         scope=scope,
     )
 

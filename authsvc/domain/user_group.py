@@ -227,8 +227,9 @@ async def _page(
 ) -> Page[UserGroup]:
     return await listing.page(
         request,
-        lambda selection: unit.user_groups.page(replace(selection, clauses=(*fixed, *selection.clauses))),
-        lambda clauses: unit.user_groups.count((*fixed, *clauses)),
+        unit.user_groups.page,
+        unit.user_groups.count,
+        fixed=fixed,
         scope=scope,
     )
 

@@ -6,7 +6,6 @@ log-in by an identity provider will replace a user's groups of that provider's t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
@@ -17,7 +16,7 @@ from authsvc.domain.user_group import existing_group, locked_group
 from svckit.errors import Denied, NotFound
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
-from svckit.query import Clause, Exact, Order
+from svckit.query import Exact, Order
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,13 +68,13 @@ async def list_group_members(ports: Ports, group_id: int, request: ListRequest) 
     Raises:
         DomainError: USER_GROUP_UNKNOWN, INVALID_PAGE_TOKEN.
     """
-    fixed: tuple[Clause, ...] = (Exact("group_id", group_id),)
     async with ports.store.read() as unit:
         await existing_group(unit, group_id)
         return await _LISTING.page(
             request,
-            lambda selection: unit.user_groups.member_page(replace(selection, clauses=(*fixed, *selection.clauses))),
-            lambda clauses: unit.user_groups.member_count((*fixed, *clauses)),
+            unit.user_groups.member_page,
+            unit.user_groups.member_count,
+            fixed=(Exact("group_id", group_id),),
             scope=(group_id,),
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from svckit.access.actor import ChangeOrigin
     from svckit.idempotency import IdempotencyKey
     from svckit.listing import ListRequest, Page
-    from svckit.query import Clause
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +135,12 @@ async def list_labels(
         access.check_identity()
     else:
         await access.check_project(owner, "list")
-    named: tuple[Clause, ...] = (Fuzzy("name", name),) if name else ()
     async with ports.store.lists() as lists:
         return await LABELS.page(
             request,
-            lambda selection: lists.labels.page(owner, replace(selection, clauses=(*named, *selection.clauses))),
-            lambda clauses: lists.labels.count(owner, (*named, *clauses)),
+            partial(lists.labels.page, owner),
+            partial(lists.labels.count, owner),
+            fixed=(Fuzzy("name", name),) if name else (),
             scope=(owner, name),
         )
 
