@@ -10,8 +10,9 @@ from authsvc.domain.bundle import Ports, Rules
 from authsvc.domain.configuration import RuntimeConfiguration, refresh
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
-from authsvc.domain.ports import Clock, Hasher, Store
+from authsvc.domain.ports import Clock, Hasher
 from authsvc.domain.robot_secret import RobotSecrets
+from authsvc.domain.rows import Store
 from authsvc.servicers.access import AccessServicer, StoreChecker
 from authsvc.servicers.configuration import ConfigurationServicer
 from authsvc.servicers.counters import Counters

@@ -22,7 +22,7 @@ from svckit.errors import FieldViolation, Invalid, Unauthenticated
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.model import Caller
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
     from svckit.configuration.values import ProjectCreators
 
 _PROJECT_SCOPE = "/project/"

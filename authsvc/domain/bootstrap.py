@@ -20,7 +20,8 @@ from svckit.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from authsvc.domain.ports import Clock, Hasher, Store
+    from authsvc.domain.ports import Clock, Hasher
+    from authsvc.domain.rows import Store
 
 _log = get_logger(__name__)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.login import Login
-    from authsvc.domain.ports import Clock, Hasher, RobotAccess, Signer, Store
+    from authsvc.domain.ports import Clock, Hasher, RobotAccess, Signer
     from authsvc.domain.robot_secret import RobotSecrets
+    from authsvc.domain.rows import Store
 
 TokenGrant = Literal["asked", "held"]
 """What a registry token allows: the actions that were asked for, or all that the caller holds there."""

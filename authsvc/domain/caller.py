@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.model import Identity
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
 
 
 async def identify(unit: Unit, identity: Identity | None, now: datetime) -> Caller:

@@ -18,7 +18,7 @@ from svckit.configuration.values import Configuration
 from svckit.errors import FieldViolation, Invalid
 
 if TYPE_CHECKING:
-    from authsvc.domain.ports import Store
+    from authsvc.domain.rows import Store
 
 Value: TypeAlias = bool | int | str
 Values: TypeAlias = Mapping[str, Value]

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from authsvc.domain.attempts import Attempts
     from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.hashing import VerifiedSecrets
-    from authsvc.domain.ports import Clock, Hasher, Store, Unit
+    from authsvc.domain.ports import Clock, Hasher
     from authsvc.domain.robot_secret import RobotSecrets
+    from authsvc.domain.rows import Store, Unit
 
 _log = get_logger(__name__)
 

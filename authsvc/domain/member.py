@@ -21,7 +21,7 @@ from svckit.query import Clause, Exact, Form, Fuzzy, Key, Order
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.model import GroupType
-    from authsvc.domain.ports import Unit, UnitOfWork
+    from authsvc.domain.rows import Unit, UnitOfWork
     from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)

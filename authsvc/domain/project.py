@@ -24,7 +24,7 @@ from svckit.query import Clause, Exact, Fuzzy, Key, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
 
 _LISTING: Listing[Project] = Listing(
     name="projects",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from authsvc.domain.bundle import Ports
     from authsvc.domain.grant import AskedGrant, Grant, Scope
-    from authsvc.domain.ports import Unit, UnitOfWork
+    from authsvc.domain.rows import Unit, UnitOfWork
     from svckit.access.decision import ProjectKey
     from svckit.idempotency import IdempotencyKey
 

@@ -18,7 +18,7 @@ from svckit.query import Fuzzy, Key, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
     from svckit.query import Clause
 
 MAXIMUM_NAME_CHARACTERS = 255

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.bundle import Ports
-    from authsvc.domain.ports import UnitOfWork
+    from authsvc.domain.rows import UnitOfWork
     from svckit.idempotency import IdempotencyKey
 
 _log = get_logger(__name__)

@@ -19,7 +19,7 @@ from svckit.query import Exact, Fuzzy, Key, Order
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
     from svckit.idempotency import IdempotencyKey
     from svckit.query import Clause
 

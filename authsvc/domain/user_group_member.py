@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from authsvc.domain.bundle import Ports
-    from authsvc.domain.ports import Unit
+    from authsvc.domain.rows import Unit
 
 _log = get_logger(__name__)
 

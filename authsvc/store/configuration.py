@@ -19,7 +19,7 @@ _READ = select(configuration.c.name, configuration.c.value)
 
 
 class SqlConfiguration:
-    """See `domain.ports.ConfigurationRows`."""
+    """See `domain.rows.ConfigurationRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

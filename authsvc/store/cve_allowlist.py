@@ -19,7 +19,7 @@ _OF_PROJECTS = select(cve_allowlist).where(cve_allowlist.c.project_id.in_(bindpa
 
 
 class SqlCveAllowlists:
-    """See `domain.ports.CveAllowlistRows`."""
+    """See `domain.rows.CveAllowlistRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

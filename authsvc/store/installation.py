@@ -20,7 +20,7 @@ _FIRST_ID = 1
 
 
 class SqlInstallation:
-    """See `domain.ports.InstallationRows`."""
+    """See `domain.rows.InstallationRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

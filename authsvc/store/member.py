@@ -63,7 +63,7 @@ _COLUMNS: Columns = {
 
 
 class SqlMembers:
-    """See `domain.ports.MemberRows`."""
+    """See `domain.rows.MemberRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

@@ -47,7 +47,7 @@ _COLUMNS: Columns = {
 
 
 class SqlProjects:
-    """See `domain.ports.ProjectRows`."""
+    """See `domain.rows.ProjectRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

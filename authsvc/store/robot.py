@@ -70,7 +70,7 @@ _COLUMNS: Columns = {
 
 
 class SqlRobots:
-    """See `domain.ports.RobotRows`."""
+    """See `domain.account_rows.RobotRows`."""
 
     def __init__(self, conn: AsyncConnection, name_prefix: str) -> None:
         self._conn = conn

@@ -15,7 +15,7 @@ from authsvc.domain.permission import (
     Permission,
     Role,
 )
-from authsvc.domain.ports import FoundProject
+from authsvc.domain.rows import FoundProject
 from authsvc.store.robot_grant import (
     DENY,
     PROJECT_KIND,
@@ -67,7 +67,7 @@ class _CallerType(NamedTuple):
 
 
 class SqlRoles:
-    """See `domain.ports.RoleRows`."""
+    """See `domain.rows.RoleRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

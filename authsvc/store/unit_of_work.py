@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class SqlUnit:
-    """A unit that reads. See `domain.ports.Unit`."""
+    """A unit that reads. See `domain.rows.Unit`."""
 
     def __init__(self, conn: AsyncConnection, runtime: RuntimeConfiguration) -> None:
         self._conn = conn
@@ -84,7 +84,7 @@ class SqlUnit:
 
 
 class SqlUnitOfWork(SqlUnit):
-    """A unit that writes. See `domain.ports.UnitOfWork`."""
+    """A unit that writes. See `domain.rows.UnitOfWork`."""
 
     def __init__(self, conn: AsyncConnection, runtime: RuntimeConfiguration, idempotency_key_seconds: float) -> None:
         super().__init__(conn, runtime)
@@ -97,11 +97,11 @@ class SqlUnitOfWork(SqlUnit):
         return SqlIdempotency(self._conn, idempotency, self._idempotency_key_seconds)
 
     def record(self, change: Change) -> None:
-        """See `domain.ports.UnitOfWork.record`."""
+        """See `domain.rows.UnitOfWork.record`."""
         self._recorded.append(change)
 
     async def commit(self) -> None:
-        """See `domain.ports.UnitOfWork.commit`."""
+        """See `domain.rows.UnitOfWork.commit`."""
         if self._recorded:
             await change_log.append(self._conn, self._recorded)
         await self._conn.commit()
@@ -109,7 +109,7 @@ class SqlUnitOfWork(SqlUnit):
 
 
 class SqlStore:
-    """Gives out units on one database. See `domain.ports.Store`.
+    """Gives out units on one database. See `domain.rows.Store`.
 
     Attributes:
         runtime: the runtime configuration, which has the prefix of the robots' full names. It is not in their rows.
@@ -129,16 +129,16 @@ class SqlStore:
 
     @asynccontextmanager
     async def read(self, *, short: bool = False) -> AsyncIterator[SqlUnit]:
-        """See `domain.ports.Store.read`."""
+        """See `domain.rows.Store.read`."""
         async with self._database.read(short=short) as conn:
             yield SqlUnit(conn, self.runtime)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
-        """See `domain.ports.Store.write`."""
+        """See `domain.rows.Store.write`."""
         async with self._database.write() as conn:
             yield SqlUnitOfWork(conn, self.runtime, self._idempotency_key_seconds)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
-        """See `domain.ports.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""
+        """See `domain.rows.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""
         return await retry_conflicts(work)

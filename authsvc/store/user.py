@@ -63,7 +63,7 @@ _COLUMNS: Columns = {
 
 
 class SqlUsers:
-    """See `domain.ports.UserRows`."""
+    """See `domain.account_rows.UserRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

@@ -52,7 +52,7 @@ _MEMBER_COLUMNS: Columns = {"group_id": user_group_member.c.group_id, "user_id":
 
 
 class SqlUserGroups:
-    """See `domain.ports.UserGroupRows`."""
+    """See `domain.account_rows.UserGroupRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn

@@ -54,13 +54,13 @@ from roadstead.auth.v1.notice_service_pb2_grpc import add_NoticeServiceServicer_
     ("authsvc/store/unit_of_work.py", "from authsvc.store.project import"): """\
 from authsvc.store.notice import SqlNotices
 """,
-    ("authsvc/domain/ports.py", "    @property\n    def users(self) -> UserRows:"): """\
+    ("authsvc/domain/rows.py", "    @property\n    def users(self) -> UserRows:"): """\
     @property
     def notices(self) -> NoticeRows:
         \"""Notices.\"""
 
 """,
-    ("authsvc/domain/ports.py", "class Unit(Protocol):"): """\
+    ("authsvc/domain/rows.py", "class Unit(Protocol):"): """\
 class NoticeRows(Protocol):
     \"""The rows of notices.\"""
 
@@ -72,7 +72,7 @@ class NoticeRows(Protocol):
 
 
 """,
-    ("authsvc/domain/ports.py", "        Project,\n        Robot,\n"): "        Notice,\n",
+    ("authsvc/domain/rows.py", "Project\n    from authsvc.domain.permission"): "Notice, ",
     ("authsvc/domain/model.py", "@dataclass(frozen=True, slots=True)\nclass Member(Versioned):"): """\
 @dataclass(frozen=True, slots=True)
 class Notice:

@@ -13,7 +13,7 @@ import pytest
 from authsvc.config import FixedConfiguration
 from authsvc.domain.change import ChangeKind
 from authsvc.domain.configuration import RuntimeConfiguration, refresh
-from authsvc.domain.ports import Store
+from authsvc.domain.rows import Store
 from authsvc.store.tables import change_log
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef

@@ -1,0 +1,190 @@
+"""The ports of the rows of who can log in, and of groups: users, user groups, robots.
+
+A row that a `lock…` method returns cannot be changed by others until the unit ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from authsvc.domain.grant import Grant
+    from authsvc.domain.model import GroupMember, GroupType, Robot, RobotState, User, UserGroup
+    from svckit.listing import Selection
+    from svckit.query import Clause
+
+
+class UserRows(Protocol):
+    """The rows of users."""
+
+    async def get(self, user_id: int) -> User | None:
+        """Reads a user."""
+
+    async def lock(self, user_id: int) -> User | None:
+        """Reads a user, locked."""
+
+    async def by_name(self, username: str) -> User | None:
+        """Reads a user by its login name."""
+
+    async def any_begins_with(self, prefix: str) -> bool:
+        """Whether the login name of any user begins with a text."""
+
+    async def credentials(self, username: str) -> tuple[User, str] | None:
+        """Reads a user and its password's hash, by its login name."""
+
+    async def credentials_by_email(self, email: str) -> tuple[User, str] | None:
+        """Reads a user and its password's hash, by its mail address."""
+
+    async def page(self, selection: Selection) -> list[User]:
+        """Reads a page."""
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add(
+        self,
+        *,
+        username: str,
+        email: str,
+        realname: str,
+        comment: str,
+        password_hash: str,
+        is_administrator: bool,
+        now: datetime,
+    ) -> int | None:
+        """Adds a user and returns its id; None if the name or the mail address is taken."""
+
+    async def update(self, user: User) -> bool:
+        """Writes the fields of a locked user that can change. False if the mail address is taken."""
+
+    async def set_password(self, user: User, password_hash: str) -> None:
+        """Sets the password hash of a locked user, with the version and time of this change."""
+
+    async def lock_administrators(self) -> list[int]:
+        """Locks the administrators who are not disabled, and returns their ids."""
+
+    async def remove(self, user_id: int) -> None:
+        """Deletes a user and its memberships."""
+
+
+class UserGroupRows(Protocol):
+    """The rows of groups, and of the users in them."""
+
+    async def get(self, group_id: int) -> UserGroup | None:
+        """Reads a group."""
+
+    async def lock(self, group_id: int) -> UserGroup | None:
+        """Reads a group, locked."""
+
+    async def by_name(self, name: str, group_type: GroupType) -> UserGroup | None:
+        """Reads a group by its name and type."""
+
+    async def by_ldap_group_dn(self, ldap_group_dn: str) -> UserGroup | None:
+        """Reads a group of LDAP by its distinguished name, which is in lower case."""
+
+    async def page(self, selection: Selection) -> list[UserGroup]:
+        """Reads a page."""
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add(self, *, name: str, group_type: GroupType, ldap_group_dn: str, now: datetime) -> int | None:
+        """Adds a group and returns its id; None if the name or the distinguished name is taken."""
+
+    async def update(self, group: UserGroup, now: datetime) -> bool:
+        """Writes the name of a locked group. False if it is taken."""
+
+    async def remove(self, group_id: int) -> None:
+        """Deletes a group, its memberships in projects, and the rows of its users."""
+
+    async def member(self, group_id: int, user_id: int) -> GroupMember | None:
+        """Reads a user in a group."""
+
+    async def member_page(self, selection: Selection) -> list[GroupMember]:
+        """Reads a page; a clause names the group."""
+
+    async def member_count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add_member(self, group_id: int, user_id: int, now: datetime) -> bool:
+        """Takes a user into a group. False if it is in it already.
+
+        Raises:
+            DomainError: NOT_FOUND; the group or the user was deleted at this moment.
+        """
+
+    async def remove_member(self, group_id: int, user_id: int) -> bool:
+        """Takes a user out of a group. False if it is not in it."""
+
+
+class RobotRows(Protocol):
+    """The rows of robots and their permissions."""
+
+    async def get(self, robot_id: int) -> Robot | None:
+        """Reads a robot."""
+
+    async def lock(self, robot_id: int) -> Robot | None:
+        """Reads a robot, locked."""
+
+    async def state(self, robot_id: int) -> RobotState | None:
+        """Reads what a robot's log-in depends on."""
+
+    async def credentials(self, project_name: str, name: str) -> tuple[RobotState, str] | None:
+        """Reads what a robot's log-in depends on, and the hash of its secret.
+
+        Args:
+            project_name: the name of the robot's project; empty for a robot of the system level.
+            name: the short name.
+        """
+
+    async def page(self, selection: Selection) -> list[Robot]:
+        """Reads a page."""
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add(
+        self,
+        *,
+        project_id: int,
+        name: str,
+        description: str,
+        disabled: bool,
+        duration_days: int,
+        expire_time: datetime | None,
+        secret_hash: str,
+        creator_kind: Literal["user", "robot"],
+        creator_id: int,
+        grants: Sequence[Grant],
+        now: datetime,
+    ) -> int | None:
+        """Adds a robot and returns its id; None if the project, or the system level, has a robot of that name.
+
+        Args:
+            project_id: the project's; 0 on the system level.
+            name: the short name.
+            description: free text.
+            disabled: may not log in.
+            duration_days: how long it is valid.
+            expire_time: when it expires.
+            secret_hash: the hash of its secret.
+            creator_kind: who creates it; `creator_id` is its id.
+            creator_id: see `creator_kind`.
+            grants: what it may do.
+            now: the time.
+
+        Raises:
+            DomainError: PROJECT_UNKNOWN; a project was deleted at this moment.
+        """
+
+    async def update(self, robot: Robot) -> None:
+        """Writes the fields of a locked robot that can change. Raises as `add`."""
+
+    async def set_secret(self, robot: Robot, secret_hash: str) -> None:
+        """Sets the secret hash of a locked robot, with the version and time of this change."""
+
+    async def remove(self, robot_id: int) -> None:
+        """Deletes a robot."""
