@@ -20,7 +20,9 @@ from svckit.change import LogPosition
 from svckit.errors import Conflict, Denied, DomainError, NotFound
 from svckit.sql.database import Database
 from svckit.tokens import IdentityToken
-from tests.contract.authsvc.writes import NEW_PASSWORD, SECRET, TEAM, WRITES, World, Write
+from tests.contract.authsvc.writes import WRITES
+from tests.contract.authsvc.writes.account import NEW_PASSWORD, SECRET
+from tests.contract.authsvc.writes.write import TEAM, World, Write
 from tests.harness.authsvc import PASSWORD, AuthService, Caller
 from tests.harness.contracts import every_rpc
 
