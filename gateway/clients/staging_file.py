@@ -53,8 +53,9 @@ class StagingFile:
         try:
             _lock(descriptor)
             status = os.fstat(descriptor)
-            # After the lock. Before, the file may have become a blob, which must never be written.
-            if status.st_ino != place.inode or not _is_named(folder / place.path, status):
+            # After the lock. Before, the file may have become a blob, which must never be written. After a loss of
+            # power, it may have both names.
+            if status.st_ino != place.inode or status.st_nlink > 1 or not _is_named(folder / place.path, status):
                 raise NotFound("BLOB_UPLOAD_UNKNOWN")
             if status.st_size != place.committed_size_bytes:
                 raise Conflict("UPLOAD_CONFLICT")

@@ -10,9 +10,10 @@ from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadId, UploadOwner
 from blobsvc.domain.ports import Capacity
 from blobsvc.store.filesystem.commit import stat_blob_file
+from blobsvc.store.filesystem.data_file import data_path, has_more_names, modified_time
 from blobsvc.store.filesystem.finished import settle_records, unlinked_page
 from blobsvc.store.filesystem.layout import Layout
-from blobsvc.store.filesystem.session import data_path, modified_time, read_record, record_path, remove_session
+from blobsvc.store.filesystem.session import read_record, record_path, remove_session
 from blobsvc.store.filesystem.uploads import FileUploads
 from svckit.disk import disk_failures
 from svckit.durable import sync_folder
@@ -145,13 +146,14 @@ def _unfinished(layout: Layout, owners: Mapping[UploadId, UploadOwner]) -> list[
     layout.require_store()
     found = []
     for name in _names(layout.uploads):
-        # Left out: folders of another kind, finished sessions, and those that end meanwhile.
+        # Left out: folders of another kind, finished sessions, and those that end meanwhile or take no more bytes.
         with suppress(ValueError, FileNotFoundError, NotADirectoryError, NotFound):
             upload_id = UploadId(name)
             folder = layout.upload(upload_id)
-            size_bytes = data_path(folder).lstat().st_size
+            status = data_path(folder).lstat()
             owner = owners.get(upload_id) or read_record(folder).owner
-            found.append(UnfinishedUpload(upload_id, owner, size_bytes))
+            if not has_more_names(status):
+                found.append(UnfinishedUpload(upload_id, owner, status.st_size))
     return found
 
 

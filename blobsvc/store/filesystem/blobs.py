@@ -16,9 +16,9 @@ from blobsvc.domain.model import BlobKey, StoredBlob
 from blobsvc.domain.placement import STREAM_ONLY, ReadFilePlacement
 from blobsvc.domain.ports import LocatedBlob, OpenedBlob
 from blobsvc.store.filesystem.commit import blob_file_status, stat_blob_file
+from blobsvc.store.filesystem.data_file import modified_time
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
-from blobsvc.store.filesystem.session import modified_time
 from svckit.disk import disk_failures
 from svckit.errors import NotFound
 from svckit.oci.digest import Hasher

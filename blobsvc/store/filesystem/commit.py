@@ -8,16 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from blobsvc.domain.model import BlobKey, StoredBlob, UploadId
-from blobsvc.store.filesystem.finished import find_record, write_record
+from blobsvc.store.filesystem.data_file import SyncFailedError, data_path, modified_time
+from blobsvc.store.filesystem.finished import find_record, is_renamed, write_record
 from blobsvc.store.filesystem.layout import Layout
-from blobsvc.store.filesystem.session import (
-    HeldSession,
-    SyncFailedError,
-    data_path,
-    modified_time,
-    read_record,
-    remove_session,
-)
+from blobsvc.store.filesystem.session import HeldSession, read_record, remove_session
 from svckit.durable import sync_folder
 from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
@@ -126,9 +120,13 @@ def finished_blob(layout: Layout, upload_id: UploadId, digest: Digest) -> Stored
     except NotFound:
         return None
     blob = find_record(layout, upload_id, key)
-    if blob is not None and layout.blob(key).exists():
+    if blob is None or not is_renamed(layout, upload_id, key):
+        return None
+    if layout.blob(key).exists():
         # The process that renamed the file may have died before it did this.
         _make_name_durable(layout, key)
+        # A file system without a journal may keep the old name, too, after a loss of power.
+        data_path(folder).unlink(missing_ok=True)
     return blob
 
 
@@ -157,11 +155,6 @@ def _rename(layout: Layout, session_folder: Path, key: BlobKey) -> None:
             with _opened(target.parent) as home:
                 _make_home_durable(layout, key)
                 if target.exists():
-                    if target.samefile(source):
-                        # A file system without a journal may keep both names of an earlier rename after a loss of
-                        # power.
-                        source.unlink()
-                        return
                     # Two replicas have chosen the same generation for the same digest. A rename would leave two
                     # receipts for one file, and garbage collection of one of them would delete the bytes of both.
                     raise FileExistsError(errno.EEXIST, "a generation was used twice")

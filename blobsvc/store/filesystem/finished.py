@@ -5,6 +5,7 @@ repeated finish still finds it. So the records in `unlinked` are few, however ma
 """
 
 import json
+import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import NamedTuple
 
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnlinkedBlob, Upload, UploadId, UploadOwner
+from blobsvc.store.filesystem.data_file import data_path, remove_name
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.links import kept_text, link_text
-from blobsvc.store.filesystem.session import data_path, finished_path
+from blobsvc.store.filesystem.session import finished_path
 from svckit.durable import replace_file, sync_folder
 from svckit.logging import get_logger
 from svckit.oci.digest import Digest
@@ -75,6 +77,22 @@ def find_record(layout: Layout, upload_id: UploadId, key: BlobKey) -> StoredBlob
     return None
 
 
+def is_renamed(layout: Layout, upload_id: UploadId, key: BlobKey) -> bool:
+    """Whether the finish that wrote a record has come to its end: before the rename, a record says nothing.
+
+    Raises:
+        OSError: the disk cannot be read.
+    """
+    try:
+        data = data_path(layout.upload(upload_id)).lstat()
+    except FileNotFoundError:
+        return True
+    with suppress(FileNotFoundError, NotADirectoryError):
+        # A loss of power may have left both names.
+        return os.path.samestat(data, layout.blob(key).lstat())
+    return False
+
+
 def unlinked_page(
     layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None
 ) -> BlobPage[UnlinkedBlob]:
@@ -118,7 +136,7 @@ def unsettled_record(layout: Layout, key: BlobKey) -> Record | None:
         OSError: the disk cannot be read.
     """
     record = _read(_unsettled_path(layout, key))
-    if record is None or data_path(layout.upload(record.upload_id)).exists():
+    if record is None or not is_renamed(layout, record.upload_id, key):
         # The finish stopped after it had written the record. The session is still open.
         return None
     return record
@@ -138,8 +156,13 @@ def settle_records(layout: Layout, keys: tuple[BlobKey, ...]) -> None:
         record = _read(path)
         if record is None:
             continue
+        folder = layout.upload(record.upload_id)
+        if is_renamed(layout, record.upload_id, key):
+            # Before the blob is deleted. Afterwards, a name that a loss of power has left would be its only one, and
+            # the session would be open again.
+            remove_name(folder)
         try:
-            path.rename(finished_path(layout.upload(record.upload_id)))
+            path.rename(finished_path(folder))
         except FileNotFoundError:
             path.unlink(missing_ok=True)
 

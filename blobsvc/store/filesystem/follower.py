@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 
 from blobsvc.domain.placement import WriteFilePlacement
+from blobsvc.store.filesystem.data_file import open_data, sync_file
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
-from blobsvc.store.filesystem.session import open_data, sync_file, sync_names
+from blobsvc.store.filesystem.session import sync_names
 from blobsvc.store.filesystem.writeback import begin_writeback
 from svckit.disk import disk_failures
 from svckit.logging import get_logger

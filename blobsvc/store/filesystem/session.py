@@ -11,12 +11,20 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
 from blobsvc.domain.generation import Generation
 from blobsvc.domain.model import Upload, UploadId, UploadOwner
+from blobsvc.store.filesystem.data_file import (
+    data_path,
+    modified_time,
+    open_data,
+    remove_name,
+    size_if_named,
+    sync_file,
+)
 from blobsvc.store.filesystem.links import kept_text, link_text, open_if_file
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
@@ -27,29 +35,15 @@ from svckit.errors import Conflict, Invalid, NotFound
 from svckit.oci.digest import Digest
 
 _RECORD = "upload.json"
-_DATA = "data"
 _FINISHED = "finished.json"
 _FILE_MODE = 0o600
 _WRITEBACK_STEP_BYTES = 4 * 1024 * 1024
 _TIME_MAY_BE_LOST = timedelta(minutes=1)
 
 
-class SyncFailedError(Exception):
-    """An fsync failed, so written bytes may be lost.
-
-    The session must end. After a failed fsync the kernel may mark the pages as clean, so a second fsync can succeed
-    although the bytes are lost (https://lwn.net/Articles/752063/).
-    """
-
-
 def record_path(folder: Path) -> Path:
     """The record of the session in this folder."""
     return folder / _RECORD
-
-
-def data_path(folder: Path) -> Path:
-    """The data file of the session in this folder."""
-    return folder / _DATA
 
 
 def finished_path(folder: Path) -> Path:
@@ -115,17 +109,18 @@ def remove_session(folder: Path) -> None:
             raise
 
 
-def remove_unreadable(folder: Path) -> bool:
-    """Remove a session if its record is invalid after a loss of power. Return whether it was.
+def remove_unusable(folder: Path) -> bool:
+    """Remove what a loss of power has left of an expired session that nobody can continue. Return whether it has.
 
-    Nobody can continue such a session.
+    Either its record is invalid, or its data file has a second name. Then the record stays, because it may be the
+    finish that has left both names, and it can be repeated for a while.
     """
     try:
         read_record(folder)
     except NotFound:
         remove_session(folder)
         return True
-    return False
+    return remove_name(folder)
 
 
 class HeldSession:
@@ -173,8 +168,8 @@ class HeldSession:
             metrics: the metrics of the store.
 
         Raises:
-            DomainError: BLOB_UPLOAD_UNKNOWN, the session does not exist or has ended; UPLOAD_CONFLICT, somebody else
-                has the lock.
+            DomainError: BLOB_UPLOAD_UNKNOWN, the session does not exist or has ended, or its data file has a second
+                name; UPLOAD_CONFLICT, somebody else has the lock.
         """
         descriptor = open_data(folder, os.O_RDWR | os.O_APPEND)
         try:
@@ -182,7 +177,7 @@ class HeldSession:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Conflict("UPLOAD_CONFLICT") from None
-            size_bytes = _size_of_named(descriptor, data_path(folder))
+            size_bytes = size_if_named(descriptor, folder)
             return cls(folder, progress or Progress.of(read_record(folder)), metrics, size_bytes, descriptor)
         except BaseException:
             os.close(descriptor)
@@ -308,60 +303,11 @@ def append_at_once(
         session.release()
 
 
-def durable_size(folder: Path) -> int:
-    """Make a session's data file durable and return its size. It needs no lock.
-
-    Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN.
-        SyncFailedError: an fsync failed.
-    """
-    descriptor = open_data(folder, os.O_RDONLY)
-    try:
-        size_bytes = os.fstat(descriptor).st_size
-        sync_file(descriptor)
-        return size_bytes
-    finally:
-        os.close(descriptor)
-
-
-def modified_time(status: os.stat_result) -> datetime:
-    """The time that a file was last written, in UTC."""
-    return datetime.fromtimestamp(status.st_mtime, UTC)
-
-
 def _create(path: Path, content: bytes) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         return os.fstat(descriptor).st_ino
-
-
-def _size_of_named(descriptor: int, path: Path) -> int:
-    """The size of an open file, if its path still names the same file.
-
-    Another process may have finished or cancelled the upload between the open and the lock. Then the file is a blob
-    now, or was deleted, and must not be written.
-    """
-    status = os.fstat(descriptor)
-    try:
-        named = path.lstat()
-    except FileNotFoundError:
-        raise NotFound("BLOB_UPLOAD_UNKNOWN") from None
-    if (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino):
-        raise NotFound("BLOB_UPLOAD_UNKNOWN")
-    return status.st_size
-
-
-def open_data(folder: Path, flags: int) -> int:
-    """Open the data file of a session, and return its descriptor.
-
-    Raises:
-        DomainError: BLOB_UPLOAD_UNKNOWN.
-    """
-    try:
-        return os.open(data_path(folder), flags | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        raise NotFound("BLOB_UPLOAD_UNKNOWN") from None
 
 
 def sync_names(folder: Path, progress: Progress) -> None:
@@ -384,15 +330,3 @@ def sync_names(folder: Path, progress: Progress) -> None:
     sync_folder(folder)
     sync_folder(folder.parent)
     progress.named = True
-
-
-def sync_file(descriptor: int) -> None:
-    """Make an open file durable.
-
-    Raises:
-        SyncFailedError: the fsync failed.
-    """
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise SyncFailedError(error.strerror) from error

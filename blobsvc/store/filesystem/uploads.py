@@ -14,19 +14,17 @@ from blobsvc.domain.model import StoredBlob, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import STREAM_ONLY, WriteFilePlacement, WritePlacement
 from blobsvc.store.filesystem.appender import FileAppender
 from blobsvc.store.filesystem.commit import finish_held, finished_blob, release_taken, take_and_finish
+from blobsvc.store.filesystem.data_file import SyncFailedError, data_path, durable_size
 from blobsvc.store.filesystem.follower import FileFollower, FollowedFile
 from blobsvc.store.filesystem.layout import Layout
 from blobsvc.store.filesystem.metrics import StoreMetrics
 from blobsvc.store.filesystem.progress import Progress
 from blobsvc.store.filesystem.session import (
     HeldSession,
-    SyncFailedError,
     append_at_once,
     create_session,
-    data_path,
-    durable_size,
     remove_session,
-    remove_unreadable,
+    remove_unusable,
 )
 from svckit.disk import disk_failures
 from svckit.errors import Conflict, Invalid, NotFound, Unavailable
@@ -181,7 +179,7 @@ class FileUploads:
             return False
         except NotFound:
             with disk_failures():
-                return await self._pool.run(remove_unreadable, self._layout.upload(upload_id))
+                return await self._pool.run(remove_unusable, self._layout.upload(upload_id))
 
     async def _finish(self, upload_id: UploadId, digest: Digest, expected_size_bytes: int | None) -> StoredBlob:
         take = partial(take_and_finish, self._layout, self._taking(upload_id), digest, expected_size_bytes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blobsvc import server
-from blobsvc.store.filesystem import commit, session, uploads
+from blobsvc.store.filesystem import commit, data_file, session, uploads
 from svckit.tokens import Receipt
 from svckit.tokens.signer import TokenSigner
 
@@ -51,7 +51,7 @@ def die_in_the_middle_of_a_cancel() -> None:
     """Dies when the bytes are gone, and the record is not."""
 
     def dying(folder: Path) -> None:
-        session.data_path(folder).unlink()
+        data_file.data_path(folder).unlink()
         die()
 
     setattr(uploads, "remove_session", dying)  # noqa: B010 - an assignment would be one to an imported name

@@ -151,17 +151,6 @@ async def test_a_record_that_is_lost_hides_no_other(disk: Disk) -> None:
     assert await store.uploads.finish(kept.id, DIGEST) == blobs[1]
 
 
-async def test_a_rename_that_has_left_both_names_is_finished_by_a_repeat(disk: Disk) -> None:
-    """As after a repair of a file system without a journal."""
-    upload = await disk.store.uploads.start(OWNER, SHA256)
-    await append_at_once(disk.store.uploads, upload.id, DATA)
-    blob = await disk.store.uploads.finish(upload.id, DIGEST)
-    os.link(disk.blob(blob.key), disk.data(upload.id))
-    async with after(disk.root) as store:
-        assert (await store.uploads.finish(upload.id, DIGEST)).key == blob.key
-        await check_finished(store, upload.id, OWNER)
-
-
 @pytest.fixture
 def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that has no symbolic links."""

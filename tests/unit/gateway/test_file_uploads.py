@@ -158,6 +158,11 @@ def _renamed(file: Path) -> None:
     file.rename(file.with_name("a-blob"))
 
 
+def _named_twice(file: Path) -> None:
+    # A loss of power may leave it so after a finish.
+    os.link(file, file.with_name("a-blob"))
+
+
 def _grown(file: Path) -> None:
     file.write_bytes(b"x")
 
@@ -168,6 +173,7 @@ def _grown(file: Path) -> None:
         (_deleted, 404, "BLOB_UPLOAD_UNKNOWN"),
         (_replaced, 404, "BLOB_UPLOAD_UNKNOWN"),
         (_renamed, 404, "BLOB_UPLOAD_UNKNOWN"),
+        (_named_twice, 404, "BLOB_UPLOAD_UNKNOWN"),
         (_grown, 409, "BLOB_UPLOAD_INVALID"),
     ],
 )
