@@ -1,9 +1,10 @@
-"""Waits by polling, for states without an event: those of other processes, or inside a library."""
+"""Waits, by polling for states without an event: those of other processes, or inside a library."""
 
 import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
@@ -89,6 +90,24 @@ async def wait_until_async(
             return seen
         _go_on(began + seconds, what, seen, None, more)
         await asyncio.sleep(pause_seconds(time.monotonic() - began))
+
+
+def result_of(work: "Future[T]", what: str, *, seconds: float = WAIT_SECONDS) -> T:
+    """Waits for work in a thread, and returns its result. An error of the work is raised as it is.
+
+    `Future.result` raises a TimeoutError that says neither what was waited for nor who has raised it.
+
+    Args:
+        work: the work.
+        what: what it is, as the end of the sentence "waited in vain for".
+        seconds: how long to wait.
+
+    Raises:
+        WaitTimeoutError: if it does not end in time.
+    """
+    if not wait([work], seconds).done:
+        raise WaitTimeoutError(f"waited in vain for {what}")
+    return work.result()
 
 
 def pause_seconds(waited_seconds: float) -> float:

@@ -24,7 +24,7 @@ from tests.harness.meta_rows import MetaRows
 from tests.harness.plain_http import NO_TLS
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import result_of, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -287,7 +287,7 @@ def break_body(
     finally:
         go_on.set()
     try:
-        answer = sending.result(WAIT_SECONDS)
+        answer = result_of(sending, "the answer to the cut upload", seconds=WAIT_SECONDS)
     except httpx.TransportError:
         return
     assert answer.status_code == 503, answer.text
@@ -350,7 +350,8 @@ def test_the_gateway_killed_while_metasvc_commits(
         sending: Future[httpx.Response] = in_flight.submit(send)
         pusher.stored.rows.wait_for_a_held_write()
         pusher.services.kill("gateway")
-        assert isinstance(sending.exception(WAIT_SECONDS), httpx.TransportError)
+        with pytest.raises(httpx.TransportError):
+            result_of(sending, "the end of the connection", seconds=WAIT_SECONDS)
     pusher.services.start("gateway")
 
     pusher.retried(send, 201)
@@ -388,7 +389,7 @@ def ready_to_close(pusher: Pusher) -> str:
 def assert_goes_on(pusher: Pusher, service: str, sending: "Future[httpx.Response]") -> None:
     """Restarts a service, and checks that a client with a request in flight does not notice it."""
     pusher.services.start(service)
-    answer = sending.result(WAIT_SECONDS)
+    answer = result_of(sending, f"the answer after the restart of {service}", seconds=WAIT_SECONDS)
     assert answer.status_code == 201, answer.text
 
 

@@ -23,7 +23,7 @@ from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.pushed import Stored
 from tests.harness.services import Services
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import result_of, wait_until
 from tests.harness.workspace import MAINTAINER, Login, Management
 
 on_sqlite = pytest.mark.parametrize("services", ["sqlite"], indirect=True)
@@ -195,7 +195,7 @@ def test_an_upload_in_flight_ends_with_its_project(scene: Scene, in_flight: Thre
             scene.is_taken_by_bob()
         finally:
             go_on.set()
-        assert sending.result(ANSWER_SECONDS).status_code in {202, 401, 403, 404}
+        assert result_of(sending, "the answer to the upload").status_code in {202, 401, 403, 404}
         for upload, content in ((location, PIECE + PIECE), (finished, PIECE)):
             closing_put = alice.put(httpx.URL(upload).copy_add_param("digest", digest_of(content)))
             assert closing_put.status_code in {401, 403, 404}, closing_put.text
@@ -223,7 +223,7 @@ def test_a_push_and_a_deletion_at_once_leave_one_of_the_two(
             pushing = in_flight.submit(push_blob)
             threading.Event().wait(delay)
             deleted = scene.delete().status_code
-            pushed = pushing.result(ANSWER_SECONDS)
+            pushed = result_of(pushing, "the answer to the push")
 
         assert (deleted, pushed) in {(200, 401), (200, 403), (200, 404), (412, 201)}
         assert scene.rows.count("repository", f"project_id = {project_id}") == (0 if deleted == 200 else 1)
@@ -359,7 +359,7 @@ def referrers(client: httpx.Client, repository: str, subject: Image) -> list[obj
 def await_answer(deleting: "Future[httpx.Response]") -> None:
     """Waits for the answer to the interrupted request. It may have been lost."""
     try:
-        answer = deleting.result(ANSWER_SECONDS)
+        answer = result_of(deleting, "the answer to the deletion")
     except httpx.TransportError:
         return
     assert answer.status_code in {200, 404, 503}, answer.text

@@ -23,7 +23,7 @@ from tests.harness.images import digest_of, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import result_of, wait_until
 from tests.harness.workspace import Login
 
 STORED = image(1)
@@ -192,7 +192,7 @@ def test_a_file_that_a_gateway_is_writing_is_refused_and_goes_on_afterwards(
             wait_until(has_begun, "the first bytes")
             with read_only_mode(http):
                 go_on.set()
-                assert sending.result(60).status_code == 403
+                assert result_of(sending, "the refusal of the upload").status_code == 403
         finally:
             go_on.set()
     received = http.get(location).headers["Range"].removeprefix("0-")

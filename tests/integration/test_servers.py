@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.installation import Installation, StartInstallation
 from tests.harness.plain_http import NO_TLS
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import result_of, wait_until
 
 
 @pytest.fixture(params=["hypercorn", "granian"])
@@ -43,5 +43,5 @@ def test_a_stop_of_the_installation_ends_what_its_clients_leave_open(pair: Insta
     client = httpx.Client(base_url=pair.http_url, trust_env=False, verify=NO_TLS)
     client.get("/v2/")
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(pair.stop).result(20) == 0
+        assert result_of(pool.submit(pair.stop), "the installation to stop", seconds=20) == 0
     client.close()

@@ -44,6 +44,6 @@ class Deadlines:
             if deadline > now:
                 left.append(deadline)
             elif not answer.done():
-                answer.set_exception(TimeoutError())
+                answer.set_exception(TimeoutError("a read has no answer by its deadline"))
         if left:
             self._set_for(max(min(left), now + _SHORTEST_SECONDS))

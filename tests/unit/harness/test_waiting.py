@@ -1,6 +1,8 @@
+from concurrent.futures import Future
+
 import pytest
 
-from tests.harness.waiting import WaitTimeoutError, pause_seconds, wait_until, wait_until_async
+from tests.harness.waiting import WaitTimeoutError, pause_seconds, result_of, wait_until, wait_until_async
 
 
 def test_what_is_wanted_is_returned_when_it_is_seen() -> None:
@@ -32,6 +34,22 @@ def test_what_cannot_come_any_more_is_not_waited_for() -> None:
     exit_codes = iter([None, 1])
     with pytest.raises(WaitTimeoutError, match="cannot come any more: 1; last seen: False"):
         wait_until(lambda: False, "it to serve", failure=lambda: next(exit_codes))
+
+
+def test_who_waits_in_vain_for_work_is_told_what_it_was() -> None:
+    never: Future[int] = Future()
+    with pytest.raises(WaitTimeoutError, match="in vain for the answer"):
+        result_of(never, "the answer", seconds=0.01)
+
+
+def test_work_that_has_ended_gives_its_result_or_its_own_error() -> None:
+    work: Future[int] = Future()
+    work.set_result(7)
+    assert result_of(work, "a number") == 7
+    failed: Future[int] = Future()
+    failed.set_exception(TimeoutError("its own"))
+    with pytest.raises(TimeoutError, match="its own"):
+        result_of(failed, "a number")
 
 
 def test_a_long_wait_looks_less_often() -> None:

@@ -47,7 +47,7 @@ async def test_each_read_waits_until_its_own_deadline(timers: list[asyncio.Timer
         deadlines.watch(answer, began + seconds)
 
     for seconds in (0.02, 0.04, 0.06):
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match="a read has no answer by its deadline"):
             await answers[seconds]
         assert loop.time() >= began + seconds
         deadlines.forget(answers[seconds])
@@ -69,7 +69,7 @@ async def test_an_answer_that_has_come_stays(timers: list[asyncio.TimerHandle]) 
     deadlines.watch(late, loop.time())
     early.set_result("in time")
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match="a read"):
         await late
 
     assert early.result() == "in time"
@@ -79,7 +79,7 @@ async def test_an_answer_that_has_come_stays(timers: list[asyncio.TimerHandle]) 
 async def test_a_deadline_in_the_past_ends_the_waiting_at_once() -> None:
     deadlines, answer = Deadlines(), _future()
     deadlines.watch(answer, 0.0)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match="a read"):
         async with asyncio.timeout(10):
             await answer
     assert answer.done()
