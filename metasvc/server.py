@@ -100,7 +100,7 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         store=store,
         directory=AuthDirectory(process.acting_channel("authsvc")),
         configs=ConfigBlobs(blobsvc, process.signer, process.verifier),
-        layers=LayerBlobs(blobsvc, process.signer, process.verifier),
+        layers=LayerBlobs(blobsvc, process.signer, process.verifier, process.metrics.refused_place),
         stored=StoredBytes(blobsvc),
         metrics=process.metrics,
         visible=RememberedVisibleProjects(checker),

@@ -19,18 +19,21 @@ from roadstead.blob.v1.blob_service_pb2 import (
     StatBlobsRequest,
 )
 from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceStub
+from svckit.access.call import current_call
 from svckit.convert import from_time
 from svckit.errors import DomainError, Unavailable
+from svckit.places import Places, Shares
 from svckit.tokens import Finding, Grant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import grpc.aio
 
     from metasvc.domain.model import ServedBlob
     from roadstead.blob.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
+    from svckit.places import Refusal
     from svckit.tokens.signer import TokenSigner
     from svckit.tokens.verifier import TokenVerifier
 
@@ -39,7 +42,11 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 3.0
 # Somebody waits for an addition, who may ask again.
 LONGEST_LAYER_SECONDS = 10.0
+# Archives are expanded while they are read. Without this, many callers could take all of the CPU from pushes.
 _LAYERS_AT_ONCE = 4
+# Who reads or waits has a place. One caller, one address, and all callers without credentials together have fewer
+# places than are read at once. So none of them can keep the others waiting.
+_LAYER_SHARES = Shares(total=64, per_subject=2, per_address=3, per_address_without_credentials=2, without_credentials=3)
 # Nobody waits for these.
 _LONGEST_DELETE_SECONDS = 30.0
 # Generations in one request.
@@ -87,21 +94,32 @@ class LayerBlobs:
         channel: grpc.aio.Channel,
         signer: TokenSigner,
         verifier: TokenVerifier,
+        on_refusal: Callable[[str, Refusal], None] | None = None,
         longest_seconds: float = LONGEST_LAYER_SECONDS,
     ) -> None:
-        """Takes a channel to blobsvc, what signs grants and verifies findings, and the longest time of a read."""
+        """Takes what it reads with.
+
+        Args:
+            channel: a channel to blobsvc.
+            signer: signs grants.
+            verifier: verifies findings.
+            on_refusal: counts refusals.
+            longest_seconds: the longest time of a read, with the wait for it.
+        """
         self._blobs: BlobServiceAsyncStub = BlobServiceStub(channel)
         self._signer = signer
         self._verifier = verifier
         self._longest_seconds = longest_seconds
-        # Archives are expanded while they are read. Without this, many callers could take all of the CPU from pushes.
-        self._places = asyncio.Semaphore(_LAYERS_AT_ONCE)
+        self._places = Places("layers", _LAYER_SHARES, on_refusal)
+        self._reading = asyncio.Semaphore(_LAYERS_AT_ONCE)
 
     @asynccontextmanager
     async def open(self, blob: ServedBlob, *, project_id: int, repository: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port."""
+        call = current_call()
+        place = self._places.place(call.principal.known_subject, call.client_address)
         try:
-            async with asyncio.timeout(self._longest_seconds), self._places:
+            async with asyncio.timeout(self._longest_seconds), self._reading:
                 answers = _read(self._blobs, self._signer, blob, project_id, repository, self._longest_seconds)
                 try:
                     yield self._pieces(answers)
@@ -110,6 +128,8 @@ class LayerBlobs:
                     answers.cancel()
         except TimeoutError:
             raise _slow() from None
+        finally:
+            place.leave()
 
     async def _pieces(self, answers: AsyncIterable[ReadBlobResponse]) -> AsyncIterator[bytes]:
         try:

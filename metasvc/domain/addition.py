@@ -95,7 +95,7 @@ async def get_addition(ports: Ports, *, project_id: int, repository: str, refere
     Raises:
         DomainError: NOT_FOUND, there is no such artifact, or it has no such file; BAD_REQUEST, artifacts of its type
             have no such addition; PRECONDITION, its config or archive is damaged; REQUEST_TOO_LARGE; UNAVAILABLE, the
-            bytes cannot be read now.
+            bytes cannot be read now; OVERLOADED, TOOMANYREQUESTS, too many layers are read, or by this caller.
     """
     async with ports.store.lists() as lists:
         artifact = await lists.artifacts.get(project_id, repository, reference)

@@ -93,8 +93,12 @@ class LayerReader(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Opens a blob, to read it from its beginning to its end or to where the caller stops.
 
-        Only a few are open at the same time; others wait. Must not be called within a unit of work. The arguments are
-        those of `ConfigReader.read`, and so are the errors, which the pieces raise as well.
+        Only a few are open at the same time; others wait. One caller may have fewer, so that nobody waits for one
+        caller only. Must not be called within a unit of work. The arguments are those of `ConfigReader.read`, and so
+        are the errors, which the pieces raise as well.
+
+        Raises:
+            DomainError: also OVERLOADED, too many wait; TOOMANYREQUESTS, the caller of the current call has its share.
         """
 
 
