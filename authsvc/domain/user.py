@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 MAXIMUM_NAME_CHARACTERS = 255
 
-# Harbor's list and the colon. HTTP Basic ends the name at the first colon, so a user with a colon could never log in.
-_NOT_IN_NAMES = frozenset(',"~#%$:')
-# Harbor's lists for real names and mail addresses. A domain has a dot, or is an address in brackets.
-_NOT_IN_REALNAMES = frozenset(",~#%$")
+# Harbor's list for names.
+_NOT_IN_REALNAMES = frozenset(',"~#%$')
+# And the colon. HTTP Basic ends the name at the first colon, so a user with a colon could never log in.
+_NOT_IN_NAMES = _NOT_IN_REALNAMES | {":"}
+# A domain has a dot, or is an address in brackets.
 _LOCAL_PART = r"""[^<>()\[\]\\.,;:\s@"]+"""
 _EMAIL = re.compile(
     rf"{_LOCAL_PART}(?:\.{_LOCAL_PART})*@(?:(?:[a-zA-Z0-9-]+\.)+[a-zA-Z]{{2,}}|\[[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}\])"
@@ -134,7 +135,7 @@ def check_email(email: str) -> None:
 
 
 def check_realname(realname: str) -> None:
-    """Checks a name for people to read by Harbor's rule: 1 to 255 characters, none of `,~#%$`.
+    """Checks a name for people to read by Harbor's rule: 1 to 255 characters, none of `,"~#%$`.
 
     Raises:
         DomainError: BAD_REQUEST.
