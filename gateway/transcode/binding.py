@@ -180,7 +180,7 @@ class RequestBinder:
             read_field, name = decoders.of_field(field), json_name(field)
 
             def fill_field(message: Message, body: bytes) -> None:
-                document = load(body)
+                document = load(body) if body.strip() else None
                 if document is not None:
                     read_field(message, document, name)
                 elif not binding.extras.optional_body:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,8 @@ _KNOWN: Mapping[str, Mapping[str, Any]] = {
     "google.protobuf.Value": {},
     "google.protobuf.ListValue": {"type": "array", "items": {}},
     "google.protobuf.Empty": {"type": "object"},
-    "google.api.HttpBody": {"type": "string", "format": "binary"},
+    # The service chooses what it is: text, JSON, or bytes.
+    "google.api.HttpBody": {},
 }
 _IS_NAME = {
     "name": RESOURCE_NAME_HEADER,
@@ -74,8 +75,9 @@ class HandwrittenOperation:
         path: the path, with its variables in braces.
         operation_id: Harbor's operation id, or our own.
         summary: one line.
-        schema: the schema of the JSON answer; None if the answer is text.
+        schema: the schema of the JSON answer; None if the answer is no JSON.
         query: the schemas of the parameters in the query, by name. All are required.
+        media_type: of an answer that is no JSON.
     """
 
     method: str
@@ -84,6 +86,7 @@ class HandwrittenOperation:
     summary: str
     schema: Mapping[str, Any] | None = None
     query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    media_type: str = "text/plain"
 
 
 @dataclass(slots=True)
@@ -152,7 +155,8 @@ class OpenApi:
         fields = route.binder.body_fields
         if fields is not None:
             if route.binder.has_whole_body:
-                schema: Mapping[str, Any] = self._object(fields)
+                needed = [name for name, held in fields.items() if _must_be_given(held)]
+                schema: Mapping[str, Any] = self._object(fields, needed)
             else:
                 schema = self._field(next(iter(fields.values())))
             described["requestBody"] = {
@@ -169,7 +173,7 @@ class OpenApi:
                 schema |= {"minimum": 1, "default": 1}
             elif route.writer.is_paged and parameter.name == "page_size":
                 schema |= {"minimum": 1, "maximum": MAXIMUM_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE}
-            required = parameter.where == "path" or _bounds(parameter.field).required
+            required = parameter.where == "path" or _must_be_given(parameter.field)
             described.append({"name": parameter.name, "in": parameter.where, "required": required, "schema": schema})
         if route.binder.takes_name_or_id:
             described.append(_IS_NAME)
@@ -219,12 +223,13 @@ class OpenApi:
         if name not in self._schemas:
             # The name is registered first, because a type may contain itself.
             schema = self._schemas[name] = {}
-            schema.update(self._object({json_name(held): held for held in descriptor.fields}))
+            fields = {json_name(held): held for held in descriptor.fields}
+            schema.update(self._object(fields, [name for name, held in fields.items() if _bounds(held).required]))
         return schema_of(descriptor)
 
-    def _object(self, fields: Mapping[str, FieldDescriptor]) -> dict[str, Any]:
+    def _object(self, fields: Mapping[str, FieldDescriptor], required: Sequence[str]) -> dict[str, Any]:
         described: dict[str, Any] = {"type": "object"}
-        if required := [name for name, held in fields.items() if _bounds(held).required]:
+        if required:
             described["required"] = required
         return described | {"properties": {name: self._field(held) for name, held in fields.items()}}
 
@@ -240,6 +245,18 @@ def _schema_name(descriptor: Descriptor) -> str:
 
 def _bounds(held: FieldDescriptor) -> FieldBounds:
     return read_bounds(held) or _UNBOUNDED
+
+
+def _must_be_given(held: FieldDescriptor) -> bool:
+    """Whether a request without this field is refused. Without presence, it is then checked like its zero value."""
+    bounds = _bounds(held)
+    if held.has_presence:
+        return bounds.required
+    return (
+        any(least is not None and least > 0 for least in (bounds.min_length, bounds.min_items, bounds.minimum))
+        or (bounds.one_of != () and "" not in bounds.one_of)
+        or (bounds.pattern != "" and re.fullmatch(bounds.pattern, "") is None)
+    )
 
 
 def _limits(held: FieldDescriptor, bounds: FieldBounds | None) -> dict[str, Any]:
@@ -284,7 +301,7 @@ def _scalar(held: FieldDescriptor) -> Mapping[str, Any]:
 def _handwritten(operation: HandwrittenOperation) -> dict[str, Any]:
     media_type, schema = "application/json", operation.schema
     if schema is None:
-        media_type, schema = "text/plain", {"type": "string"}
+        media_type, schema = operation.media_type, {"type": "string"}
     variables = re.findall(r"\{([^}]+)\}", operation.path)
     parameters: list[tuple[str, str, Mapping[str, Any]]] = [("path", name, {"type": "string"}) for name in variables]
     parameters += [("query", name, schema) for name, schema in operation.query.items()]

@@ -15,6 +15,7 @@ from svckit.logging import get_logger
 
 _log = get_logger(__name__)
 
+_MEDIA_TYPE = "application/octet-stream"
 _MAXIMUM_BYTES = 1024 * 1024
 
 
@@ -27,13 +28,17 @@ def route(settings: GatewaySettings) -> HandwrittenRoute:
         if content is None:
             raise error_for("NOT_FOUND", "CA certificate not found")
         headers = [
-            ("Content-Type", "application/octet-stream"),
+            ("Content-Type", _MEDIA_TYPE),
             ("Content-Disposition", "attachment; filename=ca.crt"),
         ]
         return Answer(200, headers, content)
 
     operation = HandwrittenOperation(
-        "GET", f"{PREFIX}/systeminfo/getcert", "getCert", "Download the certificate to trust"
+        "GET",
+        f"{PREFIX}/systeminfo/getcert",
+        "getCert",
+        "Download the certificate to trust",
+        media_type=_MEDIA_TYPE,
     )
     return HandwrittenRoute(operation, answer, ignores_credentials=True)
 

@@ -109,6 +109,8 @@ async def test_a_project_that_may_not_be_seen_answers_as_one_that_is_not_there(a
         await bob.projects.CheckProjectName(pb.CheckProjectNameRequest(project_name="nothing"))
     with pytest.raises(Unauthenticated):
         await authsvc.anonymous.projects.CheckProjectName(pb.CheckProjectNameRequest(project_name="secret"))
+    with pytest.raises(Invalid):
+        await bob.projects.CheckProjectName(pb.CheckProjectNameRequest())
 
 
 async def test_lists_show_what_the_caller_may_see(authsvc: AuthService) -> None:

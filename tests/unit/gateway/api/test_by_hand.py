@@ -191,6 +191,25 @@ async def test_the_description_shows_the_bounds_that_the_services_enforce(api: A
     assert parameter("/users", "page_size")["minimum"] == 1
 
 
+async def test_what_a_request_cannot_do_without_is_described_as_required(api: Api) -> None:
+    paths = (await api.http.get("/openapi.json")).json()["paths"]
+
+    def required(path: str, method: str = "get") -> set[str]:
+        operation = paths[f"/api/v2.0{path}"][method]
+        schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        parameters = {each["name"] for each in operation["parameters"] if each["in"] == "query" and each["required"]}
+        return parameters | set(schema.get("required", ()))
+
+    assert required("/projects", "head") == {"project_name"}
+    assert required("/labels") == {"scope"}
+    assert required("/projects/{project_name_or_id}/members", "post") == {"role_id"}
+    assert required("/quotas/{id}", "put") == {"hard"}
+    # The empty string is one of the values that these take, or they have presence.
+    assert required("/robots", "post") == required("/usergroups") == required("/configurations", "put") == set()
+    certificate = paths["/api/v2.0/systeminfo/getcert"]["get"]["responses"]["200"]
+    assert list(certificate["content"]) == ["application/octet-stream"]
+
+
 # How OpenAPI calls what the option says.
 SAID = {"max_length": "maxLength", "min_length": "minLength", "minimum": "minimum", "maximum": "maximum"}
 

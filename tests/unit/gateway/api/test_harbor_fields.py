@@ -62,6 +62,19 @@ async def test_requests_have_the_fields_of_harbor(ours: Schema) -> None:
     _compare(missing, LEFT_OUT["requests"])
 
 
+async def test_a_parameter_that_harbor_requires_is_required_here(ours: Schema) -> None:
+    required = {
+        f"{theirs['operationId']}?{parameter['name']}": next(
+            each["required"] for each in described["parameters"] if each["name"] == parameter["name"]
+        )
+        for theirs, described in _served(ours)
+        for parameter in map(_parameter, theirs.get("parameters", ()))
+        if parameter["in"] in {"query", "header"} and parameter.get("required")
+    }
+    assert len(required) >= 5
+    assert [name for name, is_required in required.items() if not is_required] == []
+
+
 def _compare(missing: set[str], left_out: Mapping[str, str]) -> None:
     """Fails unless what is missing is listed, and all that is listed is missing."""
     unlisted = [name for name in sorted(missing) if not any(fnmatchcase(name, pattern) for pattern in left_out)]

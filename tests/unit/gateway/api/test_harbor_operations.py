@@ -30,6 +30,7 @@ BODIES = {
 QUERIES = {
     "CopyArtifact": {"from": "library/app:v1"},
     "ListLabels": {"scope": "g"},
+    "headProject": {"project_name": "library"},
     "search": {"q": "lib"},
     "searchUserGroups": {"groupname": "a"},
     "searchUsers": {"username": "a"},

@@ -1,7 +1,10 @@
 """What a client of the REST API meets, over stand-ins of the services."""
 
+import re
+
 import pytest
 
+from gateway.routes.api.transcoded import TranscodedRoute
 from roadstead.auth.v1 import member_service_pb2, project_service_pb2, robot_service_pb2, user_service_pb2
 from roadstead.meta.v1 import artifact_service_pb2, repository_service_pb2, tag_service_pb2
 from svckit.errors import error_for
@@ -255,6 +258,18 @@ async def test_json_may_say_more_of_itself_or_nothing(api: Api, content_type: st
 async def test_a_body_beyond_the_limit_is_413(api: Api) -> None:
     answer = await api.http.post("/projects", headers=api.alice, json={"project_name": "x" * 5000})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (413, "BAD_REQUEST")
+
+
+async def test_no_operation_but_one_goes_without_its_body(api: Api) -> None:
+    (surface,) = (each.handler for each in api.app._surfaces if each.prefix == "/api/v2.0")
+    without = set()
+    for route in surface.routes:  # type: ignore[attr-defined]
+        if isinstance(route, TranscodedRoute) and route.rpc.binder.body_fields:
+            path = re.sub(r"\{[^}]+\}", "1", route.path).removeprefix("/api/v2.0")
+            answer = await api.http.request(route.method, path, headers=api.alice)
+            if answer.status_code != 400 or answer.json()["errors"][0]["message"] != "the request needs a body":
+                without.add((route.method, route.path))
+    assert without == {("PATCH", "/api/v2.0/robots/{robot_id}")}
 
 
 async def test_a_secret_may_be_refreshed_without_a_body(api: Api) -> None:
