@@ -129,4 +129,5 @@ async def refresh(store: Store, configuration: RuntimeConfiguration) -> Configur
 
 
 def _refuse(name: str, description: str) -> NoReturn:
-    raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
+    # Clients of REST know some fields by other names, and only those in violations are translated.
+    raise Invalid(message="invalid request", violations=[FieldViolation(name, description)])

@@ -109,14 +109,21 @@ def test_the_json_is_harbors(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"token_expiration": "31"}, {"read_only": "true"}, {"auth_mode": "oidc_auth"}, {"session_timeout": 0}]
+    "wrong",
+    [
+        {"token_expiration": "31"},
+        {"read_only": "true"},
+        {"auth_mode": "oidc_auth"},
+        {"session_timeout": 0},
+        {"storage_per_project": 0},
+    ],
 )
 def test_wrong_values_are_refused_by_name(api: Api, wrong: dict[str, object]) -> None:
     refused = api.put("configurations", json=wrong)
     assert refused.status_code == 400
     [error] = refused.json()["errors"]
     assert error["code"] == "BAD_REQUEST"
-    assert next(iter(wrong)) in error["message"]
+    assert f"{next(iter(wrong))}: must be " in error["message"]
 
 
 def test_what_the_settings_fix_is_forbidden(api: Api) -> None:
