@@ -166,8 +166,8 @@ async def test_users_come_into_a_group_and_leave_it(authsvc: AuthService) -> Non
 
 
 async def test_only_administrators_say_who_is_in_a_group(authsvc: AuthService) -> None:
-    alice = await authsvc.user("alice")
-    group_id = await authsvc.admin.make_group("crew")
+    alice, bob = await authsvc.user("alice"), await authsvc.user("bob")
+    group_id = await authsvc.admin.make_group("crew", bob)
     created = await authsvc.admin.make_system_robot(
         "hr",
         permission_group("/", *(f"user-group:{action}" for action in ("create", "read", "update", "delete", "list"))),
@@ -175,6 +175,8 @@ async def test_only_administrators_say_who_is_in_a_group(authsvc: AuthService) -
     robot = await authsvc.log_in(created.name, created.secret)
     await robot.groups.UpdateUserGroup(pb.UpdateUserGroupRequest(group_id=group_id, group_name="team"))
     assert (await listed(robot))[0] == ["team"]
+    # Another name moves nobody: its users are those of its id.
+    assert (await users_of(authsvc.admin, group_id))[0] == ["bob"]
     add = pb.AddUserGroupMemberRequest(group_id=group_id, user_id=alice.id)
     remove = pb.RemoveUserGroupMemberRequest(group_id=group_id, user_id=alice.id)
     # The group may have any role anywhere, so the robot would give more than it holds.
@@ -183,7 +185,7 @@ async def test_only_administrators_say_who_is_in_a_group(authsvc: AuthService) -
             await caller.groups.AddUserGroupMember(add)
         with pytest.raises(Denied):
             await caller.groups.RemoveUserGroupMember(remove)
-    assert await users_of(authsvc.admin, group_id) == ([], 0, "")
+    assert (await users_of(authsvc.admin, group_id))[0] == ["bob"]
     # Groups can be named by everybody who has logged in, and their users cannot be seen.
     found = await alice.groups.SearchUserGroups(pb.SearchUserGroupsRequest(group_name="EA", with_total=True))
     assert ([(group.id, group.group_name, group.group_type) for group in found.user_groups], found.total_size) == (

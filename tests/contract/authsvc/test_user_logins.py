@@ -41,6 +41,8 @@ async def test_a_password_is_changed_with_the_old_one(authsvc: AuthService) -> N
     # An administrator needs none for another user, and needs it for itself.
     await authsvc.admin.users.ChangeUserPassword(change("", "Third-horse-1"))
     await authsvc.log_in("alice", "Third-horse-1")
+    # Nor does it hear whether the new one is the old one.
+    await authsvc.admin.users.ChangeUserPassword(change("", "Third-horse-1"))
     own = pb.ChangeUserPasswordRequest(user_id=1, new_password="Other-admin-1")
     with pytest.raises(Denied):
         await authsvc.admin.users.ChangeUserPassword(own)
