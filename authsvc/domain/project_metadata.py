@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from authsvc.domain.project import get_project
 from authsvc.domain.project_change import change_project
-from authsvc.domain.project_settings import PUBLIC, SETTINGS, read_flag
+from authsvc.domain.project_settings import PUBLIC, SETTINGS
 from svckit.errors import Conflict, FieldViolation, Invalid
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
     from authsvc.domain.model import Identity, Project, Requester
 
-_SEVERITY = "severity"
 # Harbor takes no other keys one by one.
-_FLAGS = frozenset({PUBLIC, "enable_content_trust", "enable_content_trust_cosign", "prevent_vul", "auto_scan"})
+_KEYS = frozenset(
+    {PUBLIC, "enable_content_trust", "enable_content_trust_cosign", "prevent_vul", "auto_scan", "severity"}
+)
 
 
 async def list_metadata(ports: Ports, identity: Identity | None, project_id: int) -> dict[str, str]:
@@ -44,15 +45,12 @@ def parse_one(metadata: Mapping[str, str]) -> tuple[str, str]:
     if len(metadata) != 1:
         _refuse("only allow one key/value pair")
     [(name, stated)] = metadata.items()
-    if name in _FLAGS:
-        value = read_flag(stated)
-    elif name == _SEVERITY:
-        value = stated.lower() if SETTINGS[_SEVERITY](stated.lower()) is None else None
-    else:
+    if name not in _KEYS:
         _refuse(f"invalid key: {name[:64]}")
-    if value is None:
+    try:
+        return name, SETTINGS[name](stated)
+    except ValueError:
         _refuse(f"invalid value: {stated[:64]}")
-    return name, value
 
 
 async def add_metadata(ports: Ports, requester: Requester, project_id: int, name: str, value: str) -> None:

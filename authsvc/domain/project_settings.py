@@ -12,51 +12,69 @@ PUBLIC = "public"
 _MAXIMUM_PATTERN_CHARACTERS = 1024
 
 
-def _one_of(*allowed: str) -> Callable[[str], str | None]:
-    def explain(value: str) -> str | None:
-        return None if value in allowed else f"must be one of {', '.join(allowed)}"
+# What Harbor reads as true and false (Go's ParseBool).
+_FLAG_WORDS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true")
+    | dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false")
+)
 
-    return explain
+
+def _flag(value: str) -> str:
+    stored = _FLAG_WORDS.get(value)
+    if stored is None:
+        raise ValueError("must be true or false")
+    return stored
 
 
-def _number(minimum: int) -> Callable[[str], str | None]:
-    def explain(value: str) -> str | None:
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        stored = value.lower()
+        if stored not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return stored
+
+    return read
+
+
+def _number(minimum: int) -> Callable[[str], str]:
+    def read(value: str) -> str:
         digits = value.removeprefix("-")
         # The length is checked first, because int() of a very long text is slow.
-        if len(value) <= 18 and digits.isascii() and digits.isdigit() and int(value) >= minimum:
-            return None
-        return f"must be a whole number, {minimum} or more"
+        if not (len(value) <= 18 and digits.isascii() and digits.isdigit() and int(value) >= minimum):
+            raise ValueError(f"must be a whole number, {minimum} or more")
+        return value
 
-    return explain
-
-
-def _pattern(value: str) -> str | None:
-    if len(value) <= _MAXIMUM_PATTERN_CHARACTERS and (not value or value.isprintable()):
-        return None
-    return f"must have at most {_MAXIMUM_PATTERN_CHARACTERS} characters, all of them printable"
+    return read
 
 
-_boolean = _one_of("true", "false")
+def _pattern(value: str) -> str:
+    if len(value) > _MAXIMUM_PATTERN_CHARACTERS or (value and not value.isprintable()):
+        raise ValueError(f"must have at most {_MAXIMUM_PATTERN_CHARACTERS} characters, all of them printable")
+    return value
 
-SETTINGS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+
+SETTINGS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
-        PUBLIC: _boolean,
-        "enable_content_trust": _boolean,
-        "enable_content_trust_cosign": _boolean,
-        "prevent_vul": _boolean,
+        PUBLIC: _flag,
+        "enable_content_trust": _flag,
+        "enable_content_trust_cosign": _flag,
+        "prevent_vul": _flag,
         "severity": _one_of("none", "low", "medium", "high", "critical"),
-        "auto_scan": _boolean,
-        "auto_sbom_generation": _boolean,
-        "reuse_sys_cve_allowlist": _boolean,
+        "auto_scan": _flag,
+        "auto_sbom_generation": _flag,
+        "reuse_sys_cve_allowlist": _flag,
         "proxy_speed_kb": _number(-1),
         "max_upstream_conn": _number(-1),
-        "proxy_cache_local_on_not_found": _boolean,
-        "proxy_referrer_api": _boolean,
+        "proxy_cache_local_on_not_found": _flag,
+        "proxy_referrer_api": _flag,
         "proxy_cache_filter_pattern": _pattern,
         "proxy_cache_filter_kind": _one_of("doublestar", "regex"),
     }
 )
-"""The settings that a project may have, each with the function that says what is wrong with a value, or gives None."""
+"""The settings that a project may have, each with the function that gives a value the form in which it is stored.
+
+The function raises ValueError, which says what is wrong with the value.
+"""
 
 # The id of the project's retention policy, which is set when the policy is created. There are no such policies yet.
 _RETENTION_ID = "retention_id"
@@ -71,17 +89,6 @@ _PROTECTIONS: Mapping[str, str] = MappingProxyType(
         "enable_content_trust_cosign": "nothing verifies signatures of cosign",
     }
 )
-
-# What Harbor reads as true and false (Go's ParseBool).
-_FLAG_WORDS: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), "true")
-    | dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), "false")
-)
-
-
-def read_flag(text: str) -> str | None:
-    """A flag in the form in which it is stored, from any form that Harbor takes; None if it is none."""
-    return _FLAG_WORDS.get(text)
 
 
 def check_protections(before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -113,21 +120,22 @@ def parse_settings(settings: Mapping[str, str], public: bool | None) -> tuple[di
     """
     if settings.get(_RETENTION_ID):
         _refuse(_RETENTION_ID, "should be omitted: the project has no retention policy of that id")
+    kept: dict[str, str] = {}
     for name, value in settings.items():
         if name == _RETENTION_ID:
             continue
-        explain = SETTINGS.get(name)
-        if explain is None:
+        read = SETTINGS.get(name)
+        if read is None:
             _refuse(name, "is not a setting of a project")
-        wrong = explain(value)
-        if wrong is not None:
-            _refuse(name, wrong)
-    stated = settings.get(PUBLIC)
+        try:
+            kept[name] = read(value)
+        except ValueError as error:
+            _refuse(name, str(error))
+    stated = kept.pop(PUBLIC, None)
     if stated is not None:
         if public is not None and public != (stated == "true"):
             _refuse(PUBLIC, "is given twice, with different values")
         public = stated == "true"
-    kept = {name: value for name, value in settings.items() if name not in (PUBLIC, _RETENTION_ID)}
     return kept, public
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from authsvc.domain.project_metadata import parse_one
 from authsvc.domain.project_settings import parse_settings
 from svckit.errors import Invalid
 
@@ -19,6 +20,18 @@ def test_settings_are_kept_but_for_what_is_said_elsewhere() -> None:
     assert kept == {name: value for name, value in settings.items() if name not in ("public", "retention_id")}
 
 
+@pytest.mark.parametrize(
+    "value, stored",
+    [("1", "true"), ("t", "true"), ("TRUE", "true"), ("0", "false"), ("F", "false"), ("False", "false")],
+)
+def test_a_flag_is_taken_in_every_form_that_harbor_takes_and_stored_in_one(value: str, stored: str) -> None:
+    assert parse_settings({"public": value, "reuse_sys_cve_allowlist": value, "severity": "High"}, None) == (
+        {"reuse_sys_cve_allowlist": stored, "severity": "high"},
+        stored == "true",
+    )
+    assert parse_one({"prevent_vul": value}) == ("prevent_vul", stored)
+
+
 def test_whether_a_project_is_public_is_said_once_or_twice_alike() -> None:
     assert parse_settings({}, None) == ({}, None)
     assert parse_settings({}, public=False) == ({}, False)
@@ -32,9 +45,10 @@ def test_whether_a_project_is_public_is_said_once_or_twice_alike() -> None:
     [
         ("colour", "red"),
         ("Public", "true"),
-        ("public", "True"),
+        ("public", "yes"),
         ("public", ""),
-        ("severity", "High"),
+        ("auto_scan", "tRuE"),
+        ("severity", "awful"),
         ("retention_id", "x"),
         ("retention_id", "12"),
         ("proxy_speed_kb", "-2"),
