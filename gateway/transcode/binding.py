@@ -25,7 +25,6 @@ RESOURCE_NAME_HEADER = "X-Is-Resource-Name"
 NAME_IN_LOCATION_HEADER = "X-Resource-Name-In-Location"
 _MAXIMUM_PARAMETERS = 200
 _MAXIMUM_NESTING = 3
-_NO_BODY = "the request needs a body"
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
 
 Headers = Callable[[str], str | None]
@@ -134,7 +133,7 @@ class RequestBinder:
             body: JSON; empty for none.
 
         Raises:
-            DomainError: BAD_REQUEST, which names the wrong field; NOT_FOUND if the path fills that field.
+            DomainError: BAD_REQUEST, which names the wrong field; NOT_FOUND if the path fills that field; BODY_MISSING.
         """
         message = self._message()
         if query and self._query:
@@ -184,7 +183,7 @@ class RequestBinder:
                 if document is not None:
                     read_field(message, document, name)
                 elif not binding.extras.optional_body:
-                    raise error_for("BAD_REQUEST", _NO_BODY)
+                    raise error_for("BODY_MISSING")
 
             return fill_field, {name: field}
         read = decoders.of_message(request)
@@ -197,7 +196,7 @@ class RequestBinder:
             if body.strip():
                 read(load(body), message, "", skip)
             elif not may_be_missing:
-                raise error_for("BAD_REQUEST", _NO_BODY)
+                raise error_for("BODY_MISSING")
 
         return fill_request, fields
 

@@ -163,6 +163,8 @@ _TABLE = (
     ),
     # The request itself is wrong.
     Reason("BAD_REQUEST", "bad request", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
+    # Harbor's status and code for an operation that is called without its body.
+    Reason("BODY_MISSING", "the request needs a body", 422, "INVALID_ARGUMENT", "UNPROCESSABLE_ENTITY", "UNSUPPORTED"),
     Reason("INVALID_PAGE_TOKEN", "invalid page token", 400, "INVALID_ARGUMENT", "BAD_REQUEST", "UNSUPPORTED"),
     # The change log was restored from a backup. The reader must read everything again; metadata["epoch"] is the current
     # epoch.

@@ -190,7 +190,7 @@ async def test_it_reads_and_writes_single_settings(harbor: HarborAsyncClient, ap
 )
 def test_an_update_without_a_body_is_refused(api: Api, path: str) -> None:
     refused = api.put(path)
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "BAD_REQUEST")
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "UNPROCESSABLE_ENTITY")
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,9 @@ def test_additional_bindings_are_routes_of_their_own() -> None:
 @pytest.mark.parametrize("body", [b"", b" \n"])
 def test_a_request_without_its_body_is_refused_unless_the_contract_says_otherwise(body: bytes) -> None:
     for rule in ({"put": "/api/v2.0/ships/{id}", "body": "*"}, {"put": "/api/v2.0/ships/{id}", "body": "ship"}):
-        with pytest.raises(Invalid):
+        with pytest.raises(Invalid) as refused:
             bound(compiled(None, **rule), ["7"], body=body)
+        assert refused.value.reason == "BODY_MISSING"
     may = rest_pb2.RestRule(optional_body=True)
     assert bound(compiled(may, put="/api/v2.0/ships/{id}", body="*"), ["7"], body=body) == made("ShipRequest", id=7)
     with pytest.raises(Invalid):
