@@ -74,6 +74,8 @@ user = Table(
     Index("ix_user_create_time_id", "create_time", "id"),
     Index("ix_user_update_time_id", "update_time", "id"),
     Index("ix_user_realname_id", "realname", "id"),
+    # As lists sort by it: a keyset cannot have NULL.
+    Index("ix_user_email_id", text("coalesce(email, '')"), "id"),
     # The id of a deleted row is never used again, because tokens and logs may still name it.
     sqlite_autoincrement=True,
 )
@@ -92,6 +94,7 @@ project = Table(
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Index("ix_project_create_time_id", "create_time", "id"),
+    Index("ix_project_update_time_id", "update_time", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import User
@@ -53,8 +53,8 @@ _LOCK_ADMINISTRATORS = (
 _COLUMNS: Columns = {
     "user_id": user.c.id,
     "username": user.c.username,
-    # A keyset cannot have NULL.
-    "email": func.coalesce(user.c.email, ""),
+    # A keyset cannot have NULL. As the index has it, where a parameter would not be the same.
+    "email": func.coalesce(user.c.email, literal_column("''")),
     "realname": user.c.realname,
     "administrator": user.c.is_administrator,
     "creation_time": user.c.create_time,

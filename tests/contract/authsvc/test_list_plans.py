@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
-from roadstead.auth.v1 import robot_service_pb2, user_group_service_pb2, user_service_pb2
+from roadstead.auth.v1 import project_service_pb2, robot_service_pb2, user_group_service_pb2, user_service_pb2
 from svckit.sql.database import Database
 from tests.contract.metasvc.statements import sent_statements
 from tests.harness.authsvc import AuthService, permission_group
@@ -22,6 +22,12 @@ def users(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
 def groups(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
     return lambda authsvc, token: authsvc.admin.groups.ListUserGroups(
         user_group_service_pb2.ListUserGroupsRequest(sort=sort, page_size=1, page_token=token)
+    )
+
+
+def projects(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
+    return lambda authsvc, token: authsvc.admin.projects.ListProjects(
+        project_service_pb2.ListProjectsRequest(sort=sort, page_size=1, page_token=token)
     )
 
 
@@ -40,9 +46,13 @@ def users_of_a_group(authsvc: AuthService, token: str) -> Awaitable[Any]:
 LISTS: dict[str, tuple[str, Callable[[AuthService, str], Awaitable[Any]]]] = {
     **{
         f"users by {sort}": ("user", users(sort))
-        for sort in ("username", "-username", "realname", "creation_time", "-update_time", "user_id")
+        for sort in ("username", "-username", "email", "realname", "creation_time", "-update_time", "user_id")
     },
     **{f"groups by {sort}": ("user_group", groups(sort)) for sort in ("group_name", "-creation_time", "id")},
+    **{
+        f"projects by {sort}": ("project", projects(sort))
+        for sort in ("name", "-creation_time", "update_time", "project_id")
+    },
     **{
         f"robots of {level} by {sort}": ("robot", robots(project, sort))
         for level, project in (("a project", ProjectRef(id=1)), ("the system level", None))
@@ -58,6 +68,7 @@ async def test_a_page_is_read_in_the_order_of_an_index(
 ) -> None:
     table, call = LISTS[name]
     made = [await authsvc.user(each) for each in ("alice", "bob", "carol")]
+    await authsvc.admin.make_project("team")
     for group in ("crew", "ops", "team"):
         await authsvc.admin.make_group(group, *made)
         await authsvc.admin.make_robot("library", group, "repository:pull")
