@@ -7,7 +7,7 @@ from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.bundle import Ports, Rules
-from authsvc.domain.configuration import RuntimeConfiguration, refresh
+from authsvc.domain.configuration import RuntimeConfiguration, refresh, warn_of_taken_prefix
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher
@@ -90,6 +90,7 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
         server.set_read_only(configuration.values.read_only)
 
     await follow_configuration()
+    await warn_of_taken_prefix(store, configuration)
     process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration, waits_first=True)
     await process.serve(server)
 

@@ -29,8 +29,8 @@ class UserRows(Protocol):
     async def by_name(self, username: str) -> User | None:
         """Reads a user by its login name."""
 
-    async def any_begins_with(self, prefix: str) -> bool:
-        """Whether the login name of any user begins with a text."""
+    async def name_that_begins_with(self, prefix: str) -> str | None:
+        """A login name that begins with a text; None without one."""
 
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """Reads a user and its password's hash, by its login name."""

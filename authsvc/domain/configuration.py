@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from svckit.configuration.values import Configuration
 from svckit.errors import FieldViolation, Invalid
+from svckit.logging import get_logger
 
 if TYPE_CHECKING:
     from authsvc.domain.rows import Store
+
+_log = get_logger(__name__)
 
 Value: TypeAlias = bool | int | str
 Values: TypeAlias = Mapping[str, Value]
@@ -126,6 +129,25 @@ async def refresh(store: Store, configuration: RuntimeConfiguration) -> Configur
     if configuration.state is known and found != known:
         configuration.state = found
     return found
+
+
+async def warn_of_taken_prefix(store: Store, configuration: RuntimeConfiguration) -> None:
+    """Logs a warning if the name of a user begins with the prefix of robots.
+
+    No request leads to this, but settings do: users are older than a prefix that is fixed, or have been created while
+    another one was. The service starts all the same, because otherwise nobody could delete these users.
+    """
+    prefix = configuration.values.robot_name_prefix
+    async with store.read() as unit:
+        username = await unit.users.name_that_begins_with(prefix)
+    if username is not None:
+        _log.warning(
+            "robot_name_prefix_taken",
+            prefix=prefix,
+            username=username,
+            advice="a robot of the same name would log in instead of this user: set another "
+            "authsvc.configuration.robot_name_prefix, or delete the users whose names begin with it",
+        )
 
 
 def _refuse(name: str, description: str) -> NoReturn:

@@ -54,7 +54,7 @@ async def update_configuration(ports: Ports, requester: Requester, change: Confi
                 return before
             check_etag(change.etag, before)
             prefix = after.values.robot_name_prefix
-            if prefix != before.values.robot_name_prefix and await unit.users.any_begins_with(prefix):
+            if prefix != before.values.robot_name_prefix and await unit.users.name_that_begins_with(prefix):
                 raise Conflict(message=f"the name of a user begins with {prefix}, so robot names cannot")
             old, new = _differences(before, after)
             await unit.configuration.write({name: change.values[name] for name in new}, now)

@@ -83,11 +83,12 @@ class SqlUsers:
         row = (await self._conn.execute(_BY_NAME, {"username": username})).one_or_none()
         return None if row is None else _user(row)
 
-    async def any_begins_with(self, prefix: str) -> bool:
+    async def name_that_begins_with(self, prefix: str) -> str | None:
         """See the port."""
         # LIKE ignores case on SQLite.
-        found = select(exists().where(func.substr(user.c.username, 1, len(prefix)) == prefix))
-        return bool(await self._conn.scalar(found))
+        names = select(user.c.username).where(func.substr(user.c.username, 1, len(prefix)) == prefix)
+        found: str | None = await self._conn.scalar(names.limit(1))
+        return found
 
     async def credentials(self, username: str) -> tuple[User, str] | None:
         """See the port."""

@@ -70,6 +70,22 @@ async def test_the_first_start_takes_the_password_from_a_file_and_later_ones_nee
         (folder / "password").unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize(("prefix", "is_taken"), [("adm", True), ("min", False)])
+async def test_a_start_says_that_user_names_begin_with_the_prefix_of_robots(
+    folder: Path, prefix: str, is_taken: bool
+) -> None:
+    config = configure(folder, f'configuration.robot_name_prefix = "{prefix}"')
+    process = start(config, ROADSTEAD_ADMIN_PASSWORD=ADMIN_PASSWORD)
+    try:
+        assert await log_in(folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=START_SECONDS)
+    warned = [line for line in errors.splitlines() if "robot_name_prefix_taken" in line]
+    assert len(warned) == is_taken
+    assert all("admin" in line and "authsvc.configuration.robot_name_prefix" in line for line in warned)
+
+
 def test_a_first_start_without_a_password_says_what_is_missing(folder: Path) -> None:
     process = start(configure(folder))
     _, errors = process.communicate(timeout=START_SECONDS)
