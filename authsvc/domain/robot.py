@@ -159,12 +159,17 @@ async def list_catalogue(ports: Ports, identity: Identity) -> Catalogue:
     async with ports.store.read() as unit:
         caller = await identify(unit, identity, ports.clock())
         project_id = None if caller.is_administrator else await unit.roles.any_project(caller, _CREATE_ROBOT)
+        # Before there is a project, a robot may hold the permission for all that will be.
+        is_everywhere = project_id is None and await unit.roles.everywhere(caller, _CREATE_ROBOT)
     try:
         await ports.robot_access.check_system("create")
     except Denied:
-        if project_id is None:
+        if project_id is not None:
+            await ports.robot_access.check_id(project_id, "create")
+        elif is_everywhere:
+            ports.robot_access.held_everywhere()
+        else:
             raise
-        await ports.robot_access.check_id(project_id, "create")
         return Catalogue(ROBOT_PROJECT_PERMISSIONS)
     return Catalogue(ROBOT_PROJECT_PERMISSIONS, SYSTEM_PERMISSIONS)
 

@@ -58,6 +58,10 @@ class CallRobotAccess:
         """See the port."""
         await current_call().check_system(_ROBOT, action)
 
+    def held_everywhere(self) -> None:
+        """See the port."""
+        current_call().check_identity()
+
 
 class RobotServicer(RobotServiceServicer):
     """Serves `roadstead.auth.v1.RobotService`."""

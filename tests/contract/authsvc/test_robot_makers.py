@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import robot_pb2, user_service_pb2
 from roadstead.auth.v1 import robot_service_pb2 as pb
+from roadstead.auth.v1.project_service_pb2 import DeleteProjectRequest, LookUpProjectRequest
+from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from svckit.errors import Denied, DomainError, NotFound, Unauthenticated
 from tests.contract.metasvc.statements import sent_statements
 from tests.harness.authsvc import AuthService, Caller, permission_group
@@ -148,6 +151,17 @@ async def test_the_catalogue_is_for_those_who_create_robots(authsvc: AuthService
         await catalogue(authsvc.anonymous)
     maker = await log_in(authsvc, await alice.make_robot("team", "maker", CREATE))
     assert await catalogue(maker) == (set(), project)
+    wide = await log_in(authsvc, await authsvc.admin.make_system_robot("wide", permission_group("*", CREATE)))
+    narrow = await log_in(authsvc, await authsvc.admin.make_system_robot("narrow", permission_group("*", PULL)))
+    async with authsvc.service_channel("metasvc") as channel:
+        for name in ("team", "library"):
+            found = await ProjectServiceStub(channel).LookUpProject(LookUpProjectRequest(project=ProjectRef(name=name)))
+            await ProjectServiceStub(channel).DeleteProject(
+                DeleteProjectRequest(project_id=found.project.id), metadata=authsvc.admin.metadata
+            )
+    assert await catalogue(wide) == (set(), project)
+    with pytest.raises(Denied):
+        await catalogue(narrow)
 
 
 # Counted by hand in Harbor's catalogue.
