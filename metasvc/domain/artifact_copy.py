@@ -14,7 +14,7 @@ from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, postpone_manifest, review_blobs, review_manifests
-from metasvc.domain.tag import point_tag
+from metasvc.domain.tag import TagTarget, point_tags
 from svckit.errors import Denied
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from metasvc.domain.blob_health import Health
     from metasvc.domain.copy_rows import CopiedArtifact
-    from metasvc.domain.model import Blob, KeptArtifact, LinkedBlob, Repository, Tag
+    from metasvc.domain.model import Blob, LinkedBlob, Repository
     from metasvc.domain.ports import Ports
     from metasvc.domain.unit import UnitOfWork
     from svckit.access.actor import ChangeOrigin
@@ -134,10 +134,10 @@ async def _copy(write: RepositoryWrite, source: Repository, reference: Reference
     for copied in made:
         write.record(ChangeKind.MANIFEST_PUT, reference=copied.artifact.digest, digest=copied.artifact.digest)
     artifacts = kept | {copied.artifact.digest: copied.artifact for copied in made}
-    moved = await _move_tags(write, tags, held, artifacts)
+    moved = await point_tags(write, [TagTarget(tag.name, held.get(tag.name), artifacts[tag.digest]) for tag in tags])
     linked = await unit.copies.link(target.id, present.keys(), now)
     await review_blobs(unit, present.keys(), policy, now, ReviewReason.MOUNTED)
-    left = {held[name].digest for name in moved if name in held}
+    left = {each.held.digest for each in moved if each.held is not None}
     await review_manifests(unit, target.id, left, policy, now, ReviewReason.UNTAGGED)
     await review_manifests(
         unit, target.id, (copied.artifact.digest for copied in made), policy, now, ReviewReason.PUSHED
@@ -164,17 +164,6 @@ async def _lock_blobs(
     if missing:
         raise missing_content(missing, "the artifact needs")
     return present
-
-
-async def _move_tags(
-    write: RepositoryWrite, tags: Sequence[Tag], held: Mapping[str, Tag], artifacts: Mapping[str, KeptArtifact]
-) -> list[str]:
-    """Puts the tags of the source on the same digests of the target. Returns the names of those that moved."""
-    return [
-        tag.name
-        for tag in tags
-        if await point_tag(write, tag.name, held=held.get(tag.name), artifact=artifacts[tag.digest])
-    ]
 
 
 def _charges(made: Sequence[CopiedArtifact], linked: Sequence[str], present: Mapping[str, LinkedBlob]) -> list[Charge]:

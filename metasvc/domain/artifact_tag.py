@@ -12,7 +12,7 @@ from metasvc.domain.lists import NEVER_PULLED
 from metasvc.domain.project import in_project
 from metasvc.domain.repository import unknown_repository
 from metasvc.domain.repository_write import RepositoryWrite
-from metasvc.domain.tag import point_tag, untag
+from metasvc.domain.tag import TagTarget, point_tags, untag
 from svckit.errors import Conflict, DomainError, NotFound
 from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, SortKey
@@ -132,7 +132,7 @@ async def create_tag(
         if await unit.tags.lock(held.id, [name]):
             raise Conflict("CONFLICT", f"{repository} already has a tag {name}", metadata={"tag": name})
         write = RepositoryWrite(unit, held, origin, now, ports.review_policy)
-        await point_tag(write, name, held=None, artifact=kept[digest])
+        await point_tags(write, [TagTarget(name, None, kept[digest])])
         made = (await unit.tags.lock(held.id, [name])).get(name)
         if made is None:
             raise DomainError("INTERNAL", f"tag {name} was just written but cannot be read")

@@ -16,7 +16,7 @@ from metasvc.domain.project import in_project
 from metasvc.domain.quarantine import quarantine_damaged
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, postpone_manifest, review_manifests
-from metasvc.domain.tag import point_tag
+from metasvc.domain.tag import TagTarget, point_tags
 from svckit.bounded_json import read_in_thread_if_large
 from svckit.errors import FieldViolation, Invalid, Precondition, Unavailable, from_oci_error
 from svckit.oci.digest import Digest
@@ -197,9 +197,9 @@ async def _store(write: RepositoryWrite, read: _ReadPush, health: Health) -> Pus
     _check_references(read.manifest, kept, present)
     if own is None:
         own = await _add(write, read, kept, present)
-    moved = [name for name in read.names if await point_tag(write, name, held=held.get(name), artifact=own)]
+    moved = await point_tags(write, [TagTarget(name, held.get(name), own) for name in read.names])
     charges = await _charge_links(unit, repository.id, present)
-    left = {held[name].digest for name in moved if name in held}
+    left = {each.held.digest for each in moved if each.held is not None}
     await review_manifests(unit, repository.id, left, policy, now, ReviewReason.UNTAGGED)
     if existed:
         await postpone_manifest(unit, repository.id, read.digest, policy, now)

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
         ReviewKind,
         ServedBlob,
         StoredManifest,
-        Tag,
-        TagSubject,
         WantedBlob,
         WantedManifest,
     )
@@ -204,46 +202,6 @@ class ArtifactRows(Protocol):
 
     async def touch_pulled(self, pulls: Mapping[int, datetime]) -> None:
         """Sets the times of the last pulls of artifacts, by id."""
-
-
-class TagRows(Protocol):
-    """The rows of tags."""
-
-    async def names(self, project_id: int, repository: str, start_after: str, limit: int) -> list[str]:
-        """The first names that sort after `start_after`, sorted by their bytes."""
-
-    async def lock(self, repository_id: int, names: Iterable[str]) -> dict[str, Tag]:
-        """Reads tags and keeps others from moving them until this unit ends."""
-
-    async def get(self, repository_id: int, tag_id: int) -> Tag | None:
-        """Reads a tag of a repository by its id."""
-
-    async def on_artifacts(self, artifact_ids: Sequence[int]) -> list[Tag]:
-        """The tags of artifacts, by name, locked as `lock` does."""
-
-    async def put(
-        self,
-        repository_id: int,
-        name: str,
-        artifact_id: int,
-        now: datetime,
-        *,
-        held: Tag | None,
-        subject: TagSubject | None,
-    ) -> None:
-        """Moves a tag that `lock` found, or creates one that it did not find (`held` None).
-
-        With a `subject`, the artifact becomes an accessory of it. The artifact that the tag leaves stays one.
-
-        Raises:
-            DomainError: UNAVAILABLE, somebody else made the tag at this moment. `Store.repeat` tries again.
-        """
-
-    async def remove(self, tag_ids: Iterable[int]) -> None:
-        """Deletes tags."""
-
-    async def touch_pulled(self, repository_id: int, pulls: Mapping[str, datetime]) -> None:
-        """Sets the times of the last pulls of tags, by name."""
 
 
 class LabelRows(Protocol):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metasvc.domain.accessory import tag_subject
 from metasvc.domain.model import ChangeKind, TagMove
 from metasvc.domain.review import ReviewReason, review_manifests
+from metasvc.domain.tag_rows import TagPut
 from svckit.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from metasvc.domain.model import KeptArtifact, Tag
     from metasvc.domain.ports import Ports
@@ -49,28 +51,51 @@ async def list_names(
     return names[:most], most > 0 and len(names) > most
 
 
-async def point_tag(write: RepositoryWrite, name: str, *, held: Tag | None, artifact: KeptArtifact) -> bool:
-    """Moves or creates a tag, with its history. All tags are moved and created here.
+@dataclass(frozen=True, slots=True)
+class TagTarget:
+    """Where a tag is to point.
 
-    If the name names a subject, the artifact becomes an accessory of it.
+    Attributes:
+        name: the name of the tag.
+        held: the tag as it was found under its lock; None if it does not exist.
+        artifact: the artifact that it will point at.
+    """
+
+    name: str
+    held: Tag | None
+    artifact: KeptArtifact
+
+
+async def point_tags(write: RepositoryWrite, targets: Iterable[TagTarget]) -> list[TagTarget]:
+    """Moves and creates tags, with their history. All tags are moved and created here.
+
+    If a name names a subject, the artifact becomes an accessory of it.
 
     Args:
-        write: its unit has locked the tag, and has locked the artifact and that subject against deletion.
-        name: the name of the tag.
-        held: the tag as it was found under the lock; None if it does not exist.
-        artifact: the artifact that it will point at.
+        write: its unit has locked the tags, and has locked the artifacts and those subjects against deletion.
+        targets: each tag once.
 
     Returns:
-        False if the tag already points there. Then nothing is written.
+        Those that moved or are new. For those that already point there, nothing is written.
     """
-    if held is not None and held.artifact_id == artifact.id:
-        return False
-    subject = tag_subject(name, artifact.digest, artifact.media_type)
-    await write.unit.tags.put(write.repository.id, name, artifact.id, write.now, held=held, subject=subject)
-    previous = "" if held is None else held.digest
-    move = TagMove(write.repository.id, name, artifact.digest, previous)
-    write.record(ChangeKind.TAG_PUT, reference=name, digest=artifact.digest, move=move)
-    return True
+    moved = [each for each in targets if each.held is None or each.held.artifact_id != each.artifact.id]
+    if not moved:
+        return moved
+    puts = [
+        TagPut(
+            each.name,
+            each.artifact.id,
+            each.held,
+            tag_subject(each.name, each.artifact.digest, each.artifact.media_type),
+        )
+        for each in moved
+    ]
+    await write.unit.tags.put(write.repository.id, puts, write.now)
+    for each in moved:
+        name, digest = each.name, each.artifact.digest
+        move = TagMove(write.repository.id, name, digest, "" if each.held is None else each.held.digest)
+        write.record(ChangeKind.TAG_PUT, reference=name, digest=digest, move=move)
+    return moved
 
 
 async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:

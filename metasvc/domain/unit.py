@@ -18,9 +18,9 @@ if TYPE_CHECKING:
         ProjectRows,
         RepositoryRows,
         ReviewRows,
-        TagRows,
         TombstoneRows,
     )
+    from metasvc.domain.tag_rows import TagRows
     from svckit.change import Change
     from svckit.idempotency import IdempotencyRows
 

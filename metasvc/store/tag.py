@@ -10,7 +10,7 @@ from metasvc.domain.model import Tag
 from metasvc.store.prepared import Prepared
 from metasvc.store.tables import artifact, artifact_accessory, repository, tag
 from svckit.oci.referrers import read_accessory_tag
-from svckit.sql.database import run_short, run_short_one
+from svckit.sql.database import run_short
 from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import ID_LIST, batches, upsert
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import Insert, ReturningInsert
 
-    from metasvc.domain.model import TagSubject
+    from metasvc.domain.tag_rows import TagPut
 
 _NAMES = (
     select(tag.c.name)
@@ -70,10 +70,9 @@ _PULLED = (
 
 
 @Prepared
-def _add(conn: AsyncConnection) -> ReturningInsert[int]:
-    return (
-        upsert(conn, tag).on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name]).returning(tag.c.id)
-    )
+def _add(conn: AsyncConnection) -> ReturningInsert[int, str]:
+    insert = upsert(conn, tag).on_conflict_do_nothing(index_elements=[tag.c.repository_id, tag.c.name])
+    return insert.returning(tag.c.id, tag.c.name)
 
 
 @Prepared
@@ -85,7 +84,7 @@ def _add_accessory(conn: AsyncConnection) -> Insert:
 
 
 class SqlTags:
-    """See `domain.rows.TagRows`."""
+    """See `domain.tag_rows.TagRows`."""
 
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
@@ -114,46 +113,49 @@ class SqlTags:
         """See the port."""
         return [to_tag(row) for row in await self._conn.execute(_ON_ARTIFACTS, {"ids": artifact_ids})]
 
-    async def put(
-        self,
-        repository_id: int,
-        name: str,
-        artifact_id: int,
-        now: datetime,
-        *,
-        held: Tag | None,
-        subject: TagSubject | None,
-    ) -> None:
+    async def put(self, repository_id: int, puts: Sequence[TagPut], now: datetime) -> None:
         """See the port."""
-        if held is not None:
-            tag_id = held.id
-            await run_short(self._conn, _MOVE, {"tag_id": tag_id, "target": artifact_id, "now": now})
-            if read_accessory_tag(name) is not None:
-                await run_short(self._conn, _LEAVE_ACCESSORY, {"of_tag": tag_id})
-        else:
-            made = await run_short_one(
-                self._conn,
-                _add(self._conn),
-                {"repository_id": repository_id, "name": name, "artifact_id": artifact_id, "push_time": now},
-            )
-            if made is None:
-                # Somebody else has made it since `lock`, so the decisions of this unit are out of date.
-                raise WriteConflictError
-            tag_id = made.id
-        if subject is not None:
-            await run_short(
-                self._conn,
-                _add_accessory(self._conn),
-                {
-                    "artifact_id": artifact_id,
-                    "repository_id": repository_id,
-                    "subject_digest": subject.digest,
-                    "source": subject.source.value,
-                    "tag_id": tag_id,
-                    "type": subject.type,
-                    "create_time": now,
-                },
-            )
+        await self._move([put for put in puts if put.held is not None], now)
+        made = await self._add(repository_id, [put for put in puts if put.held is None], now)
+        rows = [
+            {
+                "artifact_id": put.artifact_id,
+                "repository_id": repository_id,
+                "subject_digest": put.subject.digest,
+                "source": put.subject.source.value,
+                "tag_id": made[put.name] if put.held is None else put.held.id,
+                "type": put.subject.type,
+                "create_time": now,
+            }
+            for put in puts
+            if put.subject is not None
+        ]
+        if rows:
+            await run_short(self._conn, _add_accessory(self._conn), rows)
+
+    async def _move(self, puts: Sequence[TagPut], now: datetime) -> None:
+        moved = [(put.held.id, put) for put in puts if put.held is not None]
+        if moved:
+            rows = [{"tag_id": tag_id, "target": put.artifact_id, "now": now} for tag_id, put in moved]
+            await run_short(self._conn, _MOVE, rows)
+        left = [{"of_tag": tag_id} for tag_id, put in moved if read_accessory_tag(put.name) is not None]
+        if left:
+            await run_short(self._conn, _LEAVE_ACCESSORY, left)
+
+    async def _add(self, repository_id: int, puts: Sequence[TagPut], now: datetime) -> Mapping[str, int]:
+        """The ids of new tags, by their names."""
+        if not puts:
+            return {}
+        # In the order of names, as `lock`: two units that make the same tags wait for each other's.
+        rows = [
+            {"repository_id": repository_id, "name": put.name, "artifact_id": put.artifact_id, "push_time": now}
+            for put in sorted(puts, key=lambda put: put.name)
+        ]
+        made = {row.name: row.id for row in await run_short(self._conn, _add(self._conn), rows)}
+        if len(made) < len(rows):
+            # Somebody else has made one since `lock`, so the decisions of this unit are out of date.
+            raise WriteConflictError
+        return made
 
     async def remove(self, tag_ids: Iterable[int]) -> None:
         """See the port."""

@@ -198,26 +198,6 @@ async def test_a_copy_is_held_to_the_quota_and_leaves_nothing_behind(world: Worl
     assert await world.used_bytes(3) == 0
 
 
-async def test_tags_move_in_the_target_as_in_harbor(world: World) -> None:
-    """All tags of the artifact, and those of what is new in the target."""
-    child, own = image("child"), image("own")
-    await world.push(SOURCE, child, "child")
-    whole = index([child])
-    await world.put(SOURCE, whole, "v1")
-    await world.put(SOURCE, whole, "stable")
-    await world.push(TARGET, own, "stable", project_id=2)
-    await copy(world, whole.digest)
-    expected = {"v1": whole.digest, "stable": whole.digest, "child": child.digest}
-    assert await tags(world) == expected
-    own_review = await world.value("SELECT reason FROM review WHERE digest = :digest", digest=own.digest)
-    assert own_review == "untagged"
-    # The child is there already, so its tag stays where the target has put it.
-    await world.put(TARGET, own, "child", project_id=2)
-    await world.put(TARGET, own, "v1", project_id=2)
-    await copy(world, "v1")
-    assert await tags(world) == {**expected, "child": own.digest}
-
-
 async def test_what_has_come_since_is_copied_by_a_repeat(world: World) -> None:
     pushed = image("one")
     await world.push(SOURCE, pushed, "v1")

@@ -10,7 +10,7 @@ DOMAIN = Path(metasvc.domain.__file__).parent
 
 # The methods of the store that write them, and the only functions that call these.
 DOORS = {
-    "tags.put": {"tag.point_tag"},
+    "tags.put": {"tag.point_tags"},
     "tags.remove": {"tag.remove_tags"},
     "artifacts.add": {"manifest_push._add"},
     "artifacts.remove": {"artifact.delete_artifact"},
