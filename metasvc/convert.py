@@ -155,7 +155,9 @@ def from_artifact(view: ArtifactView) -> artifact_pb2.Artifact:
         references=[_from_child(artifact.id, child) for child in view.references],
         tags=map(from_tag, view.tags),
         accessories=map(from_accessory, view.accessories),
+        inherited_accessories=map(from_accessory, view.inherited_accessories),
         labels=map(from_label, view.labels),
+        incomplete=view.incomplete,
     )
     for name, path in addition_paths(artifact).items():
         message.addition_links[name].href = path

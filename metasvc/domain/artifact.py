@@ -114,7 +114,7 @@ async def get_artifact(
 async def list_artifacts(
     ports: Ports, *, project_id: int, repository: str, request: ListRequest, parts: ArtifactParts
 ) -> Page[ArtifactView]:
-    """Lists a repository's artifacts, by default the newest first. The number of queries is fixed.
+    """Lists a repository's artifacts, by default the newest first. It takes a few queries for any number of them.
 
     As in Harbor, two kinds are left out, because they are shown with another artifact: accessories whose subject is in
     the repository, and children of an index without a tag.
@@ -181,17 +181,29 @@ async def _views(
     children = await lists.artifacts.children(ids, whole=whole)
     tags = await lists.tags.on_artifacts(ids if parts.tags else ())
     accessories = await lists.artifacts.accessories(found if parts.accessories else ())
+    inherited = await lists.artifacts.inherited_accessories(ids if parts.inherited_accessories else ())
     labels = await lists.labels.on_artifacts(ids if parts.labels else (), whole=whole)
-    return tuple(
-        ArtifactView(
+
+    def view(artifact: Artifact) -> ArtifactView:
+        subject = (artifact.repository_id, artifact.digest)
+        is_incomplete = {
+            "references": artifact.id in children.incomplete,
+            "tags": artifact.id in tags.incomplete,
+            "accessories": subject in accessories.incomplete,
+            "inherited_accessories": artifact.id in inherited.incomplete,
+            "labels": artifact.id in labels.incomplete,
+        }
+        return ArtifactView(
             artifact,
-            references=tuple(children.get(artifact.id, ())),
-            tags=tuple(tags.get(artifact.id, ())),
-            accessories=tuple(accessories.get((artifact.repository_id, artifact.digest), ())),
-            labels=tuple(labels.get(artifact.id, ())),
+            references=tuple(children.rows.get(artifact.id, ())),
+            tags=tuple(tags.rows.get(artifact.id, ())),
+            accessories=tuple(accessories.rows.get(subject, ())),
+            inherited_accessories=tuple(inherited.rows.get(artifact.id, ())),
+            labels=tuple(labels.rows.get(artifact.id, ())),
+            incomplete=tuple(part for part, is_cut in is_incomplete.items() if is_cut),
         )
-        for artifact in found
-    )
+
+    return tuple(map(view, found))
 
 
 async def list_accessories(

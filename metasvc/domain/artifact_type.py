@@ -31,10 +31,11 @@ _BY_TYPE = {
 _CONFIG_TYPE = re.compile(r"application/vnd\.[^.]+\.(?P<type>.+)\.config\.[^.]+")
 
 SIGNATURE_COSIGN = "signature.cosign"
+SIGNATURE_NOTATION = "signature.notation"
 SUBJECT_ACCESSORY = "subject.accessory"
 """Harbor's type of an accessory that it knows nothing more of."""
 _ACCESSORY_BY_TYPE = {
-    "application/vnd.cncf.notary.signature": "signature.notation",
+    "application/vnd.cncf.notary.signature": SIGNATURE_NOTATION,
     "application/vnd.dev.cosign.artifact.sig.v1+json": SIGNATURE_COSIGN,
     "application/vnd.dev.cosign.simplesigning.v1+json": SIGNATURE_COSIGN,
     "application/vnd.dev.sigstore.bundle.v0.3+json": SIGNATURE_COSIGN,

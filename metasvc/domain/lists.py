@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from svckit.oci.reference import Reference as OciReference
     from svckit.query import Clause
 
+T = TypeVar("T")
+K = TypeVar("K")
+
 NEVER_PULLED = datetime(1970, 1, 1, tzinfo=UTC)
 """The pull time of an artifact that was never pulled, when a list is sorted by it. Keyset pages cannot contain NULL."""
 
@@ -28,8 +31,9 @@ ANY_TAG = "*"
 """Harbor's `tags=*`: artifacts with any tag. No tag can have this name."""
 
 MOST_LISTED_ROWS = 10_000
-"""The most tags, children or accessories for all artifacts of one page together. It limits memory and message size.
-Lists of their own show the rest, page by page."""
+"""The most tags, children or accessories for all artifacts of one page together. It limits memory and message size. If
+there are more, each artifact has an equal share, so that none seems to have no tag or no signature. Lists of their own
+show the rest, page by page."""
 
 MOST_LISTED_CHARACTERS = 32 * 1024
 """A list leaves out annotations or attributes of an artifact that are longer than this, as JSON. GetArtifact shows
@@ -41,6 +45,9 @@ MOST_LISTED_CHILD_CHARACTERS = 1024
 
 MOST_LISTED_LABELS = 2_000
 """The same limit as `MOST_LISTED_ROWS` for labels, whose names and descriptions are longer."""
+
+MOST_LISTED_INHERITED = 1_000
+"""The same limit for inherited accessories."""
 
 MOST_LISTED_LABEL_CHARACTERS = 128
 """A list of artifacts leaves out descriptions of labels that are longer than this."""
@@ -79,14 +86,34 @@ class Accessory:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts(Generic[K, T]):
+    """The tags, children, accessories or labels of the artifacts of one page.
+
+    Attributes:
+        rows: by artifact. An artifact without any is left out.
+        incomplete: the artifacts that have more than their share.
+    """
+
+    rows: Mapping[K, Sequence[T]]
+    incomplete: AbstractSet[K] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactView:
-    """An artifact with its children, tags, accessories and labels. A part that was not requested is empty."""
+    """An artifact with its children, tags, accessories and labels. A part that was not requested is empty.
+
+    Attributes:
+        inherited_accessories: the signatures of the indexes that name the artifact.
+        incomplete: the names of those of these parts that show only some, because the page has too many.
+    """
 
     artifact: Artifact
     references: tuple[Reference, ...] = ()
     tags: tuple[Tag, ...] = ()
     accessories: tuple[Accessory, ...] = ()
+    inherited_accessories: tuple[Accessory, ...] = ()
     labels: tuple[Label, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +123,7 @@ class ArtifactParts:
     tags: bool = True
     accessories: bool = False
     labels: bool = False
+    inherited_accessories: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +178,25 @@ class ArtifactLists(Protocol):
     async def project_count(self, project_id: int, clauses: Sequence[Clause], *, latest: bool) -> int:
         """Counts all that `project_page` shows."""
 
-    async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
-        """The children of indexes, by the id of the index and in its order. One query.
+    async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Parts[int, Reference]:
+        """The children of indexes, by the id of the index and in its order. One query, or two for very many.
 
         Args:
             parent_ids: the ids of the indexes; other artifacts have no children.
             whole: whether to include annotations and URLs that are too long for a list.
         """
 
-    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[tuple[int, str], Sequence[Accessory]]:
-        """The accessories of artifacts, by the id of their repository and the digest of the subject. One query."""
+    async def accessories(self, artifacts: Sequence[Artifact]) -> Parts[tuple[int, str], Accessory]:
+        """The accessories of artifacts, by the id of their repository and the digest of the subject.
+
+        One query, or two for very many.
+        """
+
+    async def inherited_accessories(self, artifact_ids: Sequence[int]) -> Parts[int, Accessory]:
+        """The signatures of the indexes that name artifacts, by the id of the artifact.
+
+        One query, or two for very many.
+        """
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
         """Reads a page of the accessories of a digest, which itself may be missing."""
@@ -174,8 +211,8 @@ class ArtifactLists(Protocol):
 class TagLists(Protocol):
     """Lists of tags."""
 
-    async def on_artifacts(self, artifact_ids: Sequence[int]) -> Mapping[int, Sequence[Tag]]:
-        """The tags on artifacts, newest first, by the id of the artifact. One query."""
+    async def on_artifacts(self, artifact_ids: Sequence[int]) -> Parts[int, Tag]:
+        """The tags on artifacts, newest first, by the id of the artifact. One query, or two for very many."""
 
     async def page(self, artifact_id: int, selection: Selection) -> list[Tag]:
         """Reads a page of the tags on one artifact."""
@@ -199,8 +236,8 @@ class LabelLists(Protocol):
     async def count(self, project_id: int, clauses: Sequence[Clause]) -> int:
         """Counts all that match."""
 
-    async def on_artifacts(self, artifact_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Label]]:
-        """The labels on artifacts by name, by the id of the artifact. One query.
+    async def on_artifacts(self, artifact_ids: Sequence[int], *, whole: bool) -> Parts[int, Label]:
+        """The labels on artifacts by name, by the id of the artifact. One query, or two for very many.
 
         Args:
             artifact_ids: the artifacts.

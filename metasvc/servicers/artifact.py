@@ -158,4 +158,5 @@ def _parts(
         tags=request.with_tag if request.HasField("with_tag") else True,
         accessories=request.with_accessory,
         labels=request.with_label,
+        inherited_accessories=request.with_inherited_accessory,
     )

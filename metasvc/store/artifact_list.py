@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ColumnElement, Select, Text, bindparam, case, cast, func, literal, select, true, tuple_
 
+from metasvc.domain.artifact_type import SIGNATURE_COSIGN, SIGNATURE_NOTATION
 from metasvc.domain.lists import (
     MOST_LISTED_CHARACTERS,
     MOST_LISTED_CHILD_CHARACTERS,
+    MOST_LISTED_INHERITED,
     MOST_LISTED_ROWS,
     Accessory,
 )
@@ -24,6 +25,7 @@ from metasvc.store.artifact_condition import (
     exist_by_index,
     listed,
 )
+from metasvc.store.parts import PartsQuery
 from metasvc.store.tables import artifact, artifact_accessory, artifact_reference, repository, tag
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.types import Json
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from metasvc.domain.lists import Parts
     from metasvc.domain.model import Artifact
     from svckit.listing import Selection
     from svckit.oci.reference import Reference as OciReference
@@ -91,14 +94,10 @@ _GET_BY_TAG = (
     .where(*_NAMED_REPOSITORY, tag.c.name == bindparam("tag"))
 )
 
-_CHILDREN = (
-    select(artifact_reference)
-    .where(artifact_reference.c.parent_id.in_(bindparam("ids", expanding=True)))
-    .order_by(artifact_reference.c.parent_id, artifact_reference.c.position)
-    .limit(MOST_LISTED_ROWS)
-)
-_LISTED_CHILDREN = _CHILDREN.with_only_columns(
+_CHILDREN = select(artifact_reference)
+_SHORT_CHILDREN = select(
     artifact_reference.c.parent_id,
+    artifact_reference.c.position,
     artifact_reference.c.child_id,
     artifact_reference.c.child_digest,
     _unless_long(artifact_reference.c.platform, MOST_LISTED_CHILD_CHARACTERS, None),
@@ -115,6 +114,10 @@ _IS_FIRST = ~exist_by_index(
     _other.c.id < artifact_accessory.c.id,
 )
 _subject = artifact.alias("subject")
+_IS_ACCESSORY = artifact.c.id == artifact_accessory.c.artifact_id
+_IS_SUBJECT = (_subject.c.repository_id == artifact_accessory.c.repository_id) & (
+    _subject.c.digest == artifact_accessory.c.subject_digest
+)
 _ACCESSORIES: Select[Any] = select(
     artifact_accessory.c.id,
     artifact_accessory.c.artifact_id,
@@ -126,21 +129,24 @@ _ACCESSORIES: Select[Any] = select(
     artifact.c.size,
     artifact.c.digest,
     func.coalesce(_subject.c.id, 0).label("subject_artifact_id"),
-).select_from(
-    artifact_accessory.join(artifact, artifact.c.id == artifact_accessory.c.artifact_id).outerjoin(
-        _subject,
-        (_subject.c.repository_id == artifact_accessory.c.repository_id)
-        & (_subject.c.digest == artifact_accessory.c.subject_digest),
-    )
+).select_from(artifact_accessory.join(artifact, _IS_ACCESSORY).outerjoin(_subject, _IS_SUBJECT))
+_earlier = artifact_reference.alias("earlier")
+# Not for a child that its index names a second time.
+_IS_NAMED_FIRST = ~exist_by_index(
+    artifact_reference,
+    _earlier.c.parent_id == artifact_reference.c.parent_id,
+    _earlier.c.child_id == artifact_reference.c.child_id,
+    _earlier.c.position < artifact_reference.c.position,
 )
-_ACCESSORIES_OF = (
-    _ACCESSORIES.where(
-        artifact_accessory.c.repository_id.in_(bindparam("repository_ids", expanding=True)),
-        artifact_accessory.c.subject_digest.in_(bindparam("digests", expanding=True)),
-        _IS_FIRST,
+# As in Harbor, signatures only: one on an index covers its children.
+_INHERITED = (
+    select(*_ACCESSORIES.selected_columns, artifact_reference.c.child_id)
+    .select_from(
+        artifact_reference.join(_subject, _subject.c.id == artifact_reference.c.parent_id)
+        .join(artifact_accessory, _IS_SUBJECT)
+        .join(artifact, _IS_ACCESSORY)
     )
-    .order_by(artifact_accessory.c.subject_digest, artifact_accessory.c.artifact_id)
-    .limit(MOST_LISTED_ROWS)
+    .where(artifact_accessory.c.type.in_([SIGNATURE_COSIGN, SIGNATURE_NOTATION]), _IS_FIRST, _IS_NAMED_FIRST)
 )
 _OF_SUBJECT = (
     artifact_accessory.c.repository_id == bindparam("repository_id"),
@@ -148,11 +154,7 @@ _OF_SUBJECT = (
     _IS_FIRST,
 )
 _ACCESSORY_PAGE = _ACCESSORIES.where(*_OF_SUBJECT)
-_ACCESSORY_IDS = (
-    select(artifact_accessory.c.id)
-    .join(artifact, artifact.c.id == artifact_accessory.c.artifact_id)
-    .where(*_OF_SUBJECT)
-)
+_ACCESSORY_IDS = select(artifact_accessory.c.id).join(artifact, _IS_ACCESSORY).where(*_OF_SUBJECT)
 _HAS_ACCESSORY = _ACCESSORY_IDS.limit(1)
 _ACCESSORY_COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "artifact_id": artifact_accessory.c.artifact_id,
@@ -203,26 +205,20 @@ class SqlArtifactLists:
         values = {"project_id": project_id}
         return await count_rows(self._conn, query, COLUMNS, clauses, values=values, condition_of=artifact_condition)
 
-    async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Reference]]:
+    async def children(self, parent_ids: Sequence[int], *, whole: bool) -> Parts[int, Reference]:
         """See the port."""
-        found: defaultdict[int, list[Reference]] = defaultdict(list)
-        if parent_ids:
-            query = _CHILDREN if whole else _LISTED_CHILDREN
-            for row in await self._conn.execute(query, {"ids": list(parent_ids)}):
-                found[row.parent_id].append(_reference(row))
-        return found
+        query = _CHILDREN_OF if whole else _LISTED_CHILDREN_OF
+        return await query.read(self._conn, [(parent_id,) for parent_id in parent_ids])
 
-    async def accessories(self, artifacts: Sequence[Artifact]) -> Mapping[tuple[int, str], Sequence[Accessory]]:
+    async def accessories(self, artifacts: Sequence[Artifact]) -> Parts[tuple[int, str], Accessory]:
         """See the port."""
-        found: defaultdict[tuple[int, str], list[Accessory]] = defaultdict(list)
-        if artifacts:
-            values = {
-                "repository_ids": sorted({subject.repository_id for subject in artifacts}),
-                "digests": sorted({subject.digest for subject in artifacts}),
-            }
-            for row in await self._conn.execute(_ACCESSORIES_OF, values):
-                found[row.repository_id, row.subject_digest].append(_accessory(row))
-        return found
+        return await _ACCESSORIES_OF.read(
+            self._conn, [(subject.repository_id, subject.digest) for subject in artifacts]
+        )
+
+    async def inherited_accessories(self, artifact_ids: Sequence[int]) -> Parts[int, Accessory]:
+        """See the port."""
+        return await _INHERITED_BY.read(self._conn, [(artifact_id,) for artifact_id in artifact_ids])
 
     async def accessory_page(self, repository_id: int, subject: str, selection: Selection) -> list[Accessory]:
         """See the port."""
@@ -273,3 +269,17 @@ def _accessory(row: Row[Any]) -> Accessory:
         type=row.type,
         create_time=row.create_time,
     )
+
+
+_CHILDREN_OF, _LISTED_CHILDREN_OF = (
+    PartsQuery(children, ["parent_id"], ["position"], _reference, most=MOST_LISTED_ROWS)
+    for children in (_CHILDREN, _SHORT_CHILDREN)
+)
+_INHERITED_BY = PartsQuery(_INHERITED, ["child_id"], ["artifact_id", "id"], _accessory, most=MOST_LISTED_INHERITED)
+_ACCESSORIES_OF = PartsQuery(
+    _ACCESSORIES.where(_IS_FIRST),
+    ["repository_id", "subject_digest"],
+    ["artifact_id"],
+    _accessory,
+    most=MOST_LISTED_ROWS,
+)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select
 
 from metasvc.domain.lists import MOST_LISTED_LABEL_CHARACTERS, MOST_LISTED_LABELS
 from metasvc.store.label import to_label
+from metasvc.store.parts import PartsQuery
 from metasvc.store.tables import artifact_label, label
 from svckit.sql.selection import count_rows, read_page
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from metasvc.domain.label_model import Label
+    from metasvc.domain.lists import Parts
     from svckit.listing import Selection
     from svckit.query import Clause
 
@@ -32,21 +33,19 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
 _OF_PROJECT = label.c.project_id == bindparam("project_id")
 _PAGE = select(label).where(_OF_PROJECT)
 _IDS = select(label.c.id).where(_OF_PROJECT)
-_ON_ARTIFACTS = (
-    select(artifact_label.c.artifact_id, label)
-    .join(label, label.c.id == artifact_label.c.label_id)
-    .where(artifact_label.c.artifact_id.in_(bindparam("ids", expanding=True)))
-    .order_by(artifact_label.c.artifact_id, label.c.name, label.c.id)
-    .limit(MOST_LISTED_LABELS)
-)
+_LABELS = select(artifact_label.c.artifact_id, label).join(label, label.c.id == artifact_label.c.label_id)
 # The database compares the length, so that long texts are not sent.
 _SHORT_DESCRIPTION = case(
     (func.length(label.c.description) <= MOST_LISTED_LABEL_CHARACTERS, label.c.description), else_=""
 )
-_LISTED_ON_ARTIFACTS = _ON_ARTIFACTS.with_only_columns(
+_SHORT_LABELS = _LABELS.with_only_columns(
     artifact_label.c.artifact_id,
     *(column for column in label.c if column is not label.c.description),
     _SHORT_DESCRIPTION.label("description"),
+)
+_ON_ARTIFACTS, _LISTED_ON_ARTIFACTS = (
+    PartsQuery(labels, ["artifact_id"], ["name", "id"], to_label, most=MOST_LISTED_LABELS)
+    for labels in (_LABELS, _SHORT_LABELS)
 )
 
 
@@ -65,11 +64,7 @@ class SqlLabelLists:
         """See the port."""
         return await count_rows(self._conn, _IDS, _COLUMNS, clauses, values={"project_id": project_id})
 
-    async def on_artifacts(self, artifact_ids: Sequence[int], *, whole: bool) -> Mapping[int, Sequence[Label]]:
+    async def on_artifacts(self, artifact_ids: Sequence[int], *, whole: bool) -> Parts[int, Label]:
         """See the port."""
-        found: defaultdict[int, list[Label]] = defaultdict(list)
-        if artifact_ids:
-            query = _ON_ARTIFACTS if whole else _LISTED_ON_ARTIFACTS
-            for row in await self._conn.execute(query, {"ids": list(artifact_ids)}):
-                found[row.artifact_id].append(to_label(row))
-        return found
+        query = _ON_ARTIFACTS if whole else _LISTED_ON_ARTIFACTS
+        return await query.read(self._conn, [(artifact_id,) for artifact_id in artifact_ids])

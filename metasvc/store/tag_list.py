@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, bindparam, func, literal, select
 
 from metasvc.domain.lists import MOST_LISTED_ROWS, NEVER_PULLED, PastMove
+from metasvc.store.parts import PartsQuery
 from metasvc.store.tables import tag, tag_history
 from metasvc.store.tag import TAGS, to_tag
 from svckit.sql.actor import to_actor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from metasvc.domain.lists import Parts
     from metasvc.domain.model import Tag
     from svckit.listing import Selection
     from svckit.query import Clause
@@ -29,11 +30,7 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "push_time": tag.c.push_time,
     "pull_time": func.coalesce(tag.c.pull_time, literal(NEVER_PULLED, UtcDateTime())),
 }
-_ON_ARTIFACTS = (
-    TAGS.where(tag.c.artifact_id.in_(bindparam("ids", expanding=True)))
-    .order_by(tag.c.artifact_id, tag.c.push_time.desc(), tag.c.id.desc())
-    .limit(MOST_LISTED_ROWS)
-)
+_ON_ARTIFACTS = PartsQuery(TAGS, ["artifact_id"], ["push_time", "id"], to_tag, most=MOST_LISTED_ROWS, descending=True)
 _IDS = select(tag.c.id).where(tag.c.artifact_id == bindparam("artifact_id"))
 _ON_ARTIFACT = TAGS.where(tag.c.artifact_id == bindparam("artifact_id"))
 _MOVE_COLUMNS: Mapping[str, ColumnElement[Any]] = {"revision": tag_history.c.revision}
@@ -48,13 +45,9 @@ class SqlTagLists:
     def __init__(self, conn: AsyncConnection) -> None:
         self._conn = conn
 
-    async def on_artifacts(self, artifact_ids: Sequence[int]) -> Mapping[int, Sequence[Tag]]:
+    async def on_artifacts(self, artifact_ids: Sequence[int]) -> Parts[int, Tag]:
         """See the port."""
-        found: defaultdict[int, list[Tag]] = defaultdict(list)
-        if artifact_ids:
-            for row in await self._conn.execute(_ON_ARTIFACTS, {"ids": list(artifact_ids)}):
-                found[row.artifact_id].append(to_tag(row))
-        return found
+        return await _ON_ARTIFACTS.read(self._conn, [(artifact_id,) for artifact_id in artifact_ids])
 
     async def page(self, artifact_id: int, selection: Selection) -> list[Tag]:
         """See the port."""

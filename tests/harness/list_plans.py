@@ -42,7 +42,7 @@ from tests.harness.postgres import numbered_database
 from tests.harness.postgres_server import PostgresServer
 
 THOUSANDTH = 1000
-_EVERYTHING = ArtifactParts(tags=True, accessories=True, labels=True)
+_EVERYTHING = ArtifactParts(tags=True, accessories=True, labels=True, inherited_accessories=True)
 _BUSY, _SIGNED = f"p1/r{BUSY_REPOSITORY}", f"p1/r{SIGNED_REPOSITORY}"
 
 

@@ -347,3 +347,36 @@ async def test_an_artifact_is_deleted_by_tag_with_all_its_tags_and_not_while_an_
 def _config(media_type: str) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(image("chart").content)["config"]
     return {**config, "mediaType": media_type}
+
+
+async def test_a_child_shows_the_signatures_of_the_indexes_that_name_it(world: World) -> None:
+    child, other = image("child"), image("other")
+    for each in (child, other):
+        await world.push(REPOSITORY, each, each.digest[7:20])
+    # The first index names the child twice. The third is not signed, and an SBOM is no signature.
+    wholes = [index([child, child]), index([child, other]), index([child], annotations={"n": "3"})]
+    for whole in wholes:
+        await world.push(REPOSITORY, whole)
+    marks = [signature(whole, f"mark {number}") for number, whole in enumerate(wholes[:2])]
+    own = signature(child, "own")
+    for mark in (*marks, own):
+        await world.push(REPOSITORY, mark)
+    await world.push(REPOSITORY, image("sbom"), f"sha256-{wholes[2].digest[7:]}.sbom")
+
+    page = await list_artifacts(
+        world.ports,
+        project_id=1,
+        repository=REPOSITORY,
+        request=asked(),
+        parts=ArtifactParts(accessories=True, inherited_accessories=True),
+    )
+
+    views = {view.artifact.digest: view for view in page.items}
+    shown = {each: [(mark.digest, mark.subject_digest) for mark in views[each].inherited_accessories] for each in views}
+    assert shown[child.digest] == [(mark.digest, whole.digest) for mark, whole in zip(marks, wholes, strict=False)]
+    assert shown[other.digest] == [(marks[1].digest, wholes[1].digest)]
+    assert [each.digest for each in views[child.digest].accessories] == [own.digest]
+    assert {digest for digest, inherited in shown.items() if inherited} == {child.digest, other.digest}
+    message = from_artifact(views[child.digest])
+    assert [each.digest for each in message.inherited_accessories] == [mark.digest for mark in marks]
+    assert (await listed(world, with_accessory=True)).items[0].inherited_accessories == ()

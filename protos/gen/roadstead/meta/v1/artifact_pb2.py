@@ -29,7 +29,7 @@ from roadstead.meta.v1 import label_pb2 as roadstead_dot_meta_dot_v1_dot_label__
 from roadstead.meta.v1 import tag_pb2 as roadstead_dot_meta_dot_v1_dot_tag__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n roadstead/meta/v1/artifact.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1droadstead/meta/v1/label.proto\x1a\x1broadstead/meta/v1/tag.proto\"\xd9\x06\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x1b\n\x13manifest_media_type\x18\x04 \x01(\t\x12\x15\n\rartifact_type\x18\x05 \x01(\t\x12\x12\n\nproject_id\x18\x06 \x01(\x03\x12\x15\n\rrepository_id\x18\x07 \x01(\x03\x12\x17\n\x0frepository_name\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x18\n\nsize_bytes\x18\n \x01(\x03R\x04size\x12\x0c\n\x04icon\x18\x0b \x01(\t\x12-\n\tpush_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpull_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12>\n\x10\x65xtra_attributes\x18\x0e \x01(\x0b\x32\x17.google.protobuf.StructR\x0b\x65xtra_attrs\x12\x41\n\x0b\x61nnotations\x18\x0f \x03(\x0b\x32,.roadstead.meta.v1.Artifact.AnnotationsEntry\x12\x38\n\nreferences\x18\x10 \x03(\x0b\x32$.roadstead.meta.v1.ArtifactReference\x12$\n\x04tags\x18\x11 \x03(\x0b\x32\x16.roadstead.meta.v1.Tag\x12\x46\n\x0e\x61\x64\x64ition_links\x18\x12 \x03(\x0b\x32..roadstead.meta.v1.Artifact.AdditionLinksEntry\x12\x31\n\x0b\x61\x63\x63\x65ssories\x18\x13 \x03(\x0b\x32\x1c.roadstead.meta.v1.Accessory\x12(\n\x06labels\x18\x14 \x03(\x0b\x32\x18.roadstead.meta.v1.Label\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aU\n\x12\x41\x64\x64itionLinksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.roadstead.meta.v1.AdditionLink:\x02\x38\x01\"\x93\x02\n\x11\x41rtifactReference\x12\x11\n\tparent_id\x18\x01 \x01(\x03\x12\x10\n\x08\x63hild_id\x18\x02 \x01(\x03\x12\x14\n\x0c\x63hild_digest\x18\x03 \x01(\t\x12-\n\x08platform\x18\x04 \x01(\x0b\x32\x1b.roadstead.meta.v1.Platform\x12J\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x35.roadstead.meta.v1.ArtifactReference.AnnotationsEntry\x12\x14\n\x04urls\x18\x06 \x03(\tB\x06\xda\xf3\x18\x02\x08\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x08Platform\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12&\n\nos_version\x18\x03 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01R\nos.version\x12(\n\x0bos_features\x18\x04 \x03(\tB\x06\xda\xf3\x18\x02\x08\x01R\x0bos.features\x12\x17\n\x07variant\x18\x05 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\".\n\x0c\x41\x64\x64itionLink\x12\x0c\n\x04href\x18\x01 \x01(\t\x12\x10\n\x08\x61\x62solute\x18\x02 \x01(\x08\"\xac\x02\n\tAccessory\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\x03\x12\x1b\n\x13subject_artifact_id\x18\x03 \x01(\x03\x12\x1f\n\x17subject_artifact_digest\x18\x04 \x01(\t\x12:\n\x1bsubject_artifact_repository\x18\x05 \x01(\tR\x15subject_artifact_repo\x12\x18\n\nsize_bytes\x18\x06 \x01(\x03R\x04size\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x0c\n\x04type\x18\x08 \x01(\t\x12\x0c\n\x04icon\x18\t \x01(\t\x12>\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_timeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n roadstead/meta/v1/artifact.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1droadstead/meta/v1/label.proto\x1a\x1broadstead/meta/v1/tag.proto\"\xba\x07\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x1b\n\x13manifest_media_type\x18\x04 \x01(\t\x12\x15\n\rartifact_type\x18\x05 \x01(\t\x12\x12\n\nproject_id\x18\x06 \x01(\x03\x12\x15\n\rrepository_id\x18\x07 \x01(\x03\x12\x17\n\x0frepository_name\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x18\n\nsize_bytes\x18\n \x01(\x03R\x04size\x12\x0c\n\x04icon\x18\x0b \x01(\t\x12-\n\tpush_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tpull_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12>\n\x10\x65xtra_attributes\x18\x0e \x01(\x0b\x32\x17.google.protobuf.StructR\x0b\x65xtra_attrs\x12\x41\n\x0b\x61nnotations\x18\x0f \x03(\x0b\x32,.roadstead.meta.v1.Artifact.AnnotationsEntry\x12\x38\n\nreferences\x18\x10 \x03(\x0b\x32$.roadstead.meta.v1.ArtifactReference\x12$\n\x04tags\x18\x11 \x03(\x0b\x32\x16.roadstead.meta.v1.Tag\x12\x46\n\x0e\x61\x64\x64ition_links\x18\x12 \x03(\x0b\x32..roadstead.meta.v1.Artifact.AdditionLinksEntry\x12\x31\n\x0b\x61\x63\x63\x65ssories\x18\x13 \x03(\x0b\x32\x1c.roadstead.meta.v1.Accessory\x12(\n\x06labels\x18\x14 \x03(\x0b\x32\x18.roadstead.meta.v1.Label\x12\x1a\n\nincomplete\x18\x15 \x03(\tB\x06\xda\xf3\x18\x02\x08\x01\x12\x43\n\x15inherited_accessories\x18\x16 \x03(\x0b\x32\x1c.roadstead.meta.v1.AccessoryB\x06\xda\xf3\x18\x02\x08\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aU\n\x12\x41\x64\x64itionLinksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.roadstead.meta.v1.AdditionLink:\x02\x38\x01\"\x93\x02\n\x11\x41rtifactReference\x12\x11\n\tparent_id\x18\x01 \x01(\x03\x12\x10\n\x08\x63hild_id\x18\x02 \x01(\x03\x12\x14\n\x0c\x63hild_digest\x18\x03 \x01(\t\x12-\n\x08platform\x18\x04 \x01(\x0b\x32\x1b.roadstead.meta.v1.Platform\x12J\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32\x35.roadstead.meta.v1.ArtifactReference.AnnotationsEntry\x12\x14\n\x04urls\x18\x06 \x03(\tB\x06\xda\xf3\x18\x02\x08\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x01\n\x08Platform\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12&\n\nos_version\x18\x03 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01R\nos.version\x12(\n\x0bos_features\x18\x04 \x03(\tB\x06\xda\xf3\x18\x02\x08\x01R\x0bos.features\x12\x17\n\x07variant\x18\x05 \x01(\tB\x06\xda\xf3\x18\x02\x08\x01\".\n\x0c\x41\x64\x64itionLink\x12\x0c\n\x04href\x18\x01 \x01(\t\x12\x10\n\x08\x61\x62solute\x18\x02 \x01(\x08\"\xac\x02\n\tAccessory\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\x03\x12\x1b\n\x13subject_artifact_id\x18\x03 \x01(\x03\x12\x1f\n\x17subject_artifact_digest\x18\x04 \x01(\t\x12:\n\x1bsubject_artifact_repository\x18\x05 \x01(\tR\x15subject_artifact_repo\x12\x18\n\nsize_bytes\x18\x06 \x01(\x03R\x04size\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x0c\n\x04type\x18\x08 \x01(\t\x12\x0c\n\x04icon\x18\t \x01(\t\x12>\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_timeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARTIFACT_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_ARTIFACT_ADDITIONLINKSENTRY']._loaded_options = None
   _globals['_ARTIFACT_ADDITIONLINKSENTRY']._serialized_options = b'8\001'
+  _globals['_ARTIFACT'].fields_by_name['incomplete']._loaded_options = None
+  _globals['_ARTIFACT'].fields_by_name['incomplete']._serialized_options = b'\332\363\030\002\010\001'
+  _globals['_ARTIFACT'].fields_by_name['inherited_accessories']._loaded_options = None
+  _globals['_ARTIFACT'].fields_by_name['inherited_accessories']._serialized_options = b'\332\363\030\002\010\001'
   _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_ARTIFACTREFERENCE'].fields_by_name['urls']._loaded_options = None
@@ -51,19 +55,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLATFORM'].fields_by_name['variant']._loaded_options = None
   _globals['_PLATFORM'].fields_by_name['variant']._serialized_options = b'\332\363\030\002\010\001'
   _globals['_ARTIFACT']._serialized_start=211
-  _globals['_ARTIFACT']._serialized_end=1068
-  _globals['_ARTIFACT_ANNOTATIONSENTRY']._serialized_start=931
-  _globals['_ARTIFACT_ANNOTATIONSENTRY']._serialized_end=981
-  _globals['_ARTIFACT_ADDITIONLINKSENTRY']._serialized_start=983
-  _globals['_ARTIFACT_ADDITIONLINKSENTRY']._serialized_end=1068
-  _globals['_ARTIFACTREFERENCE']._serialized_start=1071
-  _globals['_ARTIFACTREFERENCE']._serialized_end=1346
-  _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._serialized_start=931
-  _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._serialized_end=981
-  _globals['_PLATFORM']._serialized_start=1349
-  _globals['_PLATFORM']._serialized_end=1500
-  _globals['_ADDITIONLINK']._serialized_start=1502
-  _globals['_ADDITIONLINK']._serialized_end=1548
-  _globals['_ACCESSORY']._serialized_start=1551
-  _globals['_ACCESSORY']._serialized_end=1851
+  _globals['_ARTIFACT']._serialized_end=1165
+  _globals['_ARTIFACT_ANNOTATIONSENTRY']._serialized_start=1028
+  _globals['_ARTIFACT_ANNOTATIONSENTRY']._serialized_end=1078
+  _globals['_ARTIFACT_ADDITIONLINKSENTRY']._serialized_start=1080
+  _globals['_ARTIFACT_ADDITIONLINKSENTRY']._serialized_end=1165
+  _globals['_ARTIFACTREFERENCE']._serialized_start=1168
+  _globals['_ARTIFACTREFERENCE']._serialized_end=1443
+  _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._serialized_start=1028
+  _globals['_ARTIFACTREFERENCE_ANNOTATIONSENTRY']._serialized_end=1078
+  _globals['_PLATFORM']._serialized_start=1446
+  _globals['_PLATFORM']._serialized_end=1597
+  _globals['_ADDITIONLINK']._serialized_start=1599
+  _globals['_ADDITIONLINK']._serialized_end=1645
+  _globals['_ACCESSORY']._serialized_start=1648
+  _globals['_ACCESSORY']._serialized_end=1948
 # @@protoc_insertion_point(module_scope)

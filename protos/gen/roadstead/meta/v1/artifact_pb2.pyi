@@ -89,6 +89,8 @@ class Artifact(_message.Message):
     ADDITION_LINKS_FIELD_NUMBER: _builtins.int
     ACCESSORIES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
+    INHERITED_ACCESSORIES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The artifact's id."""
     type: _builtins.str
@@ -147,6 +149,19 @@ class Artifact(_message.Message):
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[_label_pb2.Label]:
         """Labels on this artifact, by name; filled if with_label is true. A list leaves out their long descriptions."""
 
+    @_builtins.property
+    def incomplete(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of references, tags, accessories, inherited_accessories and labels that show only some, because all artifacts
+        of the answer together have too many: more than 10,000 references, tags or accessories, 2,000 labels or 1,000
+        inherited accessories. Each artifact then has an equal share. ListTags and ListAccessories show all, page by page.
+        """
+
+    @_builtins.property
+    def inherited_accessories(self) -> _containers.RepeatedCompositeFieldContainer[Global___Accessory]:
+        """Signatures of the indexes that name this as a child; filled if with_inherited_accessory is true. They are about the
+        index: it is their subject.
+        """
+
     def __init__(
         self,
         *,
@@ -170,10 +185,12 @@ class Artifact(_message.Message):
         addition_links: _abc.Mapping[_builtins.str, Global___AdditionLink] | None = ...,
         accessories: _abc.Iterable[Global___Accessory] | None = ...,
         labels: _abc.Iterable[_label_pb2.Label] | None = ...,
+        incomplete: _abc.Iterable[_builtins.str] | None = ...,
+        inherited_accessories: _abc.Iterable[Global___Accessory] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["extra_attributes", b"extra_attributes", "pull_time", b"pull_time", "push_time", b"push_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accessories", b"accessories", "addition_links", b"addition_links", "annotations", b"annotations", "artifact_type", b"artifact_type", "digest", b"digest", "extra_attributes", b"extra_attributes", "icon", b"icon", "id", b"id", "labels", b"labels", "manifest_media_type", b"manifest_media_type", "media_type", b"media_type", "project_id", b"project_id", "pull_time", b"pull_time", "push_time", b"push_time", "references", b"references", "repository_id", b"repository_id", "repository_name", b"repository_name", "size_bytes", b"size_bytes", "tags", b"tags", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accessories", b"accessories", "addition_links", b"addition_links", "annotations", b"annotations", "artifact_type", b"artifact_type", "digest", b"digest", "extra_attributes", b"extra_attributes", "icon", b"icon", "id", b"id", "incomplete", b"incomplete", "inherited_accessories", b"inherited_accessories", "labels", b"labels", "manifest_media_type", b"manifest_media_type", "media_type", b"media_type", "project_id", b"project_id", "pull_time", b"pull_time", "push_time", b"push_time", "references", b"references", "repository_id", b"repository_id", "repository_name", b"repository_name", "size_bytes", b"size_bytes", "tags", b"tags", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
