@@ -83,6 +83,11 @@ async def test_a_role_changes_and_ends(authsvc: AuthService) -> None:
         await bob.members.UpdateMember(update)
     assert (await alice.members.UpdateMember(update)).member.role_name == "maintainer"
     assert ("bob", "maintainer") in await listed(alice)
+    # Harbor has taken all rights away for a role that does not exist.
+    for role in (-1, 0, 6, 100):
+        with pytest.raises(Invalid):
+            await alice.members.UpdateMember(pb.UpdateMemberRequest(project=TEAM, member_id=member_id, role_id=role))
+    assert ("bob", "maintainer") in await listed(alice)
     # A membership is found in its own project only.
     await alice.make_project("other")
     other = ProjectRef(name="other")
