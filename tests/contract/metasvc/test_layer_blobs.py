@@ -22,6 +22,7 @@ from tests.contract.blobsvc.conftest import Store, socket_folder
 from tests.contract.blobsvc.conftest import serving as serving_blobsvc
 from tests.contract.blobsvc.steps import push, refused
 from tests.contract.metasvc.test_config_blobs import APP, SilentBlobs, served
+from tests.harness.waiting import WAIT_SECONDS
 
 __all__ = ["socket_folder"]
 
@@ -37,7 +38,12 @@ def call_of(user: int | None, address: str = "") -> Call:
 
 @asynccontextmanager
 async def reading(
-    target: str, signer: TokenSigner, verifier: TokenVerifier, *, metrics: Metrics | None = None, seconds: float = 20
+    target: str,
+    signer: TokenSigner,
+    verifier: TokenVerifier,
+    *,
+    metrics: Metrics | None = None,
+    seconds: float = WAIT_SECONDS,
 ) -> AsyncIterator[LayerBlobs]:
     on_refusal = None if metrics is None else metrics.refused_place
     async with open_channel(target, acting_tokens=ActingTokenSource(signer, "blobsvc")) as channel:
@@ -127,7 +133,7 @@ async def test_whoever_reads_as_much_as_they_may_leaves_a_place_to_others(
         with refused("TOOMANYREQUESTS"):
             async with opened(layers, blob, greedy[-1]):
                 pass
-        async with asyncio.timeout(10), opened(layers, blob, other) as pieces:
+        async with opened(layers, blob, other) as pieces:
             assert b"".join([piece async for piece in pieces]) == LAYER
         shown = metrics.render().decode()
         assert f'rpc_server_places_refused_total{{kind="layers",reason="{reason}",service="metasvc"}} 1.0' in shown
