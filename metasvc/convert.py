@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from metasvc.domain.addition import addition_paths
 from metasvc.domain.icon import accessory_icon, artifact_icon
+from metasvc.domain.immutable_rule_model import ACTION, Selector
 from roadstead.meta.v1 import (
     artifact_pb2,
+    immutable_rule_pb2,
     label_pb2,
     manifest_pb2,
     project_service_pb2,
@@ -16,6 +18,7 @@ from roadstead.meta.v1 import (
     tag_pb2,
 )
 from svckit.convert import from_actor, from_time, parsed
+from svckit.doublestar import Doublestar, PatternError
 from svckit.errors import FieldViolation, Invalid
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
@@ -23,12 +26,19 @@ from svckit.oci.reference import Reference, Tag
 from svckit.oci.repository import RepositoryName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from metasvc.domain.immutable_rule_model import ImmutableRule
     from metasvc.domain.label_model import Label
     from metasvc.domain.lists import Accessory, ArtifactView, ListedRepository, PastMove
     from metasvc.domain.model import Project, ProjectUsage, Referrer, StoredManifest
     from metasvc.domain.model import Reference as Child
     from metasvc.domain.model import Tag as StoredTag
     from svckit.access.decision import ResolvedProject
+
+_KIND = "doublestar"
+_TAGS = {False: "matches", True: "excludes"}
+_REPOSITORIES = {False: "repoMatches", True: "repoExcludes"}
 
 MAX_STRUCT_DEPTH = 20
 """The deepest JSON in a Struct. Each level of JSON needs three nested messages, and protobuf reads at most 100."""
@@ -61,6 +71,62 @@ def to_source(text: str) -> tuple[RepositoryName, Reference]:
     except OciFormatError as error:
         problem = "must be project/repository:tag or project/repository@digest"
         raise Invalid(message=f"from {problem}: {error}", violations=[FieldViolation("source", problem)]) from error
+
+
+def to_tag_selectors(message: immutable_rule_pb2.ImmutableTagSelectors) -> tuple[Selector, ...]:
+    """Reads the tag selectors of an immutable rule.
+
+    Raises:
+        DomainError: BAD_REQUEST; a pattern is malformed.
+    """
+    return _selectors("tag_selectors.selectors", message.selectors, _TAGS)
+
+
+def to_repository_selectors(message: immutable_rule_pb2.ImmutableScope) -> tuple[Selector, ...]:
+    """Reads the repository selectors of an immutable rule. Raises as `to_tag_selectors`."""
+    return _selectors("scope_selectors.repository", message.repository, _REPOSITORIES)
+
+
+def _selectors(
+    path: str,
+    messages: Iterable[immutable_rule_pb2.ImmutableTagSelector | immutable_rule_pb2.ImmutableRepositorySelector],
+    decorations: Mapping[bool, str],
+) -> tuple[Selector, ...]:
+    selectors = []
+    for place, each in enumerate(messages):
+        try:
+            pattern = Doublestar.parse(each.pattern)
+        except PatternError as error:
+            field = f"{path}[{place}].pattern"
+            raise Invalid(message=f"{field} {error}", violations=[FieldViolation(field, str(error))]) from None
+        selectors.append(Selector(pattern, each.decoration == decorations[True]))
+    return tuple(selectors)
+
+
+def from_immutable_rule(rule: ImmutableRule) -> immutable_rule_pb2.ImmutableRule:
+    """Writes an immutable rule."""
+    return immutable_rule_pb2.ImmutableRule(
+        id=rule.id,
+        priority=rule.priority,
+        disabled=rule.is_disabled,
+        action=ACTION,
+        template=rule.template,
+        tag_selectors=[
+            immutable_rule_pb2.ImmutableTagSelector(
+                kind=_KIND, decoration=_TAGS[each.is_excluding], pattern=each.pattern.text
+            )
+            for each in rule.tags
+        ],
+        scope_selectors=immutable_rule_pb2.ImmutableScope(
+            repository=[
+                immutable_rule_pb2.ImmutableRepositorySelector(
+                    kind=_KIND, decoration=_REPOSITORIES[each.is_excluding], pattern=each.pattern.text
+                )
+                for each in rule.repositories
+            ]
+        ),
+        etag=rule.etag,
+    )
 
 
 def from_manifest(manifest: StoredManifest) -> manifest_pb2.Manifest:
@@ -111,7 +177,7 @@ def from_repository(listed: ListedRepository) -> repository_pb2.Repository:
 
 
 def from_tag(tag: StoredTag) -> tag_pb2.Tag:
-    """Writes a tag. It is never immutable, because this release has no immutability rules."""
+    """Writes a tag."""
     return tag_pb2.Tag(
         id=tag.id,
         repository_id=tag.repository_id,
@@ -119,6 +185,7 @@ def from_tag(tag: StoredTag) -> tag_pb2.Tag:
         name=tag.name,
         push_time=from_time(tag.push_time),
         pull_time=from_time(tag.pull_time),
+        immutable=tag.is_immutable,
     )
 
 

@@ -24,6 +24,7 @@ from metasvc.servicers.addition import AdditionServicer
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
 from metasvc.servicers.icon import IconServicer
+from metasvc.servicers.immutable_rule import ImmutableRuleServicer
 from metasvc.servicers.label import LabelServicer
 from metasvc.servicers.manifest import ManifestServicer
 from metasvc.servicers.project import ProjectServicer
@@ -40,6 +41,7 @@ from roadstead.meta.v1.addition_service_pb2_grpc import add_AdditionServiceServi
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
 from roadstead.meta.v1.icon_service_pb2_grpc import add_IconServiceServicer_to_server
+from roadstead.meta.v1.immutable_rule_service_pb2_grpc import add_ImmutableRuleServiceServicer_to_server
 from roadstead.meta.v1.label_service_pb2_grpc import add_LabelServiceServicer_to_server
 from roadstead.meta.v1.manifest_service_pb2_grpc import add_ManifestServiceServicer_to_server
 from roadstead.meta.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
@@ -192,6 +194,7 @@ def build_server(
     server.add(add_RepositoryServiceServicer_to_server, RepositoryServicer(ports))
     server.add(add_ArtifactServiceServicer_to_server, ArtifactServicer(ports))
     server.add(add_LabelServiceServicer_to_server, LabelServicer(ports))
+    server.add(add_ImmutableRuleServiceServicer_to_server, ImmutableRuleServicer(ports))
     server.add(add_AdditionServiceServicer_to_server, AdditionServicer(ports))
     server.add(add_IconServiceServicer_to_server, IconServicer())
     server.add(add_StatisticServiceServicer_to_server, StatisticServicer(ports))

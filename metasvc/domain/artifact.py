@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metasvc.domain.artifact_graph import plan_deletion
 from metasvc.domain.artifact_page import fit
+from metasvc.domain.immutability import with_immutability
 from metasvc.domain.lists import NEVER_PULLED, Accessory, ArtifactView
 from metasvc.domain.model import ChangeKind, WantedManifest
 from metasvc.domain.repository import unknown_repository
@@ -180,6 +182,8 @@ async def _views(
     ids = [artifact.id for artifact in found]
     children = await lists.artifacts.children(ids, whole=whole)
     tags = await lists.tags.on_artifacts(ids if parts.tags else ())
+    if parts.immutability:
+        tags = replace(tags, rows=await with_immutability(lists, found, tags.rows))
     accessories = await lists.artifacts.accessories(found if parts.accessories else ())
     inherited = await lists.artifacts.inherited_accessories(ids if parts.inherited_accessories else ())
     labels = await lists.labels.on_artifacts(ids if parts.labels else (), whole=whole)
@@ -239,7 +243,7 @@ async def delete_named_artifact(
     """Deletes the artifact that a tag or digest names, with all its tags and what nobody else names.
 
     Raises:
-        DomainError: NOT_FOUND; PRECONDITION, an index names it.
+        DomainError: NOT_FOUND; PRECONDITION, an index names it; TAG_IMMUTABLE.
     """
 
     async def attempt() -> None:
@@ -268,7 +272,7 @@ async def delete_artifact(write: RepositoryWrite, digest: str) -> bool:
         False if there is no such artifact.
 
     Raises:
-        DomainError: PRECONDITION; an index names it.
+        DomainError: PRECONDITION, an index names it; TAG_IMMUTABLE, it or what would go with it has such a tag.
     """
     unit, repository, now, policy = write.unit, write.repository, write.now, write.review_policy
     graph = await unit.artifacts.lock_graph(repository.id, digest)

@@ -64,7 +64,7 @@ async def copy_artifact(ports: Ports, wanted: ArtifactCopy, origin: ChangeOrigin
     Raises:
         DomainError: NOT_FOUND; DENIED, it is an accessory; MANIFEST_BLOB_UNKNOWN, the source does not serve all its
             blobs; QUOTA_EXCEEDED; PROJECT_UNKNOWN; CONFLICT, a repository of another project has the target's name;
-            UNAVAILABLE, also if blobsvc cannot say whether the blobs are healthy.
+            TAG_IMMUTABLE, a tag would move; UNAVAILABLE, also if blobsvc cannot say whether the blobs are healthy.
     """
 
     async def find() -> list[Blob]:

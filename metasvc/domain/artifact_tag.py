@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from metasvc.domain.accessory import named_subjects
 from metasvc.domain.artifact import find_digest, unknown_artifact
+from metasvc.domain.immutability import with_immutability
 from metasvc.domain.lists import NEVER_PULLED
 from metasvc.domain.project import in_project
 from metasvc.domain.repository import unknown_repository
@@ -57,9 +59,23 @@ MOVES: Listing[PastMove] = Listing(
 
 
 async def list_tags(
-    ports: Ports, *, project_id: int, repository: str, reference: Reference, request: ListRequest
+    ports: Ports,
+    *,
+    project_id: int,
+    repository: str,
+    reference: Reference,
+    request: ListRequest,
+    with_immutable_status: bool = False,
 ) -> Page[Tag]:
     """Lists the tags on one artifact, by default those that moved last first.
+
+    Args:
+        ports: the ports of metasvc.
+        project_id: the project of the repository.
+        repository: the full name of the repository.
+        reference: a tag or digest of the artifact.
+        request: the page.
+        with_immutable_status: whether to say which tags are immutable.
 
     Raises:
         DomainError: NOT_FOUND, BAD_REQUEST, INVALID_PAGE_TOKEN.
@@ -68,12 +84,16 @@ async def list_tags(
         found = await lists.artifacts.get(project_id, repository, reference)
         if found is None:
             raise unknown_artifact(repository, reference)
-        return await TAGS.page(
+        page = await TAGS.page(
             request,
             lambda selection: lists.tags.page(found.id, selection),
             lambda clauses: lists.tags.count(found.id, clauses),
             scope=(found.id,),
         )
+        if not with_immutable_status:
+            return page
+        marked = await with_immutability(lists, [found], {found.id: page.items})
+        return replace(page, items=tuple(marked[found.id]))
 
 
 async def list_moves(
@@ -130,7 +150,9 @@ async def create_tag(
         if digest not in kept:
             raise unknown_artifact(repository, reference)
         if await unit.tags.lock(held.id, [name]):
-            raise Conflict("CONFLICT", f"{repository} already has a tag {name}", metadata={"tag": name})
+            # Harbor's text.
+            text = f"tag {name} already exists under the repository {held.id}"
+            raise Conflict("CONFLICT", text, metadata={"tag": name})
         write = RepositoryWrite(unit, held, origin, now, ports.review_policy)
         await point_tags(write, [TagTarget(name, None, kept[digest])])
         made = (await unit.tags.lock(held.id, [name])).get(name)
@@ -150,7 +172,7 @@ async def delete_tag(
     """Deletes a tag from an artifact; the artifact stays.
 
     Raises:
-        DomainError: NOT_FOUND; the artifact does not exist, or the tag is not on it.
+        DomainError: NOT_FOUND, the artifact does not exist, or the tag is not on it; TAG_IMMUTABLE.
     """
 
     async def attempt() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from metasvc.domain.immutable_rule_model import ImmutableRule
     from metasvc.domain.label_model import Label
     from metasvc.domain.model import Artifact, Project, Reference, Repository, Tag
     from svckit.access.actor import Actor
@@ -118,12 +119,13 @@ class ArtifactView:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactParts:
-    """What to read beside artifacts and their children."""
+    """What to read beside artifacts and their children. `immutability`: which of the tags are immutable."""
 
     tags: bool = True
     accessories: bool = False
     labels: bool = False
     inherited_accessories: bool = False
+    immutability: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,19 @@ class LabelLists(Protocol):
         """
 
 
+class ImmutableRuleLists(Protocol):
+    """Lists of the rules that make tags immutable."""
+
+    async def of(self, project_id: int) -> Sequence[ImmutableRule]:
+        """All rules of a project, by id. One query."""
+
+    async def page(self, project_id: int, selection: Selection) -> list[ImmutableRule]:
+        """Reads a page of them."""
+
+    async def count(self, project_id: int, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+
 class QuotaLists(Protocol):
     """Lists of quotas. Projects have a row once they are used, or once their quota was read or set."""
 
@@ -273,6 +288,10 @@ class Lists(Protocol):
     @property
     def labels(self) -> LabelLists:
         """Labels."""
+
+    @property
+    def immutable_rules(self) -> ImmutableRuleLists:
+        """Rules that make tags immutable."""
 
     @property
     def quotas(self) -> QuotaLists:

@@ -32,9 +32,9 @@ async def delete_manifest(
     If it is a tag, only the tag is deleted.
 
     Raises:
-        DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; PRECONDITION, the
-            conditions do not hold, or an index names the manifest, so pulls of the index would fail. Harbor refuses
-            this as well.
+        DomainError: UNSUPPORTED, clients may not delete in this installation; MANIFEST_UNKNOWN; TAG_IMMUTABLE;
+            PRECONDITION, the conditions do not hold, or an index names the manifest, so pulls of the index would fail.
+            Harbor refuses this as well.
     """
     if not ports.delete_enabled:
         raise DomainError("UNSUPPORTED", "deleting manifests and tags is disabled")

@@ -10,6 +10,7 @@ from metasvc.domain.artifact_type import accessory_kind
 from metasvc.domain.blob_health import Health, with_health
 from metasvc.domain.condition import NO_CONDITIONS, Conditions
 from metasvc.domain.extra_attributes import read_attributes
+from metasvc.domain.immutability import refuse_push
 from metasvc.domain.model import BlobKey, ChangeKind, Charge, KeptArtifact, WantedManifest
 from metasvc.domain.new_artifact import needed_blobs, new_artifact, references
 from metasvc.domain.project import in_project
@@ -130,9 +131,9 @@ async def put_manifest(ports: Ports, push: ManifestPush, origin: ChangeOrigin) -
 
     Raises:
         DomainError: MANIFEST_TOO_LARGE; MANIFEST_INVALID; DIGEST_INVALID; MANIFEST_BLOB_UNKNOWN, with the missing
-            digests; PRECONDITION; QUOTA_EXCEEDED; PROJECT_UNKNOWN; BAD_REQUEST, the reference is a tag and `tags` is
-            not empty; UNAVAILABLE, the config cannot be read now. The push is refused then, because attributes are read
-            only once, and the artifact would never show them.
+            digests; PRECONDITION; TAG_IMMUTABLE; QUOTA_EXCEEDED; PROJECT_UNKNOWN; BAD_REQUEST, the reference is a tag
+            and `tags` is not empty; UNAVAILABLE, the config cannot be read now. The push is refused then, because
+            attributes are read only once, and the artifact would never show them.
     """
     read = await _read(ports, push, origin)
 
@@ -190,6 +191,7 @@ async def _store(write: RepositoryWrite, read: _ReadPush, health: Health) -> Pus
     if own is not None:
         await unit.artifacts.note_repeat(own.id, now)
     held = await unit.tags.lock(repository.id, read.names)
+    await refuse_push(write, held)
     _check_conditions(read, held, read.digest if existed else None)
     present = await unit.blobs.lock_linked(repository.id, read.blobs)
     for blob_digest, linked in present.items():

@@ -58,6 +58,10 @@ class ChangeKind(StrEnum):
     REPOSITORY_DELETE = "repository_delete"
     """All artifacts and tags in it were deleted too. They have no changes of their own."""
     QUOTA_UPDATE = "quota_update"
+    IMMUTABLE_RULE_CREATE = "immutable_rule_create"
+    """Like the next two, it has no name. The resource is the rule's id."""
+    IMMUTABLE_RULE_UPDATE = "immutable_rule_update"
+    IMMUTABLE_RULE_DELETE = "immutable_rule_delete"
     LABEL_CREATE = "label_create"
     LABEL_UPDATE = "label_update"
     LABEL_DELETE = "label_delete"
@@ -247,7 +251,11 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A name that points at an artifact; `digest` is the artifact's."""
+    """A name that points at an artifact; `digest` is the artifact's.
+
+    Attributes:
+        is_immutable: whether a rule forbids to move and to delete it. Only lists say so, if they are asked.
+    """
 
     id: int
     repository_id: int
@@ -256,6 +264,7 @@ class Tag:
     digest: str
     push_time: datetime
     pull_time: datetime | None
+    is_immutable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,7 @@ async def _end(ports: Ports, project_id: int, origin: ChangeOrigin) -> None:
 async def _mark_deleted(unit: UnitOfWork, project: Project, origin: ChangeOrigin, now: datetime) -> None:
     # Nothing puts one of them on an artifact meanwhile, because the project has no repositories.
     await unit.labels.remove_of(project.id)
+    await unit.immutable_rules.remove_of(project.id)
     await unit.projects.mark_deleted(project.id, now)
     unit.record(
         Change(

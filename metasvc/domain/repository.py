@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from metasvc.domain.immutability import refuse_deletion_of_all
 from metasvc.domain.lists import ListedRepository
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.repository_write import RepositoryWrite
@@ -170,13 +171,13 @@ async def update_repository(
 async def delete_repository(ports: Ports, *, project_id: int, name: str, origin: ChangeOrigin) -> None:
     """Deletes a repository with its artifacts, tags, history and links, and reduces the usage of its project.
 
-    It is one transaction with a fixed number of statements. Tags and artifacts are not deleted one by one by
-    `domain.tag.remove_tags` and `domain.artifact.delete_artifact`. The change log gets one entry, for the repository,
-    which means that everything in it is gone. A concurrent push ends before the deletion, or creates the repository
-    again.
+    It is one transaction. The number of its statements is fixed, but for reading tags that a rule may cover. Tags and
+    artifacts are not deleted one by one by `domain.tag.remove_tags` and `domain.artifact.delete_artifact`. The change
+    log gets one entry, for the repository, which means that everything in it is gone. A concurrent push ends before the
+    deletion, or creates the repository again.
 
     Raises:
-        DomainError: NOT_FOUND.
+        DomainError: NOT_FOUND; TAG_IMMUTABLE.
     """
 
     async def attempt() -> None:
@@ -185,6 +186,7 @@ async def delete_repository(ports: Ports, *, project_id: int, name: str, origin:
             if held is None:
                 raise unknown_repository(name)
             write = RepositoryWrite(unit, held, origin, ports.clock(), ports.review_policy)
+            await refuse_deletion_of_all(write)
             due_time = write.review_policy.due_time(write.now)
             await unit.reviews.queue_blobs_of(held.id, due_time, ReviewReason.REPOSITORY_DELETED.value)
             await unit.projects.discharge_repository(project_id, held.id, write.now)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metasvc.domain.accessory import tag_subject
+from metasvc.domain.immutability import refuse_deletions, refuse_moves
 from metasvc.domain.model import ChangeKind, TagMove
 from metasvc.domain.review import ReviewReason, review_manifests
 from metasvc.domain.tag_rows import TagPut
@@ -77,10 +78,14 @@ async def point_tags(write: RepositoryWrite, targets: Iterable[TagTarget]) -> li
 
     Returns:
         Those that moved or are new. For those that already point there, nothing is written.
+
+    Raises:
+        DomainError: TAG_IMMUTABLE, one of those that exist must not move; then none does.
     """
     moved = [each for each in targets if each.held is None or each.held.artifact_id != each.artifact.id]
     if not moved:
         return moved
+    await refuse_moves(write, [each.name for each in moved if each.held is not None])
     puts = [
         TagPut(
             each.name,
@@ -102,7 +107,11 @@ async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:
     """Deletes tags that the unit has locked, and records it in their history.
 
     All tags are deleted here, except when a whole repository is deleted (`domain.repository.delete_repository`).
+
+    Raises:
+        DomainError: TAG_IMMUTABLE; then none is deleted.
     """
+    await refuse_deletions(write, [tag.name for tag in tags])
     await write.unit.tags.remove([tag.id for tag in tags])
     for tag in tags:
         move = TagMove(write.repository.id, tag.name, "", tag.digest)
@@ -110,7 +119,7 @@ async def remove_tags(write: RepositoryWrite, tags: Sequence[Tag]) -> None:
 
 
 async def untag(write: RepositoryWrite, tag: Tag) -> None:
-    """Deletes one tag as `remove_tags` does. Its artifact stays, and is queued for review."""
+    """Deletes one tag as `remove_tags` does. Its artifact stays, and is queued for review. Raises as `remove_tags`."""
     await remove_tags(write, [tag])
     await review_manifests(
         write.unit, write.repository.id, [tag.digest], write.review_policy, write.now, ReviewReason.UNTAGGED

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from metasvc.domain.copy_rows import CopyRows
+    from metasvc.domain.immutable_rule_rows import ImmutableRuleRows
     from metasvc.domain.lists import Lists
     from metasvc.domain.model import Blob, ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
     from metasvc.domain.rows import (
@@ -49,6 +50,10 @@ class Unit(Protocol):
     @property
     def labels(self) -> LabelRows:
         """Labels."""
+
+    @property
+    def immutable_rules(self) -> ImmutableRuleRows:
+        """The rules that make tags immutable."""
 
     @property
     def blobs(self) -> BlobRows:

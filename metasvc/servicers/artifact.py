@@ -159,4 +159,5 @@ def _parts(
         accessories=request.with_accessory,
         labels=request.with_label,
         inherited_accessories=request.with_inherited_accessory,
+        immutability=request.with_immutable_status,
     )

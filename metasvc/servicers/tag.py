@@ -47,6 +47,7 @@ class TagServicer(TagServiceServicer):
             repository=to_repository_of(project, request.repository_name),
             reference=to_reference(request.reference),
             request=to_list_request(request),
+            with_immutable_status=request.with_immutable_status,
         )
         return pb.ListTagsResponse(
             tags=map(from_tag, page.items), next_page_token=page.next_page_token, total_size=page.total_size

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from metasvc.store.artifact_list import SqlArtifactLists
+from metasvc.store.immutable_rule_list import SqlImmutableRuleLists
 from metasvc.store.label_list import SqlLabelLists
 from metasvc.store.quota_list import SqlQuotaLists
 from metasvc.store.repository_list import SqlRepositoryLists
@@ -45,6 +46,11 @@ class SqlLists:
     def labels(self) -> SqlLabelLists:
         """Labels."""
         return SqlLabelLists(self._conn)
+
+    @property
+    def immutable_rules(self) -> SqlImmutableRuleLists:
+        """Rules that make tags immutable."""
+        return SqlImmutableRuleLists(self._conn)
 
     @property
     def quotas(self) -> SqlQuotaLists:

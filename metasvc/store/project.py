@@ -16,7 +16,7 @@ from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import batches, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from typing import Any
 
@@ -157,13 +157,17 @@ def _count_up(conn: AsyncConnection) -> ReturningInsert[str, int]:
 class SqlProjects:
     """See `domain.rows.ProjectRows`."""
 
-    def __init__(self, conn: AsyncConnection, *, enforces_quotas: bool = True) -> None:
+    def __init__(
+        self, conn: AsyncConnection, *, enforces_quotas: bool = True, seen: Callable[[Row[Any]], None] | None = None
+    ) -> None:
+        """Takes the connection. `seen` gets the rows that `get` and `lock_open` read."""
         self._conn = conn
         self._enforces_quotas = enforces_quotas
+        self._seen = seen
 
     async def get(self, project_id: int) -> Project | None:
         """See the port."""
-        return to_project(await run_short_one(self._conn, _GET, {"project_id": project_id}))
+        return self._found(await run_short_one(self._conn, _GET, {"project_id": project_id}))
 
     async def add(self, row: Project) -> None:
         """See the port."""
@@ -184,7 +188,7 @@ class SqlProjects:
 
     async def lock_open(self, project_id: int) -> Project | None:
         """See the port."""
-        return to_project(await run_short_one(self._conn, _LOCK_OPEN, {"project_id": project_id}))
+        return self._found(await run_short_one(self._conn, _LOCK_OPEN, {"project_id": project_id}))
 
     async def lock_closed(self, project_id: int) -> Project | None:
         """See the port."""
@@ -286,6 +290,11 @@ class SqlProjects:
         values = {"project_id": held.id, "held_version": held.quota_version, "limit": quota_bytes, "now": now}
         if (await self._conn.execute(_SET_QUOTA, values)).rowcount == 0:
             raise WriteConflictError
+
+    def _found(self, row: Row[Any] | None) -> Project | None:
+        if row is not None and self._seen is not None:
+            self._seen(row)
+        return to_project(row)
 
     async def _refuse(self, project_id: int, needed: int) -> None:
         row = await self.get(project_id)

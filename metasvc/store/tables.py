@@ -4,9 +4,9 @@
 
 Every write locks rows in the same order, so that writes cannot deadlock: project, idempotency, repository, artifacts
 (by id), tags (by name), labels, blobs and their links (by digest), reviews, the update time of the repository,
-project_blob (by digest), the project's usage, the change log. The rows of project and repository are first locked FOR
-KEY SHARE. A change of usage, time or description does not wait for this lock, but a fence or a delete (FOR UPDATE)
-does.
+project_blob (by digest), the project's usage or its immutable rules, the change log. The rows of project and repository
+are first locked FOR KEY SHARE. A change of usage, rules, time or description does not wait for this lock, but a fence
+or a delete (FOR UPDATE) does.
 """
 
 from sqlalchemy import (
@@ -54,6 +54,10 @@ project = Table(
     Column("update_time", UtcDateTime, nullable=False),
     # Grows each time the quota is set. Etags are made from it.
     Column("quota_version", BigInteger, nullable=False, server_default="0"),
+    # How many immutable rules it has. Pushes read it in this row, and need no further statement if there are none.
+    Column("immutable_rules", BigInteger, nullable=False, server_default="0"),
+    # Grows with each change of these rules. Units that rely on them compare it when they commit.
+    Column("immutability_version", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("used_bytes >= 0", name="used_bytes"),
 )
 
@@ -216,6 +220,27 @@ artifact_accessory = Table(
     Column("create_time", UtcDateTime, nullable=False),
     UniqueConstraint("artifact_id", "subject_digest", "source"),
     Index(None, "repository_id", "subject_digest", "artifact_id"),
+    sqlite_autoincrement=True,
+)
+
+# The rules that make tags of a project immutable: 15 at most.
+immutable_rule = Table(
+    "immutable_rule",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    Column("project_id", BigInteger, ForeignKey("project.id"), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    # What Harbor's clients send here is kept for them, and has no meaning.
+    Column("priority", BigInteger, nullable=False),
+    Column("template", Text, nullable=False),
+    # [{pattern, excluding}, …] each.
+    Column("repository_selectors", Json, nullable=False),
+    Column("tag_selectors", Json, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    # Grows with each update. Etags are made from it.
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    Index(None, "project_id", "id"),
     sqlite_autoincrement=True,
 )
 

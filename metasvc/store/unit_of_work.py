@@ -11,6 +11,7 @@ from sqlalchemy import insert
 from metasvc.store.artifact import SqlArtifacts
 from metasvc.store.artifact_copy import SqlCopies
 from metasvc.store.blob import SqlBlobs, find_blob, find_linked
+from metasvc.store.immutable_rule import SqlImmutableRules
 from metasvc.store.label import SqlLabels
 from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
@@ -45,11 +46,12 @@ class SqlUnit:
     def __init__(self, conn: AsyncConnection, *, enforces_quotas: bool = True) -> None:
         self._conn = conn
         self._enforces_quotas = enforces_quotas
+        self._immutable_rules = SqlImmutableRules(conn)
 
     @property
     def projects(self) -> SqlProjects:
         """Projects."""
-        return SqlProjects(self._conn, enforces_quotas=self._enforces_quotas)
+        return SqlProjects(self._conn, enforces_quotas=self._enforces_quotas, seen=self._immutable_rules.note_project)
 
     @property
     def repositories(self) -> SqlRepositories:
@@ -70,6 +72,11 @@ class SqlUnit:
     def labels(self) -> SqlLabels:
         """Labels."""
         return SqlLabels(self._conn)
+
+    @property
+    def immutable_rules(self) -> SqlImmutableRules:
+        """The rules that make tags immutable."""
+        return self._immutable_rules
 
     @property
     def blobs(self) -> SqlBlobs:
@@ -118,7 +125,7 @@ class SqlUnitOfWork(SqlUnit):
         return revision
 
     async def _write_log(self) -> int:
-        last = await CHANGES.append(self._conn, self._changes)
+        last = await CHANGES.append(self._conn, self._changes, self._immutable_rules.watched)
         first = last - len(self._changes) + 1
         moves = [
             {

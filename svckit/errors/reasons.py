@@ -104,6 +104,7 @@ _TABLE = (
     Reason("USER_GROUP_UNKNOWN", "user group not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("MEMBER_UNKNOWN", "project member not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("ROBOT_UNKNOWN", "robot not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
+    Reason("IMMUTABLE_RULE_UNKNOWN", "immutable rule not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     Reason("LABEL_UNKNOWN", "label not found", 404, "NOT_FOUND", "NOT_FOUND", "NAME_UNKNOWN"),
     # The current state does not allow the request.
     Reason("CONFLICT", "conflict", 409, "ALREADY_EXISTS", "CONFLICT", "CONFLICT"),
@@ -112,6 +113,9 @@ _TABLE = (
         "UPLOAD_CONFLICT", "the upload is being written by another", 409, "ABORTED", "CONFLICT", "BLOB_UPLOAD_INVALID"
     ),
     Reason("PRECONDITION", "precondition failed", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
+    # A rule of the project forbids to move and to delete a tag: metadata["tag"], metadata["immutable_rule_id"]. The
+    # codes are Harbor's.
+    Reason("TAG_IMMUTABLE", "the tag is immutable", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
     Reason("PROJECT_NOT_EMPTY", "the project is not empty", 412, "FAILED_PRECONDITION", "PRECONDITION", "PRECONDITION"),
     Reason(
         "VIOLATE_FOREIGN_KEY_CONSTRAINT",

@@ -20,6 +20,7 @@ were deleted by compaction. Then it must read everything again.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from sqlalchemy import (
@@ -45,13 +46,14 @@ from svckit.errors import FieldViolation, Invalid
 from svckit.paging import clamp_page_size
 from svckit.sql.actor import actor_columns, actor_values, to_actor
 from svckit.sql.database import run_short
+from svckit.sql.errors import WriteConflictError
 from svckit.sql.statements import advisory_xact_lock
 from svckit.sql.types import Json, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, ScalarSelect, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAXIMUM_PAGE_SIZE = 1000
@@ -63,6 +65,28 @@ _KIND_CHARACTERS = 32
 def new_epoch() -> str:
     """A new, unique epoch."""
     return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A value in the database that writes rely on. `ChangeLog.watch` makes it."""
+
+    query: Select[tuple[int, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A value that a unit of work has read, and that must be the same when it commits.
+
+    Attributes:
+        watch: the value.
+        parameters: the parameters of its query.
+        value: what the unit has read.
+    """
+
+    watch: Watch
+    parameters: Mapping[str, object]
+    value: object
 
 
 class ChangeLog(Generic[K]):
@@ -97,23 +121,39 @@ class ChangeLog(Generic[K]):
             self.state.c.epoch, self.state.c.compacted_to, newest.label("newest"), self.changes
         ).select_from(self.state)
 
-    async def append(self, conn: AsyncConnection, changes: Sequence[Change[K]]) -> int:
+    def watch(self, value: ScalarSelect[Any]) -> Watch:
+        """Makes a value one that `append` can compare, without a further statement.
+
+        Each unit that changes the value must append to the log.
+        """
+        return Watch(self._newest.add_columns(value.label("watched")))
+
+    async def append(
+        self, conn: AsyncConnection, changes: Sequence[Change[K]], unchanged: Unchanged | None = None
+    ) -> int:
         """Writes changes. This must be the last statement of a unit of work before its commit.
 
         Args:
             conn: the connection of the unit of work.
             changes: at least one change.
+            unchanged: what the unit relies on without a lock; None for nothing.
 
         Returns:
             The revision of the last change. The others have the revisions directly before it.
 
         Raises:
             TypeError: a change has a kind that this log does not have.
+            WriteConflictError: another unit has changed the value on which this one relies.
         """
         # The unit already holds all other locks that it needs, so it waits here for one commit at most.
         await advisory_xact_lock(conn, _LOCK)
         # This is a separate statement after the lock, so that it sees the commit of the lock's last holder.
-        ((newest,),) = await run_short(conn, self._newest, {})
+        if unchanged is None:
+            ((newest,),) = await run_short(conn, self._newest, {})
+        else:
+            ((newest, value),) = await run_short(conn, unchanged.watch.query, unchanged.parameters)
+            if value != unchanged.value:
+                raise WriteConflictError
         rows = [self._to_row(revision, change) for revision, change in enumerate(changes, start=newest + 1)]
         await run_short(conn, self._add, rows)
         return int(newest) + len(rows)

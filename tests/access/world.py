@@ -101,6 +101,8 @@ class World:
             samples |= self._robot_samples(rpc, kind)
         if rpc.name.startswith("meta.v1.LabelService/"):
             samples |= self._label_samples(rpc, kind)
+        if rpc.name.startswith("meta.v1.ImmutableRuleService/"):
+            samples |= self._immutable_rule_samples(rpc, kind)
         request = rpc.request_class()
         for descriptor in rpc.method.input_type.fields:
             value = samples.get(descriptor.name)
@@ -120,6 +122,19 @@ class World:
             return samples | {"name": f"l{secrets.token_hex(6)}"}
         samples["name"] = rpc.method.name
         return {"label_id": self._row(rpc, kind, "/labels", samples), "name": samples["name"]}
+
+    def _immutable_rule_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
+        # It covers a repository that does not exist. A project has 15 rules at most, and each of them once.
+        selector = {"kind": "doublestar", "decoration": "matches", "pattern": "absent"}
+        repository = {"repository": [selector | {"decoration": "repoMatches"}]}
+        if rpc.method.name == "CreateImmutableRule":
+            return {"tag_selectors": {"selectors": [selector]}, "scope_selectors": repository}
+        if rpc.method.name == "ListImmutableRules":
+            return {}
+        body = {"template": rpc.method.name, "tag_selectors": [selector], "scope_selectors": repository}
+        rule_id = self._row(rpc, kind, f"/projects/{self.projects[kind]}/immutabletagrules", body)
+        # Without the id of the body, which need not be there.
+        return {"immutable_rule_id": rule_id, "id": None}
 
     def _robot_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
         project = self.projects[kind]

@@ -57,6 +57,12 @@ class Realm:
     known: Mapping[str, Sequence[Any]]
 
 
+_RULE = {
+    "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v2"}],
+    "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "app"}]},
+}
+
+
 @dataclass(frozen=True)
 class Report:
     """What came of it.
@@ -96,6 +102,7 @@ def furnished(installation: Installation) -> Iterator[Realm]:
         management.create_group(users[0])
         for scope in ({"scope": "g"}, {"scope": "p", "project_id": management.project_id(project)}):
             management.client.post("/labels", json={"name": "l", **scope}).raise_for_status()
+        management.client.post(f"/projects/{project}/immutabletagrules", json=_RULE).raise_for_status()
         robot = management.create_robot(project)
         digest = push(installation.http_url, owner, f"{project}/app", image(1), "v1", "v2")
         yield Realm(
@@ -206,6 +213,7 @@ def _known(
     members = management.client.get(f"/projects/{project}/members").json()
     listed = management.client.get("/robots", params={"q": f"Level=project,ProjectID={project_id}", "page_size": 100})
     groups = management.client.get("/usergroups").json()
+    rules = [rule["id"] for rule in management.client.get(f"/projects/{project}/immutabletagrules").json()]
     labels = [
         label["id"]
         for query in ("scope=g", f"scope=p&project_id={project_id}")
@@ -225,8 +233,9 @@ def _known(
         "user_id": [user["user_id"] for user in everybody if user["username"] in names],
         "username": [user.name for user in users],
         "role_id": [1, 2, 3, 4, 5],
-        "id": [project_id, *labels],
+        "id": [project_id, *labels, *rules],
         "label_id": labels,
+        "immutable_rule_id": rules,
         "group_id": [group["id"] for group in groups],
         "meta_name": ["public", "severity"],
         "addition": ["build_history", "readme.md"],

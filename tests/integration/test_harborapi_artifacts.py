@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from harborapi import HarborAsyncClient
-from harborapi.exceptions import BadRequest, NotFound
-from harborapi.models import ProjectReq
+from harborapi.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
+from harborapi.models import ImmutableRule, ImmutableSelector, ProjectReq
 
 from tests.harness.images import image, index
 from tests.harness.installation import Installation
@@ -87,3 +87,52 @@ async def test_it_searches_counts_and_shows_icons(
     icon = await harbor.get_icon(artifact.icon or "")
     assert base64.b64decode(icon.content or "").startswith(b"\x89PNG")
     assert icon.content_type == "image/png"
+
+
+async def test_it_keeps_immutable_rules(harbor: HarborAsyncClient, installation: Installation, project: str) -> None:
+    login = Login("admin", installation.admin_password)
+    await asyncio.to_thread(push, installation.http_url, login, f"{project}/team/app", image(55), "v1", "latest")
+    rule = ImmutableRule(
+        priority=0,
+        disabled=False,
+        action="immutable",
+        template="immutable_template",
+        tag_selectors=[ImmutableSelector(kind="doublestar", decoration="matches", pattern="v*")],
+        scope_selectors={
+            "repository": [ImmutableSelector(kind="doublestar", decoration="repoMatches", pattern="team/**")]
+        },
+    )
+    location = await harbor.create_project_immutable_tag_rule(project, rule)
+    rule_id = int(location.rpartition("/")[2])
+    with pytest.raises(Conflict):
+        await harbor.create_project_immutable_tag_rule(project, rule)
+    (read,) = await harbor.get_project_immutable_tag_rules(project)
+    assert (read.id, read.disabled, read.tag_selectors) == (rule_id, False, rule.tag_selectors)
+    assert read.scope_selectors == rule.scope_selectors
+
+    shown = await harbor.get_artifact_tags(project, "team/app", "v1", with_immutable_status=True)
+    assert {tag.name: tag.immutable for tag in shown} == {"v1": True, "latest": False}
+    artifact = await harbor.get_artifact(project, "team/app", "v1", with_immutable_status=True)
+    assert {tag.name: tag.immutable for tag in artifact.tags or []} == {"v1": True, "latest": False}
+    with pytest.raises(PreconditionFailed):
+        await harbor.delete_artifact_tag(project, "team/app", "v1", "v1")
+    with pytest.raises(PreconditionFailed):
+        await harbor.delete_artifact(project, "team/app", "latest")
+
+    changed = read.model_copy(update={"disabled": True, "template": "other"})
+    await harbor.update_project_immutable_tag_rule(project, rule_id, changed)
+    # The whole rule is set. Harbor sets `disabled` only, if it has changed.
+    (read,) = await harbor.get_project_immutable_tag_rules(project)
+    assert (read.disabled, read.template, read.tag_selectors) == (True, "other", rule.tag_selectors)
+    # This sends nothing but `disabled`.
+    await harbor.enable_project_immutable_tagrule(project, rule_id, enabled=True)
+    (read,) = await harbor.get_project_immutable_tag_rules(project)
+    assert (read.disabled, read.template, read.tag_selectors) == (False, "other", rule.tag_selectors)
+    with pytest.raises(BadRequest):
+        await harbor.update_project_immutable_tag_rule(project, rule_id, read.model_copy(update={"id": rule_id + 1}))
+
+    await harbor.delete_project_immutable_tag_rule(project, rule_id)
+    assert await harbor.get_project_immutable_tag_rules(project) == []
+    with pytest.raises(NotFound):
+        await harbor.delete_project_immutable_tag_rule(project, rule_id)
+    await harbor.delete_artifact(project, "team/app", "v1")

@@ -28,6 +28,7 @@ def walk_artifacts(walk: Walk, project: str, installation: Installation) -> None
     statistics = walk.read("/statistics")
     assert statistics["total_repo_count"] >= 2
     walk_labels(walk, project, f"{path}/shop/artifacts/{chart.digest}")
+    walk_immutable_rules(walk, project, f"{path}/shop/artifacts/{chart.digest}")
     listed = walk.read(f"/projects/{project}/artifacts?sort=-push_time")
     assert {each["digest"] for each in listed} == {chart.digest}
     for name in ("shop", "sub%252Fcopy"):
@@ -47,3 +48,34 @@ def walk_labels(walk: Walk, project: str, artifact: str) -> None:
     walk.change("DELETE", f"{artifact}/labels/{label['id']}")
     walk.change("DELETE", path)
     walk.call("GET", path, 404)
+
+
+def walk_immutable_rules(walk: Walk, project: str, artifact: str) -> None:
+    """Makes a rule, has it refuse a deletion, disables and deletes it."""
+    rules = f"/projects/{project}/immutabletagrules"
+    body = {
+        "id": 0,
+        "priority": 0,
+        "disabled": False,
+        "action": "immutable",
+        "template": "immutable_template",
+        "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "**"}],
+        "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "shop"}]},
+    }
+    created = walk.create(rules, body)
+    rule_id = int(created.headers["Location"].rpartition("/")[2])
+    (rule,) = walk.read(rules)
+    assert rule == {**body, "id": rule_id, "etag": rule["etag"]}
+    assert walk.call("POST", rules, 409, json=body).json()["errors"] == [
+        {"code": "CONFLICT", "message": "immutable rule already exists"}
+    ]
+    for path in (artifact, f"{artifact}/tags"):
+        shown = walk.read(f"{path}?with_immutable_status=true")
+        assert [tag["immutable"] for tag in (shown["tags"] if path == artifact else shown)] == [True]
+    refused = walk.call("DELETE", artifact, 412).json()["errors"]
+    assert refused == [{"code": "PRECONDITION", "message": "the tag 1.2.3 configured as immutable, cannot be deleted"}]
+    walk.call("PUT", f"{rules}/{rule_id}", 400, json={**rule, "id": rule_id + 1})
+    walk.change("PUT", f"{rules}/{rule_id}", {**rule, "disabled": True})
+    assert walk.read(f"{rules}?q=disabled=true") == [{**rule, "disabled": True, "etag": f"{rule_id}-1"}]
+    walk.change("DELETE", f"{rules}/{rule_id}")
+    walk.call("DELETE", f"{rules}/{rule_id}", 404)

@@ -14,11 +14,14 @@ from metasvc.store.lists import SqlLists
 from metasvc.store.tables import CHANGES, artifact_accessory, metadata, repository_blob
 from svckit.access.actor import Actor, ChangeOrigin
 from svckit.change import Change, LogPosition
+from svckit.errors import DomainError
 from svckit.listing import Selection
 from svckit.oci import media_types
 from svckit.query import Order
 from svckit.sql.database import Database
 from svckit.sql.migrate import migrate, migration_folder
+from tests.contract.metasvc.immutability import make_rule
+from tests.contract.metasvc.world import World, image
 from tests.harness.migrations import assert_migrations_match
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -199,3 +202,24 @@ async def test_links_are_charged_and_tags_that_name_a_subject_make_accessories(f
         assert [(row.subject_digest, row.source, row.type) for row in found] == (
             [] if made is None else [(made.digest, made.source, made.type)]
         )
+
+
+async def test_projects_of_older_databases_have_no_immutable_rules(first_tables: Database) -> None:
+    await write(
+        first_tables,
+        "INSERT INTO project (id, name, state, quota_bytes, used_bytes, create_time, update_time)"
+        f" VALUES (1, 'alpha', 'active', 1000, 10, '{STORED_TIME}', '{STORED_TIME}')",
+        "INSERT INTO repository (id, name, project_id, description, pull_count, create_time, update_time)"
+        f" VALUES (1, 'alpha/app', 1, '', 0, '{STORED_TIME}', '{STORED_TIME}')",
+    )
+
+    await migrate(first_tables, migrations)
+
+    world = World(first_tables)
+    await world.push("alpha/app", image("one"), "v1")
+    await world.push("alpha/app", image("two"), "v1")
+    rule = await make_rule(world, "v*", "app")
+    assert [(row.immutable_rules, row.quota_bytes) for row in await world.rows("SELECT * FROM project")] == [(1, 1000)]
+    with pytest.raises(DomainError) as caught:
+        await world.put("alpha/app", image("one"), "v1")
+    assert caught.value.metadata["immutable_rule_id"] == str(rule.id)

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import BigInteger, Column, MetaData, Table, bindparam, select, update
 
 from svckit.access.actor import Actor, ChangeOrigin
 from svckit.change import Change, ChangePage, LogPosition
 from svckit.errors import DomainError
-from svckit.sql.change_log import MAXIMUM_PAGE_SIZE, ChangeLog, new_epoch
+from svckit.sql.change_log import MAXIMUM_PAGE_SIZE, ChangeLog, Unchanged, new_epoch
 from svckit.sql.database import Database
+from svckit.sql.errors import WriteConflictError
 from svckit.sql.names import NAMING_CONVENTION
 
 WRITERS = 8
@@ -60,6 +61,7 @@ class Logged:
 
     database: Database
     log: ChangeLog[Kind]
+    counter: Table
 
     async def write(self, *changes: Change[Kind]) -> int:
         async with self.database.write() as conn:
@@ -92,11 +94,13 @@ class Logged:
 async def logged(database: Database) -> Logged:
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     log = ChangeLog(metadata, Kind)
+    counter = Table("counter", metadata, Column("id", BigInteger, primary_key=True), Column("count", BigInteger))
     async with database.change_schema() as conn:
         await conn.run_sync(metadata.create_all)
         await conn.execute(log.state.insert().values(id=1, epoch=new_epoch(), compacted_to=0))
+        await conn.execute(counter.insert().values(id=1, count=0))
         await conn.commit()
-    return Logged(database, log)
+    return Logged(database, log, counter)
 
 
 async def test_a_change_is_read_as_it_was_written(logged: Logged) -> None:
@@ -153,6 +157,47 @@ async def test_a_reader_that_polls_while_writers_commit_meets_every_revision_onc
     seen = await poll()
     await writers
     assert seen == list(range(1, len(committed) + 1)) == sorted(committed)
+
+
+async def test_a_unit_commits_only_while_what_it_relies_on_is_as_it_read_it(logged: Logged) -> None:
+    count = logged.counter.c.count
+    watch = logged.log.watch(select(count).where(logged.counter.c.id == bindparam("of_counter")).scalar_subquery())
+    conflicts = 0
+
+    async def rely() -> None:
+        """Writes what it has read without a lock."""
+        nonlocal conflicts
+        for _ in range(UNITS):
+            try:
+                async with logged.database.write() as conn:
+                    read = await conn.scalar(select(count))
+                    await asyncio.sleep(random.uniform(0, 0.002))
+                    change = replace(CHANGE, reference=str(read))
+                    await logged.log.append(conn, [change], Unchanged(watch, {"of_counter": 1}, read))
+                    await conn.commit()
+            except WriteConflictError:
+                conflicts += 1
+
+    async def change() -> None:
+        for _ in range(UNITS):
+            async with logged.database.write() as conn:
+                await conn.execute(update(logged.counter).values(count=count + 1))
+                await logged.log.append(conn, [UPDATE])
+                await conn.commit()
+            await asyncio.sleep(random.uniform(0, 0.004))
+
+    start = await logged.position()
+    await asyncio.gather(change(), *(rely() for _ in range(WRITERS)))
+
+    changed = 0
+    for found in (await logged.read(start)).changes:
+        if found.change.kind is Kind.USER_UPDATE:
+            changed += 1
+        else:
+            assert found.change.reference == str(changed)
+    assert changed == UNITS
+    # On SQLite, a unit that writes has the database for itself.
+    assert (conflicts > 0) is (logged.database.dialect == "postgresql")
 
 
 async def test_pages_go_on_where_the_last_one_ended(logged: Logged) -> None:

@@ -5,8 +5,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import metasvc.domain
+import metasvc.store
+from metasvc.store.tables import metadata
 
 DOMAIN = Path(metasvc.domain.__file__).parent
+STORE = Path(metasvc.store.__file__).parent
 
 # The methods of the store that write them, and the only functions that call these.
 DOORS = {
@@ -53,3 +56,63 @@ def test_only_these_read_what_a_reference_means() -> None:
         "artifact.find_digest",
         "addition._manifest",
     }
+
+
+# The functions that move or delete tags, and what each of them asks first.
+GUARDS = {
+    "tag.point_tags": "refuse_moves",
+    "tag.remove_tags": "refuse_deletions",
+    "artifact.delete_artifact": "remove_tags",
+    "repository.delete_repository": "refuse_deletion_of_all",
+    "manifest_push._store": "refuse_push",
+}
+WRITES = ("put", "remove", "point_tags")
+# The statements of the store that change rows of tags: these, and deletions of what tags belong to (ON DELETE CASCADE).
+# `_PULLED` sets the pull time only.
+TAG_STATEMENTS = {"tag._MOVE", "tag._add", "tag._REMOVE", "tag._PULLED"}
+OWNER_STATEMENTS = {"artifact._REMOVE", "repository._REMOVE"}
+_CHANGES = {"insert", "update", "delete", "upsert"}
+
+
+def test_each_door_asks_the_immutable_rules_before_it_writes() -> None:
+    for door, guard in GUARDS.items():
+        module, _, name = door.partition(".")
+        (function,) = (
+            node
+            for node in ast.parse((DOMAIN / f"{module}.py").read_text()).body
+            if isinstance(node, ast.AsyncFunctionDef) and node.name == name
+        )
+        lines: defaultdict[str, list[int]] = defaultdict(list)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Call):
+                lines[_called(node)].append(node.lineno)
+        assert len(lines[guard]) == 1, door
+        assert lines[guard][0] < min(line for write in WRITES for line in lines[write]), door
+
+
+def test_no_other_statement_of_the_store_writes_or_deletes_a_tag() -> None:
+    owners = {"artifact", "repository", "project"}
+    assert {key.column.table.name for key in metadata.tables["tag"].foreign_keys} == owners - {"project"}
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for file in STORE.glob("*.py"):
+        for statement in ast.parse(file.read_text()).body:
+            name = _defined(statement)
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Call) and _called(node) in _CHANGES:
+                    for argument in node.args:
+                        if isinstance(argument, ast.Name):
+                            change = "delete" if _called(node) == "delete" else "write"
+                            found[f"{change} {argument.id}"].add(f"{file.stem}.{name}")
+    assert found["write tag"] | found["delete tag"] == TAG_STATEMENTS
+    assert {each for owner in owners for each in found[f"delete {owner}"]} == OWNER_STATEMENTS
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def _defined(statement: ast.stmt) -> str:
+    """The name of what a statement of a module defines."""
+    if isinstance(statement, ast.Assign):
+        return ast.unparse(statement.targets[0])
+    return getattr(statement, "name", "")

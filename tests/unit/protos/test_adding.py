@@ -20,6 +20,7 @@ ADDING = {
     "meta.v1.ArtifactService/CopyArtifact",
     "meta.v1.BlobLinkService/LinkBlob",
     "meta.v1.BlobLinkService/MountBlob",
+    "meta.v1.ImmutableRuleService/CreateImmutableRule",
     "meta.v1.LabelService/CreateLabel",
     "meta.v1.ManifestService/PutManifest",
     "meta.v1.ManifestService/WriteManifest",

@@ -24,6 +24,10 @@ BODIES = {
     "updateProjectMember": {"role_id": 1},
     "updateQuota": {"hard": {"storage": -1}},
     "addLabel": {"id": 7},
+    "CreateImmuRule": {
+        "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "**"}],
+        "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]},
+    },
     "CreateLabel": {"name": "stable", "scope": "g"},
     "UpdateLabel": {"name": "stable"},
 }

@@ -33,6 +33,7 @@ class GetArtifactRequest(_message.Message):
     WITH_ACCESSORY_FIELD_NUMBER: _builtins.int
     WITH_LABEL_FIELD_NUMBER: _builtins.int
     WITH_INHERITED_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_IMMUTABLE_STATUS_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -45,6 +46,8 @@ class GetArtifactRequest(_message.Message):
     """Whether to return its labels; false by default."""
     with_inherited_accessory: _builtins.bool
     """Whether to return the signatures of the indexes that name it; false by default."""
+    with_immutable_status: _builtins.bool
+    """Whether to say which of the tags are immutable; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -59,10 +62,11 @@ class GetArtifactRequest(_message.Message):
         with_accessory: _builtins.bool | None = ...,
         with_label: _builtins.bool = ...,
         with_inherited_accessory: _builtins.bool = ...,
+        with_immutable_status: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_accessory", b"with_accessory", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "reference", b"reference", "repository_name", b"repository_name", "with_accessory", b"with_accessory", "with_immutable_status", b"with_immutable_status", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_accessory: _TypeAlias = _typing.Literal["with_accessory"]  # noqa: Y015
     _WhichOneofArgType__with_accessory: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory"]  # noqa: Y015
@@ -117,6 +121,7 @@ class ListArtifactsRequest(_message.Message):
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     WITH_LABEL_FIELD_NUMBER: _builtins.int
     WITH_INHERITED_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_IMMUTABLE_STATUS_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     q: _builtins.str
@@ -143,6 +148,8 @@ class ListArtifactsRequest(_message.Message):
     """Whether to return their labels; false by default."""
     with_inherited_accessory: _builtins.bool
     """Whether to return the signatures of the indexes that name it; false by default."""
+    with_immutable_status: _builtins.bool
+    """Whether to say which of the tags are immutable; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -162,10 +169,11 @@ class ListArtifactsRequest(_message.Message):
         with_total: _builtins.bool = ...,
         with_label: _builtins.bool = ...,
         with_inherited_accessory: _builtins.bool = ...,
+        with_immutable_status: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "project", b"project", "with_accessory", b"with_accessory", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory", "_with_tag", b"_with_tag", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "repository_name", b"repository_name", "sort", b"sort", "with_accessory", b"with_accessory", "with_immutable_status", b"with_immutable_status", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_accessory: _TypeAlias = _typing.Literal["with_accessory"]  # noqa: Y015
     _WhichOneofArgType__with_accessory: _TypeAlias = _typing.Literal["_with_accessory", b"_with_accessory"]  # noqa: Y015
@@ -228,6 +236,7 @@ class ListProjectArtifactsRequest(_message.Message):
     LATEST_IN_REPOSITORY_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
     WITH_INHERITED_ACCESSORY_FIELD_NUMBER: _builtins.int
+    WITH_IMMUTABLE_STATUS_FIELD_NUMBER: _builtins.int
     q: _builtins.str
     """Harbor's q: the keys of ListArtifacts, and repository_id, repository_name (a full name)."""
     sort: _builtins.str
@@ -252,6 +261,8 @@ class ListProjectArtifactsRequest(_message.Message):
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
     with_inherited_accessory: _builtins.bool
     """Whether to return the signatures of the indexes that name it; false by default."""
+    with_immutable_status: _builtins.bool
+    """Whether to say which of the tags are immutable; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -271,10 +282,11 @@ class ListProjectArtifactsRequest(_message.Message):
         latest_in_repository: _builtins.bool = ...,
         with_total: _builtins.bool = ...,
         with_inherited_accessory: _builtins.bool = ...,
+        with_immutable_status: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag", "project", b"project", "with_tag", b"with_tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag", "latest_in_repository", b"latest_in_repository", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort", "with_accessory", b"with_accessory", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag", "latest_in_repository", b"latest_in_repository", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "sort", b"sort", "with_accessory", b"with_accessory", "with_immutable_status", b"with_immutable_status", "with_inherited_accessory", b"with_inherited_accessory", "with_label", b"with_label", "with_tag", b"with_tag", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__with_tag: _TypeAlias = _typing.Literal["with_tag"]  # noqa: Y015
     _WhichOneofArgType__with_tag: _TypeAlias = _typing.Literal["_with_tag", b"_with_tag"]  # noqa: Y015

@@ -40,7 +40,7 @@ class Tag(_message.Message):
     name: _builtins.str
     """The name."""
     immutable: _builtins.bool
-    """Whether a rule forbids moving it."""
+    """Whether a rule forbids to move and to delete it; false unless the request has with_immutable_status."""
     @_builtins.property
     def push_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last moved."""

@@ -95,6 +95,7 @@ class ListTagsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    WITH_IMMUTABLE_STATUS_FIELD_NUMBER: _builtins.int
     repository_name: _builtins.str
     """Name of the repository within the project."""
     reference: _builtins.str
@@ -111,6 +112,8 @@ class ListTagsRequest(_message.Message):
     """next_page_token of the last response; empty for the first page."""
     with_total: _builtins.bool
     """Whether to fill total_size. With many matches, the count takes longer than the page."""
+    with_immutable_status: _builtins.bool
+    """Whether to say which tags are immutable; false by default."""
     @_builtins.property
     def project(self) -> _project_ref_pb2.ProjectRef:
         """The project."""
@@ -127,10 +130,11 @@ class ListTagsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         with_total: _builtins.bool = ...,
+        with_immutable_status: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "reference", b"reference", "repository_name", b"repository_name", "sort", b"sort", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "project", b"project", "q", b"q", "reference", b"reference", "repository_name", b"repository_name", "sort", b"sort", "with_immutable_status", b"with_immutable_status", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
