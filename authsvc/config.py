@@ -12,6 +12,7 @@ from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
 from svckit.settings import SettingsError
 from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
+from svckit.tokens import IdentityToken, RegistryToken
 
 SECTION = "authsvc"
 
@@ -37,7 +38,7 @@ class FixedConfiguration(BaseModel):
     """The quota of a new project when its creator sets none; -1 for no limit. (-1)"""
     quota_per_project_enable: bool | None = None
     """Whether the quotas of projects are enforced. (true)"""
-    token_expiration_minutes: Annotated[int, Field(ge=1, le=24 * 60)] | None = None
+    token_expiration_minutes: Annotated[int, Field(ge=1, le=RegistryToken.longest_lifetime_seconds // 60)] | None = None
     """How long a registry token is valid. containerd cannot fetch another one in the middle of a push. (30)"""
     session_timeout_minutes: Annotated[int, Field(ge=1, le=9999999999)] | None = None
     """How long a session lives after its last use. (60)"""
@@ -79,7 +80,7 @@ class AuthSettings(DatabaseServiceSettings):
     """What a registry token allows: `asked`, the actions that the client asked for and the caller may use; or `held`,
     all that the caller may use on the repositories that were asked for, as in Harbor. Clients that keep their first
     token, such as oras-py, can push with `held` only."""
-    identity_token_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
+    identity_token_seconds: Annotated[int, Field(ge=30, le=IdentityToken.longest_lifetime_seconds)] = 300
     """How long an identity token lives."""
     hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """How many passwords are hashed at once. Each hash takes argon2_memory_kib while it runs."""

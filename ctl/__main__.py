@@ -9,6 +9,7 @@ from typing import Any
 
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
+from ctl.keys_arguments import add_keys
 from ctl.listen import Address
 from ctl.service import serve
 from svckit.services import PORT_COUNT, SERVICES
@@ -156,9 +157,7 @@ def _add_admin(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     change.add_argument("user")
     _add_data_dir(change)
     change.set_defaults(run=_set_password)
-    keys = tasks.add_parser("keys", help="list the public keys that tokens are verified with")
-    _add_data_dir(keys)
-    keys.set_defaults(run=_list_keys)
+    add_keys(tasks)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -197,12 +196,6 @@ def _set_password(options: argparse.Namespace) -> int:
     from ctl.admin import set_password
 
     return set_password(options.data_dir, options.user)
-
-
-def _list_keys(options: argparse.Namespace) -> int:
-    from ctl.admin import list_keys
-
-    return list_keys(options.data_dir)
 
 
 def _seconds(text: str) -> float:

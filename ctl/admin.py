@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import json
 import sys
 
 from ctl.data_dir import DataDir
@@ -19,26 +18,6 @@ def print_password(data_dir: DataDir) -> int:
         CommandError: if it holds none.
     """
     print(_saved_password(data_dir))
-    return 0
-
-
-def list_keys(data_dir: DataDir) -> int:
-    """Prints a line for each public key: the service, and the key's id.
-
-    Raises:
-        CommandError: if there are none, or a file cannot be read.
-    """
-    files = sorted(data_dir.trust.glob("*.jwks.json"))
-    if not files:
-        raise CommandError(f"there are no keys in {data_dir.trust}; the first start of `roadstead up` makes them")
-    for file in files:
-        try:
-            keys = json.loads(file.read_bytes())["keys"]
-            kids = [str(key["kid"]) for key in keys]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CommandError(f"cannot read {file}: {error}") from error
-        for kid in kids:
-            print(f"{file.name.removesuffix('.jwks.json')} {kid}")
     return 0
 
 

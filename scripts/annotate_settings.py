@@ -5,7 +5,6 @@ python scripts/annotate_settings.py --check    # fails if it does not match the 
 """
 
 import ast
-import importlib
 import inspect
 import json
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from ctl.service import settings_class
 from svckit.services import SERVICES
 from svckit.settings import ServiceSettings
 
@@ -40,19 +40,8 @@ def annotated() -> str:
     lines = [*_comment(_HEADER, wrap=False), *_section("common", text, ServiceSettings())]
     common = frozenset(ServiceSettings.model_fields)
     for service in SERVICES.values():
-        lines += _section(service.name, "", settings_of(service.package)(), without=common)
+        lines += _section(service.name, "", settings_class(service.name)(), without=common)
     return "\n".join(lines) + "\n"
-
-
-def settings_of(package: str) -> type[ServiceSettings]:
-    """The settings of a service: the one class of them that its `config` module defines."""
-    module = importlib.import_module(f"{package}.config")
-    [settings] = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
-    ]
-    return settings
 
 
 def _section(name: str, text: str, settings: BaseModel, without: frozenset[str] = frozenset()) -> Iterator[str]:

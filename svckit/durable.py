@@ -11,14 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def create_file(path: Path, data: bytes, *, mode: int) -> None:
+def create_file(path: Path, data: bytes, *, mode: int, group: int = -1) -> None:
     """Creates a new file. An existing file is not changed.
+
+    Args:
+        path: of the file.
+        data: its content.
+        mode: of the file.
+        group: the id of its group; -1 for the one that the system gives it.
 
     Raises:
         FileExistsError: the file exists.
         OSError: the file cannot be written.
     """
-    with _temporary_file(path, data, mode) as temporary:
+    with _temporary_file(path, data, mode, group) as temporary:
         # link is used instead of rename, which would replace a file that another process has just created.
         os.link(temporary, path)
         sync_folder(path.parent)
@@ -33,6 +39,16 @@ def replace_file(path: Path, data: bytes, *, mode: int) -> None:
     with _temporary_file(path, data, mode) as temporary:
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Renames a file in its folder. It replaces the target: a reader sees either the old or the new file.
+
+    Raises:
+        OSError: the file cannot be renamed.
+    """
+    source.replace(target)
+    sync_folder(target.parent)
 
 
 def overwrite_file(path: Path, data: bytes, *, mode: int) -> None:
@@ -86,13 +102,14 @@ def _write_in_place(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _temporary_file(path: Path, data: bytes, mode: int, group: int = -1) -> Iterator[Path]:
     # mkstemp creates the file with mode 0600, so a secret is never readable by others.
     descriptor, name = tempfile.mkstemp(prefix=temporary_name(path, ""), dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            os.fchown(file.fileno(), -1, group)
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())

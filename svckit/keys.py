@@ -45,8 +45,11 @@ class KeyPair:
 
     @classmethod
     def generate(cls) -> Self:
-        """Makes a new key pair."""
-        return cls(ec.generate_private_key(ec.SECP256R1()))
+        """Makes a new key pair. Its name does not begin with a hyphen: a command line would take it for an option."""
+        keypair = cls(ec.generate_private_key(ec.SECP256R1()))
+        while keypair.kid.startswith("-"):
+            keypair = cls(ec.generate_private_key(ec.SECP256R1()))
+        return keypair
 
     @classmethod
     def from_pem(cls, pem: bytes) -> Self:

@@ -15,6 +15,8 @@ from svckit.metrics_endpoint import metrics_endpoint
 from svckit.process.loops import Loops
 from svckit.process.needs import LOOK_EVERY_SECONDS, Needs
 from svckit.process.settings import ProcessSettings
+from svckit.process.signing_key import LOOK_EVERY_SECONDS as LOOK_AT_KEY_EVERY_SECONDS
+from svckit.process.signing_key import FileVersion, SigningKey
 from svckit.rpc.channel import DEFAULT_TIMEOUT_SECONDS, open_channel
 from svckit.rpc.lifetime import serve_until_signal
 from svckit.services import called_by
@@ -124,7 +126,8 @@ class ServiceProcess(Generic[S]):
 async def open_process(service: str, settings: S) -> AsyncIterator[ServiceProcess[S]]:
     """The process of a service: loads its key, publishes it in the trust bundle, and serves its metrics in the block.
 
-    It returns free memory to the kernel regularly (`svckit.allocator`).
+    While it serves, it takes up a new key from the key file, and returns free memory to the kernel
+    (`svckit.allocator`).
 
     Args:
         service: the name of the service.
@@ -134,7 +137,11 @@ async def open_process(service: str, settings: S) -> AsyncIterator[ServiceProces
         StartError: the service cannot start.
         OSError: the service cannot start.
     """
+    # Looked at first. If the file is replaced meanwhile, the first look of `SigningKey` finds another version. Nobody
+    # replaces a file that is only just made: its key is not published yet.
+    version = await asyncio.to_thread(FileVersion.of, settings.key_file)
     keypair = await asyncio.to_thread(load_or_create, settings.key_file)
+    version = version or await asyncio.to_thread(FileVersion.of, settings.key_file)
     trust = TrustBundle(settings.trust_dir)
     if (known := await asyncio.to_thread(trust.keys_of, service)) and keypair.kid not in {key.kid for key in known}:
         # It is new, or somebody has replaced it. What the old key signed stays valid until it expires.
@@ -142,6 +149,8 @@ async def open_process(service: str, settings: S) -> AsyncIterator[ServiceProces
     await asyncio.to_thread(trust.publish, service, keypair)
     signer = TokenSigner(service, keypair, registry_audience=settings.token_service)
     process = ServiceProcess(service, settings, Metrics(service), trust, signer)
+    key = SigningKey(settings.key_file, version, signer, trust, process.metrics)
+    process.loops.every(LOOK_AT_KEY_EVERY_SECONDS, "look_at_key_file", key.look, waits_first=True)
     process.loops.every(RETURN_EVERY_SECONDS, "return_free_memory", return_free_memory, waits_first=True)
     # The metrics endpoint is closed last, so that a drain can be watched.
     async with metrics_endpoint(process.metrics, settings.metrics_listen), process.resources:

@@ -32,6 +32,7 @@ class ActingToken(Claims):
     # The audience is the service that is called; it is given for each token.
     fixed_audience: ClassVar[str | None] = None
     lifetime_seconds: ClassVar[int | None] = 300
+    longest_lifetime_seconds: ClassVar[int] = 300
 
     @property
     def service(self) -> str:

@@ -54,6 +54,9 @@ class Claims:
     """The audience; None if a setting defines it, or if it is given for each token."""
     lifetime_seconds: ClassVar[int | None]
     """The default lifetime; None if it must be given for each token."""
+    longest_lifetime_seconds: ClassVar[int]
+    """The longest lifetime. Where a setting decides, it is more than the default. The public key that verifies a kind
+    is kept by this (`svckit.tokens.retention`)."""
     leeway_seconds: ClassVar[int] = 5
     """How far the clocks of two hosts may differ."""
     refusal: ClassVar[str] = "UNAUTHORIZED"
@@ -141,6 +144,7 @@ class RegistryToken(Claims):
     signers: ClassVar[frozenset[str]] = frozenset({"authsvc"})
     fixed_audience: ClassVar[str | None] = None
     lifetime_seconds: ClassVar[int | None] = 1800
+    longest_lifetime_seconds: ClassVar[int] = 24 * 3600
     leeway_seconds: ClassVar[int] = 60
 
     def allowed(self, type_: str, name: str, action: str) -> Access | None:
@@ -199,6 +203,7 @@ class IdentityToken(Claims):
     typ: ClassVar[str] = "identity+jwt"
     signers: ClassVar[frozenset[str]] = frozenset({"authsvc"})
     lifetime_seconds: ClassVar[int | None] = 300
+    longest_lifetime_seconds: ClassVar[int] = 3600
 
     def payload(self) -> dict[str, Any]:
         """`kind`, `uid`, `name`, `admin`."""
@@ -225,6 +230,7 @@ class ServiceToken(Claims):
     typ: ClassVar[str] = "service+jwt"
     signers: ClassVar[frozenset[str]] = SERVICES
     lifetime_seconds: ClassVar[int | None] = 300
+    longest_lifetime_seconds: ClassVar[int] = 300
 
     @property
     def service(self) -> str:

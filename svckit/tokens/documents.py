@@ -37,6 +37,7 @@ class UploadTicket(Claims):
     signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
     fixed_audience: ClassVar[str | None] = "blobsvc"
     lifetime_seconds: ClassVar[int | None] = LONGEST_UPLOAD_SECONDS
+    longest_lifetime_seconds: ClassVar[int] = LONGEST_UPLOAD_SECONDS
     refusal: ClassVar[str] = "TICKET_INVALID"
 
     @property
@@ -101,6 +102,7 @@ class Receipt(_BlobDocument):
     signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
     fixed_audience: ClassVar[str | None] = "metasvc"
     lifetime_seconds: ClassVar[int | None] = 3600
+    longest_lifetime_seconds: ClassVar[int] = 3600
     refusal: ClassVar[str] = "RECEIPT_INVALID"
 
     def payload(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class Receipt(_BlobDocument):
         return {**_blob_claims(payload), "upload_time": number_claim(payload, "upload_time")}
 
 
-LONGEST_EXPIRED_SECONDS = LONGEST_UPLOAD_SECONDS + (Receipt.lifetime_seconds or 0)
+LONGEST_EXPIRED_SECONDS = LONGEST_UPLOAD_SECONDS + Receipt.longest_lifetime_seconds
 """How long ago a registry token may have expired with which its owner finishes an upload and links the blob."""
 
 
@@ -132,6 +134,7 @@ class Grant(_BlobDocument):
     signers: ClassVar[frozenset[str]] = frozenset({"metasvc"})
     fixed_audience: ClassVar[str | None] = "blobsvc"
     lifetime_seconds: ClassVar[int | None] = 300
+    longest_lifetime_seconds: ClassVar[int] = 300
     refusal: ClassVar[str] = "GRANT_INVALID"
 
 
@@ -155,6 +158,7 @@ class Finding(Claims):
     signers: ClassVar[frozenset[str]] = frozenset({"blobsvc"})
     fixed_audience: ClassVar[str | None] = "metasvc"
     lifetime_seconds: ClassVar[int | None] = 300
+    longest_lifetime_seconds: ClassVar[int] = 300
     refusal: ClassVar[str] = "FINDING_INVALID"
 
     def payload(self) -> dict[str, Any]:

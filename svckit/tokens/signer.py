@@ -37,7 +37,7 @@ class SignedToken(Generic[C]):
 
 
 class TokenSigner:
-    """Signs the kinds of token that its service may sign."""
+    """Signs the kinds of token that its service may sign. The key can be replaced while it is in use."""
 
     def __init__(
         self,
@@ -60,6 +60,15 @@ class TokenSigner:
         self._clock = clock
         self._audiences: Mapping[type[Claims], str] = {RegistryToken: registry_audience}
 
+    @property
+    def kid(self) -> str:
+        """The name of the key that signs now."""
+        return self._keypair.kid
+
+    def use(self, keypair: KeyPair) -> None:
+        """Signs with another key from now on. Its public half must be in every trust bundle already."""
+        self._keypair = keypair
+
     def sign(self, claims: C, *, lifetime_seconds: int | None = None, audience: str | None = None) -> SignedToken[C]:
         """Fills in the envelope and signs the claims.
 
@@ -69,13 +78,17 @@ class TokenSigner:
             audience: the audience, if neither the kind nor a setting defines it.
 
         Raises:
-            ValueError: this service may not sign that kind, or there is no lifetime or no audience.
+            ValueError: this service may not sign that kind, the lifetime is missing or too long, or there is no
+                audience.
         """
         if self.service not in claims.signers:
             raise ValueError(f"{self.service} does not sign {claims.typ}")
         lifetime = claims.lifetime_seconds if lifetime_seconds is None else lifetime_seconds
         if lifetime is None or lifetime <= 0:
             raise ValueError(f"{claims.typ} needs a lifetime")
+        if lifetime > claims.longest_lifetime_seconds:
+            # After a rotation, the public key would be removed before the token has expired.
+            raise ValueError(f"{claims.typ} is valid for {claims.longest_lifetime_seconds} s at most")
         chosen_audience = claims.fixed_audience or self._audiences.get(type(claims)) or audience
         if chosen_audience is None:
             raise ValueError(f"{claims.typ} needs an audience")
@@ -99,17 +112,21 @@ class TokenSigner:
             "exp": filled.expire_time,
             "jti": filled.token_id,
         }
+        keypair = self._keypair
         text = jwt.encode(
             payload,
-            self._keypair.private_key,
+            keypair.private_key,
             algorithm=ALGORITHM,
-            headers={"typ": claims.typ, "kid": self._keypair.kid},
+            headers={"typ": claims.typ, "kid": keypair.kid},
         )
         return SignedToken(text=text, claims=filled)
 
 
 class ServiceTokenSource:
-    """Returns a service token that is valid for at least one more minute. Signs a new one only when needed."""
+    """Returns a service token that is valid for at least one more minute. Signs a new one only when needed.
+
+    It never returns a token of a key that was replaced: the old key may have been revoked.
+    """
 
     def __init__(self, signer: TokenSigner, clock: Callable[[], float] = time.time) -> None:
         """Builds the source.
@@ -120,22 +137,23 @@ class ServiceTokenSource:
         """
         self._signer = signer
         self._clock = clock
+        self._kid = signer.kid
         self._current: SignedToken[ServiceToken] | None = None
 
     def current(self) -> str:
         """The token to send as `x-roadstead-service`."""
-        token = self._current
+        token = self._current if self._kid == self._signer.kid else None
         if token is None or _expires_soon(token.claims, self._clock()):
             token = self._signer.sign(ServiceToken(subject=f"service:{self._signer.service}"))
-            self._current = token
+            self._kid, self._current = self._signer.kid, token
         return token.text
 
 
 class ActingTokenSource:
     """Returns the tokens with which a service acts for itself at one other service.
 
-    Each token is valid for at least one more minute. One token is kept for each actor on whose behalf the service acts,
-    so that a loop of calls costs one signature.
+    Each token is valid for at least one more minute, and signed with the present key. One token is kept for each actor
+    on whose behalf the service acts, so that a loop of calls costs one signature.
     """
 
     def __init__(
@@ -163,10 +181,14 @@ class ActingTokenSource:
         self._audience = audience
         self._clock = clock
         self._remembered_tokens = remembered_tokens
+        self._kid = signer.kid
         self._tokens: OrderedDict[Actor | None, SignedToken[ActingToken]] = OrderedDict()
 
     def current(self, on_behalf_of: Actor | None) -> str:
         """The token to send as `x-roadstead-acting`. `on_behalf_of` is None if the service acts on behalf of nobody."""
+        if self._kid != self._signer.kid:
+            self._kid = self._signer.kid
+            self._tokens.clear()
         token = self._tokens.get(on_behalf_of)
         if token is None or _expires_soon(token.claims, self._clock()):
             claims = ActingToken(subject=f"service:{self._signer.service}", on_behalf_of=on_behalf_of)

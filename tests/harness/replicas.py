@@ -25,12 +25,14 @@ class ReplicaSet:
     """One process of each service.
 
     Attributes:
+        config: the settings file.
         host: of its gateway, "127.0.0.1:PORT".
         http_url: the same, with "http://".
     """
 
     def __init__(self, config: Path, host: str, log_file: Path, environment: dict[str, str]) -> None:
         """Starts them, callers before the services that they call. Use `replicas` to build it."""
+        self.config = config
         self.host = host
         self.http_url = f"http://{host}"
         self._log_file = log_file
@@ -83,12 +85,15 @@ class ReplicaSet:
 
 
 @contextmanager
-def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, ReplicaSet, str]]:
+def replicas(
+    folder: Path, database_url: str, *, machines: tuple[Path, Path] | None = None
+) -> Iterator[tuple[ReplicaSet, ReplicaSet, str]]:
     """Runs two sets inside the block. Gives both when they are ready, and the password of admin.
 
     Args:
         folder: is empty, and will hold keys, trust, blobs and settings.
         database_url: of an empty PostgreSQL database.
+        machines: the folder of each set with `keys` and `trust`, if they do not share these. They hold the same keys.
     """
     issued = Authority(folder / "authority").issue()
     tls = f'{{ mode = "on", ca = "{issued.ca}", certificate = "{issued.certificate}", key = "{issued.key}" }}'
@@ -101,7 +106,8 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
             ports = range(first_port + number * len(SERVICES), first_port + (number + 1) * len(SERVICES))
             hosts = dict(zip(SERVICES, (f"127.0.0.1:{port}" for port in ports), strict=True))
             config = folder / f"replica-{number}.toml"
-            config.write_text(_settings(folder, database_url, tls, hosts))
+            machine = machines[number] if machines else folder
+            config.write_text(_settings(folder, machine, database_url, tls, hosts))
             # Both sets start at the same time, so either may create keys and tables.
             both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", variables))
             stack.callback(both[-1].stop)
@@ -110,12 +116,12 @@ def replicas(folder: Path, database_url: str) -> Iterator[tuple[ReplicaSet, Repl
         yield both[0], both[1], password
 
 
-def _settings(folder: Path, database_url: str, tls: str, hosts: dict[str, str]) -> str:
-    """The settings file of a set: keys, trust, database and blobs are those of both sets."""
-    lines = ["[common]", f'trust_dir = "{folder}/trust"', f"rpc_tls = {tls}", "[common.addresses]"]
+def _settings(folder: Path, machine: Path, database_url: str, tls: str, hosts: dict[str, str]) -> str:
+    """The settings file of a set: database and blobs are those of both sets, keys and trust those of its machine."""
+    lines = ["[common]", f'trust_dir = "{machine}/trust"', f"rpc_tls = {tls}", "[common.addresses]"]
     lines += [f'{name} = "{hosts[name]}"' for name in RPC_SERVICES]
     for name, service in SERVICES.items():
-        lines += [f"[{name}]", f'key_file = "{folder}/keys/{name}.pem"']
+        lines += [f"[{name}]", f'key_file = "{machine}/keys/{name}.pem"']
         if service.kind == "http":
             lines.append(f'listen = ["{hosts[name]}"]')
         if service.database:

@@ -244,7 +244,10 @@ def test_the_keys_of_all_services_are_listed(own: Installation) -> None:
     result = roadstead("admin", "keys", "--data-dir", own.data_dir)
 
     assert result.returncode == 0
-    assert {line.split()[0] for line in result.stdout.splitlines()} == set(SERVICES)
+    heading, *lines = result.stdout.splitlines()
+    assert heading.split() == ["SERVICE", "KEY", "STATE", "SINCE", "UNTIL"]
+    assert {line.split()[0] for line in lines} == set(SERVICES)
+    assert {line.split()[2] for line in lines} == {"signs"}
 
 
 def test_the_supervisor_is_small(installation: Installation) -> None:

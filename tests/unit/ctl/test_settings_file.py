@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.annotate_settings import settings_of
+from ctl.service import settings_class
 from svckit.services import SERVICES
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +22,6 @@ def test_it_lists_every_setting_with_the_text_in_the_code() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_that_reads_it_has_its_defaults(service: str) -> None:
-    settings = settings_of(SERVICES[service].package)
+    settings = settings_class(service)
 
     assert settings.load(ROOT / "deploy" / "roadstead.toml", service) == settings()

@@ -154,3 +154,8 @@ def test_a_key_pair_shows_and_gives_away_nothing_of_its_private_half() -> None:
 def test_a_key_on_another_curve_cannot_become_a_pair() -> None:
     with pytest.raises(ValueError, match="P-256"):
         KeyPair(ec.generate_private_key(ec.SECP384R1()))
+
+
+def test_no_name_of_a_new_key_looks_like_an_option() -> None:
+    # One in 64 would.
+    assert not [kid for _ in range(1000) if (kid := KeyPair.generate().kid).startswith("-")]

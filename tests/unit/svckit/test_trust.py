@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,9 @@ def write(folder: Path, service: str, keys: Any) -> None:
 
 
 def make_old(folder: Path) -> None:
-    """As if nothing had come or gone in it for long."""
-    os.utime(folder, (1_000_000_000, 1_000_000_000))
+    """As if nothing in it had changed for long."""
+    for file in folder.iterdir():
+        os.utime(file, (1_000_000_000, 1_000_000_000))
 
 
 def published_kids(folder: Path, service: str) -> list[str]:
@@ -60,17 +63,84 @@ def test_a_file_holds_public_halves_only_and_all_may_read_it(folder: Path) -> No
     path = folder / "authsvc.jwks.json"
     assert path.stat().st_mode & 0o777 == 0o644
     [jwk] = json.loads(path.read_text())["keys"]
-    assert set(jwk) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert set(jwk) == {"kty", "crv", "x", "y", "kid", "use", "alg", "iat", "nbf"}
 
 
-def test_a_new_key_stands_beside_the_old_one_until_that_is_retired(folder: Path) -> None:
+def test_a_new_key_stands_beside_the_old_one_until_that_is_revoked(folder: Path) -> None:
     bundle, old, new = TrustBundle(folder), KeyPair.generate(), KeyPair.generate()
     bundle.publish("authsvc", old)
     bundle.publish("authsvc", new)
     assert {key.kid for key in bundle.keys_of("authsvc")} == {old.kid, new.kid}
-    bundle.retire("authsvc", old.kid)
+    bundle.change("authsvc", lambda keys: keys.with_revoked(old.kid, 1))
     assert bundle.find(old.kid) is None
     assert published_kids(folder, "authsvc") == [new.kid]
+
+
+def test_a_revoked_key_is_not_published_again(folder: Path) -> None:
+    bundle, keypair = TrustBundle(folder), KeyPair.generate()
+    bundle.publish("authsvc", keypair)
+    bundle.change("authsvc", lambda keys: keys.with_revoked(keypair.kid, 1))
+    with pytest.raises(TrustError, match=r"was revoked; `roadstead admin keys rotate authsvc`"):
+        bundle.publish("authsvc", keypair)
+    assert bundle.find(keypair.kid) is None
+
+
+def test_a_retired_key_is_trusted_until_its_end_also_where_the_file_is_a_copy(folder: Path, clock: Clock) -> None:
+    old, new = KeyPair.generate(), KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", old)
+    TrustBundle(folder).publish("authsvc", new)
+    now = Clock()
+    TrustBundle(folder).change("authsvc", lambda keys: keys.with_signing(new.kid, 90, 150))
+    bundle = TrustBundle(folder, clock, now)
+    now.time = 149.9
+    assert bundle.find(old.kid) is not None
+    now.time = 150.0
+    assert bundle.find(old.kid) is None
+    assert bundle.find(new.kid) is not None
+
+
+def test_a_service_whose_key_was_retired_starts_and_its_key_has_no_end_any_more(folder: Path) -> None:
+    bundle, old, new = TrustBundle(folder), KeyPair.generate(), KeyPair.generate()
+    bundle.publish("authsvc", old)
+    bundle.publish("authsvc", new)
+    bundle.change("authsvc", lambda keys: keys.with_signing(new.kid, 90, 2**40))
+    bundle.publish("authsvc", old)
+    assert bundle.key_set("authsvc").keys[old.kid].end_time is None
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_in_a_folder_that_cannot_be_written_a_service_starts_with_a_key_that_is_trusted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    bundle, old, new = TrustBundle(folder), KeyPair.generate(), KeyPair.generate()
+    bundle.publish("authsvc", old)
+    bundle.publish("authsvc", new)
+    bundle.change("authsvc", lambda keys: keys.with_signing(new.kid, 90, 2**40))
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("svckit.trust.replace_file", read_only)
+    with nullcontext() if is_known else pytest.raises(TrustError, match="cannot write"):
+        bundle.publish("authsvc", old if is_known else KeyPair.generate())
+
+
+def test_the_mode_of_a_file_stays_as_somebody_set_it(folder: Path) -> None:
+    bundle = TrustBundle(folder)
+    bundle.publish("authsvc", KeyPair.generate())
+    path = folder / "authsvc.jwks.json"
+    path.chmod(0o640)
+    bundle.publish("authsvc", KeyPair.generate())
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_does_not_become_larger_than_what_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("svckit.trust._MAXIMUM_FILE_BYTES", 500)
+    bundle, keypair = TrustBundle(folder), KeyPair.generate()
+    bundle.publish("authsvc", keypair)
+    with pytest.raises(TrustError, match="was not changed: it would be larger than 500 bytes"):
+        bundle.publish("authsvc", KeyPair.generate())
+    assert published_kids(folder, "authsvc") == [keypair.kid]
 
 
 def test_publishing_again_writes_nothing(folder: Path) -> None:
@@ -97,15 +167,12 @@ def test_services_that_start_together_know_each_other_at_once(folder: Path, cloc
         assert bundle.find(keypair.kid) is not None
 
 
-def test_a_file_that_is_changed_in_place_is_read_after_a_second(folder: Path, clock: Clock) -> None:
+def test_a_file_that_is_changed_in_place_is_read_when_a_key_is_unknown(folder: Path, clock: Clock) -> None:
     bundle, early, late = TrustBundle(folder, clock), KeyPair.generate(), KeyPair.generate()
     bundle.publish("authsvc", early)
     make_old(folder)
     assert bundle.find(late.kid) is None
     write(folder, "authsvc", [early.to_jwk(), late.to_jwk()])
-    clock.time += 0.9
-    assert bundle.find(late.kid) is None
-    clock.time += 0.1
     assert bundle.find(late.kid) is not None
 
 
@@ -115,30 +182,78 @@ def test_a_flood_of_forged_kids_does_not_become_a_flood_of_readings(
     TrustBundle(folder).publish("authsvc", KeyPair.generate())
     make_old(folder)
     bundle = TrustBundle(folder, clock)
-    readings = 0
+    readings = count_readings(monkeypatch)
+    for number in range(1000):
+        bundle.find(f"forged-{number}")
+    assert readings == ["read"]
+
+
+@pytest.mark.parametrize("how", ["revoked", "changed in place", "file removed"])
+def test_a_key_that_is_taken_out_is_trusted_for_two_seconds_at_most(folder: Path, clock: Clock, how: str) -> None:
+    keypair = KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", keypair)
+    make_old(folder)
+    bundle = TrustBundle(folder, clock)
+    assert bundle.find(keypair.kid) is not None
+    match how:
+        case "revoked":
+            TrustBundle(folder).change("authsvc", lambda keys: keys.with_revoked(keypair.kid, 1))
+        case "changed in place":
+            write(folder, "authsvc", [])
+        case _:
+            (folder / "authsvc.jwks.json").unlink()
+    clock.time += 1.9
+    assert bundle.find(keypair.kid) is not None
+    clock.time += 0.1
+    assert bundle.find(keypair.kid) is None
+
+
+def test_files_that_do_not_change_are_not_read_again_within_a_minute(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keypair = KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", keypair)
+    make_old(folder)
+    bundle = TrustBundle(folder, clock)
+    readings = count_readings(monkeypatch)
+    for _ in range(59):
+        assert bundle.find(keypair.kid) is not None
+        clock.time += 1
+    assert readings == ["read"]
+    clock.time += 1
+    assert bundle.find(keypair.kid) is not None
+    assert readings == ["read", "read"]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_within_a_minute(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keypair = KeyPair.generate()
+    TrustBundle(folder).publish("authsvc", keypair)
+    make_old(folder)
+    bundle = TrustBundle(folder, clock)
+    with monkeypatch.context() as patched:
+        patched.setattr("svckit.trust._read", broken_disk)
+        assert bundle.keys_of("authsvc") == []
+    clock.time += 60
+    assert bundle.find(keypair.kid) is not None
+
+
+def broken_disk(_path: Path) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Counts the readings from now on, in the list that it returns."""
+    readings: list[str] = []
     reread = TrustBundle.reread
 
     def counted(self: TrustBundle) -> None:
-        nonlocal readings
-        readings += 1
+        readings.append("read")
         reread(self)
 
     monkeypatch.setattr(TrustBundle, "reread", counted)
-    for number in range(1000):
-        bundle.find(f"forged-{number}")
-    assert readings == 1
-
-
-def test_a_key_that_is_taken_out_is_trusted_for_a_minute_at_most(folder: Path, clock: Clock) -> None:
-    keypair = KeyPair.generate()
-    TrustBundle(folder).publish("authsvc", keypair)
-    bundle = TrustBundle(folder, clock)
-    assert bundle.find(keypair.kid) is not None
-    TrustBundle(folder).retire("authsvc", keypair.kid)
-    clock.time += 59
-    assert bundle.find(keypair.kid) is not None
-    clock.time += 1
-    assert bundle.find(keypair.kid) is None
+    return readings
 
 
 def test_a_folder_that_goes_takes_its_keys_with_it(folder: Path) -> None:

@@ -193,3 +193,31 @@ class TestActing:
     def test_it_needs_an_audience(self, keys: Keys) -> None:
         with pytest.raises(ValueError, match="needs an audience"):
             TokenSigner("metasvc", keys["metasvc"]).sign(ActingToken(subject="service:metasvc"))
+
+
+def test_a_signer_signs_with_the_key_that_it_was_told_to_use(keys: Keys, clock: Clock) -> None:
+    signer, new = TokenSigner("metasvc", keys["metasvc"], clock), KeyPair.generate()
+    before = signer.sign(GRANT).text
+    signer.use(new)
+    after = signer.sign(GRANT).text
+    assert [jwt.get_unverified_header(token)["kid"] for token in (before, after)] == [keys["metasvc"].kid, new.kid]
+    for token, keypair in ((before, keys["metasvc"]), (after, new)):
+        # Raises if another key has signed it.
+        jwt.PyJWS(algorithms=["ES256"]).decode(token, keypair.public_key, algorithms=["ES256"])
+    assert signer.kid == new.kid
+
+
+def test_no_source_returns_a_token_of_a_key_that_was_replaced(keys: Keys, clock: Clock) -> None:
+    signer, new = TokenSigner("metasvc", keys["metasvc"], clock), KeyPair.generate()
+    service, acting = ServiceTokenSource(signer, clock), ActingTokenSource(signer, "authsvc", clock)
+    somebody = Actor(kind="user", id=7, name="alice")
+
+    def kids() -> set[str]:
+        tokens = (service.current(), acting.current(None), acting.current(somebody))
+        return {jwt.get_unverified_header(token)["kid"] for token in tokens}
+
+    assert kids() == {keys["metasvc"].kid}
+    signer.use(new)
+    assert kids() == {new.kid}
+    assert service.current() == service.current()
+    assert acting.current(somebody) == acting.current(somebody)

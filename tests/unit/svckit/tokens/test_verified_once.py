@@ -1,10 +1,13 @@
 """Each token string is verified once, and not remembered for longer than its key."""
 
 import json
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from svckit.key_set import KeySet
 from svckit.keys import KeyPair
 from svckit.tokens import (
     RegistryToken,
@@ -12,7 +15,9 @@ from svckit.tokens import (
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenError, TokenVerifier
 from svckit.trust import TrustBundle
+from tests.harness.keyring import Keyring
 from tests.unit.svckit.tokens.forge import (
+    NOW,
     Clock,
     header,
     payload,
@@ -67,10 +72,10 @@ def test_what_is_remembered_is_bounded_and_the_least_used_goes_first(
     assert verifier.verified_signatures == 4
 
 
-def test_a_retired_key_takes_its_tokens_with_it(trust: TrustBundle, verifier: TokenVerifier, keys: Keys) -> None:
+def test_a_revoked_key_takes_its_tokens_with_it(trust: TrustBundle, verifier: TokenVerifier, keys: Keys) -> None:
     token = signed(keys["authsvc"], header(keys["authsvc"]), payload())
     verifier.verify(token, RegistryToken)
-    trust.retire("authsvc", keys["authsvc"].kid)
+    trust.change("authsvc", lambda published: published.with_revoked(keys["authsvc"].kid, NOW))
     assert "unknown key" in refusal(verifier, token)
 
 
@@ -82,6 +87,24 @@ def test_tokens_of_a_rotated_key_stay_good_beside_those_of_the_new_one(
     for keypair in (keys["authsvc"], new):
         token = TokenSigner("authsvc", keypair, clock).sign(RegistryToken(subject="user:7")).text
         assert verifier.verify(token, RegistryToken).subject == "user:7"
+
+
+def test_a_remembered_token_is_refused_as_soon_as_its_key_has_ended(
+    keyring: Keyring, verifier: TokenVerifier, keys: Keys
+) -> None:
+    token = signed(keys["authsvc"], header(keys["authsvc"]), payload())
+    new = KeyPair.generate()
+    keyring.trust.publish("authsvc", new)
+    verifier.verify(token, RegistryToken)
+    keyring.trust.change("authsvc", lambda published: published.with_signing(new.kid, 1, int(time.time()) + 60))
+    verifier.verify(token, RegistryToken)
+    keyring.trust.change("authsvc", lambda published: ended(published, keys["authsvc"].kid))
+    assert "unknown key" in refusal(verifier, token)
+
+
+def ended(published: KeySet, kid: str) -> KeySet:
+    keys = {**published.keys, kid: replace(published.keys[kid], end_time=int(time.time()))}
+    return KeySet(keys, published.revoked)
 
 
 def test_nothing_of_a_token_is_in_what_the_verifier_holds(verifier: TokenVerifier, keys: Keys) -> None:
