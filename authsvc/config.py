@@ -82,6 +82,21 @@ class AuthSettings(DatabaseServiceSettings):
     token, such as oras-py, can push with `held` only."""
     identity_token_seconds: Annotated[int, Field(ge=30, le=IdentityToken.longest_lifetime_seconds)] = 300
     """How long an identity token lives."""
+    refresh_token_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """How long a refresh token lives after its last use. `docker login` keeps one in place of the password. 0: none are
+    given, as in Harbor, and none are taken."""
+    refresh_token_shared_by: tuple[str, ...] = (
+        "docker",
+        "registry-client",
+        "buildkit-client",
+        "containerd-client",
+        "containers/image",
+        "go-containerregistry",
+        "oras-go",
+        "regclient",
+    )
+    """The clients that read Docker's file of log-ins, as they call themselves (`client_id`): a refresh token of one of
+    them is good for all of them. That of another client is good for that client only. Empty: each has its own."""
     hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """How many passwords are hashed at once. Each hash takes argon2_memory_kib while it runs."""
     argon2_memory_kib: Annotated[int, Field(ge=8192, le=1048576)] = 19456

@@ -13,10 +13,20 @@ from authsvc.domain.member import NamedEntity
 from authsvc.domain.model import Identity, Requester
 from authsvc.domain.permission import Permission
 from authsvc.domain.project_robot import AskedAccess, AskedProjectRobot
+from authsvc.domain.refresh_login import PresentedToken
 from authsvc.domain.robot import FOR_EVER, NewRobot, RobotChange
 from authsvc.domain.token import PasswordCredentials
 from authsvc.domain.user_group import NewUserGroup
-from roadstead.auth.v1 import cve_allowlist_pb2, member_pb2, project_pb2, robot_pb2, token_pb2, user_group_pb2, user_pb2
+from roadstead.auth.v1 import (
+    cve_allowlist_pb2,
+    member_pb2,
+    project_pb2,
+    refresh_token_pb2,
+    robot_pb2,
+    token_pb2,
+    user_group_pb2,
+    user_pb2,
+)
 from svckit.access.decision import ProjectKey
 from svckit.convert import from_time
 from svckit.errors import Unauthenticated
@@ -27,11 +37,11 @@ if TYPE_CHECKING:
 
     from authsvc.domain.access import HeldPermission
     from authsvc.domain.grant import Effect, Grant, Kind
-    from authsvc.domain.model import GroupMember, GroupType, Member, Project, Robot, User, UserGroup
+    from authsvc.domain.model import GroupMember, GroupType, Member, Project, RefreshToken, Robot, User, UserGroup
     from authsvc.domain.project import SeenProject
     from authsvc.domain.robot import Catalogue, NewSecret
     from roadstead.access.v1.project_ref_pb2 import ProjectRef
-    from roadstead.auth.v1 import member_service_pb2, robot_service_pb2, user_group_service_pb2
+    from roadstead.auth.v1 import member_service_pb2, robot_service_pb2, token_service_pb2, user_group_service_pb2
     from svckit.access.call import Call
     from svckit.access.principal import Principal
     from svckit.tokens import Access as TokenAccess
@@ -74,6 +84,27 @@ def to_credentials(message: token_pb2.Credentials) -> PasswordCredentials | None
     if message.WhichOneof("method") != "password":
         return None
     return PasswordCredentials(message.password.username, message.password.secret)
+
+
+def to_login(message: token_service_pb2.CreateRegistryTokenRequest) -> PasswordCredentials | PresentedToken | None:
+    """How the caller of a request logs in; None if it does not."""
+    if message.WhichOneof("who") == "refresh_token":
+        return PresentedToken(message.refresh_token.token_secret, message.refresh_token.client_id)
+    return to_credentials(message.credentials)
+
+
+def from_refresh_token(token: RefreshToken) -> refresh_token_pb2.RefreshToken:
+    """A refresh token, without its text."""
+    return refresh_token_pb2.RefreshToken(
+        id=token.id,
+        client_id=token.client_id,
+        service=token.service,
+        create_time=from_time(token.create_time),
+        create_address=token.create_address,
+        last_use_time=from_time(token.last_use_time),
+        last_use_address=token.last_use_address,
+        expire_time=from_time(token.expire_time),
+    )
 
 
 def from_seconds(seconds: int) -> Timestamp:

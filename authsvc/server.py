@@ -11,6 +11,9 @@ from authsvc.domain.configuration import RuntimeConfiguration, refresh, warn_of_
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
 from authsvc.domain.ports import Clock, Hasher
+from authsvc.domain.refresh_login import RefreshLogin, RefreshTokenRules
+from authsvc.domain.refresh_token import remove_expired
+from authsvc.domain.refresh_token_text import RefreshTokenTexts
 from authsvc.domain.robot_secret import RobotSecrets
 from authsvc.domain.rows import Store
 from authsvc.servicers.access import AccessServicer, StoreChecker
@@ -20,6 +23,7 @@ from authsvc.servicers.cve_allowlist import CveAllowlistServicer
 from authsvc.servicers.member import MemberServicer
 from authsvc.servicers.project import ProjectServicer
 from authsvc.servicers.project_metadata import ProjectMetadataServicer
+from authsvc.servicers.refresh_token import RefreshTokenServicer
 from authsvc.servicers.robot import CallRobotAccess, RobotServicer
 from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
@@ -32,6 +36,7 @@ from roadstead.auth.v1.cve_allowlist_service_pb2_grpc import add_CveAllowlistSer
 from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
 from roadstead.auth.v1.project_metadata_service_pb2_grpc import add_ProjectMetadataServiceServicer_to_server
 from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
+from roadstead.auth.v1.refresh_token_service_pb2_grpc import add_RefreshTokenServiceServicer_to_server
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_group_service_pb2_grpc import add_UserGroupServiceServicer_to_server
@@ -46,6 +51,8 @@ from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
+
+_EXPIRED_TOKENS_SECONDS = 3600.0
 
 
 def main(config: Path | None) -> int:
@@ -89,8 +96,12 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
         await refresh(store, configuration)
         server.set_read_only(configuration.values.read_only)
 
+    async def remove_refresh_tokens() -> None:
+        await remove_expired(ports)
+
     await follow_configuration()
     await warn_of_taken_prefix(store, configuration)
+    process.loops.every(_EXPIRED_TOKENS_SECONDS, "remove_expired_refresh_tokens", remove_refresh_tokens)
     process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration, waits_first=True)
     await process.serve(server)
 
@@ -109,15 +120,15 @@ def build_ports(
     """The ports and rules of the use cases, on any store."""
     now = utc_now if clock is None else clock
     secrets = RobotSecrets(robot_secret_key, hasher)
-    login = Login(
-        store,
-        hasher,
-        secrets,
-        Attempts(settings.failure_delay_seconds, settings.failure_delay_longest_seconds),
-        VerifiedSecrets(settings.verification_seconds),
-        now,
-        configuration=configuration,
-        observe=counters.login,
+    # Shared: who has guessed passwords waits with refresh tokens, too.
+    attempts = Attempts(settings.failure_delay_seconds, settings.failure_delay_longest_seconds)
+    verified = VerifiedSecrets(settings.verification_seconds)
+    login = Login(store, hasher, secrets, attempts, verified, now, configuration=configuration, observe=counters.login)
+    texts = RefreshTokenTexts(robot_secret_key)
+    refresh_tokens = RefreshTokenRules(
+        service=settings.token_service,
+        days=settings.refresh_token_days,
+        shared_by=frozenset(settings.refresh_token_shared_by),
     )
     return Ports(
         store=store,
@@ -125,9 +136,17 @@ def build_ports(
         hasher=hasher,
         robot_secrets=secrets,
         login=login,
+        refresh_login=RefreshLogin(
+            store, texts, attempts, verified, now, refresh_tokens, observe=counters.refresh_token
+        ),
+        refresh_token_texts=texts,
         signer=signer,
         robot_access=CallRobotAccess(),
-        rules=Rules(token_grant=settings.token_grant, identity_token_seconds=settings.identity_token_seconds),
+        rules=Rules(
+            token_grant=settings.token_grant,
+            identity_token_seconds=settings.identity_token_seconds,
+            refresh_tokens=refresh_tokens,
+        ),
         configuration=configuration,
     )
 
@@ -147,6 +166,10 @@ def build_server(
     server.add(
         add_TokenServiceServicer_to_server,
         TokenServicer(ports, trust, counters, token_service=settings.token_service),
+    )
+    server.add(
+        add_RefreshTokenServiceServicer_to_server,
+        RefreshTokenServicer(ports, counters, token_service=settings.token_service),
     )
     server.add(add_AccessServiceServicer_to_server, AccessServicer(ports))
     server.add(add_UserServiceServicer_to_server, UserServicer(ports))

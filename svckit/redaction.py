@@ -28,6 +28,8 @@ _SECRET_KEY = re.compile(rf"(?:^|[_\-.])(?:{'|'.join(_SECRET_NAMES)})$", re.IGNO
 # An upload's ticket is in the query of its Location, so URLs are searched as well.
 _SECRET_TEXT = (
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){1,4}"), "[redacted]"),
+    # A refresh token.
+    (re.compile(r"\brsr_[A-Za-z0-9_-]{16,}"), "[redacted]"),
     # The first pattern finds the header, as text or as a tuple. The second finds credentials without the header;
     # shorter words after "basic" and "bearer" are normal text.
     (
@@ -38,7 +40,7 @@ _SECRET_TEXT = (
     ),
     (re.compile(r"\b(basic|bearer)(\s+)(?!realm=)[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE), r"\1\2[redacted]"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), r"\1:[redacted]@"),
-    (re.compile(r"\b(password|secret|token|ticket)=[^&\s\"']+", re.IGNORECASE), r"\1=[redacted]"),
+    (re.compile(r"(?<![A-Za-z0-9])(password|secret|token|ticket)=[^&\s\"']+", re.IGNORECASE), r"\1=[redacted]"),
 )
 _REDACTED = "[redacted]"
 _DEEPEST = 6
@@ -92,6 +94,7 @@ def has_hint(text: str) -> bool:
     return (
         "=" in lower
         or "eyj" in lower
+        or "rsr_" in lower
         or "://" in lower
         or "uthorization" in lower
         or "asic" in lower

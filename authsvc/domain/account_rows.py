@@ -1,4 +1,4 @@
-"""The ports of the rows of who can log in, and of groups: users, user groups, robots.
+"""The ports of the rows of who can log in, and of groups: users, user groups, robots, refresh tokens.
 
 A row that a `lock…` method returns cannot be changed by others until the unit ends.
 """
@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from authsvc.domain.grant import Grant
-    from authsvc.domain.model import GroupMember, GroupType, Robot, RobotState, User, UserGroup
+    from authsvc.domain.model import (
+        Caller,
+        GroupMember,
+        GroupType,
+        Identity,
+        RefreshToken,
+        Robot,
+        RobotState,
+        User,
+        UserGroup,
+    )
     from svckit.listing import Selection
     from svckit.query import Clause
 
@@ -188,3 +198,62 @@ class RobotRows(Protocol):
 
     async def remove(self, robot_id: int) -> None:
         """Deletes a robot."""
+
+
+class RefreshTokenRows(Protocol):
+    """The rows of refresh tokens."""
+
+    async def by_hash(self, token_hash: str) -> RefreshToken | None:
+        """Reads a token by the hash of its text."""
+
+    async def lock(self, token_id: int) -> RefreshToken | None:
+        """Reads a token, locked."""
+
+    async def page(self, selection: Selection) -> list[RefreshToken]:
+        """Reads a page; clauses name the holder."""
+
+    async def count(self, clauses: Sequence[Clause]) -> int:
+        """Counts all that match."""
+
+    async def add(
+        self,
+        *,
+        token_hash: str,
+        holder: Caller,
+        client_id: str,
+        service: str,
+        address: str,
+        now: datetime,
+        expire_time: datetime,
+    ) -> int:
+        """Adds a token and returns its id. It is good for the holder's password or secret of this version.
+
+        Args:
+            token_hash: the hash of its text.
+            holder: the user or robot.
+            client_id: the client that it is given to.
+            service: the token service that gives it.
+            address: the client's address.
+            now: the time.
+            expire_time: when it ends, unless it is used before.
+
+        Raises:
+            DomainError: UNAUTHORIZED; the holder was deleted at this moment.
+        """
+
+    async def note_use(
+        self, token_id: int, address: str, now: datetime, expire_time: datetime, every: timedelta
+    ) -> None:
+        """Writes that a token was used, and when it ends now, unless it was written within the last `every`."""
+
+    async def remove(self, token_id: int) -> None:
+        """Deletes a token."""
+
+    async def remove_idle(self, holder: Identity, before: datetime) -> bool:
+        """Deletes the token of a holder that was used longest ago. False if all were used since `before`."""
+
+    async def remove_of(self, holder: Identity) -> int:
+        """Deletes all tokens of a holder. Returns their number."""
+
+    async def remove_expired(self, now: datetime, most: int) -> int:
+        """Deletes tokens that have ended, so many at most. Returns their number."""

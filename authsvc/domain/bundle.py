@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.login import Login
     from authsvc.domain.ports import Clock, Hasher, RobotAccess, Signer
+    from authsvc.domain.refresh_login import RefreshLogin, RefreshTokenRules
+    from authsvc.domain.refresh_token_text import RefreshTokenTexts
     from authsvc.domain.robot_secret import RobotSecrets
     from authsvc.domain.rows import Store
 
@@ -23,10 +25,12 @@ class Rules:
     Attributes:
         token_grant: whether a registry token allows the actions that were asked for only, or all that are held.
         identity_token_seconds: how long an identity token lives.
+        refresh_tokens: who may use refresh tokens, and how long.
     """
 
     token_grant: TokenGrant
     identity_token_seconds: int
+    refresh_tokens: RefreshTokenRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Ports:
         hasher: hashes passwords.
         robot_secrets: makes, hashes and verifies the secrets of robots.
         login: checks a name and its secret.
+        refresh_login: checks a refresh token.
+        refresh_token_texts: makes and hashes the texts of refresh tokens.
         signer: signs tokens.
         robot_access: what the caller of the current RPC may do to robots.
         rules: settings that the rules depend on.
@@ -50,6 +56,8 @@ class Ports:
     hasher: Hasher
     robot_secrets: RobotSecrets
     login: Login
+    refresh_login: RefreshLogin
+    refresh_token_texts: RefreshTokenTexts
     signer: Signer
     robot_access: RobotAccess
     rules: Rules

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from authsvc.domain.model import ANONYMOUS, Caller
+from authsvc.domain.model import ANONYMOUS
 from svckit.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from authsvc.domain.model import Identity
+    from authsvc.domain.model import Caller, Identity
     from authsvc.domain.rows import Unit
 
 
@@ -30,4 +30,4 @@ async def identify(unit: Unit, identity: Identity | None, now: datetime) -> Call
     robot = await unit.robots.state(identity.id)
     if robot is None or robot.is_refused(now):
         raise Unauthenticated
-    return Caller("robot", robot.id, robot.full_name)
+    return robot.caller

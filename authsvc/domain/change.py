@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from authsvc.domain.cve_allowlist import NOTHING, CveAllowlist
-from authsvc.domain.model import GroupMember, Member, Project, Robot, User, UserGroup
+from authsvc.domain.model import GroupMember, Member, Project, RefreshToken, Robot, User, UserGroup
 from svckit.change import Change as LoggedChange
 
 if TYPE_CHECKING:
@@ -54,13 +54,16 @@ class ChangeKind(StrEnum):
     ROBOT_CHANGED = "robot_changed"
     ROBOT_SECRET_CHANGED = "robot_secret_changed"  # noqa: S105 - the name of a kind
     ROBOT_DELETED = "robot_deleted"
+    REFRESH_TOKEN_REVOKED = "refresh_token_revoked"  # noqa: S105 - the name of a kind
+    """Somebody has ended a refresh token. The entry has the name of the user or robot that it was given to. There is no
+    entry for giving one, because that is a log-in."""
     SYSTEM_CVE_ALLOWLIST_CHANGED = "system_cve_allowlist_changed"
     CONFIGURATION_CHANGED = "configuration_changed"
     """Values of the runtime configuration. `domain.configuration_change` makes its entry."""
 
 
 Change: TypeAlias = LoggedChange[ChangeKind]
-Subject: TypeAlias = User | UserGroup | GroupMember | Project | Member | Robot
+Subject: TypeAlias = User | UserGroup | GroupMember | Project | Member | Robot | RefreshToken
 
 
 def change_of(
@@ -71,6 +74,7 @@ def change_of(
     old: Subject | None = None,
     new: Subject | None = None,
     name: str = "",
+    project_id: int = 0,
 ) -> Change:
     """The entry of a change.
 
@@ -80,18 +84,18 @@ def change_of(
         time: when.
         old: the state before; None for a create.
         new: the state after; None for a delete.
-        name: the name of the resource, for subjects that do not know it.
+        name: the name of the resource, for subjects that do not know it; `project_id` likewise.
     """
     subject = old if new is None else new
     if subject is None:
         raise ValueError("a change needs a state before or after it")
     before, after = _differences(None if old is None else _fields(old), None if new is None else _fields(new))
-    project_id, resource_id, own_name = _place(subject)
+    own_project_id, resource_id, own_name = _place(subject)
     return LoggedChange(
         kind=kind,
         origin=origin,
         time=time,
-        project_id=project_id,
+        project_id=project_id or own_project_id,
         resource_id=resource_id,
         resource_name=name or own_name,
         old=before,
@@ -114,6 +118,8 @@ def _place(subject: Subject) -> tuple[int, int, str]:
             return subject.project_id, subject.id, subject.entity_name
         case Robot():
             return subject.project_id, subject.id, subject.full_name
+        case RefreshToken():
+            return 0, subject.id, ""
 
 
 def _fields(subject: Subject) -> Fields:
@@ -152,6 +158,14 @@ def _fields(subject: Subject) -> Fields:
                 "duration_days": subject.duration_days,
                 # By project; "*" for every project, "/" for the system level.
                 "permissions": {grant.namespace: [*map(_access, sorted(grant.accesses))] for grant in subject.grants},
+            }
+        case RefreshToken():
+            return {
+                f"{subject.holder.kind}_id": subject.holder.id,
+                "client_id": subject.client_id,
+                "service": subject.service,
+                "create_address": subject.create_address,
+                "last_use_address": subject.last_use_address,
             }
 
 

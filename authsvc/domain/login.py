@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from authsvc.domain.model import Caller
 from svckit.errors import Unauthenticated
 from svckit.logging import get_logger
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from authsvc.domain.attempts import Attempts
     from authsvc.domain.configuration import RuntimeConfiguration
     from authsvc.domain.hashing import VerifiedSecrets
+    from authsvc.domain.model import Caller
     from authsvc.domain.ports import Clock, Hasher
     from authsvc.domain.robot_secret import RobotSecrets
     from authsvc.domain.rows import Store, Unit
@@ -161,7 +161,7 @@ class Login:
         if found is None:
             return None
         state, secret_hash = found
-        return Account(Caller("robot", state.id, state.full_name), secret_hash, state.is_refused(self._clock()))
+        return Account(state.caller, secret_hash, state.is_refused(self._clock()))
 
     async def _find_user(self, unit: Unit, name: str) -> Account | None:
         found = await unit.users.credentials(name)

@@ -66,6 +66,7 @@ class Caller:
         name: the name used to log in; empty for an anonymous caller.
         is_administrator: whether everything is allowed.
         in_groups: whether the user is in a group, whose roles have to be looked for.
+        credential_version: of the password or secret. A refresh token is for one version.
     """
 
     kind: Literal["anonymous", "user", "robot"]
@@ -73,6 +74,7 @@ class Caller:
     name: str = ""
     is_administrator: bool = False
     in_groups: bool = False
+    credential_version: int = field(default=0, compare=False)
 
     @property
     def subject(self) -> str:
@@ -117,6 +119,7 @@ class User(Versioned):
         version: grows with every change.
         create_time: when it was created; `update_time` when it was last changed.
         in_groups: is in a group.
+        credential_version: grows with each new password, and when the user is disabled.
     """
 
     id: int
@@ -130,11 +133,12 @@ class User(Versioned):
     create_time: datetime
     update_time: datetime
     in_groups: bool = False
+    credential_version: int = 1
 
     @property
     def caller(self) -> Caller:
         """The user as a caller, who must not be disabled."""
-        return Caller("user", self.id, self.username, self.is_administrator, self.in_groups)
+        return Caller("user", self.id, self.username, self.is_administrator, self.in_groups, self.credential_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +255,23 @@ class RobotState:
         full_name: the name used to log in.
         disabled: may not log in.
         expire_time: when it expires; None for never.
+        credential_version: see `Robot`.
     """
 
     id: int
     full_name: str
     disabled: bool
     expire_time: datetime | None
+    credential_version: int = 1
 
     def is_refused(self, now: datetime) -> bool:
         """Whether it may not log in at this moment."""
-        return self.disabled or (self.expire_time is not None and self.expire_time <= now)
+        return _is_refused(self.disabled, self.expire_time, now)
+
+    @property
+    def caller(self) -> Caller:
+        """The robot as a caller, which must not be disabled or expired."""
+        return Caller("robot", self.id, self.full_name, credential_version=self.credential_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +292,7 @@ class Robot(Versioned):
         create_time: when it was created; `update_time` when it was last changed.
         grants: what it may do, one for each scope. A robot of a project has one, for its project. A robot of the system
             level may have none left, if its projects were deleted.
+        credential_version: grows with each new secret, and when the robot is disabled, or is valid again.
     """
 
     id: int
@@ -298,8 +310,44 @@ class Robot(Versioned):
     create_time: datetime
     update_time: datetime
     grants: tuple[Grant, ...] = ()
+    credential_version: int = 1
 
     @property
     def level(self) -> Kind:
         """Where it belongs: "project" or "system"."""
         return "project" if self.project_id else "system"
+
+    def is_refused(self, now: datetime) -> bool:
+        """Whether it may not log in at this moment."""
+        return _is_refused(self.disabled, self.expire_time, now)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token of a user or robot. Its text is not stored.
+
+    Attributes:
+        id: never used for another token.
+        holder: the user or robot that it was given to, by a client.
+        credential_version: of the holder's password or secret when it was given. It is good for this version only.
+        client_id: the client, as it called itself.
+        service: the token service that gave it.
+        create_time: when it was given; `create_address` is the address of the client.
+        last_use_time: when it was last used, to the hour; `last_use_address` is the address of the client.
+        expire_time: when it ends, unless it is used before.
+    """
+
+    id: int
+    holder: Identity
+    credential_version: int
+    client_id: str
+    service: str
+    create_time: datetime
+    create_address: str
+    last_use_time: datetime
+    last_use_address: str
+    expire_time: datetime
+
+
+def _is_refused(disabled: bool, expire_time: datetime | None, now: datetime) -> bool:
+    return disabled or (expire_time is not None and expire_time <= now)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.grant import exceeding, held_in
-from authsvc.domain.model import Caller, Requester, Robot
+from authsvc.domain.model import Caller, Identity, Requester, Robot
 from authsvc.domain.permission import SYSTEM_ADMINISTRATOR_ROLE, Permission, lacking
 from authsvc.domain.robot import (
     SYSTEM_LEVEL,
@@ -151,6 +151,10 @@ async def update_robot(
                 return robot
             check_etag(change.etag, robot)
             changed = replace(wanted, version=robot.version + 1, update_time=now)
+            if changed.is_refused(now) != robot.is_refused(now):
+                # Its refresh tokens end for good, also if it is enabled again, or valid again after it has expired.
+                changed = replace(changed, credential_version=robot.credential_version + 1)
+                await unit.refresh_tokens.remove_of(Identity("robot", robot_id))
             await unit.robots.update(changed)
             unit.record(change_of(ChangeKind.ROBOT_CHANGED, requester.origin, now, old=robot, new=changed))
             await unit.commit()
@@ -167,7 +171,7 @@ async def update_robot(
 
 
 async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chosen_secret: str) -> NewSecret:
-    """Gives a robot a new secret. The old one stops working at once.
+    """Gives a robot a new secret. The old one stops working at once, and so do the robot's refresh tokens.
 
     The caller must hold all permissions of the robot, because the new secret lets the caller use them.
 
@@ -184,8 +188,11 @@ async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chos
             caller = await identify(unit, requester.identity, now)
             robot = await _locked(unit, robot_id)
             await _check_grants(unit, caller, robot.grants)
-            changed = replace(robot, version=robot.version + 1, update_time=now)
+            changed = replace(
+                robot, version=robot.version + 1, update_time=now, credential_version=robot.credential_version + 1
+            )
             await unit.robots.set_secret(changed, secret_hash)
+            await unit.refresh_tokens.remove_of(Identity("robot", robot_id))
             unit.record(change_of(ChangeKind.ROBOT_SECRET_CHANGED, requester.origin, now, old=robot, new=changed))
             await unit.commit()
         _log.info("robot_secret_changed", robot_id=robot_id, name=robot.full_name, actor=str(requester.origin.actor))

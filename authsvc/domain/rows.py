@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from authsvc.domain.account_rows import RobotRows, UserGroupRows, UserRows
+    from authsvc.domain.account_rows import RefreshTokenRows, RobotRows, UserGroupRows, UserRows
     from authsvc.domain.change import Change
     from authsvc.domain.cve_allowlist import CveAllowlist
     from authsvc.domain.model import Caller, Entity, Member, Project
@@ -219,6 +219,10 @@ class Unit(Protocol):
     @property
     def robots(self) -> RobotRows:
         """Robots."""
+
+    @property
+    def refresh_tokens(self) -> RefreshTokenRows:
+        """Refresh tokens."""
 
     @property
     def roles(self) -> RoleRows:

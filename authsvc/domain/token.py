@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.model import ANONYMOUS, Caller, Identity
 from authsvc.domain.permission import READ_CATALOG, REPOSITORY_ACTIONS
+from authsvc.domain.refresh_login import PresentedToken
 from svckit.errors import FieldViolation, Invalid, Unauthenticated
 from svckit.oci.errors import NameInvalidError
 from svckit.oci.repository import RepositoryName
@@ -91,7 +92,7 @@ def _parse_scope(text: str) -> Scope | None:
 
 async def create_registry_token(
     ports: Ports,
-    credentials: PasswordCredentials | None,
+    login: PasswordCredentials | PresentedToken | None,
     identity: Identity | None,
     scopes: Sequence[Scope],
     address: str,
@@ -100,14 +101,14 @@ async def create_registry_token(
 
     With the grant "held", it allows all that the caller may do on the repositories of the scopes.
 
-    The caller is the account of the credentials. Without credentials it is the bearer of the identity token, and
-    without both it is anonymous.
+    The caller is the account of the log-in, by name and secret or by refresh token. Without one it is the bearer of the
+    identity token, and without both it is anonymous.
 
     Raises:
-        DomainError: UNAUTHORIZED, wrong credentials, or an account that may not log in; TOOMANYREQUESTS, OVERLOADED;
+        DomainError: UNAUTHORIZED, a wrong log-in, or an account that may not log in; TOOMANYREQUESTS, OVERLOADED;
             BAD_REQUEST, the granted scopes do not fit into one token.
     """
-    caller = await _caller(ports, credentials, identity, address)
+    caller = await _caller(ports, login, identity, address)
     access = await _granted(ports, caller, scopes)
     signed = ports.signer.sign(
         RegistryToken(subject=caller.subject, name=caller.name, access=access, refused=_refused(scopes, access)),
@@ -147,10 +148,12 @@ async def create_identity_token(
 
 
 async def _caller(
-    ports: Ports, credentials: PasswordCredentials | None, identity: Identity | None, address: str
+    ports: Ports, login: PasswordCredentials | PresentedToken | None, identity: Identity | None, address: str
 ) -> Caller:
-    if credentials is not None:
-        return await ports.login.log_in(credentials.username, credentials.secret, address)
+    if isinstance(login, PresentedToken):
+        return await ports.refresh_login.log_in(login, address)
+    if login is not None:
+        return await ports.login.log_in(login.username, login.secret, address)
     if identity is None:
         return ANONYMOUS
     async with ports.store.read(short=True) as unit:

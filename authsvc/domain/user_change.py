@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
-from authsvc.domain.model import Requester, User
+from authsvc.domain.model import Identity, Requester, User
 from authsvc.domain.password import check_new_password
 from authsvc.domain.user import NewUser, ProfileChange, check_self, check_self_or_robot, existing_user, refuse
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
@@ -113,6 +113,8 @@ async def update_user(ports: Ports, requester: Requester, user_id: int, change: 
 async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disabled: bool, etag: str = "") -> User:
     """Disables or enables a user. Robots that may change users cannot do it to an administrator.
 
+    The refresh tokens of a disabled user end.
+
     Raises:
         DomainError: USER_UNKNOWN; FORBIDDEN, the user is an administrator and the caller is not; PRECONDITION, the user
             is the last administrator or the caller, or another change came first.
@@ -131,7 +133,12 @@ async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disa
                 # Whoever enables an administrator makes one.
                 raise Denied
             kind = ChangeKind.USER_DISABLED if disabled else ChangeKind.USER_ENABLED
-            return await _update(unit, requester, now, kind, user, replace(user, disabled=disabled), etag)
+            changed = replace(user, disabled=disabled)
+            if disabled and not user.disabled:
+                # Its refresh tokens end for good, also if it is enabled again.
+                changed = replace(changed, credential_version=user.credential_version + 1)
+                await unit.refresh_tokens.remove_of(Identity("user", user_id))
+            return await _update(unit, requester, now, kind, user, changed, etag)
 
     return await ports.store.repeat(work)
 
@@ -168,6 +175,8 @@ async def change_password(
 ) -> None:
     """Changes a password. Users must give their old one; administrators need not, for the password of another user.
 
+    The user's refresh tokens end.
+
     Raises:
         DomainError: BAD_REQUEST, the new password breaks the rule or is the old one; FORBIDDEN, the old one is wrong,
             or the caller is neither this user nor an administrator; USER_UNKNOWN; TOOMANYREQUESTS, OVERLOADED.
@@ -194,8 +203,11 @@ async def change_password(
             # Again: the caller may have lost its rights while the passwords were hashed.
             check_self(await identify(unit, requester.identity, now), user_id)
             user = await _locked(unit, user_id)
-            changed = replace(user, version=user.version + 1, update_time=now)
+            changed = replace(
+                user, version=user.version + 1, update_time=now, credential_version=user.credential_version + 1
+            )
             await unit.users.set_password(changed, password_hash)
+            await unit.refresh_tokens.remove_of(Identity("user", user_id))
             unit.record(change_of(ChangeKind.USER_PASSWORD_CHANGED, requester.origin, now, old=user, new=changed))
             await unit.commit()
 

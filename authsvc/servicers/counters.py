@@ -18,6 +18,13 @@ class Counters:
         self._tokens = labelled_counter(
             "authsvc_tokens_issued", "Tokens that were signed", "kind", ("registry", "identity"), registry
         )
+        self._refresh_tokens = labelled_counter(
+            "authsvc_refresh_tokens",
+            "What happened to refresh tokens",
+            "event",
+            ("created", "used", "refused", "revoked"),
+            registry,
+        )
 
     def login(self, result: Literal["ok", "failed"]) -> None:
         """Counts a log-in."""
@@ -26,3 +33,7 @@ class Counters:
     def token(self, kind: Literal["registry", "identity"]) -> None:
         """Counts a token."""
         self._tokens.labels(kind).inc()
+
+    def refresh_token(self, event: Literal["created", "used", "refused", "revoked"]) -> None:
+        """Counts what happened to a refresh token."""
+        self._refresh_tokens.labels(event).inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authsvc.convert import from_access, from_key, from_seconds, identity_of, to_credentials
+from authsvc.convert import from_access, from_key, from_seconds, identity_of, to_credentials, to_login
 from authsvc.domain import token as domain
 from roadstead.auth.v1 import token_service_pb2 as pb
 from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceServicer
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
+def check_token_service(named: str, own: str) -> None:
+    """Checks that a request is for this token service, if it names one.
+
+    Raises:
+        DomainError: BAD_REQUEST.
+    """
+    if named not in ("", own):
+        raise Invalid(
+            message=f"this is the token service {own}",
+            violations=[FieldViolation("service", "is another token service")],
+        )
+
+
 class TokenServicer(TokenServiceServicer):
     """Serves `roadstead.auth.v1.TokenService`."""
 
@@ -35,15 +48,11 @@ class TokenServicer(TokenServiceServicer):
     async def CreateRegistryToken(
         self, request: pb.CreateRegistryTokenRequest, context: Context
     ) -> pb.CreateRegistryTokenResponse:
-        if request.service not in ("", self._token_service):
-            raise Invalid(
-                message=f"this is the token service {self._token_service}",
-                violations=[FieldViolation("service", "is another token service")],
-            )
+        check_token_service(request.service, self._token_service)
         call = current_call()
         signed = await domain.create_registry_token(
             self._ports,
-            to_credentials(request.credentials),
+            to_login(request),
             identity_of(call.principal),
             domain.parse_scopes(request.scopes),
             call.client_address,

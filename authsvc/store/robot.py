@@ -42,6 +42,7 @@ _STATE: Select[Any] = select(
     robot.c.disabled,
     robot.c.expire_time,
     robot.c.secret_hash,
+    robot.c.credential_version,
 ).select_from(_FROM)
 _STATE_BY_ID = _STATE.where(robot.c.id == bindparam("robot_id"))
 # By the index of names, which begins with scope_id. Otherwise a log-in would read all robots of the project.
@@ -156,6 +157,7 @@ class SqlRobots:
                 disabled=changed.disabled,
                 duration_days=changed.duration_days,
                 expire_time=changed.expire_time,
+                credential_version=changed.credential_version,
                 version=changed.version,
                 update_time=changed.update_time,
             )
@@ -169,7 +171,12 @@ class SqlRobots:
         await self._conn.execute(
             update(robot)
             .where(robot.c.id == changed.id)
-            .values(secret_hash=secret_hash, version=changed.version, update_time=changed.update_time)
+            .values(
+                secret_hash=secret_hash,
+                credential_version=changed.credential_version,
+                version=changed.version,
+                update_time=changed.update_time,
+            )
         )
 
     async def remove(self, robot_id: int) -> None:
@@ -226,6 +233,7 @@ class SqlRobots:
                 create_time=row.create_time,
                 update_time=row.update_time,
                 grants=grants[row.id],
+                credential_version=row.credential_version,
             )
             for row in rows
         ]
@@ -255,7 +263,7 @@ class SqlRobots:
         }
 
     def _state(self, row: Row[Any]) -> RobotState:
-        return RobotState(row.id, self._full_name(row), row.disabled, row.expire_time)
+        return RobotState(row.id, self._full_name(row), row.disabled, row.expire_time, row.credential_version)
 
     def _full_name(self, row: Row[Any]) -> str:
         return (

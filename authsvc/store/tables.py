@@ -3,7 +3,7 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: installation, configuration, idempotency, user
-(by id), user group, project, CVE allowlist, member, robot, and the change log last.
+(by id), user group, project, CVE allowlist, member, robot, refresh token, and the change log last.
 """
 
 from sqlalchemy import (
@@ -39,7 +39,7 @@ installation = Table(
     metadata,
     # The table has one row once the first start has ended.
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    # The key of the fast hash of robots' secrets. It must be kept secret.
+    # The key of the fast hash of robots' secrets, from which that of refresh tokens is derived. It must be kept secret.
     Column("robot_secret_key", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
@@ -67,6 +67,8 @@ user = Table(
     Column("password_hash", Text, nullable=False),
     Column("is_administrator", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    # Refresh tokens are for one version.
+    Column("credential_version", BigInteger, nullable=False, server_default=text("1")),
     # Grows with every change. Etags are made from it.
     Column("version", BigInteger, nullable=False, server_default=text("1")),
     Column("create_time", UtcDateTime, nullable=False),
@@ -204,6 +206,7 @@ robot = Table(
     Column("expire_time", UtcDateTime, nullable=True),
     # "hmac-sha256$…" for a random secret, argon2id for a secret that a person has chosen.
     Column("secret_hash", Text, nullable=False),
+    Column("credential_version", BigInteger, nullable=False, server_default=text("1")),
     Column("creator_kind", Word, nullable=False),
     # A user or a robot, which may have been deleted since.
     Column("creator_id", BigInteger, nullable=False),
@@ -243,6 +246,30 @@ robot_wide_permission = Table(
     Column("action", Word, nullable=False),
     Column("effect", Word, nullable=False),
     PrimaryKeyConstraint("robot_id", "kind", "resource", "action", "effect"),
+)
+
+refresh_token = Table(
+    "refresh_token",
+    metadata,
+    Column("id", BigIntKey, primary_key=True),
+    # HMAC-SHA256 of the token, in hexadecimal.
+    Column("token_hash", String(64), nullable=False, unique=True),
+    # The holder: one of the two.
+    Column("user_id", BigInteger, ForeignKey("user.id", ondelete="CASCADE"), nullable=True),
+    Column("robot_id", BigInteger, ForeignKey("robot.id", ondelete="CASCADE"), nullable=True),
+    # The holder's when the token was given. A token with another version than its holder's is dead.
+    Column("credential_version", BigInteger, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("create_address", Text, nullable=False),
+    Column("last_use_time", UtcDateTime, nullable=False),
+    Column("last_use_address", Text, nullable=False),
+    Column("expire_time", UtcDateTime, nullable=False, index=True),
+    Index("ix_refresh_token_user_id_id", "user_id", "id"),
+    Index("ix_refresh_token_robot_id_id", "robot_id", "id"),
+    CheckConstraint("(user_id IS NULL) <> (robot_id IS NULL)", name="one_holder"),
+    sqlite_autoincrement=True,
 )
 
 idempotency = idempotency_table(metadata)

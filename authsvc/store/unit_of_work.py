@@ -10,6 +10,7 @@ from authsvc.store.cve_allowlist import SqlCveAllowlists
 from authsvc.store.installation import SqlInstallation
 from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
+from authsvc.store.refresh_token import SqlRefreshTokens
 from authsvc.store.robot import SqlRobots
 from authsvc.store.role import SqlRoles
 from authsvc.store.tables import change_log, idempotency
@@ -61,6 +62,11 @@ class SqlUnit:
     def robots(self) -> SqlRobots:
         """Robots."""
         return SqlRobots(self._conn, self._runtime.values.robot_name_prefix)
+
+    @property
+    def refresh_tokens(self) -> SqlRefreshTokens:
+        """Refresh tokens."""
+        return SqlRefreshTokens(self._conn)
 
     @property
     def roles(self) -> SqlRoles:

@@ -31,6 +31,7 @@ _SHOWN = (
     user.c.comment,
     user.c.is_administrator,
     user.c.disabled,
+    user.c.credential_version,
     user.c.version,
     user.c.create_time,
     user.c.update_time,
@@ -147,6 +148,7 @@ class SqlUsers:
             "comment": changed.comment,
             "is_administrator": changed.is_administrator,
             "disabled": changed.disabled,
+            "credential_version": changed.credential_version,
         }
         try:
             # In a savepoint: after an error, PostgreSQL refuses all further statements of a transaction without one.
@@ -158,7 +160,8 @@ class SqlUsers:
 
     async def set_password(self, changed: User, password_hash: str) -> None:
         """See the port."""
-        await self._write(changed, {"password_hash": password_hash})
+        values = {"password_hash": password_hash, "credential_version": changed.credential_version}
+        await self._write(changed, values)
 
     async def lock_administrators(self) -> list[int]:
         """See the port."""
@@ -189,4 +192,5 @@ def _user(row: Row[Any]) -> User:
         create_time=row.create_time,
         update_time=row.update_time,
         in_groups=bool(row.in_groups),
+        credential_version=row.credential_version,
     )

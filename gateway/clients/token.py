@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from gateway.wire.credentials import Basic
-from roadstead.auth.v1 import token_pb2, token_service_pb2
+from gateway.wire.credentials import Basic, RefreshToken
+from roadstead.auth.v1 import refresh_token_pb2, refresh_token_service_pb2, token_pb2, token_service_pb2
+from roadstead.auth.v1.refresh_token_service_pb2_grpc import RefreshTokenServiceStub
 from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
+from svckit.errors import DomainError
 
 if TYPE_CHECKING:
+    from roadstead.auth.v1.refresh_token_service_pb2_grpc import RefreshTokenServiceAsyncStub
     from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceAsyncStub
+
+# No refresh token is given: they are switched off, the account has too many, or the disk is full.
+_NOT_GIVEN = frozenset({"PRECONDITION", "STORAGE_FULL"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +46,31 @@ class TokenClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         """Takes the channel to authsvc."""
         self._stub: TokenServiceAsyncStub = TokenServiceStub(channel)
+        self._refresh_tokens: RefreshTokenServiceAsyncStub = RefreshTokenServiceStub(channel)
 
     async def create_registry_token(
         self,
-        credentials: Basic | None,
+        login: Basic | RefreshToken | None,
         *,
         service: str = "",
         scopes: Sequence[str] = (),
         account: str = "",
     ) -> IssuedToken:
-        """Creates a token for /v2, for the owner of the credentials or else for the caller of the current call.
+        """Creates a token for /v2, for whoever logs in or else for the caller of the current call.
 
         Args:
-            credentials: a name and its secret; None for none.
+            login: a name and its secret, or a refresh token; None for neither.
             service: the name of the token service in the client's request; empty for any.
             scopes: Docker's scopes, one each: "repository:library/nginx:pull,push".
             account: the `account` parameter of Docker's request.
 
         Raises:
-            DomainError: UNAUTHORIZED for wrong credentials; BAD_REQUEST for another service or malformed scopes;
-                TOOMANYREQUESTS after too many wrong credentials.
+            DomainError: UNAUTHORIZED for a wrong log-in; BAD_REQUEST for another service or malformed scopes;
+                TOOMANYREQUESTS after too many wrong log-ins.
         """
         request = token_service_pb2.CreateRegistryTokenRequest(
-            credentials=_credentials(credentials),
+            credentials=_credentials(login) if isinstance(login, Basic) else None,
+            refresh_token=_presented(login) if isinstance(login, RefreshToken) else None,
             service=service,
             scopes=scopes,
             account=account,
@@ -70,6 +78,23 @@ class TokenClient:
         answer = await self._stub.CreateRegistryToken(request)
         granted = tuple(f"{each.type}:{each.name}:{','.join(each.actions)}" for each in answer.access)
         return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC), granted)
+
+    async def create_refresh_token(self, credentials: Basic, *, client_id: str, service: str = "") -> str:
+        """Creates a refresh token for a client. Empty if none is given: then the client keeps its password.
+
+        Raises:
+            DomainError: UNAUTHORIZED for wrong credentials; BAD_REQUEST for another service or a malformed `client_id`;
+                TOOMANYREQUESTS after too many wrong credentials.
+        """
+        request = refresh_token_service_pb2.CreateRefreshTokenRequest(
+            credentials=_credentials(credentials), client_id=client_id, service=service
+        )
+        try:
+            return (await self._refresh_tokens.CreateRefreshToken(request)).token_secret
+        except DomainError as error:
+            if error.reason in _NOT_GIVEN:
+                return ""
+            raise
 
     async def create_identity_token(self, credentials: Basic) -> IssuedToken:
         """Creates a token for /api/v2.0. It says who the caller is.
@@ -82,8 +107,10 @@ class TokenClient:
         return IssuedToken(answer.token, answer.expires_in_seconds, answer.issue_time.ToDatetime(UTC))
 
 
-def _credentials(basic: Basic | None) -> token_pb2.Credentials | None:
-    if basic is None:
-        return None
+def _credentials(basic: Basic) -> token_pb2.Credentials:
     password = token_pb2.Credentials.Password(username=basic.username, secret=basic.secret)
     return token_pb2.Credentials(password=password)
+
+
+def _presented(refresh: RefreshToken) -> refresh_token_pb2.PresentedRefreshToken:
+    return refresh_token_pb2.PresentedRefreshToken(token_secret=refresh.token, client_id=refresh.client_id)

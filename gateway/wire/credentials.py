@@ -32,6 +32,14 @@ class Bearer:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token in a form, and the client that presents it. `repr` hides the token."""
+
+    token: str = field(repr=False)
+    client_id: str
+
+
 def parse_authorization(values: list[str]) -> Basic | Bearer | None:
     """Reads the Authorization headers of a request.
 

@@ -24,6 +24,18 @@ def oci_error(error: DomainError) -> Answer:
     return _answer(error, entry)
 
 
+def oauth_error(error: DomainError, code: str) -> Answer:
+    """The error as OAuth2 writes it (RFC 6749, section 5.2), in one document with what the distribution spec writes.
+
+    Docker, containerd, oras and crane read the latter, libraries for OAuth2 the former. Each ignores the other.
+    """
+    answer = oci_error(error)
+    # The RFC allows printable ASCII without quotes and backslashes.
+    description = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in _message(error))
+    document = {"error": code, "error_description": description, **json.loads(answer.whole_body)}
+    return Answer(answer.status, answer.headers, _dumped(document))
+
+
 def rest_error(error: DomainError) -> Answer:
     """The error as Harbor writes it, for /api/v2.0. A 401 has no challenge: a browser would open a log-in dialogue."""
     return _answer(error, {"code": error.entry.rest_code, "message": _message(error)})
@@ -48,8 +60,12 @@ def _message(error: DomainError) -> str:
     return f"{message}: {details}" if details else message
 
 
+def _dumped(document: dict[str, object]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def _answer(error: DomainError, entry: dict[str, object]) -> Answer:
-    body = json.dumps({"errors": [entry]}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    body = _dumped({"errors": [entry]})
     headers = [IS_JSON]
     status = error.entry.http_status
     if status == 405 and "allow" in error.metadata:

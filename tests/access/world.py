@@ -87,16 +87,22 @@ class World:
             "etag": "stale",
             "label_id": ABSENT_ID,
             "project_name": project,
+            "refresh_token_id": ABSENT_ID,
             "header": WriteManifestRequest.Header(repository=f"{project}/app", reference="absent")
             if rpc.name == "meta.v1.ManifestService/WriteManifest"
             else WriteUploadFileRequest.Header()
             if rpc.name == "blob.v1.UploadService/WriteUploadFile"
             else WriteUploadRequest.Header(),
         }
-        if rpc.name == "auth.v1.TokenService/CreateIdentityToken":
-            samples["credentials"] = credentials(self.outsider)
+        if rpc.name in {
+            "auth.v1.TokenService/CreateIdentityToken",
+            "auth.v1.RefreshTokenService/CreateRefreshToken",
+        }:
+            samples |= {"credentials": credentials(self.outsider), "client_id": "docker"}
         if rpc.method.name.startswith("Search"):
             samples |= {"username": "nobody", "group_name": "nothing"}
+        if "RobotRefreshToken" in rpc.method.name:
+            samples |= {"robot_id": self._robot_id(rpc, kind)}
         if rpc.name.startswith("auth.v1.RobotService/"):
             samples |= self._robot_samples(rpc, kind)
         if rpc.name.startswith("meta.v1.LabelService/"):
@@ -149,9 +155,24 @@ class World:
             return samples | {"name": name}
         if rpc.method.name == "ListRobots":
             return {}
-        body = {"name": name, "level": "project", "duration": -1, "permissions": permissions}
         updated = {"permissions": {"permissions": permissions}} if rpc.method.name == "UpdateRobot" else {}
-        return {"robot_id": self._row(rpc, kind, "/robots", body), **updated}
+        return {"robot_id": self._robot_id(rpc, kind), **updated}
+
+    def _robot_id(self, rpc: Rpc, kind: str) -> int:
+        permissions = [
+            {
+                "kind": "project",
+                "namespace": self.projects[kind],
+                "access": [{"resource": "repository", "action": "pull"}],
+            }
+        ]
+        body = {
+            "name": f"r{secrets.token_hex(6)}",
+            "level": "project",
+            "duration": -1,
+            "permissions": permissions,
+        }
+        return self._row(rpc, kind, "/robots", body)
 
     def _row(self, rpc: Rpc, kind: str, path: str, body: Mapping[str, object]) -> int:
         """The id of a row that exists, made for this RPC and project when it is first needed."""

@@ -1,12 +1,12 @@
 """A real containerd, as Kubernetes nodes run it: push, pull, mirrors by hosts.toml, and what a denied user reads."""
 
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.harness.images import Image, image, index, write_oci_layout
+from tests.harness.engines import import_image
+from tests.harness.images import Image, image, index
 from tests.harness.programs import Client
 from tests.harness.push import push
 from tests.harness.workspace import Login, Management, Workspace
@@ -18,17 +18,6 @@ Named = Callable[[str], str]
 
 def _user(login: Login) -> tuple[str, str]:
     return ("--user", f"{login.name}:{login.secret}")
-
-
-def _import(ctr: Client, tmp_path: Path, imported: Image, name: str) -> None:
-    """Puts an image into containerd, under this name."""
-    layout = write_oci_layout(tmp_path / "layout", imported, tag="v1")
-    archive = tmp_path / "image.tar"
-    with tarfile.open(archive, "w") as tar:
-        for entry in sorted(layout.iterdir()):
-            tar.add(entry, entry.name)
-    # Not unpacked: containerd has to move the image, not to run it.
-    ctr.run("images", "import", "--no-unpack", "--all-platforms", "--base-name", name, str(archive))
 
 
 def _digest(ctr: Client, name: str) -> str:
@@ -56,7 +45,7 @@ def test_an_image_is_pushed_and_comes_back(
     ctr: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path, moved: Image
 ) -> None:
     name = repository("app")
-    _import(ctr, tmp_path, moved, name)
+    import_image(ctr, tmp_path, moved, name)
     assert _digest(ctr, f"{name}:v1") == moved.digest
 
     ctr.run("images", "push", "--plain-http", *_user(login), f"{name}:v1")
@@ -114,7 +103,7 @@ def test_a_guest_reads_that_a_push_is_denied(
     ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path
 ) -> None:
     name = repository("app")
-    _import(ctr, tmp_path, image(331), name)
+    import_image(ctr, tmp_path, image(331), name)
 
     refused = ctr.attempt("images", "push", "--plain-http", *_user(workspace.guest), f"{name}:v1")
 
@@ -124,7 +113,7 @@ def test_a_guest_reads_that_a_push_is_denied(
 
 def test_a_wrong_password_is_refused(ctr: Client, workspace: Workspace, repository: Named, tmp_path: Path) -> None:
     name = repository("app")
-    _import(ctr, tmp_path, image(332), name)
+    import_image(ctr, tmp_path, image(332), name)
 
     wrong = Login(workspace.maintainer.name, "wrong")
     refused = ctr.attempt("images", "push", "--plain-http", *_user(wrong), f"{name}:v1")

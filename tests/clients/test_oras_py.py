@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.harness.images import image
 from tests.harness.installation import Installation, StartInstallation
-from tests.harness.workspace import Login, Management
+from tests.harness.push import push
+from tests.harness.workspace import Login, Management, Workspace
 
 pytestmark = pytest.mark.clients
 
@@ -17,7 +20,10 @@ import sys
 import oras.client
 command, host, user, secret, target, folder = sys.argv[1:]
 client = oras.client.OrasClient(hostname=host, insecure=True, auth_backend="token")
-client.auth.set_basic_auth(user, secret)
+if user:
+    client.auth.set_basic_auth(user, secret)
+else:
+    client.auth.set_token_auth(secret)
 if command == "push":
     answer = client.push(target=target, files=["artifact.txt"], disable_path_validation=True)
     print(answer.status_code)
@@ -47,6 +53,27 @@ def _run(home: Path, command: str, installation: Installation, login: Login, tar
         check=False,
     )
     return answer.returncode, answer.stdout + answer.stderr
+
+
+def test_it_pulls_with_a_registry_token_that_was_made_with_a_refresh_token(
+    installation: Installation, workspace: Workspace, tmp_path: Path
+) -> None:
+    # It has no form of its own for refresh tokens. After a 401 it would ask again for a minute, so nothing is refused.
+    path = f"{workspace.project}/oras-py"
+    push(workspace.http_url, workspace.maintainer, path, image(350), "v1")
+    login = workspace.maintainer
+    password = {"grant_type": "password", "username": login.name, "password": login.secret, "access_type": "offline"}
+    with httpx.Client(base_url=workspace.http_url, trust_env=False, timeout=30) as http:
+        made = http.post("/service/token", data={**password, "client_id": "oras-py"}).raise_for_status().json()
+        form = {"grant_type": "refresh_token", "refresh_token": made["refresh_token"], "client_id": "oras-py"}
+        renewed = http.post("/service/token", data={**form, "scope": f"repository:{path}:pull"}).raise_for_status()
+    (tmp_path / "out").mkdir()
+
+    by_token = Login("", renewed.json()["access_token"])
+    status, said = _run(tmp_path, "pull", installation, by_token, f"{workspace.host}/{path}:v1")
+
+    assert status == 0, said
+    assert len(said.split()) == len(image(350).layers), said
 
 
 @pytest.mark.parametrize(("grant", "pushes"), [("held", True), ("asked", False)])

@@ -34,6 +34,9 @@ from roadstead.auth.v1 import (
     project_metadata_service_pb2_grpc,
     project_service_pb2,
     project_service_pb2_grpc,
+    refresh_token_pb2,
+    refresh_token_service_pb2,
+    refresh_token_service_pb2_grpc,
     robot_pb2,
     robot_service_pb2,
     robot_service_pb2_grpc,
@@ -116,6 +119,10 @@ class Caller:
     @property
     def tokens(self) -> _Bound:
         return self._stub(token_service_pb2_grpc.TokenServiceStub)
+
+    @property
+    def refresh_tokens(self) -> _Bound:
+        return self._stub(refresh_token_service_pb2_grpc.RefreshTokenServiceStub)
 
     @property
     def project_metadata(self) -> _Bound:
@@ -251,6 +258,27 @@ class AuthService:
             )
         )
         return await self.log_in(name, PASSWORD)
+
+    async def refresh_token(self, username: str, secret: str = PASSWORD, client_id: str = "docker") -> str:
+        """A refresh token that a client gets for a password or a robot's secret."""
+        answer = await self.anonymous.refresh_tokens.CreateRefreshToken(
+            refresh_token_service_pb2.CreateRefreshTokenRequest(
+                credentials=credentials(username, secret), client_id=client_id
+            )
+        )
+        return str(answer.token_secret)
+
+    async def exchange(
+        self, token: str, *scopes: str, client_id: str = "docker"
+    ) -> token_service_pb2.CreateRegistryTokenResponse:
+        """The registry token that a client gets for a refresh token."""
+        answer: token_service_pb2.CreateRegistryTokenResponse = await self.anonymous.tokens.CreateRegistryToken(
+            token_service_pb2.CreateRegistryTokenRequest(
+                refresh_token=refresh_token_pb2.PresentedRefreshToken(token_secret=token, client_id=client_id),
+                scopes=scopes,
+            )
+        )
+        return answer
 
 
 def credentials(username: str, secret: str) -> token_pb2.Credentials:

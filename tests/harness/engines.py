@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.images import Image, write_oci_layout
 from tests.harness.programs import Client, lacks, program
 from tests.harness.waiting import wait_until
 
@@ -107,6 +108,17 @@ def ctr(containerd_engine: Daemon, tmp_path: Path) -> Client:
         "CONTAINERD_SNAPSHOTTER": "native",
     }
     return Client("ctr", home, variables=variables, first=_COMMANDS)
+
+
+def import_image(ctr: Client, folder: Path, imported: Image, name: str) -> None:
+    """Puts an image into containerd, under this name and the tag v1. The folder holds it on the way."""
+    layout = write_oci_layout(folder / "layout", imported, tag="v1")
+    archive = folder / "image.tar"
+    with tarfile.open(archive, "w") as tar:
+        for entry in sorted(layout.iterdir()):
+            tar.add(entry, entry.name)
+    # Not unpacked: containerd has to move the image, not to run it.
+    ctr.run("images", "import", "--no-unpack", "--all-platforms", "--base-name", name, str(archive))
 
 
 def root_file_system() -> bytes:

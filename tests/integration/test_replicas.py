@@ -10,9 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.harness.images import digest_of
+from tests.harness.plain_http import NO_TLS
 from tests.harness.postgres import numbered_database
 from tests.harness.postgres_server import PostgresServer
 from tests.harness.replicas import ReplicaSet, replicas
@@ -148,3 +150,26 @@ def test_one_set_goes_on_with_what_the_other_had_begun_when_it_was_killed(
         other.token = one.token
         assert other.committed(written.headers["Location"]) == "0-999999"
         other.finish(written.headers["Location"], CONTENT, CONTENT[1_000_000:])
+
+
+def test_a_refresh_token_of_one_is_good_at_the_other_until_it_ends_at_either(pair: Pair) -> None:
+    _, login = new_project(pair.password, pair.first, pair.second)
+    password = {"grant_type": "password", "username": login.name, "password": login.secret, "access_type": "offline"}
+    with httpx.Client(trust_env=False, timeout=30, verify=NO_TLS) as http:
+        answer = http.post(f"{pair.first.http_url}/service/token", data={**password, "client_id": "docker"})
+        form = {"grant_type": "refresh_token", "refresh_token": answer.json()["refresh_token"], "client_id": "docker"}
+
+        def statuses() -> list[int]:
+            urls = [each.http_url for each in (pair.first, pair.second)]
+            return [http.post(f"{url}/service/token", data=form).status_code for url in urls]
+
+        assert statuses() == [200, 200]
+        management = Management(pair.password, pair.second.http_url)
+        try:
+            [user] = management.client.get("/users", params={"q": f"username={login.name}"}).json()
+            management.client.put(
+                f"/users/{user['user_id']}/password", json={"new_password": f"{login.secret}2"}
+            ).raise_for_status()
+        finally:
+            management.close()
+        assert statuses() == [401, 401]

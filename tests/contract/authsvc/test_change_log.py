@@ -21,29 +21,31 @@ from svckit.errors import Conflict, Denied, DomainError, NotFound
 from svckit.sql.database import Database
 from svckit.tokens import IdentityToken
 from tests.contract.authsvc.writes import WRITES
-from tests.contract.authsvc.writes.account import NEW_PASSWORD, SECRET
-from tests.contract.authsvc.writes.write import TEAM, World, Write
+from tests.contract.authsvc.writes.account import NEW_PASSWORD
+from tests.contract.authsvc.writes.write import SECRET, TEAM, World, Write
 from tests.harness.authsvc import PASSWORD, AuthService, Caller
 from tests.harness.contracts import every_rpc
 
-# These make tokens, and change nothing that lasts.
+# These make tokens, and change nothing that lasts. A refresh token lasts, but to get one is a log-in, and no change.
 # SetUserCliSecret always refuses, until users can come from an OpenID provider.
 _NO_CHANGES = {
     "TokenService/CreateRegistryToken",
     "TokenService/CreateIdentityToken",
+    "RefreshTokenService/CreateRefreshToken",
     "UserService/SetUserCliSecret",
 }
 
 
 @pytest.fixture
 async def world(authsvc: AuthService, migrated_database: Database) -> World:
-    """Alice has a project with bob as a guest, and a robot. There is a group with bob in it."""
+    """Alice has a project with bob as a guest, and a robot. There is a group with bob. Both have refresh tokens."""
     made = World(authsvc, migrated_database)
     made.alice, made.bob = await authsvc.user("alice"), await authsvc.user("bob")
     made.project_id = await made.alice.make_project("team", metadata={"severity": "low"})
     made.member_id = await made.alice.add_member("team", made.bob, "guest")
-    made.robot_id = (await made.alice.make_robot("team", "ci", "repository:pull", duration_days=7)).id
+    made.robot_id = (await made.alice.make_robot("team", "ci", "repository:pull", duration_days=7, secret=SECRET)).id
     made.group_id = await authsvc.admin.make_group("crew", made.bob)
+    made.user_token_id, made.robot_token_id = await made.make_refresh_tokens()
     await made.settle()
     return made
 

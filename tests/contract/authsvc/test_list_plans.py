@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
-from roadstead.auth.v1 import project_service_pb2, robot_service_pb2, user_group_service_pb2, user_service_pb2
+from roadstead.auth.v1 import (
+    project_service_pb2,
+    refresh_token_service_pb2,
+    robot_service_pb2,
+    user_group_service_pb2,
+    user_service_pb2,
+)
 from svckit.sql.database import Database
 from tests.contract.metasvc.statements import sent_statements
-from tests.harness.authsvc import AuthService, permission_group
+from tests.harness.authsvc import ADMIN_PASSWORD, PASSWORD, AuthService, permission_group
 
 
 def users(sort: str) -> Callable[[AuthService, str], Awaitable[Any]]:
@@ -43,6 +49,18 @@ def users_of_a_group(authsvc: AuthService, token: str) -> Awaitable[Any]:
     return answer
 
 
+def refresh_tokens_of_a_user(authsvc: AuthService, token: str) -> Awaitable[Any]:
+    request = refresh_token_service_pb2.ListUserRefreshTokensRequest(user_id=1, page_size=1, page_token=token)
+    answer: Awaitable[Any] = authsvc.admin.refresh_tokens.ListUserRefreshTokens(request)
+    return answer
+
+
+def refresh_tokens_of_a_robot(authsvc: AuthService, token: str) -> Awaitable[Any]:
+    request = refresh_token_service_pb2.ListRobotRefreshTokensRequest(robot_id=1, page_size=1, page_token=token)
+    answer: Awaitable[Any] = authsvc.admin.refresh_tokens.ListRobotRefreshTokens(request)
+    return answer
+
+
 LISTS: dict[str, tuple[str, Callable[[AuthService, str], Awaitable[Any]]]] = {
     **{
         f"users by {sort}": ("user", users(sort))
@@ -59,6 +77,8 @@ LISTS: dict[str, tuple[str, Callable[[AuthService, str], Awaitable[Any]]]] = {
         for sort in ("name", "-name", "creation_time", "-update_time", "id")
     },
     "users of a group": ("user_group_member", users_of_a_group),
+    "refresh tokens of a user": ("refresh_token", refresh_tokens_of_a_user),
+    "refresh tokens of a robot": ("refresh_token", refresh_tokens_of_a_robot),
 }
 
 
@@ -71,8 +91,11 @@ async def test_a_page_is_read_in_the_order_of_an_index(
     await authsvc.admin.make_project("team")
     for group in ("crew", "ops", "team"):
         await authsvc.admin.make_group(group, *made)
-        await authsvc.admin.make_robot("library", group, "repository:pull")
+        await authsvc.admin.make_robot("library", group, "repository:pull", secret=PASSWORD)
         await authsvc.admin.make_system_robot(group, permission_group("*", "repository:pull"))
+    for _ in range(3):
+        await authsvc.refresh_token("admin", ADMIN_PASSWORD)
+        await authsvc.refresh_token("robot$library+crew")
     first = await call(authsvc, "")
     with sent_statements("SELECT") as sent:
         await call(authsvc, first.next_page_token)

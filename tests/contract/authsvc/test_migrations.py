@@ -1,5 +1,5 @@
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import inspect, select, text
 
 from authsvc.domain.grant import Access, Grant, Scope
-from authsvc.domain.model import Entity
+from authsvc.domain.model import Entity, Identity
 from authsvc.domain.permission import Permission
 from authsvc.store import migrations
 from authsvc.store.tables import change_log, member, metadata, robot, robot_permission, role, user
@@ -151,6 +151,46 @@ async def test_the_members_of_an_older_database_keep_their_roles_and_their_ids(
         await unit.commit()
     async with database.read() as conn:
         assert (await conn.scalars(select(member.c.id).order_by(member.c.id))).all() == [1]
+
+
+async def test_the_users_and_robots_of_an_older_database_may_have_refresh_tokens(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    folder = tmp_path / "history"
+    folder.mkdir()
+    await migrate(database, migrations_up_to("0011", folder))
+    async with database.write() as conn:
+        times = {"now": now.replace(tzinfo=None) if database.dialect == "sqlite" else now}
+        for statement in (
+            """INSERT INTO "user" (id, username, realname, comment, password_hash, is_administrator, disabled, version,
+               create_time, update_time) VALUES (5, 'alice', '', '', 'x', false, false, 9, :now, :now)""",
+            """INSERT INTO robot (id, scope_id, name, description, disabled, duration_days, secret_hash, creator_kind,
+               creator_id, version, create_time, update_time)
+               VALUES (7, 0, 'ci', '', false, -1, 'x', 'user', 5, 4, :now, :now)""",
+        ):
+            await conn.execute(text(statement), times)
+        await conn.commit()
+
+    await migrate(database, migrations)
+
+    made: dict[str, Any] = {"client_id": "docker", "service": "s", "address": "", "now": now}
+    made["expire_time"] = now + timedelta(days=1)
+    async with sql_store(database).write() as unit:
+        found, machine = await unit.users.get(5), await unit.robots.state(7)
+        assert found is not None
+        assert machine is not None
+        assert (found.caller.credential_version, machine.caller.credential_version) == (1, 1)
+        assert (found.etag, machine.full_name) == ("5-9", "robot$ci")
+        for number, holder in enumerate((found.caller, machine.caller)):
+            assert await unit.refresh_tokens.add(token_hash=f"{number}", holder=holder, **made)
+        tokens = [await unit.refresh_tokens.by_hash(f"{number}") for number in range(2)]
+        assert [each and each.holder for each in tokens] == [Identity("user", 5), Identity("robot", 7)]
+        # They go with whom they were given to.
+        await unit.users.remove(5)
+        await unit.robots.remove(7)
+        assert [await unit.refresh_tokens.by_hash(f"{number}") for number in range(2)] == [None, None]
+        await unit.commit()
 
 
 async def test_the_rows_of_an_older_database_stay_and_can_be_updated(database: Database, tmp_path: Path) -> None:

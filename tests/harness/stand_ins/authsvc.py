@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from roadstead.auth.v1 import refresh_token_service_pb2 as refresh_pb
 from roadstead.auth.v1 import token_service_pb2 as token_pb
 from svckit.access.call import Call, current_call
 from svckit.errors import DomainError, Unauthenticated
@@ -15,6 +16,8 @@ from tests.harness.stand_ins.serving import StandIn
 
 PROJECT_ID = 7
 """Of every project."""
+REFRESH_TOKEN = "rsr_of-alice"
+"""The refresh token of alice, which docker may use."""
 
 
 @dataclass
@@ -26,6 +29,8 @@ class Authsvc(StandIn):
         allowed: by repository, what alice may do there.
         public: what anybody may pull.
         asked: the requests that came; `calls` how they came.
+        failure: the answer to every request for a registry token.
+        asked_refresh: the requests for refresh tokens; `refresh_failure` is the answer to them.
     """
 
     keyring: Keyring
@@ -34,6 +39,8 @@ class Authsvc(StandIn):
     asked: list[token_pb.CreateRegistryTokenRequest] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     failure: DomainError | None = None
+    asked_refresh: list[refresh_pb.CreateRefreshTokenRequest] = field(default_factory=list)
+    refresh_failure: DomainError | None = None
 
     async def CreateRegistryToken(
         self, request: token_pb.CreateRegistryTokenRequest, context: object
@@ -43,7 +50,12 @@ class Authsvc(StandIn):
         if self.failure is not None:
             raise self.failure
         subject = "anonymous"
-        if request.HasField("credentials"):
+        if request.HasField("refresh_token"):
+            presented = request.refresh_token
+            if (presented.token_secret, presented.client_id) != (REFRESH_TOKEN, "docker"):
+                raise Unauthenticated("UNAUTHORIZED", "the refresh token is not valid; log in again")
+            subject = "user:7"
+        elif request.HasField("credentials"):
             password = request.credentials.password
             if (password.username, password.secret) != ("alice", "open sesame"):
                 raise Unauthenticated("UNAUTHORIZED", "wrong name or password")
@@ -55,6 +67,14 @@ class Authsvc(StandIn):
         for each in access:
             answer.access.add(type=each.type, name=each.name, actions=sorted(each.actions))
         return answer
+
+    async def CreateRefreshToken(
+        self, request: refresh_pb.CreateRefreshTokenRequest, context: object
+    ) -> refresh_pb.CreateRefreshTokenResponse:
+        self.asked_refresh.append(request)
+        if self.refresh_failure is not None:
+            raise self.refresh_failure
+        return refresh_pb.CreateRefreshTokenResponse(token_secret=REFRESH_TOKEN)
 
     def _granted(self, subject: str, scopes: Any) -> Iterator[Access]:
         for scope in scopes:

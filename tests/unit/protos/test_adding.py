@@ -7,6 +7,7 @@ ADDING = {
     "auth.v1.MemberService/CreateMember",
     "auth.v1.ProjectMetadataService/AddProjectMetadata",
     "auth.v1.ProjectService/CreateProject",
+    "auth.v1.RefreshTokenService/CreateRefreshToken",
     "auth.v1.RobotService/CreateProjectRobot",
     "auth.v1.RobotService/CreateRobot",
     "auth.v1.UserGroupService/AddUserGroupMember",

@@ -11,6 +11,10 @@ WORKING = {
     "auth.v1.ConfigurationService/UpdateConfigurations",
     "auth.v1.TokenService/CreateIdentityToken",
     "auth.v1.TokenService/CreateRegistryToken",
+    "auth.v1.RefreshTokenService/CreateRefreshToken",
+    # A stolen log-in must be cut off at any time.
+    "auth.v1.RefreshTokenService/RevokeRobotRefreshToken",
+    "auth.v1.RefreshTokenService/RevokeUserRefreshToken",
     # Pulls. Their streams cannot be repeated, so they do not count as reads.
     "meta.v1.BlobLinkService/ResolveBlobBatches",
     "meta.v1.ManifestService/ResolveManifestBatches",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from svckit.redaction import needs_redaction, redact
+from svckit.redaction import needs_redaction, redact, scrub
 
 _JWT = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyOjcifQ.c2lnbmF0dXJl"
 _PIECES = st.sampled_from(
@@ -18,6 +18,7 @@ _PIECES = st.sampled_from(
         "bearer ",
         "abcdefghijklmnopqrst",
         "a://b:c@d",
+        "rsr_abcdefghijklmnopqrst",
         "?token=",
         "BASIC ",
         " ",
@@ -52,12 +53,20 @@ def test_an_event_that_needs_no_redaction_is_not_changed_by_it(event: dict[str, 
         {"path": f"/v2/?_state={_JWT}"},
         {"error": "BASIC YWRtaW46SGFyYm9y"},
         {"token": "s3cr3t"},
+        {"error": "no rsr_dGhpcyBpcyBhIHRlc3QgdG9rZW4 here"},
+        {"form": "grant_type=refresh_token&refresh_token=s3cr3t"},
         {"nested": {"password": "s3cr3t"}},
         {"raw": b"s3cr3t"},
     ],
 )
 def test_an_event_with_a_secret_needs_it(event: dict[str, Any]) -> None:
     assert needs_redaction(event, json.dumps(event, default=repr).encode())
+
+
+def test_a_refresh_token_is_removed_from_texts_by_its_form_and_by_its_name() -> None:
+    token = "rsr_dGhpcyBpcyBhIHRlc3QgdG9rZW4"
+    assert scrub(f"refused: {token}, again") == "refused: [redacted], again"
+    assert scrub("refresh_token=s3cr3t&scope=x") == "refresh_token=[redacted]&scope=x"
 
 
 def test_the_line_of_a_request_needs_none() -> None:

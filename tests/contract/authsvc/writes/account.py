@@ -7,10 +7,9 @@ from typing import Any
 
 from authsvc.domain.change import ChangeKind
 from roadstead.auth.v1 import robot_pb2, robot_service_pb2, user_group_service_pb2, user_service_pb2
-from tests.contract.authsvc.writes.write import TEAM, World, Write
+from tests.contract.authsvc.writes.write import SECRET, TEAM, World, Write
 from tests.harness.authsvc import PASSWORD, permission_group
 
-SECRET = "Chosen-secret-1"
 NEW_PASSWORD = "Battery-staple-2"
 PROFILE = {"email": "bob@example.org", "realname": "bob", "comment": "", "administrator": False, "disabled": False}
 

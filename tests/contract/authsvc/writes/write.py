@@ -9,11 +9,14 @@ from typing import Any
 from authsvc.domain.change import Change, ChangeKind
 from authsvc.store.tables import change_log
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
+from roadstead.auth.v1 import refresh_token_service_pb2
 from svckit.change import LogPosition
 from svckit.sql.database import Database
 from tests.harness.authsvc import AuthService, Caller
 
 TEAM = ProjectRef(name="team")
+SECRET = "Chosen-secret-1"
+"""Of the robot."""
 
 
 @dataclass
@@ -29,6 +32,21 @@ class World:
     member_id: int = 0
     group_id: int = 0
     robot_id: int = 0
+    user_token_id: int = 0
+    robot_token_id: int = 0
+
+    async def make_refresh_tokens(self) -> tuple[int, int]:
+        """Gives bob and the robot a refresh token each. Returns the ids."""
+        await self.authsvc.refresh_token("bob")
+        await self.authsvc.refresh_token("robot$team+ci", SECRET)
+        stub = self.authsvc.admin.refresh_tokens
+        of_bob = await stub.ListUserRefreshTokens(
+            refresh_token_service_pb2.ListUserRefreshTokensRequest(user_id=self.bob.id)
+        )
+        of_robot = await stub.ListRobotRefreshTokens(
+            refresh_token_service_pb2.ListRobotRefreshTokensRequest(robot_id=self.robot_id)
+        )
+        return of_bob.refresh_tokens[0].id, of_robot.refresh_tokens[0].id
 
     async def settle(self) -> None:
         """From here on, changes count."""

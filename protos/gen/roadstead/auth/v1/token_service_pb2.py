@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
+from roadstead.auth.v1 import refresh_token_pb2 as roadstead_dot_auth_dot_v1_dot_refresh__token__pb2
 from roadstead.auth.v1 import token_pb2 as roadstead_dot_auth_dot_v1_dot_token__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/token_service.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/auth/v1/token.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xa3\x01\n\x1a\x43reateRegistryTokenRequest\x12\x33\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.Credentials\x12\x18\n\x07service\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x1c\n\x06scopes\x18\x03 \x03(\tB\x0c\xea\xf3\x18\x08 dZ\x04\x10\x80\x80\x04\x12\x18\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80\x08\"\xa9\x01\n\x1b\x43reateRegistryTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06\x61\x63\x63\x65ss\x18\x04 \x03(\x0b\x32\x1f.roadstead.auth.v1.GrantedScope\"Q\n\x1a\x43reateIdentityTokenRequest\x12\x33\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.Credentials\"x\n\x1b\x43reateIdentityTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15ListPublicKeysRequest\"D\n\x16ListPublicKeysResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.roadstead.auth.v1.PublicKey2\x90\x03\n\x0cTokenService\x12\x85\x01\n\x13\x43reateRegistryToken\x12-.roadstead.auth.v1.CreateRegistryTokenRequest\x1a..roadstead.auth.v1.CreateRegistryTokenResponse\"\x0f\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x02 \x01\x12\x85\x01\n\x13\x43reateIdentityToken\x12-.roadstead.auth.v1.CreateIdentityTokenRequest\x1a..roadstead.auth.v1.CreateIdentityTokenResponse\"\x0f\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x02 \x01\x12p\n\x0eListPublicKeys\x12(.roadstead.auth.v1.ListPublicKeysRequest\x1a).roadstead.auth.v1.ListPublicKeysResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/token_service.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a%roadstead/auth/v1/refresh_token.proto\x1a\x1droadstead/auth/v1/token.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\xef\x01\n\x1a\x43reateRegistryTokenRequest\x12\x35\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.CredentialsH\x00\x12\x41\n\rrefresh_token\x18\x05 \x01(\x0b\x32(.roadstead.auth.v1.PresentedRefreshTokenH\x00\x12\x18\n\x07service\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x12\x1c\n\x06scopes\x18\x03 \x03(\tB\x0c\xea\xf3\x18\x08 dZ\x04\x10\x80\x80\x04\x12\x18\n\x07\x61\x63\x63ount\x18\x04 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80\x08\x42\x05\n\x03who\"\xa9\x01\n\x1b\x43reateRegistryTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06\x61\x63\x63\x65ss\x18\x04 \x03(\x0b\x32\x1f.roadstead.auth.v1.GrantedScope\"Q\n\x1a\x43reateIdentityTokenRequest\x12\x33\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.Credentials\"x\n\x1b\x43reateIdentityTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x02 \x01(\x05\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15ListPublicKeysRequest\"D\n\x16ListPublicKeysResponse\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.roadstead.auth.v1.PublicKey2\x90\x03\n\x0cTokenService\x12\x85\x01\n\x13\x43reateRegistryToken\x12-.roadstead.auth.v1.CreateRegistryTokenRequest\x1a..roadstead.auth.v1.CreateRegistryTokenResponse\"\x0f\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x02 \x01\x12\x85\x01\n\x13\x43reateIdentityToken\x12-.roadstead.auth.v1.CreateIdentityTokenRequest\x1a..roadstead.auth.v1.CreateIdentityTokenResponse\"\x0f\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x02 \x01\x12p\n\x0eListPublicKeys\x12(.roadstead.auth.v1.ListPublicKeysRequest\x1a).roadstead.auth.v1.ListPublicKeysResponse\"\t\x90\x02\x01\xca\xf3\x18\x02\n\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,18 +49,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENSERVICE'].methods_by_name['CreateIdentityToken']._serialized_options = b'\220\002\002\312\363\030\002\n\000\342\363\030\002 \001'
   _globals['_TOKENSERVICE'].methods_by_name['ListPublicKeys']._loaded_options = None
   _globals['_TOKENSERVICE'].methods_by_name['ListPublicKeys']._serialized_options = b'\220\002\001\312\363\030\002\n\000'
-  _globals['_CREATEREGISTRYTOKENREQUEST']._serialized_start=225
-  _globals['_CREATEREGISTRYTOKENREQUEST']._serialized_end=388
-  _globals['_CREATEREGISTRYTOKENRESPONSE']._serialized_start=391
-  _globals['_CREATEREGISTRYTOKENRESPONSE']._serialized_end=560
-  _globals['_CREATEIDENTITYTOKENREQUEST']._serialized_start=562
-  _globals['_CREATEIDENTITYTOKENREQUEST']._serialized_end=643
-  _globals['_CREATEIDENTITYTOKENRESPONSE']._serialized_start=645
-  _globals['_CREATEIDENTITYTOKENRESPONSE']._serialized_end=765
-  _globals['_LISTPUBLICKEYSREQUEST']._serialized_start=767
-  _globals['_LISTPUBLICKEYSREQUEST']._serialized_end=790
-  _globals['_LISTPUBLICKEYSRESPONSE']._serialized_start=792
-  _globals['_LISTPUBLICKEYSRESPONSE']._serialized_end=860
-  _globals['_TOKENSERVICE']._serialized_start=863
-  _globals['_TOKENSERVICE']._serialized_end=1263
+  _globals['_CREATEREGISTRYTOKENREQUEST']._serialized_start=264
+  _globals['_CREATEREGISTRYTOKENREQUEST']._serialized_end=503
+  _globals['_CREATEREGISTRYTOKENRESPONSE']._serialized_start=506
+  _globals['_CREATEREGISTRYTOKENRESPONSE']._serialized_end=675
+  _globals['_CREATEIDENTITYTOKENREQUEST']._serialized_start=677
+  _globals['_CREATEIDENTITYTOKENREQUEST']._serialized_end=758
+  _globals['_CREATEIDENTITYTOKENRESPONSE']._serialized_start=760
+  _globals['_CREATEIDENTITYTOKENRESPONSE']._serialized_end=880
+  _globals['_LISTPUBLICKEYSREQUEST']._serialized_start=882
+  _globals['_LISTPUBLICKEYSREQUEST']._serialized_end=905
+  _globals['_LISTPUBLICKEYSRESPONSE']._serialized_start=907
+  _globals['_LISTPUBLICKEYSRESPONSE']._serialized_end=975
+  _globals['_TOKENSERVICE']._serialized_start=978
+  _globals['_TOKENSERVICE']._serialized_end=1378
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from roadstead.auth.v1 import refresh_token_pb2 as _refresh_token_pb2
 from roadstead.auth.v1 import token_pb2 as _token_pb2
 import builtins as _builtins
 import sys
@@ -27,6 +28,7 @@ class CreateRegistryTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
@@ -36,7 +38,11 @@ class CreateRegistryTokenRequest(_message.Message):
     """Docker's account parameter. It is only a hint and is never trusted."""
     @_builtins.property
     def credentials(self) -> _token_pb2.Credentials:
-        """Who asks."""
+        """By name and secret."""
+
+    @_builtins.property
+    def refresh_token(self) -> _refresh_token_pb2.PresentedRefreshToken:
+        """By a refresh token (RefreshTokenService)."""
 
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -46,15 +52,18 @@ class CreateRegistryTokenRequest(_message.Message):
         self,
         *,
         credentials: _token_pb2.Credentials | None = ...,
+        refresh_token: _refresh_token_pb2.PresentedRefreshToken | None = ...,
         service: _builtins.str = ...,
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         account: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "refresh_token", b"refresh_token", "who", b"who"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "credentials", b"credentials", "scopes", b"scopes", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "credentials", b"credentials", "refresh_token", b"refresh_token", "scopes", b"scopes", "service", b"service", "who", b"who"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["credentials", "refresh_token"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
 
 Global___CreateRegistryTokenRequest: _TypeAlias = CreateRegistryTokenRequest  # noqa: Y015
 

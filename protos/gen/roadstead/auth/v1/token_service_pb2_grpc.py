@@ -57,8 +57,9 @@ class TokenServiceServicer:
     """
 
     def CreateRegistryToken(self, request, context):
-        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
-        caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
+        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use now.
+        The caller is that of the credentials or of the refresh token, else the bearer of the identity token in the metadata,
+        else anonymous.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,8 +34,9 @@ class TokenServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TokenServiceAsyncStub: ...
     CreateRegistryToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.CreateRegistryTokenRequest, _token_service_pb2.CreateRegistryTokenResponse]
-    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
-    caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
+    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use now.
+    The caller is that of the credentials or of the refresh token, else the bearer of the identity token in the metadata,
+    else anonymous.
     """
     CreateIdentityToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.CreateIdentityTokenRequest, _token_service_pb2.CreateIdentityTokenResponse]
     """Makes an identity token, which says who its bearer is, but not what the bearer may do."""
@@ -48,8 +49,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRegistryToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.CreateRegistryTokenRequest, _token_service_pb2.CreateRegistryTokenResponse]  # type: ignore[assignment]
-    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
-    caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
+    """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use now.
+    The caller is that of the credentials or of the refresh token, else the bearer of the identity token in the metadata,
+    else anonymous.
     """
     CreateIdentityToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.CreateIdentityTokenRequest, _token_service_pb2.CreateIdentityTokenResponse]  # type: ignore[assignment]
     """Makes an identity token, which says who its bearer is, but not what the bearer may do."""
@@ -65,8 +67,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.CreateRegistryTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.CreateRegistryTokenResponse, _abc.Awaitable[_token_service_pb2.CreateRegistryTokenResponse]]:
-        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use. The
-        caller is that of the credentials, else the bearer of the identity token in the metadata, else anonymous.
+        """Makes a registry token by Docker's token specification. It allows those of the scopes that the caller may use now.
+        The caller is that of the credentials or of the refresh token, else the bearer of the identity token in the metadata,
+        else anonymous.
         """
 
     @_abc_1.abstractmethod
