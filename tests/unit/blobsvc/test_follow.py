@@ -168,7 +168,12 @@ async def test_a_commit_whose_sync_fails_ends_the_session_once_its_writer_has_go
     await wait_until_async(disk.data(upload_id).exists, "the session to end", wanted=lambda exists: not exists)
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await disk.store.uploads.status(upload_id)
-    assert disk.counted("blobsvc_uploads_ended_total", how="failed") == 1
+    # It is counted a moment after its file has gone.
+    await wait_until_async(
+        lambda: disk.counted("blobsvc_uploads_ended_total", how="failed"),
+        "the end to be counted",
+        wanted=lambda n: n == 1,
+    )
 
 
 async def test_a_file_that_cannot_be_read_beside_the_writer_is_read_by_the_finish(
