@@ -1,7 +1,7 @@
 """Refresh tokens: gives them to clients, lists them, and ends them. `refresh_login` takes them.
 
 They are as in distribution's OAuth2 specification: opaque, and the same token for each use, because clients do not keep
-a new one (docs/decisions/0040).
+a new one (docs/decisions/0041).
 https://distribution.github.io/distribution/spec/auth/oauth/
 """
 
