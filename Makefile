@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run tools test check check-format check-lint check-types check-stubs check-contracts breaking \
-	check-imports fmt protos settings bench conformance acceptance soak lock clean
+	check-imports fmt protos settings reference bench conformance acceptance soak lock clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ protos: install ## Regenerate the Python stubs of the contracts
 
 settings: install ## Rewrite deploy/roadstead.toml from the settings in the code
 	$(BIN)/python scripts/annotate_settings.py
+
+reference: install ## Rewrite the commands in docs/cli.md from the command line in the code
+	$(BIN)/python scripts/write_cli_reference.py
 
 bench: install ## Compare speed, CPU time and memory with Go's distribution
 	@scripts/install-tools $(TOOLS) --peer

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ctl.arguments import Parser
 from ctl.data_dir import DataDir
 from ctl.errors import CommandError
-from ctl.keys_arguments import add_keys
 from ctl.listen import Address
 from ctl.service import serve
 from svckit.services import PORT_COUNT, SERVICES
@@ -19,13 +19,15 @@ An OCI and Docker registry with Harbor's management model.
 
   roadstead up        run everything on this machine, with nothing else installed
   roadstead serve     run one service, for production
-  roadstead admin     manage passwords and keys
+  roadstead admin     manage an installation, here or elsewhere
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0; 1 or 78 if it failed; 2 if the arguments are wrong."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # The commands of admin are many, and the supervisor needs none of them.
+    options = command_line(with_admin=given[:1] == ["admin"]).read(given)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
@@ -47,19 +49,28 @@ def workers_for(cores: int) -> int:
     return max(1, min(4, cores // 2))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="roadstead", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line(*, with_admin: bool) -> Parser:
+    """The parser of all commands.
+
+    Args:
+        with_admin: whether it knows the commands of `roadstead admin`.
+    """
+    parser = Parser(prog="roadstead", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_up(commands)
     _add_serve(commands)
-    _add_admin(commands)
+    admin = commands.add_parser(
+        "admin",
+        help="manage an installation, on this machine or elsewhere",
+        description="Manages an installation: that of `roadstead up` on this machine, or a remote one with --profile.",
+    )
+    if with_admin:
+        _add_admin(admin, parser)
     return parser
 
 
-def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_up(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = commands.add_parser(
         "up",
         help="start everything on this machine",
@@ -126,7 +137,7 @@ def _add_up(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.set_defaults(run=_up)
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
     parser = commands.add_parser(
         "serve",
         help="run one service in this process",
@@ -140,23 +151,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=lambda options: serve(options.service, options.config))
 
 
-def _add_admin(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("admin", help="manage an installation of `roadstead up`")
-    tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    password = tasks.add_parser("password", help="print the password that the user admin got at the first start")
-    _add_data_dir(password)
-    password.set_defaults(run=_print_password)
-    change = tasks.add_parser(
-        "set-password",
-        help="change the password of a user",
-        description=(
-            "Changes the password of a user, while `roadstead up` runs. On a terminal the command asks for the new "
-            "password; otherwise it reads it from standard input."
-        ),
-    )
-    change.add_argument("user")
-    _add_data_dir(change)
-    change.set_defaults(run=_set_password)
+def _add_admin(admin: Parser, root: Parser) -> None:
+    from ctl.admin.arguments import add_nouns
+    from ctl.keys_arguments import add_keys
+
+    tasks = admin.add_subparsers(title="tasks", metavar="TASK", required=True)
+    add_nouns(tasks, root)
     add_keys(tasks)
 
 
@@ -184,18 +184,6 @@ def _up(options: argparse.Namespace) -> int:
         start_anyway=tuple(options.start_anyway),
     )
     return up(chosen)
-
-
-def _print_password(options: argparse.Namespace) -> int:
-    from ctl.admin import print_password
-
-    return print_password(options.data_dir)
-
-
-def _set_password(options: argparse.Namespace) -> int:
-    from ctl.admin import set_password
-
-    return set_password(options.data_dir, options.user)
 
 
 def _seconds(text: str) -> float:

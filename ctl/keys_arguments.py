@@ -15,7 +15,7 @@ _LONGEST_OVERLAP_SECONDS = 7 * 86400
 _WRONG_ARGUMENTS = 2
 
 
-def add_keys(tasks: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_keys(tasks: "argparse._SubParsersAction[Any]") -> None:
     """Adds `keys`, and what it can do, to the tasks of `roadstead admin`."""
     keys = tasks.add_parser(
         "keys",

@@ -79,6 +79,9 @@ class Plan:
         if service.kind == "http":
             section |= {"listen": [self.http_listen], "limits": {"drain_seconds": _DRAIN_SECONDS}}
             section["blob_directory"] = self._blob_directory
+            if certificate := os.environ.get("ROADSTEAD_GATEWAY_TLS_CERTIFICATE_FILE"):
+                # The variable counts for the gateway. `roadstead admin` reads here whether it speaks TLS.
+                section["tls_certificate_file"] = certificate
         if service.socket:
             listen = [self.address(service.name), *filter(None, [self.grpc.get(service.name)])]
             section["rpc"] = {"listen": listen, "drain_seconds": _DRAIN_SECONDS}

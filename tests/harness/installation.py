@@ -52,7 +52,7 @@ class Installation:
 
     Attributes:
         data_dir: its data directory.
-        http_url: "http://127.0.0.1:PORT".
+        http_url: "http://127.0.0.1:PORT"; with TLS "https://127.0.0.1:PORT".
         host: "127.0.0.1:PORT", as registry clients want it.
         grpc_ports: by service; empty if it was started without gRPC ports.
         metrics_urls: by process; empty if it was started without metrics.
@@ -102,6 +102,7 @@ class Installation:
         self._obeys_modes = obeys_modes
         self._environment = process_environment(environment)
         self._http = "127.0.0.1:0"
+        self._scheme = "http"
         self._process: UpProcess | None = None
         self.start()
 
@@ -118,7 +119,7 @@ class Installation:
     @property
     def http_url(self) -> str:
         """The address of the gateway."""
-        return f"http://{self._http}"
+        return f"{self._scheme}://{self._http}"
 
     @property
     def database_url(self) -> str:
@@ -157,7 +158,8 @@ class Installation:
         self.start_seconds = time.monotonic() - started
         self._process = process
         self.output = process.lines
-        self._http = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready http://")
+        ready = next(line for line in process.lines if line.startswith("ready ")).removeprefix("ready ")
+        self._scheme, _, self._http = ready.partition("://")
         rows = RPC_SERVICES.values() if self._grpc else ()
         self.grpc_ports = {row.name: first_port + row.port_offset for row in rows if row.port_offset is not None}
         self.metrics_urls = dict(line.split()[1:] for line in process.lines if line.startswith("metrics "))

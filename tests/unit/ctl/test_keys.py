@@ -330,7 +330,7 @@ def test_without_keys_the_commands_say_that_a_first_start_makes_them(
         (["rotate", "--overlap-seconds", "-1"], "'-1' is not a number of seconds from 0 to 604800"),
         (["rotate", "--overlap-seconds", "soon"], "'soon' is not a number of seconds"),
         (["revoke"], "the following arguments are required: KEY"),
-        (["destroy"], "invalid choice: 'destroy'"),
+        (["destroy"], "destroy is not known; there are list, rotate"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,0 +1,1 @@
+"""What each noun's commands do. A module of a noun ends with its table."""
