@@ -67,12 +67,16 @@ class ManifestClient:
         answer = await self._stub.PutManifest(request)
         return PutManifest(answer.digest, tuple(answer.tags), answer.subject_digest)
 
-    async def delete(self, repository: str, reference: str, if_match: Sequence[str]) -> None:
+    async def delete(
+        self, repository: str, reference: str, if_match: Sequence[str], if_none_match: Sequence[str]
+    ) -> None:
         """Deletes a manifest with its tags, or one tag.
 
         Raises:
             DomainError: MANIFEST_UNKNOWN, NAME_UNKNOWN, INSUFFICIENT_SCOPE, PRECONDITION; UNSUPPORTED if deletion is
                 switched off.
         """
-        request = pb.DeleteManifestRequest(repository=repository, reference=reference, if_match=if_match)
+        request = pb.DeleteManifestRequest(
+            repository=repository, reference=reference, if_match=if_match, if_none_match=if_none_match
+        )
         await self._stub.DeleteManifest(request)

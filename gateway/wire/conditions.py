@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.wire.headers import Headers
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 
 ANY = "*"
 # A digest without quotes is accepted, because some clients send it.
@@ -36,15 +36,30 @@ def parse_if_none_match(headers: Headers) -> tuple[str, ...]:
     return tuple(tag for tag, _ in _tags(headers, "If-None-Match"))
 
 
-def require_match(headers: Headers, digest: str) -> None:
-    """Checks the If-Match of a request for something that exists and has this digest.
+def parse_conditions(headers: Headers) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Reads both conditions of a write: If-Match, and If-None-Match."""
+    return parse_if_match(headers), parse_if_none_match(headers)
+
+
+def require_conditions(headers: Headers, digest: str) -> None:
+    """Checks both conditions of a write to something that can have this digest only.
 
     Raises:
         DomainError: PRECONDITION; BAD_REQUEST.
     """
-    wanted = parse_if_match(headers)
+    wanted, unwanted = parse_conditions(headers)
+    _require_match(wanted, digest)
+    if ANY in unwanted or digest in unwanted:
+        raise _unmet("If-None-Match", digest)
+
+
+def _require_match(wanted: tuple[str, ...], digest: str) -> None:
     if wanted and ANY not in wanted and digest not in wanted:
-        raise error_for("PRECONDITION", f"If-Match does not hold: the digest is {digest}", metadata={"current": digest})
+        raise _unmet("If-Match", digest)
+
+
+def _unmet(name: str, digest: str) -> DomainError:
+    return error_for("PRECONDITION", f"{name} does not hold: the digest is {digest}", metadata={"current": digest})
 
 
 def is_not_modified(headers: Headers, digest: str) -> bool:
@@ -58,8 +73,8 @@ def is_not_modified(headers: Headers, digest: str) -> bool:
     """
     if "If-Match" not in headers and "If-None-Match" not in headers:
         return False
-    require_match(headers, digest)
-    held = parse_if_none_match(headers)
+    wanted, held = parse_conditions(headers)
+    _require_match(wanted, digest)
     return digest in held or ANY in held
 
 

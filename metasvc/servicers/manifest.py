@@ -142,7 +142,7 @@ class ManifestServicer(ManifestServiceServicer):
             repository=str(to_repository_name(request.repository)),
             reference=to_reference(request.reference),
             origin=call.origin,
-            conditions=Conditions(if_match=tuple(request.if_match)),
+            conditions=Conditions(tuple(request.if_match), tuple(request.if_none_match)),
         )
         return pb.DeleteManifestResponse()
 

@@ -97,22 +97,26 @@ class TestConditions:
 
     @pytest.mark.parametrize("by_digest", [False, True])
     @pytest.mark.parametrize(
-        ("condition", "status"),
+        ("header", "condition", "status"),
         [
-            ("*", 202),
-            ('"sha256:{zeros}", "{digest}"', 202),
-            ('"sha256:{zeros}"', 412),
-            ('W/"{digest}"', 412),
-            ('"{digest}', 400),
+            ("If-Match", "*", 202),
+            ("If-Match", '"sha256:{zeros}", "{digest}"', 202),
+            ("If-Match", '"sha256:{zeros}"', 412),
+            ("If-Match", 'W/"{digest}"', 412),
+            ("If-Match", '"{digest}', 400),
+            ("If-None-Match", '"sha256:{zeros}"', 202),
+            ("If-None-Match", '"sha256:{zeros}", W/"{digest}"', 412),
+            ("If-None-Match", "*", 412),
+            ("If-None-Match", '"{digest}', 400),
         ],
     )
     def test_a_delete_keeps_its_condition(
-        self, stocked: Repository, by_digest: bool, condition: str, status: int
+        self, stocked: Repository, by_digest: bool, header: str, condition: str, status: int
     ) -> None:
         content = dumped(stocked.manifest())
         stocked.put("tag", content)
         reference = digest_of(content) if by_digest else "tag"
-        wanted = {"If-Match": condition.format(zeros="0" * 64, digest=digest_of(content))}
+        wanted = {header: condition.format(zeros="0" * 64, digest=digest_of(content))}
         answer = stocked.http.delete(f"{stocked.path}/manifests/{reference}", headers=wanted)
         assert answer.status_code == status
         assert stocked.get(reference).status_code == (404 if status == 202 else 200)

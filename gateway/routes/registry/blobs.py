@@ -11,7 +11,7 @@ from gateway.clients.blob import BlobClient
 from gateway.clients.reads.reads import ResolvedBlob
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import ACCEPTS_RANGES, NOT_SNIFFED, Answer
-from gateway.wire.conditions import entity_tag, is_not_modified, require_match
+from gateway.wire.conditions import entity_tag, is_not_modified, require_conditions
 from gateway.wire.errors import oci_error
 from gateway.wire.ranges import BlobRead, ByteRange, Multipart, UnsatisfiableRange, parse_range, plan_reads
 from svckit.convert import to_digest
@@ -36,7 +36,7 @@ class BlobRoute:
         digest = str(to_digest(exchange.target.item))
         await exchange.authenticate()
         if exchange.request.method == "DELETE":
-            require_match(exchange.request.headers, digest)
+            require_conditions(exchange.request.headers, digest)
             await shielded(exchange.services.blobs.unlink(exchange.repository, digest))
             return Answer(202, [("Docker-Content-Digest", digest)])
         reads = exchange.services.reads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.routes.registry.exchange import Exchange
 from gateway.wire.answer import NOT_SNIFFED, Answer
-from gateway.wire.conditions import entity_tag, is_not_modified, parse_if_match, parse_if_none_match
+from gateway.wire.conditions import entity_tag, is_not_modified, parse_conditions
 from svckit.convert import to_reference
 from svckit.errors import error_for
 from svckit.oci.reference import Reference
@@ -27,8 +27,8 @@ class ManifestRoute:
                 return await self._put(exchange, reference)
             case "DELETE":
                 await exchange.authenticate()
-                if_match = parse_if_match(exchange.request.headers)
-                await shielded(exchange.services.manifests.delete(exchange.repository, str(reference), if_match))
+                conditions = parse_conditions(exchange.request.headers)
+                await shielded(exchange.services.manifests.delete(exchange.repository, str(reference), *conditions))
                 return Answer(202)
         return await self._get(exchange, reference)
 
@@ -55,18 +55,16 @@ class ManifestRoute:
         tags = list(exchange.query.get("tag", ()))
         if len(tags) > self._max_tags:
             raise error_for("URI_TOO_LONG", f"{len(tags)} tags; the limit is {self._max_tags}")
-        if_match, if_none_match = parse_if_match(request.headers), parse_if_none_match(request.headers)
         await exchange.authenticate()
         exchange.require_push()
+        conditions = parse_conditions(request.headers)
         content = await request.body.read(self._max_bytes, "MANIFEST_TOO_LARGE")
         # Parameters of the media type, such as a charset, are not stored.
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
         # Shielded, so that the write also ends if the client disconnects. Otherwise it would be unknown whether the tag
         # was moved.
         put = await shielded(
-            exchange.services.manifests.put(
-                exchange.repository, str(reference), media_type, content, tags, if_match, if_none_match
-            )
+            exchange.services.manifests.put(exchange.repository, str(reference), media_type, content, tags, *conditions)
         )
         headers = [
             ("Location", f"/v2/{exchange.repository}/manifests/{put.digest}"),

@@ -284,14 +284,16 @@ async def test_a_delete_keeps_its_condition_and_deletes_nothing_else(world: Worl
 
     for reference in ("v1", one.digest):
         assert await reason_of(world.delete("alpha/app", reference, if_match=[two.digest])) == "PRECONDITION"
+        assert await reason_of(world.delete("alpha/app", reference, if_none_match=[one.digest])) == "PRECONDITION"
     assert await world.changes() == before
     assert (await world.resolve("alpha/app", "v1")).digest == one.digest
     # A condition counts only if the manifest exists (RFC 9110 §13.2.1).
     for reference in ("v3", image("three").digest):
         assert await reason_of(world.delete("alpha/app", reference, if_match=[two.digest])) == "MANIFEST_UNKNOWN"
+        assert await reason_of(world.delete("alpha/app", reference, if_none_match=["*"])) == "MANIFEST_UNKNOWN"
 
     await world.delete("alpha/app", "v1", if_match=[two.digest, one.digest])
-    await world.delete("alpha/app", two.digest, if_match=["*"])
+    await world.delete("alpha/app", two.digest, if_match=["*"], if_none_match=[one.digest])
 
     assert await world.rows("SELECT name FROM tag") == []
     assert [row.digest for row in await world.rows("SELECT digest FROM artifact")] == [one.digest]

@@ -334,7 +334,13 @@ class World:
         return await resolve_manifest(self.ports, wanted, self.held_bytes.append)
 
     async def delete(
-        self, repository: str, reference: str, *, project_id: int = 1, if_match: Sequence[str] = ()
+        self,
+        repository: str,
+        reference: str,
+        *,
+        project_id: int = 1,
+        if_match: Sequence[str] = (),
+        if_none_match: Sequence[str] = (),
     ) -> None:
         await delete_manifest(
             self.ports,
@@ -342,7 +348,7 @@ class World:
             repository=repository,
             reference=Reference.parse(reference),
             origin=ORIGIN,
-            conditions=Conditions(if_match=tuple(if_match)),
+            conditions=Conditions(tuple(if_match), tuple(if_none_match)),
         )
 
     async def changes(self) -> tuple[CommittedChange[ChangeKind], ...]:

@@ -69,8 +69,8 @@ async def test_conditions_of_a_write_reach_the_service_and_malformed_ones_never_
     await put(house, headers={"If-Match": f'"{DIGEST}", "{DIGEST}"', "If-None-Match": "*"})
     assert list(house.metasvc.puts[0].if_match) == [DIGEST, DIGEST]
     assert list(house.metasvc.puts[0].if_none_match) == ["*"]
-    malformed = await put(house, headers={"If-Match": f'"{DIGEST}'})
-    assert malformed.status_code == 400
+    for name in ("If-Match", "If-None-Match"):
+        assert (await put(house, headers={name: f'"{DIGEST}'})).status_code == 400
     house.metasvc.failure = error_for("PRECONDITION")
     assert (await put(house, headers={"If-Match": f'"{DIGEST}"'})).status_code == 412
 
@@ -107,15 +107,21 @@ async def test_a_deleted_manifest_is_gone(house: House) -> None:
     assert (await house.http.delete(path("latest"), headers=house.bearer())).status_code == 404
 
 
-async def test_the_condition_of_a_delete_reaches_the_service(house: House) -> None:
+async def test_the_conditions_of_a_delete_reach_the_service(house: House) -> None:
     await put(house)
     for reference in ("latest", DIGEST):
         headers = {**house.bearer(), "If-Match": f'"other", W/"{DIGEST}", {DIGEST}'}
         assert (await house.http.delete(path(reference), headers=headers)).status_code == 202
         assert list(house.metasvc.deletes[-1].if_match) == ["other", f"W/{DIGEST}", DIGEST]
-    malformed = {**house.bearer(), "If-Match": f'"{DIGEST}'}
-    assert (await house.http.delete(path("latest"), headers=malformed)).status_code == 400
-    assert len(house.metasvc.deletes) == 2
+        assert list(house.metasvc.deletes[-1].if_none_match) == []
+    await put(house)
+    others = {**house.bearer(), "If-None-Match": f'W/"{DIGEST}", "other"'}
+    assert (await house.http.delete(path("latest"), headers=others)).status_code == 202
+    assert list(house.metasvc.deletes[-1].if_none_match) == [DIGEST, "other"]
+    for name in ("If-Match", "If-None-Match"):
+        malformed = {**house.bearer(), name: f'"{DIGEST}'}
+        assert (await house.http.delete(path("latest"), headers=malformed)).status_code == 400
+    assert len(house.metasvc.deletes) == 3
 
 
 async def test_deleting_where_it_is_switched_off_is_405(house: House) -> None:

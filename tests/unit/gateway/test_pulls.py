@@ -197,9 +197,18 @@ async def test_if_match_holds_for_this_digest_only_and_goes_before_other_conditi
 
 async def test_a_delete_keeps_its_condition(house: House) -> None:
     digest = house.hold(CONTENT)
-    stale = {**house.bearer(), "If-Match": '"sha256:other"'}
-    assert (await house.http.delete(path(digest), headers=stale)).status_code == 412
-    assert (await house.http.head(path(digest), headers=house.bearer())).status_code == 200
+    for name, value, status in [
+        ("If-Match", '"sha256:other"', 412),
+        ("If-Match", '"unclosed', 400),
+        ("If-None-Match", f'"{digest}"', 412),
+        ("If-None-Match", "*", 412),
+        ("If-None-Match", '"unclosed', 400),
+    ]:
+        answer = await house.http.delete(path(digest), headers={**house.bearer(), name: value})
+        assert answer.status_code == status
+        assert (await house.http.head(path(digest), headers=house.bearer())).status_code == 200
+    others = {**house.bearer(), "If-None-Match": '"sha256:other"'}
+    assert (await house.http.delete(path(digest), headers=others)).status_code == 202
 
 
 async def test_conditions_are_kept(house: House) -> None:

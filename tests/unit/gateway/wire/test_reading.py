@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.config import ForwardedForm
-from gateway.wire.conditions import is_not_modified, parse_if_match, parse_if_none_match, require_match
+from gateway.wire.conditions import is_not_modified, parse_if_match, parse_if_none_match, require_conditions
 from gateway.wire.credentials import Basic, Bearer, parse_authorization
 from gateway.wire.headers import Headers
 from gateway.wire.links import next_page
@@ -122,7 +122,8 @@ def test_malformed_entity_tags_are_refused_by_reads_and_writes_alike(value: str)
     for parse, name in [
         (parse_if_match, "If-Match"),
         (parse_if_none_match, "If-None-Match"),
-        (lambda headers: require_match(headers, "a"), "If-Match"),
+        (lambda headers: require_conditions(headers, "a"), "If-Match"),
+        (lambda headers: require_conditions(headers, "a"), "If-None-Match"),
         (lambda headers: is_not_modified(headers, "a"), "If-Match"),
         (lambda headers: is_not_modified(headers, "a"), "If-None-Match"),
     ]:

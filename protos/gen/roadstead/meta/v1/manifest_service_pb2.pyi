@@ -516,6 +516,7 @@ class DeleteManifestRequest(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     IF_MATCH_FIELD_NUMBER: _builtins.int
+    IF_NONE_MATCH_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """Full name of the repository."""
     reference: _builtins.str
@@ -526,16 +527,23 @@ class DeleteManifestRequest(_message.Message):
         MANIFEST_UNKNOWN if it names nothing.
         """
 
+    @_builtins.property
+    def if_none_match(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The reference must not name one of these digests, and "*" stands for any; otherwise PRECONDITION. Empty for no
+        condition.
+        """
+
     def __init__(
         self,
         *,
         repository: _builtins.str = ...,
         reference: _builtins.str = ...,
         if_match: _abc.Iterable[_builtins.str] | None = ...,
+        if_none_match: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_match", b"if_match", "reference", b"reference", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_match", b"if_match", "if_none_match", b"if_none_match", "reference", b"reference", "repository", b"repository"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
