@@ -67,3 +67,9 @@ def admin(request: pytest.FixtureRequest, home: Path, installation: Installation
 def local(home: Path, installation: Installation) -> Admin:
     """The command, as the user admin, on this machine."""
     return Admin(home, ("--data-dir", str(installation.data_dir)))
+
+
+@pytest.fixture
+def bare(home: Path) -> Admin:
+    """The command of somebody who has no installation on this machine."""
+    return Admin(home)

@@ -22,12 +22,6 @@ FIELDS = {"name", "url", "user", "password", "ca_file", "insecure"}
 
 
 @pytest.fixture
-def bare(home: Path) -> Admin:
-    """The command of somebody who has no installation on this machine."""
-    return Admin(home)
-
-
-@pytest.fixture
 def other_server() -> Iterator[str]:
     """The URL of a web server that is no registry."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
