@@ -17,7 +17,7 @@ from svckit.errors import DomainError
 from tests.contract.metasvc.immutability import APP, copy, make_rule, remove_repository, remove_tag
 from tests.contract.metasvc.world import ORIGIN, World, image
 
-ROUNDS = 15
+ROUNDS = 10
 PUSHERS = 6
 
 
