@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.images import Image, image, index, write_oci_layout
 from tests.harness.programs import Client
-from tests.harness.workspace import Login, Workspace
+from tests.harness.workspace import Login, Management, Workspace
 
 pytestmark = pytest.mark.clients
 
@@ -105,3 +105,32 @@ def test_somebody_outside_may_not_push(crane: Client, workspace: Workspace, repo
     assert refused.returncode != 0
     # crane asks by HEAD first, whose refusal has no body to quote.
     assert "401 Unauthorized" in refused.stderr
+
+
+def test_an_immutable_tag_is_refused_with_the_reason(
+    crane: Client, workspace: Workspace, management: Management, login: Login, repository: Named, tmp_path: Path
+) -> None:
+    _log_in(crane, workspace, login)
+    name = repository("released")
+    crane.run("push", _PLAIN, str(write_oci_layout(tmp_path / "one", image(150))), f"{name}:v1")
+    crane.run("push", _PLAIN, str(write_oci_layout(tmp_path / "two", image(151))), f"{name}:latest")
+    within = name.removeprefix(f"{workspace.host}/{workspace.project}/")
+    rule = {
+        "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "v*"}],
+        "scope_selectors": {"repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": within}]},
+    }
+    management.client.post(f"/projects/{workspace.project}/immutabletagrules", json=rule).raise_for_status()
+
+    refused = [
+        crane.attempt("push", _PLAIN, str(tmp_path / "two"), f"{name}:v1"),
+        crane.attempt("tag", _PLAIN, f"{name}:latest", "v1"),
+        crane.attempt("delete", _PLAIN, f"{name}:v1"),
+    ]
+
+    pushed = f"Failed to process request due to '{within}:v1' configured as immutable."
+    for attempt, text in zip(
+        refused, [pushed, pushed, "the tag v1 configured as immutable, cannot be deleted"], strict=True
+    ):
+        assert attempt.returncode != 0
+        assert text in attempt.stderr
+    assert crane.run("digest", _PLAIN, f"{name}:v1").strip() == image(150).digest

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from metasvc.domain.artifact import get_artifact, list_artifacts, list_project_artifacts
 from metasvc.domain.artifact_tag import create_tag, list_tags
@@ -114,6 +115,22 @@ async def test_a_tag_that_no_enabled_rule_covers_is_moved_and_deleted(stocked: W
             await make_rule(stocked, is_disabled=True)
 
     await act(stocked)
+
+
+async def test_a_refusal_is_logged_with_who_and_what(stocked: World) -> None:
+    rule = await make_rule(stocked)
+    with structlog.testing.capture_logs() as log:
+        await refusal(stocked.put(APP, TWO, "v1"))
+        await refusal(remove_tag(stocked))
+    common = {
+        "event": "immutable_tag_kept",
+        "log_level": "info",
+        "repository": APP,
+        "tag": "v1",
+        "immutable_rule_id": rule.id,
+        "actor": str(ORIGIN.actor),
+    }
+    assert log == [common | {"refused": "push"}, common | {"refused": "delete"}]
 
 
 async def test_a_tag_that_is_not_there_may_always_be_made(stocked: World) -> None:
