@@ -162,21 +162,30 @@ def revoke(places: KeyPlaces, kid: str) -> int:
 
 
 def _revoke(places: KeyPlaces, service: str, kid: str, published: KeySet) -> None:
-    own = places.of(service) if service in places.files else None
-    is_here = own is not None and own.is_here
-    if own is not None and is_here and kid == own.signing():
-        _replace_at_once(places, own)
-    elif own is not None and is_here and (following := own.prepared()) is not None and following.kid == kid:
-        own.drop_next()
-    elif not is_here and kid == published.signing():
+    if service in places.files and (own := places.of(service)).is_here:
+        following = own.prepared()
+        if following is not None and kid in (following.kid, own.signing()):
+            # Who could read the key file could read this one as well.
+            own.drop_next()
+            _cut_off(places, service, following.kid)
+            print(f"{service}: {following.kid} is revoked; it was prepared, and has signed nothing")
+            if kid == following.kid:
+                return
+        if kid == own.signing():
+            _replace_at_once(places, own)
+    elif kid == published.signing():
         raise CommandError(
             f"{service} signs with {kid}, and its key file is not on this machine; run the command where it is, "
             f"so that {service} gets another key first"
         )
-    places.trust().change(service, lambda keys: keys.with_revoked(kid, int(time.time())))
+    _cut_off(places, service, kid)
     print(f"{service}: {kid} is revoked; within 5 s every process refuses what it signed:")
     for kind in kinds_of(service):
         print(f"  {_BROKEN_BY_REVOCATION[kind]}")
+
+
+def _cut_off(places: KeyPlaces, service: str, kid: str) -> None:
+    places.trust().change(service, lambda keys: keys.with_revoked(kid, int(time.time())))
 
 
 def _replace_at_once(places: KeyPlaces, keys: ServiceKeys) -> None:

@@ -117,10 +117,11 @@ class SigningKey:
     def _wrong(self) -> str:
         """What an operator must mend; empty if all is well."""
         if self._waiting is not None:
-            return "key_not_published"
+            return "key_not_published"  # The old key still signs.
         own = self._find(self._signer.kid)
         if own is None:
             return "key_not_trusted"
+        # With an end, another key was activated, and this machine does not have it yet.
         return "key_retired" if own.end_time is not None else ""
 
     def _complain(self, wrong: str) -> None:
@@ -128,12 +129,8 @@ class SigningKey:
         if wrong == self._complaint:
             return
         self._complaint = wrong
-        if wrong == "key_not_published":
-            # The old key still signs.
-            kid = "" if self._waiting is None else self._waiting.kid
-            _log.warning(wrong, key_file=str(self._path), kid=kid)
-        elif wrong == "key_not_trusted":
-            _log.error(wrong, key_file=str(self._path), kid=self._signer.kid)
-        elif wrong:
-            # Another key was activated, and this machine does not have it yet.
-            _log.warning(wrong, key_file=str(self._path), kid=self._signer.kid)
+        if wrong:
+            # Only without a trusted key are calls refused.
+            log = _log.error if wrong == "key_not_trusted" else _log.warning
+            kid = self._signer.kid if self._waiting is None else self._waiting.kid
+            log(wrong, key_file=str(self._path), kid=kid)

@@ -285,6 +285,18 @@ def test_a_running_service_has_taken_up_its_new_key_before_the_leaked_one_is_cut
     assert not running.trusts(leaked)
 
 
+def test_a_key_that_was_prepared_beside_a_leaked_one_is_cut_off_with_it(
+    installed: InstalledKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.run("prepare", "authsvc")
+    leaked, prepared = installed.kid("authsvc"), installed.next("authsvc").kid
+    assert installed.run("revoke", leaked) == 0
+    assert f"{prepared} is revoked; it was prepared, and has signed nothing" in capsys.readouterr().out
+    assert not any(map(installed.trusts, (leaked, prepared)))
+    assert installed.kid("authsvc") not in {leaked, prepared}
+    assert installed.trusts(installed.kid("authsvc"))
+
+
 def test_a_retired_or_prepared_key_is_cut_off_and_the_signing_one_stays(installed: InstalledKeys) -> None:
     retired = installed.kid("blobsvc")
     installed.run("rotate", "blobsvc")
