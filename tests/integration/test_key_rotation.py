@@ -37,7 +37,7 @@ EVERYWHERE_SECONDS = 5.0
 
 
 def admin_keys(installation: Installation, *words: str) -> str:
-    """The standard output of `roadstead admin keys`, a process of its own."""
+    """The standard output of `roadstead admin keys`, a process of its own. The other lines say that it waits."""
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "ctl", "admin", "keys", *words, "--data-dir", str(installation.data_dir)],
         env=environment(),
@@ -47,6 +47,8 @@ def admin_keys(installation: Installation, *words: str) -> str:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
+    waits = "rotate" in words and installation.is_running
+    assert ("until every process knows the new public keys" in ended.stderr) == waits, ended.stderr
     return ended.stdout
 
 
@@ -288,9 +290,8 @@ def test_keys_are_rotated_while_everything_is_stopped(running: Installation) -> 
         location = repository.begin()
         location = repository.http.patch(location, content=EMPTY_CONFIG[:1]).headers["Location"]
         running.stop()
-        began, old = time.monotonic(), key_files(running)
+        old = key_files(running)
         output = admin_keys(running, "rotate")
-        assert time.monotonic() - began < EVERYWHERE_SECONDS, "nobody has to be waited for"
         assert output.count(": signs with ") == len(SERVICES)
         begin = running.log_file.stat().st_size
         running.start()
