@@ -4,6 +4,7 @@ import difflib
 from argparse import ArgumentTypeError, Namespace
 from typing import Any
 
+from ctl.admin.assignment import parse_assignment
 from ctl.admin.command import Column, Command, Noun, Outcome, argument
 from ctl.admin.rest import Row, path
 from ctl.admin.session import Session
@@ -62,13 +63,6 @@ def _entries(configuration: dict[str, Row]) -> list[Row]:
     return [{"key": key, **entry} for key, entry in configuration.items()]
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value
-
-
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -88,7 +82,7 @@ CONFIGURATION = Noun(
                 argument(
                     "values",
                     nargs="+",
-                    type=_assignment,
+                    type=parse_assignment,
                     metavar="KEY=VALUE",
                     help="all that are named are changed, or none",
                 ),

@@ -1,7 +1,8 @@
 """`roadstead admin projects`."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 
+from ctl.admin.assignment import parse_assignment
 from ctl.admin.command import Column, Command, Noun, Outcome, argument
 from ctl.admin.listing import FILTERED, asked
 from ctl.admin.rest import Refused, Row, path
@@ -67,13 +68,6 @@ def _delete(session: Session, options: Namespace) -> Outcome:
     return None
 
 
-def _setting(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value
-
-
 def _public(value: str | None) -> str:
     return "yes" if value == "true" else "no"
 
@@ -87,7 +81,7 @@ _LIMIT = argument(
 )
 _SET = argument(
     "--set",
-    type=_setting,
+    type=parse_assignment,
     action="append",
     default=[],
     metavar="KEY=VALUE",

@@ -2,14 +2,17 @@
 
 import argparse
 import io
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 
 from ctl.__main__ import command_line, main
 from ctl.admin.table import NOUNS, SINGLE
+from tests.harness.programs import program
 
 
 def commands() -> list[str]:
@@ -85,6 +88,41 @@ def test_bash_completes(bash_completions: str, line: str, offered: str) -> None:
     )
     result = subprocess.run(["bash"], input=script, capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.split() == offered.split(), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("roadstead ad", {"admin"}),
+        ("roadstead admin pro", {"projects", "profiles"}),
+        ("roadstead admin users set-", {"set-password", "set-admin"}),
+        ("roadstead admin projects create x --pu", {"--public"}),
+        ("roadstead admin users set-admin x ", {"yes", "no"}),
+    ],
+)
+def test_fish_completes(line: str, offered: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fish = program("fish")
+    assert main(["admin", "completion", "fish"]) == 0
+    script = f"{capsys.readouterr().out}\ncomplete -C '{line}'\n"
+    result = subprocess.run(
+        [fish, "--no-config"],
+        input=script,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert {each.partition("\t")[0] for each in result.stdout.splitlines()} == offered, result.stderr
+
+
+def test_zsh_can_read_its_completions(capsys: pytest.CaptureFixture[str]) -> None:
+    zsh = program("zsh")
+    assert main(["admin", "completion", "zsh"]) == 0
+    result = subprocess.run(
+        [zsh, "-f", "-n"], input=capsys.readouterr().out, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
