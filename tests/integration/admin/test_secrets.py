@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.harness.admin_cli import Admin
 from tests.harness.installation import Installation
+from tests.harness.waiting import wait_until
 from tests.integration.admin.conftest import log_in
 
 
@@ -45,4 +46,7 @@ def test_a_secret_among_the_arguments_is_refused_and_not_repeated(local: Admin) 
 
 def _about(pid: int) -> str:
     """The arguments and variables of a process that has just been started. Both stay as they are then."""
-    return "".join(Path(f"/proc/{pid}/{name}").read_text(errors="replace") for name in ("cmdline", "environ"))
+    proc = Path(f"/proc/{pid}")
+    # Linux starts the program a moment before it shows them.
+    arguments = wait_until((proc / "cmdline").read_text, "the arguments of the command")
+    return arguments + wait_until((proc / "environ").read_text, "its variables")
