@@ -34,7 +34,7 @@ def walk_users(walk: Walk) -> Login:
     assert [each["username"] for each in walk.read(f"/users?email={login.name}@example.org")] == [login.name]
     for body in ({}, {"comment": "x"}, {"email": "x@example.org"}):
         assert walk.call("PUT", path, 400, json=body).json()["errors"][0]["code"] == "BAD_REQUEST"
-    walk.call("PUT", f"{path}/sysadmin", 400)
+    walk.call("PUT", f"{path}/sysadmin", 422)
     refused = walk.call("PUT", f"{path}/cli_secret", 412, json={"secret": "Passw0rd-3"})
     assert refused.json()["errors"][0]["message"] == "unable to update CLI secret under authmode: db_auth"
     return Login(login.name, "Passw0rd-2")
