@@ -125,6 +125,7 @@ def test_it_calls_every_operation_that_is_served(package: Any, alone: Installati
     change_the_configuration(client)
     manage_users_and_groups(client)
     manage_a_project(client, alone)
+    manage_immutable_rules(client)
     manage_robots(client)
     look_at_artifacts(client, alone)
 
@@ -214,6 +215,30 @@ def manage_a_project(client: Client, installation: Installation) -> None:
 
     projects.create_project(client.model("ProjectReq", project_name="gone"))
     projects.delete_project("gone")
+
+
+def manage_immutable_rules(client: Client) -> None:
+    rules = client.immutable
+    wanted = client.model(
+        "ImmutableRule",
+        action="immutable",
+        template="immutable_template",
+        tag_selectors=[client.model("ImmutableSelector", kind="doublestar", decoration="matches", pattern="v*")],
+        scope_selectors={
+            "repository": [
+                client.model("ImmutableSelector", kind="doublestar", decoration="repoMatches", pattern="x/**")
+            ]
+        },
+    )
+    rule_id = location_id(rules.create_immu_rule_with_http_info("shop", immutable_rule=wanted))
+    [held] = rules.list_immu_rules("shop")
+    assert (held.id, held.disabled, held.tag_selectors[0].pattern) == (rule_id, False, "v*")
+    held.disabled = True
+    rules.update_immu_rule("shop", rule_id, immutable_rule=held)
+    [held] = rules.list_immu_rules("shop")
+    assert held.disabled
+    rules.delete_immu_rule("shop", rule_id)
+    assert rules.list_immu_rules("shop") == []
 
 
 def manage_robots(client: Client) -> None:
