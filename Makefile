@@ -93,8 +93,9 @@ protos: install ## Regenerate the Python stubs of the contracts
 settings: install ## Rewrite deploy/roadstead.toml from the settings in the code
 	$(BIN)/python scripts/annotate_settings.py
 
-reference: install ## Rewrite the commands in docs/cli.md from the command line in the code
+reference: install ## Rewrite the commands in docs/cli.md and the tables in docs/access.md from the code
 	$(BIN)/python scripts/write_cli_reference.py
+	$(BIN)/python scripts/write_access_reference.py
 
 bench: install ## Compare speed, CPU time and memory with Go's distribution
 	@scripts/install-tools $(TOOLS) --peer

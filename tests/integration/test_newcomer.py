@@ -14,9 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +22,7 @@ import pytest
 
 from tests.harness.ports import free_port, free_ports_in_a_row
 from tests.harness.programs import program
+from tests.harness.tour import Step, is_as_shown, read_blocks, read_steps, run_in_one_shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.clients]
 
@@ -31,69 +30,16 @@ ROOT = Path(__file__).parents[2]
 README_PORTS = (8080, 9401, 9402, 9403)
 LONGEST_PYTHON_LINES = 10
 
-# Installing takes a minute, and longer if packages are downloaded. The rest takes seconds.
+# Installing takes a minute, and longer if packages are downloaded.
 START_SECONDS = 900
-TOUR_SECONDS = 120
 STOP_SECONDS = 60
 
-_BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_SAVED_AS = re.compile(r"Save this as `([\w.]+)`")
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_END = "---- the end of a block ----"
 # Variables of the person who runs the tests: settings of ours, of make and of pytest, and folders in their HOME.
 _NOT_A_NEWCOMERS = re.compile(
     r"ROADSTEAD_.*|XDG_.*|MAKE.*|MFLAGS|VENV|UP_ARGS|VIRTUAL_ENV|PYTHON(?:PATH|HOME)|PYTEST.*|DOCKER_CONFIG|REGISTRY_AUTH_FILE"
 )
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block.
-
-    Attributes:
-        language: "sh", "python", or "text" for what is printed.
-        text: with its last line break.
-        saved_as: the file that it is to be saved as; empty for what is run.
-    """
-
-    language: str
-    text: str
-    saved_as: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A block that is run, and its output in the README."""
-
-    block: Block
-    shown: str = ""
-
-
-def read_blocks(markdown: str) -> list[Block]:
-    blocks = []
-    end_of_last = 0
-    for match in _BLOCK.finditer(markdown):
-        saved_as = _SAVED_AS.search(markdown, end_of_last, match.start())
-        end_of_last = match.end()
-        blocks.append(Block(match["language"], match["text"], saved_as[1] if saved_as else ""))
-    return blocks
-
-
-def read_steps(blocks: Iterable[Block]) -> list[Step]:
-    following = [*blocks, Block("", "")]
-    return [
-        Step(block, after.text if after.language == "text" else "")
-        for block, after in pairwise(following)
-        if block.language != "text"
-    ]
-
-
-def is_as_shown(printed: str, shown: str, *, last_lines: bool = False) -> bool:
-    """Whether the output matches the README; with `last_lines`, whether its end does."""
-    pattern = "[^\n]*".join(map(re.escape, shown.rstrip("\n").split("…")))
-    start = r"(?:.*\n)?" if last_lines else ""
-    return re.fullmatch(f"{start}{pattern}\n*", printed, re.DOTALL) is not None
 
 
 class Terminal:
@@ -231,7 +177,7 @@ def test_the_tour_does_what_the_readme_says(
         terminal.wait_until_ready()
         assert is_as_shown(terminal.printed, start.shown, last_lines=True), terminal.everything()
 
-        printed = _second_terminal(tour, clone, environment)
+        printed = run_in_one_shell(tour, clone, environment)
         for step, text in zip(tour, printed, strict=True):
             assert not step.shown or is_as_shown(text, step.shown), f"{step.block.text}\nprinted:\n{text}"
         _check_meaning(clone, tour, printed)
@@ -240,27 +186,6 @@ def test_the_tour_does_what_the_readme_says(
     finally:
         terminal.end()
     _check_end(clone, Path(environment["HOME"]), terminal, steps)
-
-
-def _second_terminal(tour: list[Step], clone: Path, environment: Mapping[str, str]) -> list[str]:
-    """Runs the blocks in one shell, in order; returns the output of each. Stops at the first failure."""
-    script = ["set -eo pipefail"]
-    for step in tour:
-        block = step.block
-        saving = f"cat > {block.saved_as} <<'{_END}'\n{block.text}{_END}\n"
-        script += [saving if block.saved_as else block.text, f"echo '{_END}'"]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=clone,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TOUR_SECONDS,
-        check=False,
-    )
-    printed = done.stdout.split(f"{_END}\n")
-    assert done.returncode == 0, f"in block {len(printed)} of the tour:\n{done.stdout}\n{done.stderr}"
-    return printed[:-1]
 
 
 def _check_meaning(clone: Path, tour: list[Step], printed: list[str]) -> None:
