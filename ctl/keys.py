@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypedDict
 
+from ctl.admin.command import Column
+from ctl.admin.output import print_table
 from ctl.errors import CommandError
 from ctl.key_places import KeyPlaces
 from ctl.rotation import ServiceKeys, shown_time
@@ -43,6 +45,15 @@ _BROKEN_BY_REVOCATION: dict[type[Claims], str] = {
 }
 
 
+_COLUMNS = (
+    Column("SERVICE", "service"),
+    Column("KEY", "kid"),
+    Column("STATE", "state"),
+    Column("SINCE", "since"),
+    Column("UNTIL", "until"),
+)
+
+
 class Row(TypedDict):
     """A line of the list. Times are in UTC; None where there is none."""
 
@@ -66,11 +77,7 @@ def list_keys(places: KeyPlaces, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    lines = [("SERVICE", "KEY", "STATE", "SINCE", "UNTIL")]
-    lines += [(row["service"], row["kid"], row["state"], row["since"] or "-", row["until"] or "-") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
+    print_table(rows, _COLUMNS)
     return 0
 
 

@@ -97,8 +97,7 @@ def _selectors(
         try:
             pattern = Doublestar.parse(each.pattern)
         except PatternError as error:
-            field = f"{path}[{place}].pattern"
-            raise Invalid(message=f"{field} {error}", violations=[FieldViolation(field, str(error))]) from None
+            raise Invalid.of_field(f"{path}[{place}].pattern", str(error)) from None
         selectors.append(Selector(pattern, each.decoration == decorations[True]))
     return tuple(selectors)
 

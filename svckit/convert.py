@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from roadstead.access.v1 import actor_pb2
-from svckit.errors import DomainError, FieldViolation, Invalid, from_oci_error
+from svckit.errors import DomainError, Invalid, from_oci_error
 from svckit.listing import ListRequest
 from svckit.oci.digest import Digest
 from svckit.oci.errors import OciFormatError
@@ -95,8 +95,7 @@ def to_time(stamp: Timestamp, field: str) -> datetime:
     try:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
-        problem = "is not a time between the years 1 and 9999"
-        raise Invalid(message=f"{field} {problem}", violations=[FieldViolation(field, problem)]) from None
+        raise Invalid.of_field(field, "is not a time between the years 1 and 9999") from None
 
 
 @overload

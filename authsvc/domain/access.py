@@ -17,7 +17,7 @@ from authsvc.domain.permission import (
     Permission,
 )
 from svckit.access.decision import NOT_VISIBLE, AccessibleProjects, ProjectDecision
-from svckit.errors import FieldViolation, Invalid, Unauthenticated
+from svckit.errors import Invalid, Unauthenticated
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
@@ -163,8 +163,7 @@ async def _system_permissions(unit: Unit, caller: Caller, project_creators: Proj
 def _project_of(scope: str) -> tuple[int | None, str | None]:
     name = scope.removeprefix(_PROJECT_SCOPE).rstrip("/")
     if not scope.startswith(_PROJECT_SCOPE) or not name or "/" in name:
-        description = "must be /project/<id>, /project/<name>, /system or empty"
-        raise Invalid(message=f"scope {description}", violations=[FieldViolation("scope", description)])
+        raise Invalid.of_field("scope", "must be /project/<id>, /project/<name>, /system or empty")
     if name.isascii() and name.isdigit() and len(name) <= 18:
         return int(name), None
     return None, name

@@ -9,7 +9,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Caller, Entity, Member, Requester
 from authsvc.domain.permission import Role, lacking
-from authsvc.domain.user import find_user, refuse
+from authsvc.domain.user import find_user
 from authsvc.domain.user_group import normal_dn
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
@@ -78,9 +78,9 @@ class NamedEntity:
                 violations=[FieldViolation("member_user", "names no user, and member_group no group")],
             )
         if names_user and names_group:
-            refuse("member_group", "must not be given together with member_user")
+            raise Invalid.of_field("member_group", "must not be given together with member_user")
         if self.group_name and not (self.group_id or self.ldap_group_dn) and self.group_type not in (1, 2, 3):
-            refuse("member_group.group_type", "must be 1, 2 or 3 with a group_name")
+            raise Invalid.of_field("member_group.group_type", "must be 1, 2 or 3 with a group_name")
 
     async def find(self, unit: Unit) -> Entity:
         """Finds the user or group. If it is described in several ways, it must be what all of them say.

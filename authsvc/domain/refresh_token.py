@@ -17,7 +17,7 @@ from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Identity
 from authsvc.domain.robot import permitted_robot
 from authsvc.domain.user import check_self, existing_user
-from svckit.errors import FieldViolation, Invalid, NotFound, Precondition
+from svckit.errors import Invalid, NotFound, Precondition
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.logging import get_logger
 from svckit.query import Exact, Order, Range
@@ -67,8 +67,7 @@ def check_client_id(client_id: str) -> None:
         DomainError: BAD_REQUEST.
     """
     if not _CLIENT_ID.fullmatch(client_id):
-        description = "must have 1 to 255 printable ASCII characters"
-        raise Invalid(message=f"client_id {description}", violations=[FieldViolation("client_id", description)])
+        raise Invalid.of_field("client_id", "must have 1 to 255 printable ASCII characters")
 
 
 async def create_refresh_token(

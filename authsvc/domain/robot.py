@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Robot
@@ -92,7 +92,9 @@ class NewRobot:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= _MAXIMUM_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
-            refuse("name", "must have lower-case letters and digits, with single '.', '_' or '-' between them")
+            raise Invalid.of_field(
+                "name", "must have lower-case letters and digits, with single '.', '_' or '-' between them"
+            )
         check_level(self.level, self.grants)
         _check_duration(self.duration_days)
 
@@ -201,7 +203,7 @@ async def list_robots(ports: Ports, request: ListRequest, project_id: int | None
     level = query.exact(_LEVEL)
     stated = query.exact(_SCOPE_ID)
     if level not in (None, "project", "system"):
-        refuse("q", "Level must be project or system")
+        raise Invalid.of_field("q", "Level must be project or system")
     if project_id is not None:
         scope_id = await ports.robot_access.check_id(project_id, "list")
     elif project_name:
@@ -309,11 +311,6 @@ def check_level(level: Kind, grants: Sequence[AskedGrant]) -> None:
 def expire_time(create_time: datetime, duration_days: int) -> datetime | None:
     """When a robot of this creation time and duration expires; None for never."""
     return None if duration_days == FOR_EVER else create_time + timedelta(days=duration_days)
-
-
-def refuse(name: str, description: str) -> NoReturn:
-    """Refuses a request because of one of its fields."""
-    raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])
 
 
 def _check_duration(days: int) -> None:

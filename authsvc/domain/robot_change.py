@@ -18,7 +18,6 @@ from authsvc.domain.robot import (
     check_level,
     expire_time,
     permitted_robot,
-    refuse,
 )
 from svckit.errors import Conflict, Denied, DomainError, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
@@ -51,7 +50,7 @@ async def create_robot(
             BAD_REQUEST, also for a key without a chosen secret; UNAUTHORIZED.
     """
     if key is not None and not chosen_secret:
-        refuse(
+        raise Invalid.of_field(
             "secret",
             f"is required with an {IDEMPOTENCY_KEY}: a random secret is not stored, so a repeat could not return it",
         )

@@ -6,13 +6,13 @@ import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from authsvc.domain.caller import identify
 from authsvc.domain.model import Caller, Identity, User
 from authsvc.domain.password import check_new_password
 from authsvc.domain.permission import Permission
-from svckit.errors import Denied, FieldViolation, Invalid, NotFound, Precondition
+from svckit.errors import Denied, Invalid, NotFound, Precondition
 from svckit.listing import Listing, ListRequest, Page, SortKey
 from svckit.query import Fuzzy, Key, Order
 
@@ -113,13 +113,15 @@ def check_username(username: str) -> None:
         DomainError: BAD_REQUEST.
     """
     if not 1 <= len(username) <= MAXIMUM_NAME_CHARACTERS:
-        refuse("username", f"must have 1 to {MAXIMUM_NAME_CHARACTERS} characters")
+        raise Invalid.of_field("username", f"must have 1 to {MAXIMUM_NAME_CHARACTERS} characters")
     if username != username.strip() or any(
         character in _NOT_IN_NAMES or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         for character in username
     ):
         forbidden = "".join(sorted(_NOT_IN_NAMES))
-        refuse("username", f"must not contain {forbidden} or control characters, or begin or end with a space")
+        raise Invalid.of_field(
+            "username", f"must not contain {forbidden} or control characters, or begin or end with a space"
+        )
 
 
 def check_email(email: str) -> None:
@@ -129,9 +131,9 @@ def check_email(email: str) -> None:
         DomainError: BAD_REQUEST.
     """
     if not email:
-        refuse("email", "can't be empty")
+        raise Invalid.of_field("email", "can't be empty")
     if not _EMAIL.fullmatch(email) or not email.isprintable():
-        refuse("email", "with illegal format")
+        raise Invalid.of_field("email", "with illegal format")
 
 
 def check_realname(realname: str) -> None:
@@ -141,9 +143,9 @@ def check_realname(realname: str) -> None:
         DomainError: BAD_REQUEST.
     """
     if not 1 <= len(realname) <= MAXIMUM_NAME_CHARACTERS:
-        refuse("realname", "with illegal length")
+        raise Invalid.of_field("realname", "with illegal length")
     if not _NOT_IN_REALNAMES.isdisjoint(realname):
-        refuse("realname", "contains illegal characters")
+        raise Invalid.of_field("realname", "contains illegal characters")
 
 
 async def get_user(ports: Ports, identity: Identity, user_id: int) -> User:
@@ -226,7 +228,7 @@ async def find_user(unit: Unit, user_id: int, username: str, field_name: str) ->
         DomainError: USER_UNKNOWN; BAD_REQUEST, none of them is given. It names the field.
     """
     if not user_id and not username:
-        refuse(field_name, "names no user")
+        raise Invalid.of_field(field_name, "names no user")
     user = await unit.users.get(user_id) if user_id else await unit.users.by_name(username)
     if user is None or (username and user.username != username):
         raise NotFound("USER_UNKNOWN")
@@ -253,8 +255,3 @@ async def check_self_or_robot(unit: Unit, caller: Caller, user_id: int, action: 
         check_self(caller, user_id)
     elif Permission("user", action) not in await unit.roles.on_system(caller):
         raise Denied
-
-
-def refuse(name: str, description: str) -> NoReturn:
-    """Refuses a request because of one of its fields."""
-    raise Invalid(message=f"{name} {description}", violations=[FieldViolation(name, description)])

@@ -9,7 +9,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Identity, Requester, User
 from authsvc.domain.password import check_new_password
-from authsvc.domain.user import NewUser, ProfileChange, check_self, check_self_or_robot, existing_user, refuse
+from authsvc.domain.user import NewUser, ProfileChange, check_self, check_self_or_robot, existing_user
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.etag import check_etag
 from svckit.idempotency import FirstCall, made_is_gone, used_for_another_request
@@ -82,7 +82,7 @@ async def _check_no_robot_prefix(ports: Ports, unit: UnitOfWork, username: str) 
     await unit.configuration.lock()
     prefix = ports.configuration.combine(await unit.configuration.read()).values.robot_name_prefix
     if username.startswith(prefix):
-        refuse("username", f"must not begin with {prefix}, the prefix of robot names")
+        raise Invalid.of_field("username", f"must not begin with {prefix}, the prefix of robot names")
 
 
 async def update_user(ports: Ports, requester: Requester, user_id: int, change: ProfileChange) -> User:

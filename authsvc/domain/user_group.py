@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import LDAP_GROUP, GroupType, Identity, Requester, UserGroup
-from authsvc.domain.user import refuse
 from svckit.errors import Conflict, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
@@ -63,7 +62,7 @@ class NewUserGroup:
                 violations=[FieldViolation("ldap_group_dn", "is not found")],
             )
         if self.ldap_group_dn:
-            refuse("ldap_group_dn", "belongs to groups of LDAP only")
+            raise Invalid.of_field("ldap_group_dn", "belongs to groups of LDAP only")
 
 
 async def create_user_group(
@@ -159,9 +158,9 @@ async def rename_user_group(
             await identify(unit, requester.identity, now)
             group = await locked_group(unit, group_id)
             if group_type not in (0, group.type):
-                refuse("group_type", "of a group does not change")
+                raise Invalid.of_field("group_type", "of a group does not change")
             if ldap_group_dn and normal_dn(ldap_group_dn) != group.ldap_group_dn:
-                refuse("ldap_group_dn", "of a group does not change")
+                raise Invalid.of_field("ldap_group_dn", "of a group does not change")
             if name == group.name:
                 # Before the etag is checked: a caller that repeats a finished update still sends the old etag.
                 return group

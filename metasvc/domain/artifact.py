@@ -16,7 +16,7 @@ from metasvc.domain.repository import unknown_repository
 from metasvc.domain.repository_write import RepositoryWrite
 from metasvc.domain.review import ReviewReason, review_blobs, review_manifests
 from metasvc.domain.tag import remove_tags
-from svckit.errors import FieldViolation, Invalid, NotFound, Precondition
+from svckit.errors import Invalid, NotFound, Precondition
 from svckit.listing import Listing, Page, SortKey
 from svckit.query import Form, Key, Order, parse_query
 
@@ -172,8 +172,7 @@ async def list_project_artifacts(
 def _check_latest(q: str) -> None:
     named = {clause.key for clause in parse_query(q, OF_PROJECT.keys).clauses} & _TYPES
     if len(named) != 1:
-        problem = "must say either media_type or artifact_type with latest_in_repository"
-        raise Invalid(message=f"q {problem}", violations=[FieldViolation("q", problem)])
+        raise Invalid.of_field("q", "must say either media_type or artifact_type with latest_in_repository")
 
 
 async def _views(

@@ -184,17 +184,13 @@ def _said(rule: NewImmutableRule) -> dict[str, object]:
         "priority": rule.priority,
         "action": ACTION,
         "template": rule.template,
-        "repositories": _texts(rule.repositories),
-        "tags": _texts(rule.tags),
+        "repositories": [each.to_json() for each in rule.repositories],
+        "tags": [each.to_json() for each in rule.tags],
     }
 
 
 def _values(rule: NewImmutableRule) -> dict[str, object]:
     return {"disabled": rule.is_disabled, **_said(rule)}
-
-
-def _texts(selectors: Iterable[Selector]) -> list[dict[str, object]]:
-    return [{"pattern": each.pattern.text, "excluding": each.is_excluding} for each in selectors]
 
 
 def _record(

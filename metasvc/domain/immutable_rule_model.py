@@ -30,6 +30,10 @@ class Selector:
     pattern: Doublestar
     is_excluding: bool = False
 
+    def to_json(self) -> dict[str, object]:
+        """As it is stored, and recorded in the change log."""
+        return {"pattern": self.pattern.text, "excluding": self.is_excluding}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImmutableRule:

@@ -12,7 +12,7 @@ from metasvc.domain.label_model import NO_PROJECT, Label, LabelScope, NewLabel
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.project import in_project
 from svckit.change import Change
-from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
+from svckit.errors import Conflict, Denied, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
 from svckit.listing import Listing, SortKey
@@ -212,8 +212,7 @@ def owner_of(scope: LabelScope, project_id: int) -> int:
     if scope is LabelScope.GLOBAL:
         return NO_PROJECT
     if project_id == NO_PROJECT:
-        problem = "must be set for scope p"
-        raise Invalid(message=f"project_id {problem}", violations=[FieldViolation("project_id", problem)])
+        raise Invalid.of_field("project_id", "must be set for scope p")
     return project_id
 
 

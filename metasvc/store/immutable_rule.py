@@ -174,7 +174,7 @@ def _values(new: NewImmutableRule) -> dict[str, object]:
 
 
 def _written(selectors: Iterable[Selector]) -> list[dict[str, object]]:
-    return [{"pattern": each.pattern.text, "excluding": each.is_excluding} for each in selectors]
+    return [each.to_json() for each in selectors]
 
 
 def _read(written: Any) -> tuple[Selector, ...]:

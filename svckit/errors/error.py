@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from svckit.errors.reasons import REASONS, Reason
 
@@ -114,6 +114,11 @@ class Invalid(DomainError):
     """The request itself is wrong."""
 
     default_reason = "BAD_REQUEST"
+
+    @classmethod
+    def of_field(cls, field: str, description: str) -> Self:
+        """One field of the request is wrong. Both stand in the text and in the violation: "name must not be empty"."""
+        return cls(message=f"{field} {description}", violations=[FieldViolation(field, description)])
 
 
 class Precondition(DomainError):

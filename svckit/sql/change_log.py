@@ -42,7 +42,7 @@ from sqlalchemy import (
 
 from svckit.access.actor import ChangeOrigin
 from svckit.change import Change, ChangePage, CommittedChange, K, LogPosition
-from svckit.errors import FieldViolation, Invalid
+from svckit.errors import Invalid
 from svckit.paging import clamp_page_size
 from svckit.sql.actor import actor_columns, actor_values, to_actor
 from svckit.sql.database import run_short
@@ -299,5 +299,4 @@ def _check_position(after: LogPosition, state: Row[Any]) -> None:
     if after.revision < state.compacted_to:
         raise Invalid("REVISION_COMPACTED", metadata={"oldest_revision": str(state.compacted_to)})
     if after.revision > state.newest:
-        problem = f"lies behind the newest revision, {state.newest}"
-        raise Invalid(message=f"revision {problem}", violations=[FieldViolation("revision", problem)])
+        raise Invalid.of_field("revision", f"lies behind the newest revision, {state.newest}")

@@ -22,7 +22,7 @@ from roadstead.auth.v1 import project_pb2, project_service_pb2
 from roadstead.auth.v1.project_service_pb2_grpc import ProjectServiceStub
 from roadstead.meta.v1 import repository_pb2, repository_service_pb2
 from roadstead.meta.v1.repository_service_pb2_grpc import RepositoryServiceStub
-from svckit.errors import FieldViolation, Invalid
+from svckit.errors import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,6 +143,5 @@ def _wanted(query: bytes) -> str:
     """
     values = [value for name, value in read_pairs(query, most=_MOST_PARAMETERS) if name == "q"]
     if not values or len(values[-1]) > _MOST_CHARACTERS:
-        problem = f"must be given, with {_MOST_CHARACTERS} characters at most"
-        raise Invalid(message=f"q {problem}", violations=[FieldViolation("q", problem)])
+        raise Invalid.of_field("q", f"must be given, with {_MOST_CHARACTERS} characters at most")
     return values[-1]
