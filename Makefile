@@ -94,8 +94,8 @@ settings: install ## Rewrite deploy/roadstead.toml from the settings in the code
 	$(BIN)/python scripts/annotate_settings.py
 
 reference: install ## Rewrite the commands in docs/cli.md and the tables in docs/access.md from the code
-	$(BIN)/python scripts/write_cli_reference.py
-	$(BIN)/python scripts/write_access_reference.py
+	$(BIN)/python -m scripts.write_cli_reference
+	$(BIN)/python -m scripts.write_access_reference
 
 bench: install ## Compare speed, CPU time and memory with Go's distribution
 	@scripts/install-tools $(TOOLS) --peer

@@ -2,8 +2,8 @@
 
 They come from the rows of a new database, from the catalogue of robots' permissions, and from the contracts' options.
 
-python scripts/write_access_reference.py            # writes them
-python scripts/write_access_reference.py --check    # fails if they do not match the code
+python -m scripts.write_access_reference            # writes them
+python -m scripts.write_access_reference --check    # fails if they do not match the code
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from authsvc.domain.permission import (
 from authsvc.store import migrations
 from authsvc.store.tables import role, role_permission
 from roadstead.access.v1 import project_ref_pb2, rule_pb2
+from scripts.reference_page import write_or_check
 from svckit.services import RPC_SERVICES
 from svckit.sql.migrate import migrate
 from svckit.sql.opening import open_database
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "access.md"
-MARK = "<!-- The rest of this page is written by `make reference` from the code. -->\n"
 
 _REST = "/api/v2.0"
 _PROJECT_REF = project_ref_pb2.ProjectRef.DESCRIPTOR.full_name
@@ -252,21 +252,5 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> int:
-    """Writes the page, or compares it."""
-    written = FILE.read_text(encoding="utf-8")
-    kept, mark, _ = written.partition(MARK)
-    wanted = f"{kept}{mark}{reference()}"
-    if not mark:
-        print(f"{FILE} lacks the line {MARK}", file=sys.stderr)
-        return 1
-    if sys.argv[1:] == ["--check"]:
-        if written != wanted:
-            print(f"{FILE} does not match the code; run `make reference`", file=sys.stderr)
-        return int(written != wanted)
-    FILE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, reference()))

@@ -1,7 +1,7 @@
 """Writes the reference in docs/cli.md: every command of `roadstead admin`, from the parser of the command line.
 
-python scripts/write_cli_reference.py            # writes it
-python scripts/write_cli_reference.py --check    # fails if it does not match the code
+python -m scripts.write_cli_reference            # writes it
+python -m scripts.write_cli_reference --check    # fails if it does not match the code
 """
 
 import argparse
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ctl.__main__ import command_line
+from scripts.reference_page import write_or_check
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
-MARK = "<!-- The rest of this page is written by `make reference` from the code. -->\n"
 
 _PREFIX = "roadstead admin "
 _HOME = "/home/you"
@@ -86,21 +86,5 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main() -> int:
-    """Writes the page, or compares it."""
-    written = FILE.read_text(encoding="utf-8")
-    kept, mark, _ = written.partition(MARK)
-    wanted = f"{kept}{mark}{reference()}"
-    if not mark:
-        print(f"{FILE} lacks the line {MARK}", file=sys.stderr)
-        return 1
-    if sys.argv[1:] == ["--check"]:
-        if written != wanted:
-            print(f"{FILE} does not match the command line; run `make reference`", file=sys.stderr)
-        return int(written != wanted)
-    FILE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(FILE, reference()))

@@ -34,9 +34,9 @@ FOUND = {"meta.v1.BlobLinkService/QuarantineBlob": "anybody with a finding"}
 
 
 def test_its_tables_are_what_the_program_writes() -> None:
-    program = ROOT / "scripts" / "write_access_reference.py"
+    command = [sys.executable, "-m", "scripts.write_access_reference", "--check"]
 
-    result = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stderr
 

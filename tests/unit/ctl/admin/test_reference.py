@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_it_lists_every_command_with_its_arguments() -> None:
-    program = ROOT / "scripts" / "write_cli_reference.py"
+    command = [sys.executable, "-m", "scripts.write_cli_reference", "--check"]
 
-    result = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stderr
