@@ -1,0 +1,1 @@
+"""What takes long or comes later: executions, tasks, schedules and workers."""

@@ -1,0 +1,1 @@
+"""How the replicas of jobsvc tell each other that tasks wait."""

@@ -1,0 +1,1 @@
+"""The rules of executions, tasks and schedules; they know neither gRPC nor SQL."""

@@ -1,0 +1,1 @@
+"""Where the engine keeps its rows: the only place in it that knows SQLAlchemy."""

@@ -1,0 +1,1 @@
+"""What runs in a worker process: it claims tasks, runs their handlers, and says what became of them."""
