@@ -1,5 +1,6 @@
 """skopeo and crane, logged in as nobody yet, and names of repositories in the private project."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def crane(tmp_path: Path) -> Client:
     home = tmp_path / "crane-home"
     home.mkdir()
     return Client("crane", home)
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Client:
+    """The Python that runs the tests, which has oras-py."""
+    home = tmp_path / "python-home"
+    home.mkdir()
+    return Client(Path(sys.executable).name, home, first=str(Path(sys.executable).parent))
 
 
 @pytest.fixture(params=["user", "robot"])

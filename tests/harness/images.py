@@ -1,4 +1,4 @@
-"""Images made for tests: small, of known content, written in the layouts that skopeo and crane read."""
+"""Images made for tests: small, of known content, written in the forms that client programs read."""
 
 import gzip
 import hashlib
@@ -140,6 +140,19 @@ def write_dir_layout(folder: Path, single: Image) -> Path:
     return folder
 
 
+def write_docker_archive(file: Path, single: Image, name: str) -> Path:
+    """Writes the archive that `docker load` reads, with one image under "HOST/REPOSITORY:TAG", and returns the file."""
+    config = single.blobs[single.config["digest"]]
+    layers = {f"layer-{number}.tar": single.blobs[layer["digest"]] for number, layer in enumerate(single.layers)}
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": list(layers)}]
+    with tarfile.open(file, "w") as writer:
+        _add(writer, "config.json", config)
+        for layer, content in layers.items():
+            _add(writer, layer, gzip.decompress(content))
+        _add(writer, "manifest.json", _json(manifest))
+    return file
+
+
 def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": digest_of(content), "size": len(content)}
 
@@ -151,7 +164,11 @@ def _json(document: Mapping[str, Any] | Sequence[Any]) -> bytes:
 def _tar(name: str, content: bytes) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as writer:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        writer.addfile(entry, io.BytesIO(content))
+        _add(writer, name, content)
     return archive.getvalue()
+
+
+def _add(writer: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    writer.addfile(entry, io.BytesIO(content))

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -54,6 +55,7 @@ class Client:
             first: a folder to search for it before all others.
         """
         self._program = program(name, first=first)
+        self._home = home
         self._environment = {
             "HOME": str(home),
             "DOCKER_CONFIG": str(home / ".docker"),
@@ -76,6 +78,43 @@ class Client:
             timeout=_LIMIT_SECONDS,
             check=False,
         )
+
+    def shell(
+        self, lines: str, folder: Path, *, typed: str | None = None, **variables: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs shell lines, in which the program goes by its name. The first that fails ends them.
+
+        Args:
+            lines: for bash.
+            folder: the working folder.
+            typed: what a person types on a terminal; without it, there is no terminal and nothing to read.
+            variables: added to the environment.
+        """
+        path = f"{Path(self._program).parent}:{self._environment['PATH']}"
+        with ExitStack() as stack:
+            terminal = subprocess.DEVNULL
+            if typed is not None:
+                keyboard, terminal = os.openpty()
+                stack.callback(os.close, keyboard)
+                stack.callback(os.close, terminal)
+                os.write(keyboard, f"{typed}\n".encode())
+            return subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", lines],
+                cwd=folder,
+                env={**self._environment, "PATH": path, **variables},
+                stdin=terminal,
+                capture_output=True,
+                text=True,
+                timeout=_LIMIT_SECONDS,
+                check=False,
+            )
+
+    def write(self, path: str, content: str) -> None:
+        """Writes a file of its HOME, with a login in it: "auth.json"."""
+        file = self._home / path
+        file.parent.mkdir(exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(content)
 
     def run(self, *arguments: str, input_text: str | None = None, **variables: str) -> str:
         """Runs the program, and returns what it printed; it must succeed."""

@@ -152,6 +152,16 @@ class Workspace:
     outsider: Login
 
 
+def new_workspace(installation: Installation, management: Management) -> Workspace:
+    """A private project in an installation, with a maintainer, a robot, a guest, and a non-member."""
+    project = management.create_project()
+    maintainer, guest, outsider = (management.create_user() for _ in range(3))
+    management.add_member(project, maintainer, MAINTAINER)
+    management.add_member(project, guest, GUEST)
+    robot = management.create_robot(project)
+    return Workspace(installation.host, installation.http_url, project, maintainer, robot, guest, outsider)
+
+
 @pytest.fixture(scope="session")
 def management(installation: Installation) -> Iterator[Management]:
     """The REST API of the shared installation, as an administrator."""
@@ -163,9 +173,4 @@ def management(installation: Installation) -> Iterator[Management]:
 @pytest.fixture(scope="session")
 def workspace(installation: Installation, management: Management) -> Workspace:
     """A private project in the shared installation, with a maintainer, a robot, a guest, and a non-member."""
-    project = management.create_project()
-    maintainer, guest, outsider = (management.create_user() for _ in range(3))
-    management.add_member(project, maintainer, MAINTAINER)
-    management.add_member(project, guest, GUEST)
-    robot = management.create_robot(project)
-    return Workspace(installation.host, installation.http_url, project, maintainer, robot, guest, outsider)
+    return new_workspace(installation, management)
