@@ -35,8 +35,9 @@ from svckit.rpc.address import parse_address
 from svckit.rpc.batches import free_abandoned_batches
 from svckit.rpc.calls import RequestSource, StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from svckit.rpc.forwarding import Forwarding
+from svckit.rpc.late_requests import MAXIMUM_MESSAGE_BYTES
 from svckit.rpc.policy import Repeat, call_policy
-from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES, MAXIMUM_METADATA_BYTES
+from svckit.rpc.server import MAXIMUM_METADATA_BYTES
 from svckit.rpc.tls import TlsSettings
 
 if TYPE_CHECKING:

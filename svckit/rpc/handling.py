@@ -4,7 +4,7 @@ The steps are:
 
 1. refuse the call if all places are taken
 2. authenticate the caller, and take a place of its share
-3. parse the request
+3. read and parse the request
 4. check the access rule, the condition of the server (read-only, disk full), then the bounds of the request
 5. run the servicer's method
 6. make sure that the checks that the rule leaves to the domain were done
@@ -23,6 +23,7 @@ import asyncio
 import inspect
 import time
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
@@ -139,10 +140,9 @@ class HandledMethod:
         It reads and returns bytes where possible. So a request that cannot be parsed, and an answer that cannot be
         serialized, are handled like other errors. gRPC itself would send their internal texts to the caller.
         """
-        streams_requests = self._original.request_streaming
-        make = _MAKE_HANDLER[streams_requests, self._original.response_streaming]
-
-        read = self._parse_and_check if streams_requests else None
+        # To gRPC, all methods stream their requests: `svckit.rpc.late_requests` says why.
+        make = _MAKE_HANDLER[self._original.response_streaming]
+        read = self._parse_and_check if self._original.request_streaming else None
         return make(self._handle, request_deserializer=read, response_serializer=None)
 
     async def _handle(self, incoming: Any, context: Context) -> bytes | None:
@@ -170,13 +170,17 @@ class HandledMethod:
                 self._check_condition()
                 request = self._arriving(call, subject, incoming)
             else:
-                server.messages.hold(subject, len(incoming))
-                request = self._parse(incoming)
+                data = await self._receive(call, subject, context)
+                size_bytes = len(data)
+                server.messages.hold(subject, size_bytes)
+                request = self._parse(data)
+                # Frees the message's copy, while the servicer works on it.
+                del data
                 # Access is checked first: a caller without access learns nothing about the request.
                 await gate.admit(call, request)
                 self._check_condition()
                 if self._check is not None:
-                    self._check(request, len(incoming))
+                    self._check(request, size_bytes)
                 if self._members is not None:
                     await self._members.admit(call, request)
             if self._stream_places is not None:
@@ -211,9 +215,19 @@ class HandledMethod:
             # If the call was aborted, gRPC's error refers to this frame, and gRPC's call to that error (see `_fail`).
             incoming = request = None
 
+    async def _receive(self, call: Call, subject: str | None, context: Context) -> bytes:
+        """The bytes of the only request."""
+        arrival = context.read()
+        # A service has read the whole of what it sends.
+        data: Any = await (arrival if call.caller_service else self._server.late.wait_for(subject, arrival))
+        if data is grpc.aio.EOF:
+            raise Invalid(message="the call has no request")
+        return bytes(data)
+
     def _arriving(self, call: Call, subject: str | None, incoming: Any) -> PacedRequests | BatchStream:
         """The requests of a stream."""
-        requests = PacedRequests(incoming, self._pace(call))
+        first = None if call.caller_service else partial(self._server.late.wait_for, subject)
+        requests = PacedRequests(incoming, self._pace(call), first)
         if self._members is None:
             return requests
         return BatchStream(call, subject, requests, self._members, self._server.places.calls, self._account)
@@ -325,11 +339,9 @@ class HandledMethod:
         self._account.note(call, code, seconds)
 
 
-_MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
+_MAKE_HANDLER: dict[bool, Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
+    False: grpc.stream_unary_rpc_method_handler,
+    True: grpc.stream_stream_rpc_method_handler,
 }
 
 

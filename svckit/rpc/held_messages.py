@@ -63,7 +63,11 @@ class HeldMessages:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a handler runs in a task")
-        release = self._memory.hold(subject, size_bytes)
+        release = self.reserve(subject, size_bytes)
         # The task ends when gRPC has sent the answer. The context of the call could tell as well, but its callbacks
         # keep the call in memory until the next full garbage collection.
         task.add_done_callback(lambda _: release())
+
+    def reserve(self, subject: str | None, size_bytes: int) -> Callable[[], None]:
+        """Counts what may arrive, as `hold` does, and returns the function that counts it out."""
+        return self._memory.hold(subject, size_bytes)

@@ -29,6 +29,7 @@ from svckit.rpc.batches import free_abandoned_batches
 from svckit.rpc.handling import HandledMethod
 from svckit.rpc.health import HEALTH_SERVICE, Health
 from svckit.rpc.held_messages import HeldMessages
+from svckit.rpc.late_requests import MAXIMUM_MESSAGE_BYTES, LateRequests
 from svckit.rpc.listening import Bindings
 from svckit.rpc.members import Members
 from svckit.rpc.policy import adds_data, is_long_lived, is_refused_read_only
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-MAXIMUM_MESSAGE_BYTES = 16 * 1024 * 1024
-"""In both directions. gRPC's default of 4 MiB is less than the largest manifest."""
 MAXIMUM_METADATA_BYTES = 64 * 1024
 """Enough for two tokens of 16 KiB and the other metadata. gRPC's default of 8 KiB is less than a token for forty
 repositories."""
@@ -152,6 +151,7 @@ class RpcServer:
             metrics,
             settings.access_log,
             StreamPaces(settings),
+            LateRequests(self.messages),
         )
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._services: list[str] = []
@@ -289,7 +289,8 @@ class RpcServer:
             if service not in _DECLARED_PUBLIC:
                 raise ValueError(f"{service} is not declared public")
             for method, handler in handlers.items():
-                self._handlers[f"/{service}/{method}"] = handler
+                single = not handler.request_streaming
+                self._handlers[f"/{service}/{method}"] = self._shared.late.public(handler) if single else handler
 
 
 class _Registrar:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from svckit.metrics import Metrics
     from svckit.rpc.arrival import Arrivals
     from svckit.rpc.held_messages import HeldMessages
+    from svckit.rpc.late_requests import LateRequests
     from svckit.rpc.server_places import ServerPlaces
     from svckit.rpc.stream_pace import StreamPaces
     from svckit.rpc.streams import LongStreams
@@ -28,6 +29,7 @@ class ServerContext:
         metrics: counts calls for Prometheus.
         access_log: the level at which each call is logged; None for no log.
         paces: how long clients of streams are waited for.
+        late: waits for the first request of each call.
         is_full: whether methods that add data are refused at the moment.
         refuses_changes: the reason why methods that change something are refused at the moment; None if they are not.
     """
@@ -36,6 +38,7 @@ class ServerContext:
         "access_log",
         "arrivals",
         "is_full",
+        "late",
         "long_streams",
         "messages",
         "metrics",
@@ -55,6 +58,7 @@ class ServerContext:
         metrics: Metrics,
         access_log: Literal["off", "debug", "info"],
         paces: StreamPaces,
+        late: LateRequests,
     ) -> None:
         """Takes the objects."""
         self.service = service
@@ -65,5 +69,6 @@ class ServerContext:
         self.metrics = metrics
         self.access_log = _LEVELS[access_log]
         self.paces = paces
+        self.late = late
         self.is_full = False
         self.refuses_changes: str | None = None

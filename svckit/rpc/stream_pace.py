@@ -8,7 +8,7 @@ from svckit.errors import error_for
 from svckit.pace import Pace, Patience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 
     from svckit.access.call import Call
     from svckit.rpc.settings import RpcServerSettings
@@ -39,10 +39,13 @@ class StreamPaces:
 class PacedRequests:
     """The requests of a stream. Waiting for each uses up the client's time."""
 
-    __slots__ = ("_patience", "_requests", "_source")
+    __slots__ = ("_first", "_patience", "_requests", "_source")
 
-    def __init__(self, requests: AsyncIterable[Any], pace: Pace) -> None:
-        """Wraps the requests that gRPC reads."""
+    def __init__(
+        self, requests: AsyncIterable[Any], pace: Pace, first: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None
+    ) -> None:
+        """Wraps the requests that gRPC reads. `first` waits for the first one, which says whose stream it is."""
+        self._first = first
         # gRPC's iterator begins with the first request: one that was made and never used is a warning of Python.
         self._source = requests
         self._requests: AsyncIterator[Any] | None = None
@@ -55,12 +58,16 @@ class PacedRequests:
         """The next request.
 
         Raises:
-            DomainError: REQUEST_TIMEOUT, the client has used up its time.
+            DomainError: REQUEST_TIMEOUT, the client has used up its time; what `first` raises.
         """
         if self._requests is None:
             self._requests = aiter(self._source)
         try:
-            request = await self._patience.wait_for(anext(self._requests, None))
+            arrival: Awaitable[Any] = self._patience.wait_for(anext(self._requests, None))
+            if self._first is not None:
+                first, self._first = self._first, None
+                arrival = first(arrival)
+            request = await arrival
         except TimeoutError:
             raise error_for("REQUEST_TIMEOUT") from None
         if request is None:

@@ -56,6 +56,7 @@ REACHED: Mapping[Attack, str] = {
     over_http.dripping_uploads_of_one_token: "gateway streams",
     over_http.idle_connections: "gateway connections",
     over_grpc.slow_readers_over_grpc: "blobsvc streams",
+    over_grpc.requests_that_never_end: "metasvc memory",
     over_grpc.unread_large_answers: "metasvc memory",
 }
 # Shown with --log-cli-level=INFO.

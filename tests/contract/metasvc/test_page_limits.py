@@ -7,7 +7,7 @@ from metasvc.domain import tag as tag_names
 from metasvc.domain.lists import MOST_LISTED_CHARACTERS
 from metasvc.domain.tag import list_names
 from roadstead.meta.v1 import artifact_service_pb2 as pb
-from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES
+from svckit.rpc.late_requests import MAXIMUM_MESSAGE_BYTES
 from tests.contract.metasvc.test_artifact_lists import REPOSITORY, got, listed
 from tests.contract.metasvc.test_referrer import about, referrers
 from tests.contract.metasvc.world import MIB, World, image

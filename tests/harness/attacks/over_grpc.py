@@ -17,14 +17,16 @@ from roadstead.blob.v1.upload_service_pb2_grpc import UploadServiceStub
 from roadstead.meta.v1.blob_link_service_pb2 import ResolveBlobRequest
 from roadstead.meta.v1.blob_link_service_pb2_grpc import BlobLinkServiceStub
 from roadstead.meta.v1.manifest_service_pb2 import ResolveManifestRequest
-from tests.harness.attacks.attacker import Attack, Attacker
+from tests.harness.attacks.attacker import HOLD_SECONDS, Attack, Attacker
 
 _READ_BLOB = "/roadstead.blob.v1.BlobService/ReadBlob"
 _WRITE_UPLOAD = "/roadstead.blob.v1.UploadService/WriteUpload"
+_PUT_MANIFEST = "/roadstead.meta.v1.ManifestService/PutManifest"
 _RESOLVE_MANIFEST = "/roadstead.meta.v1.ManifestService/ResolveManifest"
 _CONNECTIONS = 7
 _STREAMS = 100
 _READ_BYTES = 64 * 1024
+_LARGE_BYTES = 15 * 1024 * 1024
 Client = h2.connection.H2Connection
 
 
@@ -45,12 +47,17 @@ def _client(window_bytes: int = 65535) -> Client:
 
 
 def _call(client: Client, method: str, token: str, request: Message, *, ends: bool = True) -> None:
+    content = request.SerializeToString()
+    stream = _call_head(client, method, token)
+    client.send_data(stream, b"\0" + len(content).to_bytes(4, "big") + content, end_stream=ends)
+
+
+def _call_head(client: Client, method: str, token: str) -> int:
     stream = client.get_next_available_stream_id()
     names = {":method": "POST", ":scheme": "http", ":authority": "x", ":path": method, "te": "trailers"}
     fields = {"content-type": "application/grpc", "authorization": f"Bearer {token}"}
-    content = request.SerializeToString()
     client.send_headers(stream, [*names.items(), *fields.items()])
-    client.send_data(stream, b"\0" + len(content).to_bytes(4, "big") + content, end_stream=ends)
+    return stream
 
 
 def _calls(method: str, token: str, requests: Sequence[Message], *, ends: bool = True, window: int = 65535) -> bytes:
@@ -146,6 +153,42 @@ async def many_calls_at_once(attacker: Attacker) -> None:
     )
 
 
+async def requests_that_never_end(attacker: Attacker) -> None:
+    """Single requests of 15 MiB, of which the last byte does not come."""
+    await asyncio.gather(*(_all_but_the_last_byte(attacker, 20) for _ in range(5)))
+
+
+async def _all_but_the_last_byte(attacker: Attacker, calls: int) -> None:
+    client = _client()
+    left: dict[int, int] = {}
+    for _ in range(calls):
+        stream = _call_head(client, _PUT_MANIFEST, attacker.target.anonymous)
+        client.send_data(stream, b"\0" + _LARGE_BYTES.to_bytes(4, "big"))
+        left[stream] = _LARGE_BYTES - 1
+    # The service may refuse the connection.
+    with suppress(OSError, TimeoutError):
+        reader, writer = await attacker.connect(attacker.target.grpc_ports["metasvc"])
+        attacker.count()
+        async with asyncio.timeout(HOLD_SECONDS):
+            while True:
+                for stream in tuple(left):
+                    _send_what_is_allowed(client, stream, left)
+                writer.write(client.data_to_send())
+                await writer.drain()
+                data = await reader.read(_READ_BYTES)
+                if not data:
+                    return
+                for event in client.receive_data(data):
+                    if isinstance(event, h2.events.StreamEnded | h2.events.StreamReset):
+                        left.pop(event.stream_id, None)
+
+
+def _send_what_is_allowed(client: Client, stream: int, left: dict[int, int]) -> None:
+    while size := min(left[stream], client.local_flow_control_window(stream), client.max_outbound_frame_size):
+        client.send_data(stream, bytes(size))
+        left[stream] -= size
+
+
 async def unread_answers(attacker: Attacker) -> None:
     """Answers for which the client gives no window."""
     await _ask_without_a_window(attacker, "latest", calls=50)
@@ -169,6 +212,7 @@ ATTACKS: tuple[Attack, ...] = (
     idle_connections_to_a_service,
     silent_connections_to_a_service,
     many_calls_at_once,
+    requests_that_never_end,
     unread_answers,
     unread_large_answers,
 )

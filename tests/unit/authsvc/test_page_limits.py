@@ -23,7 +23,7 @@ from roadstead.auth.v1 import (
 from roadstead.auth.v1.cve_allowlist_pb2 import CveAllowlist, CveAllowlistItem
 from svckit.bounds import read_bounds
 from svckit.listing import MAXIMUM_PAGE_SIZE
-from svckit.rpc.server import MAXIMUM_MESSAGE_BYTES
+from svckit.rpc.late_requests import MAXIMUM_MESSAGE_BYTES
 
 # The character with the most bytes.
 WIDE = "\U0001f600"
