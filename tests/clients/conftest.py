@@ -1,4 +1,4 @@
-"""skopeo and crane, logged in as nobody yet, and names of repositories in the private project."""
+"""Client programs, logged in as nobody yet, and names of repositories in the private project."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.containers import containers_client
 from tests.harness.programs import Client
 from tests.harness.workspace import Login, Workspace
 
@@ -24,6 +25,18 @@ def crane(tmp_path: Path) -> Client:
     home = tmp_path / "crane-home"
     home.mkdir()
     return Client("crane", home)
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Client:
+    """Debian's podman, with no image in its store."""
+    return containers_client("podman", tmp_path / "podman-home")
+
+
+@pytest.fixture
+def buildah(tmp_path: Path) -> Client:
+    """Debian's buildah, with no image in its store."""
+    return containers_client("buildah", tmp_path / "buildah-home")
 
 
 @pytest.fixture

@@ -18,15 +18,17 @@ from tests.harness.registry_clients.containerd import Containerd
 from tests.harness.registry_clients.crane import Crane
 from tests.harness.registry_clients.docker import Docker
 from tests.harness.registry_clients.oras_py import OrasPy
+from tests.harness.registry_clients.podman import Buildah, Podman
 from tests.harness.registry_clients.port import Outcome, RegistryClient
 from tests.harness.registry_clients.refusals import REFUSALS, Refusal
 from tests.harness.registry_clients.site import Site, site_of
 from tests.harness.registry_clients.skopeo import Skopeo
+from tests.harness.registry_clients.skopeo_sync import SkopeoSync
 from tests.harness.workspace import Login
 
 pytestmark = pytest.mark.clients
 
-_CLIENTS = (Docker, Containerd, Skopeo, Crane, OrasPy)
+_CLIENTS = (Docker, Containerd, Podman, Buildah, Skopeo, SkopeoSync, Crane, OrasPy)
 
 
 @pytest.fixture(scope="module")

@@ -46,25 +46,24 @@ class Daemon:
 @pytest.fixture(scope="session")
 def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A Docker engine. Registries on loopback need no TLS, by Docker's own rule."""
-    dockerd = _daemon_program("dockerd")
+    dockerd = daemon_program("dockerd")
     folder = tmp_path_factory.mktemp("docker")
-    # Paths of unix sockets must be short.
-    with _short_folder() as short:
+    with short_folder() as short:
         socket = short / "docker.sock"
         command = [
             *(dockerd, "--host", f"unix://{socket}", "--data-root", str(folder / "data")),
             *("--exec-root", str(short / "exec"), "--pidfile", str(folder / "pid")),
             *("--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"),
         ]
-        with _running(command, Daemon(folder, socket), [_docker(), "--host", f"unix://{socket}", "version"]) as daemon:
+        with running(command, Daemon(folder, socket), [_docker(), "--host", f"unix://{socket}", "version"]) as daemon:
             yield daemon
 
 
 @contextmanager
 def containerd(folder: Path) -> Iterator[Daemon]:
     """A containerd without Kubernetes' part, which would need a network. Its data is in the folder."""
-    program_path = _daemon_program("containerd")
-    with _short_folder() as short:
+    program_path = daemon_program("containerd")
+    with short_folder() as short:
         socket = short / "containerd.sock"
         config = folder / "config.toml"
         config.write_text(
@@ -77,7 +76,7 @@ def containerd(folder: Path) -> Iterator[Daemon]:
         )
         ctr = program("ctr", first=_COMMANDS)
         daemon = Daemon(folder, socket)
-        with _running([program_path, "--config", str(config)], daemon, [ctr, "--address", str(socket), "version"]):
+        with running([program_path, "--config", str(config)], daemon, [ctr, "--address", str(socket), "version"]):
             yield daemon
 
 
@@ -133,7 +132,8 @@ def root_file_system() -> bytes:
     return archive.getvalue()
 
 
-def _daemon_program(name: str) -> str:
+def daemon_program(name: str) -> str:
+    """The path of a daemon; the test is skipped without root."""
     if os.geteuid() != 0:
         pytest.skip(f"{name} needs root: run `make test` as root")
     return program(name, first=_DAEMONS)
@@ -144,7 +144,8 @@ def _docker() -> str:
 
 
 @contextmanager
-def _short_folder() -> Iterator[Path]:
+def short_folder() -> Iterator[Path]:
+    """A folder for unix sockets, whose paths must be short."""
     folder = Path(f"/tmp/rs-engine-{os.getpid()}-{os.urandom(2).hex()}")
     folder.mkdir(mode=0o700)
     try:
@@ -158,7 +159,14 @@ def _short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _running(command: list[str], daemon: Daemon, probe: list[str]) -> Iterator[Daemon]:
+def running(command: list[str], daemon: Daemon, probe: list[str]) -> Iterator[Daemon]:
+    """Runs a daemon inside the block.
+
+    Args:
+        command: of the daemon.
+        daemon: its folder, which gets its log.
+        probe: a command that succeeds as soon as the daemon answers.
+    """
     log = daemon.folder / "log"
     with log.open("wb") as output:
         # It ends with the tests, also when they are killed. Its own children end with it.

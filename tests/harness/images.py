@@ -7,7 +7,7 @@ import json
 import random
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+# Layers whose bytes are not in the registry, by the type of the manifest.
+FOREIGN_LAYERS = {
+    OCI_MANIFEST: "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+}
 
 
 def digest_of(content: bytes) -> str:
@@ -80,6 +85,11 @@ def image(
     """An image whose layers are real tar archives of `layer_bytes` random bytes each; the same seed, the same image."""
     chance = random.Random(seed)
     archives = [_tar(f"layer-{number}", chance.randbytes(layer_bytes)) for number in range(layers)]
+    return image_of(archives, seed=str(seed), docker=docker, architecture=architecture)
+
+
+def image_of(archives: Sequence[bytes], *, seed: str, docker: bool = False, architecture: str = "amd64") -> Image:
+    """An image whose layers are these tar archives. Its label `seed` gives it a config of its own."""
     packed = [gzip.compress(archive, mtime=0) for archive in archives]
     config = _json(
         {
@@ -87,10 +97,10 @@ def image(
             "os": "linux",
             "created": "2026-01-02T03:04:05Z",
             "author": "tests",
-            "config": {"Env": ["PATH=/bin"], "Labels": {"seed": str(seed)}},
+            "config": {"Env": ["PATH=/bin"], "Labels": {"seed": seed}},
             "rootfs": {"type": "layers", "diff_ids": [digest_of(archive) for archive in archives]},
             "history": [
-                {"created": "2026-01-02T03:04:05Z", "created_by": f"layer {number}"} for number in range(layers)
+                {"created": "2026-01-02T03:04:05Z", "created_by": f"layer {number}"} for number in range(len(archives))
             ],
         }
     )
@@ -105,6 +115,22 @@ def image(
     )
     blobs = {digest_of(content): content for content in (config, *packed)}
     return Image(media_type, manifest, blobs, platform={"architecture": architecture, "os": "linux"})
+
+
+def with_foreign_layer(whole: Image, url: str) -> tuple[Image, bytes]:
+    """The same image with its last layer at another place, and the bytes of that layer, which are no longer among its.
+
+    Args:
+        whole: an image of Docker's or OCI's types, which have different names for such a layer.
+        url: from where the layer can be downloaded.
+    """
+    document = whole.document
+    layer = document["layers"][-1]
+    layer["mediaType"] = FOREIGN_LAYERS[whole.media_type]
+    layer["urls"] = [url]
+    blobs = dict(whole.blobs)
+    content = blobs.pop(layer["digest"])
+    return replace(whole, manifest=_json(document), blobs=blobs), content
 
 
 def index(images: Iterable[Image]) -> Image:
