@@ -146,7 +146,7 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
             "then from variables ROADSTEAD_<SERVICE>_<SETTING>; deploy/roadstead.toml lists them all."
         ),
     )
-    parser.add_argument("service", choices=tuple(SERVICES))
+    parser.add_argument("service", choices=tuple(SERVICES), help="the service that this process is")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     parser.set_defaults(run=lambda options: serve(options.service, options.config))
 

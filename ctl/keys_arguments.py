@@ -30,7 +30,11 @@ def add_keys(tasks: "argparse._SubParsersAction[Any]") -> None:
     keys.set_defaults(run=_list)
     commands = keys.add_subparsers(title="commands", metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="list the keys: which signs, which only verifies, since and until when")
+    listing = commands.add_parser(
+        "list",
+        help="list the keys: which signs, which only verifies, since and until when",
+        description="Lists the keys: which signs, which is next, which only verifies, since when and until when.",
+    )
     _add_places(listing)
     _add_json(listing)
     listing.set_defaults(run=_list)
@@ -47,11 +51,25 @@ def add_keys(tasks: "argparse._SubParsersAction[Any]") -> None:
     _add_services(rotate)
     rotate.set_defaults(run=_rotate)
 
-    prepare = commands.add_parser("prepare", help="the first half of rotate: make new keys, and publish them")
+    prepare = commands.add_parser(
+        "prepare",
+        help="the first half of rotate: make new keys, and publish them",
+        description=(
+            "The first half of rotate, for several machines: makes new keys, and publishes their public halves in the "
+            "trust bundle. Nothing is signed with them before activate."
+        ),
+    )
     _add_services(prepare)
     prepare.set_defaults(run=_prepare)
 
-    activate = commands.add_parser("activate", help="the second half of rotate: sign with the prepared keys")
+    activate = commands.add_parser(
+        "activate",
+        help="the second half of rotate: sign with the prepared keys",
+        description=(
+            "The second half of rotate: services sign with the prepared keys from now on, and the old ones get an end. "
+            "It refuses a key that was prepared less than the overlap ago."
+        ),
+    )
     _add_services(activate)
     activate.set_defaults(run=_activate)
 
@@ -67,7 +85,11 @@ def add_keys(tasks: "argparse._SubParsersAction[Any]") -> None:
     _add_places(revoke)
     revoke.set_defaults(run=_revoke)
 
-    prune = commands.add_parser("prune", help="remove the public keys whose tokens have all expired")
+    prune = commands.add_parser(
+        "prune",
+        help="remove the public keys whose tokens have all expired",
+        description="Removes the public keys whose tokens have all expired. No process trusts them any more.",
+    )
     _add_places(prune)
     prune.set_defaults(run=_prune)
 

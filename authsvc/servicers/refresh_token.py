@@ -50,7 +50,9 @@ class RefreshTokenServicer(RefreshTokenServiceServicer):
         identity = known_identity(current_call().principal)
         page = await domain.list_user_tokens(self._ports, identity, request.user_id, to_list_request(request))
         return pb.ListUserRefreshTokensResponse(
-            refresh_tokens=map(from_refresh_token, page.items), next_page_token=page.next_page_token
+            refresh_tokens=map(from_refresh_token, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )
 
     async def RevokeUserRefreshToken(
@@ -66,7 +68,9 @@ class RefreshTokenServicer(RefreshTokenServiceServicer):
     ) -> pb.ListRobotRefreshTokensResponse:
         page = await domain.list_robot_tokens(self._ports, request.robot_id, to_list_request(request))
         return pb.ListRobotRefreshTokensResponse(
-            refresh_tokens=map(from_refresh_token, page.items), next_page_token=page.next_page_token
+            refresh_tokens=map(from_refresh_token, page.items),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )
 
     async def RevokeRobotRefreshToken(

@@ -8,6 +8,7 @@ import httpx
 
 from ctl.admin.advice import refusal, unreachable
 from ctl.admin.rest import PREFIX, Refused, Row
+from ctl.admin.steps import done_so_far
 from ctl.admin.target import Target
 from ctl.errors import CommandError
 
@@ -53,6 +54,16 @@ class Api:
         """
         return _document(self._send("GET", where, params=query), self.target)
 
+    def changed(self, where: str) -> Row:
+        """Reads an object that was just changed. A failure says that it was.
+
+        Raises:
+            CommandError: there is no answer, or a refusal.
+        """
+        with done_so_far("it is changed, but cannot be shown"):
+            row: Row = self.get(where)
+        return row
+
     def rows(self, where: str, limit: int | None = None, **query: str | int) -> list[Row]:
         """Reads a list, page by page.
 
@@ -81,14 +92,15 @@ class Api:
         """Creates an object, and reads it.
 
         Raises:
-            CommandError: there is no answer, or a refusal (Refused).
+            CommandError: there is no answer, or a refusal (Refused, if nothing was created).
         """
         answer = self._send("POST", where, json=body)
         location = answer.headers.get("Location", "")
         if not location.startswith(PREFIX):
             raise _no_api(self.target)
-        # It names the project by its id.
-        created: Row = _document(self._send("GET", location, headers={_BY_NAME: "false"}), self.target)
+        with done_so_far("it is created, but cannot be shown"):
+            # It names the project by its id.
+            created: Row = _document(self._send("GET", location, headers={_BY_NAME: "false"}), self.target)
         return created
 
     def call(self, method: str, where: str, body: Row | None = None, *, etag: str = "") -> Any:

@@ -39,7 +39,7 @@ def add_nouns(tasks: "argparse._SubParsersAction[Parser]", root: Parser) -> None
         help="print what completes the commands in a shell",
         description="Prints what completes the commands of roadstead in a shell. docs/cli.md says where to put it.",
     )
-    completion.add_argument("shell", choices=SHELLS)
+    completion.add_argument("shell", choices=SHELLS, help="the shell that reads it")
     completion.set_defaults(run=lambda options: print_completion(root, options.shell))
 
 

@@ -43,6 +43,11 @@ def shown(value: object) -> str:
     return str(value)
 
 
+def shown_enabled(is_disabled: bool | None) -> str:
+    """Whether an account may log in, in a table. The JSON has the opposite, and may leave it out."""
+    return shown(not is_disabled)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table.

@@ -22,7 +22,7 @@ FILTERED: tuple[Argument, ...] = (QUERY, SORT, LIMIT)
 
 def asked(options: Namespace) -> dict[str, Any]:
     """The arguments of `Api.rows` for a list."""
-    query = {"q": getattr(options, "query", None), "sort": options.sort}
+    query = {"q": getattr(options, "query", None), "sort": getattr(options, "sort", None)}
     return {"limit": options.limit, **{name: value for name, value in query.items() if value is not None}}
 
 

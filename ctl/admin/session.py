@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from ctl.admin.profile import Profile
 from ctl.admin.target import ADMIN, Target, local_target, remote_target
 from ctl.data_dir import DataDir
+from ctl.errors import CommandError
 
 if TYPE_CHECKING:
     from ctl.admin.api import Api
@@ -78,6 +79,12 @@ class Session:
         if user != self.target.user:
             return
         if self.profile is None and user == ADMIN:
-            self.data_dir.save_admin_password(password)
+            try:
+                self.data_dir.save_admin_password(password)
+            except OSError as error:
+                raise CommandError(
+                    f"{user} has the new password, but {self.data_dir.password_file} cannot be written "
+                    f"({error.strerror}); write the password into it, with mode 0600"
+                ) from error
         elif self.profile is not None and self.profile.password.name:
             say(f"this is the password of the profile {self.profile.name}: change it in {self.profile.password}, too")

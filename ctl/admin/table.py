@@ -6,10 +6,11 @@ from ctl.admin.nouns.members import MEMBERS
 from ctl.admin.nouns.profiles import LOGIN, PROFILES
 from ctl.admin.nouns.projects import PROJECTS
 from ctl.admin.nouns.quotas import QUOTAS
+from ctl.admin.nouns.refresh_tokens import REFRESH_TOKENS
 from ctl.admin.nouns.robots import ROBOTS
 from ctl.admin.nouns.users import USERS
 
-NOUNS: tuple[Noun, ...] = (USERS, PROJECTS, MEMBERS, ROBOTS, QUOTAS, CONFIGURATION, PROFILES)
+NOUNS: tuple[Noun, ...] = (USERS, PROJECTS, MEMBERS, ROBOTS, REFRESH_TOKENS, QUOTAS, CONFIGURATION, PROFILES)
 
 SINGLE: tuple[Command, ...] = (LOGIN,)
 """Commands without a noun."""

@@ -3,17 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import grpc
-
-from roadstead.auth.v1.token_pb2 import Credentials
-from roadstead.auth.v1.token_service_pb2 import CreateIdentityTokenRequest
-from roadstead.auth.v1.token_service_pb2_grpc import TokenServiceStub
-from roadstead.auth.v1.user_service_pb2 import SetUserDisabledRequest
-from roadstead.auth.v1.user_service_pb2_grpc import UserServiceStub
 from tests.harness.installation import Installation
 from tests.harness.workspace import MAINTAINER, Login, Management, Workspace
-
-_CALL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,16 +44,7 @@ def disabled_user(installation: Installation, management: Management, workspace:
     login, user_id = _user(management, workspace)
 
     def end() -> None:
-        password = Credentials.Password(username=management.admin.name, secret=management.admin.secret)
-        with grpc.insecure_channel(f"127.0.0.1:{installation.grpc_ports['authsvc']}") as channel:
-            made = TokenServiceStub(channel).CreateIdentityToken(
-                CreateIdentityTokenRequest(credentials=Credentials(password=password)), timeout=_CALL_SECONDS
-            )
-            UserServiceStub(channel).SetUserDisabled(
-                SetUserDisabledRequest(user_id=user_id, disabled=True),
-                metadata=(("authorization", f"Bearer {made.token}"),),
-                timeout=_CALL_SECONDS,
-            )
+        management.client.put(f"/users/{user_id}/disabled", json={"disabled": True}).raise_for_status()
 
     return Account(login, end)
 

@@ -135,6 +135,32 @@ def test_whoever_is_cut_off_gets_nothing_for_the_token_from_that_moment_on(
     assert is_refused(exchange(plain, token, f"repository:{workspace.project}/x:pull"))
 
 
+def test_rest_lists_them_by_pages_and_ends_them(plain: httpx.Client, management: Management) -> None:
+    login = management.create_user()
+    tokens = {client: offline(plain, login, client) for client in ("first", "second", "third")}
+    [user] = management.client.get("/users", params={"q": f"username={login.name}"}).json()
+    path = f"/users/{user['user_id']}/refresh-tokens"
+
+    page = management.client.get(path, params={"page": 2, "page_size": 2})
+    assert page.headers["X-Total-Count"] == "3"
+    assert [token["client_id"] for token in page.json()] == ["first"]
+    own = plain.get(f"/api/v2.0{path}", params={"page_size": 1}, auth=login.basic)
+    [newest] = own.json()
+    assert newest["client_id"] == "third"
+    following = {"page_size": "1", "page_token": own.headers["X-Next-Page-Token"]}
+    assert [each["client_id"] for each in management.client.get(path, params=following).json()] == ["second"]
+
+    ended = management.client.delete(f"{path}/{newest['id']}")
+    assert (ended.status_code, ended.content) == (200, b"")
+    assert is_refused(exchange(plain, tokens["third"], client_id="third"))
+    for wrong in (newest["id"], 0, "x"):
+        assert management.client.delete(f"{path}/{wrong}").status_code == 404
+    # What does not say what it wants changes nothing.
+    disabled = f"/users/{user['user_id']}/disabled"
+    assert [management.client.put(disabled, json=body).status_code for body in ({}, {"disable": True})] == [400, 400]
+    assert not is_refused(exchange(plain, tokens["first"], client_id="first"))
+
+
 def test_what_was_taken_away_is_not_in_the_next_exchange(
     plain: httpx.Client, management: Management, workspace: Workspace
 ) -> None:

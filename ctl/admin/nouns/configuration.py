@@ -27,7 +27,7 @@ def _set(session: Session, options: Namespace) -> Outcome:
     before = _configuration(session)
     values = {key: _value(key, text, _entry(before, key)["value"]) for key, text in options.values}
     session.api.call("PUT", path("configurations"), values)
-    after = _configuration(session)
+    after = session.api.changed(path("configurations"))
     return {key: after[key] for key in values}
 
 

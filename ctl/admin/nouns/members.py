@@ -38,8 +38,7 @@ def _change(session: Session, options: Namespace) -> Outcome:
     member = _member(session, options)
     at = path("projects", options.project, "members", member["id"])
     session.api.call("PUT", at, {"role_id": ROLES[options.role]}, etag=member.get("etag", ""))
-    changed: Row = session.api.get(at)
-    return changed
+    return session.api.changed(at)
 
 
 def _remove(session: Session, options: Namespace) -> Outcome:

@@ -1,6 +1,7 @@
 """`roadstead admin projects`."""
 
 from argparse import Namespace
+from contextlib import nullcontext
 
 from ctl.admin.assignment import parse_assignment
 from ctl.admin.command import Column, Command, Noun, Outcome, argument
@@ -8,6 +9,7 @@ from ctl.admin.listing import FILTERED, asked
 from ctl.admin.rest import Refused, Row, path
 from ctl.admin.session import Session, say
 from ctl.admin.size import parse_size
+from ctl.admin.steps import done_so_far
 from ctl.errors import CommandError
 
 
@@ -51,14 +53,20 @@ def _update(session: Session, options: Namespace) -> Outcome:
         metadata["public"] = "true" if options.public else "false"
     if not metadata and options.storage_limit is None:
         raise CommandError("nothing to change; name --public, --private, --storage-limit or --set", 2)
+    api = session.api
     project = project_named(session, options.project)
+    # The limit is in an object of its own.
+    quota_at = path("quotas", project["project_id"])
+    quota: Row = {} if options.storage_limit is None else api.get(quota_at)
     if metadata:
-        body = {"metadata": metadata}
-        session.api.call("PUT", path("projects", options.project), body, etag=project.get("etag", ""))
+        api.call("PUT", path("projects", options.project), {"metadata": metadata}, etag=project.get("etag", ""))
     if options.storage_limit is not None:
-        body_of_quota = {"hard": {"storage": options.storage_limit}}
-        session.api.call("PUT", path("quotas", project["project_id"]), body_of_quota)
-    return project_named(session, options.project)
+        limit = {"hard": {"storage": options.storage_limit}}
+        what = f"the settings of {options.project} are changed, and its limit is not"
+        go_on = f"roadstead admin quotas set {options.project} {options.storage_limit}"
+        with done_so_far(what, go_on) if metadata else nullcontext():
+            api.call("PUT", quota_at, limit, etag=quota.get("etag", ""))
+    return api.changed(path("projects", options.project))
 
 
 def _delete(session: Session, options: Namespace) -> Outcome:

@@ -20,10 +20,9 @@ def _show(session: Session, options: Namespace) -> Outcome:
 
 def _set(session: Session, options: Namespace) -> Outcome:
     quota = _quota(session, options.project)
-    session.api.call(
-        "PUT", path("quotas", quota["id"]), {"hard": {"storage": options.size}}, etag=quota.get("etag", "")
-    )
-    return _quota(session, options.project)
+    at = path("quotas", quota["id"])
+    session.api.call("PUT", at, {"hard": {"storage": options.size}}, etag=quota.get("etag", ""))
+    return session.api.changed(at)
 
 
 def _quota(session: Session, project: str) -> Row:

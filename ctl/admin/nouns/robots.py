@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from ctl.admin.command import Column, Command, Noun, Outcome, argument
+from ctl.admin.command import Column, Command, Noun, Outcome, argument, shown_enabled
 from ctl.admin.listing import FILTERED, asked, exactly
 from ctl.admin.nouns.projects import project_named
 from ctl.admin.rest import Row, path
@@ -18,12 +18,37 @@ _SYSTEM = "/"
 _FOREVER = -1
 
 
+def robot_named(session: Session, name: str, project: str | None) -> Row:
+    """A robot, by its name in full, its name without prefix and project, or its id.
+
+    Args:
+        session: of the command.
+        name: the name, or the id.
+        project: the project that it belongs to; None for the system level.
+
+    Raises:
+        CommandError: there is none of this name, or the user may not see it.
+    """
+    where = _robots(session, project)
+    if name.isascii() and name.isdigit():
+        robot: Row = session.api.get(f"{where}/{name}")
+        return robot
+    # In full, a name begins with a prefix that the installation sets, and goes on with the project. `q` takes the rest.
+    short = name.rpartition("+" if project else "$")[2]
+    for found in session.api.rows(where, limit=1, q=exactly("name", short)):
+        if name in {short, found["name"]}:
+            return found
+    level = f"in the project {project}" if project else "on the system level"
+    listing = f"robots list --project {project}" if project else "robots list"
+    raise CommandError(f"there is no robot {name} {level}; `roadstead admin {listing}` shows all")
+
+
 def _list(session: Session, options: Namespace) -> Outcome:
     return session.api.rows(_robots(session, options.project), **asked(options))
 
 
 def _show(session: Session, options: Namespace) -> Outcome:
-    return _robot(session, options)
+    return robot_named(session, options.robot, options.project)
 
 
 def _create(session: Session, options: Namespace) -> Outcome:
@@ -61,7 +86,7 @@ def _disable(session: Session, options: Namespace) -> Outcome:
 
 def _refresh(session: Session, options: Namespace) -> Outcome:
     def refresh() -> Row:
-        robot = _robot(session, options)
+        robot = robot_named(session, options.robot, options.project)
         answer: Row = session.api.call("PATCH", path("robots", robot["id"]), {})
         return {"id": robot["id"], "name": robot["name"], **answer}
 
@@ -69,7 +94,7 @@ def _refresh(session: Session, options: Namespace) -> Outcome:
 
 
 def _delete(session: Session, options: Namespace) -> Outcome:
-    robot = _robot(session, options)
+    robot = robot_named(session, options.robot, options.project)
     session.api.call("DELETE", path("robots", robot["id"]))
     say(f"the robot {robot['name']} is deleted")
     return None
@@ -81,12 +106,11 @@ def _catalogue(session: Session, _options: Namespace) -> Outcome:
 
 
 def _put(session: Session, options: Namespace, changes: Row) -> Row:
-    robot = _robot(session, options)
+    robot = robot_named(session, options.robot, options.project)
     kept = ("name", "level", "description", "disable", "duration", "permissions")
     body = {**{name: robot[name] for name in kept}, **changes}
     session.api.call("PUT", path("robots", robot["id"]), body, etag=robot.get("etag", ""))
-    changed: Row = session.api.get(path("robots", robot["id"]))
-    return changed
+    return session.api.changed(path("robots", robot["id"]))
 
 
 def _with_secret(options: Namespace, make: Callable[[], Row]) -> Row:
@@ -107,22 +131,6 @@ def _robots(session: Session, project: str | None) -> str:
         return path("robots")
     project_named(session, project)
     return path("projects", project, "robots")
-
-
-def _robot(session: Session, options: Namespace) -> Row:
-    name: str = options.robot
-    where = _robots(session, options.project)
-    if name.isascii() and name.isdigit():
-        robot: Row = session.api.get(f"{where}/{name}")
-        return robot
-    # In full, a name begins with a prefix that the installation sets, and goes on with the project. `q` takes the rest.
-    short = name.rpartition("+" if options.project else "$")[2]
-    for found in session.api.rows(where, limit=1, q=exactly("name", short)):
-        if name in {short, found["name"]}:
-            return found
-    level = f"in the project {options.project}" if options.project else "on the system level"
-    listing = f"robots list --project {options.project}" if options.project else "robots list"
-    raise CommandError(f"there is no robot {name} {level}; `roadstead admin {listing}` shows all")
 
 
 def _permissions(options: Namespace) -> list[Row]:
@@ -162,10 +170,6 @@ def _days(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is neither a number of days nor `forever`")
     return int(text)
-
-
-def _enabled(is_disabled: bool | None) -> str:
-    return "no" if is_disabled else "yes"
 
 
 def _expiry(seconds: int | None) -> str:
@@ -214,7 +218,7 @@ _COLUMNS = (
     Column("ID", "id"),
     Column("ROBOT", "name"),
     Column("LEVEL", "level"),
-    Column("ENABLED", "disable", _enabled),
+    Column("ENABLED", "disable", shown_enabled),
     Column("EXPIRES", "expires_at", _expiry),
     Column("DESCRIPTION", "description"),
 )

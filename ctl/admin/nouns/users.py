@@ -3,11 +3,12 @@
 from argparse import Namespace
 from pathlib import Path
 
-from ctl.admin.command import Column, Command, Noun, Outcome, argument
+from ctl.admin.command import Column, Command, Noun, Outcome, argument, shown_enabled
 from ctl.admin.listing import FILTERED, asked, exactly
 from ctl.admin.rest import Row, path
 from ctl.admin.secret import new_password
 from ctl.admin.session import Session, say
+from ctl.admin.steps import done_so_far
 from ctl.errors import CommandError
 
 
@@ -50,8 +51,13 @@ def _create(session: Session, options: Namespace) -> Outcome:
     }
     user = api.create(path("users"), body)
     if options.admin:
-        api.call("PUT", f"{_at(user)}/sysadmin", {"sysadmin_flag": True})
-        user = _read(session, user)
+        # Harbor's request to create a user makes no administrators.
+        name: str = user["username"]
+        with done_so_far(
+            f"the user {name} is created, and is no administrator yet", f"roadstead admin users set-admin {name} yes"
+        ):
+            api.call("PUT", f"{_at(user)}/sysadmin", {"sysadmin_flag": True})
+        user = api.changed(_at(user))
     return user
 
 
@@ -63,13 +69,27 @@ def _update(session: Session, options: Namespace) -> Outcome:
     # Harbor's PUT replaces all three.
     body = {name: user.get(name, "") if value is None else value for name, value in given.items()}
     session.api.call("PUT", _at(user), body, etag=user.get("etag", ""))
-    return _read(session, user)
+    return session.api.changed(_at(user))
 
 
 def _set_admin(session: Session, options: Namespace) -> Outcome:
     user = user_named(session, options.user)
     session.api.call("PUT", f"{_at(user)}/sysadmin", {"sysadmin_flag": options.admin == "yes"})
-    return _read(session, user)
+    return session.api.changed(_at(user))
+
+
+def _enable(session: Session, options: Namespace) -> Outcome:
+    return _set_disabled(session, options.user, is_disabled=False)
+
+
+def _disable(session: Session, options: Namespace) -> Outcome:
+    return _set_disabled(session, options.user, is_disabled=True)
+
+
+def _set_disabled(session: Session, name: str, *, is_disabled: bool) -> Row:
+    user = user_named(session, name)
+    session.api.call("PUT", f"{_at(user)}/disabled", {"disabled": is_disabled})
+    return session.api.changed(_at(user))
 
 
 def set_password(session: Session, options: Namespace) -> Outcome:
@@ -93,11 +113,6 @@ def _delete(session: Session, options: Namespace) -> Outcome:
     return None
 
 
-def _read(session: Session, user: Row) -> Row:
-    read: Row = session.api.get(_at(user))
-    return read
-
-
 USER = argument("user", help="the login name")
 PASSWORD_FILE = argument(
     "--password-file",
@@ -117,6 +132,7 @@ USERS = Noun(
         Column("EMAIL", "email"),
         Column("NAME", "realname"),
         Column("ADMIN", "sysadmin_flag"),
+        Column("ENABLED", "disabled", shown_enabled),
         Column("CREATED", "creation_time"),
         Column("COMMENT", "comment"),
     ),
@@ -149,6 +165,8 @@ USERS = Noun(
             _set_admin,
             (USER, argument("admin", choices=("yes", "no"), help="whether it is one")),
         ),
+        Command("enable", "let a user log in", _enable, (USER,)),
+        Command("disable", "keep a user from logging in; its refresh tokens end for good", _disable, (USER,)),
         Command("delete", "delete a user", _delete, (USER,), asks="delete the user {user}", has_output=False),
     ),
 )

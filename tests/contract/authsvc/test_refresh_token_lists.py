@@ -62,6 +62,23 @@ class TestListsAndRevocation:
         authsvc.clock.ahead = timedelta(days=31)
         assert await listed(await authsvc.log_in("alice", PASSWORD)) == []
 
+    async def test_pages_by_number_and_totals_are_those_of_rest(
+        self, authsvc: AuthService, alice: Caller, robot: robot_pb2.CreatedRobot
+    ) -> None:
+        for _ in range(3):
+            await authsvc.refresh_token("alice")
+            await authsvc.refresh_token(ROBOT, SECRET)
+        of_user = pb.ListUserRefreshTokensRequest(user_id=alice.id)
+        of_robot = pb.ListRobotRefreshTokensRequest(robot_id=robot.id)
+        for call, request in (
+            (alice.refresh_tokens.ListUserRefreshTokens, of_user),
+            (alice.refresh_tokens.ListRobotRefreshTokens, of_robot),
+        ):
+            [*ids] = [token.id for token in (await call(request)).refresh_tokens]
+            request.page, request.page_size, request.with_total = 2, 2, True
+            page = await call(request)
+            assert ([token.id for token in page.refresh_tokens], page.total_size) == (ids[2:], 3)
+
     async def test_administrators_list_and_end_those_of_anybody_and_others_their_own_only(
         self, authsvc: AuthService, alice: Caller
     ) -> None:

@@ -153,6 +153,9 @@ async def test_a_disabled_user_neither_logs_in_nor_goes_on(authsvc: AuthService)
         await alice.make_project("alices")
     with pytest.raises(Unauthenticated):
         await alice.registry_token("repository:library/nginx:pull")
+    with pytest.raises(Invalid) as refused:
+        await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id))
+    assert [violation.field for violation in refused.value.violations] == ["disabled"]
     await authsvc.admin.users.SetUserDisabled(pb.SetUserDisabledRequest(user_id=alice.id, disabled=False))
     await authsvc.log_in("alice", PASSWORD)
 

@@ -53,14 +53,25 @@ def log_in(home: Path, installation: Installation, *arguments: str | Path) -> Ad
 
 
 @pytest.fixture(params=["local", "local, TLS", "remote", "remote, TLS"])
-def admin(request: pytest.FixtureRequest, home: Path, installation: Installation) -> Admin:
+def place(request: pytest.FixtureRequest) -> str:
+    """How an installation is reached."""
+    return str(request.param)
+
+
+@pytest.fixture
+def reached(place: str, request: pytest.FixtureRequest) -> Installation:
+    """The installation that `admin` is about."""
+    name = "tls_installation" if place.endswith("TLS") else "installation"
+    found: Installation = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def admin(place: str, reached: Installation, home: Path, authority: Authority) -> Admin:
     """The command, as the user admin, in each way to reach an installation."""
-    place, _, tls = str(request.param).partition(", ")
-    reached: Installation = request.getfixturevalue("tls_installation") if tls else installation
-    if place == "local":
+    if place.startswith("local"):
         return Admin(home, ("--data-dir", str(reached.data_dir)))
-    ca_file = ("--ca-file", request.getfixturevalue("authority").ca) if tls else ()
-    return log_in(home, reached, *ca_file)
+    return log_in(home, reached, *(("--ca-file", authority.ca) if place.endswith("TLS") else ()))
 
 
 @pytest.fixture

@@ -61,6 +61,19 @@ def test_a_new_limit_is_that_of_the_quota(local: Admin, management: Management) 
     assert management.client.get(f"/quotas/{created['project_id']}").json()["hard"] == {"storage": 2_000_000}
 
 
+def test_a_change_of_which_only_a_part_is_done_is_said_with_the_way_on(local: Admin) -> None:
+    name = named()
+    local.run("projects", "create", name)
+    too_much = 2000 * 1024**4
+    said = local.refused("projects", "update", name, "--public", "--storage-limit", f"{too_much}")
+    assert f"the settings of {name} are changed, and its limit is not: " in said
+    assert "400 BAD_REQUEST" in said
+    assert f"`roadstead admin quotas set {name} {too_much}` does the rest" in said
+    assert local.json("projects", "show", name)["metadata"]["public"] == "true"
+    # Alone, it is refused without more words.
+    assert "does the rest" not in local.refused("projects", "update", name, "--storage-limit", f"{too_much}")
+
+
 def test_a_list_has_all_pages(local: Admin, management: Management) -> None:
     prefix = named()
     names = [f"{prefix}-{number:03}" for number in range(203)]

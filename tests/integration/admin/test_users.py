@@ -51,6 +51,10 @@ def test_a_user_from_its_creation_to_its_end(admin: Admin) -> None:
     assert admin.json("users", "set-admin", name, "yes")["sysadmin_flag"] is True
     assert admin.json("users", "set-admin", name, "no")["sysadmin_flag"] is False
     assert admin.run("users", "set-password", name, stdin=f"{SECOND}\n").stdout == ""
+    assert set(disabled := admin.json("users", "disable", name)) == {*FIELDS, "disabled"}
+    assert disabled["disabled"] is True
+    assert ["ENABLED", "no"] in admin.table("users", "show", name)
+    assert set(admin.json("users", "enable", name)) == FIELDS
     assert [user["username"] for user in admin.json("users", "list", "--query", f"username={name}")] == [name]
     result = admin.run("users", "delete", name, "--yes")
     assert (result.stdout, result.stderr) == ("", f"the user {name} is deleted\n")
@@ -62,9 +66,9 @@ def test_tables_are_aligned_and_show_one_user_line_by_line(local: Admin) -> None
     user = create(local, name, "--admin", "--realname", "Ä 猫", "--comment", "x")
     lines = local.run("users", "list", "--sort=-user_id", "--limit", "2").stdout.splitlines()
     assert len(lines) == 3
-    assert lines[0].split() == ["ID", "USER", "EMAIL", "NAME", "ADMIN", "CREATED", "COMMENT"]
+    assert lines[0].split() == ["ID", "USER", "EMAIL", "NAME", "ADMIN", "ENABLED", "CREATED", "COMMENT"]
     assert lines[1].split() == [
-        *(str(user["user_id"]), name, f"{name}@example.com", "Ä", "猫", "yes", str(user["creation_time"]), "x")
+        *(str(user["user_id"]), name, f"{name}@example.com", "Ä", "猫", "yes", "yes", str(user["creation_time"]), "x")
     ]
     # The character is two columns wide.
     assert lines[0].index("ADMIN") == lines[1].index("yes") + 1
@@ -104,6 +108,48 @@ def test_the_password_of_admin_is_kept_for_the_next_command(start_installation: 
     assert f"cannot read {own.data_dir}/admin-password" in local.refused("password")
 
 
+def test_a_disabled_user_is_let_in_nowhere_until_enabled(local: Admin, installation: Installation) -> None:
+    name = named()
+    create(local, name)
+    for action, status in (("disable", 401), ("enable", 200)):
+        for _ in range(2):
+            local.run("users", action, name)
+            assert status_of(installation, name, FIRST) == status
+
+
+def test_an_administrator_that_is_only_half_made_is_said_with_the_way_on(
+    local: Admin, bare: Admin, installation: Installation, home: Path
+) -> None:
+    # A robot that may create users makes no administrators.
+    file, name = home / "secret", named()
+    permissions = (
+        "--allow",
+        "/user:create",
+        "--allow",
+        "/user:list",
+        "--allow",
+        "/user:read",
+        "--allow",
+        "/user:update",
+    )
+    local.run("robots", "create", name, *permissions, "--secret-file", file)
+    login = ("--url", installation.http_url, "--user", f"robot${name}", "--password-file", file)
+    bare.run("login", "robot", *login)
+
+    create_it = ("users", "create", name, "--email", f"{name}@example.com", "--admin", "--profile", "robot")
+    said = bare.refused(*create_it, stdin=f"{FIRST}\n")
+
+    assert f"the user {name} is created, and is no administrator yet: " in said
+    assert "403 FORBIDDEN" in said
+    assert f"`roadstead admin users set-admin {name} yes` does the rest" in said
+    assert local.json("users", "show", name)["sysadmin_flag"] is False
+    assert local.json("users", "set-admin", name, "yes")["sysadmin_flag"] is True
+    # If there is no user, that is all that is said.
+    again = bare.refused(*create_it, stdin=f"{FIRST}\n")
+    assert "409 CONFLICT" in again
+    assert "is created" not in again
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "status", "said"),
     [
@@ -114,6 +160,8 @@ def test_the_password_of_admin_is_kept_for_the_next_command(start_installation: 
         (("update", "admin"), "", 2, "nothing to change; name --email, --realname or --comment"),
         (("delete", "admin"), "", 2, "there is no terminal to ask whether to delete the user admin; say --yes"),
         (("delete", "admin", "--yes"), "", 1, "403 FORBIDDEN"),
+        (("disable", "admin"), "", 1, "you cannot disable yourself (412 PRECONDITION)"),
+        (("disable", "no-such-user"), "", 1, "there is no user no-such-user"),
         (("set-admin", "admin", "maybe"), "", 2, "maybe is not known; there are yes, no"),
         (("show", "nobody-of-this-name"), "", 1, "there is no user nobody-of-this-name"),
         (("show", "~dmin"), "", 1, "there is no user ~dmin"),

@@ -39,6 +39,27 @@ def test_every_argument_says_what_it_is() -> None:
             assert all(each.options.get("help") for each in command.arguments), command
 
 
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser, and all below it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+def test_every_command_says_what_it_does_and_what_its_arguments_are() -> None:
+    found = list(parsers(command_line(with_admin=True)))
+    assert len(found) > 50
+    assert [each.prog for each in found if not each.description] == []
+    assert [
+        (each.prog, action.dest)
+        for each in found
+        for action in each._actions
+        if not action.help and action.dest != argparse.SUPPRESS
+    ] == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -75,6 +96,8 @@ def bash_completions() -> str:
         ("roadstead admin projects create x --pu", "--public"),
         ("roadstead admin users set-admin x ", "yes no"),
         ("roadstead admin keys rot", "rotate"),
+        ("roadstead admin refresh-tokens re", "revoke"),
+        ("roadstead admin refresh-tokens list --us", "--user"),
         ("roadstead admin completion ", "bash zsh fish"),
     ],
 )
@@ -96,6 +119,7 @@ def test_bash_completes(bash_completions: str, line: str, offered: str) -> None:
         ("roadstead ad", {"admin"}),
         ("roadstead admin pro", {"projects", "profiles"}),
         ("roadstead admin users set-", {"set-password", "set-admin"}),
+        ("roadstead admin refresh-tokens re", {"revoke"}),
         ("roadstead admin projects create x --pu", {"--public"}),
         ("roadstead admin users set-admin x ", {"yes", "no"}),
     ],

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/refresh_token.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!roadstead/options/v1/bounds.proto\"\x85\x02\n\x0cRefreshToken\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63reate_address\x18\x05 \x01(\t\x12\x31\n\rlast_use_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10last_use_address\x18\x07 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x15PresentedRefreshToken\x12 \n\x0ctoken_secret\x18\x01 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x08\x12\x1a\n\tclient_id\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/auth/v1/refresh_token.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!roadstead/options/v1/bounds.proto\"\xb7\x02\n\x0cRefreshToken\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x11\n\tclient_id\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12>\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rcreation_time\x12(\n\x0e\x63reate_address\x18\x05 \x01(\tR\x10\x63reation_address\x12\x31\n\rlast_use_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10last_use_address\x18\x07 \x01(\t\x12@\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0f\x65xpiration_time\"U\n\x15PresentedRefreshToken\x12 \n\x0ctoken_secret\x18\x01 \x01(\tB\n\x80\x01\x01\xea\xf3\x18\x03\x10\x80\x08\x12\x1a\n\tclient_id\x18\x02 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENTEDREFRESHTOKEN'].fields_by_name['client_id']._loaded_options = None
   _globals['_PRESENTEDREFRESHTOKEN'].fields_by_name['client_id']._serialized_options = b'\352\363\030\003\020\377\001'
   _globals['_REFRESHTOKEN']._serialized_start=129
-  _globals['_REFRESHTOKEN']._serialized_end=390
-  _globals['_PRESENTEDREFRESHTOKEN']._serialized_start=392
-  _globals['_PRESENTEDREFRESHTOKEN']._serialized_end=477
+  _globals['_REFRESHTOKEN']._serialized_end=440
+  _globals['_PRESENTEDREFRESHTOKEN']._serialized_start=442
+  _globals['_PRESENTEDREFRESHTOKEN']._serialized_end=527
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.auth.v1 import refresh_token_pb2 as roadstead_dot_auth_dot_v1_dot_refresh__token__pb2
 from roadstead.auth.v1 import token_pb2 as roadstead_dot_auth_dot_v1_dot_token__pb2
@@ -30,7 +32,7 @@ from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-roadstead/auth/v1/refresh_token_service.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a%roadstead/auth/v1/refresh_token.proto\x1a\x1droadstead/auth/v1/token.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x88\x01\n\x19\x43reateRefreshTokenRequest\x12\x33\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.Credentials\x12\x1c\n\tclient_id\x18\x02 \x01(\tB\t\xea\xf3\x18\x05\x08\x01\x10\xff\x01\x12\x18\n\x07service\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\"h\n\x1a\x43reateRefreshTokenResponse\x12\x19\n\x0ctoken_secret\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x1cListUserRefreshTokensRequest\x12%\n\x07user_id\x18\x01 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x01r\x0cUSER_UNKNOWN\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"q\n\x1dListUserRefreshTokensResponse\x12\x37\n\x0erefresh_tokens\x18\x01 \x03(\x0b\x32\x1f.roadstead.auth.v1.RefreshToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x1dRevokeUserRefreshTokenRequest\x12%\n\x07user_id\x18\x01 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x01r\x0cUSER_UNKNOWN\x12+\n\x10refresh_token_id\x18\x02 \x01(\x03\x42\x11\xea\xf3\x18\r(\x01r\tNOT_FOUND\" \n\x1eRevokeUserRefreshTokenResponse\"\x94\x01\n\x1dListRobotRefreshTokensRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"r\n\x1eListRobotRefreshTokensResponse\x12\x37\n\x0erefresh_tokens\x18\x01 \x03(\x0b\x32\x1f.roadstead.auth.v1.RefreshToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"v\n\x1eRevokeRobotRefreshTokenRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12+\n\x10refresh_token_id\x18\x02 \x01(\x03\x42\x11\xea\xf3\x18\r(\x01r\tNOT_FOUND\"!\n\x1fRevokeRobotRefreshTokenResponse2\x82\x06\n\x13RefreshTokenService\x12\x84\x01\n\x12\x43reateRefreshToken\x12,.roadstead.auth.v1.CreateRefreshTokenRequest\x1a-.roadstead.auth.v1.CreateRefreshTokenResponse\"\x11\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x04\x18\x01 \x01\x12\x8e\x01\n\x15ListUserRefreshTokens\x12/.roadstead.auth.v1.ListUserRefreshTokensRequest\x1a\x30.roadstead.auth.v1.ListUserRefreshTokensResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b:\t\n\x07user_id\x12\x97\x01\n\x16RevokeUserRefreshToken\x12\x30.roadstead.auth.v1.RevokeUserRefreshTokenRequest\x1a\x31.roadstead.auth.v1.RevokeUserRefreshTokenResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b:\t\n\x07user_id\xe2\xf3\x18\x02 \x01\x12\x95\x01\n\x16ListRobotRefreshTokens\x12\x30.roadstead.auth.v1.ListRobotRefreshTokensRequest\x1a\x31.roadstead.auth.v1.ListRobotRefreshTokensResponse\"\x16\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04read\x12\xa0\x01\n\x17RevokeRobotRefreshToken\x12\x31.roadstead.auth.v1.RevokeRobotRefreshTokenRequest\x1a\x32.roadstead.auth.v1.RevokeRobotRefreshTokenResponse\"\x1e\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xe2\xf3\x18\x02 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-roadstead/auth/v1/refresh_token_service.proto\x12\x11roadstead.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a%roadstead/auth/v1/refresh_token.proto\x1a\x1droadstead/auth/v1/token.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"\x88\x01\n\x19\x43reateRefreshTokenRequest\x12\x33\n\x0b\x63redentials\x18\x01 \x01(\x0b\x32\x1e.roadstead.auth.v1.Credentials\x12\x1c\n\tclient_id\x18\x02 \x01(\tB\t\xea\xf3\x18\x05\x08\x01\x10\xff\x01\x12\x18\n\x07service\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\xff\x01\"h\n\x1a\x43reateRefreshTokenResponse\x12\x19\n\x0ctoken_secret\x18\x01 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbb\x01\n\x1cListUserRefreshTokensRequest\x12%\n\x07user_id\x18\x01 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x01r\x0cUSER_UNKNOWN\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x12\n\nwith_total\x18\x05 \x01(\x08\"\x85\x01\n\x1dListUserRefreshTokensResponse\x12\x37\n\x0erefresh_tokens\x18\x01 \x03(\x0b\x32\x1f.roadstead.auth.v1.RefreshToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"s\n\x1dRevokeUserRefreshTokenRequest\x12%\n\x07user_id\x18\x01 \x01(\x03\x42\x14\xea\xf3\x18\x10(\x01r\x0cUSER_UNKNOWN\x12+\n\x10refresh_token_id\x18\x02 \x01(\x03\x42\x11\xea\xf3\x18\r(\x01r\tNOT_FOUND\" \n\x1eRevokeUserRefreshTokenResponse\"\xbe\x01\n\x1dListRobotRefreshTokensRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x12\n\nwith_total\x18\x05 \x01(\x08\"\x86\x01\n\x1eListRobotRefreshTokensResponse\x12\x37\n\x0erefresh_tokens\x18\x01 \x03(\x0b\x32\x1f.roadstead.auth.v1.RefreshToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"v\n\x1eRevokeRobotRefreshTokenRequest\x12\'\n\x08robot_id\x18\x01 \x01(\x03\x42\x15\xea\xf3\x18\x11(\x01r\rROBOT_UNKNOWN\x12+\n\x10refresh_token_id\x18\x02 \x01(\x03\x42\x11\xea\xf3\x18\r(\x01r\tNOT_FOUND\"!\n\x1fRevokeRobotRefreshTokenResponse2\x98\x08\n\x13RefreshTokenService\x12\x84\x01\n\x12\x43reateRefreshToken\x12,.roadstead.auth.v1.CreateRefreshTokenRequest\x1a-.roadstead.auth.v1.CreateRefreshTokenResponse\"\x11\x90\x02\x02\xca\xf3\x18\x02\n\x00\xe2\xf3\x18\x04\x18\x01 \x01\x12\xce\x01\n\x15ListUserRefreshTokens\x12/.roadstead.auth.v1.ListUserRefreshTokensRequest\x1a\x30.roadstead.auth.v1.ListUserRefreshTokensResponse\"R\x90\x02\x01\xca\xf3\x18\x0b:\t\n\x07user_id\x82\xd3\xe4\x93\x02:\x12(/api/v2.0/users/{user_id}/refresh-tokensb\x0erefresh_tokens\x12\xe0\x01\n\x16RevokeUserRefreshToken\x12\x30.roadstead.auth.v1.RevokeUserRefreshTokenRequest\x1a\x31.roadstead.auth.v1.RevokeUserRefreshTokenResponse\"a\x90\x02\x02\xca\xf3\x18\x0b:\t\n\x07user_id\xd2\xf3\x18\x02 \x01\xe2\xf3\x18\x02 \x01\x82\xd3\xe4\x93\x02=*;/api/v2.0/users/{user_id}/refresh-tokens/{refresh_token_id}\x12\xd7\x01\n\x16ListRobotRefreshTokens\x12\x30.roadstead.auth.v1.ListRobotRefreshTokensRequest\x1a\x31.roadstead.auth.v1.ListRobotRefreshTokensResponse\"X\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05robot\x12\x04read\x82\xd3\xe4\x93\x02<\x12*/api/v2.0/robots/{robot_id}/refresh-tokensb\x0erefresh_tokens\x12\xeb\x01\n\x17RevokeRobotRefreshToken\x12\x31.roadstead.auth.v1.RevokeRobotRefreshTokenRequest\x1a\x32.roadstead.auth.v1.RevokeRobotRefreshTokenResponse\"i\x90\x02\x02\xca\xf3\x18\x11\x32\x0f\n\x05robot\x12\x06update\xd2\xf3\x18\x02 \x01\xe2\xf3\x18\x02 \x01\x82\xd3\xe4\x93\x02?*=/api/v2.0/robots/{robot_id}/refresh-tokens/{refresh_token_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +51,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUSERREFRESHTOKENSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
   _globals['_LISTUSERREFRESHTOKENSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTUSERREFRESHTOKENSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTUSERREFRESHTOKENSREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTUSERREFRESHTOKENSREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
   _globals['_REVOKEUSERREFRESHTOKENREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_REVOKEUSERREFRESHTOKENREQUEST'].fields_by_name['user_id']._serialized_options = b'\352\363\030\020(\001r\014USER_UNKNOWN'
   _globals['_REVOKEUSERREFRESHTOKENREQUEST'].fields_by_name['refresh_token_id']._loaded_options = None
@@ -59,6 +63,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTROBOTREFRESHTOKENSREQUEST'].fields_by_name['page_size']._serialized_options = b'\352\363\030\002(\000'
   _globals['_LISTROBOTREFRESHTOKENSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTROBOTREFRESHTOKENSREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
+  _globals['_LISTROBOTREFRESHTOKENSREQUEST'].fields_by_name['page']._loaded_options = None
+  _globals['_LISTROBOTREFRESHTOKENSREQUEST'].fields_by_name['page']._serialized_options = b'\352\363\030\002(\000'
   _globals['_REVOKEROBOTREFRESHTOKENREQUEST'].fields_by_name['robot_id']._loaded_options = None
   _globals['_REVOKEROBOTREFRESHTOKENREQUEST'].fields_by_name['robot_id']._serialized_options = b'\352\363\030\021(\001r\rROBOT_UNKNOWN'
   _globals['_REVOKEROBOTREFRESHTOKENREQUEST'].fields_by_name['refresh_token_id']._loaded_options = None
@@ -66,33 +72,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['CreateRefreshToken']._loaded_options = None
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['CreateRefreshToken']._serialized_options = b'\220\002\002\312\363\030\002\n\000\342\363\030\004\030\001 \001'
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListUserRefreshTokens']._loaded_options = None
-  _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListUserRefreshTokens']._serialized_options = b'\220\002\001\312\363\030\013:\t\n\007user_id'
+  _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListUserRefreshTokens']._serialized_options = b'\220\002\001\312\363\030\013:\t\n\007user_id\202\323\344\223\002:\022(/api/v2.0/users/{user_id}/refresh-tokensb\016refresh_tokens'
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeUserRefreshToken']._loaded_options = None
-  _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeUserRefreshToken']._serialized_options = b'\220\002\002\312\363\030\013:\t\n\007user_id\342\363\030\002 \001'
+  _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeUserRefreshToken']._serialized_options = b'\220\002\002\312\363\030\013:\t\n\007user_id\322\363\030\002 \001\342\363\030\002 \001\202\323\344\223\002=*;/api/v2.0/users/{user_id}/refresh-tokens/{refresh_token_id}'
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListRobotRefreshTokens']._loaded_options = None
-  _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListRobotRefreshTokens']._serialized_options = b'\220\002\001\312\363\030\0172\r\n\005robot\022\004read'
+  _globals['_REFRESHTOKENSERVICE'].methods_by_name['ListRobotRefreshTokens']._serialized_options = b'\220\002\001\312\363\030\0172\r\n\005robot\022\004read\202\323\344\223\002<\022*/api/v2.0/robots/{robot_id}/refresh-tokensb\016refresh_tokens'
   _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeRobotRefreshToken']._loaded_options = None
-  _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeRobotRefreshToken']._serialized_options = b'\220\002\002\312\363\030\0212\017\n\005robot\022\006update\342\363\030\002 \001'
-  _globals['_CREATEREFRESHTOKENREQUEST']._serialized_start=272
-  _globals['_CREATEREFRESHTOKENREQUEST']._serialized_end=408
-  _globals['_CREATEREFRESHTOKENRESPONSE']._serialized_start=410
-  _globals['_CREATEREFRESHTOKENRESPONSE']._serialized_end=514
-  _globals['_LISTUSERREFRESHTOKENSREQUEST']._serialized_start=517
-  _globals['_LISTUSERREFRESHTOKENSREQUEST']._serialized_end=662
-  _globals['_LISTUSERREFRESHTOKENSRESPONSE']._serialized_start=664
-  _globals['_LISTUSERREFRESHTOKENSRESPONSE']._serialized_end=777
-  _globals['_REVOKEUSERREFRESHTOKENREQUEST']._serialized_start=779
-  _globals['_REVOKEUSERREFRESHTOKENREQUEST']._serialized_end=894
-  _globals['_REVOKEUSERREFRESHTOKENRESPONSE']._serialized_start=896
-  _globals['_REVOKEUSERREFRESHTOKENRESPONSE']._serialized_end=928
-  _globals['_LISTROBOTREFRESHTOKENSREQUEST']._serialized_start=931
-  _globals['_LISTROBOTREFRESHTOKENSREQUEST']._serialized_end=1079
-  _globals['_LISTROBOTREFRESHTOKENSRESPONSE']._serialized_start=1081
-  _globals['_LISTROBOTREFRESHTOKENSRESPONSE']._serialized_end=1195
-  _globals['_REVOKEROBOTREFRESHTOKENREQUEST']._serialized_start=1197
-  _globals['_REVOKEROBOTREFRESHTOKENREQUEST']._serialized_end=1315
-  _globals['_REVOKEROBOTREFRESHTOKENRESPONSE']._serialized_start=1317
-  _globals['_REVOKEROBOTREFRESHTOKENRESPONSE']._serialized_end=1350
-  _globals['_REFRESHTOKENSERVICE']._serialized_start=1353
-  _globals['_REFRESHTOKENSERVICE']._serialized_end=2123
+  _globals['_REFRESHTOKENSERVICE'].methods_by_name['RevokeRobotRefreshToken']._serialized_options = b'\220\002\002\312\363\030\0212\017\n\005robot\022\006update\322\363\030\002 \001\342\363\030\002 \001\202\323\344\223\002?*=/api/v2.0/robots/{robot_id}/refresh-tokens/{refresh_token_id}'
+  _globals['_CREATEREFRESHTOKENREQUEST']._serialized_start=334
+  _globals['_CREATEREFRESHTOKENREQUEST']._serialized_end=470
+  _globals['_CREATEREFRESHTOKENRESPONSE']._serialized_start=472
+  _globals['_CREATEREFRESHTOKENRESPONSE']._serialized_end=576
+  _globals['_LISTUSERREFRESHTOKENSREQUEST']._serialized_start=579
+  _globals['_LISTUSERREFRESHTOKENSREQUEST']._serialized_end=766
+  _globals['_LISTUSERREFRESHTOKENSRESPONSE']._serialized_start=769
+  _globals['_LISTUSERREFRESHTOKENSRESPONSE']._serialized_end=902
+  _globals['_REVOKEUSERREFRESHTOKENREQUEST']._serialized_start=904
+  _globals['_REVOKEUSERREFRESHTOKENREQUEST']._serialized_end=1019
+  _globals['_REVOKEUSERREFRESHTOKENRESPONSE']._serialized_start=1021
+  _globals['_REVOKEUSERREFRESHTOKENRESPONSE']._serialized_end=1053
+  _globals['_LISTROBOTREFRESHTOKENSREQUEST']._serialized_start=1056
+  _globals['_LISTROBOTREFRESHTOKENSREQUEST']._serialized_end=1246
+  _globals['_LISTROBOTREFRESHTOKENSRESPONSE']._serialized_start=1249
+  _globals['_LISTROBOTREFRESHTOKENSRESPONSE']._serialized_end=1383
+  _globals['_REVOKEROBOTREFRESHTOKENREQUEST']._serialized_start=1385
+  _globals['_REVOKEROBOTREFRESHTOKENREQUEST']._serialized_end=1503
+  _globals['_REVOKEROBOTREFRESHTOKENRESPONSE']._serialized_start=1505
+  _globals['_REVOKEROBOTREFRESHTOKENRESPONSE']._serialized_end=1538
+  _globals['_REFRESHTOKENSERVICE']._serialized_start=1541
+  _globals['_REFRESHTOKENSERVICE']._serialized_end=2589
 # @@protoc_insertion_point(module_scope)

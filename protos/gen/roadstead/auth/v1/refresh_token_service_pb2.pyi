@@ -92,22 +92,30 @@ class ListUserRefreshTokensRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
     """The user's id."""
     page_size: _builtins.int
     """Tokens on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
     """next_page_token of the last response; empty for the first page."""
+    page: _builtins.int
+    """Page number from 1, for REST. page_token takes precedence."""
+    with_total: _builtins.bool
+    """Whether to fill total_size."""
     def __init__(
         self,
         *,
         user_id: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        page: _builtins.int = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -121,8 +129,11 @@ class ListUserRefreshTokensResponse(_message.Message):
 
     REFRESH_TOKENS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """page_token of the next page; empty on the last page."""
+    total_size: _builtins.int
+    """How many tokens there are; 0 unless with_total is set."""
     @_builtins.property
     def refresh_tokens(self) -> _containers.RepeatedCompositeFieldContainer[_refresh_token_pb2.RefreshToken]:
         """The tokens of this page."""
@@ -132,10 +143,11 @@ class ListUserRefreshTokensResponse(_message.Message):
         *,
         refresh_tokens: _abc.Iterable[_refresh_token_pb2.RefreshToken] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refresh_tokens", b"refresh_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refresh_tokens", b"refresh_tokens", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,22 +205,30 @@ class ListRobotRefreshTokensRequest(_message.Message):
     ROBOT_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
     robot_id: _builtins.int
     """The robot's id."""
     page_size: _builtins.int
     """Tokens on one page: 10 by default, 100 at most."""
     page_token: _builtins.str
     """next_page_token of the last response; empty for the first page."""
+    page: _builtins.int
+    """Page number from 1, for REST. page_token takes precedence."""
+    with_total: _builtins.bool
+    """Whether to fill total_size."""
     def __init__(
         self,
         *,
         robot_id: _builtins.int = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        page: _builtins.int = ...,
+        with_total: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "robot_id", b"robot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "page_size", b"page_size", "page_token", b"page_token", "robot_id", b"robot_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -222,8 +242,11 @@ class ListRobotRefreshTokensResponse(_message.Message):
 
     REFRESH_TOKENS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """page_token of the next page; empty on the last page."""
+    total_size: _builtins.int
+    """How many tokens there are; 0 unless with_total is set."""
     @_builtins.property
     def refresh_tokens(self) -> _containers.RepeatedCompositeFieldContainer[_refresh_token_pb2.RefreshToken]:
         """The tokens of this page."""
@@ -233,10 +256,11 @@ class ListRobotRefreshTokensResponse(_message.Message):
         *,
         refresh_tokens: _abc.Iterable[_refresh_token_pb2.RefreshToken] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refresh_tokens", b"refresh_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refresh_tokens", b"refresh_tokens", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

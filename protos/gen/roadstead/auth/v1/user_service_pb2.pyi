@@ -463,7 +463,7 @@ class SetUserDisabledRequest(_message.Message):
     user_id: _builtins.int
     """The user's id."""
     disabled: _builtins.bool
-    """Whether the user may not log in."""
+    """Whether the user may not log in. It must be said: a misspelt field of a body must not enable a user."""
     etag: _builtins.str
     """The etag that was read; empty to change any state. Over REST it is the header If-Match and no field of the body,
     because Harbor's clients send back whole objects that they may have read long ago.
@@ -472,14 +472,16 @@ class SetUserDisabledRequest(_message.Message):
         self,
         *,
         user_id: _builtins.int = ...,
-        disabled: _builtins.bool = ...,
+        disabled: _builtins.bool | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "disabled", b"disabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "disabled", b"disabled", "etag", b"etag", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
+    _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
 
 Global___SetUserDisabledRequest: _TypeAlias = SetUserDisabledRequest  # noqa: Y015
 
