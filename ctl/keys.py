@@ -170,15 +170,19 @@ def revoke(places: KeyPlaces, kid: str) -> int:
 
 def _revoke(places: KeyPlaces, service: str, kid: str, published: KeySet) -> None:
     if service in places.files and (own := places.of(service)).is_here:
-        following = own.prepared()
-        if following is not None and kid in (following.kid, own.signing()):
+        signs, following = kid == own.signing(), own.prepared()
+        is_prepared = following is not None and kid == following.kid
+        if following is not None and (signs or is_prepared):
             # Who could read the key file could read this one as well.
-            own.drop_next()
             _cut_off(places, service, following.kid)
             print(f"{service}: {following.kid} is revoked; it was prepared, and has signed nothing")
-            if kid == following.kid:
-                return
-        if kid == own.signing():
+        if signs or is_prepared:
+            # Last, because a command that is killed before it is repeated, and must find the file. A key that was made
+            # and is not published yet goes, too: otherwise it would be the one that takes the place.
+            own.drop_next()
+        if is_prepared:
+            return
+        if signs:
             _replace_at_once(places, own)
     elif kid == published.signing():
         raise CommandError(

@@ -297,6 +297,17 @@ def test_a_key_that_was_prepared_beside_a_leaked_one_is_cut_off_with_it(
     assert installed.trusts(installed.kid("authsvc"))
 
 
+def test_a_key_that_was_made_beside_a_leaked_one_and_is_not_published_never_signs(installed: InstalledKeys) -> None:
+    # As a kill leaves it in the middle of `prepare`.
+    made = KeyPair.generate()
+    installed.next_file("authsvc").touch(mode=0o600)
+    installed.next_file("authsvc").write_bytes(made.to_pem())
+    leaked = installed.kid("authsvc")
+    assert installed.run("revoke", leaked) == 0
+    assert installed.kid("authsvc") not in {leaked, made.kid}
+    assert not installed.trusts(made.kid)
+
+
 def test_a_retired_or_prepared_key_is_cut_off_and_the_signing_one_stays(installed: InstalledKeys) -> None:
     retired = installed.kid("blobsvc")
     installed.run("rotate", "blobsvc")

@@ -89,3 +89,13 @@ def test_a_killed_revocation_is_repeated(before: InstalledKeys) -> None:
         assert left.kid(SERVICE) != leaked
         assert left.trusts(left.kid(SERVICE))
         left.start()
+
+
+def test_a_killed_revocation_with_a_prepared_key_beside_is_repeated_for_both(before: InstalledKeys) -> None:
+    before.run("prepare", SERVICE)
+    leaked, prepared = before.kid(SERVICE), before.next(SERVICE).kid
+    for left in killed_at_each_step(before, "revoke", leaked):
+        assert left.run("revoke", leaked) == 0
+        assert not any(map(left.trusts, (leaked, prepared)))
+        assert left.kid(SERVICE) not in {leaked, prepared}
+        assert left.trusts(left.kid(SERVICE))
