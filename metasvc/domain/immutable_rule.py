@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from metasvc.domain.immutable_rule_model import ACTION, MOST_RULES, ImmutableRule, NewImmutableRule
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.project import in_project
-from svckit.change import Change
+from metasvc.domain.resource_change import change_of
 from svckit.errors import Conflict, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
@@ -78,7 +78,7 @@ async def create_rule(
             raise Invalid(message=f"only {MOST_RULES} immutable rules are allowed at most")
         made = await unit.immutable_rules.add(new, now)
         await unit.idempotency.remember(key, made.id)
-        _record(unit, ChangeKind.IMMUTABLE_RULE_CREATE, made, origin, now, new=_values(made))
+        unit.record(change_of(ChangeKind.IMMUTABLE_RULE_CREATE, made, origin, now, new=_values(made)))
         await unit.commit()
         return made
 
@@ -122,7 +122,7 @@ async def update_rule(
             _refuse_twin((rule for rule in rules if rule.id != held.id), changed)
             now = ports.clock()
             updated = await unit.immutable_rules.update(held, changed, now)
-            _record(unit, ChangeKind.IMMUTABLE_RULE_UPDATE, updated, origin, now, old=old, new=new)
+            unit.record(change_of(ChangeKind.IMMUTABLE_RULE_UPDATE, updated, origin, now, old=old, new=new))
             await unit.commit()
             return updated
 
@@ -140,7 +140,7 @@ async def delete_rule(ports: Ports, *, project_id: int, rule_id: int, origin: Ch
         async with ports.store.write(short=True) as unit:
             _, held = await _hold(unit, project_id, rule_id)
             await unit.immutable_rules.remove(held)
-            _record(unit, ChangeKind.IMMUTABLE_RULE_DELETE, held, origin, ports.clock(), old=_values(held))
+            unit.record(change_of(ChangeKind.IMMUTABLE_RULE_DELETE, held, origin, ports.clock(), old=_values(held)))
             await unit.commit()
 
     await ports.store.repeat(attempt)
@@ -191,26 +191,3 @@ def _said(rule: NewImmutableRule) -> dict[str, object]:
 
 def _values(rule: NewImmutableRule) -> dict[str, object]:
     return {"disabled": rule.is_disabled, **_said(rule)}
-
-
-def _record(
-    unit: UnitOfWork,
-    kind: ChangeKind,
-    rule: ImmutableRule,
-    origin: ChangeOrigin,
-    now: datetime,
-    *,
-    old: dict[str, object] | None = None,
-    new: dict[str, object] | None = None,
-) -> None:
-    unit.record(
-        Change(
-            kind=kind,
-            origin=origin,
-            time=now,
-            project_id=rule.project_id,
-            resource_id=rule.id,
-            old=old,
-            new=new,
-        )
-    )

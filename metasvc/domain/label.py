@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from metasvc.domain.label_model import NO_PROJECT, Label, LabelScope, NewLabel
 from metasvc.domain.model import ChangeKind
 from metasvc.domain.project import in_project
-from svckit.change import Change
+from metasvc.domain.resource_change import change_of
 from svckit.errors import Conflict, Denied, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
@@ -88,7 +88,7 @@ async def create_label(
         if made is None:
             raise _name_in_use(new.name)
         await unit.idempotency.remember(key, made.id)
-        _record(unit, ChangeKind.LABEL_CREATE, made, origin, now, new=_values(made))
+        unit.record(change_of(ChangeKind.LABEL_CREATE, made, origin, now, name=made.name, new=_values(made)))
         await unit.commit()
         return made
 
@@ -176,7 +176,7 @@ async def update_label(
             updated = await unit.labels.update(held, changed, now)
             if updated is None:
                 raise _name_in_use(changed.name)
-            _record(unit, ChangeKind.LABEL_UPDATE, updated, origin, now, old=old, new=new)
+            unit.record(change_of(ChangeKind.LABEL_UPDATE, updated, origin, now, name=updated.name, old=old, new=new))
             await unit.commit()
             return updated
 
@@ -197,7 +197,9 @@ async def delete_label(ports: Ports, access: LabelAccess, label_id: int, origin:
             if held is None:
                 raise unknown_label(label_id)
             await unit.labels.remove(held.id)
-            _record(unit, ChangeKind.LABEL_DELETE, held, origin, ports.clock(), old=_values(held))
+            unit.record(
+                change_of(ChangeKind.LABEL_DELETE, held, origin, ports.clock(), name=held.name, old=_values(held))
+            )
             await unit.commit()
 
     await ports.store.repeat(attempt)
@@ -256,30 +258,6 @@ async def _may_read(access: LabelAccess, label: Label) -> bool:
 
 def _values(label: NewLabel) -> dict[str, object]:
     return {"name": label.name, "description": label.description, "color": label.color}
-
-
-def _record(
-    unit: UnitOfWork,
-    kind: ChangeKind,
-    label: Label,
-    origin: ChangeOrigin,
-    now: datetime,
-    *,
-    old: dict[str, object] | None = None,
-    new: dict[str, object] | None = None,
-) -> None:
-    unit.record(
-        Change(
-            kind=kind,
-            origin=origin,
-            time=now,
-            project_id=label.project_id,
-            resource_id=label.id,
-            resource_name=label.name,
-            old=old,
-            new=new,
-        )
-    )
 
 
 def _name_in_use(name: str) -> Conflict:

@@ -16,6 +16,7 @@ from ctl.__main__ import main
 from tests.harness.process import environment as process_environment
 
 COMMAND = [sys.executable, "-P", "-m", "ctl", "admin"]
+_COMMAND_SECONDS = 120.0
 
 
 class Result(NamedTuple):
@@ -23,6 +24,24 @@ class Result(NamedTuple):
 
     stdout: str
     stderr: str
+
+
+def run_process(*arguments: str | Path) -> Result:
+    """Runs `roadstead admin` in a process of its own, with the home of the tests. It must end well.
+
+    Args:
+        arguments: after `roadstead admin`.
+    """
+    ended = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return Result(ended.stdout, ended.stderr)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ Everything is as in production: `roadstead serve`, TCP, certificates, PostgreSQL
 """
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,8 @@ import pytest
 from svckit.keys import load, load_or_create
 from svckit.services import SERVICES
 from svckit.trust import TrustBundle
+from tests.harness.admin_cli import run_process
 from tests.harness.paced_load import paced_load
-from tests.harness.process import environment
 from tests.harness.replicas import ReplicaSet, replicas
 from tests.harness.repository import token_for
 from tests.harness.waiting import wait_until
@@ -73,19 +71,6 @@ def sets(
         yield one, other, Login("admin", password)
 
 
-def admin_keys(replica: ReplicaSet, *words: str) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-P", "-m", "ctl", "admin", "keys", *words, "--config", str(replica.config)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
 def test_keys_of_copies_are_rotated_in_two_steps_without_a_failed_request(
     machines: tuple[Machine, Machine], sets: tuple[ReplicaSet, ReplicaSet, Login]
 ) -> None:
@@ -94,11 +79,11 @@ def test_keys_of_copies_are_rotated_in_two_steps_without_a_failed_request(
     overlap = ("--overlap-seconds", str(OVERLAP_SECONDS))
     with paced_load([one.http_url, other.http_url], login, per_second=PER_SECOND) as load_:
         load_.stop.wait(1)
-        admin_keys(one, "prepare")
+        run_process("keys", "prepare", "--config", one.config)
         for service in SERVICES:
             first.copy_trust(second, service)
         time.sleep(OVERLAP_SECONDS + 1)
-        admin_keys(one, "activate", *overlap)
+        run_process("keys", "activate", *overlap, "--config", one.config)
         # The first machine signs with the new keys, the second with the old ones, and both accept both.
         wait_until(lambda: one.log().count("key_taken_up") == len(SERVICES), "the first machine to take up its keys")
         assert kid_of(token_for(one.http_url, login, "repository:library/x:pull")) != old["authsvc"]

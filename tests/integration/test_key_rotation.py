@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,11 +19,11 @@ from roadstead.meta.v1.blob_link_service_pb2 import ResolveBlobRequest
 from svckit import keys
 from svckit.services import SERVICES
 from tests.harness import plain_http
+from tests.harness.admin_cli import run_process
 from tests.harness.images import digest_of, image
 from tests.harness.installation import Installation, StartInstallation
 from tests.harness.paced_load import paced_load
 from tests.harness.platform_caller import Platform, Push, Step, calling_platform
-from tests.harness.process import environment
 from tests.harness.repository import EMPTY_CONFIG, Repository, dumped, open_repository, token_for
 from tests.harness.waiting import wait_until
 from tests.harness.workspace import Login
@@ -38,18 +36,10 @@ EVERYWHERE_SECONDS = 5.0
 
 def admin_keys(installation: Installation, *words: str) -> str:
     """The standard output of `roadstead admin keys`, a process of its own. The other lines say that it waits."""
-    ended = subprocess.run(
-        [sys.executable, "-P", "-m", "ctl", "admin", "keys", *words, "--data-dir", str(installation.data_dir)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    result = run_process("keys", *words, "--data-dir", installation.data_dir)
     waits = "rotate" in words and installation.is_running
-    assert ("until every process knows the new public keys" in ended.stderr) == waits, ended.stderr
-    return ended.stdout
+    assert ("until every process knows the new public keys" in result.stderr) == waits, result.stderr
+    return result.stdout
 
 
 def states(installation: Installation) -> dict[tuple[str, str], str]:
