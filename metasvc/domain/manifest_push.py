@@ -99,8 +99,8 @@ class _ReadPush:
 
     @property
     def blobs(self) -> list[str]:
-        """The digests of the blobs that the repository must hold."""
-        return [str(blob.digest) for blob in self.manifest.blobs_required]
+        """The digests of the blobs that the repository must hold, and of foreign layers, which it may hold."""
+        return [str(blob.digest) for blob in self.manifest.blobs_named]
 
     @property
     def subject(self) -> str:
@@ -119,7 +119,7 @@ class _ReadPush:
     @property
     def is_short(self) -> bool:
         """Whether the push writes few rows."""
-        named = len(self.manifest.manifests) + len(self.manifest.blobs_required) + len(self.names)
+        named = len(self.manifest.manifests) + len(self.blobs) + len(self.names)
         return named <= _SHORT_PUSH and len(self.push.content) <= _SHORT_BYTES
 
 
@@ -199,6 +199,9 @@ async def _store(write: RepositoryWrite, read: _ReadPush, health: Health) -> Pus
     _check_references(read.manifest, kept, present)
     if own is None:
         own = await _add(write, read, kept, present)
+    elif len(present) > len(read.manifest.blobs_required):
+        # Bytes of foreign layers, which may not have been here when the manifest was put first.
+        await unit.artifacts.hold_blobs(own.id, repository.id, needed_blobs(read.manifest, present))
     moved = await point_tags(write, [TagTarget(name, held.get(name), own) for name in read.names])
     charges = await _charge_links(unit, repository.id, present)
     left = {each.held.digest for each in moved if each.held is not None}

@@ -84,10 +84,15 @@ def references(manifest: Manifest, kept: Mapping[str, KeptArtifact]) -> list[Ref
 
 
 def needed_blobs(manifest: Manifest, present: Mapping[str, LinkedBlob]) -> list[NeededBlob]:
-    """Lists the blobs that the repository must hold, with their stored sizes instead of those in the manifest."""
+    """Lists the blobs that the repository holds, with their stored sizes instead of those in the manifest.
+
+    Foreign layers are among them if somebody has pushed their bytes all the same, as Docker's option
+    `allow-nondistributable-artifacts` does. Otherwise they could be deleted while this manifest names them.
+    """
     return [
         NeededBlob(str(blob.digest), blob.media_type, present[str(blob.digest)].size)
-        for blob in manifest.blobs_required
+        for blob in manifest.blobs_named
+        if str(blob.digest) in present
     ]
 
 
@@ -96,8 +101,11 @@ def _total_size(
 ) -> int:
     """Adds up the sizes of the manifest and of all that it names. A digest that is named twice counts once."""
     children = {str(child.digest): kept[str(child.digest)].size for child in manifest.manifests}
-    blobs = {str(blob.digest): present[str(blob.digest)].size for blob in manifest.blobs_required}
-    # The registry does not hold these layers, so only the manifest knows their sizes.
-    elsewhere = {str(layer.digest): layer.size for layer in manifest.layers if layer.is_elsewhere}
-    total = len(content) + sum(children.values()) + sum(blobs.values()) + sum(elsewhere.values())
+    # The repository does not hold every foreign layer, so only the manifest knows the sizes of the others.
+    blobs = {
+        digest: present[digest].size if digest in present else blob.size
+        for blob in manifest.blobs_named
+        for digest in (str(blob.digest),)
+    }
+    total = len(content) + sum(children.values()) + sum(blobs.values())
     return min(total, _MAX_INT64)

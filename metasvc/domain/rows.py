@@ -164,6 +164,9 @@ class ArtifactRows(Protocol):
             DomainError: UNAVAILABLE, somebody else wrote the same digest at this moment. `Store.repeat` tries again.
         """
 
+    async def hold_blobs(self, artifact_id: int, repository_id: int, blobs: Sequence[NeededBlob]) -> None:
+        """Writes that an artifact needs these blobs as well. Those that it has are left as they are."""
+
     async def lock_graph(self, repository_id: int, digest: str) -> ArtifactGraph | None:
         """Locks an artifact, and everything that may have to go with it, to delete them.
 

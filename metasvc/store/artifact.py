@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Row
+    from sqlalchemy import Insert, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.dml import ReturningInsert
 
@@ -76,6 +76,11 @@ def _add(conn: AsyncConnection) -> ReturningInsert[Any]:
         .on_conflict_do_nothing(index_elements=[artifact.c.repository_id, artifact.c.digest])
         .returning(artifact)
     )
+
+
+@Prepared
+def _hold_blobs(conn: AsyncConnection) -> Insert:
+    return upsert(conn, artifact_blob).on_conflict_do_nothing()
 
 
 class SqlArtifacts:
@@ -143,7 +148,7 @@ class SqlArtifacts:
         if references:
             await run_short(self._conn, _ADD_REFERENCES, _reference_rows(made.id, references))
         if blobs:
-            await run_short(self._conn, _ADD_BLOBS, _blob_rows(made, blobs))
+            await run_short(self._conn, _ADD_BLOBS, _blob_rows(made.id, made.repository_id, blobs))
         if made.subject_digest:
             await run_short(
                 self._conn,
@@ -158,6 +163,10 @@ class SqlArtifacts:
                 },
             )
         return made
+
+    async def hold_blobs(self, artifact_id: int, repository_id: int, blobs: Sequence[NeededBlob]) -> None:
+        """See the port."""
+        await run_short(self._conn, _hold_blobs(self._conn), _blob_rows(artifact_id, repository_id, blobs))
 
     async def lock_graph(self, repository_id: int, digest: str) -> ArtifactGraph | None:
         """See the port."""
@@ -219,12 +228,12 @@ def _reference_rows(parent_id: int, references: Sequence[Reference]) -> list[dic
     ]
 
 
-def _blob_rows(made: Artifact, blobs: Sequence[NeededBlob]) -> list[dict[str, object]]:
+def _blob_rows(artifact_id: int, repository_id: int, blobs: Sequence[NeededBlob]) -> list[dict[str, object]]:
     return [
         {
-            "artifact_id": made.id,
+            "artifact_id": artifact_id,
             "digest": blob.digest,
-            "repository_id": made.repository_id,
+            "repository_id": repository_id,
             "media_type": blob.media_type,
             "size": blob.size,
         }

@@ -189,7 +189,7 @@ artifact_reference = Table(
     PrimaryKeyConstraint("parent_id", "position"),
 )
 
-# Blobs whose bytes a manifest needs. Foreign layers are not among them.
+# Blobs whose bytes a manifest needs. Foreign layers are among them only if somebody has pushed their bytes.
 artifact_blob = Table(
     "artifact_blob",
     metadata,

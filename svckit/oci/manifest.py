@@ -78,6 +78,14 @@ class Manifest:
         return tuple(unique.values())
 
     @property
+    def blobs_named(self) -> tuple[Descriptor, ...]:
+        """`blobs_required`, and the layers that the repository may hold as well, because they have URLs."""
+        unique: dict[object, Descriptor] = {blob.digest: blob for blob in self.blobs_required}
+        for layer in (*self.layers, *self.index_blobs):
+            unique.setdefault(layer.digest, layer)
+        return tuple(unique.values())
+
+    @property
     def total_blob_size(self) -> int:
         """The sum of the sizes of `blobs_required`, in bytes."""
         return sum(blob.size for blob in self.blobs_required)

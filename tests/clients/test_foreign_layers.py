@@ -219,6 +219,10 @@ def test_bytes_that_were_pushed_all_the_same_are_served_to_all(
     ctr.run("images", "pull", "--plain-http", *_user(workspace), pushed)
     ctr.run("images", "push", "--plain-http", "--allow-non-distributable-blobs", *_user(workspace), whole, pushed)
     registry.check(whole, has_bytes=True)
+    layer = registry.foreign.layers[-1]["digest"]
+    path = whole.removeprefix(f"{workspace.host}/").removesuffix(":v1")
+    url = f"{workspace.http_url}/v2/{path}/blobs/{layer}"
+    assert plain_http.request("DELETE", url, auth=login.basic).status_code == 405
 
     docker.run("login", "--username", login.name, "--password-stdin", workspace.host, input_text=login.secret)
     assert registry.foreign.digest in docker.run("pull", whole)
@@ -226,5 +230,4 @@ def test_bytes_that_were_pushed_all_the_same_are_served_to_all(
     _log_in_crane(crane, workspace, login)
     crane.run("pull", _PLAIN, "--format", "oci", whole, str(tmp_path / "out"))
 
-    layer = registry.foreign.layers[-1]["digest"]
     assert digest_of((tmp_path / "out" / "blobs" / "sha256" / layer.removeprefix("sha256:")).read_bytes()) == layer

@@ -150,6 +150,11 @@ def test_layers_that_live_elsewhere_are_not_required_and_others_are_once() -> No
         Digest.of(b"{}"),
     ]
     assert manifest.total_blob_size == len(b"configno urlordinary{}")
+    assert [blob.digest for blob in manifest.blobs_named] == [
+        *(blob.digest for blob in manifest.blobs_required),
+        Digest.of(b"foreign"),
+        Digest.of(b"nd"),
+    ]
     assert len(manifest.layers) == len(layers)
 
 
