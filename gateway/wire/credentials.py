@@ -73,6 +73,9 @@ def _parse_basic(encoded: str) -> Basic:
     except (binascii.Error, ValueError):
         raise Unauthenticated("UNAUTHORIZED", "the Basic credentials cannot be decoded") from None
     username, colon, secret = text.partition(":")
-    if not colon or not username or "\0" in text:
+    if colon and not username:
+        # BuildKit sends a refresh token in this way after the form with it was refused, and shows this text.
+        raise Unauthenticated("UNAUTHORIZED", "the Basic credentials have no name; log in again")
+    if not colon or "\0" in text:
         raise Unauthenticated("UNAUTHORIZED", "the Basic credentials are malformed")
     return Basic(username, secret)

@@ -14,6 +14,7 @@ from tests.harness.images import Image, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.programs import Client
 from tests.harness.push import push
+from tests.harness.registry_clients.buildkit import BuildKit
 from tests.harness.registry_clients.containerd import Containerd
 from tests.harness.registry_clients.crane import Crane
 from tests.harness.registry_clients.docker import Docker
@@ -29,6 +30,8 @@ from tests.harness.workspace import Login
 pytestmark = pytest.mark.clients
 
 _CLIENTS = (Docker, Containerd, Podman, Buildah, Skopeo, SkopeoSync, Crane, OrasPy)
+# Those whose programs take minutes to build.
+_HEAVY_CLIENTS = (pytest.param(BuildKit, marks=pytest.mark.acceptance),)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(params=_CLIENTS, ids=lambda kind: kind.name.replace(" ", "-"))
+@pytest.fixture(params=(*_CLIENTS, *_HEAVY_CLIENTS), ids=lambda kind: kind.name.replace(" ", "-"))
 def kind(request: pytest.FixtureRequest) -> type[RegistryClient]:
     """Which client."""
     kind: type[RegistryClient] = request.param

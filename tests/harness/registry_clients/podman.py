@@ -1,5 +1,6 @@
 """podman and buildah, which keep images in a store of their own and read skopeo's logins."""
 
+import shutil
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class Podman(RegistryClient):
         self._program.write("auth.json", docker_login_file(self.registry, refresh_token=token))
 
     def push(self, pushed: Image, image: str) -> Outcome:
+        shutil.rmtree(self.folder / "image", ignore_errors=True)
         layout = write_oci_layout(self.folder / "image", pushed)
         self._program.run("pull", f"oci:{layout}:latest")
         self._program.run("tag", pushed.config["digest"].removeprefix("sha256:"), image)

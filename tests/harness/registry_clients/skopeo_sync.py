@@ -21,6 +21,7 @@ class SkopeoSync(Skopeo):
 
     def push(self, pushed: Image, image: str) -> Outcome:
         project, _, named = image.rpartition("/")
+        shutil.rmtree(self.folder / "image", ignore_errors=True)
         write_dir_layout(self.folder / "image" / named, pushed)
         outcome = self._run(*self.push_lines, PROJECT=project)
         return self._with_digest(outcome, pushed.digest)
