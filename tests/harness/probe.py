@@ -39,6 +39,7 @@ def wait_for_gateway(
     failure: Callable[[], object] = lambda: None,
     log: Callable[[], str],
     tls: ssl.SSLContext | None = None,
+    seconds: float = WAIT_SECONDS,
 ) -> None:
     """Waits until a gateway answers 200.
 
@@ -48,6 +49,7 @@ def wait_for_gateway(
         failure: which process has ended; None while all run.
         log: the log lines of it and its services.
         tls: for a gateway that serves HTTPS.
+        seconds: how long to wait.
 
     Raises:
         WaitTimeoutError: if it does not.
@@ -57,6 +59,7 @@ def wait_for_gateway(
         lambda: answer_of(host, path, timeout_seconds=WAIT_SECONDS, tls=tls),
         f"the gateway on {host}",
         wanted=lambda answer: answer == 200,
+        seconds=seconds,
         failure=failure,
         more=log,
     )

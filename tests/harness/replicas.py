@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from svckit.services import RPC_SERVICES, SERVICES
@@ -15,8 +16,12 @@ from tests.harness.certificates import Authority
 from tests.harness.ports import free_ports_in_a_row
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment
-from tests.harness.up_process import START_SECONDS, InstallationError
+from tests.harness.up_process import InstallationError
 
+# Eight processes start at once, and load all their modules. Beside other runs, that takes longer than a minute. One
+# that ends is noticed at once.
+_START_SECONDS = 600.0
+_STOP_SECONDS = 180.0
 # They are killed when the tests are killed.
 _COMMAND = ("setpriv", "--pdeathsig=KILL", "--", sys.executable, "-P", "-m", "ctl", "serve")
 
@@ -50,7 +55,7 @@ class ReplicaSet:
 
     def wait_until_ready(self) -> None:
         """Waits until its gateway reports that all serve."""
-        wait_for_gateway(self.host, failure=self._ended, log=self.log)
+        wait_for_gateway(self.host, failure=self._ended, log=self.log, seconds=_START_SECONDS)
 
     def kill(self) -> None:
         """Kills all of them with SIGKILL."""
@@ -66,15 +71,15 @@ class ReplicaSet:
             InstallationError: if one does not.
         """
         running = {name: process for name, process in self._processes.items() if process.poll() is None}
-        for name, process in running.items():
-            process.terminate()
-            try:
-                code = process.wait(START_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise InstallationError(f"{name} does not stop\n{self.log()}") from None
-            if code != 0:
-                raise InstallationError(f"{name} ended with {code}\n{self.log()}")
+        try:
+            for name, process in running.items():
+                process.terminate()
+                if process.wait(_STOP_SECONDS) != 0:
+                    raise InstallationError(f"{name} ended with {process.returncode}\n{self.log()}")
+        except subprocess.TimeoutExpired as error:
+            raise InstallationError(f"{error.cmd} does not stop\n{self.log()}") from None
+        finally:
+            self.kill()
 
     def log(self) -> str:
         """What its services have logged."""
@@ -110,10 +115,18 @@ def replicas(
             config.write_text(_settings(folder, machine, database_url, tls, hosts))
             # Both sets start at the same time, so either may create keys and tables.
             both.append(ReplicaSet(config, hosts["gateway"], folder / f"replica-{number}.log", variables))
-            stack.callback(both[-1].stop)
+            stack.push(partial(_end, both[-1]))
         for each in both:
             each.wait_until_ready()
         yield both[0], both[1], password
+
+
+def _end(replica: ReplicaSet, failure: type[BaseException] | None, *_: object) -> None:
+    """Stops a set. Where starting them has failed, it is killed: it may be unable to stop, and the failure counts."""
+    if failure is None:
+        replica.stop()
+    else:
+        replica.kill()
 
 
 def _settings(folder: Path, machine: Path, database_url: str, tls: str, hosts: dict[str, str]) -> str:
