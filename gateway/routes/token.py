@@ -7,6 +7,7 @@ https://distribution.github.io/distribution/spec/auth/token/, …/auth/oauth/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from gateway.clients.channels import Services
 from gateway.config import GatewaySettings
@@ -30,6 +31,17 @@ _ONCE = ("grant_type", "service", "client_id", "access_type", "username", "passw
 # As Go's strconv.ParseBool, which distribution uses.
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
+
+
+# 401 rather than the RFC's 400: by it, clients tell their user that the log-in has ended.
+_OAUTH_CODES = MappingProxyType(
+    {
+        "UNAUTHORIZED": "invalid_grant",
+        "BAD_REQUEST": "invalid_request",
+        "UNSUPPORTED_MEDIA_TYPE": "invalid_request",
+        "REQUEST_TOO_LARGE": "invalid_request",
+    }
+)
 
 
 class _UnsupportedGrantType(Invalid):
@@ -114,6 +126,8 @@ class TokenSurface:
             "issued_at": issued.issue_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         if request.method == "POST":
+            # RFC 6749, section 5.1, requires it. Docker's clients do not look at it.
+            document["token_type"] = "Bearer"  # noqa: S105 - no password
             document["scope"] = " ".join(issued.scopes)
         refresh_token = await self._refresh_token(wanted)
         if refresh_token:
@@ -198,5 +212,4 @@ def _oauth_code(error: DomainError) -> str:
     """OAuth2's code of an error; empty if OAuth2 has none."""
     if isinstance(error, _UnsupportedGrantType):
         return "unsupported_grant_type"
-    # 401 rather than the RFC's 400: by it, clients tell their user that the log-in has ended.
-    return {"UNAUTHORIZED": "invalid_grant", "BAD_REQUEST": "invalid_request"}.get(error.reason, "")
+    return _OAUTH_CODES.get(error.reason, "")

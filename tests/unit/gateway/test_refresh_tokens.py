@@ -61,6 +61,7 @@ async def test_a_refresh_token_is_exchanged_and_comes_back_unchanged(house: Hous
         answer = await house.http.post(TOKEN, data=form)
         document = answer.json()
         assert document["refresh_token"] == REFRESH_TOKEN
+        assert document["token_type"] == "Bearer"
         assert document["scope"] == f"repository:{REPOSITORY}:pull"
     assert house.authsvc.asked_refresh == []
 
@@ -106,6 +107,22 @@ async def test_a_refused_form_says_so_in_docker_s_words_and_in_oauth2_s(
     assert document["error_description"] == document["errors"][0]["message"]
     assert answer.headers["Cache-Control"] == "no-store"
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "status"),
+    [
+        ({"Content-Type": "application/json"}, b"{}", 415),
+        ({}, b"", 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, b"scope=" + b"a" * 65536, 413),
+    ],
+)
+async def test_what_is_no_form_is_refused_in_the_same_words(
+    house: House, headers: dict[str, str], content: bytes, status: int
+) -> None:
+    answer = await house.http.post(TOKEN, headers=headers, content=content)
+    assert (answer.status_code, answer.json()["error"]) == (status, "invalid_request")
+    assert answer.json()["error_description"] == answer.json()["errors"][0]["message"]
 
 
 async def test_errors_that_oauth2_does_not_know_and_those_of_docker_s_form_have_docker_s_words_only(
