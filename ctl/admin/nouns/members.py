@@ -5,7 +5,7 @@ from argparse import Namespace
 from ctl.admin.command import Column, Command, Noun, Outcome, argument
 from ctl.admin.listing import FILTERED, asked, exactly
 from ctl.admin.nouns.projects import PROJECT, project_named
-from ctl.admin.rest import Row, path
+from ctl.admin.rest import PREFIX, Refused, Row, path
 from ctl.admin.session import Session, say
 from ctl.errors import CommandError
 
@@ -31,7 +31,15 @@ def _add(session: Session, options: Namespace) -> Outcome:
         body["member_group"] = {"id": _group_id(session, options.member)}
     else:
         body["member_user"] = {"username": options.member}
-    return session.api.create(path("projects", options.project, "members"), body)
+    try:
+        return session.api.create(path("projects", options.project, "members"), body)
+    except Refused as refused:
+        if refused.http_status == 404:
+            # The project was there a moment ago.
+            raise CommandError(
+                f"there is no user {options.member}; `roadstead admin users list` shows all"
+            ) from refused
+        raise
 
 
 def _change(session: Session, options: Namespace) -> Outcome:
@@ -67,7 +75,7 @@ def _group_id(session: Session, name: str) -> int:
     for group in session.api.rows(path("usergroups"), group_name=name):
         if group["group_name"] == name:
             return int(group["id"])
-    raise CommandError(f"there is no group {name}")
+    raise CommandError(f"there is no group {name}; `GET {PREFIX}/usergroups` shows all, and `POST` makes one")
 
 
 def _kind(options: Namespace) -> str:

@@ -1,7 +1,8 @@
 """`roadstead admin projects`."""
 
 from argparse import Namespace
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from ctl.admin.assignment import parse_assignment
 from ctl.admin.command import Column, Command, Noun, Outcome, argument
@@ -19,8 +20,20 @@ def project_named(session: Session, name: str) -> Row:
     Raises:
         CommandError: there is none of this name, or the user may not see it.
     """
-    try:
+    with known_project(session, name):
         project: Row = session.api.get(path("projects", name))
+    return project
+
+
+@contextmanager
+def known_project(session: Session, name: str) -> Iterator[None]:
+    """Says of a 404 inside the block that the project is not there, and where to look.
+
+    Raises:
+        CommandError: there is no project of this name, or the user may not see it.
+    """
+    try:
+        yield
     except Refused as refused:
         if refused.http_status == 404:
             raise CommandError(
@@ -28,7 +41,6 @@ def project_named(session: Session, name: str) -> Row:
                 "`roadstead admin projects list` shows those that are there"
             ) from refused
         raise
-    return project
 
 
 def _list(session: Session, options: Namespace) -> Outcome:

@@ -3,12 +3,12 @@
 import time
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from ctl.admin.command import Column, Command, Noun, Outcome, argument, shown_enabled
 from ctl.admin.listing import FILTERED, asked, exactly
-from ctl.admin.nouns.projects import project_named
+from ctl.admin.nouns.projects import known_project, project_named
 from ctl.admin.rest import Row, path
 from ctl.admin.secret import new_secret_file
 from ctl.admin.session import Session, say
@@ -60,7 +60,13 @@ def _create(session: Session, options: Namespace) -> Outcome:
         "disable": options.disabled,
         "permissions": _permissions(options),
     }
-    return _with_secret(options, lambda: session.api.call("POST", path("robots"), body))
+
+    def create() -> Row:
+        with known_project(session, options.project) if options.project else nullcontext():
+            made: Row = session.api.call("POST", path("robots"), body)
+        return made
+
+    return _with_secret(options, create)
 
 
 def _update(session: Session, options: Namespace) -> Outcome:

@@ -53,8 +53,16 @@ def test_a_group_is_a_member_like_a_user(local: Admin, management: Management) -
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("add", "library", "no-such-user", "--role", "guest"), 1, "404 NOT_FOUND"),
-        (("add", "library", "no-such-group", "--group", "--role", "guest"), 1, "there is no group no-such-group"),
+        (
+            ("add", "library", "no-such-user", "--role", "guest"),
+            1,
+            "there is no user no-such-user; `roadstead admin users list` shows all",
+        ),
+        (
+            ("add", "library", "no-such-group", "--group", "--role", "guest"),
+            1,
+            "there is no group no-such-group; `GET /api/v2.0/usergroups` shows all, and `POST` makes one",
+        ),
         (("add", "library", "admin", "--role", "guest"), 1, "409 CONFLICT"),
         (("add", "library", "admin", "--role", "guset"), 2, "guset is not known; did you mean guest?"),
         (("add", "library", "admin"), 2, "the following arguments are required: --role"),

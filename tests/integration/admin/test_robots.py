@@ -168,6 +168,11 @@ def test_the_permissions_of_robots_are_listed(admin: Admin) -> None:
         (("show", "no-such-robot"), 1, "there is no robot no-such-robot on the system level"),
         (("show", "999999999"), 1, "404 NOT_FOUND"),
         (("list", "--project", "no-such-project"), 1, "there is no project no-such-project"),
+        (
+            ("create", "ci", "--project", "no-such-project", "--allow", "repository:pull", "--json"),
+            1,
+            "there is no project no-such-project that admin may see; `roadstead admin projects list` shows those",
+        ),
         (("delete", "ci"), 2, "whether to delete the robot ci; say --yes"),
     ],
 )
