@@ -104,7 +104,7 @@ bench: install ## Compare speed, CPU time and memory with Go's distribution
 conformance: install tools ## Run the OCI conformance program against a running registry
 	$(BIN)/python -m pytest -m conformance tests/conformance
 
-acceptance: install tools ## Build the heavy client programs (BuildKit, cosign, helm, oras), and run the tests that drive them
+acceptance: install tools ## Build the heavy client programs (BuildKit, cosign, helm), and run the tests that drive them
 	@scripts/install-tools $(TOOLS) --acceptance
 	$(BIN)/python -m pytest -m acceptance
 

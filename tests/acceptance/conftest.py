@@ -1,4 +1,4 @@
-"""cosign, oras and helm, logged in as the maintainer of a private project."""
+"""cosign and helm, logged in as the maintainer of a private project."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +34,6 @@ def cosign(home: Path) -> Client:
     client = Client("cosign", home, variables={"COSIGN_PASSWORD": "", "COSIGN_EXPERIMENTAL": "1"})
     client.run("generate-key-pair", "--output-key-prefix", str(home / "cosign"))
     return client
-
-
-@pytest.fixture
-def oras(home: Path) -> Client:
-    """oras."""
-    return Client("oras", home)
 
 
 @pytest.fixture

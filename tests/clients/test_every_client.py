@@ -14,24 +14,15 @@ from tests.harness.images import Image, image
 from tests.harness.installation import Installation, running_installation
 from tests.harness.programs import Client
 from tests.harness.push import push
-from tests.harness.registry_clients.buildkit import BuildKit
-from tests.harness.registry_clients.containerd import Containerd
-from tests.harness.registry_clients.crane import Crane
-from tests.harness.registry_clients.docker import Docker
-from tests.harness.registry_clients.oras_py import OrasPy
-from tests.harness.registry_clients.podman import Buildah, Podman
+from tests.harness.registry_clients.every import CLIENTS, HEAVY_CLIENTS
 from tests.harness.registry_clients.port import Outcome, RegistryClient
 from tests.harness.registry_clients.refusals import REFUSALS, Refusal
 from tests.harness.registry_clients.site import Site, site_of
-from tests.harness.registry_clients.skopeo import Skopeo
-from tests.harness.registry_clients.skopeo_sync import SkopeoSync
 from tests.harness.workspace import Login
 
 pytestmark = pytest.mark.clients
 
-_CLIENTS = (Docker, Containerd, Podman, Buildah, Skopeo, SkopeoSync, Crane, OrasPy)
-# Those whose programs take minutes to build.
-_HEAVY_CLIENTS = (pytest.param(BuildKit, marks=pytest.mark.acceptance),)
+_KINDS = (*CLIENTS, *(pytest.param(kind, marks=pytest.mark.acceptance) for kind in HEAVY_CLIENTS))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def generous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(params=(*_CLIENTS, *_HEAVY_CLIENTS), ids=lambda kind: kind.name.replace(" ", "-"))
+@pytest.fixture(params=_KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
 def kind(request: pytest.FixtureRequest) -> type[RegistryClient]:
     """Which client."""
     kind: type[RegistryClient] = request.param
@@ -108,6 +99,7 @@ def test_what_is_pushed_comes_back_with_the_same_digest_until_the_logout(
     client: RegistryClient, site: Site, login: Login, repository: str, pushed: Image
 ) -> None:
     name = site.image(repository)
+    _prepare(client, site, repository, pushed)
 
     logged_in, sent, got = client.log_in(login), client.push(pushed, name), client.pull(name)
 
@@ -119,24 +111,25 @@ def test_what_is_pushed_comes_back_with_the_same_digest_until_the_logout(
         assert sent.digest == pushed.digest
     assert client.log_out().succeeded
     assert not client.pull(name).succeeded
+    assert not client.push(pushed, name).succeeded
 
 
 def wrong_password(client: RegistryClient, site: Site, elsewhere: Site, repository: str, pushed: Image) -> Outcome:
-    wrong = Login(site.workspace.maintainer.name, "Wrong-password-1")
-    outcome = client.log_in(wrong)
+    _prepare(client, site, repository, pushed)
+    outcome = client.log_in(Login(site.workspace.maintainer.name, "Wrong-password-1"))
     # Some only write the password down, and learn with the push that it is wrong.
     return client.push(pushed, site.image(repository)) if outcome.succeeded else outcome
 
 
 def expired_token(client: RegistryClient, site: Site, elsewhere: Site, repository: str, pushed: Image) -> Outcome:
     login = site.create_member()
-    push(site.installation.http_url, login, site.path(repository), pushed, "v1")
+    _push_as(login, client, site, repository, pushed)
     if client.takes == "registry token":
         good, expired = (site.registry_token(login, repository, is_expired=late) for late in (False, True))
-        _pulls_with(client, good, site.image(repository))
+        _pull_by_token(good, client, site, repository)
         client.take_token(expired)
     else:
-        _pulls_with(client, site.refresh_token(login, client.client_id), site.image(repository))
+        _pull_by_token(site.refresh_token(login, client.client_id), client, site, repository)
         site.let_refresh_tokens_expire(login)
     site.tapped.forget()
     return client.pull(site.image(repository))
@@ -144,37 +137,51 @@ def expired_token(client: RegistryClient, site: Site, elsewhere: Site, repositor
 
 def foreign_token(client: RegistryClient, site: Site, elsewhere: Site, repository: str, pushed: Image) -> Outcome:
     login = site.workspace.maintainer
-    push(site.installation.http_url, login, site.path(repository), pushed, "v1")
+    _push_as(login, client, site, repository, pushed)
     if client.takes == "registry token":
-        _pulls_with(client, site.registry_token(login, repository), site.image(repository))
+        _pull_by_token(site.registry_token(login, repository), client, site, repository)
         # All is right in it but the key.
-        token = site.registry_token(login, repository, signed_by=elsewhere.installation.data_dir)
+        client.take_token(site.registry_token(login, repository, signed_by=elsewhere.installation.data_dir))
     else:
-        token = elsewhere.refresh_token(elsewhere.workspace.maintainer, client.client_id)
-    client.take_token(token)
+        client.take_token(elsewhere.refresh_token(elsewhere.workspace.maintainer, client.client_id))
     site.tapped.forget()
     return client.pull(site.image(repository))
 
 
 def push_by_a_guest(client: RegistryClient, site: Site, elsewhere: Site, repository: str, pushed: Image) -> Outcome:
-    push(site.installation.http_url, site.workspace.maintainer, site.path(repository), pushed, "v1")
+    _push_as(site.workspace.maintainer, client, site, repository, pushed)
+    other = f"{repository}-2"
+    _prepare(client, site, other, pushed)
     client.log_in(site.workspace.guest)
-    may_pull = client.pull(site.image(repository))
-    assert may_pull.succeeded, may_pull
+    allowed = client.pull(site.image(repository))
+    assert allowed.succeeded, allowed
     site.tapped.forget()
-    return client.push(pushed, site.image(f"{repository}-2"))
+    return client.push(pushed, site.image(other))
 
 
 def pull_by_a_stranger(client: RegistryClient, site: Site, elsewhere: Site, repository: str, pushed: Image) -> Outcome:
-    push(site.installation.http_url, site.workspace.maintainer, site.path(repository), pushed, "v1")
+    _push_as(site.workspace.maintainer, client, site, repository, pushed)
     client.log_in(site.workspace.outsider)
+    site.tapped.forget()
     return client.pull(site.image(repository))
 
 
-def _pulls_with(client: RegistryClient, token: str, name: str) -> None:
-    """So that what follows is refused for what is wrong with the token, and for nothing else."""
+def _prepare(client: RegistryClient, site: Site, repository: str, pushed: Image) -> None:
+    """What must be there before the client pushes."""
+    if client.signs:
+        push(site.installation.http_url, site.workspace.maintainer, site.path(repository), pushed, site.tag)
+
+
+def _push_as(login: Login, client: RegistryClient, site: Site, repository: str, pushed: Image) -> None:
+    _prepare(client, site, repository, pushed)
+    for outcome in (client.log_in(login), client.push(pushed, site.image(repository)), client.log_out()):
+        assert outcome.succeeded, outcome
+
+
+def _pull_by_token(token: str, client: RegistryClient, site: Site, repository: str) -> None:
+    """So that what follows is refused for what is wrong with its token, and for nothing else."""
     client.take_token(token)
-    outcome = client.pull(name)
+    outcome = client.pull(site.image(repository))
     assert outcome.succeeded, outcome
 
 

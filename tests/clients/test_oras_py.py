@@ -1,103 +1,79 @@
-"""oras-py keeps the first token that it gets, so its push depends on `token_grant`."""
+"""oras-py keeps the first token that it gets, and has no form for refresh tokens. What follows from that."""
 
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.harness.endings import ENDINGS, Account
 from tests.harness.images import image
-from tests.harness.installation import Installation, StartInstallation
+from tests.harness.installation import Installation
+from tests.harness.programs import Client
 from tests.harness.push import push
-from tests.harness.workspace import Login, Management, Workspace
+from tests.harness.registry_clients.oras_py import OrasPy
+from tests.harness.registry_clients.site import Site, site_of
 
 pytestmark = pytest.mark.clients
 
-# In a process of its own, because its warnings are not ours to mend.
-_PROGRAM = """
-import sys
-import oras.client
-command, host, user, secret, target, folder = sys.argv[1:]
-client = oras.client.OrasClient(hostname=host, insecure=True, auth_backend="token")
-if user:
-    client.auth.set_basic_auth(user, secret)
-else:
-    client.auth.set_token_auth(secret)
-if command == "push":
-    answer = client.push(target=target, files=["artifact.txt"], disable_path_validation=True)
-    print(answer.status_code)
-else:
-    print(*client.pull(target=target, outdir=folder))
-"""
+
+@pytest.fixture(scope="module")
+def site(installation: Installation) -> Iterator[Site]:
+    """The shared installation, whose tokens allow what was asked for."""
+    with site_of(installation) as site:
+        yield site
 
 
-def _run(home: Path, command: str, installation: Installation, login: Login, target: str) -> tuple[int, str]:
-    answer = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            _PROGRAM,
-            command,
-            installation.host,
-            login.name,
-            login.secret,
-            target,
-            str(home / "out"),
-        ],
-        cwd=home,
-        env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return answer.returncode, answer.stdout + answer.stderr
+@pytest.fixture
+def oras_py(python: Client, site: Site, tmp_path: Path) -> OrasPy:
+    """oras-py, logged in as nobody."""
+    site.tapped.forget()
+    return OrasPy(python, tmp_path, site.tapped.host)
 
 
-def test_it_pulls_with_a_registry_token_that_was_made_with_a_refresh_token(
-    installation: Installation, workspace: Workspace, tmp_path: Path
+def test_it_cannot_push_where_tokens_allow_only_what_was_asked_for(oras_py: OrasPy, site: Site) -> None:
+    oras_py.log_in(site.workspace.robot)
+
+    refused = oras_py.push(image(350), site.image("asked"))
+
+    # If this fails because it can push now, `token_grant = "held"` has lost its reason.
+    assert not refused.succeeded
+    assert "is denied" in refused.errors
+
+
+@pytest.fixture(params=ENDINGS)
+def account(request: pytest.FixtureRequest, installation: Installation, site: Site) -> Account:
+    """Who works in the private project until it is cut off."""
+    return ENDINGS[request.param](installation, site.management, site.workspace)
+
+
+def test_its_password_and_refresh_token_end_at_once_and_the_token_that_it_holds_lives_on(
+    oras_py: OrasPy, site: Site, account: Account
 ) -> None:
-    # It has no form of its own for refresh tokens. After a 401 it would ask again for a minute, so nothing is refused.
-    path = f"{workspace.project}/oras-py"
-    push(workspace.http_url, workspace.maintainer, path, image(350), "v1")
-    login = workspace.maintainer
-    password = {"grant_type": "password", "username": login.name, "password": login.secret, "access_type": "offline"}
-    with httpx.Client(base_url=workspace.http_url, trust_env=False, timeout=30) as http:
-        made = http.post("/service/token", data={**password, "client_id": "oras-py"}).raise_for_status().json()
-        form = {"grant_type": "refresh_token", "refresh_token": made["refresh_token"], "client_id": "oras-py"}
-        renewed = http.post("/service/token", data={**form, "scope": f"repository:{path}:pull"}).raise_for_status()
-    (tmp_path / "out").mkdir()
+    name = site.image("cut-off")
+    push(site.installation.http_url, site.workspace.maintainer, site.path("cut-off"), image(351), site.tag)
+    refresh_token = site.refresh_token(account.login, oras_py.client_id)
+    held = _exchange(site, refresh_token).raise_for_status().json()["access_token"]
+    oras_py.log_in(account.login)
+    assert oras_py.pull(name).succeeded
 
-    by_token = Login("", renewed.json()["access_token"])
-    status, said = _run(tmp_path, "pull", installation, by_token, f"{workspace.host}/{path}:v1")
+    account.end()
+    site.tapped.forget()
 
-    assert status == 0, said
-    assert len(said.split()) == len(image(350).layers), said
+    assert not oras_py.pull(name).succeeded
+    assert {each.status for each in site.tapped.exchanges() if each.about == "token"} == {401}
+    assert _exchange(site, refresh_token).status_code == 401
+    # A registry token cannot be revoked. It opens what it opened until it expires, after half an hour.
+    oras_py.take_token(held)
+    assert oras_py.pull(name).succeeded
 
 
-@pytest.mark.parametrize(("grant", "pushes"), [("held", True), ("asked", False)])
-def test_it_pushes_with_the_grant_held_only(
-    start_installation: StartInstallation, tmp_path: Path, grant: str, pushes: bool
-) -> None:
-    installation = start_installation(environment={"ROADSTEAD_AUTHSVC_TOKEN_GRANT": grant})
-    management = Management.of(installation)
-    try:
-        project = management.create_project()
-        robot = management.create_robot(project)
-    finally:
-        management.close()
-    (tmp_path / "artifact.txt").write_text("of oras-py\n")
-    target = f"{installation.host}/{project}/artifact:v1"
-
-    status, said = _run(tmp_path, "push", installation, robot, target)
-    if not pushes:
-        # If this fails because it can push now, the setting has lost its reason.
-        assert (status != 0, "is denied" in said) == (True, True), said
-        return
-    assert (status, said.split()[-1]) == (0, "201"), said
-
-    (tmp_path / "out").mkdir()
-    status, said = _run(tmp_path, "pull", installation, robot, target)
-    assert status == 0, said
-    assert (tmp_path / "out" / "artifact.txt").read_text() == "of oras-py\n"
+def _exchange(site: Site, refresh_token: str) -> httpx.Response:
+    """Buys a registry token for oras-py, as a script around it would."""
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "client_id": OrasPy.client_id,
+        "scope": f"repository:{site.path('cut-off')}:pull",
+    }
+    return httpx.post(f"{site.installation.http_url}/service/token", data=form, trust_env=False, timeout=30)

@@ -1,4 +1,4 @@
-"""skopeo, as platform teams use it: log in, copy in and out, look, delete."""
+"""skopeo, as platform teams use it: copy every kind of image in and out, look, delete."""
 
 import json
 from collections.abc import Callable
@@ -31,26 +31,11 @@ def _blobs_of(folder: Path) -> set[str]:
     return {digest_of(path.read_bytes()) for path in folder.iterdir() if len(path.name) == 64}
 
 
-def test_an_image_comes_back_as_it_was_pushed(
-    skopeo: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path
-) -> None:
-    pushed = image(1)
-    _log_in(skopeo, workspace, login)
-    source = write_oci_layout(tmp_path / "in", pushed)
-    name = repository("plain")
-
-    skopeo.run("copy", _ANY, _PLAIN_OUT, f"oci:{source}:latest", f"docker://{name}:v1")
-    skopeo.run("copy", _ANY, _PLAIN_IN, f"docker://{name}:v1", f"dir:{tmp_path / 'out'}")
-
-    assert _manifest_of(tmp_path / "out") == pushed.manifest
-    assert _blobs_of(tmp_path / "out") == set(pushed.blobs)
-
-
 def test_an_index_goes_in_and_out_with_all_platforms(
-    skopeo: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path
+    skopeo: Client, workspace: Workspace, repository: Named, tmp_path: Path
 ) -> None:
     multi = index(image(number, architecture=name) for number, name in enumerate(("amd64", "arm64", "s390x"), 10))
-    _log_in(skopeo, workspace, login)
+    _log_in(skopeo, workspace, workspace.maintainer)
     source = write_oci_layout(tmp_path / "in", multi)
     name = repository("multi")
 
@@ -68,9 +53,9 @@ def test_an_index_goes_in_and_out_with_all_platforms(
     "pushed", [pytest.param(image(20, docker=True), id="schema2"), pytest.param(image(21, layers=40), id="40-layers")]
 )
 def test_other_images_keep_their_digest(
-    skopeo: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path, pushed: Image
+    skopeo: Client, workspace: Workspace, repository: Named, tmp_path: Path, pushed: Image
 ) -> None:
-    _log_in(skopeo, workspace, login)
+    _log_in(skopeo, workspace, workspace.maintainer)
     source = write_dir_layout(tmp_path / "in", pushed)
     name = repository("other")
 
@@ -115,39 +100,3 @@ def test_what_is_deleted_is_gone(
     gone = skopeo.attempt("inspect", _PLAIN, f"docker://{name}:v1")
     assert gone.returncode != 0
     assert "manifest unknown" in gone.stderr
-
-
-def test_a_wrong_password_does_not_log_in(skopeo: Client, workspace: Workspace) -> None:
-    refused = skopeo.attempt(
-        "login", _PLAIN, "--username", workspace.maintainer.name, "--password", "wrong", workspace.host
-    )
-
-    assert refused.returncode != 0
-    assert "invalid username/password" in refused.stderr
-
-
-def test_a_guest_may_pull_and_not_push(skopeo: Client, workspace: Workspace, repository: Named, tmp_path: Path) -> None:
-    source = write_oci_layout(tmp_path / "in", image(50))
-    name = repository("guarded")
-    _log_in(skopeo, workspace, workspace.maintainer)
-    skopeo.run("copy", _ANY, _PLAIN_OUT, f"oci:{source}:latest", f"docker://{name}:v1")
-
-    _log_in(skopeo, workspace, workspace.guest)
-    skopeo.run("copy", _ANY, _PLAIN_IN, f"docker://{name}:v1", f"dir:{tmp_path / 'out'}")
-    refused = skopeo.attempt("copy", _ANY, _PLAIN_OUT, f"oci:{source}:latest", f"docker://{name}:v2")
-
-    assert refused.returncode != 0
-    assert "denied" in refused.stderr or "unauthorized" in refused.stderr
-
-
-def test_somebody_outside_sees_nothing(skopeo: Client, workspace: Workspace, repository: Named, tmp_path: Path) -> None:
-    source = write_oci_layout(tmp_path / "in", image(60))
-    name = repository("hidden")
-    _log_in(skopeo, workspace, workspace.maintainer)
-    skopeo.run("copy", _ANY, _PLAIN_OUT, f"oci:{source}:latest", f"docker://{name}:v1")
-
-    _log_in(skopeo, workspace, workspace.outsider)
-    refused = skopeo.attempt("inspect", _PLAIN, f"docker://{name}:v1")
-
-    assert refused.returncode != 0
-    assert "denied" in refused.stderr or "unauthorized" in refused.stderr

@@ -109,9 +109,9 @@ def ctr(containerd_engine: Daemon, tmp_path: Path) -> Client:
     return Client("ctr", home, variables=variables, first=_COMMANDS)
 
 
-def import_image(ctr: Client, folder: Path, imported: Image, name: str) -> None:
-    """Puts an image into containerd, under this name and the tag v1. The folder holds it on the way."""
-    layout = write_oci_layout(folder / "layout", imported, tag="v1")
+def import_image(ctr: Client, folder: Path, imported: Image, name: str, tag: str = "v1") -> None:
+    """Puts an image into containerd, under this name and tag. The folder holds it on the way."""
+    layout = write_oci_layout(folder / "layout", imported, tag=tag)
     archive = folder / "image.tar"
     with tarfile.open(archive, "w") as tar:
         for entry in sorted(layout.iterdir()):

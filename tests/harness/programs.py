@@ -30,7 +30,7 @@ def program(name: str, *, first: str = "") -> str:
     if found is None:
         lacks(
             f"{name} is missing: `make tools` as root installs it (Debian packages and Go programs); `make acceptance` "
-            "builds BuildKit, cosign, oras and helm"
+            "builds BuildKit, cosign and helm"
         )
     return found
 

@@ -1,5 +1,7 @@
 """containerd, driven by its ctr command."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from tests.harness.engines import import_image
@@ -37,7 +39,8 @@ class Containerd(RegistryClient):
         self._token = token
 
     def push(self, pushed: Image, image: str) -> Outcome:
-        import_image(self._program, self.folder, pushed, image.rpartition(":")[0])
+        with TemporaryDirectory(dir=self.folder) as folder:
+            import_image(self._program, Path(folder), pushed, *image.rsplit(":", 1))
         return self._moved(*self.push_lines, image=image)
 
     def pull(self, image: str) -> Outcome:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tests.harness.images import Image, write_oci_layout
+from tests.harness.images import Image
 from tests.harness.registry_clients.port import Outcome, RegistryClient, docker_login_file
 
 
@@ -22,7 +22,7 @@ class Crane(RegistryClient):
         self._program.write(".docker/config.json", docker_login_file(self.registry, registry_token=token))
 
     def push(self, pushed: Image, image: str) -> Outcome:
-        write_oci_layout(self.folder / "image", pushed)
+        self._lay_out(pushed)
         outcome = self._run(*self.push_lines, IMAGE=image)
         return self._with_digest(outcome, outcome.output)
 

@@ -14,8 +14,11 @@ _BEGIN = (
     'client = oras.client.OrasClient(hostname=os.environ["REGISTRY"], insecure=True)',
     _LOGIN,
 )
-# It waits for 131 seconds in all before it gives up after a refused password. Here it waits a thousandth of that.
-_HURRY = "import time\n_sleep = time.sleep\ntime.sleep = lambda seconds: _sleep(seconds / 1000)\n"
+# After a refused password it asks again five times, for 131 seconds in all. Here it takes the first answer.
+_HURRY = (
+    "import oras.client, oras.provider\n"
+    "oras.provider.Registry.do_request = oras.provider.Registry.do_request.__wrapped__\n"
+)
 
 
 class OrasPy(RegistryClient):

@@ -1,10 +1,9 @@
 """podman and buildah, which keep images in a store of their own and read skopeo's logins."""
 
-import shutil
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tests.harness.images import Image, write_oci_layout
+from tests.harness.images import Image
 from tests.harness.registry_clients.port import Outcome, RegistryClient, docker_login_file
 
 
@@ -26,9 +25,8 @@ class Podman(RegistryClient):
         self._program.write("auth.json", docker_login_file(self.registry, refresh_token=token))
 
     def push(self, pushed: Image, image: str) -> Outcome:
-        shutil.rmtree(self.folder / "image", ignore_errors=True)
-        layout = write_oci_layout(self.folder / "image", pushed)
-        self._program.run("pull", f"oci:{layout}:latest")
+        self._lay_out(pushed)
+        self._program.run("pull", f"oci:{self.folder / 'image'}:latest")
         self._program.run("tag", pushed.config["digest"].removeprefix("sha256:"), image)
         outcome = self._run(*self.push_lines, IMAGE=image)
         return self._with_digest(outcome, (self.folder / "digest").read_text() if outcome.succeeded else "")

@@ -8,13 +8,14 @@ argument. The file `secret` in the working folder has the password or secret.
 import base64
 import json
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from tests.harness.images import Image
+from tests.harness.images import Image, write_oci_layout
 from tests.harness.programs import Client
 from tests.harness.workspace import Login
 
@@ -56,6 +57,7 @@ class RegistryClient(ABC):
         takes: which kind of token it can be given in place of a password.
         needs_held_grants: whether it works only with `token_grant = "held"`.
         sends_as_given: whether it pushes the image byte for byte. Others make one of their own from its content.
+        signs: whether its push is a signature of an image, which must be there, and its pull the check of it.
     """
 
     name: ClassVar[str]
@@ -69,6 +71,7 @@ class RegistryClient(ABC):
     takes: ClassVar[Literal["registry token", "refresh token"]]
     needs_held_grants: ClassVar[bool] = False
     sends_as_given: ClassVar[bool] = True
+    signs: ClassVar[bool] = False
 
     def __init__(self, program: Client, folder: Path, registry: str) -> None:
         """Prepares a working folder; talks to nobody.
@@ -131,6 +134,12 @@ class RegistryClient(ABC):
             return outcome
         (digest,) = set(_DIGEST.findall(text))
         return replace(outcome, digest=digest)
+
+    def _lay_out(self, pushed: Image) -> None:
+        """Writes an image into the folder `image`, as an OCI image layout; it replaces what is there."""
+        layout = self.folder / "image"
+        shutil.rmtree(layout, ignore_errors=True)
+        write_oci_layout(layout, pushed)
 
     def _write(self, name: str, content: str) -> None:
         """Writes a file into the working folder that only its owner can read."""

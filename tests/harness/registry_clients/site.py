@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -27,16 +28,18 @@ class Site:
         management: its REST API.
         workspace: the private project.
         tapped: the tap; clients use its address.
+        tag: of every image. It is a version, because the tag of a chart has to be one.
     """
 
     installation: Installation
     management: Management
     workspace: Workspace
     tapped: Tap
+    tag: ClassVar[str] = "1.0.0"
 
     def image(self, repository: str) -> str:
         """The name of an image in the private project, as clients reach it."""
-        return f"{self.tapped.host}/{self.path(repository)}:v1"
+        return f"{self.tapped.host}/{self.path(repository)}:{self.tag}"
 
     def path(self, repository: str) -> str:
         """The name of a repository in the private project, without the host."""
@@ -46,7 +49,7 @@ class Site:
         """What the registry itself says about the image."""
         answer = plain_http.get(
             f"{self.installation.http_url}/api/v2.0/projects/{self.workspace.project}/repositories/"
-            f"{repository}/artifacts/v1",
+            f"{repository}/artifacts/{self.tag}",
             auth=self.management.admin.basic,
         )
         return str(answer.raise_for_status().json()["digest"])

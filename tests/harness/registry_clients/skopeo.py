@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tests.harness.images import Image, write_oci_layout
+from tests.harness.images import Image
 from tests.harness.registry_clients.port import Outcome, RegistryClient, docker_login_file
 
 
@@ -26,7 +26,7 @@ class Skopeo(RegistryClient):
         self._program.write("auth.json", docker_login_file(self.registry, refresh_token=token))
 
     def push(self, pushed: Image, image: str) -> Outcome:
-        write_oci_layout(self.folder / "image", pushed)
+        self._lay_out(pushed)
         return self._copied(self._run(*self.push_lines, IMAGE=image))
 
     def pull(self, image: str) -> Outcome:

@@ -13,14 +13,15 @@ class SkopeoSync(Skopeo):
 
     name: ClassVar = "skopeo sync"
     push_lines: ClassVar = (
-        'skopeo sync --insecure-policy --dest-tls-verify=false --src dir --dest docker image "$PROJECT"',
+        'skopeo sync --insecure-policy --dest-tls-verify=false --src dir --dest docker image "$REGISTRY/$PROJECT"',
     )
     pull_lines: ClassVar = (
         'skopeo sync --insecure-policy --src-tls-verify=false --src docker --dest dir "$IMAGE" pulled',
     )
 
     def push(self, pushed: Image, image: str) -> Outcome:
-        project, _, named = image.rpartition("/")
+        _, project, named = image.split("/")
+        # It pushes all that is there.
         shutil.rmtree(self.folder / "image", ignore_errors=True)
         write_dir_layout(self.folder / "image" / named, pushed)
         outcome = self._run(*self.push_lines, PROJECT=project)
