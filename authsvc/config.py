@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from svckit.changes.settings import ChangeLogSettings
 from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
 from svckit.settings import SettingsError
@@ -109,6 +110,8 @@ class AuthSettings(DatabaseServiceSettings):
     """The first delay after wrong passwords. It doubles with each further failure."""
     failure_delay_longest_seconds: Annotated[float, Field(ge=0, le=10)] = 5.0
     """The longest delay after wrong passwords."""
+    changes: ChangeLogSettings = ChangeLogSettings()
+    """How long the change log is kept. A compaction, which jobsvc runs, deletes what is older."""
     configuration: FixedConfiguration = FixedConfiguration()
     """The runtime configuration, which administrators change with `PUT /api/v2.0/configurations`. What is set here is
     fixed: it cannot be changed there. In brackets: what is in effect if nobody sets it."""

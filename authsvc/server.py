@@ -7,6 +7,7 @@ from authsvc.config import SECTION, AuthSettings
 from authsvc.domain.attempts import Attempts
 from authsvc.domain.bootstrap import bootstrap
 from authsvc.domain.bundle import Ports, Rules
+from authsvc.domain.change import ChangeKind
 from authsvc.domain.configuration import RuntimeConfiguration, refresh, warn_of_taken_prefix
 from authsvc.domain.hashing import Argon2Hasher, VerifiedSecrets, give_back_hashing_memory
 from authsvc.domain.login import Login
@@ -17,6 +18,7 @@ from authsvc.domain.refresh_token_text import RefreshTokenTexts
 from authsvc.domain.robot_secret import RobotSecrets
 from authsvc.domain.rows import Store
 from authsvc.servicers.access import AccessServicer, StoreChecker
+from authsvc.servicers.change import ChangeServicer
 from authsvc.servicers.configuration import ConfigurationServicer
 from authsvc.servicers.counters import Counters
 from authsvc.servicers.cve_allowlist import CveAllowlistServicer
@@ -29,8 +31,10 @@ from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
 from authsvc.servicers.user_group import UserGroupServicer
 from authsvc.store import migrations
+from authsvc.store.tables import change_cursors, change_log
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.auth.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from roadstead.auth.v1.change_service_pb2_grpc import add_ChangeServiceServicer_to_server
 from roadstead.auth.v1.configuration_service_pb2_grpc import add_ConfigurationServiceServicer_to_server
 from roadstead.auth.v1.cve_allowlist_service_pb2_grpc import add_CveAllowlistServiceServicer_to_server
 from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_to_server
@@ -41,11 +45,14 @@ from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_group_service_pb2_grpc import add_UserGroupServiceServicer_to_server
 from roadstead.auth.v1.user_service_pb2_grpc import add_UserServiceServicer_to_server
+from svckit.changes.process import follow_changes
+from svckit.changes.serving import ChangeServing
 from svckit.configuration.reader import REFRESH_SECONDS
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcServer
+from svckit.sql.changes import serve_changes
 from svckit.sql.process import open_needed
 from svckit.tokens import IdentityToken, RegistryToken
 from svckit.tokens.signer import TokenSigner
@@ -78,7 +85,13 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     process.resources.callback(hasher.close)
     database = await process.enter(open_needed(process, migrations))
     configuration = RuntimeConfiguration(settings.configuration.fixed())
-    store = SqlStore(database, configuration, idempotency_key_seconds=settings.idempotency_key_seconds)
+    changes = serve_changes(database, change_log, change_cursors, settings.changes, utc_now)
+    store = SqlStore(
+        database,
+        configuration,
+        idempotency_key_seconds=settings.idempotency_key_seconds,
+        on_change=changes.feed.notify,
+    )
     robot_secret_key = await bootstrap(store, hasher, utc_now, settings.first_admin_password)
     counters = Counters(process.metrics.registry)
     ports = build_ports(
@@ -90,7 +103,10 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
         signer=process.signer,
         counters=counters,
     )
-    server = build_server(settings, ports, counters=counters, trust=process.trust, metrics=process.metrics)
+    server = build_server(
+        settings, ports, counters=counters, trust=process.trust, metrics=process.metrics, changes=changes
+    )
+    follow_changes(process, changes)
 
     async def follow_configuration() -> None:
         await refresh(store, configuration)
@@ -152,7 +168,13 @@ def build_ports(
 
 
 def build_server(
-    settings: AuthSettings, ports: Ports, *, counters: Counters, trust: TrustBundle, metrics: Metrics
+    settings: AuthSettings,
+    ports: Ports,
+    *,
+    counters: Counters,
+    trust: TrustBundle,
+    metrics: Metrics,
+    changes: ChangeServing[ChangeKind],
 ) -> RpcServer:
     """The server with its servicers."""
     server = RpcServer(
@@ -180,6 +202,7 @@ def build_server(
     server.add(add_ProjectMetadataServiceServicer_to_server, ProjectMetadataServicer(ports))
     server.add(add_CveAllowlistServiceServicer_to_server, CveAllowlistServicer(ports))
     server.add(add_ConfigurationServiceServicer_to_server, ConfigurationServicer(ports))
+    server.add(add_ChangeServiceServicer_to_server, ChangeServicer(changes))
     return server
 
 

@@ -153,11 +153,13 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def _add_admin(admin: Parser, root: Parser) -> None:
     from ctl.admin.arguments import add_nouns
+    from ctl.changes_arguments import add_changes
     from ctl.keys_arguments import add_keys
 
     tasks = admin.add_subparsers(title="tasks", metavar="TASK", required=True)
     add_nouns(tasks, root)
     add_keys(tasks)
+    add_changes(tasks)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from svckit.changes.settings import ChangeLogSettings
 from svckit.rpc.settings import RpcServerSettings
 from svckit.services import SERVICES
 from svckit.sql.settings import DatabaseServiceSettings, PoolSize, SchemaName
@@ -41,3 +42,5 @@ class MetaSettings(DatabaseServiceSettings):
     this."""
     pull_flush_seconds: Annotated[float, Field(gt=0)] = 5.0
     """How often the times and counts of pulls are written. A crash loses those that are not written yet."""
+    changes: ChangeLogSettings = ChangeLogSettings()
+    """How long the change log is kept. A compaction, which jobsvc runs, deletes what is older."""

@@ -12,6 +12,7 @@ from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
 from metasvc.domain.blob_store import forget_store
 from metasvc.domain.lists import VisibleProjects
+from metasvc.domain.model import ChangeKind
 from metasvc.domain.ports import BlobBytes, Clock, ConfigReader, LayerReader, Ports, ProjectDirectory
 from metasvc.domain.project import finish_deletions
 from metasvc.domain.pull import PullRecorder
@@ -23,6 +24,7 @@ from metasvc.domain.unit import Store
 from metasvc.servicers.addition import AdditionServicer
 from metasvc.servicers.artifact import ArtifactServicer
 from metasvc.servicers.blob_link import BlobLinkServicer
+from metasvc.servicers.change import ChangeServicer, changes_in_repository
 from metasvc.servicers.icon import IconServicer
 from metasvc.servicers.immutable_rule import ImmutableRuleServicer
 from metasvc.servicers.label import LabelServicer
@@ -36,10 +38,12 @@ from metasvc.servicers.system import SystemServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.blob_log import MeteredBlobLog
+from metasvc.store.tables import CHANGES, change_cursors
 from metasvc.store.unit_of_work import SqlStore
 from roadstead.meta.v1.addition_service_pb2_grpc import add_AdditionServiceServicer_to_server
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
 from roadstead.meta.v1.blob_link_service_pb2_grpc import add_BlobLinkServiceServicer_to_server
+from roadstead.meta.v1.change_service_pb2_grpc import add_ChangeServiceServicer_to_server
 from roadstead.meta.v1.icon_service_pb2_grpc import add_IconServiceServicer_to_server
 from roadstead.meta.v1.immutable_rule_service_pb2_grpc import add_ImmutableRuleServiceServicer_to_server
 from roadstead.meta.v1.label_service_pb2_grpc import add_LabelServiceServicer_to_server
@@ -54,12 +58,15 @@ from roadstead.meta.v1.tag_service_pb2_grpc import add_TagServiceServicer_to_ser
 from svckit.access.call import AccessChecker
 from svckit.access.remembered import RememberedChecker
 from svckit.access.remote import RemoteChecker
+from svckit.changes.process import follow_changes
+from svckit.changes.serving import ChangeServing
 from svckit.configuration.reader import REFRESH_SECONDS, ConfigurationReader
 from svckit.configuration.values import Configuration
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcServer
+from svckit.sql.changes import serve_changes
 from svckit.sql.process import open_needed
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
@@ -89,9 +96,13 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     database = await process.enter(open_needed(process, migrations))
     configuration = ConfigurationReader(process.acting_channel("authsvc"))
     process.needs.require("configuration", configuration.require_known)
+    changes = serve_changes(
+        database, CHANGES, change_cursors, settings.changes, utc_now, in_repository=changes_in_repository
+    )
     store = SqlStore(
         database,
         idempotency_key_seconds=settings.idempotency_key_seconds,
+        on_change=changes.feed.notify,
         enforces_quotas=lambda: configuration.values.quota_per_project_enable,
     )
     # Access checks are sent with the caller's own token, so that authsvc decides for that caller.
@@ -124,7 +135,9 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         signer=process.signer,
         pulls=pulls,
         metrics=process.metrics,
+        changes=changes,
     )
+    follow_changes(process, changes)
     server.set_read_only(None)
     store_mode = StoreMode(blobsvc)
 
@@ -183,6 +196,7 @@ def build_server(
     signer: TokenSigner,
     pulls: PullRecorder,
     metrics: Metrics,
+    changes: ChangeServing[ChangeKind],
 ) -> RpcServer:
     """The server with its servicers."""
     server = RpcServer(SECTION, settings.server_settings(), verifier=verifier, metrics=metrics, checker=checker)
@@ -200,6 +214,7 @@ def build_server(
     server.add(add_StatisticServiceServicer_to_server, StatisticServicer(ports))
     server.add(add_QuotaServiceServicer_to_server, QuotaServicer(ports))
     server.add(add_SystemServiceServicer_to_server, SystemServicer(ports))
+    server.add(add_ChangeServiceServicer_to_server, ChangeServicer(changes))
     return server
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from authsvc.domain.change import ChangeKind
+from svckit.sql.change_cursor import CursorTable
 from svckit.sql.change_log import ChangeLog
 from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
@@ -275,3 +276,5 @@ refresh_token = Table(
 idempotency = idempotency_table(metadata)
 
 change_log = ChangeLog(metadata, ChangeKind)
+
+change_cursors = CursorTable(metadata)

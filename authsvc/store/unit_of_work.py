@@ -92,9 +92,16 @@ class SqlUnit:
 class SqlUnitOfWork(SqlUnit):
     """A unit that writes. See `domain.rows.UnitOfWork`."""
 
-    def __init__(self, conn: AsyncConnection, runtime: RuntimeConfiguration, idempotency_key_seconds: float) -> None:
+    def __init__(
+        self,
+        conn: AsyncConnection,
+        runtime: RuntimeConfiguration,
+        idempotency_key_seconds: float,
+        on_change: Callable[[], None],
+    ) -> None:
         super().__init__(conn, runtime)
         self._idempotency_key_seconds = idempotency_key_seconds
+        self._on_change = on_change
         self._recorded: list[Change] = []
 
     @property
@@ -108,42 +115,58 @@ class SqlUnitOfWork(SqlUnit):
 
     async def commit(self) -> None:
         """See `domain.rows.UnitOfWork.commit`."""
-        if self._recorded:
-            await change_log.append(self._conn, self._recorded)
-        await self._conn.commit()
+        if not self._recorded:
+            await self._conn.commit()
+            return
+        await change_log.append(self._conn, self._recorded)
         self._recorded.clear()
+        try:
+            await self._conn.commit()
+        finally:
+            # Also if the caller was cancelled meanwhile: the commit has gone on to its end.
+            self._on_change()
 
 
 class SqlStore:
     """Gives out units on one database. See `domain.rows.Store`.
 
     Attributes:
+        database: with its tables.
         runtime: the runtime configuration, which has the prefix of the robots' full names. It is not in their rows.
     """
 
-    def __init__(self, database: Database, runtime: RuntimeConfiguration, *, idempotency_key_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runtime: RuntimeConfiguration,
+        *,
+        idempotency_key_seconds: float,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         """Takes the database, and settings of the store.
 
         Args:
             database: with its tables.
             runtime: the runtime configuration.
             idempotency_key_seconds: how long an idempotency key is remembered.
+            on_change: is called after each commit that has written to the change log.
         """
-        self._database = database
+        self.database = database
         self.runtime = runtime
         self._idempotency_key_seconds = idempotency_key_seconds
+        self._on_change = on_change
 
     @asynccontextmanager
     async def read(self, *, short: bool = False) -> AsyncIterator[SqlUnit]:
         """See `domain.rows.Store.read`."""
-        async with self._database.read(short=short) as conn:
+        async with self.database.read(short=short) as conn:
             yield SqlUnit(conn, self.runtime)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.rows.Store.write`."""
-        async with self._database.write() as conn:
-            yield SqlUnitOfWork(conn, self.runtime, self._idempotency_key_seconds)
+        async with self.database.write() as conn:
+            yield SqlUnitOfWork(conn, self.runtime, self._idempotency_key_seconds, self._on_change)
 
     async def repeat(self, work: Callable[[], Awaitable[T]]) -> T:
         """See `domain.rows.Store.repeat`. Raises UNAVAILABLE after a few conflicts."""

@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from metasvc.domain.model import ChangeKind
 from svckit.sql.actor import actor_columns
+from svckit.sql.change_cursor import CursorTable
 from svckit.sql.change_log import ChangeLog
 from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
@@ -353,6 +354,8 @@ blob_store = Table(
 
 # The change log: the tables `change` and `change_log`.
 CHANGES = ChangeLog(metadata, ChangeKind)
+
+change_cursors = CursorTable(metadata)
 
 # The results of creates with an idempotency key, to answer repeats.
 idempotency = idempotency_table(metadata)

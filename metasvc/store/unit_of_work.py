@@ -102,9 +102,17 @@ class SqlUnit:
 class SqlUnitOfWork(SqlUnit):
     """A unit that writes. See `domain.unit.UnitOfWork`."""
 
-    def __init__(self, conn: AsyncConnection, idempotency_key_seconds: float, *, enforces_quotas: bool) -> None:
+    def __init__(
+        self,
+        conn: AsyncConnection,
+        idempotency_key_seconds: float,
+        on_change: Callable[[], None],
+        *,
+        enforces_quotas: bool,
+    ) -> None:
         super().__init__(conn, enforces_quotas=enforces_quotas)
         self._idempotency_key_seconds = idempotency_key_seconds
+        self._on_change = on_change
         self._changes: list[Change[ChangeKind]] = []
         self._moves: list[TagMove | None] = []
 
@@ -120,8 +128,15 @@ class SqlUnitOfWork(SqlUnit):
 
     async def commit(self) -> int | None:
         """See the port."""
-        revision = await self._write_log() if self._changes else None
-        await self._conn.commit()
+        if not self._changes:
+            await self._conn.commit()
+            return None
+        revision = await self._write_log()
+        try:
+            await self._conn.commit()
+        finally:
+            # Also if the caller was cancelled meanwhile: the commit has gone on to its end.
+            self._on_change()
         return revision
 
     async def _write_log(self) -> int:
@@ -156,6 +171,7 @@ class SqlStore:
         *,
         idempotency_key_seconds: float,
         enforces_quotas: Callable[[], bool] = lambda: True,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Takes the database, and settings of the store.
 
@@ -163,10 +179,12 @@ class SqlStore:
             database: open.
             idempotency_key_seconds: how long idempotency keys are remembered.
             enforces_quotas: whether quotas are enforced at the moment. Usages are counted in any case.
+            on_change: is called after each commit that has written to the change log.
         """
         self._database = database
         self._enforces_quotas = enforces_quotas
         self._idempotency_key_seconds = idempotency_key_seconds
+        self._on_change = on_change
 
     @asynccontextmanager
     async def read(self, *, snapshot: bool = False, short: bool = False) -> AsyncIterator[SqlUnit]:
@@ -196,7 +214,9 @@ class SqlStore:
     async def write(self, *, short: bool = False) -> AsyncIterator[SqlUnitOfWork]:
         """See `domain.unit.Store.write`."""
         async with self._database.write(short=short) as conn:
-            yield SqlUnitOfWork(conn, self._idempotency_key_seconds, enforces_quotas=self._enforces_quotas())
+            yield SqlUnitOfWork(
+                conn, self._idempotency_key_seconds, self._on_change, enforces_quotas=self._enforces_quotas()
+            )
 
     @asynccontextmanager
     async def lists(self) -> AsyncIterator[SqlLists]:

@@ -182,6 +182,15 @@ _TABLE = (
         "BAD_REQUEST",
         "UNSUPPORTED",
     ),
+    # metadata["newest_revision"]. A position of another log, or of one that was restored without a new epoch.
+    Reason(
+        "REVISION_AHEAD",
+        "the change log has no such revision yet",
+        400,
+        "OUT_OF_RANGE",
+        "BAD_REQUEST",
+        "UNSUPPORTED",
+    ),
     # metadata["committed_size"] is the number of bytes that the upload has so far.
     Reason("RANGE_INVALID", "invalid content range", 416, "OUT_OF_RANGE", "BAD_REQUEST", "RANGE_INVALID"),
     Reason("REQUEST_TIMEOUT", "the request body stalled", 408, "ABORTED", "BAD_REQUEST", "BLOB_UPLOAD_INVALID"),

@@ -41,8 +41,7 @@ from sqlalchemy import (
 )
 
 from svckit.access.actor import ChangeOrigin
-from svckit.change import Change, ChangePage, CommittedChange, K, LogPosition
-from svckit.errors import Invalid
+from svckit.change import Change, ChangeFilter, ChangePage, CommittedChange, K, LogPosition, LogState, byte_estimate
 from svckit.paging import clamp_page_size
 from svckit.sql.actor import actor_columns, actor_values, to_actor
 from svckit.sql.database import run_short
@@ -51,14 +50,19 @@ from svckit.sql.statements import advisory_xact_lock
 from svckit.sql.types import Json, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Row, ScalarSelect, Select
+    from sqlalchemy import ColumnElement, Row, ScalarSelect, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAXIMUM_PAGE_SIZE = 1000
 
 _LOCK = "change log"
+# How far a page looks for changes that match.
+_WINDOW = 10_000
+# A page ends when it has so many bytes, so that many slow readers hold little memory.
+_PAGE_BYTES = 512 * 1024
 _KIND_CHARACTERS = 32
 
 
@@ -93,6 +97,7 @@ class ChangeLog(Generic[K]):
     """The change log of one service.
 
     Attributes:
+        kinds: all its kinds of change.
         changes: the table of changes.
         state: the table of the log's epoch, with one row.
     """
@@ -109,17 +114,15 @@ class ChangeLog(Generic[K]):
         """
         if too_long := [kind for kind in kinds if len(kind) > _KIND_CHARACTERS]:
             raise ValueError(f"kinds of change have {_KIND_CHARACTERS} characters at most: {too_long}")
-        self._kinds = kinds
+        self.kinds = kinds
         self.changes = _change_table(metadata)
         self.state = _state_table(metadata)
         # After a compaction, the newest row may be deleted as well.
         newest = func.coalesce(select(func.max(self.changes.c.revision)).scalar_subquery(), self.state.c.compacted_to)
         self._newest = select(newest)
         self._add = insert(self.changes)
-        self._position = select(self.state.c.epoch, newest.label("newest"))
-        self._page = select(
-            self.state.c.epoch, self.state.c.compacted_to, newest.label("newest"), self.changes
-        ).select_from(self.state)
+        self._state = select(self.state.c.epoch, self.state.c.compacted_to, newest.label("newest"))
+        self._page = self._state.add_columns(*self.changes.c).select_from(self.state)
 
     def watch(self, value: ScalarSelect[Any]) -> Watch:
         """Makes a value one that `append` can compare, without a further statement.
@@ -158,60 +161,73 @@ class ChangeLog(Generic[K]):
         await run_short(conn, self._add, rows)
         return int(newest) + len(rows)
 
+    async def read_state(self, conn: AsyncConnection) -> LogState:
+        """The state of the log."""
+        return _to_state((await conn.execute(self._state)).one())
+
     async def position(self, conn: AsyncConnection) -> LogPosition:
         """The newest position of the log. A new reader takes it before it reads the existing data."""
-        row = (await conn.execute(self._position)).one()
-        return LogPosition(epoch=row.epoch, revision=row.newest)
+        return (await self.read_state(conn)).position
 
     async def read(
-        self,
-        conn: AsyncConnection,
-        after: LogPosition,
-        *,
-        limit: int = 0,
-        kinds: Collection[K] | None = None,
-        project_id: int | None = None,
+        self, conn: AsyncConnection, after: LogPosition, *, limit: int = 0, wanted: ChangeFilter[K] | None = None
     ) -> ChangePage[K]:
-        """Reads the changes after a position, oldest first.
+        """Reads the changes after a position, oldest first. A page may have none although there are more.
 
         Args:
             conn: the connection of a reading or writing unit.
             after: the position of the last page, or the position to begin at.
             limit: the most changes; 0 means `MAXIMUM_PAGE_SIZE`, which is also the limit.
-            kinds: only changes of these kinds; None for all.
-            project_id: only changes of this project; None for all.
+            wanted: which changes; None for all.
 
         Raises:
             DomainError: EPOCH_MISMATCH if the log was restored from a backup; REVISION_COMPACTED if changes after the
-                position were deleted; BAD_REQUEST if the log has no such revision yet.
+                position were deleted; REVISION_AHEAD if the log has no such revision yet.
         """
         size = clamp_page_size(limit, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE)
-        matching = [self.changes.c.revision > bindparam("after")]
-        if kinds is not None:
-            matching.append(self.changes.c.kind.in_([kind.value for kind in kinds]))
-        if project_id is not None:
-            matching.append(self.changes.c.project_id == project_id)
+        # Without the upper bound, a reader of what is rare would have the database walk through the whole log at once.
+        window_end = after.revision + _WINDOW
+        revision = self.changes.c.revision
+        matching = [revision > bindparam("after"), revision <= bindparam("window_end")]
+        if wanted is not None:
+            matching += self._conditions(wanted)
         # Rows and state are read by one statement, so that they are of the same moment. Between two statements, a
         # compaction could delete rows or a commit could add some, and it would not be noticed.
-        query = self._page.outerjoin(self.changes, and_(*matching)).order_by(self.changes.c.revision).limit(size)
-        rows = (await conn.execute(query, {"after": after.revision})).all()
-        state = rows[0]
-        _check_position(after, state)
-        changes = tuple(self._from_row(row) for row in rows if row.revision is not None)
-        read_to = changes[-1].revision if len(changes) == size else state.newest
-        return ChangePage(changes=changes, position=LogPosition(epoch=state.epoch, revision=read_to))
+        query = self._page.outerjoin(self.changes, and_(*matching)).order_by(revision).limit(size)
+        rows = (await conn.execute(query, {"after": after.revision, "window_end": window_end})).all()
+        state = _to_state(rows[0])
+        state.check(after)
+        changes: list[CommittedChange[K]] = []
+        read_bytes = 0
+        for row in rows:
+            if row.revision is None:
+                break
+            if read_bytes > _PAGE_BYTES:
+                return _page(changes, changes[-1].revision, state)
+            changes.append(self._from_row(row))
+            read_bytes += byte_estimate(changes[-1])
+        read_to = changes[-1].revision if len(changes) == size else min(state.newest, window_end)
+        return _page(changes, read_to, state)
 
-    async def compact(self, conn: AsyncConnection, revision: int) -> None:
-        """Deletes all changes up to a revision. Readers that have not read up to it are refused from then on."""
+    async def time_of(self, conn: AsyncConnection, revision: int) -> datetime | None:
+        """When the change with this revision was made; None if there is none."""
+        query = select(self.changes.c.time).where(self.changes.c.revision == revision)
+        return (await conn.execute(query)).scalar_one_or_none()
+
+    async def compact(self, conn: AsyncConnection, revision: int) -> int:
+        """Deletes all changes up to a revision. Readers that have not read up to it are refused from then on.
+
+        It does not wait for units that append, and they do not wait for it. Give it few changes at a time.
+
+        Returns:
+            How many changes were deleted.
+        """
         # If no row is left, new revisions are counted from `compacted_to`. So it must not exceed the newest revision.
-        await advisory_xact_lock(conn, _LOCK)
-        newest = (await conn.execute(self._newest)).scalar_one()
-        await conn.execute(
-            update(self.state)
-            .where(self.state.c.compacted_to < min(revision, newest))
-            .values(compacted_to=min(revision, newest))
-        )
-        await conn.execute(delete(self.changes).where(self.changes.c.revision <= revision))
+        # Revisions that are committed after this statement are higher.
+        to = min(revision, (await conn.execute(self._newest)).scalar_one())
+        # First the row of the state, which two compactions at the same time would both lock.
+        await conn.execute(update(self.state).where(self.state.c.compacted_to < to).values(compacted_to=to))
+        return (await conn.execute(delete(self.changes).where(self.changes.c.revision <= to))).rowcount
 
     async def renew_epoch(self, conn: AsyncConnection) -> str:
         """Begins a new epoch. Call this after a restore from a backup, before the service starts."""
@@ -219,9 +235,20 @@ class ChangeLog(Generic[K]):
         await conn.execute(update(self.state).values(epoch=epoch))
         return epoch
 
+    def _conditions(self, wanted: ChangeFilter[K]) -> list[ColumnElement[bool]]:
+        changes = self.changes.c
+        conditions: list[ColumnElement[bool]] = []
+        if wanted.kinds is not None:
+            conditions.append(changes.kind.in_(sorted(kind.value for kind in wanted.kinds)))
+        if wanted.project_id is not None:
+            conditions.append(changes.project_id == wanted.project_id)
+        if wanted.resource_name is not None:
+            conditions.append(changes.resource_name == wanted.resource_name)
+        return conditions
+
     def _to_row(self, revision: int, change: Change[K]) -> dict[str, object]:
-        if not isinstance(change.kind, self._kinds):
-            raise TypeError(f"{change.kind!r} is not one of {self._kinds.__name__}")
+        if not isinstance(change.kind, self.kinds):
+            raise TypeError(f"{change.kind!r} is not one of {self.kinds.__name__}")
         origin = change.origin
         return {
             "revision": revision,
@@ -242,7 +269,7 @@ class ChangeLog(Generic[K]):
 
     def _from_row(self, row: Row[Any]) -> CommittedChange[K]:
         change = Change(
-            kind=self._kinds(row.kind),
+            kind=self.kinds(row.kind),
             origin=ChangeOrigin(to_actor(row), row.request_id, row.client_address, row.token_id),
             time=row.time,
             project_id=row.project_id,
@@ -293,10 +320,14 @@ def _state_table(metadata: MetaData) -> Table:
     )
 
 
-def _check_position(after: LogPosition, state: Row[Any]) -> None:
-    if after.epoch != state.epoch:
-        raise Invalid("EPOCH_MISMATCH", metadata={"epoch": state.epoch})
-    if after.revision < state.compacted_to:
-        raise Invalid("REVISION_COMPACTED", metadata={"oldest_revision": str(state.compacted_to)})
-    if after.revision > state.newest:
-        raise Invalid.of_field("revision", f"lies behind the newest revision, {state.newest}")
+def _to_state(row: Any) -> LogState:
+    return LogState(epoch=row.epoch, newest=row.newest, compacted_to=row.compacted_to)
+
+
+def _page(changes: Sequence[CommittedChange[K]], read_to: int, state: LogState) -> ChangePage[K]:
+    return ChangePage(
+        changes=tuple(changes),
+        position=LogPosition(epoch=state.epoch, revision=read_to),
+        newest=state.newest,
+        compacted_to=state.compacted_to,
+    )

@@ -1,5 +1,6 @@
 """PostgreSQL through psycopg, with a bounded pool that detects a restart of the server."""
 
+import asyncio
 import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from svckit.sql.database import Database, Dialect, WritingConnection
+from svckit.sql.database import Database, Dialect, WritingConnection, run_to_completion
 from svckit.sql.errors import domain_errors
 from svckit.sql.statements import advisory_xact_lock
 
@@ -32,6 +33,8 @@ class PostgresqlDatabase(Database):
     def __init__(self, engine: AsyncEngine, schema: str | None) -> None:
         self._engine = engine
         self._schema = schema
+        # Tasks that give back what cancelled callers have taken from the pool.
+        self._left_behind: set[asyncio.Task[None]] = set()
         # These two use the same pool with other options. They cost no round trip: psycopg sends the options together
         # with BEGIN, and with AUTOCOMMIT it sends no BEGIN.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -73,14 +76,14 @@ class PostgresqlDatabase(Database):
     async def read(self, *, snapshot: bool = False, short: bool = False) -> AsyncIterator[AsyncConnection]:
         """See `Database.read`."""
         with domain_errors():
-            async with AsyncConnection(self._snapshot if snapshot else self._autocommit) as conn:
+            async with self._opened(AsyncConnection(self._snapshot if snapshot else self._autocommit)) as conn:
                 yield conn
 
     @asynccontextmanager
     async def write(self, *, short: bool = False) -> AsyncIterator[AsyncConnection]:
         """See `Database.write`."""
         with domain_errors():
-            async with WritingConnection(self._engine) as conn:
+            async with self._opened(WritingConnection(self._engine)) as conn:
                 yield conn
 
     @asynccontextmanager
@@ -104,7 +107,34 @@ class PostgresqlDatabase(Database):
 
     async def close(self) -> None:
         """See `Database.close`."""
+        if self._left_behind:
+            await asyncio.wait(self._left_behind)
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _opened(self, conn: AsyncConnection) -> AsyncIterator[AsyncConnection]:
+        """Takes a connection from the pool, and gives it back at the end of the block."""
+        # If a caller is cancelled while SQLAlchemy takes a connection from the pool, nobody has it, and it is not given
+        # back but collected as garbage. So the caller goes, and leaves it to a task.
+        starting = asyncio.ensure_future(conn.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            giving_back = asyncio.create_task(_give_back(conn, starting))
+            self._left_behind.add(giving_back)
+            giving_back.add_done_callback(self._left_behind.discard)
+            raise
+        try:
+            yield conn
+        finally:
+            await run_to_completion(conn.close())
+
+
+async def _give_back(conn: AsyncConnection, starting: "asyncio.Future[AsyncConnection]") -> None:
+    await asyncio.wait({starting})
+    # An error is nobody's any more, and then there is no connection to give back.
+    if not starting.cancelled() and starting.exception() is None:
+        await conn.close()
 
 
 def _refuse_dead(dbapi_connection: Any, _record: object, _proxy: object) -> None:

@@ -12,7 +12,7 @@ from tests.access.world import World
 
 SERVICES = sorted(NAMES)
 # A rule of one of the others names nobody: see the head of the table.
-NAME_SERVICES = ("project", "system", "self", "filtered")
+NAME_SERVICES = ("project", "either", "system", "self", "filtered")
 
 
 def may_act(service: str, right: Right) -> bool:

@@ -23,6 +23,7 @@ from authsvc.domain.hashing import Argon2Hasher
 from authsvc.server import build_ports, build_server
 from authsvc.servicers.counters import Counters
 from authsvc.store import migrations as history
+from authsvc.store.tables import change_cursors, change_log
 from authsvc.store.unit_of_work import SqlStore
 from roadstead.access.v1.project_ref_pb2 import ProjectRef
 from roadstead.auth.v1 import (
@@ -51,6 +52,7 @@ from roadstead.auth.v1 import (
 from roadstead.auth.v1.member_pb2 import MemberGroup, MemberUser
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
+from svckit.sql.changes import serve_changes
 from svckit.sql.database import Database
 from tests.harness.keyring import Keyring
 
@@ -345,7 +347,8 @@ async def serving(store: SqlStore, folder: Path, **settings: Any) -> AsyncIterat
         counters=counters,
         clock=clock,
     )
-    server = build_server(configured, ports, counters=counters, trust=keyring.trust, metrics=metrics)
+    changes = serve_changes(store.database, change_log, change_cursors, configured.changes, clock)
+    server = build_server(configured, ports, counters=counters, trust=keyring.trust, metrics=metrics, changes=changes)
     await server.start()
     server.set_serving()
     target = str(server.addresses[0])

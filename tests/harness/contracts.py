@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from roadstead.auth import v1 as auth
 from roadstead.blob import v1 as blob
 from roadstead.meta import v1 as meta
+from svckit.rpc.policy import is_long_lived
 
 _LIMIT_SECONDS = 20
 OK = "OK"
@@ -68,7 +69,11 @@ class Rpc:
         sent = iter([request]) if self.method.client_streaming else request
         try:
             answer = stub(sent, metadata=tuple(metadata.items()), timeout=_LIMIT_SECONDS)
-            if self.method.server_streaming:
+            if is_long_lived(self.method):
+                # It would not end by itself.
+                next(answer, None)
+                answer.cancel()
+            elif self.method.server_streaming:
                 list(answer)
         except grpc.RpcError as error:
             return reason_of(error)

@@ -1,4 +1,4 @@
-"""The examples in docs/api.md, run as they stand there, against a new installation."""
+"""The examples in docs/api.md and docs/changes.md, run as they stand there, against a new installation."""
 
 import os
 import shutil
@@ -29,8 +29,11 @@ def installation(home: Path) -> Iterator[Installation]:
         yield running
 
 
-def test_the_examples_print_what_the_page_shows(installation: Installation, home: Path, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "shown"), [("api.md", 5), ("changes.md", 1)])
+def test_the_examples_print_what_the_page_shows(
+    installation: Installation, home: Path, tmp_path: Path, name: str, shown: int
+) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     for port, service in ((9401, "authsvc"), (9402, "metasvc")):
         page = page.replace(f"127.0.0.1:{port}", f"127.0.0.1:{installation.grpc_ports[service]}")
     steps = read_steps(read_blocks(page.replace("127.0.0.1:8080", installation.host)))
@@ -39,6 +42,6 @@ def test_the_examples_print_what_the_page_shows(installation: Installation, home
 
     printed = run_in_one_shell(steps, tmp_path, variables)
 
-    assert sum(bool(step.shown) for step in steps) >= 5
+    assert sum(bool(step.shown) for step in steps) >= shown
     for step, text in zip(steps, printed, strict=True):
         assert not step.shown or is_as_shown(text, step.shown), f"{step.block.text}\nprinted:\n{text}"

@@ -10,8 +10,11 @@ from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import MetaSettings
 from metasvc.domain.pull import PullRecorder
 from metasvc.server import build_server
+from metasvc.store.tables import CHANGES, change_cursors
+from svckit.changes.settings import ChangeLogSettings
 from svckit.metrics import Metrics
 from svckit.rpc import RpcChannel, RpcServerSettings, open_channel
+from svckit.sql.changes import serve_changes
 from tests.contract.metasvc.world import World
 from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.access import Permissions
@@ -53,6 +56,7 @@ async def serving(world: World, **rpc: int) -> AsyncIterator[Remote]:
             signer=keyring.signer("metasvc"),
             pulls=pulls,
             metrics=Metrics("metasvc"),
+            changes=serve_changes(world.database, CHANGES, change_cursors, ChangeLogSettings(), world.clock),
         )
         await server.start()
         try:

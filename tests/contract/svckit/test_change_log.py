@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,7 +10,7 @@ import pytest
 from sqlalchemy import BigInteger, Column, MetaData, Table, bindparam, select, update
 
 from svckit.access.actor import Actor, ChangeOrigin
-from svckit.change import Change, ChangePage, LogPosition
+from svckit.change import Change, ChangeFilter, ChangePage, LogPosition
 from svckit.errors import DomainError
 from svckit.sql.change_log import MAXIMUM_PAGE_SIZE, ChangeLog, Unchanged, new_epoch
 from svckit.sql.database import Database
@@ -78,11 +77,10 @@ class Logged:
         after: LogPosition,
         *,
         limit: int = 0,
-        kinds: Sequence[Kind] | None = None,
-        project_id: int | None = None,
+        wanted: ChangeFilter[Kind] | None = None,
     ) -> ChangePage[Kind]:
         async with self.database.read() as conn:
-            return await self.log.read(conn, after, limit=limit, kinds=kinds, project_id=project_id)
+            return await self.log.read(conn, after, limit=limit, wanted=wanted)
 
     async def compact(self, revision: int) -> None:
         async with self.database.write() as conn:
@@ -222,13 +220,13 @@ async def test_a_reader_of_some_changes_passes_the_others_by(logged: Logged) -> 
     start = await logged.position()
     await logged.write(CHANGE, UPDATE, CHANGE)
 
-    of_kind = await logged.read(start, kinds=[Kind.USER_UPDATE])
+    of_kind = await logged.read(start, wanted=ChangeFilter(kinds={Kind.USER_UPDATE}))
     assert [found.revision for found in of_kind.changes] == [2]
     # Behind those that did not match, so that compaction does not overtake a reader who waits for what is rare.
     assert of_kind.position.revision == 3
-    of_project = await logged.read(start, project_id=4)
+    of_project = await logged.read(start, wanted=ChangeFilter(project_id=4))
     assert [found.revision for found in of_project.changes] == [2]
-    assert (await logged.read(start, kinds=[])).changes == ()
+    assert (await logged.read(start, wanted=ChangeFilter(kinds=frozenset()))).changes == ()
 
 
 async def test_a_reader_of_another_epoch_is_told_so(logged: Logged) -> None:
@@ -278,8 +276,9 @@ async def test_compaction_does_not_go_back(logged: Logged) -> None:
 
 async def test_a_revision_that_was_not_reached_yet_is_refused(logged: Logged) -> None:
     start = await logged.position()
-    with pytest.raises(DomainError, match="BAD_REQUEST"):
+    with pytest.raises(DomainError) as refused:
         await logged.read(replace(start, revision=1))
+    assert (refused.value.reason, refused.value.metadata) == ("REVISION_AHEAD", {"newest_revision": "0"})
 
 
 async def test_a_change_of_a_kind_that_the_log_does_not_have_is_refused(logged: Logged) -> None:

@@ -1,0 +1,1 @@
+"""Generated from the contracts in protos/roadstead by `make protos`: do not edit."""
