@@ -86,15 +86,19 @@ def test_a_new_machine_finds_every_step_in_the_cache_of_the_registry(
     check_cache(registry, f"{named}/cache", "v1")
 
 
-def test_provenance_is_in_the_index_and_an_accessory_of_its_image(
-    *, start_builder: StartBuilder, registry: Registry, workspace: Workspace, named: str, context: Path
+@pytest.mark.parametrize("form", ["artifact", "image"])
+def test_provenance_is_in_the_index_and_an_accessory_of_its_image_if_it_says_so(
+    *, start_builder: StartBuilder, registry: Registry, workspace: Workspace, named: str, context: Path, form: str
 ) -> None:
     repository = f"{named}/app"
+    output = f"oci-artifact={str(form == 'artifact').lower()}"
 
-    built = start_builder().build(context, f"{workspace.host}/{repository}:v1", _PROVENANCE)
+    built = start_builder().build(context, f"{workspace.host}/{repository}:v1", _PROVENANCE, output=output)
 
     assert registry.artifact(repository, "v1")["digest"] == built.digest
-    check_provenance(registry, repository, "v1")
+    image, attestation = check_provenance(registry, repository, "v1")
+    assert ("subject" in registry.manifest(repository, attestation)) == (form == "artifact")
+    assert len(registry.referrers(repository, image)) == (form == "artifact")
     # Lists show the index alone.
     assert [each["digest"] for each in registry.artifacts(repository)] == [built.digest]
 

@@ -29,11 +29,13 @@ def test_the_recorded_outputs_are_what_this_buildkit_pushes(workspace: Workspace
         builder.log_in(workspace.host, workspace.maintainer)
         for tag, is_manifest in {"cache-manifest": "true", "cache-index": "false"}.items():
             cache = f"type=registry,ref={name}:{tag},mode=max,image-manifest={is_manifest}"
-            builder.build(context, f"{name}:image", "--opt=attest:provenance=mode=max", f"--export-cache={cache}")
+            builder.build(context, f"{name}:app", f"--export-cache={cache}")
+        for tag, is_artifact in {"provenance-artifact": "true", "provenance-image": "false"}.items():
+            output = f"oci-artifact={is_artifact}"
+            builder.build(context, f"{name}:{tag}", "--opt=attest:provenance=mode=max", output=output)
     registry = Registry(workspace, workspace.maintainer)
-    outputs = {
-        tag: registry.image(f"{workspace.project}/recorded", tag) for tag in ("image", "cache-manifest", "cache-index")
-    }
+    tags = ("provenance-artifact", "provenance-image", "cache-manifest", "cache-index")
+    outputs = {tag: registry.image(f"{workspace.project}/recorded", tag) for tag in tags}
 
     if os.environ.get("RECORD_ANSWERS") == "1":
         record_outputs(outputs)

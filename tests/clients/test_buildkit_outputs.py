@@ -26,10 +26,11 @@ def path(workspace: Workspace, repository: Named) -> str:
     return repository("built").removeprefix(f"{workspace.host}/")
 
 
-def test_an_image_with_provenance_is_an_index_whose_image_has_an_accessory(
-    workspace: Workspace, login: Login, path: str
+@pytest.mark.parametrize("form", ["provenance-artifact", "provenance-image"])
+def test_an_image_with_provenance_is_an_index_and_the_two_belong_together(
+    workspace: Workspace, login: Login, path: str, form: str
 ) -> None:
-    output, registry = _OUTPUTS["image"], Registry(workspace, login)
+    output, registry = _OUTPUTS[form], Registry(workspace, login)
 
     push(workspace.http_url, login, path, output, "v1")
 

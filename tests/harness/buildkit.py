@@ -51,19 +51,20 @@ class Builder:
         auth = base64.b64encode(f"{login.name}:{login.secret}".encode()).decode()
         self._buildctl.write(".docker/config.json", json.dumps({"auths": {registry: {"auth": auth}}}))
 
-    def build(self, context: Path, name: str, *options: str) -> Built:
+    def build(self, context: Path, name: str, *options: str, output: str = "") -> Built:
         """Builds the Dockerfile of a folder and pushes the result under a name.
 
         Args:
             context: has the Dockerfile.
             name: "HOST:PORT/project/repository:tag".
             options: further options of `buildctl build`.
+            output: further settings of the output, such as "compression=zstd".
         """
         metadata = self._home / "metadata.json"
         done = self._buildctl.attempt(
             *("build", "--progress=plain", "--frontend=dockerfile.v0"),
             *(f"--local=context={context}", f"--local=dockerfile={context}"),
-            *(f"--output=type=image,name={name},push=true", f"--metadata-file={metadata}"),
+            *(f"--output=type=image,name={name},push=true,{output}".rstrip(","), f"--metadata-file={metadata}"),
             *options,
         )
         assert done.returncode == 0, done.stderr

@@ -1,6 +1,9 @@
 """podman, buildah and skopeo with a store and a policy of their own, so that nothing of the machine's counts."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from tests.harness.programs import Client
 
@@ -20,12 +23,14 @@ _POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 
 
 def containers_client(name: str, home: Path) -> Client:
-    """One of these programs, with an empty store in its HOME.
+    """One of these programs, with an empty store in its HOME; the test is skipped without root.
 
     Args:
         name: of the program.
         home: its HOME, made here. Two programs with the same HOME share images and logins.
     """
+    if os.geteuid() != 0 and name != "skopeo":
+        pytest.skip(f"{name} needs root: run `make test` as root")
     settings = home / ".config" / "containers"
     settings.mkdir(parents=True, exist_ok=True)
     (settings / "policy.json").write_text(_POLICY)

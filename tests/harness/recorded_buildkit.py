@@ -15,7 +15,7 @@ _FILE = Path(__file__).with_name("recorded_buildkit.json")
 
 
 def recorded_outputs() -> dict[str, Image]:
-    """The outputs by name: an index with provenance, and a cache in each form."""
+    """The outputs by name: an index with provenance and a cache, in two forms each."""
     recorded: dict[str, Any] = json.loads(_FILE.read_text())
     return {name: _image_of(written) for name, written in recorded.items()}
 
