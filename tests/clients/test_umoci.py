@@ -1,4 +1,4 @@
-"""Layouts of umoci, pushed and pulled by skopeo and crane; umoci then unpacks what came back."""
+"""Layouts of umoci, pushed and pulled by skopeo, crane and oras; umoci then unpacks what came back."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,3 +54,23 @@ def test_crane_moves_a_layout_there_and_back(
     assert digest_in(back) == digest_in(layout)
     [tag] = umoci.run("list", "--layout", str(back)).split()
     assert unpacked(umoci, back, tag, tmp_path / "bundle") == FILES
+
+
+def test_oras_moves_a_layout_there_and_back(
+    umoci: Client, workspace: Workspace, login: Login, repository: Named, tmp_path: Path
+) -> None:
+    home = tmp_path / "oras-home"
+    home.mkdir()
+    oras = Client("oras", home)
+    layout = make_layout(umoci, tmp_path / "made")
+    name, back = f"{repository('app')}:v1", tmp_path / "back"
+    oras.run(
+        *("login", "--plain-http", "--username", login.name, "--password-stdin", workspace.host),
+        input_text=login.secret,
+    )
+
+    oras.run("copy", "--from-oci-layout", "--to-plain-http", f"{layout}:v1", name)
+    oras.run("copy", "--from-plain-http", "--to-oci-layout", name, f"{back}:pulled")
+
+    assert digest_in(back) == digest_in(layout)
+    assert unpacked(umoci, back, "pulled", tmp_path / "bundle") == FILES
