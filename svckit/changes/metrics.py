@@ -68,12 +68,12 @@ class ChangeMetrics(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The metrics for Prometheus."""
         labels = ("service",)
-        yield self._gauge("change_log_readers", "Streams that follow the change log", self._count_readers())
+        yield self._gauge("change_log_streams", "Streams that follow the change log", self._count_readers())
         if self._state is None:
             return
         yield self._gauge("change_log_revision", "The newest revision of the change log", self._state.newest)
         yield self._gauge(
-            "change_log_compacted_to", "The changes up to this revision are deleted", self._state.compacted_to
+            "change_log_compacted_revision", "The changes up to this revision are deleted", self._state.compacted_to
         )
         revisions = GaugeMetricFamily(
             "change_cursor_lag_revisions",

@@ -23,7 +23,20 @@ from tests.harness.workspace import Login
 PROCESSES = set(SERVICES)
 COMMAND = [sys.executable, "-P", "-m", "ctl"]
 # Prometheus's base units, and what a count of things may end in.
-UNITS = ("_seconds", "_bytes", "_info", "_fds", "_in_flight", "_held", "_members", "_ok", "_streams", "_taken")
+UNITS = (
+    "_seconds",
+    "_bytes",
+    "_info",
+    "_fds",
+    "_in_flight",
+    "_held",
+    "_members",
+    "_ok",
+    "_streams",
+    "_taken",
+    "_revision",
+    "_revisions",
+)
 
 Families = dict[str, Metric]
 

@@ -200,16 +200,16 @@ async def test_metrics_show_the_log_and_the_lag_of_each_cursor(ruled: ChangeWorl
     def shown(name: str) -> float | None:
         return registry.get_sample_value(name, {"service": "metasvc"})
 
-    assert (shown("change_log_revision"), shown("change_log_compacted_to")) == (10, 2)
+    assert (shown("change_log_revision"), shown("change_log_compacted_revision")) == (10, 2)
     assert gauges(registry, "change_cursor_lag_revisions") == {"webhooks": 3, "audit": 0}
     # Revision 8 is the oldest that was not read.
     assert gauges(registry, "change_cursor_lag_seconds") == {
         "webhooks": timedelta(days=2, hours=1).total_seconds(),
         "audit": 0,
     }
-    assert shown("change_log_readers") == 0
+    assert shown("change_log_streams") == 0
     with ruled.feed.reading():
-        assert shown("change_log_readers") == 1
+        assert shown("change_log_streams") == 1
 
     await ruled.stub.DeleteCursor(pb.DeleteCursorRequest(name="audit"), metadata=ruled.as_service())
     await metrics.look()
