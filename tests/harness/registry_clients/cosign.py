@@ -1,7 +1,6 @@
 """cosign, which signs an image that is there, and verifies its signature."""
 
 import json
-from collections.abc import Sequence
 from typing import ClassVar
 
 from tests.harness.images import Image
@@ -19,8 +18,8 @@ class Cosign(RegistryClient):
     takes: ClassVar = "registry token"
     signs: ClassVar = True
     log_in_line: ClassVar = 'cosign login --username "$NAME" --password-stdin "$REGISTRY" < secret'
-    push_lines: ClassVar[Sequence[str]] = (f'cosign sign --yes --tlog-upload=false --key cosign.key {_PLAIN} "$IMAGE"',)
-    pull_lines: ClassVar[Sequence[str]] = (f'cosign verify --insecure-ignore-tlog --key cosign.pub {_PLAIN} "$IMAGE"',)
+    push_lines: ClassVar = (f'cosign sign --yes --tlog-upload=false --key cosign.key {_PLAIN} "$IMAGE"',)
+    pull_lines: ClassVar = (f'cosign verify --insecure-ignore-tlog --key cosign.pub {_PLAIN} "$IMAGE"',)
 
     def log_out(self) -> Outcome:
         self._program.write(".docker/config.json", json.dumps({}))
@@ -46,11 +45,12 @@ class CosignByReferrer(Cosign):
     """Its signature is a referrer of the image."""
 
     name: ClassVar = "cosign by referrer"
-    push_lines: ClassVar[Sequence[str]] = (
-        "export COSIGN_EXPERIMENTAL=1",
-        f'cosign sign --yes --tlog-upload=false --key cosign.key --registry-referrers-mode=oci-1-1 {_PLAIN} "$IMAGE"',
+    push_lines: ClassVar = (
+        (
+            "COSIGN_EXPERIMENTAL=1 cosign sign --yes --tlog-upload=false --key cosign.key "
+            f'--registry-referrers-mode=oci-1-1 {_PLAIN} "$IMAGE"'
+        ),
     )
-    pull_lines: ClassVar[Sequence[str]] = (
-        "export COSIGN_EXPERIMENTAL=1",
+    pull_lines: ClassVar = (
         f'cosign verify --insecure-ignore-tlog --key cosign.pub --experimental-oci11 {_PLAIN} "$IMAGE"',
     )
