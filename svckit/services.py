@@ -86,7 +86,6 @@ TABLE: tuple[Service, ...] = (
         port_offset=3,
         calls=("metasvc", "authsvc", "blobsvc"),
         database="job.db",
-        is_planned=True,
     ),
     Service(
         name="metasvc",

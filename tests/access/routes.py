@@ -18,6 +18,7 @@ from gateway.transcode.template import fill
 from roadstead.access.v1 import rest_pb2
 from roadstead.auth import v1 as auth
 from roadstead.blob import v1 as blob
+from roadstead.job import v1 as job
 from roadstead.meta import v1 as meta
 from tests.access.rights import RIGHTS, RPCS, Right
 from tests.access.world import World
@@ -129,7 +130,7 @@ _LINES: Mapping[str, Right] = {
 }
 _BINDINGS: Mapping[str, Binding] = {
     name_of(binding.method, binding.template.render({name: name for name in binding.template.variables})): binding
-    for binding in read_bindings((auth, meta, blob))
+    for binding in read_bindings((auth, meta, blob, job))
 }
 COMPOSED = frozenset(name for name, binding in _BINDINGS.items() if binding.extras.composed)
 """The routes of one RPC whose answers need another service as well."""

@@ -109,6 +109,10 @@ class World:
             samples |= self._label_samples(rpc, kind)
         if rpc.name.startswith("meta.v1.ImmutableRuleService/"):
             samples |= self._immutable_rule_samples(rpc, kind)
+        if rpc.name.startswith("job.v1."):
+            # What an admitted caller names does not exist, so nothing is started or stopped.
+            absent = {"kind": "ABSENT", "job_id": "absent", "job_type": "all", "pool_id": "absent"}
+            samples |= absent | {"execution_id": ABSENT_ID, "task_id": ABSENT_ID}
         request = rpc.request_class()
         for descriptor in rpc.method.input_type.fields:
             value = samples.get(descriptor.name)

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 from roadstead.auth import v1 as auth
 from roadstead.blob import v1 as blob
+from roadstead.job import v1 as job
 from roadstead.meta import v1 as meta
 from svckit.rpc.policy import is_long_lived
 
@@ -81,8 +82,8 @@ class Rpc:
 
 
 def every_rpc() -> Iterator[Rpc]:
-    """All RPCs of auth.v1, meta.v1 and blob.v1."""
-    for package in (auth, meta, blob):
+    """All RPCs of auth.v1, meta.v1, blob.v1 and job.v1."""
+    for package in (auth, meta, blob, job):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.endswith("_service_pb2"):
                 continue

@@ -319,3 +319,20 @@ class LogPiece:
     task_id: int
     position: LogPosition
     text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How far a run is.
+
+    Attributes:
+        task_id: the task.
+        run: the run.
+        progress: None if nothing is new.
+        check_in: None if nothing is new.
+    """
+
+    task_id: int
+    run: int
+    progress: Progress | None = None
+    check_in: str | None = None

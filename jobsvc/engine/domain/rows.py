@@ -1,6 +1,6 @@
 """The ports of rows, the units of work that have them, and the store that gives out units.
 
-Every unit locks rows in the same order, so that units cannot deadlock: queues, schedules, workers, tasks by id,
+Every unit locks rows in the same order, so that units cannot deadlock: workers, queues, schedules, tasks by id,
 executions by id, pieces of logs. A row that a `lock…` method returns cannot be changed by others until the unit ends.
 """
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
         LogPosition,
         NewExecution,
         QueueState,
+        Report,
         Schedule,
         Task,
         TaskRow,
         Worker,
     )
-    from jobsvc.engine.domain.report import Report
-    from jobsvc.engine.domain.status import ExecutionStatus
+    from jobsvc.engine.domain.status import ExecutionStatus, TaskCounts
     from svckit.idempotency import IdempotencyRows
     from svckit.listing import Selection
     from svckit.query import Clause
@@ -45,6 +45,9 @@ class ExecutionRows(Protocol):
 
     async def count(self, clauses: Sequence[Clause]) -> int:
         """Counts all that match."""
+
+    async def states(self, execution_ids: Collection[int]) -> list[Execution]:
+        """Reads executions by id, not locked."""
 
     async def lock(self, execution_ids: Collection[int]) -> list[Execution]:
         """Reads executions by id, locked."""
@@ -119,8 +122,14 @@ class TaskRows(Protocol):
     async def lock_running(self, worker_id: str, limit: int) -> list[Task]:
         """Locks tasks that run in a worker, and were not asked to stop; of all workers if the id is empty."""
 
-    async def count_statuses(self, execution_ids: Collection[int]) -> Mapping[int, Mapping[str, int]]:
-        """How many tasks these executions have, by status: counted anew."""
+    async def has_due(self, now: datetime) -> bool:
+        """Whether there are Scheduled tasks whose time has come."""
+
+    async def has_lost(self, now: datetime) -> bool:
+        """Whether there are running tasks whose lease has ended."""
+
+    async def count_statuses(self, execution_ids: Collection[int]) -> Mapping[int, TaskCounts]:
+        """How many tasks these executions have, by status: counted anew. Executions without tasks are left out."""
 
     async def write(self, tasks: Collection[Task]) -> None:
         """Writes what can change of locked tasks, except what reports change."""
@@ -138,11 +147,11 @@ class TaskRows(Protocol):
 class TaskLogRows(Protocol):
     """The pieces of the logs of tasks."""
 
-    async def add(self, pieces: Sequence[LogPiece], now: datetime) -> Mapping[int, int]:
-        """Adds pieces; those that are there already stay. Returns how many bytes each task's log has got."""
+    async def add(self, pieces: Sequence[LogPiece], sizes: Mapping[int, int], now: datetime) -> None:
+        """Adds pieces to the logs of locked tasks, and writes the sizes of these logs; pieces that are there stay."""
 
     async def sizes(self, task_ids: Collection[int]) -> Mapping[int, int]:
-        """How many bytes the log of each of these tasks has."""
+        """How many bytes the log of each of these tasks has, as they were last written."""
 
     async def read(self, task_id: int, start: LogPosition, most_bytes: int) -> list[LogPiece]:
         """The pieces from a position on, as many as have so many bytes together, but at least one if there is one."""
@@ -185,6 +194,9 @@ class ScheduleRows(Protocol):
     async def lock(self, kind: str, vendor_id: int) -> Schedule | None:
         """Reads the schedule of an object, locked."""
 
+    async def is_due(self, now: datetime) -> bool:
+        """Whether the time of a schedule has come."""
+
     async def lock_due(self, now: datetime, limit: int) -> list[Schedule]:
         """Locks schedules whose time has come. Those that another unit has locked are skipped."""
 
@@ -203,6 +215,9 @@ class WorkerRows(Protocol):
 
     async def get(self, worker_id: str) -> Worker | None:
         """Reads a worker."""
+
+    async def lock(self, worker_id: str) -> None:
+        """Locks a worker, so that no other unit claims tasks for it."""
 
     async def alive(self, since: datetime, limit: int) -> list[Worker]:
         """The workers that were heard of since then, the oldest first."""

@@ -34,6 +34,11 @@ class Wakes:
         """Starts without any."""
         self._waiting: set[Waiting] = set()
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any claim waits here."""
+        return bool(self._waiting)
+
     def wake(self, kinds: Collection[str]) -> None:
         """Wakes the claims that wait for one of these kinds. Call it also for what another replica announces."""
         for waiting in self._waiting:

@@ -7,6 +7,7 @@ from shutil import copytree
 
 import pytest
 
+from svckit.services import SERVICES
 from tests.unit.ctl.installed_keys import InstalledKeys
 from tests.unit.ctl.killed_command import KILLED, run_until
 
@@ -54,7 +55,7 @@ def assert_rotates(keys: InstalledKeys, old: str) -> None:
     assert None not in ends.values()
     assert {file.name for file in keys.data_dir.trust.iterdir() if SERVICE in file.name} == {f"{SERVICE}.jwks.json"}
     files = {file.name: file.stat().st_mode & 0o777 for file in keys.data_dir.key_file(SERVICE).parent.iterdir()}
-    assert files == dict.fromkeys(("gateway.pem", "metasvc.pem", "authsvc.pem", "blobsvc.pem"), 0o600)
+    assert files == dict.fromkeys((f"{service}.pem" for service in SERVICES), 0o600)
 
 
 def test_after_a_killed_rotation_all_works_and_the_next_one_ends_well(before: InstalledKeys) -> None:

@@ -84,10 +84,9 @@ def test_a_taken_metrics_port_is_named_with_its_process() -> None:
 
 
 def test_metrics_are_not_served_where_grpc_is() -> None:
-    first_port = free_ports_in_a_row(8)
+    first_port = free_ports_in_a_row(9)
     grpc = grpc_addresses(first_port)
 
-    # The fourth of gRPC's is kept for later, and nobody listens there.
-    assert metrics_addresses(first_port + 3, ["gateway"], grpc)["authsvc"] == f"127.0.0.1:{first_port + 3}"
-    with pytest.raises(CommandError, match=f"authsvc on 127.0.0.1:{first_port + 2}: gRPC .*--metrics-port N or"):
-        metrics_addresses(first_port + 2, ["gateway"], grpc)
+    assert metrics_addresses(first_port + 4, ["gateway"], grpc)["authsvc"] == f"127.0.0.1:{first_port + 4}"
+    with pytest.raises(CommandError, match=f"authsvc on 127.0.0.1:{first_port + 3}: gRPC .*--metrics-port N or"):
+        metrics_addresses(first_port + 3, ["gateway"], grpc)

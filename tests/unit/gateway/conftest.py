@@ -19,6 +19,7 @@ from tests.harness.keyring import Keyring
 from tests.harness.stand_ins.authsvc import PROJECT_ID, Authsvc
 from tests.harness.stand_ins.blobsvc import STORE_ID, Blobsvc
 from tests.harness.stand_ins.metasvc import Metasvc
+from tests.harness.stand_ins.scripted import Scripted
 from tests.harness.stand_ins.serving import serve
 from tests.harness.waiting import wait_until_async
 from tests.unit.gateway.serving import serve_gateway
@@ -80,7 +81,7 @@ async def running_house(*, placement: str = "stream", **changes: Any) -> AsyncIt
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gw-")))
         keyring = Keyring(folder / "trust")
         authsvc, metasvc, blobsvc = Authsvc(keyring), Metasvc(keyring), Blobsvc(keyring)
-        stand_ins = {"authsvc": authsvc, "metasvc": metasvc, "blobsvc": blobsvc}
+        stand_ins = {"authsvc": authsvc, "metasvc": metasvc, "blobsvc": blobsvc, "jobsvc": Scripted()}
         servers = await serve(stack, folder, stand_ins, keyring)
         if placement == "file":
             store = folder / "store"

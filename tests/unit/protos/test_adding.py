@@ -17,6 +17,7 @@ ADDING = {
     "blob.v1.UploadService/StartUpload",
     "blob.v1.UploadService/WriteUpload",
     "blob.v1.UploadService/WriteUploadFile",
+    "job.v1.ExecutionService/StartExecution",
     "meta.v1.ArtifactService/AddArtifactLabel",
     "meta.v1.ArtifactService/CopyArtifact",
     "meta.v1.BlobLinkService/LinkBlob",
@@ -29,8 +30,13 @@ ADDING = {
 }
 # What begins like them, and keeps nothing.
 KEEPS_NOTHING = {"auth.v1.TokenService/CreateIdentityToken", "auth.v1.TokenService/CreateRegistryToken"}
-# A hundred small rows at most. Without them, compaction stands still, and the disk stays full.
-KEEPS_LITTLE = {"auth.v1.ChangeService/PutCursor", "meta.v1.ChangeService/PutCursor"}
+KEEPS_LITTLE = {
+    # A hundred small rows at most. Without them, compaction stands still, and the disk stays full.
+    "auth.v1.ChangeService/PutCursor",
+    "meta.v1.ChangeService/PutCursor",
+    # Logs are bounded. Without them, nobody could see why a task has failed on a full disk.
+    "job.v1.WorkService/AppendTaskLogs",
+}
 
 
 def test_the_contracts_say_which_rpcs_add_data() -> None:

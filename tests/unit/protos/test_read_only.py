@@ -28,6 +28,19 @@ WORKING = {
     "blob.v1.BlobService/DeleteBlob",
     "blob.v1.BlobService/SettleGenerations",
     "blob.v1.BlobService/SetReadOnly",
+    "job.v1.ExecutionSweepService/SweepExecutions",
+    "job.v1.WorkService/AppendTaskLogs",
+    "job.v1.WorkService/ClaimTasks",
+    "job.v1.WorkService/FinishTasks",
+    "job.v1.WorkService/RegisterWorker",
+    "job.v1.WorkService/ReportTasks",
+    "job.v1.WorkService/ReturnTasks",
+    "job.v1.WorkService/UnregisterWorker",
+    # What runs must be stopped at any time.
+    "job.v1.ExecutionService/StopExecution",
+    "job.v1.JobQueueService/ActOnJobQueue",
+    "job.v1.TaskService/StopRunningJobs",
+    "job.v1.TaskService/StopTask",
 }
 
 

@@ -29,6 +29,7 @@ async def test_health_names_each_service(api: Api) -> None:
         "authsvc": "healthy",
         "metasvc": "healthy",
         "blobsvc": "healthy",
+        "jobsvc": "healthy",
     }
 
 

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
+from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.roadstead/job/v1/execution_sweep_service.proto\x12\x10roadstead.job.v1\x1a\x1eroadstead/access/v1/rule.proto\"\x18\n\x16SweepExecutionsRequest\"u\n\x17SweepExecutionsResponse\x12\x17\n\x0f\x65xecution_count\x18\x01 \x01(\x03\x12\x12\n\ntask_count\x18\x02 \x01(\x03\x12\x17\n\x0flog_piece_count\x18\x03 \x01(\x03\x12\x14\n\x0cworker_count\x18\x04 \x01(\x03\x32\x92\x01\n\x15\x45xecutionSweepService\x12y\n\x0fSweepExecutions\x12(.roadstead.job.v1.SweepExecutionsRequest\x1a).roadstead.job.v1.SweepExecutionsResponse\"\x11\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06workerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.roadstead/job/v1/execution_sweep_service.proto\x12\x10roadstead.job.v1\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1froadstead/options/v1/call.proto\"\x18\n\x16SweepExecutionsRequest\"u\n\x17SweepExecutionsResponse\x12\x17\n\x0f\x65xecution_count\x18\x01 \x01(\x03\x12\x12\n\ntask_count\x18\x02 \x01(\x03\x12\x17\n\x0flog_piece_count\x18\x03 \x01(\x03\x12\x14\n\x0cworker_count\x18\x04 \x01(\x03\x32\x98\x01\n\x15\x45xecutionSweepService\x12\x7f\n\x0fSweepExecutions\x12(.roadstead.job.v1.SweepExecutionsRequest\x1a).roadstead.job.v1.SweepExecutionsResponse\"\x17\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06worker\xe2\xf3\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +34,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'roadstead.job.v1.execution_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTIONSWEEPSERVICE'].methods_by_name['SweepExecutions']._loaded_options = None
-  _globals['_EXECUTIONSWEEPSERVICE'].methods_by_name['SweepExecutions']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006worker'
-  _globals['_SWEEPEXECUTIONSREQUEST']._serialized_start=100
-  _globals['_SWEEPEXECUTIONSREQUEST']._serialized_end=124
-  _globals['_SWEEPEXECUTIONSRESPONSE']._serialized_start=126
-  _globals['_SWEEPEXECUTIONSRESPONSE']._serialized_end=243
-  _globals['_EXECUTIONSWEEPSERVICE']._serialized_start=246
-  _globals['_EXECUTIONSWEEPSERVICE']._serialized_end=392
+  _globals['_EXECUTIONSWEEPSERVICE'].methods_by_name['SweepExecutions']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006worker\342\363\030\002 \001'
+  _globals['_SWEEPEXECUTIONSREQUEST']._serialized_start=133
+  _globals['_SWEEPEXECUTIONSREQUEST']._serialized_end=157
+  _globals['_SWEEPEXECUTIONSRESPONSE']._serialized_start=159
+  _globals['_SWEEPEXECUTIONSRESPONSE']._serialized_end=276
+  _globals['_EXECUTIONSWEEPSERVICE']._serialized_start=279
+  _globals['_EXECUTIONSWEEPSERVICE']._serialized_end=431
 # @@protoc_insertion_point(module_scope)
