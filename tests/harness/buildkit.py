@@ -44,12 +44,12 @@ class Builder:
         """Makes the HOME of the command."""
         home.mkdir()
         self._home = home
-        self._buildctl = buildctl(daemon, home)
+        self.buildctl = buildctl(daemon, home)
 
     def log_in(self, registry: str, login: Login) -> None:
         """Writes what `docker login` would."""
         auth = base64.b64encode(f"{login.name}:{login.secret}".encode()).decode()
-        self._buildctl.write(".docker/config.json", json.dumps({"auths": {registry: {"auth": auth}}}))
+        self.buildctl.write(".docker/config.json", json.dumps({"auths": {registry: {"auth": auth}}}))
 
     def build(self, context: Path, name: str, *options: str, output: str = "") -> Built:
         """Builds the Dockerfile of a folder and pushes the result under a name.
@@ -61,7 +61,7 @@ class Builder:
             output: further settings of the output, such as "compression=zstd".
         """
         metadata = self._home / "metadata.json"
-        done = self._buildctl.attempt(
+        done = self.buildctl.attempt(
             *("build", "--progress=plain", "--frontend=dockerfile.v0"),
             *(f"--local=context={context}", f"--local=dockerfile={context}"),
             *(f"--output=type=image,name={name},push=true,{output}".rstrip(","), f"--metadata-file={metadata}"),
