@@ -37,7 +37,7 @@ def renew_epochs(data_dir: DataDir) -> int:
         raise CommandError(f"{data_dir.path} is no data directory of `roadstead up`")
     places: dict[str, _Place] = {}
     for name, row in SERVICES.items():
-        if row.database:
+        if row.logs_changes:
             given = os.environ.get(f"ROADSTEAD_{name.upper()}_DATABASE_URL")
             schema = os.environ.get(f"ROADSTEAD_{name.upper()}_DATABASE_SCHEMA") or name
             places[name] = _Place(given or f"sqlite:///{data_dir.service_dir(name) / row.database}", schema)
@@ -53,7 +53,7 @@ def renew_epochs_of(config: Path) -> int:
     """
     places: dict[str, _Place] = {}
     for name, row in SERVICES.items():
-        if not row.database:
+        if not row.logs_changes:
             continue
         try:
             settings = settings_class(name).load(config, name)

@@ -29,6 +29,7 @@ class Service:
         port_offset: the offset of its port from `--grpc-port` and `--metrics-port`; None if it has no ports.
         calls: the services that it calls. Empty for the gateway, which calls every service with RPCs.
         database: the file name of its SQLite database; empty if it has no database.
+        logs_changes: whether its database has a change log (`svckit.sql.change_log`).
         keeps_files: whether it has a folder of its own, given by its setting `data_dir`.
         scales: whether `roadstead up --workers N` runs N processes of it. Otherwise it runs one.
         is_planned: whether it does not exist yet. Its name, section and port are reserved, and nothing starts it.
@@ -43,6 +44,7 @@ class Service:
     port_offset: int | None = None
     calls: tuple[str, ...] = ()
     database: str = ""
+    logs_changes: bool = False
     keeps_files: bool = False
     scales: bool = False
     is_planned: bool = False
@@ -95,6 +97,7 @@ TABLE: tuple[Service, ...] = (
         port_offset=1,
         calls=("authsvc", "blobsvc"),
         database="meta.db",
+        logs_changes=True,
     ),
     Service(
         name="authsvc",
@@ -103,6 +106,7 @@ TABLE: tuple[Service, ...] = (
         socket="auth.sock",
         port_offset=0,
         database="auth.db",
+        logs_changes=True,
     ),
     Service(
         name="blobsvc",

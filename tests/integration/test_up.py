@@ -78,6 +78,7 @@ def test_it_says_where_it_serves_and_last_that_it_is_ready(installation: Install
         f"grpc authsvc 127.0.0.1:{ports['authsvc']}",
         f"grpc metasvc 127.0.0.1:{ports['metasvc']}",
         f"grpc blobsvc 127.0.0.1:{ports['blobsvc']}",
+        f"grpc jobsvc 127.0.0.1:{ports['jobsvc']}",
     ]
     assert installation.output[-1] == f"ready {installation.http_url}"
     assert [line.split()[0] for line in installation.output].count("ready") == 1

@@ -40,14 +40,15 @@ async def report_tasks(ports: EnginePorts, worker_id: str, reports: Sequence[Rep
         held = {task.id: task for task in await unit.tasks.states([report.task_id for report in reports])}
     mine = [report for report in reports if _is_mine(held.get(report.task_id), worker_id, report.run)]
     leases = {report.task_id: ports.rules.lease_of(ports.kinds.get(held[report.task_id].kind)) for report in mine}
-    written = {report.task_id for report in mine}
+    kept = {(report.task_id, report.run) for report in mine}
     needs_beat = now - worker.heartbeat_time >= timedelta(seconds=BEAT_SECONDS)
     due = [report for report in mine if _is_due(held[report.task_id], report, leases[report.task_id], now)]
     if due or needs_beat:
-        written -= {report.task_id for report in due}
-        written |= await ports.store.repeat(lambda: _write(ports, worker_id, due, leases, now))
+        written = await ports.store.repeat(lambda: _write(ports, worker_id, due, leases, now))
+        # Between the two units, somebody may have taken a task away.
+        kept -= {(report.task_id, report.run) for report in due if report.task_id not in written}
     stopped = {task.id for task in held.values() if task.stop_requested}
-    return [_verdict(report.task_id, written, stopped) for report in reports]
+    return [_verdict(report, kept, stopped) for report in reports]
 
 
 async def _write(
@@ -70,7 +71,7 @@ def _is_due(task: Task, report: Report, lease: timedelta, now: datetime) -> bool
     return is_new or task.lease_end_time is None or task.lease_end_time - now < lease * 2 / 3
 
 
-def _verdict(task_id: int, mine: Collection[int], stopped: Collection[int]) -> Verdict:
-    if task_id not in mine:
+def _verdict(report: Report, kept: Collection[tuple[int, int]], stopped: Collection[int]) -> Verdict:
+    if (report.task_id, report.run) not in kept:
         return Verdict.LOST
-    return Verdict.STOP if task_id in stopped else Verdict.GO_ON
+    return Verdict.STOP if report.task_id in stopped else Verdict.GO_ON

@@ -40,6 +40,11 @@ def test_a_service_that_serves_rpcs_has_a_socket_and_a_port(row: Service) -> Non
     assert re.fullmatch(r"[a-z]{1,32}", row.name), "tokens hold it as their subject"
 
 
+def test_only_a_database_has_a_change_log() -> None:
+    assert {row.name for row in TABLE if row.logs_changes} == {"authsvc", "metasvc"}
+    assert all(row.database for row in TABLE if row.logs_changes)
+
+
 @pytest.mark.parametrize("row", SERVICES.values(), ids=lambda row: row.name)
 def test_what_the_row_of_a_service_names_is_there(row: Service) -> None:
     assert (ROOT / f"{row.module.replace('.', '/')}.py").is_file()
