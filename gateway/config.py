@@ -38,8 +38,8 @@ class Limits(BaseModel):
     """The longest query. An upload's ticket and a hundred tags of full length fit."""
     tags_per_manifest: int = Field(default=100, ge=10, le=100)
     """The most `tag=` in one manifest PUT (the distribution spec asks for ten); 414 beyond."""
-    ranges: int = Field(default=1000, ge=1)
-    """The most ranges in one GET; podman's zstd:chunked asks for hundreds. With more, the whole blob is sent."""
+    ranges: int = Field(default=1024, ge=1)
+    """The most ranges in one GET; podman's zstd:chunked asks for so many at most. With more, the whole blob is sent."""
     requests_in_flight: int = Field(default=1000, ge=1)
     """The most requests that one process serves at once; 503 beyond."""
     requests_per_subject: int = Field(default=500, ge=1)

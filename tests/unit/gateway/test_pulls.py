@@ -96,7 +96,7 @@ async def test_a_range_that_cannot_be_is_416_with_the_size(house: House, asked: 
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
 
 
-@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(1001))])
+@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(1025))])
 async def test_ranges_of_another_unit_and_too_many_give_the_whole(house: House, asked: str) -> None:
     digest = house.hold(CONTENT)
     answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
