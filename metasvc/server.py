@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs, LayerBlobs, StoredBytes
+from metasvc.clients.project_log import project_reader
 from metasvc.clients.store_mode import StoreMode
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
@@ -38,7 +39,7 @@ from metasvc.servicers.system import SystemServicer
 from metasvc.servicers.tag import TagServicer
 from metasvc.store import migrations
 from metasvc.store.blob_log import MeteredBlobLog
-from metasvc.store.tables import CHANGES, change_cursors
+from metasvc.store.tables import CHANGES, change_cursors, followed_logs
 from metasvc.store.unit_of_work import SqlStore
 from roadstead.meta.v1.addition_service_pb2_grpc import add_AdditionServiceServicer_to_server
 from roadstead.meta.v1.artifact_service_pb2_grpc import add_ArtifactServiceServicer_to_server
@@ -67,11 +68,13 @@ from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcServer
 from svckit.sql.changes import serve_changes
+from svckit.sql.followed_log import FollowedLog
 from svckit.sql.process import open_needed
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
 
 _DELETIONS_EVERY_SECONDS = 10.0
+_FOLLOW_AGAIN_SECONDS = 1.0
 _SETTLE_EVERY_SECONDS = 0.5
 _DELETE_EVERY_SECONDS = 1.0
 _UNLINKED_EVERY_SECONDS = 300.0
@@ -138,6 +141,9 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         changes=changes,
     )
     follow_changes(process, changes)
+    followed = FollowedLog(database, followed_logs, "authsvc projects")
+    projects = project_reader(process.acting_channel("authsvc"), ports, followed)
+    process.loops.every(_FOLLOW_AGAIN_SECONDS, "follow_projects", projects.run)
     server.set_read_only(None)
     store_mode = StoreMode(blobsvc)
 

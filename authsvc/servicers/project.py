@@ -55,6 +55,7 @@ class ProjectServicer(ProjectServiceServicer):
             name=request.name,
             public=request.public if request.HasField("public") else None,
             owner=request.owner,
+            sees_all=current_call().acts_for_itself,
         )
         return pb.ListProjectsResponse(
             projects=map(from_seen, page.items), next_page_token=page.next_page_token, total_size=page.total_size

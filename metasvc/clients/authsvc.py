@@ -15,11 +15,12 @@ from roadstead.auth.v1 import (
 from svckit.access.remembered import LONGEST_SECONDS, RecentAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     import grpc.aio
 
 _REMEMBERED_ANSWERS = 8192
+_PAGE_SIZE = 100
 
 
 class AuthDirectory:
@@ -42,6 +43,17 @@ class AuthDirectory:
         request = project_service_pb2.LookUpProjectRequest(project=project_ref_pb2.ProjectRef(id=project_id))
         answer = await self._projects.LookUpProject(request)
         return answer.project.name, answer.project.initial_storage_limit_bytes
+
+    async def ids(self) -> AsyncIterator[int]:
+        """See the port."""
+        request = project_service_pb2.ListProjectsRequest(page_size=_PAGE_SIZE)
+        while True:
+            answer = await self._projects.ListProjects(request)
+            for project in answer.projects:
+                yield project.id
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
 
     async def delete(self, project_id: int) -> None:
         """See the port."""

@@ -38,6 +38,9 @@ class ProjectDirectory(Protocol):
             DomainError: PROJECT_UNKNOWN.
         """
 
+    def ids(self) -> AsyncIterator[int]:
+        """The ids of all projects."""
+
     async def delete(self, project_id: int) -> None:
         """Deletes a project. It is not an error if the project is already gone."""
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
 # After this time a deletion counts as interrupted. It is longer than a deletion normally takes, so that a running one
 # is finished by its caller, and the change log names that caller.
 _INTERRUPTED_AFTER = timedelta(seconds=20)
-_OWN_ORIGIN = ChangeOrigin(Actor("service", name="metasvc"))
+OWN_ORIGIN = ChangeOrigin(Actor("service", name="metasvc"))
+"""The origin of what metasvc does for itself."""
 
 NOT_EMPTY = "the project contains repositories, can not be deleted"
 """Why a project cannot be deleted, in Harbor's words."""
@@ -79,7 +80,7 @@ async def make_row(ports: Ports, project_id: int) -> Project:
             namesake = await unit.projects.lock_named(name)
             if namesake is not None and namesake.id != project_id and namesake.state is ProjectState.DELETING:
                 # authsvc lets a new project use a name once the old project is deleted there. So the old one is gone.
-                await _mark_deleted(unit, namesake, _OWN_ORIGIN, now)
+                await mark_deleted(unit, namesake, OWN_ORIGIN, now)
             await unit.projects.add(
                 Project(project_id, name, ProjectState.ACTIVE, quota_bytes, 0, create_time=now, update_time=now)
             )
@@ -132,7 +133,7 @@ async def finish_deletions(ports: Ports) -> None:
     async with ports.store.read() as unit:
         interrupted = await unit.projects.fenced(ports.clock() - _INTERRUPTED_AFTER)
     for project_id in interrupted:
-        await _end(ports, project_id, _OWN_ORIGIN)
+        await _end(ports, project_id, OWN_ORIGIN)
 
 
 async def _end(ports: Ports, project_id: int, origin: ChangeOrigin) -> None:
@@ -141,18 +142,19 @@ async def _end(ports: Ports, project_id: int, origin: ChangeOrigin) -> None:
     # project stays fenced, and the next attempt continues.
     await ports.directory.delete(project_id)
 
-    async def mark_deleted() -> None:
+    async def mark() -> None:
         async with ports.store.write() as unit:
             row = await unit.projects.lock_closed(project_id)
             if row is None or row.state is ProjectState.DELETED:
                 return
-            await _mark_deleted(unit, row, origin, ports.clock())
+            await mark_deleted(unit, row, origin, ports.clock())
             await unit.commit()
 
-    await ports.store.repeat(mark_deleted)
+    await ports.store.repeat(mark)
 
 
-async def _mark_deleted(unit: UnitOfWork, project: Project, origin: ChangeOrigin, now: datetime) -> None:
+async def mark_deleted(unit: UnitOfWork, project: Project, origin: ChangeOrigin, now: datetime) -> None:
+    """Marks an empty project as deleted, and records it. The caller has locked it, and commits."""
     # Nothing puts one of them on an artifact meanwhile, because the project has no repositories.
     await unit.labels.remove_of(project.id)
     await unit.immutable_rules.remove_of(project.id)

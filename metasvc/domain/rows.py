@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NeededBlob,
         NewArtifact,
         Project,
+        ProjectState,
         ProjectUsage,
         Reference,
         Referrer,
@@ -57,6 +58,9 @@ class ProjectRows(Protocol):
 
     async def fence(self, project_id: int, now: datetime) -> None:
         """Marks a project as being deleted: no blob can be linked and no manifest pushed."""
+
+    async def states(self) -> dict[int, ProjectState]:
+        """The states of all projects that have a row, by id."""
 
     async def fenced(self, before: datetime) -> list[int]:
         """Lists the projects that were fenced before a time and are not deleted yet."""

@@ -171,20 +171,23 @@ class SqlProjects:
 
     async def add(self, row: Project) -> None:
         """See the port."""
-        await self._conn.execute(_FREE_NAME, {"taken_name": row.name, "project_id": row.id})
-        statement = upsert(self._conn, project).on_conflict_do_nothing()
-        await self._conn.execute(
-            statement,
-            {
-                "id": row.id,
-                "name": row.name,
-                "state": row.state.value,
-                "quota_bytes": row.quota_bytes,
-                "used_bytes": row.used_bytes,
-                "create_time": row.create_time,
-                "update_time": row.update_time,
-            },
-        )
+        statement = upsert(self._conn, project).on_conflict_do_nothing().returning(project.c.id)
+        values = {
+            "id": row.id,
+            "name": row.name,
+            "state": row.state.value,
+            "quota_bytes": row.quota_bytes,
+            "used_bytes": row.used_bytes,
+            "create_time": row.create_time,
+            "update_time": row.update_time,
+        }
+        if (await self._conn.execute(statement, values)).one_or_none() is not None:
+            return
+        # Only if it has no row itself: a project that was deleted, and is added late, must not take the name of the
+        # project that has it now.
+        if await self.get(row.id) is None:
+            await self._conn.execute(_FREE_NAME, {"taken_name": row.name, "project_id": row.id})
+            await self._conn.execute(statement, values)
 
     async def lock_open(self, project_id: int) -> Project | None:
         """See the port."""
@@ -201,6 +204,11 @@ class SqlProjects:
     async def fence(self, project_id: int, now: datetime) -> None:
         """See the port."""
         await self._conn.execute(_FENCE, {"project_id": project_id, "now": now})
+
+    async def states(self) -> dict[int, ProjectState]:
+        """See the port."""
+        rows = await self._conn.execute(select(project.c.id, project.c.state))
+        return {row.id: ProjectState(row.state) for row in rows}
 
     async def fenced(self, before: datetime) -> list[int]:
         """See the port."""

@@ -30,6 +30,7 @@ from metasvc.domain.model import ChangeKind
 from svckit.sql.actor import actor_columns
 from svckit.sql.change_cursor import CursorTable
 from svckit.sql.change_log import ChangeLog
+from svckit.sql.followed_log import FollowedLogTable
 from svckit.sql.idempotency import idempotency_table
 from svckit.sql.names import NAMING_CONVENTION
 from svckit.sql.types import BigIntKey, ByteOrdered, Json, UtcDateTime
@@ -356,6 +357,9 @@ blob_store = Table(
 CHANGES = ChangeLog(metadata, ChangeKind)
 
 change_cursors = CursorTable(metadata)
+
+# How far the logs of other services were read.
+followed_logs = FollowedLogTable(metadata)
 
 # The results of creates with an idempotency key, to answer repeats.
 idempotency = idempotency_table(metadata)

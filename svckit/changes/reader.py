@@ -68,7 +68,7 @@ class ChangeReader:
 
     def __init__(
         self,
-        watch: Callable[[Any], Any],
+        watch: Callable[..., Any],
         request: Any,
         consumer: ChangeConsumer,
         *,
@@ -118,7 +118,8 @@ class ChangeReader:
         request.heartbeat_seconds = request.heartbeat_seconds or _HEARTBEAT_SECONDS
         if self.position is not None:
             request.position.CopyFrom(from_position(self.position))
-        call = self._watch(request)
+        # Services start together, so the other one may come in a moment. Silence ends the wait.
+        call = self._watch(request, wait_for_ready=True)
         try:
             while (answer := await _next(call, request.heartbeat_seconds * _SILENT_HEARTBEATS)) is not EOF:
                 await self._take(answer)

@@ -88,6 +88,26 @@ async def end(installation: Installation, service: str, number: signal.Signals) 
     )
 
 
+async def test_a_new_project_has_a_quota_in_lists_before_anything_is_pushed(installation: Installation) -> None:
+    async with httpx.AsyncClient(
+        base_url=f"{installation.http_url}/api/v2.0",
+        auth=("admin", installation.admin_password),
+        timeout=30,
+        trust_env=False,
+        verify=NO_TLS,
+    ) as client:
+        await create(client, "/projects", {"project_name": "unused", "storage_limit": 2**20}, "project-unused")
+
+        async def quotas() -> dict[str, int]:
+            listed = (await client.get("/quotas", params={"page_size": 100})).json()
+            return {quota["ref"]["name"]: quota["hard"]["storage"] for quota in listed}
+
+        found = await wait_until_async(quotas, "the quota", wanted=lambda shown: "unused" in shown, seconds=5)
+        assert found["unused"] == 2**20
+        (await client.delete("/projects/unused")).raise_for_status()
+        assert "unused" not in await quotas()
+
+
 async def test_readers_miss_nothing_while_services_are_killed(installation: Installation) -> None:
     keyring = Keyring.of(installation.data_dir)
     consumers = {"metasvc": Consumer(), "authsvc": Consumer()}

@@ -77,6 +77,10 @@ class Directory:
             raise NotFound("PROJECT_UNKNOWN")
         return self.projects[project_id]
 
+    async def ids(self) -> AsyncIterator[int]:
+        for project_id in list(self.projects):
+            yield project_id
+
     async def delete(self, project_id: int) -> None:
         if self.failure is not None:
             raise self.failure

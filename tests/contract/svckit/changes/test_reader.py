@@ -46,8 +46,8 @@ class Consumer:
 
 @asynccontextmanager
 async def reading(world: ChangeWorld, consumer: Consumer, **fields: Any) -> AsyncIterator[ChangeReader]:
-    def watch(request: pb.WatchRequest) -> Any:
-        return world.stub.Watch(request, metadata=world.as_service())
+    def watch(request: pb.WatchRequest, **options: Any) -> Any:
+        return world.stub.Watch(request, metadata=world.as_service(), **options)
 
     reader = ChangeReader(watch, pb.WatchRequest(**fields), consumer, first_pause_seconds=0.01)
     task = asyncio.create_task(reader.run())
@@ -138,7 +138,9 @@ async def test_an_error_of_the_program_is_raised(world: ChangeWorld) -> None:
     consumer = Consumer()
     consumer.failures.append(ZeroDivisionError())
     reader = ChangeReader(
-        lambda request: world.stub.Watch(request, metadata=world.as_service()), pb.WatchRequest(), consumer
+        lambda request, **options: world.stub.Watch(request, metadata=world.as_service(), **options),
+        pb.WatchRequest(),
+        consumer,
     )
     with pytest.raises(ZeroDivisionError):
         await reader.run()
@@ -149,8 +151,8 @@ async def test_a_reader_comes_back_to_a_server_that_was_away(log_database: Datab
     consumer = Consumer()
     stubs: list[ChangeWorld] = []
 
-    def watch(request: pb.WatchRequest) -> Any:
-        return stubs[-1].stub.Watch(request, metadata=stubs[-1].as_service())
+    def watch(request: pb.WatchRequest, **options: Any) -> Any:
+        return stubs[-1].stub.Watch(request, metadata=stubs[-1].as_service(), **options)
 
     reader = ChangeReader(watch, pb.WatchRequest(), consumer, first_pause_seconds=0.01)
     async with serving(log_database) as first:
@@ -188,8 +190,8 @@ async def test_a_server_that_says_nothing_any_more_is_called_again(
         def cancel(self) -> bool:
             return bool(self._call.cancel())
 
-    def watch(request: pb.WatchRequest) -> Any:
-        call = world.stub.Watch(request, metadata=world.as_service())
+    def watch(request: pb.WatchRequest, **options: Any) -> Any:
+        call = world.stub.Watch(request, metadata=world.as_service(), **options)
         calls.append(call)
         return Silent(call) if len(calls) == 1 else call
 

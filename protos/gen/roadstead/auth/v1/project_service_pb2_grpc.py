@@ -92,7 +92,8 @@ class ProjectServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProjects(self, request, context):
-        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all.
+        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all, and so
+        does metasvc, which compares its own rows with them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

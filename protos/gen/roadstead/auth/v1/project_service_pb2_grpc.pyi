@@ -40,7 +40,9 @@ class ProjectServiceStub:
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]
     """Reads a project."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]
-    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
+    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all, and so
+    does metasvc, which compares its own rows with them.
+    """
     CheckProjectName: _grpc.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]
     """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
     not see, because a create would show that the name is taken anyway.
@@ -66,7 +68,9 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     GetProject: _aio.UnaryUnaryMultiCallable[_project_service_pb2.GetProjectRequest, _project_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """Reads a project."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_service_pb2.ListProjectsRequest, _project_service_pb2.ListProjectsResponse]  # type: ignore[assignment]
-    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
+    """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all, and so
+    does metasvc, which compares its own rows with them.
+    """
     CheckProjectName: _aio.UnaryUnaryMultiCallable[_project_service_pb2.CheckProjectNameRequest, _project_service_pb2.CheckProjectNameResponse]  # type: ignore[assignment]
     """Succeeds if a project of that name exists, else NOT_FOUND. As in Harbor, this includes projects that the caller may
     not see, because a create would show that the name is taken anyway.
@@ -107,7 +111,9 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_service_pb2.ListProjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_service_pb2.ListProjectsResponse, _abc.Awaitable[_project_service_pb2.ListProjectsResponse]]:
-        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all."""
+        """Lists the projects that the caller may see: public ones and those of its memberships. Administrators see all, and so
+        does metasvc, which compares its own rows with them.
+        """
 
     @_abc_1.abstractmethod
     def CheckProjectName(
