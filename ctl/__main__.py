@@ -103,7 +103,7 @@ def _add_up(commands: "argparse._SubParsersAction[Parser]") -> None:
         default=0,
         metavar="N",
         help=f"the first of the loopback ports for Prometheus: {PORT_COUNT} in the order of --grpc-port, then one for "
-        "each process of the gateway; 0 for no ports (default: %(default)s)",
+        "each process of the gateway and each worker of jobs; 0 for no ports (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -111,6 +111,13 @@ def _add_up(commands: "argparse._SubParsersAction[Parser]") -> None:
         default=workers_for(len(os.sched_getaffinity(0))),
         metavar="N",
         help="how many processes of the gateway to run (default: one for each two cores; here %(default)s)",
+    )
+    parser.add_argument(
+        "--job-workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="how many processes run tasks of jobs (default: %(default)s)",
     )
     parser.add_argument(
         "--hang-seconds",
@@ -181,6 +188,7 @@ def _up(options: argparse.Namespace) -> int:
         grpc_port=options.grpc_port,
         metrics_port=options.metrics_port,
         workers=options.workers,
+        job_workers=options.job_workers,
         log_level=options.log_level,
         hang_seconds=options.hang_seconds,
         start_anyway=tuple(options.start_anyway),

@@ -101,6 +101,21 @@ async def ask_http(socket: Path, *, tls: bool) -> None:
         writer.close()
 
 
+async def ask_valkey(socket: Path) -> None:
+    """Asks Valkey.
+
+    Raises:
+        OSError: nobody listens, or the connection broke.
+        EOFError: the connection was closed.
+    """
+    reader, writer = await asyncio.open_unix_connection(socket)
+    try:
+        writer.write(b"PING\r\n")
+        await reader.readexactly(1)
+    finally:
+        writer.close()
+
+
 def unverified() -> ssl.SSLContext:
     """Does not verify: the socket is our own, and its certificate names the host that clients use, not this address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -48,6 +48,11 @@ class Plan:
         return f"unix:{self.sockets / RPC_SERVICES[service].socket}"
 
     @property
+    def valkey_socket(self) -> Path:
+        """The socket of Valkey."""
+        return self.sockets / "valkey.sock"
+
+    @property
     def http_listen(self) -> str:
         """The HTTP socket, as a setting of the gateway."""
         return f"fd://{self.http_descriptor}"
@@ -89,6 +94,10 @@ class Plan:
             section["database_url"] = f"sqlite:///{folder / service.database}"
         if service.keeps_files:
             section["data_dir"] = str(folder)
+        if service.kind == "worker":
+            section["drain_seconds"] = _DRAIN_SECONDS
+        if service.name == "jobsvc":
+            section["redis_url"] = f"unix://{self.valkey_socket}"
         if service.name == "authsvc":
             section["initial_admin_password_file"] = str(self.data_dir.password_file)
         if service.name == "metasvc" and "blobsvc" in self.start_anyway:

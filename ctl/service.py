@@ -32,7 +32,7 @@ def settings_class(service: str) -> "type[ServiceSettings]":
     # The supervisor imports this module and must stay small.
     from svckit.settings import ServiceSettings
 
-    module = importlib.import_module(f"{SERVICES[service].package}.config")
+    module = importlib.import_module(SERVICES[service].settings_module)
     [settings] = [
         value
         for value in vars(module).values()

@@ -44,6 +44,7 @@ class Child:
         stop_rank: the order of the stop: lower ranks first, equal ranks together.
         drain_seconds: how long it may take to stop before it is killed.
         ask: asks it for its health, to find out whether it hangs; None if it cannot be asked.
+        is_needed: whether all fail if it does not start. Otherwise it is started again and again.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Child:
     stop_rank: int = 0
     drain_seconds: float = 10.0
     ask: Ask | None = None
+    is_needed: bool = True
 
 
 @dataclass(frozen=True)
@@ -193,19 +195,22 @@ class Supervisor:
                 end = f"cannot be run: {error}"
             if self._stopping.is_set():
                 return
-            if not self._all_ready and status == REFUSED_STATUS:
+            if self._must_start(child) and status == REFUSED_STATUS:
                 # It would end in the same way again.
                 self._console.log("error", "refuses to start", child=child.name, end=end)
                 self._fail(ChildFailed(child.name, end, tail, REFUSED_STATUS))
                 return
             exits = 1 if loop.time() - started >= self._backoff.healthy_seconds else exits + 1
-            if not self._all_ready and exits >= self._backoff.start_attempts:
+            if self._must_start(child) and exits >= self._backoff.start_attempts:
                 self._console.log("error", "ended again and again", child=child.name, end=end)
                 self._fail(ChildFailed(child.name, end, tail))
                 return
             delay = self._backoff.seconds(exits)
             self._console.log("warning", "ended; starting it again", child=child.name, end=end, delay_seconds=delay)
             await _wait(self._stopping, delay)
+
+    def _must_start(self, child: Child) -> bool:
+        return child.is_needed and not self._all_ready
 
     async def _run(self, child: Child, tail: deque[str]) -> int:
         process = await asyncio.create_subprocess_exec(

@@ -18,7 +18,7 @@ from ctl.data_dir import DataDir
 from ctl.errors import CommandError
 from ctl.established import Established
 from ctl.listen import Address, bind_http, grpc_addresses, metrics_addresses
-from ctl.liveness import Ask, ask_http, ask_rpc
+from ctl.liveness import Ask, ask_http, ask_rpc, ask_valkey
 from ctl.plan import STOP_SECONDS, Plan, write_settings
 from ctl.ready import wait_until_ready
 from ctl.reserve import fill, release
@@ -40,7 +40,8 @@ class Options:
         http: where HTTP is served.
         grpc_port: the first of the loopback ports for platform callers; 0 for no ports.
         metrics_port: the first of the loopback ports for Prometheus; 0 for no ports.
-        workers: the number of processes of each service that scales, such as the gateway.
+        workers: the number of processes of the gateway.
+        job_workers: the number of processes that run tasks of jobs.
         log_level: the log level of all services.
         hang_seconds: a process that answers nothing for so long is restarted; 0 for never.
         start_anyway: the services that may start although their data is missing, or another installation's.
@@ -51,6 +52,7 @@ class Options:
     grpc_port: int
     metrics_port: int
     workers: int
+    job_workers: int
     log_level: str
     hang_seconds: float
     start_anyway: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ def _prepare(options: Options, stack: ExitStack) -> Coroutine[Any, Any, int]:
     listener, http = bind_http(options.http)
     stack.enter_context(listener)
     grpc = grpc_addresses(options.grpc_port)
-    others = [name for row in SERVICES.values() if row.port_offset is None for name in _names(row, options.workers)]
+    others = [name for row in SERVICES.values() if row.port_offset is None for name in _names(row, options)]
     metrics = metrics_addresses(options.metrics_port, others, grpc)
     sockets = stack.enter_context(data_dir.socket_folder())
     plan = Plan(
@@ -101,15 +103,24 @@ def _prepare(options: Options, stack: ExitStack) -> Coroutine[Any, Any, int]:
         _print(f"metrics {name} http://{address}/metrics")
     if is_new:
         _print(f"admin password: {password} (kept in {data_dir.password_file})")
-    return _run(plan, _children(plan, listener, options.workers, metrics), http, options.hang_seconds)
+    return _run(plan, _children(plan, listener, options, metrics), http, options.hang_seconds)
 
 
-def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mapping[str, str]) -> list[Child]:
+def _children(plan: Plan, listener: socket.socket, options: Options, metrics: Mapping[str, str]) -> list[Child]:
     # Only authsvc needs the password, and it reads the file that DataDir.admin_password has written.
     environment = {name: value for name, value in os.environ.items() if name != "ROADSTEAD_ADMIN_PASSWORD"}
     # Without this, glibc makes up to eight heaps for each core, one for each thread, and services use more memory.
     environment.setdefault("MALLOC_ARENA_MAX", "2")
-    return [
+    # It stops last. Without it jobs go on, more slowly, so it need not start.
+    valkey = Child(
+        name="valkey",
+        command=(sys.executable, "-P", "-m", "ctl.valkey", str(plan.valkey_socket)),
+        environment=environment,
+        stop_rank=len(SERVICES),
+        ask=partial(ask_valkey, plan.valkey_socket),
+        is_needed=False,
+    )
+    services = [
         Child(
             name=name,
             command=_command(service.name, plan.data_dir.config_file),
@@ -124,15 +135,17 @@ def _children(plan: Plan, listener: socket.socket, workers: int, metrics: Mappin
             ask=_ask(plan, service, name),
         )
         for rank, service in enumerate(SERVICES.values())
-        for name in _names(service, workers)
+        for name in _names(service, options)
     ]
+    return [valkey, *services]
 
 
-def _names(service: Service, workers: int) -> Sequence[str]:
+def _names(service: Service, options: Options) -> Sequence[str]:
     """The names of the processes of a service."""
-    if not service.scales or workers == 1:
+    count = int(getattr(options, service.scales)) if service.scales else 1
+    if count == 1:
         return [service.name]
-    return [f"{service.name}-{number}" for number in range(1, workers + 1)]
+    return [f"{service.name}-{number}" for number in range(1, count + 1)]
 
 
 def _metrics_variable(service: str, address: str | None) -> Mapping[str, str]:

@@ -23,6 +23,10 @@ class JobSettings(DatabaseServiceSettings):
     database_pool_size: PoolSize = 32
     key_file: Path = Path("/var/lib/roadstead/keys/jobsvc.pem")
     """The key pair that signs its service tokens. Made when it is absent. Replicas share one."""
+    redis_url: SecretStr = SecretStr("")
+    """Redis or Valkey, by which replicas tell each other that tasks wait: `redis://HOST:PORT/DATABASE`, the same with
+    `rediss` for TLS, `unix:///PATH`, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE`. Empty: workers look for tasks
+    every `poll_seconds`. It holds nothing that may not be lost."""
     lease_seconds: Annotated[float, Field(ge=3, le=3600)] = 30.0
     """How long a worker may be silent before its tasks are given to others. The clocks of replicas must differ by much
     less."""

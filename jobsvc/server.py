@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from jobsvc.config import SECTION, JobSettings
+from jobsvc.engine.dispatch.address import RedisAddress
+from jobsvc.engine.domain.kind import Kinds
 from jobsvc.engine.domain.ports import Clock, EnginePorts, EngineRules
 from jobsvc.engine.domain.queue import list_queues
 from jobsvc.engine.domain.reconcile import reconcile, repair_executions, wake_waiting
@@ -42,6 +44,8 @@ from svckit.sql.process import open_needed
 from svckit.tokens.verifier import TokenVerifier
 
 _REPAIR_EVERY_SECONDS = 60.0
+# It runs for as long as the service, and is started again after a bug.
+_ANNOUNCE_AGAIN_SECONDS = 5.0
 _SHOW_QUEUES_EVERY_SECONDS = 5.0
 
 
@@ -54,8 +58,12 @@ def main(config: Path | None) -> int:
     return run_service(SECTION, JobSettings, config, serve)
 
 
-async def serve(process: ServiceProcess[JobSettings]) -> None:
+async def serve(process: ServiceProcess[JobSettings], kinds: Kinds = KINDS) -> None:
     """Serves until SIGTERM or SIGINT.
+
+    Args:
+        process: the process.
+        kinds: the kinds of jobs.
 
     Raises:
         StartError: the service cannot start; also DomainError and OSError.
@@ -65,8 +73,10 @@ async def serve(process: ServiceProcess[JobSettings]) -> None:
     configuration = ConfigurationReader(process.acting_channel("authsvc"))
     process.needs.require("configuration", configuration.require_known)
     store = SqlStore(database, idempotency_key_seconds=settings.idempotency_key_seconds)
-    counters = EngineCounters(KINDS, process.metrics.registry)
-    ports = build_ports(settings, store=store, counters=counters, announcer=NobodyElse())
+    counters = EngineCounters(kinds, process.metrics.registry)
+    wakes = Wakes()
+    announcer = open_announcer(process, wakes, kinds)
+    ports = build_ports(settings, kinds=kinds, store=store, counters=counters, wakes=wakes, announcer=announcer)
     await set_defaults(ports)
     server = build_server(
         settings,
@@ -92,11 +102,30 @@ async def serve(process: ServiceProcess[JobSettings]) -> None:
     await process.serve(server)
 
 
+def open_announcer(process: ServiceProcess[JobSettings], wakes: Wakes, kinds: Kinds) -> Announcer:
+    """What tells other replicas that tasks wait.
+
+    Raises:
+        StartError: the setting redis_url is wrong.
+    """
+    url = process.settings.redis_url.get_secret_value()
+    if not url:
+        return NobodyElse()
+    # Imported here, because redis-py takes nine mebibytes.
+    from jobsvc.engine.dispatch.redis import RedisAnnouncer
+
+    announcer = RedisAnnouncer(RedisAddress.parse(url), wakes, kinds.names, process.metrics)
+    process.loops.every(_ANNOUNCE_AGAIN_SECONDS, "announce", announcer.run)
+    return announcer
+
+
 def build_ports(
     settings: JobSettings,
     *,
+    kinds: Kinds = KINDS,
     store: Store,
     counters: EngineCounters,
+    wakes: Wakes,
     announcer: Announcer,
     clock: Clock | None = None,
 ) -> EnginePorts:
@@ -104,13 +133,13 @@ def build_ports(
     return EnginePorts(
         store=store,
         clock=utc_now if clock is None else clock,
-        kinds=KINDS,
+        kinds=kinds,
         rules=EngineRules(
             lease_seconds=settings.lease_seconds,
             task_log_bytes=settings.task_log_bytes,
             task_log_days=settings.task_log_days,
         ),
-        wakes=Wakes(),
+        wakes=wakes,
         announcer=announcer,
         observer=counters,
     )

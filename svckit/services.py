@@ -23,6 +23,7 @@ class Service:
         name: its name everywhere: on the command line, in logs and tokens, as the section of its settings.
         kind: "http" for the gateway, "rpc" for a service with RPCs, "worker" for a service that only calls others.
         entry: the module whose `main(config)` runs it; if empty, `<name>.server`.
+        config: the module of its settings; if empty, `config` in its package.
         contracts: the package of its contracts, such as "roadstead.meta.v1"; empty if it has none.
         is_rest: whether these contracts have routes of /api/v2.0, which the gateway then serves.
         socket: the file name of its unix socket; empty if it serves no RPCs.
@@ -31,13 +32,14 @@ class Service:
         database: the file name of its SQLite database; empty if it has no database.
         logs_changes: whether its database has a change log (`svckit.sql.change_log`).
         keeps_files: whether it has a folder of its own, given by its setting `data_dir`.
-        scales: whether `roadstead up --workers N` runs N processes of it. Otherwise it runs one.
+        scales: the option of `roadstead up` that says how many processes of it run; empty for one.
         is_planned: whether it does not exist yet. Its name, section and port are reserved, and nothing starts it.
     """
 
     name: str
     kind: Literal["http", "rpc", "worker"] = "rpc"
     entry: str = ""
+    config: str = ""
     contracts: str = ""
     is_rest: bool = False
     socket: str = ""
@@ -46,7 +48,7 @@ class Service:
     database: str = ""
     logs_changes: bool = False
     keeps_files: bool = False
-    scales: bool = False
+    scales: Literal["", "workers", "job_workers"] = ""
     is_planned: bool = False
 
     @property
@@ -60,6 +62,11 @@ class Service:
         return self.module.partition(".")[0]
 
     @property
+    def settings_module(self) -> str:
+        """The module of its settings."""
+        return self.config or f"{self.package}.config"
+
+    @property
     def passes_calls_on(self) -> bool:
         """Whether it passes on the calls of its callers: it is called and then calls other services."""
         return self.kind == "http" or bool(self.socket and self.calls)
@@ -71,14 +78,14 @@ class Service:
 
 
 TABLE: tuple[Service, ...] = (
-    Service(name="gateway", kind="http", scales=True),
+    Service(name="gateway", kind="http", scales="workers"),
     Service(
         name="worker",
         kind="worker",
         entry="jobsvc.worker",
+        config="jobsvc.worker_config",
         calls=("jobsvc", "metasvc", "authsvc", "blobsvc"),
-        scales=True,
-        is_planned=True,
+        scales="job_workers",
     ),
     Service(
         name="jobsvc",

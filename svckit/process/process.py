@@ -116,10 +116,16 @@ class ServiceProcess(Generic[S]):
         look = partial(self.needs.look, server)
         if self.needs:
             self.loops.every(LOOK_EVERY_SECONDS, "look_at_needs", look, waits_first=True)
+        async with self.running():
+            await serve_until_signal(server, prepare=look)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Runs the background work inside the block. For a process that serves no RPCs; `serve` does it for others."""
         self.resources.callback(self.needs.close)
         keep_what_the_start_made()
         async with self.loops.running():
-            await serve_until_signal(server, prepare=look)
+            yield
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from svckit.services import RPC_SERVICES, SERVICES
 from tests.harness.ports import free_ports
 from tests.harness.probe import wait_for_gateway
 from tests.harness.process import environment as process_environment
+from tests.harness.valkey import running_valkey
 from tests.harness.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -56,11 +57,15 @@ class Services:
         addresses: "127.0.0.1:PORT" of each that serves RPCs, for platform callers.
         admin_password: of the user admin.
         database_url: of metasvc.
+        valkey: carries wake-ups of jobs.
     """
 
-    def __init__(self, data_dir: Path, stack: ExitStack, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, stack: ExitStack, environment: Mapping[str, str], modules: Mapping[str, str]
+    ) -> None:
         """Starts them, and waits until they serve; `running_services` builds it."""
         self.data_dir = data_dir
+        self._modules = modules
         self._log_file = data_dir.with_name(f"{data_dir.name}.log")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # They end with the tests, also when these are killed.
@@ -86,6 +91,7 @@ class Services:
                 established=Established.load(layout),
             )
         )
+        self.valkey = stack.enter_context(running_valkey(sockets))
         default_url = f"sqlite:///{layout.service_dir('metasvc')}/meta.db"
         self.database_url = environment.get("ROADSTEAD_METASVC_DATABASE_URL", default_url)
         stack.callback(self._end)
@@ -137,6 +143,8 @@ class Services:
         if name == "gateway":
             wait_for_gateway(self._http_host, failure=self._ended, log=self.log)
             return
+        if name not in self.addresses:
+            return  # A worker only calls others.
         with open_channel(self.addresses[name]) as channel:
             wait_until(
                 lambda: _health(channel),
@@ -151,9 +159,23 @@ class Services:
         """Their log lines."""
         return self._log_file.read_text(errors="replace")
 
+    def stop(self, name: str) -> None:
+        """Stops a service with SIGTERM, and returns when it has ended. It stays away until `start`."""
+        process = self._processes.pop(name)
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+    def pid(self, name: str) -> int:
+        """The process id of a service."""
+        return self._processes[name].pid
+
     def _start(self, name: str) -> None:
         assert name not in self._processes
-        command = [sys.executable, "-P", "-m", "ctl.service", name, str(DataDir(self.data_dir).config_file)]
+        # Such as worker-2 for a second worker.
+        service = name.partition("-")[0]
+        module = self._modules.get(service)
+        arguments = ["-P", "-m", "ctl.service", service] if module is None else ["-m", module]
+        command = [sys.executable, *arguments, str(DataDir(self.data_dir).config_file)]
         with self._log_file.open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 command,
@@ -180,15 +202,18 @@ class Services:
 
 
 @contextmanager
-def running_services(data_dir: Path, environment: Mapping[str, str] | None = None) -> Iterator[Services]:
+def running_services(
+    data_dir: Path, environment: Mapping[str, str] | None = None, modules: Mapping[str, str] | None = None
+) -> Iterator[Services]:
     """Runs the services inside the block.
 
     Args:
         data_dir: need not exist.
         environment: additional variables for them.
+        modules: what runs instead of a service, by its name; its argument is the settings file.
     """
     with ExitStack() as stack:
-        yield Services(data_dir, stack, environment or {})
+        yield Services(data_dir, stack, environment or {}, modules or {})
 
 
 def _health(channel: grpc.Channel) -> object:

@@ -45,7 +45,7 @@ class Replica:
     @property
     def is_away(self) -> bool:
         """What its metric says."""
-        return b'jobsvc_redis_away{service="jobsvc"} 1.0' in self.metrics.render()
+        return b'jobsvc_redis_ok{service="jobsvc"} 0.0' in self.metrics.render()
 
     def count(self, direction: str) -> int:
         """How many messages it has sent or received."""

@@ -58,9 +58,9 @@ class RedisAnnouncer:
         self._unsent: set[str] = set()
         self._has_unsent = asyncio.Event()
         self._is_away = False
-        self._away = Gauge(
-            "jobsvc_redis_away",
-            "1 while Redis cannot be used, so that waiting claims find tasks by looking",
+        self._ok = Gauge(
+            "jobsvc_redis_ok",
+            "1 while Redis can be used; otherwise waiting claims find tasks by looking",
             ("service",),
             registry=metrics.registry,
         ).labels(metrics.service)
@@ -147,10 +147,10 @@ class RedisAnnouncer:
         if self._is_away:
             _log.info("redis_is_back", address=str(self._address))
         self._is_away = False
-        self._away.set(0)
+        self._ok.set(1)
 
     def _note_away(self, error: Exception) -> None:
-        self._away.set(1)
+        self._ok.set(0)
         if not self._is_away:
             _log.warning("redis_away", address=str(self._address), error=str(error))
         self._is_away = True

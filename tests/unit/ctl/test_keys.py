@@ -197,7 +197,7 @@ def test_keys_are_removed_when_their_tokens_have_expired(
     capsys.readouterr()
     assert installed.run("prune") == 0
     assert {line.split()[1] for line in capsys.readouterr().out.splitlines()} == {
-        old[service] for service in ("jobsvc", "metasvc", "blobsvc")
+        old[service] for service in ("worker", "jobsvc", "metasvc", "blobsvc")
     }
     assert [service for service, kid in old.items() if kid in installed.kids(service)] == ["authsvc"]
 
@@ -227,6 +227,7 @@ def test_the_list_shows_what_each_key_is_for(
         ("authsvc", installed.kid("authsvc")): "signs",
         ("metasvc", leaked): "revoked",
         ("metasvc", installed.kid("metasvc")): "signs",
+        ("worker", installed.kid("worker")): "signs",
         ("jobsvc", installed.kid("jobsvc")): "signs",
         ("blobsvc", installed.kid("blobsvc")): "signs",
         ("blobsvc", installed.next("blobsvc").kid): "next",
@@ -350,7 +351,10 @@ def test_without_keys_the_commands_say_that_a_first_start_makes_them(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["rotate", "mailsvc"], "'mailsvc' is not a service; there are gateway, jobsvc, metasvc, authsvc, blobsvc"),
+        (
+            ["rotate", "mailsvc"],
+            "'mailsvc' is not a service; there are gateway, worker, jobsvc, metasvc, authsvc, blobsvc",
+        ),
         (["rotate", "--overlap-seconds", "-1"], "'-1' is not a number of seconds from 0 to 604800"),
         (["rotate", "--overlap-seconds", "soon"], "'soon' is not a number of seconds"),
         (["revoke"], "the following arguments are required: KEY"),
