@@ -15,6 +15,7 @@ from authsvc.domain.ports import Clock, Hasher
 from authsvc.domain.refresh_login import RefreshLogin, RefreshTokenRules
 from authsvc.domain.refresh_token import remove_expired
 from authsvc.domain.refresh_token_text import RefreshTokenTexts
+from authsvc.domain.revocation import remove_outdated
 from authsvc.domain.robot_secret import RobotSecrets
 from authsvc.domain.rows import Store
 from authsvc.servicers.access import AccessServicer, StoreChecker
@@ -26,6 +27,7 @@ from authsvc.servicers.member import MemberServicer
 from authsvc.servicers.project import ProjectServicer
 from authsvc.servicers.project_metadata import ProjectMetadataServicer
 from authsvc.servicers.refresh_token import RefreshTokenServicer
+from authsvc.servicers.revocation import RevocationServicer
 from authsvc.servicers.robot import CallRobotAccess, RobotServicer
 from authsvc.servicers.token import TokenServicer
 from authsvc.servicers.user import UserServicer
@@ -41,6 +43,7 @@ from roadstead.auth.v1.member_service_pb2_grpc import add_MemberServiceServicer_
 from roadstead.auth.v1.project_metadata_service_pb2_grpc import add_ProjectMetadataServiceServicer_to_server
 from roadstead.auth.v1.project_service_pb2_grpc import add_ProjectServiceServicer_to_server
 from roadstead.auth.v1.refresh_token_service_pb2_grpc import add_RefreshTokenServiceServicer_to_server
+from roadstead.auth.v1.revocation_service_pb2_grpc import add_RevocationServiceServicer_to_server
 from roadstead.auth.v1.robot_service_pb2_grpc import add_RobotServiceServicer_to_server
 from roadstead.auth.v1.token_service_pb2_grpc import add_TokenServiceServicer_to_server
 from roadstead.auth.v1.user_group_service_pb2_grpc import add_UserGroupServiceServicer_to_server
@@ -60,6 +63,7 @@ from svckit.tokens.verifier import TokenVerifier
 from svckit.trust import TrustBundle
 
 _EXPIRED_TOKENS_SECONDS = 3600.0
+_OUTDATED_SECONDS = 3600.0
 
 
 def main(config: Path | None) -> int:
@@ -115,9 +119,13 @@ async def serve(process: ServiceProcess[AuthSettings]) -> None:
     async def remove_refresh_tokens() -> None:
         await remove_expired(ports)
 
+    async def remove_revocations() -> None:
+        await remove_outdated(ports)
+
     await follow_configuration()
     await warn_of_taken_prefix(store, configuration)
     process.loops.every(_EXPIRED_TOKENS_SECONDS, "remove_expired_refresh_tokens", remove_refresh_tokens)
+    process.loops.every(_OUTDATED_SECONDS, "remove_outdated_revocations", remove_revocations)
     process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration, waits_first=True)
     await process.serve(server)
 
@@ -193,6 +201,7 @@ def build_server(
         add_RefreshTokenServiceServicer_to_server,
         RefreshTokenServicer(ports, counters, token_service=settings.token_service),
     )
+    server.add(add_RevocationServiceServicer_to_server, RevocationServicer(ports))
     server.add(add_AccessServiceServicer_to_server, AccessServicer(ports))
     server.add(add_UserServiceServicer_to_server, UserServicer(ports))
     server.add(add_UserGroupServiceServicer_to_server, UserGroupServicer(ports))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import orjson
 
 from svckit.errors import Invalid
+from svckit.log_position import LogPosition as LogPosition  # noqa: PLC0414 - readers of logs import it from here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,20 +60,6 @@ class CommittedChange(Generic[K]):
 
     revision: int
     change: Change[K]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPosition:
-    """A position in a change log.
-
-    Attributes:
-        epoch: the epoch of the log. It is new after each restore from a backup. Revisions of different epochs cannot be
-            compared.
-        revision: the revision of the newest change; 0 before the first one.
-    """
-
-    epoch: str
-    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         UserGroup,
     )
     from svckit.listing import Selection
+    from svckit.log_position import LogPosition
     from svckit.query import Clause
+    from svckit.tokens.revocation import Revocation
 
 
 class UserRows(Protocol):
@@ -128,6 +130,12 @@ class UserGroupRows(Protocol):
 
     async def remove_member(self, group_id: int, user_id: int) -> bool:
         """Takes a user out of a group. False if it is not in it."""
+
+    async def user_ids(self, group_id: int) -> tuple[int, ...]:
+        """The ids of all users in a group."""
+
+    async def project_ids(self, group_id: int) -> tuple[int, ...]:
+        """The ids of all projects in which a group is a member."""
 
 
 class RobotRows(Protocol):
@@ -257,3 +265,16 @@ class RefreshTokenRows(Protocol):
 
     async def remove_expired(self, now: datetime, most: int) -> int:
         """Deletes tokens that have ended, so many at most. Returns their number."""
+
+
+class RevocationRows(Protocol):
+    """The revocations of registry tokens. `UnitOfWork.revoke` adds them."""
+
+    async def position(self) -> LogPosition:
+        """The newest position of the change log."""
+
+    async def behind(self, revision: int) -> tuple[tuple[Revocation, ...], bool]:
+        """Reads revocations with a higher revision, the oldest first, and whether there are more."""
+
+    async def remove_older(self, time: datetime, limit: int) -> int:
+        """Deletes revocations that were made before a time. Returns how many there were; at most the limit."""

@@ -9,6 +9,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Caller, Entity, Member, Requester
 from authsvc.domain.permission import Role, lacking
+from authsvc.domain.revocation import loss_of_entity, takes_away
 from authsvc.domain.user import find_user
 from authsvc.domain.user_group import normal_dn
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
@@ -204,6 +205,8 @@ async def update_member(
             changed = replace(member, role_id=role.id, role_name=role.name, version=member.version + 1)
             await unit.members.update(changed)
             unit.record(change_of(ChangeKind.MEMBER_ROLE_CHANGED, requester.origin, now, old=member, new=changed))
+            if takes_away(await unit.roles.permissions(member.role_id), await unit.roles.permissions(role.id)):
+                unit.revoke(await loss_of_entity(unit, member.entity, project_id))
             await unit.commit()
         _log.info("member_role_changed", **_logged(member), role=role.name, actor=str(requester.origin.actor))
         return changed
@@ -225,6 +228,7 @@ async def delete_member(ports: Ports, requester: Requester, project_id: int, mem
             member = await _locked(unit, project_id, member_id)
             await unit.members.remove(member)
             unit.record(change_of(ChangeKind.MEMBER_DELETED, requester.origin, now, old=member))
+            unit.revoke(await loss_of_entity(unit, member.entity, project_id))
             await unit.commit()
         _log.info("member_deleted", **_logged(member), actor=str(requester.origin.actor))
 
@@ -232,6 +236,10 @@ async def delete_member(ports: Ports, requester: Requester, project_id: int, mem
 
 
 async def _locked(unit: UnitOfWork, project_id: int, member_id: int) -> Member:
+    member = await unit.members.get(project_id, member_id)
+    if member is not None and member.entity.kind == "group":
+        # So that nobody comes into the group until the commit: all of its users lose what the group loses.
+        await unit.user_groups.lock(member.entity.id)
     member = await unit.members.lock(project_id, member_id)
     if member is None:
         raise NotFound("MEMBER_UNKNOWN")

@@ -67,6 +67,7 @@ class Caller:
         is_administrator: whether everything is allowed.
         in_groups: whether the user is in a group, whose roles have to be looked for.
         credential_version: of the password or secret. A refresh token is for one version.
+        refresh_token_id: the refresh token that it has logged in with; 0 for none.
     """
 
     kind: Literal["anonymous", "user", "robot"]
@@ -75,6 +76,7 @@ class Caller:
     is_administrator: bool = False
     in_groups: bool = False
     credential_version: int = field(default=0, compare=False)
+    refresh_token_id: int = field(default=0, compare=False)
 
     @property
     def subject(self) -> str:

@@ -42,6 +42,9 @@ ANYTHING = Permission("*", "*")
 REPOSITORY_ACTIONS = ("pull", "push", "delete")
 """What a registry token can allow on a repository: the actions of these names on the resource "repository"."""
 
+REPOSITORY_PERMISSIONS = frozenset(Permission("repository", action) for action in REPOSITORY_ACTIONS)
+"""The same as permissions."""
+
 CREATE_PROJECT = Permission("project", "create")
 LIST_PROJECTS = Permission("project", "list")
 READ_CATALOG = Permission("catalog", "read")

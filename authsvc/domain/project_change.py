@@ -12,6 +12,7 @@ from authsvc.domain.model import Entity
 from authsvc.domain.permission import PROJECT_ADMIN_ROLE
 from authsvc.domain.project import NewProject, ProjectChange, SeenProject, existing_project
 from authsvc.domain.project_settings import check_protections
+from authsvc.domain.revocation import loss_of_publicity
 from svckit.configuration.values import NO_LIMIT
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
@@ -152,6 +153,8 @@ async def change_project(
                 await unit.cve_allowlists.put(project_id, changed.cve_allowlist)
             change = change_of(ChangeKind.PROJECT_CHANGED, requester.origin, now, old=project, new=changed)
             unit.record(change)
+            if project.public and not changed.public:
+                unit.revoke(loss_of_publicity(project))
             await unit.commit()
         _log.info(
             "project_changed",

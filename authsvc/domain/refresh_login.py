@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -154,7 +154,7 @@ class RefreshLogin:
                 return token, "account"
         if holder.credential_version != token.credential_version:
             return token, "credential"
-        return token, holder
+        return token, replace(holder, refresh_token_id=token.id)
 
     def _refusal(self, token: RefreshToken, client_id: str) -> Refusal | None:
         if not self._rules.days:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Identity
+from authsvc.domain.revocation import loss_of_refresh_token
 from authsvc.domain.robot import permitted_robot
 from authsvc.domain.user import check_self, existing_user
 from svckit.errors import Invalid, NotFound, Precondition
@@ -223,6 +224,7 @@ async def _revoke(
     await unit.refresh_tokens.remove(token_id)
     kind = ChangeKind.REFRESH_TOKEN_REVOKED
     unit.record(change_of(kind, requester.origin, ports.clock(), old=token, name=name, project_id=project_id))
+    unit.revoke(loss_of_refresh_token(token_id))
     await unit.commit()
     _log.info(kind.value, refresh_token_id=token_id, name=name, actor=str(requester.origin.actor))
 

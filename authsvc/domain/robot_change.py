@@ -10,6 +10,7 @@ from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.grant import exceeding, held_in
 from authsvc.domain.model import Caller, Identity, Requester, Robot
 from authsvc.domain.permission import SYSTEM_ADMINISTRATOR_ROLE, Permission, lacking
+from authsvc.domain.revocation import loss_of
 from authsvc.domain.robot import (
     SYSTEM_LEVEL,
     NewRobot,
@@ -155,6 +156,9 @@ async def update_robot(
                 changed = replace(changed, credential_version=robot.credential_version + 1)
                 await unit.refresh_tokens.remove_of(Identity("robot", robot_id))
             await unit.robots.update(changed)
+            ends = changed.is_refused(now) and not robot.is_refused(now)
+            if ends or exceeding(robot.grants, changed.grants):
+                unit.revoke(loss_of(Identity("robot", robot_id)))
             unit.record(change_of(ChangeKind.ROBOT_CHANGED, requester.origin, now, old=robot, new=changed))
             await unit.commit()
         _log.info(
@@ -193,6 +197,7 @@ async def refresh_secret(ports: Ports, requester: Requester, robot_id: int, chos
             await unit.robots.set_secret(changed, secret_hash)
             await unit.refresh_tokens.remove_of(Identity("robot", robot_id))
             unit.record(change_of(ChangeKind.ROBOT_SECRET_CHANGED, requester.origin, now, old=robot, new=changed))
+            unit.revoke(loss_of(Identity("robot", robot_id)))
             await unit.commit()
         _log.info("robot_secret_changed", robot_id=robot_id, name=robot.full_name, actor=str(requester.origin.actor))
         return changed
@@ -215,6 +220,7 @@ async def delete_robot(ports: Ports, requester: Requester, robot_id: int, projec
             robot = await _locked(unit, robot_id)
             await unit.robots.remove(robot_id)
             unit.record(change_of(ChangeKind.ROBOT_DELETED, requester.origin, now, old=robot))
+            unit.revoke(loss_of(Identity("robot", robot_id)))
             await unit.commit()
         _log.info("robot_deleted", robot_id=robot_id, name=robot.full_name, actor=str(requester.origin.actor))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
-    from authsvc.domain.account_rows import RefreshTokenRows, RobotRows, UserGroupRows, UserRows
+    from authsvc.domain.account_rows import RefreshTokenRows, RevocationRows, RobotRows, UserGroupRows, UserRows
     from authsvc.domain.change import Change
     from authsvc.domain.cve_allowlist import CveAllowlist
     from authsvc.domain.model import Caller, Entity, Member, Project
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from svckit.idempotency import IdempotencyRows
     from svckit.listing import Selection
     from svckit.query import Clause
+    from svckit.tokens.revocation import Loss
 
 T = TypeVar("T")
 
@@ -110,6 +111,20 @@ class FoundProject(NamedTuple):
     allowed: bool
 
 
+class RepositoryActions(NamedTuple):
+    """What one caller may do with the repositories of a project.
+
+    Attributes:
+        project_id: the project's.
+        actions: what is allowed; at least one.
+        public_actions: those of them that are allowed only because the project is public.
+    """
+
+    project_id: int
+    actions: frozenset[str]
+    public_actions: frozenset[str]
+
+
 class RoleRows(Protocol):
     """The rows of roles and their permissions, and what callers may do by their roles."""
 
@@ -144,11 +159,10 @@ class RoleRows(Protocol):
 
     async def repository_actions(
         self, caller: Caller, project_names: Collection[str]
-    ) -> Mapping[str, tuple[int, frozenset[str]]]:
-        """What the caller may do with the repositories of these projects. One query.
+    ) -> Mapping[str, RepositoryActions]:
+        """What the caller may do with the repositories of these projects, by project name. One query.
 
-        Returns the project's id and the allowed actions, by project name. Projects that do not exist, or in which
-        nothing is allowed, are left out.
+        Projects that do not exist, or in which nothing is allowed, are left out.
         """
 
 
@@ -225,6 +239,10 @@ class Unit(Protocol):
         """Refresh tokens."""
 
     @property
+    def revocations(self) -> RevocationRows:
+        """Revocations of registry tokens."""
+
+    @property
     def roles(self) -> RoleRows:
         """Roles."""
 
@@ -251,8 +269,14 @@ class UnitOfWork(Unit, Protocol):
     def record(self, change: Change) -> None:
         """Adds an entry for the change log, which `commit` writes. A unit that changes nothing records nothing."""
 
+    def revoke(self, loss: Loss | None) -> None:
+        """Says who loses rights by the recorded changes, so that their registry tokens are refused; None for nobody.
+
+        A unit has one loss at most, and a change beside it.
+        """
+
     async def commit(self) -> None:
-        """Commits the unit's changes and the recorded entries of the change log."""
+        """Commits the unit's changes, the recorded entries of the change log, and the loss."""
 
 
 class Store(Protocol):

@@ -20,10 +20,10 @@ from svckit.tokens import Access, IdentityToken, RegistryToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
 
     from authsvc.domain.bundle import Ports
     from authsvc.domain.ports import SignedText
+    from authsvc.domain.rows import RepositoryActions
 
 MAXIMUM_SCOPES = 100
 MAXIMUM_TOKEN_BYTES = 16 * 1024
@@ -108,10 +108,20 @@ async def create_registry_token(
         DomainError: UNAUTHORIZED, a wrong log-in, or an account that may not log in; TOOMANYREQUESTS, OVERLOADED;
             BAD_REQUEST, the granted scopes do not fit into one token.
     """
+    # Before anything else is read: whoever loses a right from here on has a revision behind this position.
+    async with ports.store.read(short=True) as unit:
+        as_of = await unit.revocations.position()
     caller = await _caller(ports, login, identity, address)
     access = await _granted(ports, caller, scopes)
     signed = ports.signer.sign(
-        RegistryToken(subject=caller.subject, name=caller.name, access=access, refused=_refused(scopes, access)),
+        RegistryToken(
+            subject=caller.subject,
+            name=caller.name,
+            access=access,
+            refused=_refused(scopes, access),
+            as_of=as_of,
+            refresh_token_id=caller.refresh_token_id,
+        ),
         lifetime_seconds=ports.configuration.values.token_expiration_minutes * 60,
     )
     if len(signed.text) > MAXIMUM_TOKEN_BYTES:
@@ -162,7 +172,7 @@ async def _caller(
 
 async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tuple[Access, ...]:
     project_of = {scope.name: project for scope in scopes if (project := _project_of(scope)) is not None}
-    allowed: Mapping[str, tuple[int, AbstractSet[str]]] = {}
+    allowed: Mapping[str, RepositoryActions] = {}
     # The catalog shows the repositories of every project. So it is for administrators, as in Harbor, and robots with
     # the permission on the system level.
     reads_catalog = caller.is_administrator
@@ -180,11 +190,12 @@ async def _granted(ports: Ports, caller: Caller, scopes: Sequence[Scope]) -> tup
             if "*" in scope.actions and reads_catalog:
                 granted.append(_CATALOG)
         elif scope.type == "repository" and project_of.get(scope.name) in allowed:
-            project_id, held = allowed[project_of[scope.name]]
+            held = allowed[project_of[scope.name]]
             wanted = frozenset(REPOSITORY_ACTIONS) if "*" in scope.actions or grants_held else scope.actions
-            actions = wanted & held & frozenset(REPOSITORY_ACTIONS)
+            actions = wanted & held.actions
             if actions:
-                granted.append(Access("repository", scope.name, actions, project_id))
+                is_public = not actions.isdisjoint(held.public_actions)
+                granted.append(Access("repository", scope.name, actions, held.project_id, is_public))
     return tuple(granted)
 
 

@@ -9,6 +9,7 @@ from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import Identity, Requester, User
 from authsvc.domain.password import check_new_password
+from authsvc.domain.revocation import loss_of
 from authsvc.domain.user import NewUser, ProfileChange, check_self, check_self_or_robot, existing_user
 from svckit.errors import Conflict, Denied, FieldViolation, Invalid, NotFound, Precondition
 from svckit.etag import check_etag
@@ -113,7 +114,7 @@ async def update_user(ports: Ports, requester: Requester, user_id: int, change: 
 async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disabled: bool, etag: str = "") -> User:
     """Disables or enables a user. Robots that may change users cannot do it to an administrator.
 
-    The refresh tokens of a disabled user end.
+    The refresh tokens of a disabled user end, and its registry tokens are refused.
 
     Raises:
         DomainError: USER_UNKNOWN; FORBIDDEN, the user is an administrator and the caller is not; PRECONDITION, the user
@@ -138,6 +139,7 @@ async def set_disabled(ports: Ports, requester: Requester, user_id: int, *, disa
                 # Its refresh tokens end for good, also if it is enabled again.
                 changed = replace(changed, credential_version=user.credential_version + 1)
                 await unit.refresh_tokens.remove_of(Identity("user", user_id))
+                unit.revoke(loss_of(Identity("user", user_id)))
             return await _update(unit, requester, now, kind, user, changed, etag)
 
     return await ports.store.repeat(work)
@@ -165,6 +167,8 @@ async def set_administrator(
                 await _keep_an_administrator(unit, user_id)
             user = await _locked(unit, user_id)
             changed = replace(user, is_administrator=administrator)
+            if not administrator:
+                unit.revoke(loss_of(Identity("user", user_id)))
             return await _update(unit, requester, now, ChangeKind.USER_ADMINISTRATOR_SET, user, changed, etag)
 
     return await ports.store.repeat(work)
@@ -175,7 +179,7 @@ async def change_password(
 ) -> None:
     """Changes a password. Users must give their old one; administrators need not, for the password of another user.
 
-    The user's refresh tokens end.
+    The user's refresh tokens end, and its registry tokens are refused.
 
     Raises:
         DomainError: BAD_REQUEST, the new password breaks the rule or is the old one; FORBIDDEN, the old one is wrong,
@@ -209,6 +213,7 @@ async def change_password(
             await unit.users.set_password(changed, password_hash)
             await unit.refresh_tokens.remove_of(Identity("user", user_id))
             unit.record(change_of(ChangeKind.USER_PASSWORD_CHANGED, requester.origin, now, old=user, new=changed))
+            unit.revoke(loss_of(Identity("user", user_id)))
             await unit.commit()
 
     await ports.store.repeat(work)
@@ -233,6 +238,7 @@ async def delete_user(ports: Ports, requester: Requester, user_id: int) -> None:
             user = await _locked(unit, user_id)
             await unit.users.remove(user_id)
             unit.record(change_of(ChangeKind.USER_DELETED, requester.origin, now, old=user))
+            unit.revoke(loss_of(Identity("user", user_id)))
             await unit.commit()
         _log.info("user_deleted", user_id=user_id, username=user.username, actor=str(requester.origin.actor))
 

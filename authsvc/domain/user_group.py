@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import LDAP_GROUP, GroupType, Identity, Requester, UserGroup
+from authsvc.domain.revocation import loss_of_group
 from svckit.errors import Conflict, FieldViolation, Invalid, NotFound
 from svckit.etag import check_etag
 from svckit.idempotency import made_is_gone
@@ -188,6 +189,7 @@ async def delete_user_group(ports: Ports, requester: Requester, group_id: int) -
         async with ports.store.write() as unit:
             await identify(unit, requester.identity, now)
             group = await locked_group(unit, group_id)
+            unit.revoke(await loss_of_group(unit, group_id))
             await unit.user_groups.remove(group_id)
             unit.record(change_of(ChangeKind.USER_GROUP_DELETED, requester.origin, now, old=group))
             await unit.commit()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from authsvc.domain.caller import identify
 from authsvc.domain.change import ChangeKind, change_of
 from authsvc.domain.model import GroupMember, Requester
+from authsvc.domain.revocation import loss_of_group
 from authsvc.domain.user import find_user
 from authsvc.domain.user_group import existing_group, locked_group
 from svckit.errors import Denied, NotFound
@@ -93,6 +94,7 @@ async def remove_group_member(ports: Ports, requester: Requester, group_id: int,
             await _require_administrator(unit, requester, now)
             group = await locked_group(unit, group_id)
             member = await _existing(unit, group_id, user_id)
+            unit.revoke(await loss_of_group(unit, group_id, (user_id,)))
             await unit.user_groups.remove_member(group_id, user_id)
             kind = ChangeKind.USER_GROUP_MEMBER_REMOVED
             unit.record(change_of(kind, requester.origin, now, old=member, name=group.name))

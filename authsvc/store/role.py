@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, and_, bindparam, exists, not_, or_, select, true, union_all
+from sqlalchemy import BigInteger, and_, bindparam, exists, false, not_, or_, select, true, union_all
 
 from authsvc.domain.permission import (
     ANYTHING,
@@ -15,7 +15,7 @@ from authsvc.domain.permission import (
     Permission,
     Role,
 )
-from authsvc.domain.rows import FoundProject
+from authsvc.domain.rows import FoundProject, RepositoryActions
 from authsvc.store.robot_grant import (
     DENY,
     PROJECT_KIND,
@@ -41,6 +41,9 @@ _OF_ROLE = select(role_permission.c.resource, role_permission.c.action).where(
     role_permission.c.role_id == bindparam("role_id")
 )
 _REPOSITORY = "repository"
+_PULL = Permission(_REPOSITORY, "pull")
+# What the role of everybody in public projects (`PUBLIC_ROLE`) allows.
+_PUBLIC_ACTIONS = frozenset({_PULL.action})
 _ANY = ANYTHING.resource
 # The statements for callers of one type differ only in this parameter. So each statement is built once and cached,
 # because to build one takes longer than to run it.
@@ -148,14 +151,15 @@ class SqlRoles:
 
     async def repository_actions(
         self, caller: Caller, project_names: Collection[str]
-    ) -> Mapping[str, tuple[int, frozenset[str]]]:
+    ) -> Mapping[str, RepositoryActions]:
         """See the port."""
         values = {"caller_id": caller.id, "project_names": sorted(project_names)}
-        found: dict[str, tuple[int, frozenset[str]]] = {}
+        found: dict[str, RepositoryActions] = {}
         for row in await self._conn.execute(_repository_actions(_caller_type(caller)), values):
             actions = frozenset(action for action in REPOSITORY_ACTIONS if row._mapping[action])  # noqa: SLF001 - SQLAlchemy's public name for it
             if actions:
-                found[row.name] = (row.id, actions)
+                public = _PUBLIC_ACTIONS & actions if row.only_public else frozenset[str]()
+                found[row.name] = RepositoryActions(row.id, actions, public)
         return found
 
 
@@ -185,16 +189,18 @@ def _in_project(caller_type: _CallerType, permission: Permission, *, by_name: bo
 @lru_cache(maxsize=16)
 def _repository_actions(caller_type: _CallerType) -> Select[Any]:
     columns = [_is_allowed(caller_type, Permission(_REPOSITORY, action)).label(action) for action in REPOSITORY_ACTIONS]
-    return select(project.c.id, project.c.name, *columns).where(
+    # The other way round, most rows would be looked for without need: few projects are public.
+    only_public = and_(project.c.public.is_(True), not_(_is_allowed(caller_type, _PULL, by_public=False)))
+    return select(project.c.id, project.c.name, *columns, only_public.label("only_public")).where(
         project.c.name.in_(bindparam("project_names", expanding=True)), _is_visible(caller_type)
     )
 
 
-def _role_applies(caller_type: _CallerType) -> ColumnElement[bool]:
+def _role_applies(caller_type: _CallerType, *, by_public: bool = True) -> ColumnElement[bool]:
     """Whether the role of a row of `role_permission` is one that the caller has in the row's project."""
-    ways: list[ColumnElement[bool]] = [
-        and_(project.c.public.is_(True), role_permission.c.role_id == PUBLIC_ROLE),
-    ]
+    ways: list[ColumnElement[bool]] = []
+    if by_public:
+        ways.append(and_(project.c.public.is_(True), role_permission.c.role_id == PUBLIC_ROLE))
     ways += [
         exists()
         .where(way, member.c.role_id == role_permission.c.role_id)
@@ -202,7 +208,7 @@ def _role_applies(caller_type: _CallerType) -> ColumnElement[bool]:
         .correlate(project, role_permission)
         for way in _memberships(caller_type)
     ]
-    return or_(*ways)
+    return or_(false(), *ways)
 
 
 def _memberships(caller_type: _CallerType) -> list[ColumnElement[bool]]:
@@ -216,13 +222,14 @@ def _memberships(caller_type: _CallerType) -> list[ColumnElement[bool]]:
     return ways
 
 
-def _is_allowed(caller_type: _CallerType, permission: Permission) -> ColumnElement[bool]:
-    """Whether the caller holds a permission in a row's project."""
+def _is_allowed(caller_type: _CallerType, permission: Permission, *, by_public: bool = True) -> ColumnElement[bool]:
+    """Whether the caller holds a permission in a row's project; perhaps only because it is public."""
     if caller_type.is_administrator:
         return exists().where(
             role_permission.c.role_id == SYSTEM_ADMINISTRATOR_ROLE, _is(role_permission.c, permission)
         )
-    by_role = exists().where(_is(role_permission.c, permission), _role_applies(caller_type)).correlate(project)
+    applies = _role_applies(caller_type, by_public=by_public)
+    by_role = exists().where(_is(role_permission.c, permission), applies).correlate(project)
     if caller_type.kind != "robot":
         return by_role
     return and_(or_(by_role, robot_gives(_CALLER_ID, permission)), not_(robot_denies(_CALLER_ID, permission)))

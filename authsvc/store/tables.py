@@ -3,7 +3,8 @@
 `store/migrations` creates them; a test compares the two. On PostgreSQL they are in a schema of their own.
 
 Every write locks rows in the same order, so that writes cannot deadlock: installation, configuration, idempotency, user
-(by id), user group, project, CVE allowlist, member, robot, refresh token, and the change log last.
+(by id), user group, project, CVE allowlist, member, robot, refresh token, and the change log
+last, with the revocations.
 """
 
 from sqlalchemy import (
@@ -271,6 +272,17 @@ refresh_token = Table(
     Index("ix_refresh_token_robot_id_id", "robot_id", "id"),
     CheckConstraint("(user_id IS NULL) <> (robot_id IS NULL)", name="one_holder"),
     sqlite_autoincrement=True,
+)
+
+# Losses of rights, because of which registry tokens are refused that were given before (`svckit.tokens.revocation`).
+revocation = Table(
+    "revocation",
+    metadata,
+    # Of the last change of the commit.
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", UtcDateTime, nullable=False, index=True),
+    Column("subjects", Json, nullable=False),
+    Column("project_ids", Json, nullable=False),
 )
 
 idempotency = idempotency_table(metadata)

@@ -11,6 +11,7 @@ from authsvc.store.installation import SqlInstallation
 from authsvc.store.member import SqlMembers
 from authsvc.store.project import SqlProjects
 from authsvc.store.refresh_token import SqlRefreshTokens
+from authsvc.store.revocation import SqlRevocations
 from authsvc.store.robot import SqlRobots
 from authsvc.store.role import SqlRoles
 from authsvc.store.tables import change_log, idempotency
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from authsvc.domain.change import Change
     from authsvc.domain.configuration import RuntimeConfiguration
     from svckit.sql.database import Database
+    from svckit.tokens.revocation import Loss
 
 T = TypeVar("T")
 
@@ -69,6 +71,11 @@ class SqlUnit:
         return SqlRefreshTokens(self._conn)
 
     @property
+    def revocations(self) -> SqlRevocations:
+        """Revocations of registry tokens."""
+        return SqlRevocations(self._conn)
+
+    @property
     def roles(self) -> SqlRoles:
         """Roles."""
         return SqlRoles(self._conn)
@@ -103,6 +110,7 @@ class SqlUnitOfWork(SqlUnit):
         self._idempotency_key_seconds = idempotency_key_seconds
         self._on_change = on_change
         self._recorded: list[Change] = []
+        self._loss: Loss | None = None
 
     @property
     def idempotency(self) -> SqlIdempotency:
@@ -113,12 +121,19 @@ class SqlUnitOfWork(SqlUnit):
         """See `domain.rows.UnitOfWork.record`."""
         self._recorded.append(change)
 
+    def revoke(self, loss: Loss | None) -> None:
+        """See `domain.rows.UnitOfWork.revoke`."""
+        self._loss = loss
+
     async def commit(self) -> None:
         """See `domain.rows.UnitOfWork.commit`."""
         if not self._recorded:
             await self._conn.commit()
             return
-        await change_log.append(self._conn, self._recorded)
+        revision = await change_log.append(self._conn, self._recorded)
+        if self._loss is not None:
+            await self.revocations.add(revision, self._recorded[-1].time, self._loss)
+            self._loss = None
         self._recorded.clear()
         try:
             await self._conn.commit()

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from authsvc.domain.model import GroupMember, UserGroup
-from authsvc.store.tables import user, user_group, user_group_member
+from authsvc.store.tables import member, user, user_group, user_group_member
 from svckit.errors import NotFound
 from svckit.sql.selection import count_rows, read_page
 from svckit.sql.statements import upsert
@@ -48,6 +48,8 @@ _MEMBERS = select(user_group_member, user.c.username).select_from(
 _MEMBER = _MEMBERS.where(
     user_group_member.c.group_id == bindparam("group_id"), user_group_member.c.user_id == bindparam("user_id")
 )
+_USER_IDS = select(user_group_member.c.user_id).where(user_group_member.c.group_id == bindparam("group_id"))
+_PROJECT_IDS = select(member.c.project_id).where(member.c.group_id == bindparam("group_id"))
 _MEMBER_COLUMNS: Columns = {"group_id": user_group_member.c.group_id, "user_id": user_group_member.c.user_id}
 
 
@@ -154,6 +156,14 @@ class SqlUserGroups:
             )
         )
         return gone.rowcount > 0
+
+    async def user_ids(self, group_id: int) -> tuple[int, ...]:
+        """See the port."""
+        return tuple((await self._conn.scalars(_USER_IDS, {"group_id": group_id})).all())
+
+    async def project_ids(self, group_id: int) -> tuple[int, ...]:
+        """See the port."""
+        return tuple((await self._conn.scalars(_PROJECT_IDS, {"group_id": group_id})).all())
 
 
 def _group(row: Row[Any]) -> UserGroup:

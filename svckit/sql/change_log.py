@@ -163,7 +163,8 @@ class ChangeLog(Generic[K]):
 
     async def read_state(self, conn: AsyncConnection) -> LogState:
         """The state of the log."""
-        return _to_state((await conn.execute(self._state)).one())
+        (row,) = await run_short(conn, self._state, {})
+        return _to_state(row)
 
     async def position(self, conn: AsyncConnection) -> LogPosition:
         """The newest position of the log. A new reader takes it before it reads the existing data."""

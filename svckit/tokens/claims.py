@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, cast
 
+from svckit.log_position import LogPosition
 from svckit.services import NAMES
 
 INTERNAL_AUDIENCE = "roadstead"
@@ -94,18 +95,23 @@ class Access:
         actions: of "pull", "push", "delete"; "*" for the catalog.
         project_id: the id of the project that had this name when the token was signed; None for the catalog. Because
             of it, the token is not valid for a project that was deleted and created again.
+        is_public: whether an action is allowed only because the project is public. If it becomes private, such a token
+            is refused.
     """
 
     type: str
     name: str
     actions: frozenset[str]
     project_id: int | None = None
+    is_public: bool = False
 
     def payload(self) -> dict[str, Any]:
         """The entry as a JSON object, with its actions sorted."""
         entry: dict[str, Any] = {"type": self.type, "name": self.name, "actions": sorted(self.actions)}
         if self.project_id is not None:
             entry["project_id"] = self.project_id
+        if self.is_public:
+            entry["public"] = True
         return entry
 
     @classmethod
@@ -122,7 +128,10 @@ class Access:
             raise ClaimsError("access.actions is not a list of strings")
         kind = text_claim(value, "type")
         project_id = id_claim(value, "project_id") if kind == "repository" else None
-        return cls(type=kind, name=text_claim(value, "name"), actions=frozenset(actions), project_id=project_id)
+        is_public = value.get("public", False)
+        if not isinstance(is_public, bool):
+            raise ClaimsError("access.public is not a boolean")
+        return cls(kind, text_claim(value, "name"), frozenset(actions), project_id, is_public)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +143,16 @@ class RegistryToken(Claims):
         access: the actions that are allowed, by repository. It may be empty: then the token only says who calls.
         refused: repositories that were requested and on which nothing is allowed. If a token does not name the source
             of a mount, the client is told to fetch a new token. Without this list, it would be told so again and again.
+        as_of: the position of authsvc's change log before these rights were looked up. The token is refused if its
+            subject has lost rights behind it (`svckit.tokens.revocation`). None in tokens of older releases.
+        refresh_token_id: the refresh token that it was made with; 0 for none.
     """
 
     name: str = ""
     access: tuple[Access, ...] = ()
     refused: tuple[str, ...] = ()
+    as_of: LogPosition | None = None
+    refresh_token_id: int = 0
 
     typ: ClassVar[str] = "registry+jwt"
     signers: ClassVar[frozenset[str]] = frozenset({"authsvc"})
@@ -161,12 +175,16 @@ class RegistryToken(Claims):
         )
 
     def payload(self) -> dict[str, Any]:
-        """`access`, and `name` and `refused` if they are not empty."""
+        """`access`, and the others if they are not empty."""
         claims: dict[str, Any] = {"access": [entry.payload() for entry in self.access]}
         if self.name:
             claims["name"] = self.name
         if self.refused:
             claims["refused"] = list(self.refused)
+        if self.as_of is not None:
+            claims["as_of"] = {"epoch": self.as_of.epoch, "revision": self.as_of.revision}
+        if self.refresh_token_id:
+            claims["refresh_token_id"] = self.refresh_token_id
         return claims
 
     @classmethod
@@ -181,6 +199,8 @@ class RegistryToken(Claims):
             "name": text_claim(payload, "name") if "name" in payload else "",
             "access": tuple(Access.parse(entry) for entry in cast("Iterable[object]", entries)),
             "refused": tuple(cast("list[str]", refused)),
+            "as_of": _position_claim(payload, "as_of") if "as_of" in payload else None,
+            "refresh_token_id": id_claim(payload, "refresh_token_id") if "refresh_token_id" in payload else 0,
         }
 
 
@@ -254,6 +274,13 @@ def _envelope(payload: Mapping[str, Any]) -> dict[str, Any]:
         "expire_time": number_claim(payload, "exp"),
         "token_id": text_claim(payload, "jti"),
     }
+
+
+def _position_claim(payload: Mapping[str, Any], name: str) -> LogPosition:
+    value = payload.get(name)
+    if not isinstance(value, Mapping):
+        raise ClaimsError(f"{name} is not an object")
+    return LogPosition(epoch=text_claim(value, "epoch"), revision=number_claim(value, "revision"))
 
 
 def text_claim(payload: Mapping[str, Any], name: str) -> str:

@@ -223,6 +223,7 @@ async def test_the_rows_of_an_older_database_stay_and_can_be_updated(database: D
         assert "request" not in await conn.run_sync(lambda sync: inspect(sync).get_table_names())
     async with sql_store(database).read() as unit:
         project, found = await unit.projects.get(1), await unit.robots.get(1)
+        assert await unit.revocations.behind(0) == ((), False)
     assert project is not None
     assert found is not None
     assert (project.etag, found.etag, found.full_name) == ("1-3", "1-1", "robot$library+ci")

@@ -34,7 +34,7 @@ async def test_a_token_says_what_was_asked_for_and_is_allowed(authsvc: AuthServi
     assert (says.subject, says.name) == (f"user:{alice.id}", "alice")
     assert says.access == (
         Access("repository", "team/a/b", frozenset({"pull", "push"}), project_id),
-        Access("repository", "library/x", frozenset({"pull"}), 1),
+        Access("repository", "library/x", frozenset({"pull"}), 1, is_public=True),
     )
     assert answer.expires_in_seconds == 1800
     assert says.expire_time - says.issued_time == 1800
@@ -116,7 +116,7 @@ async def test_anonymous_callers_pull_from_public_projects(authsvc: AuthService)
     answer = await authsvc.anonymous.registry_token("repository:library/a:pull,push", "repository:team/a:pull")
     says = claims(authsvc, answer)
     assert says.subject == "anonymous"
-    assert says.access == (Access("repository", "library/a", frozenset({"pull"}), 1),)
+    assert says.access == (Access("repository", "library/a", frozenset({"pull"}), 1, is_public=True),)
     assert not (await authsvc.anonymous.registry_token()).access
 
 

@@ -1,0 +1,95 @@
+"""Reads revocations from authsvc, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from roadstead.auth.v1 import revocation_service_pb2, revocation_service_pb2_grpc
+from svckit.changes.convert import from_position, to_position
+from svckit.errors import error_for
+from svckit.logging import get_logger
+from svckit.revocation.convert import to_revocation
+from svckit.tokens.revocation import KEPT_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc.aio
+
+    from roadstead.auth.v1.revocation_service_pb2_grpc import RevocationServiceAsyncStub
+    from svckit.tokens.revocation import Revocation, Revocations
+
+REFRESH_SECONDS = 1.0
+"""The pause between two reads. metasvc passes on what it reads to blobsvc, and everywhere it takes effect within five
+seconds."""
+_LONGEST_SECONDS = 5.0
+# Services start together, so the first answer of authsvc may take a moment.
+_FIRST_SECONDS = 60.0
+# Shorter than a look at what a service needs (`Needs`).
+_AWAITED_SECONDS = 1.0
+_KEPT = timedelta(seconds=KEPT_SECONDS)
+
+_log = get_logger(__name__)
+
+
+class RevocationReader:
+    """Keeps the revocations of this process up to date. While authsvc is away, they stay as they are."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        revocations: Revocations,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Takes a channel to authsvc on which this service may read revocations, where to keep them, and the time."""
+        self._stub: RevocationServiceAsyncStub = revocation_service_pb2_grpc.RevocationServiceStub(channel)
+        self._revocations = revocations
+        self._now = now
+        self._answered = asyncio.Event()
+
+    async def refresh(self) -> None:
+        """Reads what is new. `svckit.process.loops` repeats this every `REFRESH_SECONDS`.
+
+        Raises:
+            DomainError: UNAVAILABLE; the revocations stay as they are.
+        """
+        found: list[Revocation] = []
+        after = self._revocations.position
+        begins_anew = after is None
+        while True:
+            request = revocation_service_pb2.ListRevocationsRequest()
+            if after is not None:
+                request.position.CopyFrom(from_position(after))
+            answer = await self._stub.ListRevocations(
+                request, timeout=_LONGEST_SECONDS if self._answered.is_set() else _FIRST_SECONDS
+            )
+            if answer.begins_anew:
+                begins_anew = True
+                found.clear()
+            found += map(to_revocation, answer.revocations)
+            after = to_position(answer.position)
+            if not answer.has_more:
+                break
+        # Only now: with a part of those that it begins with, a process would take tokens that are refused.
+        if begins_anew:
+            self._revocations.replace(after, found)
+        else:
+            self._revocations.extend(after, found)
+        self._revocations.forget(self._now() - _KEPT)
+        if begins_anew:
+            _log.info("revocations_read", count=len(self._revocations), epoch=after.epoch, revision=after.revision)
+        self._answered.set()
+
+    async def require_known(self) -> None:
+        """Waits a moment for the first answer of authsvc: the check of a service that must not serve before (`Needs`).
+
+        Raises:
+            DomainError: UNAVAILABLE; it has not come.
+        """
+        try:
+            async with asyncio.timeout(_AWAITED_SECONDS):
+                await self._answered.wait()
+        except TimeoutError:
+            raise error_for("UNAVAILABLE", "authsvc has not told the revocations yet") from None
