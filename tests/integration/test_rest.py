@@ -17,8 +17,9 @@ from tests.harness.plain_http import NO_TLS
 from tests.harness.push import push
 from tests.harness.walk import Walk
 from tests.harness.workspace import Login, Management
-from tests.integration.walk_accounts import walk_groups, walk_members, walk_users
+from tests.integration.walk_accounts import walk_groups, walk_members, walk_refresh_tokens, walk_users
 from tests.integration.walk_artifacts import walk_artifacts
+from tests.integration.walk_jobs import walk_jobs
 from tests.integration.walk_settings import walk_settings
 
 REFUSED = {
@@ -54,6 +55,7 @@ def test_every_route_answers_as_harbor_s_clients_expect(walk: Walk, installation
     walk_robots(walk, project)
     walk_quotas(walk, project)
     walk_settings(walk, project)
+    walk_jobs(walk)
     walk_repositories(walk, project, installation)
     walk_artifacts(walk, project, installation)
     walk.change("DELETE", f"/users/{walk.read(f'/users?q=username={user.name}')[0]['user_id']}")
@@ -115,6 +117,7 @@ def walk_robots(walk: Walk, project: str) -> None:
     secret = walk.call("PATCH", path, json={"secret": ""}).json()["secret"]
     walk.call("GET", "/users/current", 412, auth=(robot["name"], secret))
     walk.call("GET", "/users/current", 401, auth=(robot["name"], robot["secret"]))
+    walk_refresh_tokens(walk, path, Login(robot["name"], secret))
     walk.change("DELETE", path)
     walk.call("GET", path, 404)
     assert {"resource": "repository", "action": "pull"} in walk.read("/permissions")["project"]

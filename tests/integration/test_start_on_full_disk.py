@@ -18,7 +18,8 @@ from tests.harness.workspace import Login
 
 MEBIBYTE = 1024 * 1024
 # Less than the disk has, or it would count as full from the beginning.
-RESERVED = {f"ROADSTEAD_{service}_RESERVED_BYTES": str(4 * MEBIBYTE) for service in ("AUTHSVC", "METASVC", "BLOBSVC")}
+KEEPERS = ("AUTHSVC", "METASVC", "BLOBSVC", "JOBSVC")
+RESERVED = {f"ROADSTEAD_{service}_RESERVED_BYTES": str(4 * MEBIBYTE) for service in KEEPERS}
 STORED = image(1)
 
 
@@ -87,7 +88,7 @@ def test_damaged_blobs_are_unknown_while_nothing_can_be_written_and_are_healed_a
             else:
                 file.truncate(len(STORED.blobs[digests[1]]) - 1)
         disk.fill()
-        wait_for_full_services(running, 3)
+        wait_for_full_services(running, len(KEEPERS))
 
         def answer(method: str, digest: str) -> int:
             url = f"{running.http_url}/v2/library/stored/blobs/{digest}"

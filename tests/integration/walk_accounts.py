@@ -2,8 +2,27 @@
 
 import secrets
 
+import httpx
+
 from tests.harness.walk import TIME, Walk
 from tests.harness.workspace import DEVELOPER, GUEST, Login
+
+
+def walk_refresh_tokens(walk: Walk, path: str, login: Login) -> None:
+    """Lists the refresh token of the account at a path, and ends it."""
+    form = {
+        "grant_type": "password",
+        "access_type": "offline",
+        "service": "harbor-registry",
+        "client_id": "walk",
+        "username": login.name,
+        "password": login.secret,
+    }
+    walk.client.post("/service/token", data=form, auth=httpx.Auth()).raise_for_status()
+    (token,) = walk.read(f"{path}/refresh-tokens")
+    assert token["client_id"] == "walk"
+    walk.change("DELETE", f"{path}/refresh-tokens/{token['id']}")
+    assert walk.read(f"{path}/refresh-tokens") == []
 
 
 def walk_users(walk: Walk) -> Login:
@@ -28,6 +47,9 @@ def walk_users(walk: Walk) -> Login:
     walk.change("PUT", f"{path}/password", {"new_password": "Passw0rd-2"})
     assert walk.read("/users/current", auth=(login.name, "Passw0rd-2"))["username"] == login.name
     walk.call("GET", "/users/current", 401, auth=login.basic)
+    walk_refresh_tokens(walk, path, Login(login.name, "Passw0rd-2"))
+    for disabled in (True, False):
+        walk.change("PUT", f"{path}/disabled", {"disabled": disabled})
     # By the mail address, too.
     assert walk.read("/users/current", auth=(f"{login.name}@example.org", "Passw0rd-2"))["username"] == login.name
     assert walk.read(f"/users/search?username={login.name}") == [{"user_id": user["user_id"], "username": login.name}]
