@@ -144,8 +144,8 @@ class Installation:
     def start(self) -> None:
         """Starts it. A restart uses the same HTTP port."""
         for attempts_left in (4, 3, 2, 1, 0):
-            # As many ports again for metrics, then one for each process of the gateway.
-            first_port = free_ports_in_a_row(PORT_COUNT + PORT_COUNT + self._workers)
+            # As many ports again for metrics, then one for each process of the gateway and for the worker.
+            first_port = free_ports_in_a_row(PORT_COUNT + PORT_COUNT + self._workers + 1)
             started = time.monotonic()
             process = UpProcess(self._command(first_port), self._environment, self.log_file)
             if process.wait_ready():

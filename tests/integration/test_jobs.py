@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
 from tests.harness.jobs.running import Jobs, running_jobs
+from tests.harness.jobs.storm import run_storm
 from tests.harness.waiting import wait_until
 
 # A stop takes effect within two seconds. The rest is for the requests of the test on a busy machine.
@@ -164,40 +164,4 @@ def test_a_kind_that_runs_alone_runs_alone_and_holds_up_no_other(jobs: Jobs) -> 
 
 
 def test_hundreds_of_tasks_end_in_success_though_workers_are_killed_and_valkey_is_wiped(jobs: Jobs) -> None:
-    run_storm(jobs, tasks=600, executions=3, kill_seconds=2.0)
-
-
-def run_storm(jobs: Jobs, *, tasks: int, executions: int, kill_seconds: float) -> None:
-    """Runs many short tasks through two workers, kills one every few seconds, and wipes Valkey once."""
-    services, prefix = jobs.services, f"storm-{time.monotonic()}-"
-    runs_before = jobs.effects.runs(f"{prefix}%")
-    services.start("worker-2")
-    try:
-        started = [
-            jobs.start("SPREAD", kind="WRITE", prefix=f"{prefix}{number}-", count=tasks // executions)
-            for number in range(executions)
-        ]
-        killed = 0
-        while any(jobs.execution(each)["status"] == "Running" for each in started):
-            if jobs.effects.runs(f"{prefix}%") > tasks // 2 and killed == 1:
-                services.valkey.kill()
-                services.valkey.start()
-            time.sleep(kill_seconds)
-            victim = ("worker", "worker-2")[killed % 2]
-            services.kill(victim)
-            services.start(victim)
-            # On a busy machine it would otherwise be killed before it has begun.
-            jobs.wait_for_worker(services.pid(victim))
-            killed += 1
-    finally:
-        with suppress(KeyError):
-            services.stop("worker-2")
-    names = [name for name in jobs.effects.names() if name.startswith(prefix)]
-    expected = {f"{prefix}{number}-{each}" for number in range(executions) for each in range(tasks // executions)}
-    assert len(names) == tasks
-    assert set(names) == expected
-    for each in started:
-        execution = jobs.execution(each)
-        assert execution["status"] == "Success"
-        assert execution["metrics"]["success_task_count"] == tasks // executions + 1
-    print(f"{tasks} tasks, {killed} kills, {jobs.effects.runs(f'{prefix}%') - runs_before} runs")  # noqa: T201
+    run_storm(jobs, tasks=600, executions=3, kill_seconds=1.0)

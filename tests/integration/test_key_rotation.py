@@ -108,8 +108,8 @@ def test_two_rotations_of_all_keys_under_50_requests_a_second_fail_none(running:
     assert states(running) == {(name, kids[name]): state for kids, state in expected for name in SERVICES}
     assert running.pids() == pids, "no process was restarted"
     log = running.log_file.read_text()
-    # Two gateways and three other services, twice.
-    assert log.count("key_taken_up") == 10
+    # Two gateways and five other processes, twice.
+    assert log.count("key_taken_up") == 14
     assert "PRIVATE KEY" not in log
     token = token_for(running.http_url, admin(running), f"repository:{REPOSITORY}:pull")
     assert jwt.get_unverified_header(token)["kid"] == third["authsvc"]
@@ -207,7 +207,7 @@ def test_what_a_revoked_key_signed_is_refused_everywhere_within_five_seconds(
     ):
         pushed = Push(platform, REPOSITORY, image(1, layers=1))
         pushed.do(Step.START, Step.BYTES, Step.FINISH)
-        for service in ("authsvc", "blobsvc", "metasvc", "gateway"):
+        for service in ("authsvc", "blobsvc", "metasvc", "gateway", "jobsvc", "worker"):
             output = admin_keys(running, "revoke", old[service])
             began = time.monotonic()
             assert f"{service}: {old[service]} is revoked" in output

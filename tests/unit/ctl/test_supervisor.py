@@ -119,6 +119,17 @@ async def test_a_program_that_is_not_there_is_given_up(supervise: Supervise) -> 
         await asyncio.wait_for(supervisor.failure(), LONGEST_SECONDS)
 
 
+async def test_a_child_that_is_not_needed_is_never_given_up(supervise: Supervise, console: ReadableConsole) -> None:
+    refusing = program("refusing", "raise SystemExit(78)", is_needed=False)
+    supervisor = supervise(Child("absent", ("/nowhere/program",), {}, is_needed=False), refusing, settled=False)
+    failure = asyncio.create_task(supervisor.failure())
+
+    await console.wait_for("starting it again", count=2 * QUICK.start_attempts + 2)
+
+    assert not failure.done()
+    failure.cancel()
+
+
 async def test_once_settled_a_child_is_never_given_up(supervise: Supervise, console: ReadableConsole) -> None:
     supervisor = supervise(program("short", "raise SystemExit(3)"))
     failure = asyncio.create_task(supervisor.failure())
