@@ -49,8 +49,9 @@ def _context(tmp_path: Path, base: str) -> Path:
 
 
 def _read(buildah: Client, name: str, path: str) -> str:
+    # From the files, because `buildah run` now and then loses what a short program prints.
     container = buildah.run("from", _PLAIN, "--pull-never", name).strip()
-    return buildah.run("run", container, "/bin/sh", "-c", f"read line < {path}; echo $line")
+    return (Path(buildah.run("mount", container).strip()) / path.lstrip("/")).read_text()
 
 
 @pytest.mark.parametrize("form", ["oci", "docker"])
