@@ -61,11 +61,9 @@ def parse_range(header: str, size: int, max_ranges: int) -> tuple[ByteRange, ...
         max_ranges: the largest number of ranges that is served.
 
     Returns:
-        The ranges in the order of the header, cut at the end of the blob. Those that overlap are joined (RFC 9110
-        §14.2), so that no byte is sent twice. Those that only touch are not: podman takes each part of the answer for
-        the next range that it asked for, and asks for the neighbours in a layer of zstd:chunked one by one. Empty if
-        the whole blob is the answer: there is no header, the unit is not bytes, or there are more ranges than
-        `max_ranges`.
+        The ranges in the order of the header, cut at the end of the blob. Those that overlap or touch are joined (RFC
+        9110 §14.2), so that a small request never causes an answer that is larger than the blob. Empty if the whole
+        blob is the answer: there is no header, the unit is not bytes, or there are more ranges than `max_ranges`.
 
     Raises:
         UnsatisfiableRange: no range has a byte of the blob, or one is malformed.
@@ -93,7 +91,7 @@ def _joined(ranges: Sequence[ByteRange]) -> tuple[ByteRange, ...]:
         return tuple(ranges)
     places: list[tuple[int, ByteRange]] = []
     for place, each in sorted(enumerate(ranges), key=lambda item: item[1].first):
-        if places and each.first <= places[-1][1].last:
+        if places and each.first <= places[-1][1].last + 1:
             earlier, before = places[-1]
             places[-1] = min(place, earlier), ByteRange(before.first, max(before.last, each.last))
         else:

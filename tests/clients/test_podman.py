@@ -1,8 +1,6 @@
 """podman: build, push in each format, pull, lists of platforms, and the tags of a repository."""
 
 import json
-import random
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from tests.harness.containers import containers_client
 from tests.harness.images import OCI_INDEX, digest_of, image, index, write_oci_layout
 from tests.harness.programs import Client
-from tests.harness.tap import tap
 from tests.harness.workspace import Login, Workspace
 
 pytestmark = pytest.mark.clients
@@ -64,40 +61,6 @@ def test_what_is_built_is_pushed_and_comes_back(
     assert _layers(podman, name) == layers
     podman.run("image", "rm", "--force", name)
     podman.run("pull", _PLAIN, f"{repository('app')}@{digest}")
-
-
-def test_files_of_a_layer_are_pulled_one_by_one_in_many_ranges(
-    podman: Client, workspace: Workspace, login: Login, tmp_path: Path
-) -> None:
-    context, parts = tmp_path / "context", containers_client("podman", tmp_path / "other-home", pulls_parts=True)
-    if parts.attempt("info").returncode != 0:
-        pytest.skip("overlayfs does not work in the temporary folder")
-    chance = random.Random(tmp_path.name)
-    context.mkdir()
-    for number in range(30):
-        (context / f"file-{number}").write_bytes(chance.randbytes(20_000))
-    (context / "Containerfile").write_text("FROM scratch\nCOPY file-* /\n")
-    with tap(workspace.host) as tapped:
-        name = f"{tapped.host}/{workspace.project}/parts-of-{tmp_path.name.replace('_', '-')}:v1"
-        for each in (podman, parts):
-            each.run(
-                *("login", _PLAIN, "--username", login.name, "--password-stdin", tapped.host), input_text=login.secret
-            )
-        podman.run("build", "--tag", name, str(context))
-        podman.run("push", _PLAIN, "--format=oci", "--compression-format=zstd:chunked", name)
-        layers = _layers(podman, name)
-        tapped.forget()
-
-        parts.run("pull", _PLAIN, name)
-
-        statuses = Counter(each.status for each in tapped.exchanges() if each.about == "blob")
-    assert _layers(parts, name) == layers
-    mounted = Path(parts.run("image", "mount", name).strip())
-    files = {path.name: path.read_bytes() for path in mounted.iterdir()}
-    parts.run("image", "unmount", name)
-    assert files == {path.name: path.read_bytes() for path in context.glob("file-*")}
-    # The config was fetched whole, and of the layer first its table of contents, then its files.
-    assert statuses == {200: 1, 206: 2}
 
 
 def test_a_list_of_platforms_is_pushed_whole_and_pulled_by_platform(

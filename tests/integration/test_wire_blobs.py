@@ -154,13 +154,6 @@ def test_many_ranges_come_as_parts_and_a_few_in_the_order_asked_for(held: Reposi
     assert parts_of(answer) == [(f"bytes {first}-{last}/{SIZE}", CONTENT[first : last + 1]) for first, last in in_order]
 
 
-def test_ranges_that_touch_come_one_by_one(held: Repository) -> None:
-    # podman takes each part for the next range that it asked for.
-    wanted = [(first, first + 99) for first in range(0, 50_000, 100)]
-    answer = asked(held, "bytes=" + ",".join(f"{first}-{last}" for first, last in wanted))
-    assert parts_of(answer) == [(f"bytes {first}-{last}/{SIZE}", CONTENT[first : last + 1]) for first, last in wanted]
-
-
 def test_ranges_that_overlap_are_one_range(held: Repository) -> None:
     answer = asked(held, f"bytes=5-{SIZE},0-10")
     assert (answer.status_code, answer.headers["Content-Range"]) == (206, f"bytes 0-{SIZE - 1}/{SIZE}")

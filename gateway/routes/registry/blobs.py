@@ -68,14 +68,13 @@ class BlobRoute:
         blobs = exchange.services.blobs
         if request.method != "HEAD":
             request.visit.begin_stream()
-        if len(ranges) > 1:
-            reads = plan_reads(ranges)
+        reads = plan_reads(ranges)
+        if len(ranges) > 1 and reads:
             frame = Multipart.of([part for read in reads for part in read.parts], size, media_type)
-            if reads and frame.size_bytes < size:
-                headers += [("Content-Type", frame.content_type), ("Content-Length", str(frame.size_bytes))]
-                file = await blobs.file_body(blob, frame.parts)
-                return Answer(206, headers, file or _multipart(blobs, await blobs.granted(blob), reads, frame))
-            # The whole blob is the smaller answer, or takes fewer reads.
+            headers += [("Content-Type", frame.content_type), ("Content-Length", str(frame.size_bytes))]
+            file = await blobs.file_body(blob, frame.parts)
+            return Answer(206, headers, file or _multipart(blobs, await blobs.granted(blob), reads, frame))
+        if not reads:
             ranges = ()
         part = ranges[0] if ranges else ByteRange(0, size - 1)
         headers += [("Content-Type", media_type), ("Content-Length", str(part.length))]

@@ -127,36 +127,17 @@ async def test_many_ranges_come_in_parts_in_the_order_asked_for(house: House) ->
     ("asked", "first", "last"),
     [
         (f"bytes=0-{SIZE - 1},0-{SIZE - 1}", 0, SIZE - 1),
+        ("bytes=" + ",".join(f"{n}-{n}" for n in range(1000)), 0, 999),
         ("bytes=" + ",".join(["0-"] * 1000), 0, SIZE - 1),
-        ("bytes=10-19,0-9,9-14", 0, 19),
+        ("bytes=10-19,0-9,5-14", 0, 19),
         ("bytes=-5,-10", SIZE - 10, SIZE - 1),
     ],
 )
-async def test_ranges_that_overlap_are_one_range(house: House, asked: str, first: int, last: int) -> None:
+async def test_ranges_that_overlap_or_touch_are_one_range(house: House, asked: str, first: int, last: int) -> None:
     digest = house.hold(CONTENT)
     answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
     assert (answer.status_code, answer.headers["Content-Range"]) == (206, f"bytes {first}-{last}/{SIZE}")
     assert answer.content == CONTENT[first : last + 1]
-
-
-async def test_ranges_that_touch_come_one_by_one(house: House) -> None:
-    # podman takes each part for the next range that it asked for.
-    digest = house.hold(CONTENT)
-    wanted = [(3 * n, 3 * n + 2) for n in range(1000)]
-    asked = "bytes=" + ",".join(f"{first}-{last}" for first, last in wanted)
-    answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
-    assert answer.status_code == 206
-    boundary = answer.headers["Content-Type"].partition("boundary=")[2].encode()
-    got = [part.partition(b"\r\n\r\n")[2] for part in answer.content.split(b"\r\n--" + boundary)[1:-1]]
-    assert got == [CONTENT[first : last + 1] for first, last in wanted]
-
-
-async def test_parts_that_are_larger_than_the_blob_give_the_whole(house: House) -> None:
-    digest = house.hold(CONTENT[:1000])
-    for asked in ("bytes=0-499,500-999", "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 1000, 2))):
-        answer = await house.http.get(path(digest), headers={**house.bearer("pull"), "Range": asked})
-        assert (answer.status_code, answer.content) == (200, CONTENT[:1000])
-        assert "Content-Range" not in answer.headers
 
 
 @pytest.mark.parametrize("step", [1, -1])
