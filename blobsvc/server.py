@@ -108,7 +108,9 @@ def build_server(
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
     read_only = ReadOnlyMode(server.set_read_only)
-    server.add(add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, read_only))
+    server.add(
+        add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, read_only, verifier.revocations)
+    )
     return server
 
 

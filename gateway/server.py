@@ -28,6 +28,8 @@ from svckit.configuration.reader import REFRESH_SECONDS, ConfigurationReader
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
+from svckit.revocation.reader import REFRESH_SECONDS as REVOCATIONS_SECONDS
+from svckit.revocation.reader import RevocationReader
 from svckit.rpc import settle_shielded, stop_signals
 from svckit.services import called_by
 from svckit.tokens.verifier import TokenVerifier
@@ -91,6 +93,9 @@ async def serve(process: ServiceProcess[GatewaySettings]) -> None:
     )
     configuration = ConfigurationReader(channels["authsvc"])
     process.loops.every(REFRESH_SECONDS, "read_configuration", configuration.refresh)
+    revocations = RevocationReader(channels["authsvc"], process.verifier.revocations)
+    process.loops.every(REVOCATIONS_SECONDS, "read_revocations", revocations.refresh, waits_first=True)
+    await revocations.begin()
     app = build_app(settings, channels, configuration, process.verifier, process.metrics)
     keep_what_the_start_made()
     async with process.loops.running():

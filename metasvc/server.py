@@ -8,6 +8,7 @@ from pathlib import Path
 from metasvc.clients.authsvc import AuthDirectory
 from metasvc.clients.blobsvc import ConfigBlobs, LayerBlobs, StoredBytes
 from metasvc.clients.project_log import project_reader
+from metasvc.clients.revoked_tokens import RevokedTokens
 from metasvc.clients.store_mode import StoreMode
 from metasvc.clients.visible_projects import RememberedVisibleProjects
 from metasvc.config import SECTION, MetaSettings
@@ -66,6 +67,8 @@ from svckit.configuration.values import Configuration
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
+from svckit.revocation.reader import REFRESH_SECONDS as REVOCATIONS_SECONDS
+from svckit.revocation.reader import RevocationReader
 from svckit.rpc import RpcServer
 from svckit.sql.changes import serve_changes
 from svckit.sql.followed_log import FollowedLog
@@ -99,6 +102,8 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
     database = await process.enter(open_needed(process, migrations))
     configuration = ConfigurationReader(process.acting_channel("authsvc"))
     process.needs.require("configuration", configuration.require_known)
+    revocations = RevocationReader(process.acting_channel("authsvc"), process.verifier.revocations)
+    process.needs.require("revocations", revocations.require_known)
     changes = serve_changes(
         database, CHANGES, change_cursors, settings.changes, utc_now, in_repository=changes_in_repository
     )
@@ -154,7 +159,11 @@ async def serve(process: ServiceProcess[MetaSettings]) -> None:
         # After an answer of authsvc only: a replica that cannot reach authsvc must not undo what others say.
         await store_mode.set_read_only(read_only)
 
+    revoked_tokens = RevokedTokens(blobsvc, process.verifier.revocations)
     process.loops.every(REFRESH_SECONDS, "read_configuration", follow_configuration)
+    process.loops.every(REVOCATIONS_SECONDS, "read_revocations", revocations.refresh)
+    process.loops.every(REVOCATIONS_SECONDS, "tell_revocations", revoked_tokens.tell)
+    await revocations.begin()
     await process.serve(server)
 
 

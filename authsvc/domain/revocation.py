@@ -7,13 +7,12 @@ with the change's revision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from authsvc.domain.permission import REPOSITORY_PERMISSIONS, lacking
 from svckit.log_position import LogPosition
 from svckit.logging import get_logger
-from svckit.tokens.revocation import ANYBODY, KEPT_SECONDS, Loss, Revocation, refresh_token_subject
+from svckit.tokens.revocation import ANYBODY, KEPT, Loss, Revocation, refresh_token_subject
 
 if TYPE_CHECKING:
     from authsvc.domain.bundle import Ports
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _REMOVED_AT_ONCE = 1000
-_KEPT = timedelta(seconds=KEPT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ async def remove_outdated(ports: Ports) -> None:
 
     async def work() -> int:
         async with ports.store.write() as unit:
-            count = await unit.revocations.remove_older(ports.clock() - _KEPT, _REMOVED_AT_ONCE)
+            count = await unit.revocations.remove_older(ports.clock() - KEPT, _REMOVED_AT_ONCE)
             await unit.commit()
         return count
 

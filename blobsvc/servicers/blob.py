@@ -1,6 +1,7 @@
 """BlobService."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
@@ -26,6 +27,8 @@ from roadstead.blob.v1.blob_service_pb2 import (
     LocateBlobResponse,
     ReadBlobRequest,
     ReadBlobResponse,
+    RevokeTokensRequest,
+    RevokeTokensResponse,
     SetReadOnlyRequest,
     SetReadOnlyResponse,
     SettleGenerationsRequest,
@@ -36,8 +39,11 @@ from roadstead.blob.v1.blob_service_pb2 import (
     StatBlobsResponse,
 )
 from svckit.access.call import current_call
+from svckit.changes.convert import from_position, to_position
 from svckit.convert import held, to_list_request
+from svckit.revocation.convert import to_revocation
 from svckit.tokens import Grant
+from svckit.tokens.revocation import Revocations
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -45,7 +51,14 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     """Serves finished blobs from any store."""
 
-    def __init__(self, ports: ReadPorts, admin: BlobAdmin, unlinked: UnlinkedBytes, read_only: ReadOnlyMode) -> None:
+    def __init__(
+        self,
+        ports: ReadPorts,
+        admin: BlobAdmin,
+        unlinked: UnlinkedBytes,
+        read_only: ReadOnlyMode,
+        revocations: Revocations,
+    ) -> None:
         """Takes what it serves.
 
         Args:
@@ -53,8 +66,10 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
             admin: the administration of the same store.
             unlinked: the count of its unlinked bytes.
             read_only: the mode in which uploads are refused.
+            revocations: the registry tokens that are refused.
         """
         self._read_only = read_only
+        self._revocations = revocations
         self._ports = ports
         self._admin = admin
         self._unlinked = unlinked
@@ -98,6 +113,16 @@ class BlobServicer(blob_service_pb2_grpc.BlobServiceServicer):
     async def SetReadOnly(self, request: SetReadOnlyRequest, context: Context) -> SetReadOnlyResponse:
         self._read_only.tell(read_only=request.read_only)
         return SetReadOnlyResponse()
+
+    async def RevokeTokens(self, request: RevokeTokensRequest, context: Context) -> RevokeTokensResponse:
+        self._revocations.merge(
+            to_position(request.after) if request.HasField("after") else None,
+            to_position(request.position),
+            map(to_revocation, request.revocations),
+            datetime.now(UTC),
+        )
+        known = self._revocations.position
+        return RevokeTokensResponse(position=None if known is None else from_position(known))
 
 
 def _grant() -> Grant:

@@ -65,6 +65,15 @@ class Authenticator:
             self._kind_of_header[header] = kind
         return self._principal_of(claims)
 
+    def check_again(self, principal: Principal) -> None:
+        """Checks that a principal's registry token was not revoked since its stream began.
+
+        Raises:
+            DomainError: UNAUTHORIZED.
+        """
+        if principal.registry is not None:
+            self._verifier.check_not_revoked(principal.registry)
+
     def _principal_of(self, claims: RegistryToken | IdentityToken) -> Principal:
         known, principal = self._principals.get(id(claims), _NOBODY)
         # Claims that are kept here keep their identity, so no other claims can have it.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from roadstead.auth.v1 import revocation_service_pb2, revocation_service_pb2_grpc
 from svckit.changes.convert import from_position, to_position
-from svckit.errors import error_for
+from svckit.errors import DomainError, error_for
 from svckit.logging import get_logger
 from svckit.revocation.convert import to_revocation
-from svckit.tokens.revocation import KEPT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,6 @@ _LONGEST_SECONDS = 5.0
 _FIRST_SECONDS = 60.0
 # Shorter than a look at what a service needs (`Needs`).
 _AWAITED_SECONDS = 1.0
-_KEPT = timedelta(seconds=KEPT_SECONDS)
 
 _log = get_logger(__name__)
 
@@ -77,10 +75,18 @@ class RevocationReader:
             self._revocations.replace(after, found)
         else:
             self._revocations.extend(after, found)
-        self._revocations.forget(self._now() - _KEPT)
+        self._revocations.forget_outdated(self._now())
         if begins_anew:
             _log.info("revocations_read", count=len(self._revocations), epoch=after.epoch, revision=after.revision)
         self._answered.set()
+
+    async def begin(self) -> None:
+        """Reads for the first time, before the service serves. Waits a moment only: without authsvc, others go on."""
+        try:
+            async with asyncio.timeout(_AWAITED_SECONDS):
+                await self.refresh()
+        except (TimeoutError, DomainError) as error:
+            _log.warning("revocations_not_read", error=str(error))
 
     async def require_known(self) -> None:
         """Waits a moment for the first answer of authsvc: the check of a service that must not serve before (`Needs`).

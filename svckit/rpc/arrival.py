@@ -145,6 +145,14 @@ class Arrivals:
             services=gate.services,
         )
 
+    def check_again(self, call: Call) -> None:
+        """Checks that the token of a call was not revoked since the call came.
+
+        Raises:
+            DomainError: UNAUTHORIZED.
+        """
+        self._authenticator.check_again(call.principal)
+
     def authenticate_member(self, call: Call, token: str) -> None:
         """Sets the principal of a member's call. Without a token it is anonymous.
 

@@ -227,7 +227,9 @@ class HandledMethod:
     def _arriving(self, call: Call, subject: str | None, incoming: Any) -> PacedRequests | BatchStream:
         """The requests of a stream."""
         first = None if call.caller_service else partial(self._server.late.wait_for, subject)
-        requests = PacedRequests(incoming, self._pace(call), first)
+        # A service that passes on a long upload has been told no sooner that its caller has lost the right.
+        again = partial(self._server.arrivals.check_again, call)
+        requests = PacedRequests(incoming, self._pace(call), first, again)
         if self._members is None:
             return requests
         return BatchStream(call, subject, requests, self._members, self._server.places.calls, self._account)

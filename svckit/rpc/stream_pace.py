@@ -39,13 +39,25 @@ class StreamPaces:
 class PacedRequests:
     """The requests of a stream. Waiting for each uses up the client's time."""
 
-    __slots__ = ("_first", "_patience", "_requests", "_source")
+    __slots__ = ("_again", "_first", "_patience", "_requests", "_source")
 
     def __init__(
-        self, requests: AsyncIterable[Any], pace: Pace, first: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None
+        self,
+        requests: AsyncIterable[Any],
+        pace: Pace,
+        first: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None,
+        again: Callable[[], None] = lambda: None,
     ) -> None:
-        """Wraps the requests that gRPC reads. `first` waits for the first one, which says whose stream it is."""
+        """Wraps the requests that gRPC reads.
+
+        Args:
+            requests: the requests.
+            pace: what the client must keep to.
+            first: waits for the first one, which says whose stream it is.
+            again: is called with each one, and raises if the caller may not go on.
+        """
         self._first = first
+        self._again = again
         # gRPC's iterator begins with the first request: one that was made and never used is a warning of Python.
         self._source = requests
         self._requests: AsyncIterator[Any] | None = None
@@ -58,7 +70,7 @@ class PacedRequests:
         """The next request.
 
         Raises:
-            DomainError: REQUEST_TIMEOUT, the client has used up its time; what `first` raises.
+            DomainError: REQUEST_TIMEOUT, the client has used up its time; what `first` and `again` raise.
         """
         if self._requests is None:
             self._requests = aiter(self._source)
@@ -72,5 +84,6 @@ class PacedRequests:
             raise error_for("REQUEST_TIMEOUT") from None
         if request is None:
             raise StopAsyncIteration
+        self._again()
         self._patience.earn(request.ByteSize())
         return request

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from svckit.tokens.claims import RegistryToken
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ANYBODY = "anybody"
 """The subject of a revocation for those who had a right only because the project was public."""
 
-KEPT_SECONDS = verified_seconds(RegistryToken) + 3600
+KEPT = timedelta(seconds=verified_seconds(RegistryToken) + 3600)
 """How long a revocation is kept: at least as long as a token may be accepted, and what clocks may differ."""
 
 
@@ -77,9 +78,37 @@ class Revocations:
         """How many are kept."""
         return len(self._in_order)
 
-    def kept(self) -> tuple[Revocation, ...]:
-        """All that are kept, the oldest first."""
-        return tuple(self._in_order)
+    def behind(self, revision: int) -> list[Revocation]:
+        """Those with a higher revision, the oldest first."""
+        found: list[Revocation] = []
+        for revocation in reversed(self._in_order):
+            if revocation.revision <= revision:
+                break
+            found.append(revocation)
+        found.reverse()
+        return found
+
+    def merge(
+        self, after: LogPosition | None, position: LogPosition, revocations: Iterable[Revocation], now: datetime
+    ) -> None:
+        """Takes what another process knows, as far as it goes with what is known here.
+
+        Several processes may tell, and one of them may be behind the others. What does not follow the known ones
+        without a gap is not taken: the other one must begin anew.
+
+        Args:
+            after: the position behind which these are; None if they are all that the other one keeps.
+            position: the position behind them.
+            revocations: the oldest first.
+            now: the present time; what is outdated is dropped.
+        """
+        known = self.position
+        if known is None or known.epoch != position.epoch:
+            if after is None:
+                self.replace(position, revocations)
+        elif after is None or (after.epoch == known.epoch and after.revision <= known.revision):
+            self.extend(max(known, position, key=lambda each: each.revision), revocations)
+        self.forget_outdated(now)
 
     def replace(self, position: LogPosition, revocations: Iterable[Revocation]) -> None:
         """Takes these instead of all that were known, because the log is another one now."""
@@ -97,8 +126,9 @@ class Revocations:
             if revocation.revision > known:
                 self._add(revocation)
 
-    def forget(self, before: datetime) -> None:
-        """Drops those that are older. The tokens that they revoked have expired."""
+    def forget_outdated(self, now: datetime) -> None:
+        """Drops those whose tokens have expired."""
+        before = now - KEPT
         while self._in_order and self._in_order[0].time < before:
             old = self._in_order.popleft()
             for subject in old.loss.subjects:

@@ -11,6 +11,7 @@ import jwt
 
 from svckit.errors import Unauthenticated
 from svckit.tokens.claims import DEFAULT_REGISTRY_AUDIENCE, Claims, ClaimsError, RegistryToken
+from svckit.tokens.revocation import Revocations
 from svckit.tokens.signer import ALGORITHM
 from svckit.trust import TrustBundle, TrustedKey
 
@@ -31,7 +32,10 @@ class TokenVerifier:
     a verified token is remembered; the least recently used is dropped first. Only the fact that the string was signed
     is remembered, never what its bearer may do. Whether it has expired is judged at each call, because an upload goes
     on with a token that has expired since it began. When a key leaves the bundle, the tokens that were verified with it
-    are no longer valid.
+    are no longer valid. Whether a registry token is revoked is judged at each call, too.
+
+    Attributes:
+        revocations: those that this process knows. Who is told them puts them there.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class TokenVerifier:
             registry_audience: the audience that registry tokens must have.
             remembered_tokens: how many verified tokens are remembered.
         """
+        self.revocations = Revocations()
         self._trust = trust
         self._clock = clock
         self._audiences: Mapping[type[Claims], str] = {RegistryToken: registry_audience}
@@ -77,7 +82,18 @@ class TokenVerifier:
         claims = self._verify(token, kind, expired_seconds)
         if claims.audience != expected_audience:
             _refuse(kind, "is meant for another audience")
+        if isinstance(claims, RegistryToken):
+            self.check_not_revoked(claims)
         return claims
+
+    def check_not_revoked(self, token: RegistryToken) -> None:
+        """Checks a token again that was verified a while ago, when its stream began.
+
+        Raises:
+            TokenError: its subject has lost rights since.
+        """
+        if self.revocations.is_revoked(token):
+            _refuse(RegistryToken, "is revoked: rights were taken away since it was given; ask for another one")
 
     def _verify(self, token: str, kind: type[C], expired_seconds: int) -> C:
         # A character takes at least one byte, so a token that is too long need not be encoded.

@@ -1,7 +1,6 @@
 """Users and robots that may not log in any more, with the tokens that they have from before: every RPC refuses them.
 
-As docs/security.md says, a registry token that was given before stays valid for pulls until it expires; test_uploads.py
-has what it does not open any more.
+That of a robot that has expired by itself still pulls until it expires, too; test_uploads.py has what it does not open.
 """
 
 import secrets

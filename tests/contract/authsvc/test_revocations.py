@@ -32,7 +32,7 @@ from svckit.errors import Precondition
 from svckit.revocation.reader import RevocationReader
 from svckit.rpc import RpcChannel
 from svckit.tokens import RegistryToken
-from svckit.tokens.revocation import KEPT_SECONDS, Revocations
+from svckit.tokens.revocation import KEPT, Revocations
 from tests.contract.authsvc.refreshing import ROBOT, SECRET
 from tests.harness.authsvc import PASSWORD, ROLES, AuthService, Caller, credentials, permission_group, serving
 
@@ -369,11 +369,11 @@ async def test_revocations_are_deleted_and_forgotten_when_no_token_can_be_left(w
             return int((await conn.execute(select(func.count()).select_from(revocation))).scalar_one())
 
     clock = world.authsvc.clock
-    clock.ahead = timedelta(seconds=KEPT_SECONDS - 60)
+    clock.ahead = KEPT - timedelta(minutes=1)
     await remove_outdated(world.authsvc.ports)
     await RevocationReader(world.gateway, world.revocations, clock).refresh()
     assert (await count(), len(world.revocations)) == (1, 1)
-    clock.ahead = timedelta(seconds=KEPT_SECONDS + 60)
+    clock.ahead = KEPT + timedelta(minutes=1)
     await remove_outdated(world.authsvc.ports)
     await RevocationReader(world.gateway, world.revocations, clock).refresh()
     assert (await count(), len(world.revocations)) == (0, 0)

@@ -27,6 +27,7 @@ WORKING = {
     "auth.v1.ProjectService/DeleteProject",
     "blob.v1.BlobService/DeleteBlob",
     "blob.v1.BlobService/SettleGenerations",
+    "blob.v1.BlobService/RevokeTokens",
     "blob.v1.BlobService/SetReadOnly",
     "job.v1.ExecutionSweepService/SweepExecutions",
     "job.v1.WorkService/AppendTaskLogs",

@@ -84,7 +84,7 @@ class RefreshTokenServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeUserRefreshToken(self, request, context):
-        """Ends a refresh token of a user at once. Registry tokens that were made with it stay valid until they expire.
+        """Ends a refresh token of a user at once. Registry tokens that were made with it are refused within five seconds.
         NOT_FOUND if the user has no such token, which is also the answer to a repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,7 @@ class RefreshTokenServiceStub:
     ListUserRefreshTokens: _grpc.UnaryUnaryMultiCallable[_refresh_token_service_pb2.ListUserRefreshTokensRequest, _refresh_token_service_pb2.ListUserRefreshTokensResponse]
     """Lists the refresh tokens of a user that still work, the newest first. Users list their own, administrators any."""
     RevokeUserRefreshToken: _grpc.UnaryUnaryMultiCallable[_refresh_token_service_pb2.RevokeUserRefreshTokenRequest, _refresh_token_service_pb2.RevokeUserRefreshTokenResponse]
-    """Ends a refresh token of a user at once. Registry tokens that were made with it stay valid until they expire.
+    """Ends a refresh token of a user at once. Registry tokens that were made with it are refused within five seconds.
     NOT_FOUND if the user has no such token, which is also the answer to a repeat.
     """
     ListRobotRefreshTokens: _grpc.UnaryUnaryMultiCallable[_refresh_token_service_pb2.ListRobotRefreshTokensRequest, _refresh_token_service_pb2.ListRobotRefreshTokensResponse]
@@ -64,7 +64,7 @@ class RefreshTokenServiceAsyncStub(RefreshTokenServiceStub):
     ListUserRefreshTokens: _aio.UnaryUnaryMultiCallable[_refresh_token_service_pb2.ListUserRefreshTokensRequest, _refresh_token_service_pb2.ListUserRefreshTokensResponse]  # type: ignore[assignment]
     """Lists the refresh tokens of a user that still work, the newest first. Users list their own, administrators any."""
     RevokeUserRefreshToken: _aio.UnaryUnaryMultiCallable[_refresh_token_service_pb2.RevokeUserRefreshTokenRequest, _refresh_token_service_pb2.RevokeUserRefreshTokenResponse]  # type: ignore[assignment]
-    """Ends a refresh token of a user at once. Registry tokens that were made with it stay valid until they expire.
+    """Ends a refresh token of a user at once. Registry tokens that were made with it are refused within five seconds.
     NOT_FOUND if the user has no such token, which is also the answer to a repeat.
     """
     ListRobotRefreshTokens: _aio.UnaryUnaryMultiCallable[_refresh_token_service_pb2.ListRobotRefreshTokensRequest, _refresh_token_service_pb2.ListRobotRefreshTokensResponse]  # type: ignore[assignment]
@@ -101,7 +101,7 @@ class RefreshTokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _refresh_token_service_pb2.RevokeUserRefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_refresh_token_service_pb2.RevokeUserRefreshTokenResponse, _abc.Awaitable[_refresh_token_service_pb2.RevokeUserRefreshTokenResponse]]:
-        """Ends a refresh token of a user at once. Registry tokens that were made with it stay valid until they expire.
+        """Ends a refresh token of a user at once. Registry tokens that were made with it are refused within five seconds.
         NOT_FOUND if the user has no such token, which is also the answer to a repeat.
         """
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"roadstead/auth/v1/revocation.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!roadstead/options/v1/bounds.proto\"\x8d\x01\n\nRevocation\x12\x18\n\x08revision\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x08subjects\x18\x03 \x03(\tB\n\xea\xf3\x18\x06\x10@ \xa0\x8d\x06\x12\x1d\n\x0bproject_ids\x18\x04 \x03(\x03\x42\x08\xea\xf3\x18\x04 \xa0\x8d\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"roadstead/auth/v1/revocation.proto\x12\x11roadstead.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!roadstead/options/v1/bounds.proto\"\x93\x01\n\nRevocation\x12\x18\n\x08revision\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x08subjects\x18\x03 \x03(\tB\x0c\xea\xf3\x18\x08 \xa0\x8d\x06Z\x02\x10@\x12!\n\x0bproject_ids\x18\x04 \x03(\x03\x42\x0c\xea\xf3\x18\x08 \xa0\x8d\x06Z\x02(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOCATION'].fields_by_name['revision']._loaded_options = None
   _globals['_REVOCATION'].fields_by_name['revision']._serialized_options = b'\352\363\030\002(\001'
   _globals['_REVOCATION'].fields_by_name['subjects']._loaded_options = None
-  _globals['_REVOCATION'].fields_by_name['subjects']._serialized_options = b'\352\363\030\006\020@ \240\215\006'
+  _globals['_REVOCATION'].fields_by_name['subjects']._serialized_options = b'\352\363\030\010 \240\215\006Z\002\020@'
   _globals['_REVOCATION'].fields_by_name['project_ids']._loaded_options = None
-  _globals['_REVOCATION'].fields_by_name['project_ids']._serialized_options = b'\352\363\030\004 \240\215\006'
+  _globals['_REVOCATION'].fields_by_name['project_ids']._serialized_options = b'\352\363\030\010 \240\215\006Z\002(\001'
   _globals['_REVOCATION']._serialized_start=126
-  _globals['_REVOCATION']._serialized_end=267
+  _globals['_REVOCATION']._serialized_end=273
 # @@protoc_insertion_point(module_scope)

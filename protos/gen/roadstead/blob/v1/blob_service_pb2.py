@@ -24,13 +24,15 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
+from roadstead.auth.v1 import revocation_pb2 as roadstead_dot_auth_dot_v1_dot_revocation__pb2
 from roadstead.blob.v1 import blob_pb2 as roadstead_dot_blob_dot_v1_dot_blob__pb2
 from roadstead.blob.v1 import placement_pb2 as roadstead_dot_blob_dot_v1_dot_placement__pb2
+from roadstead.change.v1 import change_pb2 as roadstead_dot_change_dot_v1_dot_change__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
 from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"O\n\x10StatBlobsRequest\x12;\n\x05\x62lobs\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"Q\n\x11StatBlobsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.roadstead.blob.v1.BlobStat\x12\x10\n\x08store_id\x18\x02 \x01(\t\".\n\x08\x42lobStat\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse\"\'\n\x12SetReadOnlyRequest\x12\x11\n\tread_only\x18\x01 \x01(\x08\"\x15\n\x13SetReadOnlyResponse\"\x14\n\x12GetCapacityRequest\">\n\x13GetCapacityResponse\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\x32\x96\t\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12r\n\tStatBlobs\x12#.roadstead.blob.v1.StatBlobsRequest\x1a$.roadstead.blob.v1.StatBlobsResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12{\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\" \x90\x02\x02\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\xe2\xf3\x18\x02 \x01\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x88\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x12p\n\x0bGetCapacity\x12%.roadstead.blob.v1.GetCapacityRequest\x1a&.roadstead.blob.v1.GetCapacityResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12v\n\x0bSetReadOnly\x12%.roadstead.blob.v1.SetReadOnlyRequest\x1a&.roadstead.blob.v1.SetReadOnlyResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$roadstead/blob/v1/blob_service.proto\x12\x11roadstead.blob.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\"roadstead/auth/v1/revocation.proto\x1a\x1croadstead/blob/v1/blob.proto\x1a!roadstead/blob/v1/placement.proto\x1a roadstead/change/v1/change.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"X\n\x0fReadBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x03\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"9\n\x0fStatBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\"9\n\x10StatBlobResponse\x12%\n\x04\x62lob\x18\x01 \x01(\x0b\x32\x17.roadstead.blob.v1.Blob\"O\n\x10StatBlobsRequest\x12;\n\x05\x62lobs\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"Q\n\x11StatBlobsResponse\x12*\n\x05stats\x18\x01 \x03(\x0b\x32\x1b.roadstead.blob.v1.BlobStat\x12\x10\n\x08store_id\x18\x02 \x01(\t\".\n\x08\x42lobStat\x12\x0e\n\x06\x65xists\x18\x01 \x01(\x08\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"t\n\x11LocateBlobRequest\x12&\n\x05grant\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x80\x80\x01r\rGRANT_INVALID\x12\x37\n\x05kinds\x18\x02 \x03(\x0e\x32 .roadstead.blob.v1.PlacementKindB\x06\xea\xf3\x18\x02 \x10\"^\n\x12LocateBlobResponse\x12\x34\n\nplacements\x18\x01 \x03(\x0b\x32 .roadstead.blob.v1.ReadPlacement\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x01\n\x10ListBlobsRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"T\n\x11ListBlobsResponse\x12&\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x17.roadstead.blob.v1.Blob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x11\x44\x65leteBlobRequest\x12\'\n\x06\x64igest\x18\x01 \x01(\tB\x17\xea\xf3\x18\x13\x10\x87\x01r\x0e\x44IGEST_INVALID\x12\x1a\n\ngeneration\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x01\"\x14\n\x12\x44\x65leteBlobResponse\"\x96\x01\n\x13ListUnlinkedRequest\x12\x33\n\x0f\x66inished_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\tpage_size\x18\x02 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"_\n\x14ListUnlinkedResponse\x12.\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1f.roadstead.blob.v1.UnlinkedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"]\n\x18SettleGenerationsRequest\x12\x41\n\x0bgenerations\x18\x01 \x03(\x0b\x32!.roadstead.blob.v1.BlobGenerationB\t\xea\xf3\x18\x05\x18\x01 \xe8\x07\"\x1b\n\x19SettleGenerationsResponse\"\'\n\x12SetReadOnlyRequest\x12\x11\n\tread_only\x18\x01 \x01(\x08\"\x15\n\x13SetReadOnlyResponse\"\xbf\x01\n\x13RevokeTokensRequest\x12/\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32 .roadstead.change.v1.LogPosition\x12:\n\x08position\x18\x02 \x01(\x0b\x32 .roadstead.change.v1.LogPositionB\x06\xea\xf3\x18\x02P\x01\x12;\n\x0brevocations\x18\x03 \x03(\x0b\x32\x1d.roadstead.auth.v1.RevocationB\x07\xea\xf3\x18\x03 \xe8\x07\"J\n\x14RevokeTokensResponse\x12\x32\n\x08position\x18\x01 \x01(\x0b\x32 .roadstead.change.v1.LogPosition\"\x14\n\x12GetCapacityRequest\">\n\x13GetCapacityResponse\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\x32\x91\n\n\x0b\x42lobService\x12i\n\x08ReadBlob\x12\".roadstead.blob.v1.ReadBlobRequest\x1a#.roadstead.blob.v1.ReadBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant0\x01\x12g\n\x08StatBlob\x12\".roadstead.blob.v1.StatBlobRequest\x1a#.roadstead.blob.v1.StatBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12r\n\tStatBlobs\x12#.roadstead.blob.v1.StatBlobsRequest\x1a$.roadstead.blob.v1.StatBlobsResponse\"\x1a\x90\x02\x01\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\x12m\n\nLocateBlob\x12$.roadstead.blob.v1.LocateBlobRequest\x1a%.roadstead.blob.v1.LocateBlobResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0bJ\t\x08\x03\x12\x05grant\x12i\n\tListBlobs\x12#.roadstead.blob.v1.ListBlobsRequest\x1a$.roadstead.blob.v1.ListBlobsResponse\"\x11\x90\x02\x01\xca\xf3\x18\n\x1a\x08\n\x06jobsvc\x12{\n\nDeleteBlob\x12$.roadstead.blob.v1.DeleteBlobRequest\x1a%.roadstead.blob.v1.DeleteBlobResponse\" \x90\x02\x02\xca\xf3\x18\x13\x1a\x11\n\x07metasvc\n\x06jobsvc\xe2\xf3\x18\x02 \x01\x12s\n\x0cListUnlinked\x12&.roadstead.blob.v1.ListUnlinkedRequest\x1a\'.roadstead.blob.v1.ListUnlinkedResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12\x88\x01\n\x11SettleGenerations\x12+.roadstead.blob.v1.SettleGenerationsRequest\x1a,.roadstead.blob.v1.SettleGenerationsResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x12p\n\x0bGetCapacity\x12%.roadstead.blob.v1.GetCapacityRequest\x1a&.roadstead.blob.v1.GetCapacityResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\x12v\n\x0bSetReadOnly\x12%.roadstead.blob.v1.SetReadOnlyRequest\x1a&.roadstead.blob.v1.SetReadOnlyResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x12y\n\x0cRevokeTokens\x12&.roadstead.blob.v1.RevokeTokensRequest\x1a\'.roadstead.blob.v1.RevokeTokensResponse\"\x18\x90\x02\x02\xca\xf3\x18\x0b\x1a\t\n\x07metasvc\xe2\xf3\x18\x02 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,6 +63,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUNLINKEDREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
   _globals['_SETTLEGENERATIONSREQUEST'].fields_by_name['generations']._loaded_options = None
   _globals['_SETTLEGENERATIONSREQUEST'].fields_by_name['generations']._serialized_options = b'\352\363\030\005\030\001 \350\007'
+  _globals['_REVOKETOKENSREQUEST'].fields_by_name['position']._loaded_options = None
+  _globals['_REVOKETOKENSREQUEST'].fields_by_name['position']._serialized_options = b'\352\363\030\002P\001'
+  _globals['_REVOKETOKENSREQUEST'].fields_by_name['revocations']._loaded_options = None
+  _globals['_REVOKETOKENSREQUEST'].fields_by_name['revocations']._serialized_options = b'\352\363\030\003 \350\007'
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['ReadBlob']._serialized_options = b'\220\002\001\312\363\030\013J\t\010\003\022\005grant'
   _globals['_BLOBSERVICE'].methods_by_name['StatBlob']._loaded_options = None
@@ -81,48 +87,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBSERVICE'].methods_by_name['GetCapacity']._serialized_options = b'\220\002\001\312\363\030\013\032\t\n\007metasvc'
   _globals['_BLOBSERVICE'].methods_by_name['SetReadOnly']._loaded_options = None
   _globals['_BLOBSERVICE'].methods_by_name['SetReadOnly']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc\342\363\030\002 \001'
-  _globals['_READBLOBREQUEST']._serialized_start=257
-  _globals['_READBLOBREQUEST']._serialized_end=345
-  _globals['_READBLOBRESPONSE']._serialized_start=347
-  _globals['_READBLOBRESPONSE']._serialized_end=379
-  _globals['_STATBLOBREQUEST']._serialized_start=381
-  _globals['_STATBLOBREQUEST']._serialized_end=438
-  _globals['_STATBLOBRESPONSE']._serialized_start=440
-  _globals['_STATBLOBRESPONSE']._serialized_end=497
-  _globals['_STATBLOBSREQUEST']._serialized_start=499
-  _globals['_STATBLOBSREQUEST']._serialized_end=578
-  _globals['_STATBLOBSRESPONSE']._serialized_start=580
-  _globals['_STATBLOBSRESPONSE']._serialized_end=661
-  _globals['_BLOBSTAT']._serialized_start=663
-  _globals['_BLOBSTAT']._serialized_end=709
-  _globals['_LOCATEBLOBREQUEST']._serialized_start=711
-  _globals['_LOCATEBLOBREQUEST']._serialized_end=827
-  _globals['_LOCATEBLOBRESPONSE']._serialized_start=829
-  _globals['_LOCATEBLOBRESPONSE']._serialized_end=923
-  _globals['_LISTBLOBSREQUEST']._serialized_start=926
-  _globals['_LISTBLOBSREQUEST']._serialized_end=1073
-  _globals['_LISTBLOBSRESPONSE']._serialized_start=1075
-  _globals['_LISTBLOBSRESPONSE']._serialized_end=1159
-  _globals['_DELETEBLOBREQUEST']._serialized_start=1161
-  _globals['_DELETEBLOBREQUEST']._serialized_end=1249
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=1251
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=1271
-  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1274
-  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1424
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1426
-  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1521
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1523
-  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1616
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1618
-  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1645
-  _globals['_SETREADONLYREQUEST']._serialized_start=1647
-  _globals['_SETREADONLYREQUEST']._serialized_end=1686
-  _globals['_SETREADONLYRESPONSE']._serialized_start=1688
-  _globals['_SETREADONLYRESPONSE']._serialized_end=1709
-  _globals['_GETCAPACITYREQUEST']._serialized_start=1711
-  _globals['_GETCAPACITYREQUEST']._serialized_end=1731
-  _globals['_GETCAPACITYRESPONSE']._serialized_start=1733
-  _globals['_GETCAPACITYRESPONSE']._serialized_end=1795
-  _globals['_BLOBSERVICE']._serialized_start=1798
-  _globals['_BLOBSERVICE']._serialized_end=2972
+  _globals['_BLOBSERVICE'].methods_by_name['RevokeTokens']._loaded_options = None
+  _globals['_BLOBSERVICE'].methods_by_name['RevokeTokens']._serialized_options = b'\220\002\002\312\363\030\013\032\t\n\007metasvc\342\363\030\002 \001'
+  _globals['_READBLOBREQUEST']._serialized_start=327
+  _globals['_READBLOBREQUEST']._serialized_end=415
+  _globals['_READBLOBRESPONSE']._serialized_start=417
+  _globals['_READBLOBRESPONSE']._serialized_end=449
+  _globals['_STATBLOBREQUEST']._serialized_start=451
+  _globals['_STATBLOBREQUEST']._serialized_end=508
+  _globals['_STATBLOBRESPONSE']._serialized_start=510
+  _globals['_STATBLOBRESPONSE']._serialized_end=567
+  _globals['_STATBLOBSREQUEST']._serialized_start=569
+  _globals['_STATBLOBSREQUEST']._serialized_end=648
+  _globals['_STATBLOBSRESPONSE']._serialized_start=650
+  _globals['_STATBLOBSRESPONSE']._serialized_end=731
+  _globals['_BLOBSTAT']._serialized_start=733
+  _globals['_BLOBSTAT']._serialized_end=779
+  _globals['_LOCATEBLOBREQUEST']._serialized_start=781
+  _globals['_LOCATEBLOBREQUEST']._serialized_end=897
+  _globals['_LOCATEBLOBRESPONSE']._serialized_start=899
+  _globals['_LOCATEBLOBRESPONSE']._serialized_end=993
+  _globals['_LISTBLOBSREQUEST']._serialized_start=996
+  _globals['_LISTBLOBSREQUEST']._serialized_end=1143
+  _globals['_LISTBLOBSRESPONSE']._serialized_start=1145
+  _globals['_LISTBLOBSRESPONSE']._serialized_end=1229
+  _globals['_DELETEBLOBREQUEST']._serialized_start=1231
+  _globals['_DELETEBLOBREQUEST']._serialized_end=1319
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=1321
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=1341
+  _globals['_LISTUNLINKEDREQUEST']._serialized_start=1344
+  _globals['_LISTUNLINKEDREQUEST']._serialized_end=1494
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_start=1496
+  _globals['_LISTUNLINKEDRESPONSE']._serialized_end=1591
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_start=1593
+  _globals['_SETTLEGENERATIONSREQUEST']._serialized_end=1686
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_start=1688
+  _globals['_SETTLEGENERATIONSRESPONSE']._serialized_end=1715
+  _globals['_SETREADONLYREQUEST']._serialized_start=1717
+  _globals['_SETREADONLYREQUEST']._serialized_end=1756
+  _globals['_SETREADONLYRESPONSE']._serialized_start=1758
+  _globals['_SETREADONLYRESPONSE']._serialized_end=1779
+  _globals['_REVOKETOKENSREQUEST']._serialized_start=1782
+  _globals['_REVOKETOKENSREQUEST']._serialized_end=1973
+  _globals['_REVOKETOKENSRESPONSE']._serialized_start=1975
+  _globals['_REVOKETOKENSRESPONSE']._serialized_end=2049
+  _globals['_GETCAPACITYREQUEST']._serialized_start=2051
+  _globals['_GETCAPACITYREQUEST']._serialized_end=2071
+  _globals['_GETCAPACITYRESPONSE']._serialized_start=2073
+  _globals['_GETCAPACITYRESPONSE']._serialized_end=2135
+  _globals['_BLOBSERVICE']._serialized_start=2138
+  _globals['_BLOBSERVICE']._serialized_end=3435
 # @@protoc_insertion_point(module_scope)

@@ -8,8 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from roadstead.auth.v1 import revocation_pb2 as _revocation_pb2
 from roadstead.blob.v1 import blob_pb2 as _blob_pb2
 from roadstead.blob.v1 import placement_pb2 as _placement_pb2
+from roadstead.change.v1 import change_pb2 as _change_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -495,6 +497,66 @@ class SetReadOnlyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetReadOnlyResponse: _TypeAlias = SetReadOnlyResponse  # noqa: Y015
+
+@_typing.final
+class RevokeTokensRequest(_message.Message):
+    """The request of RevokeTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def after(self) -> _change_pb2.LogPosition:
+        """The position behind which the revocations are; not set if they begin with the first one that is kept."""
+
+    @_builtins.property
+    def position(self) -> _change_pb2.LogPosition:
+        """The position behind them."""
+
+    @_builtins.property
+    def revocations(self) -> _containers.RepeatedCompositeFieldContainer[_revocation_pb2.Revocation]:
+        """The oldest first."""
+
+    def __init__(
+        self,
+        *,
+        after: _change_pb2.LogPosition | None = ...,
+        position: _change_pb2.LogPosition | None = ...,
+        revocations: _abc.Iterable[_revocation_pb2.Revocation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "position", b"position", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeTokensRequest: _TypeAlias = RevokeTokensRequest  # noqa: Y015
+
+@_typing.final
+class RevokeTokensResponse(_message.Message):
+    """The response of RevokeTokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> _change_pb2.LogPosition:
+        """The position up to which blobsvc knows all revocations now; not set if it knows none."""
+
+    def __init__(
+        self,
+        *,
+        position: _change_pb2.LogPosition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeTokensResponse: _TypeAlias = RevokeTokensResponse  # noqa: Y015
 
 @_typing.final
 class GetCapacityRequest(_message.Message):

@@ -85,6 +85,11 @@ class BlobServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyResponse.FromString,
                 _registered_method=True)
+        self.RevokeTokens = channel.unary_unary(
+                '/roadstead.blob.v1.BlobService/RevokeTokens',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensResponse.FromString,
+                _registered_method=True)
 
 
 class BlobServiceServicer:
@@ -168,6 +173,15 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeTokens(self, request, context):
+        """Says which registry tokens are refused although they have not expired. blobsvc calls nobody, so metasvc tells it what
+        authsvc says, every second. Revocations that do not follow the known ones without a gap are not taken: the caller
+        sees it by the answer, and begins anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BlobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -220,6 +234,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.SetReadOnly,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyResponse.SerializeToString,
+            ),
+            'RevokeTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeTokens,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -493,6 +512,33 @@ class BlobService:
             '/roadstead.blob.v1.BlobService/SetReadOnly',
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_blob__service__pb2.SetReadOnlyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.BlobService/RevokeTokens',
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_blob__service__pb2.RevokeTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,11 @@ class BlobServiceStub:
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
     blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
     """
+    RevokeTokens: _grpc.UnaryUnaryMultiCallable[_blob_service_pb2.RevokeTokensRequest, _blob_service_pb2.RevokeTokensResponse]
+    """Says which registry tokens are refused although they have not expired. blobsvc calls nobody, so metasvc tells it what
+    authsvc says, every second. Revocations that do not follow the known ones without a gap are not taken: the caller
+    sees it by the answer, and begins anew.
+    """
 
 @_typing.type_check_only
 class BlobServiceAsyncStub(BlobServiceStub):
@@ -104,6 +109,11 @@ class BlobServiceAsyncStub(BlobServiceStub):
     SetReadOnly: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.SetReadOnlyRequest, _blob_service_pb2.SetReadOnlyResponse]  # type: ignore[assignment]
     """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
     blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
+    """
+    RevokeTokens: _aio.UnaryUnaryMultiCallable[_blob_service_pb2.RevokeTokensRequest, _blob_service_pb2.RevokeTokensResponse]  # type: ignore[assignment]
+    """Says which registry tokens are refused although they have not expired. blobsvc calls nobody, so metasvc tells it what
+    authsvc says, every second. Revocations that do not follow the known ones without a gap are not taken: the caller
+    sees it by the answer, and begins anew.
     """
 
 class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,6 +210,17 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_blob_service_pb2.SetReadOnlyResponse, _abc.Awaitable[_blob_service_pb2.SetReadOnlyResponse]]:
         """Says whether the installation is in read-only mode. blobsvc calls nobody, so metasvc tells it, every two seconds. A
         blobsvc that was told nothing for 15 seconds accepts uploads; metasvc links none of them in that mode.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeTokens(
+        self,
+        request: _blob_service_pb2.RevokeTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_blob_service_pb2.RevokeTokensResponse, _abc.Awaitable[_blob_service_pb2.RevokeTokensResponse]]:
+        """Says which registry tokens are refused although they have not expired. blobsvc calls nobody, so metasvc tells it what
+        authsvc says, every second. Revocations that do not follow the known ones without a gap are not taken: the caller
+        sees it by the answer, and begins anew.
         """
 
 def add_BlobServiceServicer_to_server(servicer: BlobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
