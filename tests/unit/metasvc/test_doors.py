@@ -20,7 +20,7 @@ DOORS = {
     "repositories.remove": {"repository.delete_repository"},
     "repositories.describe": {"repository.update_repository"},
     "projects.set_quota": {"quota.set_quota"},
-    "projects.mark_deleted": {"project._mark_deleted"},
+    "projects.mark_deleted": {"project.mark_deleted"},
 }
 
 
