@@ -94,7 +94,7 @@ def test_the_page_for_operators_lists_every_socket_and_port() -> None:
             name, kept = (f"{row.name} (planned)", ", kept") if row.is_planned else (row.name, "")
             line = f"| {name} | `{row.socket}` | {port}{kept} | {port}{kept} |"
             assert line in page, f"docs/operations.md, Sockets and ports, needs: {line}"
-    assert f"| gateway | | | N+{PORT_COUNT} and up, one for each process |" in page
+    assert f"| gateway, worker | | | N+{PORT_COUNT} and up, one for each process |" in page
 
 
 def _programs() -> Iterator[Path]:
