@@ -35,8 +35,6 @@ class BlobSettings(RpcProcessSettings):
     """How long an upload may take from its start to its finish, a day at most. Its ticket is valid as long."""
     upload_idle_seconds: int = Field(default=LONGEST_UPLOAD_SECONDS, ge=60)
     """How long an upload may go without a write."""
-    upload_sweep_seconds: float = Field(default=600.0, gt=0)
-    """How often expired uploads are removed."""
     reading_threads: int = Field(default=8, ge=1, le=64)
     """How many threads read blobs."""
     writing_threads: int = Field(default=8, ge=1, le=64)

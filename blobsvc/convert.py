@@ -36,13 +36,15 @@ from roadstead.blob.v1.blob_service_pb2 import (
 )
 from roadstead.blob.v1.upload_pb2 import Upload
 from roadstead.blob.v1.upload_service_pb2 import (
+    ExpiredUpload,
     FinishUploadResponse,
+    PurgeUploadsResponse,
     StartUploadResponse,
     WriteUploadFileRequest,
     WriteUploadFileResponse,
 )
 from svckit.convert import from_time, to_digest, to_time
-from svckit.errors import Invalid
+from svckit.errors import FieldViolation, Invalid
 from svckit.listing import Page
 from svckit.oci.digest import ALGORITHMS, SHA256
 
@@ -104,6 +106,40 @@ def from_started(upload: StartedUpload) -> StartUploadResponse:
 def from_finished(upload: FinishedUpload) -> FinishUploadResponse:
     """Writes the response of FinishUpload."""
     return FinishUploadResponse(receipt=upload.receipt, size_bytes=upload.size_bytes)
+
+
+def to_upload_position(page_token: str) -> model.UploadId | None:
+    """Reads the upload after which a page of expired uploads begins; None for the first page.
+
+    Raises:
+        DomainError: INVALID_PAGE_TOKEN.
+    """
+    try:
+        return model.UploadId(page_token) if page_token else None
+    except ValueError:
+        violation = FieldViolation("page_token", "was not given for this query")
+        raise Invalid("INVALID_PAGE_TOKEN", violations=[violation]) from None
+
+
+def from_expired_page(page: model.ExpiredPage) -> PurgeUploadsResponse:
+    """Writes the response of PurgeUploads."""
+    return PurgeUploadsResponse(
+        uploads=[_from_expired(upload) for upload in page.uploads],
+        next_page_token="" if page.next_after is None else str(page.next_after),
+    )
+
+
+def _from_expired(upload: model.ExpiredUpload) -> ExpiredUpload:
+    owner = upload.owner
+    return ExpiredUpload(
+        upload_id=str(upload.id),
+        repository="" if owner is None else owner.repository,
+        project_id=0 if owner is None else owner.project_id,
+        subject="" if owner is None else owner.subject,
+        size_bytes=upload.size_bytes,
+        start_time=None if upload.start_time is None else from_time(upload.start_time),
+        write_time=from_time(upload.write_time),
+    )
 
 
 def to_file_progress(progress: WriteUploadFileRequest.Progress) -> FileProgress:

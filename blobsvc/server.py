@@ -1,6 +1,5 @@
 """Builds blobsvc and runs it."""
 
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -8,10 +7,10 @@ from prometheus_client import Gauge
 
 from blobsvc.config import SECTION, BlobSettings
 from blobsvc.domain.damage import ReadPorts
-from blobsvc.domain.ports import BlobAdmin, Store
+from blobsvc.domain.ports import Store
 from blobsvc.domain.read_only import ReadOnlyMode
 from blobsvc.domain.unlinked import UnlinkedBytes, UnlinkedLimits
-from blobsvc.domain.upload import UploadLifetimes, UploadPorts, expire_uploads
+from blobsvc.domain.upload import UploadLifetimes, UploadPorts
 from blobsvc.servicers.blob import BlobServicer
 from blobsvc.servicers.upload import UploadServicer
 from blobsvc.store.filesystem import FileStore
@@ -19,7 +18,6 @@ from blobsvc.store.findings import LoggedFindings
 from blobsvc.store.refusals import LoggedRefusals
 from roadstead.blob.v1.blob_service_pb2_grpc import add_BlobServiceServicer_to_server
 from roadstead.blob.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
-from svckit import logging
 from svckit.metrics import Metrics
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
@@ -27,8 +25,6 @@ from svckit.rpc import RpcServer
 from svckit.tokens import RegistryToken
 from svckit.tokens.signer import TokenSigner
 from svckit.tokens.verifier import TokenVerifier
-
-_log = logging.get_logger(__name__)
 
 
 def main(config: Path | None) -> int:
@@ -58,7 +54,6 @@ async def serve(process: ServiceProcess[BlobSettings]) -> None:
     process.needs.require_files("blob store", store.examine)
     process.needs.keep_free(settings.data_dir, settings.reserved_bytes)
     lifetimes = UploadLifetimes(total_seconds=settings.upload_expiry_seconds, idle_seconds=settings.upload_idle_seconds)
-    process.loops.every(settings.upload_sweep_seconds, "expire_uploads", partial(sweep_uploads, store.admin, lifetimes))
     unlinked = build_unlinked(settings, process.metrics)
     process.loops.every(settings.unlinked_recount_seconds, "recount_unlinked", partial(unlinked.recount, store.admin))
     server = build_server(
@@ -104,7 +99,7 @@ def build_server(
     server = RpcServer(SECTION, settings.rpc, verifier=verifier, metrics=metrics, caller_tokens=(RegistryToken,))
     server.add(
         add_UploadServiceServicer_to_server,
-        UploadServicer(UploadPorts(store.uploads, signer, lifetimes, unlinked)),
+        UploadServicer(UploadPorts(store.uploads, signer, lifetimes, unlinked), store.admin),
     )
     reading = ReadPorts(store.blobs, store.id, signer, LoggedFindings(metrics.registry))
     read_only = ReadOnlyMode(server.set_read_only)
@@ -112,13 +107,3 @@ def build_server(
         add_BlobServiceServicer_to_server, BlobServicer(reading, store.admin, unlinked, read_only, verifier.revocations)
     )
     return server
-
-
-async def sweep_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes) -> None:
-    """End expired uploads.
-
-    Raises:
-        DomainError: UNAVAILABLE.
-    """
-    if ended := await expire_uploads(admin, lifetimes, datetime.now(UTC)):
-        _log.info("uploads_expired", uploads=ended)

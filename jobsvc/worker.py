@@ -3,20 +3,38 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from jobsvc.change_log_compaction import domain as change_log_compaction
+from jobsvc.change_log_compaction.client import AuthLog, MetaLog
+from jobsvc.change_log_compaction.handler import ChangeLogCompactionHandler
 from jobsvc.engine.worker.protocol import WorkClient
 from jobsvc.engine.worker.task import Handler
 from jobsvc.engine.worker.worker import Worker, new_id
 from jobsvc.execution_sweep import domain as execution_sweep
 from jobsvc.execution_sweep.client import RemoteSweeper
 from jobsvc.execution_sweep.handler import ExecutionSweepHandler
+from jobsvc.quota_recount import domain as quota_recount
+from jobsvc.quota_recount.client import RemoteRecounter
+from jobsvc.quota_recount.handler import QuotaRecountHandler
+from jobsvc.upload_purge import domain as upload_purge
+from jobsvc.upload_purge.client import RemotePurger
+from jobsvc.upload_purge.handler import UploadPurgeHandler
 from jobsvc.worker_config import SECTION, WorkerSettings
 from svckit.process.process import ServiceProcess
 from svckit.process.start import run_service
 from svckit.rpc import RpcChannel
 from svckit.rpc.lifetime import stop_signals
+from svckit.services import called_by
 
-HANDLED: Mapping[str, Callable[[RpcChannel], Handler]] = {
-    execution_sweep.KIND.name: lambda jobsvc: ExecutionSweepHandler(RemoteSweeper(jobsvc)),
+Channels = Callable[[str], RpcChannel]
+"""Gives the channel to a service, by its name."""
+
+HANDLED: Mapping[str, Callable[[Channels], Handler]] = {
+    change_log_compaction.KIND.name: lambda to: ChangeLogCompactionHandler(
+        [MetaLog(to("metasvc")), AuthLog(to("authsvc"))]
+    ),
+    execution_sweep.KIND.name: lambda to: ExecutionSweepHandler(RemoteSweeper(to("jobsvc"))),
+    quota_recount.KIND.name: lambda to: QuotaRecountHandler(RemoteRecounter(to("metasvc"))),
+    upload_purge.KIND.name: lambda to: UploadPurgeHandler(RemotePurger(to("blobsvc"))),
 }
 """Makes the handler of each kind."""
 
@@ -58,5 +76,5 @@ async def work(
 
 def build_handlers(process: ServiceProcess[WorkerSettings]) -> Mapping[str, Handler]:
     """The handlers of all kinds."""
-    jobsvc = process.acting_channel("jobsvc")
-    return {name: build(jobsvc) for name, build in HANDLED.items()}
+    channels = {name: process.acting_channel(name) for name in called_by(SECTION)}
+    return {name: build(channels.__getitem__) for name, build in HANDLED.items()}

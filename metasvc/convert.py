@@ -14,6 +14,7 @@ from roadstead.meta.v1 import (
     manifest_pb2,
     project_service_pb2,
     quota_pb2,
+    quota_service_pb2,
     repository_pb2,
     tag_pb2,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from metasvc.domain.model import Project, ProjectUsage, Referrer, StoredManifest
     from metasvc.domain.model import Reference as Child
     from metasvc.domain.model import Tag as StoredTag
+    from metasvc.domain.quota_recount import RecountStep
     from svckit.access.decision import ResolvedProject
 
 _KIND = "doublestar"
@@ -274,6 +276,30 @@ def from_quota(project: Project) -> quota_pb2.Quota:
         create_time=from_time(project.create_time),
         update_time=from_time(project.update_time),
         etag=project.etag,
+    )
+
+
+def from_recount_step(step: RecountStep) -> quota_service_pb2.RecountQuotasResponse:
+    """Writes the response of RecountQuotas."""
+    return quota_service_pb2.RecountQuotasResponse(
+        project_id=0 if step.project is None else step.project.id,
+        project_name="" if step.project is None else step.project.name,
+        digest_count=step.digest_count,
+        differences=[
+            quota_service_pb2.ChargeDifference(
+                digest=each.digest,
+                old_count=each.old_count,
+                new_count=each.new_count,
+                old_size_bytes=each.old_size,
+                new_size_bytes=each.new_size,
+            )
+            for each in step.differences
+        ],
+        old_used_bytes=step.usage.used_bytes,
+        new_used_bytes=step.usage.charged_bytes,
+        project_done=step.is_done,
+        next_page_token=step.next_page_token,
+        remaining_project_count=step.remaining_projects,
     )
 
 

@@ -154,3 +154,35 @@ class UnfinishedUpload:
     id: UploadId
     owner: UploadOwner
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiredUpload:
+    """A session that has expired.
+
+    Attributes:
+        id: its id.
+        owner: the repository and the caller that it belongs to; None if its record was lost.
+        size_bytes: bytes that are stored.
+        start_time: when it was started; None if its record was lost.
+        write_time: when it was last written.
+    """
+
+    id: UploadId
+    owner: UploadOwner | None
+    size_bytes: int
+    start_time: datetime | None
+    write_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredPage:
+    """A part of the sessions that have expired.
+
+    Attributes:
+        uploads: in the order of their ids.
+        next_after: the id after which the next page begins; None for the last page.
+    """
+
+    uploads: tuple[ExpiredUpload, ...]
+    next_after: UploadId | None

@@ -9,6 +9,7 @@ from typing import Protocol
 from blobsvc.domain.model import (
     BlobKey,
     BlobPage,
+    ExpiredPage,
     StoredBlob,
     UnfinishedUpload,
     UnlinkedBlob,
@@ -242,13 +243,25 @@ class BlobAdmin(Protocol):
     async def settle(self, keys: Iterable[BlobKey]) -> None:
         """Note that these generations are linked, or will be deleted. Unknown and settled ones are ignored."""
 
-    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
-        """End expired sessions that nobody has locked, and return how many were ended.
+    async def expire_uploads(
+        self,
+        *,
+        started_before: datetime,
+        idle_since: datetime,
+        finished_before: datetime,
+        after: UploadId | None = None,
+        limit: int = 1000,
+        dry_run: bool = False,
+    ) -> ExpiredPage:
+        """End expired sessions that nobody has locked, and return them.
 
         Args:
             started_before: sessions that were started before this time are ended.
             idle_since: sessions without a write since this time are ended.
             finished_before: a finish before this time can no longer be repeated, so its record is removed.
+            after: the last id of the page before; None for the first page.
+            limit: the largest number of sessions that are looked at more closely, and may be ended.
+            dry_run: only return those that have expired.
         """
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from blobsvc.domain.model import Upload, UploadId, UploadOwner
+from blobsvc.domain.model import ExpiredPage, Upload, UploadId, UploadOwner
 from blobsvc.domain.placement import WritePlacement, write_placements_for
 from blobsvc.domain.ports import BlobAdmin, UploadWriter
 from blobsvc.domain.unlinked import UnlinkedBytes
@@ -226,17 +226,34 @@ async def cancel_upload(ports: UploadPorts, ticket: UploadTicket, repository: st
     ports.unlinked.remove(upload_id)
 
 
-async def expire_uploads(admin: BlobAdmin, lifetimes: UploadLifetimes, now: datetime) -> int:
-    """End expired sessions, and return how many were ended.
+async def purge_uploads(
+    ports: UploadPorts, admin: BlobAdmin, *, after: UploadId | None, limit: int, dry_run: bool, now: datetime
+) -> ExpiredPage:
+    """End a page of the sessions that have expired, and forget finishes that can no longer be repeated.
+
+    Args:
+        ports: the ports of the use cases.
+        admin: the administration of the same store.
+        after: the last id of the page before; None for the first page.
+        limit: the largest number of sessions.
+        dry_run: only return those that have expired. One that somebody has locked is among them.
+        now: the time.
 
     Raises:
         DomainError: UNAVAILABLE.
     """
-    return await admin.expire_uploads(
-        started_before=now - timedelta(seconds=lifetimes.total_seconds),
-        idle_since=now - timedelta(seconds=lifetimes.idle_seconds),
-        finished_before=now - timedelta(seconds=lifetimes.receipt_seconds),
+    page = await admin.expire_uploads(
+        started_before=now - timedelta(seconds=ports.lifetimes.total_seconds),
+        idle_since=now - timedelta(seconds=ports.lifetimes.idle_seconds),
+        finished_before=now - timedelta(seconds=ports.lifetimes.receipt_seconds),
+        after=after,
+        limit=limit,
+        dry_run=dry_run,
     )
+    if not dry_run:
+        for upload in page.uploads:
+            ports.unlinked.remove(upload.id)
+    return page
 
 
 def upload_of(ticket: UploadTicket, repository: str) -> UploadId:

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
 
 from blobsvc import convert
 from blobsvc.domain.model import UploadOwner
+from blobsvc.domain.ports import BlobAdmin
 from blobsvc.domain.upload import (
     UploadPorts,
     append_upload,
     cancel_upload,
     finish_upload,
+    purge_uploads,
     start_upload,
     upload_status,
     write_upload,
@@ -28,6 +31,8 @@ from roadstead.blob.v1.upload_service_pb2 import (
     FinishUploadResponse,
     GetUploadStatusRequest,
     GetUploadStatusResponse,
+    PurgeUploadsRequest,
+    PurgeUploadsResponse,
     StartUploadRequest,
     StartUploadResponse,
     WriteUploadFileRequest,
@@ -40,15 +45,18 @@ from svckit.convert import authorized_project, held, to_digest, to_repository_na
 from svckit.errors import Invalid
 from svckit.tokens import UploadTicket
 
+_UPLOADS_ON_A_PAGE = 100
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     """Serves uploads from any store."""
 
-    def __init__(self, ports: UploadPorts) -> None:
-        """Takes the domain's ports."""
+    def __init__(self, ports: UploadPorts, admin: BlobAdmin) -> None:
+        """Takes the domain's ports, and the administration of the same store."""
         self._ports = ports
+        self._admin = admin
 
     async def StartUpload(self, request: StartUploadRequest, context: Context) -> StartUploadResponse:
         algorithm = convert.to_algorithm(request.digest_algorithm)
@@ -120,6 +128,17 @@ class UploadServicer(upload_service_pb2_grpc.UploadServiceServicer):
     async def CancelUpload(self, request: CancelUploadRequest, context: Context) -> CancelUploadResponse:
         await cancel_upload(self._ports, _ticket(), request.repository)
         return CancelUploadResponse()
+
+    async def PurgeUploads(self, request: PurgeUploadsRequest, context: Context) -> PurgeUploadsResponse:
+        page = await purge_uploads(
+            self._ports,
+            self._admin,
+            after=convert.to_upload_position(request.page_token),
+            limit=_UPLOADS_ON_A_PAGE,
+            dry_run=request.dry_run,
+            now=datetime.now(UTC),
+        )
+        return convert.from_expired_page(page)
 
 
 async def _header(messages: AsyncIterator[WriteUploadRequest]) -> WriteUploadRequest.Header:

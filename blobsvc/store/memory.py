@@ -12,6 +12,8 @@ from blobsvc.domain.generation import Generation, GenerationClock
 from blobsvc.domain.model import (
     BlobKey,
     BlobPage,
+    ExpiredPage,
+    ExpiredUpload,
     StoredBlob,
     UnfinishedUpload,
     UnlinkedBlob,
@@ -269,17 +271,41 @@ class MemoryBlobAdmin:
         for key in keys:
             self._unlinked.pop(key, None)
 
-    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+    async def expire_uploads(
+        self,
+        *,
+        started_before: datetime,
+        idle_since: datetime,
+        finished_before: datetime,
+        after: UploadId | None = None,
+        limit: int = 1000,
+        dry_run: bool = False,
+    ) -> ExpiredPage:
         """As the port says."""
-        ended = 0
-        for upload_id, session in list(self._sessions.items()):
+        expired: list[ExpiredUpload] = []
+        for upload_id, session in sorted(self._sessions.items(), key=lambda item: item[0]):
+            if after is not None and upload_id <= after:
+                continue
+            if len(expired) == limit:
+                return ExpiredPage(tuple(expired), expired[-1].id)
             if session.finished_as is not None:
-                if session.finished_as.create_time < finished_before:
+                if session.finished_as.create_time < finished_before and not dry_run:
                     del self._sessions[upload_id]
             elif not session.held and (session.upload.start_time < started_before or session.last_write < idle_since):
-                del self._sessions[upload_id]
-                ended += 1
-        return ended
+                expired.append(_expired(session))
+                if not dry_run:
+                    del self._sessions[upload_id]
+        return ExpiredPage(tuple(expired), None)
+
+
+def _expired(session: _Session) -> ExpiredUpload:
+    return ExpiredUpload(
+        id=session.upload.id,
+        owner=session.upload.owner,
+        size_bytes=len(session.data),
+        start_time=session.upload.start_time,
+        write_time=session.last_write,
+    )
 
 
 def _by_generation(key: BlobKey) -> tuple[Generation, Digest]:

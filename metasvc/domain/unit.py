@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from metasvc.domain.immutable_rule_rows import ImmutableRuleRows
     from metasvc.domain.lists import Lists
     from metasvc.domain.model import Blob, ChangeKind, ServedBlob, StoredManifest, TagMove, WantedBlob, WantedManifest
+    from metasvc.domain.quota_recount_rows import QuotaRecountRows
     from metasvc.domain.rows import (
         ArtifactRows,
         BlobRows,
@@ -70,6 +71,10 @@ class Unit(Protocol):
     @property
     def reviews(self) -> ReviewRows:
         """The queue of garbage collection."""
+
+    @property
+    def recounts(self) -> QuotaRecountRows:
+        """Recounts of usages."""
 
 
 class UnitOfWork(Unit, Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from metasvc.convert import from_quota
+from metasvc.convert import from_quota, from_recount_step
 from metasvc.domain.quota import check_upload_size, get_quota, list_quotas, parse_limit, set_quota
+from metasvc.domain.quota_recount import recount_step
 from roadstead.meta.v1 import quota_service_pb2 as pb
 from roadstead.meta.v1.quota_service_pb2_grpc import QuotaServiceServicer
 from svckit.access.call import current_call
@@ -59,6 +60,12 @@ class QuotaServicer(QuotaServiceServicer):
     async def CheckUploadSize(self, request: pb.CheckUploadSizeRequest, context: Context) -> pb.CheckUploadSizeResponse:
         allowed = await check_upload_size(self._ports, project_id=request.project_id, size_bytes=request.size_bytes)
         return pb.CheckUploadSizeResponse(allowed_size_bytes=allowed)
+
+    async def RecountQuotas(self, request: pb.RecountQuotasRequest, context: Context) -> pb.RecountQuotasResponse:
+        step = await recount_step(
+            self._ports, project_id=request.project_id, dry_run=request.dry_run, page_token=request.page_token
+        )
+        return from_recount_step(step)
 
 
 async def _check_readable(project_id: int) -> None:

@@ -15,6 +15,7 @@ from metasvc.store.immutable_rule import SqlImmutableRules
 from metasvc.store.label import SqlLabels
 from metasvc.store.lists import SqlLists
 from metasvc.store.project import SqlProjects
+from metasvc.store.quota_recount import SqlQuotaRecounts
 from metasvc.store.reads import find_blobs, find_manifests
 from metasvc.store.repository import SqlRepositories
 from metasvc.store.review import SqlReviews
@@ -97,6 +98,11 @@ class SqlUnit:
     def reviews(self) -> SqlReviews:
         """The queue of garbage collection."""
         return SqlReviews(self._conn)
+
+    @property
+    def recounts(self) -> SqlQuotaRecounts:
+        """Recounts of usages."""
+        return SqlQuotaRecounts(self._conn)
 
 
 class SqlUnitOfWork(SqlUnit):

@@ -82,8 +82,7 @@ class World:
             "group_id": ABSENT_ID,
             "member_id": ABSENT_ID,
             "id": self.project_ids[kind],
-            # A real project is refused by nobody but the gate; an absent one would be refused like a foreign one.
-            "project_id": self.project_ids[kind] if rpc.name == "meta.v1.QuotaService/CheckUploadSize" else ABSENT_ID,
+            "project_id": self._project_id(rpc, kind),
             "etag": "stale",
             "label_id": ABSENT_ID,
             "project_name": project,
@@ -123,6 +122,13 @@ class World:
             else:
                 setattr(request, descriptor.name, value)
         return request
+
+    def _project_id(self, rpc: Rpc, kind: str) -> int:
+        # A real project is refused by nobody but the gate; an absent one would be refused like a foreign one.
+        if rpc.name == "meta.v1.QuotaService/CheckUploadSize":
+            return self.project_ids[kind]
+        # All projects: a project has no quota to recount before it was used.
+        return 0 if rpc.name == "meta.v1.QuotaService/RecountQuotas" else ABSENT_ID
 
     def _label_samples(self, rpc: Rpc, kind: str) -> dict[str, object]:
         samples: dict[str, object] = {"scope": "p", "project_id": self.project_ids[kind]}

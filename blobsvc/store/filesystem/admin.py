@@ -4,10 +4,21 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, BlobPage, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadId, UploadOwner
+from blobsvc.domain.model import (
+    BlobKey,
+    BlobPage,
+    ExpiredPage,
+    ExpiredUpload,
+    StoredBlob,
+    UnfinishedUpload,
+    UnlinkedBlob,
+    UploadId,
+    UploadOwner,
+)
 from blobsvc.domain.ports import Capacity
 from blobsvc.store.filesystem.commit import stat_blob_file
 from blobsvc.store.filesystem.data_file import data_path, has_more_names, modified_time
@@ -80,14 +91,36 @@ class FileBlobAdmin:
         with disk_failures():
             await self._pool.run(settle_records, self._layout, tuple(keys))
 
-    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+    async def expire_uploads(
+        self,
+        *,
+        started_before: datetime,
+        idle_since: datetime,
+        finished_before: datetime,
+        after: UploadId | None = None,
+        limit: int = 1000,
+        dry_run: bool = False,
+    ) -> ExpiredPage:
         """As the port says."""
+        look = partial(
+            _due,
+            self._layout,
+            started_before=started_before,
+            idle_since=idle_since,
+            finished_before=None if dry_run else finished_before,
+            after=after,
+            limit=limit,
+        )
         with disk_failures():
-            due = await self._pool.run(_due, self._layout, started_before, idle_since, finished_before)
-        ended = 0
-        for upload_id in due:
-            ended += await self._uploads.expire(upload_id, started_before=started_before, idle_since=idle_since)
-        return ended
+            due = await self._pool.run(look)
+        if dry_run:
+            return due
+        ended = [
+            upload
+            for upload in due.uploads
+            if await self._uploads.expire(upload.id, started_before=started_before, idle_since=idle_since)
+        ]
+        return ExpiredPage(tuple(ended), due.next_after)
 
 
 def _page(layout: Layout, after: BlobKey | None, limit: int, finished_before: datetime | None) -> BlobPage[StoredBlob]:
@@ -173,32 +206,60 @@ def _delete(layout: Layout, key: BlobKey) -> None:
             return
 
 
-def _due(layout: Layout, started_before: datetime, idle_since: datetime, finished_before: datetime) -> list[UploadId]:
+def _due(
+    layout: Layout,
+    *,
+    started_before: datetime,
+    idle_since: datetime,
+    finished_before: datetime | None,
+    after: UploadId | None,
+    limit: int,
+) -> ExpiredPage:
     """The sessions that may have expired. Old records of finished uploads and of interrupted starts are removed.
 
-    This reads only the times of files. `FileUploads.expire` checks each session again under its lock.
+    This reads only the times of files. `FileUploads.expire` checks each session again under its lock. Without
+    `finished_before`, nothing is removed.
     """
-    due = []
+    layout.require_store()
+    due: list[ExpiredUpload] = []
     for name in _names(layout.uploads):
         try:
             upload_id = UploadId(name)
         except ValueError:
             continue
+        if after is not None and upload_id <= after:
+            continue
+        if len(due) == limit:
+            return ExpiredPage(tuple(due), due[-1].id)
         folder = layout.upload(upload_id)
-        last_write = _time_of(data_path(folder))
-        if last_write is None:
-            ended = _time_of(folder)
-            if ended is not None and ended < finished_before:
+        status = _status_of(data_path(folder))
+        if status is None:
+            ended = _status_of(folder)
+            if finished_before is not None and ended is not None and modified_time(ended) < finished_before:
                 remove_session(folder)
             continue
-        start = _time_of(record_path(folder))
-        if last_write < idle_since or start is None or start < started_before:
-            due.append(upload_id)
-    return due
+        record = _status_of(record_path(folder))
+        start = None if record is None else modified_time(record)
+        if modified_time(status) < idle_since or start is None or start < started_before:
+            due.append(_expired(folder, upload_id, status))
+    return ExpiredPage(tuple(due), None)
 
 
-def _time_of(path: Path) -> datetime | None:
+def _expired(folder: Path, upload_id: UploadId, status: os.stat_result) -> ExpiredUpload:
+    upload = None
+    with suppress(NotFound):
+        upload = read_record(folder)
+    return ExpiredUpload(
+        id=upload_id,
+        owner=None if upload is None else upload.owner,
+        size_bytes=status.st_size,
+        start_time=None if upload is None else upload.start_time,
+        write_time=modified_time(status),
+    )
+
+
+def _status_of(path: Path) -> os.stat_result | None:
     try:
-        return modified_time(path.lstat())
+        return path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None

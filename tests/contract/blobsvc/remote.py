@@ -15,6 +15,7 @@ from blobsvc.domain.listing import BLOBS, UNLINKED, position_of, token_after
 from blobsvc.domain.model import (
     BlobKey,
     BlobPage,
+    ExpiredPage,
     StoredBlob,
     UnfinishedUpload,
     UnlinkedBlob,
@@ -317,9 +318,24 @@ class RemoteAdmin:
         generations = [BlobGeneration(digest=str(key.digest), generation=key.generation.number) for key in keys]
         await self._metasvc.SettleGenerations(SettleGenerationsRequest(generations=generations))
 
-    async def expire_uploads(self, *, started_before: datetime, idle_since: datetime, finished_before: datetime) -> int:
+    async def expire_uploads(
+        self,
+        *,
+        started_before: datetime,
+        idle_since: datetime,
+        finished_before: datetime,
+        after: UploadId | None = None,
+        limit: int = 1000,
+        dry_run: bool = False,
+    ) -> ExpiredPage:
+        # The service takes these times from its settings.
         return await self._store.expire_uploads(
-            started_before=started_before, idle_since=idle_since, finished_before=finished_before
+            started_before=started_before,
+            idle_since=idle_since,
+            finished_before=finished_before,
+            after=after,
+            limit=limit,
+            dry_run=dry_run,
         )
 
 

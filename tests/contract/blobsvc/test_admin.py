@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from blobsvc.domain.generation import Generation
-from blobsvc.domain.model import BlobKey, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadOwner
+from blobsvc.domain.model import BlobKey, ExpiredUpload, StoredBlob, UnfinishedUpload, UnlinkedBlob, UploadOwner
 from blobsvc.domain.ports import BlobAdmin
 from svckit.oci.digest import SHA256, SHA512, Digest
 from tests.contract.blobsvc.conftest import Store
@@ -26,9 +26,11 @@ async def expire(
     idle_since: datetime = LONG_AGO,
     finished_before: datetime = LONG_AGO,
 ) -> int:
-    return await admin.expire_uploads(
+    page = await admin.expire_uploads(
         started_before=started_before, idle_since=idle_since, finished_before=finished_before
     )
+    assert page.next_after is None
+    return len(page.uploads)
 
 
 async def test_an_empty_store_lists_nothing(store: Store) -> None:
@@ -128,6 +130,47 @@ async def test_a_session_that_began_too_long_ago_expires(store: Store) -> None:
     assert await expire(store.admin, started_before=soon()) == 1
     with refused("BLOB_UPLOAD_UNKNOWN"):
         await append(store.uploads, upload_id, b"x")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_pages_of_expired_sessions_say_what_each_held(store: Store, limit: int, *, dry_run: bool) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    begun = [await started(store.uploads) for _ in range(5)]
+    await append(store.uploads, begun[0], b"some")
+    finished = await started(store.uploads)
+    blob = await store.uploads.finish(finished, Digest.of(b""))
+
+    found: list[ExpiredUpload] = []
+    after = None
+    while True:
+        page = await store.admin.expire_uploads(
+            started_before=soon(),
+            idle_since=LONG_AGO,
+            finished_before=soon(),
+            after=after,
+            limit=limit,
+            dry_run=dry_run,
+        )
+        assert len(page.uploads) <= limit
+        found += page.uploads
+        after = page.next_after
+        if after is None:
+            break
+
+    assert [upload.id for upload in found] == sorted(begun)
+    assert {upload.id: upload.size_bytes for upload in found} == dict.fromkeys(begun, 0) | {begun[0]: 4}
+    for upload in found:
+        assert upload.owner == OWNER
+        assert upload.start_time is not None
+        assert before < upload.start_time < soon()
+        assert before < upload.write_time < soon()
+    assert len(await store.admin.list_unfinished()) == (5 if dry_run else 0)
+    if dry_run:
+        assert await store.uploads.finish(finished, Digest.of(b"")) == blob
+    else:
+        with refused("BLOB_UPLOAD_UNKNOWN"):
+            await store.uploads.finish(finished, Digest.of(b""))
 
 
 async def test_a_session_that_is_being_written_does_not_expire(store: Store) -> None:

@@ -37,7 +37,8 @@ async def left_with_both_names(disk: Disk) -> tuple[UploadId, StoredBlob]:
 async def sweep(store: FileStore, days: int) -> int:
     """A sweep that ends sessions of so many days, and forgets finishes of so many."""
     before = datetime.now(UTC) + DAY - days * DAY
-    return await store.admin.expire_uploads(started_before=before, idle_since=before, finished_before=before)
+    page = await store.admin.expire_uploads(started_before=before, idle_since=before, finished_before=before)
+    return len(page.uploads)
 
 
 async def follow(store: FileStore, upload_id: UploadId) -> None:

@@ -37,6 +37,11 @@ WORKING = {
     "job.v1.WorkService/ReportTasks",
     "job.v1.WorkService/ReturnTasks",
     "job.v1.WorkService/UnregisterWorker",
+    # Jobs that tidy up, and change nothing that users see.
+    "auth.v1.ChangeService/CompactChanges",
+    "blob.v1.UploadService/PurgeUploads",
+    "meta.v1.ChangeService/CompactChanges",
+    "meta.v1.QuotaService/RecountQuotas",
     # What runs must be stopped at any time.
     "job.v1.ExecutionService/StopExecution",
     "job.v1.JobQueueService/ActOnJobQueue",

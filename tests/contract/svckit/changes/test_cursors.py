@@ -43,7 +43,7 @@ async def put(world: ChangeWorld, name: str, position: Position, service: str = 
 
 
 async def compact(world: ChangeWorld, limit: int = 0) -> tuple[int, int, bool]:
-    answer = await world.stub.CompactChanges(pb.CompactChangesRequest(limit=limit), metadata=world.as_service())
+    answer = await world.stub.CompactChanges(pb.CompactChangesRequest(limit=limit), metadata=world.as_service("worker"))
     return answer.deleted_changes, answer.compacted_to, answer.has_more
 
 

@@ -540,3 +540,107 @@ class CancelUploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelUploadResponse: _TypeAlias = CancelUploadResponse  # noqa: Y015
+
+@_typing.final
+class PurgeUploadsRequest(_message.Message):
+    """The request of PurgeUploads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Whether uploads are only listed."""
+    page_token: _builtins.str
+    """next_page_token of the last response; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeUploadsRequest: _TypeAlias = PurgeUploadsRequest  # noqa: Y015
+
+@_typing.final
+class PurgeUploadsResponse(_message.Message):
+    """The response of PurgeUploads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOADS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """page_token of the next page; empty on the last page."""
+    @_builtins.property
+    def uploads(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExpiredUpload]:
+        """The uploads that were ended; in a dry run, those that would be."""
+
+    def __init__(
+        self,
+        *,
+        uploads: _abc.Iterable[Global___ExpiredUpload] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "uploads", b"uploads"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeUploadsResponse: _TypeAlias = PurgeUploadsResponse  # noqa: Y015
+
+@_typing.final
+class ExpiredUpload(_message.Message):
+    """An upload that has expired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    WRITE_TIME_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """Its id."""
+    repository: _builtins.str
+    """Full name of the repository; empty if a crash has left no record of it."""
+    project_id: _builtins.int
+    """Id of the project; 0 without a record."""
+    subject: _builtins.str
+    """Who started it: "user:7", "robot:12"; empty without a record."""
+    size_bytes: _builtins.int
+    """Bytes that it held."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was started; absent without a record."""
+
+    @_builtins.property
+    def write_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last written."""
+
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        project_id: _builtins.int = ...,
+        subject: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        write_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time", "write_time", b"write_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "repository", b"repository", "size_bytes", b"size_bytes", "start_time", b"start_time", "subject", b"subject", "upload_id", b"upload_id", "write_time", b"write_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpiredUpload: _TypeAlias = ExpiredUpload  # noqa: Y015

@@ -67,6 +67,11 @@ class UploadServiceStub:
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadRequest.SerializeToString,
                 response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadResponse.FromString,
                 _registered_method=True)
+        self.PurgeUploads = channel.unary_unary(
+                '/roadstead.blob.v1.UploadService/PurgeUploads',
+                request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsRequest.SerializeToString,
+                response_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsResponse.FromString,
+                _registered_method=True)
         self.CancelUpload = channel.unary_unary(
                 '/roadstead.blob.v1.UploadService/CancelUpload',
                 request_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.CancelUploadRequest.SerializeToString,
@@ -129,6 +134,14 @@ class UploadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeUploads(self, request, context):
+        """Ends uploads that have expired, and deletes their bytes: a page of at most 100. Ask for the next page until there is
+        none. An upload that somebody writes at this moment stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelUpload(self, request, context):
         """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN.
         """
@@ -168,6 +181,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.FinishUpload,
                     request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadRequest.FromString,
                     response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadResponse.SerializeToString,
+            ),
+            'PurgeUploads': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeUploads,
+                    request_deserializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsRequest.FromString,
+                    response_serializer=roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsResponse.SerializeToString,
             ),
             'CancelUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelUpload,
@@ -340,6 +358,33 @@ class UploadService:
             '/roadstead.blob.v1.UploadService/FinishUpload',
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadRequest.SerializeToString,
             roadstead_dot_blob_dot_v1_dot_upload__service__pb2.FinishUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeUploads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.blob.v1.UploadService/PurgeUploads',
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsRequest.SerializeToString,
+            roadstead_dot_blob_dot_v1_dot_upload__service__pb2.PurgeUploadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,10 @@ class UploadServiceStub:
     """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
     ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
     """
+    PurgeUploads: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.PurgeUploadsRequest, _upload_service_pb2.PurgeUploadsResponse]
+    """Ends uploads that have expired, and deletes their bytes: a page of at most 100. Ask for the next page until there is
+    none. An upload that somebody writes at this moment stays.
+    """
     CancelUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.CancelUploadRequest, _upload_service_pb2.CancelUploadResponse]
     """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
 
@@ -90,6 +94,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     FinishUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.FinishUploadRequest, _upload_service_pb2.FinishUploadResponse]  # type: ignore[assignment]
     """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
     ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
+    """
+    PurgeUploads: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.PurgeUploadsRequest, _upload_service_pb2.PurgeUploadsResponse]  # type: ignore[assignment]
+    """Ends uploads that have expired, and deletes their bytes: a page of at most 100. Ask for the next page until there is
+    none. An upload that somebody writes at this moment stays.
     """
     CancelUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.CancelUploadRequest, _upload_service_pb2.CancelUploadResponse]  # type: ignore[assignment]
     """Ends an upload and deletes its bytes. A repeat gets BLOB_UPLOAD_UNKNOWN."""
@@ -156,6 +164,16 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_service_pb2.FinishUploadResponse, _abc.Awaitable[_upload_service_pb2.FinishUploadResponse]]:
         """Verifies the bytes against a digest, stores them as a new generation and returns a receipt. A repeat with the same
         ticket and digest returns a receipt for the same generation. DIGEST_INVALID ends the session.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeUploads(
+        self,
+        request: _upload_service_pb2.PurgeUploadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upload_service_pb2.PurgeUploadsResponse, _abc.Awaitable[_upload_service_pb2.PurgeUploadsResponse]]:
+        """Ends uploads that have expired, and deletes their bytes: a page of at most 100. Ask for the next page until there is
+        none. An upload that somebody writes at this moment stays.
         """
 
     @_abc_1.abstractmethod

@@ -27,9 +27,10 @@ from roadstead.access.v1 import rest_pb2 as roadstead_dot_access_dot_v1_dot_rest
 from roadstead.access.v1 import rule_pb2 as roadstead_dot_access_dot_v1_dot_rule__pb2
 from roadstead.meta.v1 import quota_pb2 as roadstead_dot_meta_dot_v1_dot_quota__pb2
 from roadstead.options.v1 import bounds_pb2 as roadstead_dot_options_dot_v1_dot_bounds__pb2
+from roadstead.options.v1 import call_pb2 as roadstead_dot_options_dot_v1_dot_call__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\x1a!roadstead/options/v1/bounds.proto\"6\n\x0fGetQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x82\x02\n\x11ListQuotasRequest\x12\"\n\treference\x18\x01 \x01(\tB\x0f\xea\xf3\x18\x0bJ\x00J\x07project\x12<\n\x0creference_id\x18\x02 \x01(\tB&\xea\xf3\x18\"\x10\x12:\x06[0-9]*B\x16must be a project\'s id\x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x88\x01\n\x12UpdateQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x37\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResourcesB\x06\xea\xf3\x18\x02P\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"a\n\x16\x43heckUploadSizeRequest\x12+\n\nproject_id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x1a\n\nsize_bytes\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\"5\n\x17\x43heckUploadSizeResponse\x12\x1a\n\x12\x61llowed_size_bytes\x18\x01 \x01(\x03\x32\x8e\x05\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*\x12|\n\x0f\x43heckUploadSize\x12).roadstead.meta.v1.CheckUploadSizeRequest\x1a*.roadstead.meta.v1.CheckUploadSizeResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07gatewayb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%roadstead/meta/v1/quota_service.proto\x12\x11roadstead.meta.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1eroadstead/access/v1/rest.proto\x1a\x1eroadstead/access/v1/rule.proto\x1a\x1droadstead/meta/v1/quota.proto\x1a!roadstead/options/v1/bounds.proto\x1a\x1froadstead/options/v1/call.proto\"6\n\x0fGetQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\";\n\x10GetQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"\x82\x02\n\x11ListQuotasRequest\x12\"\n\treference\x18\x01 \x01(\tB\x0f\xea\xf3\x18\x0bJ\x00J\x07project\x12<\n\x0creference_id\x18\x02 \x01(\tB&\xea\xf3\x18\"\x10\x12:\x06[0-9]*B\x16must be a project\'s id\x12\x15\n\x04sort\x18\x03 \x01(\tB\x07\xea\xf3\x18\x03\x10\x80 \x12\x14\n\x04page\x18\x04 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12\x19\n\tpage_size\x18\x05 \x01(\x05\x42\x06\xea\xf3\x18\x02(\x00\x12/\n\npage_token\x18\x06 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\x12\x12\n\nwith_total\x18\x07 \x01(\x08\"k\n\x12ListQuotasResponse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.roadstead.meta.v1.Quota\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\x88\x01\n\x12UpdateQuotaRequest\x12#\n\x02id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x37\n\x04hard\x18\x02 \x01(\x0b\x32!.roadstead.meta.v1.QuotaResourcesB\x06\xea\xf3\x18\x02P\x01\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\xea\xf3\x18\x02\x10@\">\n\x13UpdateQuotaResponse\x12\'\n\x05quota\x18\x01 \x01(\x0b\x32\x18.roadstead.meta.v1.Quota\"a\n\x16\x43heckUploadSizeRequest\x12+\n\nproject_id\x18\x01 \x01(\x03\x42\x17\xea\xf3\x18\x13(\x01r\x0fPROJECT_UNKNOWN\x12\x1a\n\nsize_bytes\x18\x02 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\"5\n\x17\x43heckUploadSizeResponse\x12\x1a\n\x12\x61llowed_size_bytes\x18\x01 \x01(\x03\"t\n\x14RecountQuotasRequest\x12\x1a\n\nproject_id\x18\x01 \x01(\x03\x42\x06\xea\xf3\x18\x02(\x00\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12/\n\npage_token\x18\x03 \x01(\tB\x1b\xea\xf3\x18\x17\x10\x80 r\x12INVALID_PAGE_TOKEN\"\x91\x02\n\x15RecountQuotasResponse\x12\x12\n\nproject_id\x18\x01 \x01(\x03\x12\x14\n\x0cproject_name\x18\x02 \x01(\t\x12\x14\n\x0c\x64igest_count\x18\x03 \x01(\x03\x12\x38\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32#.roadstead.meta.v1.ChargeDifference\x12\x16\n\x0eold_used_bytes\x18\x05 \x01(\x03\x12\x16\n\x0enew_used_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cproject_done\x18\x07 \x01(\x08\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x12\x1f\n\x17remaining_project_count\x18\t \x01(\x03\"x\n\x10\x43hargeDifference\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x11\n\told_count\x18\x02 \x01(\x03\x12\x11\n\tnew_count\x18\x03 \x01(\x03\x12\x16\n\x0eold_size_bytes\x18\x04 \x01(\x03\x12\x16\n\x0enew_size_bytes\x18\x05 \x01(\x03\x32\x8d\x06\n\x0cQuotaService\x12\x9d\x01\n\x08GetQuota\x12\".roadstead.meta.v1.GetQuotaRequest\x1a#.roadstead.meta.v1.GetQuotaResponse\"H\x90\x02\x01\xca\xf3\x18\x0f\x32\r\n\x05quota\x12\x04read\xd2\xf3\x18\n2\x08getQuota\x82\xd3\xe4\x93\x02\x1e\x12\x15/api/v2.0/quotas/{id}b\x05quota\x12\xa1\x01\n\nListQuotas\x12$.roadstead.meta.v1.ListQuotasRequest\x1a%.roadstead.meta.v1.ListQuotasResponse\"F\x90\x02\x01\xca\xf3\x18\x0f*\r\n\x05quota\x12\x04list\xd2\xf3\x18\x0c\x32\nlistQuotas\x82\xd3\xe4\x93\x02\x1a\x12\x10/api/v2.0/quotasb\x06quotas\x12\xbb\x01\n\x0bUpdateQuota\x12%.roadstead.meta.v1.UpdateQuotaRequest\x1a&.roadstead.meta.v1.UpdateQuotaResponse\"]\x90\x02\x02\xca\xf3\x18\x11*\x0f\n\x05quota\x12\x06update\xd2\xf3\x18! \x01*\x10\n\x08If-Match\x12\x04\x65tag2\x0bupdateQuota\x82\xd3\xe4\x93\x02\x1a\x1a\x15/api/v2.0/quotas/{id}:\x01*\x12|\n\x0f\x43heckUploadSize\x12).roadstead.meta.v1.CheckUploadSizeRequest\x1a*.roadstead.meta.v1.CheckUploadSizeResponse\"\x12\x90\x02\x01\xca\xf3\x18\x0b\x1a\t\n\x07gateway\x12}\n\rRecountQuotas\x12\'.roadstead.meta.v1.RecountQuotasRequest\x1a(.roadstead.meta.v1.RecountQuotasResponse\"\x19\x90\x02\x02\xca\xf3\x18\n\x1a\x08\n\x06worker\xe2\xf3\x18\x04\x08\x01 \x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,6 +61,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKUPLOADSIZEREQUEST'].fields_by_name['project_id']._serialized_options = b'\352\363\030\023(\001r\017PROJECT_UNKNOWN'
   _globals['_CHECKUPLOADSIZEREQUEST'].fields_by_name['size_bytes']._loaded_options = None
   _globals['_CHECKUPLOADSIZEREQUEST'].fields_by_name['size_bytes']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_RECOUNTQUOTASREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_RECOUNTQUOTASREQUEST'].fields_by_name['project_id']._serialized_options = b'\352\363\030\002(\000'
+  _globals['_RECOUNTQUOTASREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_RECOUNTQUOTASREQUEST'].fields_by_name['page_token']._serialized_options = b'\352\363\030\027\020\200 r\022INVALID_PAGE_TOKEN'
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['GetQuota']._serialized_options = b'\220\002\001\312\363\030\0172\r\n\005quota\022\004read\322\363\030\n2\010getQuota\202\323\344\223\002\036\022\025/api/v2.0/quotas/{id}b\005quota'
   _globals['_QUOTASERVICE'].methods_by_name['ListQuotas']._loaded_options = None
@@ -68,22 +73,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTASERVICE'].methods_by_name['UpdateQuota']._serialized_options = b'\220\002\002\312\363\030\021*\017\n\005quota\022\006update\322\363\030! \001*\020\n\010If-Match\022\004etag2\013updateQuota\202\323\344\223\002\032\032\025/api/v2.0/quotas/{id}:\001*'
   _globals['_QUOTASERVICE'].methods_by_name['CheckUploadSize']._loaded_options = None
   _globals['_QUOTASERVICE'].methods_by_name['CheckUploadSize']._serialized_options = b'\220\002\001\312\363\030\013\032\t\n\007gateway'
-  _globals['_GETQUOTAREQUEST']._serialized_start=220
-  _globals['_GETQUOTAREQUEST']._serialized_end=274
-  _globals['_GETQUOTARESPONSE']._serialized_start=276
-  _globals['_GETQUOTARESPONSE']._serialized_end=335
-  _globals['_LISTQUOTASREQUEST']._serialized_start=338
-  _globals['_LISTQUOTASREQUEST']._serialized_end=596
-  _globals['_LISTQUOTASRESPONSE']._serialized_start=598
-  _globals['_LISTQUOTASRESPONSE']._serialized_end=705
-  _globals['_UPDATEQUOTAREQUEST']._serialized_start=708
-  _globals['_UPDATEQUOTAREQUEST']._serialized_end=844
-  _globals['_UPDATEQUOTARESPONSE']._serialized_start=846
-  _globals['_UPDATEQUOTARESPONSE']._serialized_end=908
-  _globals['_CHECKUPLOADSIZEREQUEST']._serialized_start=910
-  _globals['_CHECKUPLOADSIZEREQUEST']._serialized_end=1007
-  _globals['_CHECKUPLOADSIZERESPONSE']._serialized_start=1009
-  _globals['_CHECKUPLOADSIZERESPONSE']._serialized_end=1062
-  _globals['_QUOTASERVICE']._serialized_start=1065
-  _globals['_QUOTASERVICE']._serialized_end=1719
+  _globals['_QUOTASERVICE'].methods_by_name['RecountQuotas']._loaded_options = None
+  _globals['_QUOTASERVICE'].methods_by_name['RecountQuotas']._serialized_options = b'\220\002\002\312\363\030\n\032\010\n\006worker\342\363\030\004\010\001 \001'
+  _globals['_GETQUOTAREQUEST']._serialized_start=253
+  _globals['_GETQUOTAREQUEST']._serialized_end=307
+  _globals['_GETQUOTARESPONSE']._serialized_start=309
+  _globals['_GETQUOTARESPONSE']._serialized_end=368
+  _globals['_LISTQUOTASREQUEST']._serialized_start=371
+  _globals['_LISTQUOTASREQUEST']._serialized_end=629
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=631
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=738
+  _globals['_UPDATEQUOTAREQUEST']._serialized_start=741
+  _globals['_UPDATEQUOTAREQUEST']._serialized_end=877
+  _globals['_UPDATEQUOTARESPONSE']._serialized_start=879
+  _globals['_UPDATEQUOTARESPONSE']._serialized_end=941
+  _globals['_CHECKUPLOADSIZEREQUEST']._serialized_start=943
+  _globals['_CHECKUPLOADSIZEREQUEST']._serialized_end=1040
+  _globals['_CHECKUPLOADSIZERESPONSE']._serialized_start=1042
+  _globals['_CHECKUPLOADSIZERESPONSE']._serialized_end=1095
+  _globals['_RECOUNTQUOTASREQUEST']._serialized_start=1097
+  _globals['_RECOUNTQUOTASREQUEST']._serialized_end=1213
+  _globals['_RECOUNTQUOTASRESPONSE']._serialized_start=1216
+  _globals['_RECOUNTQUOTASRESPONSE']._serialized_end=1489
+  _globals['_CHARGEDIFFERENCE']._serialized_start=1491
+  _globals['_CHARGEDIFFERENCE']._serialized_end=1611
+  _globals['_QUOTASERVICE']._serialized_start=1614
+  _globals['_QUOTASERVICE']._serialized_end=2395
 # @@protoc_insertion_point(module_scope)

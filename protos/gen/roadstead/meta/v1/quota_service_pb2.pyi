@@ -250,3 +250,127 @@ class CheckUploadSizeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckUploadSizeResponse: _TypeAlias = CheckUploadSizeResponse  # noqa: Y015
+
+@_typing.final
+class RecountQuotasRequest(_message.Message):
+    """The request of RecountQuotas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    """Id of the only project to look at; 0 for all projects, by their ids."""
+    dry_run: _builtins.bool
+    """Whether differences are only reported."""
+    page_token: _builtins.str
+    """next_page_token of the last response; empty for the first step."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "page_token", b"page_token", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecountQuotasRequest: _TypeAlias = RecountQuotasRequest  # noqa: Y015
+
+@_typing.final
+class RecountQuotasResponse(_message.Message):
+    """The response of RecountQuotas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_COUNT_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    OLD_USED_BYTES_FIELD_NUMBER: _builtins.int
+    NEW_USED_BYTES_FIELD_NUMBER: _builtins.int
+    PROJECT_DONE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REMAINING_PROJECT_COUNT_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    """The project of this step; 0 if there was none to look at."""
+    project_name: _builtins.str
+    """Its name."""
+    digest_count: _builtins.int
+    """How many charged digests were looked at."""
+    old_used_bytes: _builtins.int
+    """The usage of the project before this step."""
+    new_used_bytes: _builtins.int
+    """The usage after this step. In a dry run, that which the project would have if only these differences were corrected."""
+    project_done: _builtins.bool
+    """Whether all digests of the project have been looked at."""
+    next_page_token: _builtins.str
+    """page_token of the next step; empty after the last one."""
+    remaining_project_count: _builtins.int
+    """How many projects there are to look at, this one included."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChargeDifference]:
+        """What was counted wrong for the digests of this step: 1,000 at most, the rest comes with the next step."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        project_name: _builtins.str = ...,
+        digest_count: _builtins.int = ...,
+        differences: _abc.Iterable[Global___ChargeDifference] | None = ...,
+        old_used_bytes: _builtins.int = ...,
+        new_used_bytes: _builtins.int = ...,
+        project_done: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
+        remaining_project_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "digest_count", b"digest_count", "new_used_bytes", b"new_used_bytes", "next_page_token", b"next_page_token", "old_used_bytes", b"old_used_bytes", "project_done", b"project_done", "project_id", b"project_id", "project_name", b"project_name", "remaining_project_count", b"remaining_project_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecountQuotasResponse: _TypeAlias = RecountQuotasResponse  # noqa: Y015
+
+@_typing.final
+class ChargeDifference(_message.Message):
+    """A digest whose uses in a project were counted wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    OLD_COUNT_FIELD_NUMBER: _builtins.int
+    NEW_COUNT_FIELD_NUMBER: _builtins.int
+    OLD_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    NEW_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """The digest."""
+    old_count: _builtins.int
+    """How often it was counted; 0 if the project was not charged for it."""
+    new_count: _builtins.int
+    """How many charged links and manifests the project has of it. At 0, it is no longer charged."""
+    old_size_bytes: _builtins.int
+    """The bytes that were charged for it."""
+    new_size_bytes: _builtins.int
+    """The bytes that are charged for it now."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        old_count: _builtins.int = ...,
+        new_count: _builtins.int = ...,
+        old_size_bytes: _builtins.int = ...,
+        new_size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "new_count", b"new_count", "new_size_bytes", b"new_size_bytes", "old_count", b"old_count", "old_size_bytes", b"old_size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChargeDifference: _TypeAlias = ChargeDifference  # noqa: Y015

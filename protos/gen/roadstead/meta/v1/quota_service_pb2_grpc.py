@@ -55,6 +55,11 @@ class QuotaServiceStub:
                 request_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.SerializeToString,
                 response_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.FromString,
                 _registered_method=True)
+        self.RecountQuotas = channel.unary_unary(
+                '/roadstead.meta.v1.QuotaService/RecountQuotas',
+                request_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasRequest.SerializeToString,
+                response_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasResponse.FromString,
+                _registered_method=True)
 
 
 class QuotaServiceServicer:
@@ -91,6 +96,15 @@ class QuotaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecountQuotas(self, request, context):
+        """Counts anew what projects use, and corrects what was counted wrong: one step, which looks at some thousands of
+        digests of one project at most. Call it with each next_page_token until there is none. Only what differs is locked, so
+        pushes do not wait. PROJECT_UNKNOWN if a project is named that has no quota yet, or was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QuotaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +127,11 @@ def add_QuotaServiceServicer_to_server(servicer, server):
                     servicer.CheckUploadSize,
                     request_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.FromString,
                     response_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.SerializeToString,
+            ),
+            'RecountQuotas': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecountQuotas,
+                    request_deserializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasRequest.FromString,
+                    response_serializer=roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -224,6 +243,33 @@ class QuotaService:
             '/roadstead.meta.v1.QuotaService/CheckUploadSize',
             roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeRequest.SerializeToString,
             roadstead_dot_meta_dot_v1_dot_quota__service__pb2.CheckUploadSizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecountQuotas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/roadstead.meta.v1.QuotaService/RecountQuotas',
+            roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasRequest.SerializeToString,
+            roadstead_dot_meta_dot_v1_dot_quota__service__pb2.RecountQuotasResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,11 @@ class QuotaServiceStub:
     """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
     its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
     """
+    RecountQuotas: _grpc.UnaryUnaryMultiCallable[_quota_service_pb2.RecountQuotasRequest, _quota_service_pb2.RecountQuotasResponse]
+    """Counts anew what projects use, and corrects what was counted wrong: one step, which looks at some thousands of
+    digests of one project at most. Call it with each next_page_token until there is none. Only what differs is locked, so
+    pushes do not wait. PROJECT_UNKNOWN if a project is named that has no quota yet, or was deleted.
+    """
 
 @_typing.type_check_only
 class QuotaServiceAsyncStub(QuotaServiceStub):
@@ -62,6 +67,11 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     CheckUploadSize: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.CheckUploadSizeRequest, _quota_service_pb2.CheckUploadSizeResponse]  # type: ignore[assignment]
     """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
     its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
+    """
+    RecountQuotas: _aio.UnaryUnaryMultiCallable[_quota_service_pb2.RecountQuotasRequest, _quota_service_pb2.RecountQuotasResponse]  # type: ignore[assignment]
+    """Counts anew what projects use, and corrects what was counted wrong: one step, which looks at some thousands of
+    digests of one project at most. Call it with each next_page_token until there is none. Only what differs is locked, so
+    pushes do not wait. PROJECT_UNKNOWN if a project is named that has no quota yet, or was deleted.
     """
 
 class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +111,17 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_quota_service_pb2.CheckUploadSizeResponse, _abc.Awaitable[_quota_service_pb2.CheckUploadSizeResponse]]:
         """QUOTA_EXCEEDED if an upload of this size is larger than the project's whole limit, so that it can be refused before
         its bytes are sent. The usage is not looked at: the project may have the blob already. LinkBlob decides in the end.
+        """
+
+    @_abc_1.abstractmethod
+    def RecountQuotas(
+        self,
+        request: _quota_service_pb2.RecountQuotasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quota_service_pb2.RecountQuotasResponse, _abc.Awaitable[_quota_service_pb2.RecountQuotasResponse]]:
+        """Counts anew what projects use, and corrects what was counted wrong: one step, which looks at some thousands of
+        digests of one project at most. Call it with each next_page_token until there is none. Only what differs is locked, so
+        pushes do not wait. PROJECT_UNKNOWN if a project is named that has no quota yet, or was deleted.
         """
 
 def add_QuotaServiceServicer_to_server(servicer: QuotaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

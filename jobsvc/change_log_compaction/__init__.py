@@ -1,0 +1,1 @@
+"""The compaction of the change logs."""

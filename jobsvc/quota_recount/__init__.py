@@ -1,0 +1,1 @@
+"""The recount of what projects use."""

@@ -1,0 +1,1 @@
+"""The purge of abandoned uploads."""
