@@ -54,6 +54,14 @@ class Api:
         """
         return _document(self._send("GET", where, params=query), self.target)
 
+    def text(self, where: str) -> str:
+        """Reads a text, such as a log.
+
+        Raises:
+            CommandError: there is no answer, or a refusal (Refused).
+        """
+        return self._send("GET", where).content.decode(errors="replace")
+
     def changed(self, where: str) -> Row:
         """Reads an object that was just changed. A failure says that it was.
 

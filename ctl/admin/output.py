@@ -16,18 +16,18 @@ def print_json(outcome: Outcome) -> None:
 def print_table(objects: Sequence[Mapping[str, Any]] | Mapping[str, Any], columns: Sequence[Column]) -> None:
     """Prints a list as a table, and one object as lines with a title each."""
     if isinstance(objects, Mapping):
-        lines: list[tuple[str, ...]] = [(column.title, _printable(column.of(objects))) for column in columns]
+        lines: list[tuple[str, ...]] = [(column.title, printable(column.of(objects))) for column in columns]
     else:
         lines = [tuple(column.title for column in columns)]
-        lines += [tuple(_printable(column.of(row)) for column in columns) for row in objects]
+        lines += [tuple(printable(column.of(row)) for column in columns) for row in objects]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
 
 
-def _printable(text: str) -> str:
-    """The text without characters that would move the cursor, or start a command of the terminal."""
+def printable(text: str) -> str:
+    """A text without characters that would move the cursor, or start a command of the terminal."""
     return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in text)
 
 

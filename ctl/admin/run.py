@@ -27,22 +27,22 @@ def run_command(command: Command, columns: Sequence[Column], options: Namespace)
     """
     if command.asks and not options.yes:
         _ask(command.asks.format(**vars(options)))
-    with Session(options) as session:
-        outcome = command.call(session, options)
-    if command.has_output and outcome is not None:
-        # What the encoding of the terminal lacks is escaped, and not an error after the command has done its work.
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        try:
+    # What the encoding of the terminal lacks is escaped, and not an error after the command has done its work.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with Session(options) as session:
+            outcome = command.call(session, options)
+        if command.has_output and outcome is not None:
             if options.json:
                 print_json(outcome)
             else:
                 print_table(command.view(outcome), columns)
             sys.stdout.flush()
-        except BrokenPipeError:
-            # Such as `| head`. Python would complain again when it closes standard output.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _PIPE_STATUS
+    except BrokenPipeError:
+        # Such as `| head`. Python would complain again when it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_STATUS
     return 0
 
 

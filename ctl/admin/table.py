@@ -2,6 +2,7 @@
 
 from ctl.admin.command import Command, Noun
 from ctl.admin.nouns.configuration import CONFIGURATION
+from ctl.admin.nouns.jobs import JOBS
 from ctl.admin.nouns.members import MEMBERS
 from ctl.admin.nouns.profiles import LOGIN, PROFILES
 from ctl.admin.nouns.projects import PROJECTS
@@ -10,7 +11,7 @@ from ctl.admin.nouns.refresh_tokens import REFRESH_TOKENS
 from ctl.admin.nouns.robots import ROBOTS
 from ctl.admin.nouns.users import USERS
 
-NOUNS: tuple[Noun, ...] = (USERS, PROJECTS, MEMBERS, ROBOTS, REFRESH_TOKENS, QUOTAS, CONFIGURATION, PROFILES)
+NOUNS: tuple[Noun, ...] = (USERS, PROJECTS, MEMBERS, ROBOTS, REFRESH_TOKENS, QUOTAS, JOBS, CONFIGURATION, PROFILES)
 
 SINGLE: tuple[Command, ...] = (LOGIN,)
 """Commands without a noun."""
