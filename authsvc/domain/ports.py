@@ -71,5 +71,5 @@ class RobotAccess(Protocol):
     async def check_system(self, action: str) -> None:
         """Checks the action on robots that belong to no project."""
 
-    def held_everywhere(self) -> None:
+    async def held_everywhere(self) -> None:
         """Takes the domain's word that the caller may act in every project, if there is none to check it in."""

@@ -169,7 +169,7 @@ async def list_catalogue(ports: Ports, identity: Identity) -> Catalogue:
         if project_id is not None:
             await ports.robot_access.check_id(project_id, "create")
         elif is_everywhere:
-            ports.robot_access.held_everywhere()
+            await ports.robot_access.held_everywhere()
         else:
             raise
         return Catalogue(ROBOT_PROJECT_PERMISSIONS)

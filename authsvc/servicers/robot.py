@@ -58,9 +58,9 @@ class CallRobotAccess:
         """See the port."""
         await current_call().check_system(_ROBOT, action)
 
-    def held_everywhere(self) -> None:
+    async def held_everywhere(self) -> None:
         """See the port."""
-        current_call().check_identity()
+        await current_call().check_identity()
 
 
 class RobotServicer(RobotServiceServicer):

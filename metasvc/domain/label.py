@@ -132,7 +132,7 @@ async def list_labels(
     """
     owner = owner_of(scope, project_id)
     if scope is LabelScope.GLOBAL:
-        access.check_identity()
+        await access.check_identity()
     else:
         await access.check_project(owner, "list")
     async with ports.store.lists() as lists:
@@ -229,7 +229,7 @@ async def _permitted(ports: Ports, access: LabelAccess, label_id: int, action: s
         label = await unit.labels.get(label_id)
     if label is None:
         # Anonymous callers are told to log in, as for a label that they may not see.
-        access.check_identity()
+        await access.check_identity()
         raise unknown_label(label_id)
     try:
         await _check(access, label.project_id, action)

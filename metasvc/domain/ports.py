@@ -195,11 +195,11 @@ class PullRights(Protocol):
 class LabelAccess(Protocol):
     """The rights of the caller on labels. Each method raises if the caller lacks the right."""
 
-    def check_identity(self) -> None:
+    async def check_identity(self) -> None:
         """The caller must be logged in.
 
         Raises:
-            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE.
+            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE, UNAVAILABLE.
         """
 
     async def check_project(self, project_id: int, action: str) -> None:

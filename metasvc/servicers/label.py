@@ -27,9 +27,9 @@ _LABEL = "label"
 class CallLabelAccess:
     """`domain.ports.LabelAccess` for the current call. It makes the checks that an access rule `row` asks for."""
 
-    def check_identity(self) -> None:
+    async def check_identity(self) -> None:
         """See the port."""
-        current_call().check_identity()
+        await current_call().check_identity()
 
     async def check_project(self, project_id: int, action: str) -> None:
         """See the port."""

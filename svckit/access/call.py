@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from svckit.access.actor import ChangeOrigin
 from svckit.access.authorization import (
+    ADMINISTRATOR_RIGHT,
     authorize_acting,
     authorize_authenticated,
     authorize_project,
@@ -219,15 +220,18 @@ class Call:
         if (resource, action) == self._row_right:
             self.checked = True
 
-    def check_identity(self) -> None:
-        """Raises unless the caller is logged in: for rows that every user and robot may see.
+    async def check_identity(self) -> None:
+        """Raises unless the caller is logged in, and may still log in: for what every user and robot may see.
 
         This also satisfies a `row` rule.
 
         Raises:
-            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE, FORBIDDEN (`svckit.access.authorization`).
+            DomainError: UNAUTHORIZED, INSUFFICIENT_SCOPE, FORBIDDEN (`svckit.access.authorization`), or UNAVAILABLE if
+                the answer cannot be found.
         """
         authorize_authenticated(self.principal)
+        # The token says who the caller was up to five minutes ago. Any question refuses one who is disabled or gone.
+        await self._checker.check_system(self, *ADMINISTRATOR_RIGHT)
         if self._row_right is not None:
             self.checked = True
 

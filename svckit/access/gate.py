@@ -8,7 +8,6 @@ from svckit.access.authorization import (
     ADMINISTRATOR_RIGHT,
     USER,
     authorize_acting,
-    authorize_authenticated,
     authorize_self,
     authorize_service,
     refuse_without_identity,
@@ -127,7 +126,7 @@ async def _admit_anybody(_call: Call, _request: Message | None) -> None:
 
 
 async def _admit_identities(call: Call, _request: Message | None) -> None:
-    authorize_authenticated(call.principal)
+    await call.check_identity()
 
 
 def _service_admission(callers: frozenset[str]) -> Admit:

@@ -49,7 +49,7 @@ _BUSY, _SIGNED = f"p1/r{BUSY_REPOSITORY}", f"p1/r{SIGNED_REPOSITORY}"
 class _Anybody:
     """A caller who may read all labels; see `domain.ports.LabelAccess`."""
 
-    def check_identity(self) -> None:
+    async def check_identity(self) -> None:
         """Everybody is known."""
 
     async def check_project(self, project_id: int, action: str) -> None:

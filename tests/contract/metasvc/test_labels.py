@@ -39,20 +39,20 @@ class Access:
     is_known: bool = True
     checked: list[tuple[int, str]] = field(default_factory=list)
 
-    def check_identity(self) -> None:
+    async def check_identity(self) -> None:
         if not self.is_known:
             raise Unauthenticated
 
     async def check_project(self, project_id: int, action: str) -> None:
         self.checked.append((project_id, action))
         if self.may is not None and (project_id, action) not in self.may:
-            self.check_identity()
+            await self.check_identity()
             raise Denied if project_id in self.sees else NotFound("PROJECT_UNKNOWN")
 
     async def check_system(self, action: str) -> None:
         self.checked.append((NO_PROJECT, action))
         if self.may is not None and (NO_PROJECT, action) not in self.may:
-            self.check_identity()
+            await self.check_identity()
             raise Denied
 
 

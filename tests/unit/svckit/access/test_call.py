@@ -147,19 +147,31 @@ sys.exit(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] 
     assert ended.stderr.strip() == ""
 
 
-def test_being_logged_in_is_enough_for_a_row_that_everybody_may_see_and_for_no_other_rule() -> None:
+async def test_being_logged_in_is_enough_for_a_row_that_everybody_may_see_and_for_no_other_rule() -> None:
     user = Principal.of_identity(IdentityToken(subject="user:7", kind="user", id=7, name="alice"))
     call = Call("m", principal=user, row_right=("label", "list"))
-    call.check_identity()
+    await call.check_identity()
     assert call.checked
 
     without_a_row = Call("m", principal=user)
-    without_a_row.check_identity()
+    await without_a_row.check_identity()
     assert not without_a_row.checked
 
     registry = Principal.of_registry(RegistryToken(subject="user:7"))
     for principal, refusal in ((ANONYMOUS, Unauthenticated), (registry, Unauthenticated), (_acting(), Denied)):
         refused = Call("m", principal=principal, row_right=("label", "list"))
         with pytest.raises(refusal):
-            refused.check_identity()
+            await refused.check_identity()
         assert not refused.checked
+
+
+async def test_a_token_of_somebody_who_may_not_log_in_any_more_is_not_enough() -> None:
+    class Checker(NoPermissions):
+        async def check_system(self, call: Call, resource: str, action: str) -> bool:
+            raise Unauthenticated
+
+    user = Principal.of_identity(IdentityToken(subject="user:7", kind="user", id=7, name="alice"))
+    call = Call("m", principal=user, row_right=("label", "list"), checker=Checker())
+    with pytest.raises(Unauthenticated):
+        await call.check_identity()
+    assert not call.checked
