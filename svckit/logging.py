@@ -15,11 +15,14 @@ from collections.abc import Callable, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NoReturn, TextIO
 
-import structlog
-
+from svckit.absent import absent
 from svckit.log_lines import as_bytes, as_clean_json, as_clean_lines, as_json, as_text
 from svckit.log_writer import LineWriter, Render
 from svckit.redaction import has_hint, redact
+
+# structlog loads Rich for tracebacks that our logs do not have. That would take 5 MiB in each process.
+with absent("rich"):
+    import structlog
 
 Format = Literal["json", "console", "auto"]
 Level = Literal["debug", "info", "warning", "error"]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from svckit.access.authenticate import BOTH_KINDS, Authenticator
 from svckit.access.call import NoPermissions
@@ -62,7 +61,8 @@ _MAXIMUM_PENDING_CALLS = 5_000
 # These two services have no access rule, because their contracts are gRPC's own. They are public on purpose: a health
 # check has no credentials, and reflection is only switched on if the contracts are not secret. Their calls do not count
 # as in flight, so that health checks also work when the limit is reached.
-_DECLARED_PUBLIC = frozenset({HEALTH_SERVICE, reflection.SERVICE_NAME})
+_REFLECTION_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
+_DECLARED_PUBLIC = frozenset({HEALTH_SERVICE, _REFLECTION_SERVICE})
 
 _OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
@@ -204,7 +204,9 @@ class RpcServer:
         self._health = Health(self._services)
         self._add_declared_public(health_pb2_grpc.add_HealthServicer_to_server, self._health)
         if self._settings.reflection:
-            names = [*self._services, HEALTH_SERVICE, reflection.SERVICE_NAME]
+            from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # 1 MiB that few servers need
+
+            names = [*self._services, HEALTH_SERVICE, _REFLECTION_SERVICE]
             servicer = reflection.aio.ReflectionServicer(service_names=names)
             self._add_declared_public(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
         free_abandoned_batches()
