@@ -35,7 +35,15 @@ def test_the_bench_measures_speed_and_cpu_time_of_each_process(tmp_path: Path) -
         (measured,) = (one["roadstead"] for one in row["rounds"])
         assert measured["sample"]["value"] > 0
         assert measured["sample"]["work"] > 0
-        assert set(measured["cpu_seconds"]) == {"supervisor", "gateway", "authsvc", "metasvc", "blobsvc"}
+        assert set(measured["cpu_seconds"]) == {
+            "supervisor",
+            "gateway",
+            "authsvc",
+            "metasvc",
+            "blobsvc",
+            "jobsvc",
+            "worker",
+        }
     assert sum(one["roadstead"]["cpu_seconds"]["gateway"] for row in rows for one in row["rounds"]) > 0
 
 

@@ -85,8 +85,8 @@ async def test_a_repeated_start_with_a_key_starts_nothing(harbor: HarborAsyncCli
 
 
 async def test_all_schedules_are_paused_and_listed(harbor: HarborAsyncClient) -> None:
-    schedules: Any = await harbor.get("/schedules", params={"page": 1, "page_size": 1})
-    (listed,) = schedules
+    schedules: Any = await harbor.get("/schedules")
+    (listed,) = (each for each in schedules if each["vendor_type"] == KIND)
     schedule = ScheduleTask.model_validate(listed)
     assert (schedule.vendor_type, schedule.vendor_id, schedule.cron) == (KIND, -1, "0 0 0 * * *")
     assert len(listed["next_scheduled_times"]) == 5
