@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.harness.harbor import SWAGGER
@@ -17,12 +18,14 @@ from tests.harness.images import image
 from tests.harness.installation import Installation, StartInstallation
 from tests.harness.programs import program
 from tests.harness.push import push
+from tests.harness.waiting import wait_until
 from tests.harness.workspace import Login
 from tests.unit.gateway.api.test_harbor_operations import operations
 
 # The generated code uses deprecated features of pydantic; only the generator can change that.
 pytestmark = [pytest.mark.acceptance, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
 
+JOB = "EXECUTION_SWEEP"
 GENERATOR = "org.openapitools:openapi-generator-maven-plugin:7.25.0"
 _POM = """\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -128,6 +131,7 @@ def test_it_calls_every_operation_that_is_served(package: Any, alone: Installati
     manage_immutable_rules(client)
     manage_robots(client)
     look_at_artifacts(client, alone)
+    manage_jobs(client, alone)
 
     served = {(each.method, each.path) for each in operations() if each.served != "not yet"}
     assert client.called == served
@@ -300,3 +304,25 @@ def look_at_artifacts(client: Client, installation: Installation) -> None:
     users.delete_user(carol.user_id)
     [group] = client.usergroup.list_user_groups()
     client.usergroup.delete_user_group(group.id)
+
+
+def manage_jobs(client: Client, installation: Installation) -> None:
+    jobs = client.jobservice
+    # Harbor has no operation that starts a job of any kind, so this one is ours.
+    api = httpx.Client(base_url=f"{installation.http_url}/api/v2.0", auth=("admin", installation.admin_password))
+    with api:
+        started = api.post("/executions", json={"vendor_type": JOB}).raise_for_status()
+        place = started.headers["Location"].removeprefix("/api/v2.0")
+        (task,) = api.get(f"{place}/tasks").raise_for_status().json()
+        wait_until(lambda: api.get(place).json()["status"] == "Success", "the job to end")
+    assert "[INFO]" in jobs.action_get_job_log(str(task["id"]))
+    client.refused(404, jobs.action_get_job_log, "999999")
+    jobs.stop_running_job("999999")
+
+    for action, paused in (("pause", True), ("resume", False)):
+        jobs.action_pending_jobs(JOB, client.model("ActionRequest", action=action))
+        assert [queue.paused for queue in jobs.list_job_queues() if queue.job_type == JOB] == [paused]
+    places = sum(pool.concurrency for pool in jobs.get_worker_pools())
+    assert len(jobs.get_workers("all")) == places
+    assert JOB in {schedule.vendor_type for schedule in client.schedule.list_schedules()}
+    assert client.schedule.get_schedule_paused("all").paused is False
