@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from roadstead.access.v1 import actor_pb2
+from svckit.actor import Actor
 from svckit.errors import DomainError, Invalid, from_oci_error
 from svckit.listing import ListRequest
 from svckit.oci.digest import Digest
@@ -25,7 +26,6 @@ from svckit.oci.repository import RepositoryName
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from svckit.access.actor import Actor
     from svckit.access.call import Call
     from svckit.access.decision import ResolvedProject
 
@@ -119,6 +119,12 @@ def from_actor(actor: Actor) -> actor_pb2.Actor:
         name=actor.name,
         on_behalf_of=None if actor.on_behalf_of is None else from_actor(actor.on_behalf_of),
     )
+
+
+def to_actor(message: actor_pb2.Actor) -> Actor:
+    """Reads an actor that another service states. Its kind may be one of a newer program: it is only recorded."""
+    cause = to_actor(message.on_behalf_of) if message.HasField("on_behalf_of") else None
+    return Actor(message.kind, message.id, message.name, cause)  # type: ignore[arg-type]
 
 
 def held(document: T | None) -> T:

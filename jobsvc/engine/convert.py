@@ -30,13 +30,14 @@ TEXT = "text/plain; charset=utf-8"
 
 # A Struct has floats only. Up to here, each whole number is one of them.
 _LARGEST_WHOLE = 2**53
-_VERDICTS: Mapping[Verdict, work_pb2.Verdict.ValueType] = MappingProxyType(
+VERDICTS: Mapping[Verdict, work_pb2.Verdict.ValueType] = MappingProxyType(
     {
         Verdict.GO_ON: work_pb2.VERDICT_GO_ON,
         Verdict.STOP: work_pb2.VERDICT_STOP,
         Verdict.LOST: work_pb2.VERDICT_LOST,
     }
 )
+"""What a worker is told about a run, as a message."""
 _OUTCOMES: Mapping[int, RunOutcome] = MappingProxyType(
     {
         work_pb2.OUTCOME_SUCCESS: RunOutcome.SUCCESS,
@@ -227,7 +228,7 @@ def to_reports(reports: Sequence[work_pb2.TaskReport]) -> list[Report]:
 
 def from_verdict(report: Report, verdict: Verdict) -> work_pb2.TaskVerdict:
     """Writes the answer to a report."""
-    return work_pb2.TaskVerdict(task_id=report.task_id, run=report.run, verdict=_VERDICTS[verdict])
+    return work_pb2.TaskVerdict(task_id=report.task_id, run=report.run, verdict=VERDICTS[verdict])
 
 
 def to_pieces(pieces: Sequence[work_pb2.TaskLogPiece]) -> list[LogPiece]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from roadstead.auth.v1 import configuration_service_pb2, configuration_service_pb2_grpc
 from svckit.configuration.values import Configuration
-from svckit.errors import error_for
+from svckit.first_answer import FirstAnswer
 from svckit.logging import get_logger
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 2.0
 """The pause between two reads: a change takes effect everywhere within five seconds."""
-_LONGEST_SECONDS = 5.0
-# Before the first answer there is nothing else to do than to wait for authsvc, which starts at the same time.
-_FIRST_SECONDS = 60.0
-# Shorter than a look at what a service needs (`Needs`). Services start together, so the answer is about to come.
-_AWAITED_SECONDS = 1.0
 
 _log = get_logger(__name__)
 
@@ -39,12 +33,12 @@ class ConfigurationReader:
         """Takes a channel to authsvc on which this service may read the configuration."""
         self._stub: ConfigurationServiceAsyncStub = configuration_service_pb2_grpc.ConfigurationServiceStub(channel)
         self.values = Configuration()
-        self._answered = asyncio.Event()
+        self._first_answer = FirstAnswer("the configuration")
 
     @property
     def is_known(self) -> bool:
         """Whether authsvc has answered since this process began."""
-        return self._answered.is_set()
+        return self._first_answer.has_come
 
     async def refresh(self) -> None:
         """Reads the values. `svckit.process.loops` repeats this every `REFRESH_SECONDS`.
@@ -53,14 +47,12 @@ class ConfigurationReader:
             DomainError: UNAVAILABLE; the values stay as they are.
         """
         request = configuration_service_pb2.ReadConfigurationsRequest()
-        answer = await self._stub.ReadConfigurations(
-            request, timeout=_LONGEST_SECONDS if self.is_known else _FIRST_SECONDS
-        )
+        answer = await self._stub.ReadConfigurations(request, timeout=self._first_answer.timeout_seconds)
         values = to_configuration(answer.configurations)
         if values != self.values:
             _log.info("configuration_changed", keys=changed_keys(self.values, values))
         self.values = values
-        self._answered.set()
+        self._first_answer.note()
 
     async def require_known(self) -> None:
         """Waits a moment for the first answer of authsvc: the check of a service that must not serve before (`Needs`).
@@ -68,11 +60,7 @@ class ConfigurationReader:
         Raises:
             DomainError: UNAVAILABLE; it has not come.
         """
-        try:
-            async with asyncio.timeout(_AWAITED_SECONDS):
-                await self._answered.wait()
-        except TimeoutError:
-            raise error_for("UNAVAILABLE", "authsvc has not told the configuration yet") from None
+        await self._first_answer.require()
 
 
 def to_configuration(message: Configurations) -> Configuration:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from roadstead.auth.v1 import revocation_service_pb2, revocation_service_pb2_grpc
 from svckit.changes.convert import from_position, to_position
-from svckit.errors import DomainError, error_for
+from svckit.errors import DomainError
+from svckit.first_answer import AWAITED_SECONDS, FirstAnswer
 from svckit.logging import get_logger
 from svckit.revocation.convert import to_revocation
 
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 1.0
 """The pause between two reads. metasvc passes on what it reads to blobsvc, and everywhere it takes effect within five
 seconds."""
-_LONGEST_SECONDS = 5.0
-# Services start together, so the first answer of authsvc may take a moment.
-_FIRST_SECONDS = 60.0
-# Shorter than a look at what a service needs (`Needs`).
-_AWAITED_SECONDS = 1.0
-
 _log = get_logger(__name__)
 
 
@@ -45,7 +40,7 @@ class RevocationReader:
         self._stub: RevocationServiceAsyncStub = revocation_service_pb2_grpc.RevocationServiceStub(channel)
         self._revocations = revocations
         self._now = now
-        self._answered = asyncio.Event()
+        self._first_answer = FirstAnswer("the revocations")
 
     async def refresh(self) -> None:
         """Reads what is new. `svckit.process.loops` repeats this every `REFRESH_SECONDS`.
@@ -60,9 +55,7 @@ class RevocationReader:
             request = revocation_service_pb2.ListRevocationsRequest()
             if after is not None:
                 request.position.CopyFrom(from_position(after))
-            answer = await self._stub.ListRevocations(
-                request, timeout=_LONGEST_SECONDS if self._answered.is_set() else _FIRST_SECONDS
-            )
+            answer = await self._stub.ListRevocations(request, timeout=self._first_answer.timeout_seconds)
             if answer.begins_anew:
                 begins_anew = True
                 found.clear()
@@ -78,12 +71,12 @@ class RevocationReader:
         self._revocations.forget_outdated(self._now())
         if begins_anew:
             _log.info("revocations_read", count=len(self._revocations), epoch=after.epoch, revision=after.revision)
-        self._answered.set()
+        self._first_answer.note()
 
     async def begin(self) -> None:
         """Reads for the first time, before the service serves. Waits a moment only: without authsvc, others go on."""
         try:
-            async with asyncio.timeout(_AWAITED_SECONDS):
+            async with asyncio.timeout(AWAITED_SECONDS):
                 await self.refresh()
         except (TimeoutError, DomainError) as error:
             _log.warning("revocations_not_read", error=str(error))
@@ -94,8 +87,4 @@ class RevocationReader:
         Raises:
             DomainError: UNAVAILABLE; it has not come.
         """
-        try:
-            async with asyncio.timeout(_AWAITED_SECONDS):
-                await self._answered.wait()
-        except TimeoutError:
-            raise error_for("UNAVAILABLE", "authsvc has not told the revocations yet") from None
+        await self._first_answer.require()

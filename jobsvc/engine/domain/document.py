@@ -19,8 +19,7 @@ def check_document(document: Mapping[str, object], field: str) -> Mapping[str, o
 
     Raises:
         DomainError: BAD_REQUEST for the field: it is too large, or contains U+0000, which PostgreSQL refuses, or a
-        number
-            that JSON does not have.
+            number that JSON does not have.
     """
     try:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False)

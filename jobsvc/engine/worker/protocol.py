@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from jobsvc.engine.convert import from_document, to_document
+from jobsvc.engine.convert import VERDICTS, from_document, to_document
+from jobsvc.engine.domain.document import MAXIMUM_BYTES
 from jobsvc.engine.domain.report import Verdict
 from jobsvc.engine.worker.claimed import Claimed
 from jobsvc.engine.worker.run import Ending
 from roadstead.job.v1 import work_pb2
 from roadstead.job.v1 import work_service_pb2 as pb
 from roadstead.job.v1.work_service_pb2_grpc import WorkServiceStub
-from svckit.actor import Actor
-from svckit.convert import from_time
+from svckit.convert import from_time, to_actor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from jobsvc.engine.domain.model import LogPiece, Report
     from jobsvc.engine.worker.run import Run
-    from roadstead.access.v1 import actor_pb2
     from roadstead.job.v1.work_service_pb2_grpc import WorkServiceAsyncStub
     from svckit.rpc import RpcChannel
 
@@ -32,13 +31,8 @@ MOST_RESULTS = 100
 
 # A claim that waits must be answered a little later than it was asked to.
 _CLAIM_EXTRA_SECONDS = 15.0
-_DOCUMENT_BYTES = 65536
 _MOST_TASKS = 1000
-_VERDICTS = {
-    work_pb2.VERDICT_GO_ON: Verdict.GO_ON,
-    work_pb2.VERDICT_STOP: Verdict.STOP,
-    work_pb2.VERDICT_LOST: Verdict.LOST,
-}
+_VERDICTS = {message: verdict for verdict, message in VERDICTS.items()}
 _OUTCOMES: Mapping[Ending, work_pb2.Outcome.ValueType] = {
     Ending.SUCCESS: work_pb2.OUTCOME_SUCCESS,
     Ending.ERROR: work_pb2.OUTCOME_ERROR,
@@ -174,8 +168,8 @@ def _set(struct: object, document: Mapping[str, object], name: str) -> None:
         size = len(json.dumps(document, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} of the handler are not JSON: {error}") from error
-    if size > _DOCUMENT_BYTES:
-        raise ValueError(f"{name} of the handler have {size} bytes of JSON; {_DOCUMENT_BYTES} are allowed")
+    if size > MAXIMUM_BYTES:
+        raise ValueError(f"{name} of the handler have {size} bytes of JSON; {MAXIMUM_BYTES} are allowed")
     if document:
         struct.CopyFrom(from_document(document))  # type: ignore[attr-defined]
 
@@ -189,12 +183,6 @@ def _claimed(task: work_pb2.ClaimedTask) -> Claimed:
         vendor_id=task.vendor_id,
         parameters=to_document(task.parameters),
         failures=task.failure_count,
-        operator=_actor(task.operator),
+        operator=to_actor(task.operator),
         lease_seconds=task.lease_seconds,
     )
-
-
-def _actor(message: actor_pb2.Actor) -> Actor:
-    cause = _actor(message.on_behalf_of) if message.HasField("on_behalf_of") else None
-    # Kinds are those of this program or of a newer one: they are only recorded.
-    return Actor(message.kind, message.id, message.name, cause)  # type: ignore[arg-type]
